@@ -1,0 +1,94 @@
+"""Look through a folder of pictures and label images before training on it, and list everything that is wrong.
+
+    python -m experiments.check my_pictures
+    python -m experiments.check 'folder:my_pictures?labels=components&groups=^(patient[0-9]+)_'
+
+Expected are images/ and labels/ (or masks/, instances/) with files of equal names, PNG or TIFF; labels hold 0 for
+background and 1, 2, ... for the objects. A study refuses a folder with problems, so run this first. It changes nothing.
+
+Problems are: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8
+bits, fractional, negative or colour labels, masks given as instances, pictures without objects, constant pictures, the
+same picture twice (also across a split), files without partner, mixed numbers of channels.
+
+Exit code: 0 the folder can be used, 2 it cannot.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from segjax.data import FolderOptions, parse_spec, read_sides
+from segjax.data.check import Inspection, inspect_folder
+from segjax.types import InputError
+
+_PIPED_WIDTH = 160
+
+
+def check(
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")],
+    split: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
+) -> int:
+    """Print what a folder holds and every problem; returns the exit code.
+
+    Args:
+        data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the shell).
+            Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B,
+            groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, volumes=false|true, tile=PIXELS.
+        split: A split written by a study; a picture that is on two of its sides under two names is then named as such.
+    """
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    try:
+        spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
+        options = {name: value for name, value in spec.options.items() if name != "tile"}
+        folder = Path(spec.name).expanduser()
+        inspection = inspect_folder(folder, FolderOptions.parse(options), read_sides(split) if split else None)
+    except InputError as error:
+        console.print(f"[red]cannot be checked:[/red] {escape(str(error))}", soft_wrap=True)
+        return 2
+    console.print(_summary(folder, inspection))
+    if not inspection.problems:
+        console.print("[green]no problems: the folder can be used[/green]")
+        return 0
+    console.print(_problem_table(folder, inspection))
+    console.print(f"[red]{len(inspection.problems)} problem(s): a study would refuse this folder[/red]")
+    return 2
+
+
+def _summary(folder: Path, inspection: Inspection) -> Table:
+    found = [picture for _, picture in inspection.pictures]
+    table = Table(title=escape(str(folder)), show_header=False, title_justify="left")
+    table.add_row("pictures read", str(len(found)))
+    if found:
+        channels = Counter({1: "grey", 3: "RGB"}.get(p.channels, f"{p.channels} channels") for p in found)
+        objects = [len(picture.ids) for picture in found]
+        table.add_row("width", _span([p.shape[1] for p in found]) + " pixels")
+        table.add_row("height", _span([p.shape[0] for p in found]) + " pixels")
+        table.add_row("channels", ", ".join(f"{kind} ({count})" for kind, count in channels.items()))
+        table.add_row("objects", f"{sum(objects)} in all, {_span(objects)} per picture")
+        table.add_row("groups", str(len({entry.group for entry, _ in inspection.pictures})))
+    return table
+
+
+def _problem_table(folder: Path, inspection: Inspection) -> Table:
+    columns = [Column(title, overflow="fold") for title in ("file", "problem", "what to do")]
+    table = Table(*columns, show_lines=True)
+    for problem in sorted(inspection.problems, key=lambda problem: str(problem.path)):
+        is_inside = problem.path.is_relative_to(folder) and problem.path != folder
+        path = problem.path.relative_to(folder) if is_inside else problem.path
+        table.add_row(escape(str(path)), escape(problem.reason), escape(problem.remedy))
+    return table
+
+
+def _span(values: Sequence[int]) -> str:
+    return str(min(values)) if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(check, description=__doc__))

@@ -1,0 +1,3 @@
+"""segjax: an annotation-budget laboratory for image segmentation in JAX."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,21 @@
+"""Losses, compiled steps, the training loop and its checkpoints. Networks come as arguments."""
+
+from segjax.training.fit import Fit, Pictures, fit, predict
+from segjax.training.losses import LOSSES, cross_entropy, dice_and_cross_entropy, soft_dice
+from segjax.training.state import TrainState
+from segjax.training.steps import Steps, TrainConfig, make_steps
+
+__all__ = [
+    "LOSSES",
+    "Fit",
+    "Pictures",
+    "Steps",
+    "TrainConfig",
+    "TrainState",
+    "cross_entropy",
+    "dice_and_cross_entropy",
+    "fit",
+    "make_steps",
+    "predict",
+    "soft_dice",
+]

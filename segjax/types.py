@@ -1,0 +1,64 @@
+"""The nouns every room shares: one picture with its annotation, and where pictures come from.
+
+Shape letters used throughout: B picture in a batch, P picture in a set, D slice of a volume, H, W, C channel, K class,
+N object, M member of a pack.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture and its perfect annotation.
+
+    Attributes:
+        image: float32 [H, W, C] in [0, 1].
+        labels: int32 [H, W]; 0 is background, 1..N are objects. An object keeps its id in every slice of its volume.
+        classes: int32 [N]; class of object i at position i - 1, counted from 1 (class 1 is the usual target).
+        group: the volume, patient or map sheet the picture came from; splits never divide a group.
+        name: unique within its source.
+    """
+
+    image: Float32[np.ndarray, "H W C"]
+    labels: Int32[np.ndarray, "H W"]
+    classes: Int32[np.ndarray, " N"]
+    group: str
+    name: str
+
+    def of_class(self, index: int) -> Int32[np.ndarray, "H W"]:
+        """Labels of the objects of one class; every other pixel is 0."""
+        is_class = np.concatenate([[False], self.classes == index])
+        return np.where(is_class[self.labels], self.labels, 0).astype(np.int32)
+
+
+class Source(Protocol):
+    """Random access to samples: `len(source)`, `source[i]`.
+
+    Attributes:
+        spec: the text the source was opened from.
+        digest: hash of everything that decides the samples' content, 16 hexadecimal digits.
+        names, groups: one entry per sample, known without reading pictures.
+        class_names: name of class 1, 2, ...
+        test_groups: groups that a published protocol reserves for testing; empty where the user's split decides.
+        coarsening: pixel edge in units of the published pixel (1.0 where there is none); bias strengths scale by it.
+    """
+
+    spec: str
+    digest: str
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    class_names: tuple[str, ...]
+    test_groups: frozenset[str]
+    coarsening: float
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong; the message names the field or file and the remedy."""

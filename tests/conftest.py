@@ -1,0 +1,12 @@
+"""Strictness for every test: four CPU devices, executed shape annotations, no silent rank promotion."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+install_import_hook("segjax", "beartype.beartype")

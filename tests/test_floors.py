@@ -1,0 +1,101 @@
+"""The floors of the house: a module imports only from lower floors, and some libraries have one room each."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "segjax": -1,
+    "segjax.types": 0,
+    "segjax.ops": 0,
+    "segjax.annotations": 1,
+    "segjax.models": 1,
+    "segjax.data": 1,
+    "segjax.evaluation": 1,
+    "segjax.training": 2,
+    "segjax.upgrade": 3,
+    "segjax.fewshot": 3,
+    "segjax.maps": 3,
+    "segjax.classical": 3,
+    "segjax.sweeps": 4,
+    "segjax.reports": 4,
+    "experiments": 5,
+    "launch": 6,
+}
+ONLY_IN = {
+    "flax": "segjax.models",
+    "orbax": "segjax.training",
+    "matplotlib": "segjax.reports",
+    "tensorflow_datasets": "segjax.data",
+    "PIL": ("segjax.data", "segjax.reports", "experiments"),
+    "tifffile": "segjax.data",
+    "tensorflow": (),
+    "torch": "experiments.benchmarks",
+}
+
+
+def room_of(module: str) -> str:
+    """The room a module belongs to: `segjax.data.folder` -> `segjax.data`."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "segjax" else parts[0]
+
+
+def imports_of(text: str) -> set[str]:
+    """Every module that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found.add(node.module)
+            found |= {f"{node.module}.{name.name}" for name in node.names if node.module == "segjax"}
+    return found
+
+
+def breaches(module: str, text: str) -> list[str]:
+    """What a module imports that its floor does not allow."""
+    own = room_of(module)
+    found = []
+    for imported in sorted(imports_of(text)):
+        top = imported.split(".")[0]
+        if top in ("segjax", "experiments", "launch"):
+            room = room_of(imported)
+            if room != own and room != "segjax" and FLOORS.get(room, 99) >= FLOORS[own]:
+                found.append(f"{module} imports {imported}")
+        elif top in ONLY_IN and not module.startswith(ONLY_IN[top]):
+            found.append(f"{module} imports {imported}")
+    return found
+
+
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in ("segjax", "experiments", "launch")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+
+
+def test_every_module_keeps_to_its_floor():
+    assert [line for module, path in modules().items() for line in breaches(module, path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("segjax.ops.pooling", "from segjax.models import create"),
+        ("segjax.data.folder", "import segjax.annotations"),
+        ("segjax.data.folder", "from segjax import annotations"),
+        ("segjax.training.fit", "import flax.linen as nn"),
+        ("segjax.sweeps.run", "def late():\n    from experiments import annotation_errors"),
+        ("segjax.data.tfds_sets", "import tensorflow as tf"),
+    ],
+)
+def test_a_breach_is_seen(module, text):
+    assert len(breaches(module, text)) >= 1
+
+
+def test_no_file_is_too_long():
+    assert {str(path): count for path in modules().values() if (count := len(path.read_text().splitlines())) > 420} == {}
