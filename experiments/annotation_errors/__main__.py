@@ -1,0 +1,44 @@
+"""Command line of study 1."""
+
+import sys
+
+import tyro
+from rich.console import Console
+
+from experiments.annotation_errors.config import StudyConfig, resolve
+from experiments.annotation_errors.pictures import check_recipes, open_study
+from experiments.annotation_errors.report import write_report
+from experiments.annotation_errors.study import FACTORS, STUDY, Trainer, cells_of, estimate, plan_of
+from experiments.cli import run_command
+from segjax.sweeps import Ledger, in_words, run_cells
+from segjax.types import InputError
+
+
+def main() -> None:
+    """Parse, plan, run what is missing, write the report."""
+    config = resolve(tyro.cli(StudyConfig, prog="python -m experiments.annotation_errors"))
+    console = Console()
+    if config.resume and not (config.out / "plan.json").exists():
+        raise InputError(f"resume: there is nothing to go on with in {config.out}; leave --resume out to begin")
+    console.print(f"reading {config.data}", markup=False, highlight=False)
+    study = open_study(config)
+    check_recipes(config, study)
+    cells = cells_of(config, study)
+    if config.plan:
+        for cell in cells:
+            console.print(str(cell), markup=False, highlight=False)
+        seconds, megabytes = estimate(config, study, cells)
+        console.print(f"{len(cells)} trainings, about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained")
+        return
+    ledger = Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells))
+    try:
+        trainer = Trainer(config, study)
+        run_cells(cells, trainer.run, ledger, lambda cell: str(cell["network"]), console)
+        page = write_report(config, study, ledger, " ".join(["python -m experiments.annotation_errors", *sys.argv[1:]]))
+    finally:
+        ledger.close()
+    console.print(f"report: {page}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_command(main)
