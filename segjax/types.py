@@ -5,7 +5,7 @@ N object, M member of a pack.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -35,6 +35,7 @@ class Sample:
         return np.where(is_class[self.labels], self.labels, 0).astype(np.int32)
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to samples: `len(source)`, `source[i]`.
 

@@ -1,11 +1,12 @@
 """Command line of study 1."""
 
+import argparse
 import sys
 
 import tyro
 from rich.console import Console
 
-from experiments.annotation_errors.config import StudyConfig, resolve
+from experiments.annotation_errors.config import StudyConfig, defaults_of, resolve
 from experiments.annotation_errors.pictures import check_recipes, open_study
 from experiments.annotation_errors.report import write_report
 from experiments.annotation_errors.study import FACTORS, STUDY, Trainer, cells_of, estimate, plan_of
@@ -16,7 +17,10 @@ from segjax.types import InputError
 
 def main() -> None:
     """Parse, plan, run what is missing, write the report."""
-    config = resolve(tyro.cli(StudyConfig, prog="python -m experiments.annotation_errors"))
+    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scale.add_argument("--scale", default="demo")
+    defaults = defaults_of(scale.parse_known_args()[0].scale)
+    config = resolve(tyro.cli(StudyConfig, prog="python -m experiments.annotation_errors", default=defaults))
     console = Console()
     if config.resume and not (config.out / "plan.json").exists():
         raise InputError(f"resume: there is nothing to go on with in {config.out}; leave --resume out to begin")
@@ -30,13 +34,11 @@ def main() -> None:
         seconds, megabytes = estimate(config, study, cells)
         console.print(f"{len(cells)} trainings, about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained")
         return
-    ledger = Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells))
-    try:
+    with Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells)) as ledger:
         trainer = Trainer(config, study)
         run_cells(cells, trainer.run, ledger, lambda cell: str(cell["network"]), console)
-        page = write_report(config, study, ledger, " ".join(["python -m experiments.annotation_errors", *sys.argv[1:]]))
-    finally:
-        ledger.close()
+        command = " ".join(["python -m experiments.annotation_errors", *sys.argv[1:]])
+        page = write_report(config, study, ledger.table(), command)
     console.print(f"report: {page}", markup=False, highlight=False)
 
 

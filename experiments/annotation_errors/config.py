@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -59,7 +59,7 @@ class Sizes:
 class StudyConfig:
     """What do annotation errors cost? Trains networks on faulty annotations and tests them on clean ones.
 
-    Started again with the same --out, it does only what is missing. Options left out are set by --scale.
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
     """
 
     out: Path
@@ -67,20 +67,20 @@ class StudyConfig:
     data: str = "microscope:hl60"
     """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
-    """smoke: does it run (a minute); demo: minutes; reduced: an hour or so on 2 cores; paper: as published, for a GPU."""
+    """smoke: does it run (a minute); demo: minutes; reduced: an hour or two on 2 cores; paper: as published, for a GPU."""
     extra: str | None = None
     """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
     Default: the other simulated set, or the other classes of the pictures where they have any."""
     target: int = 1
     """Class of the objects to segment."""
-    networks: tuple[str, ...] | None = None
+    networks: tuple[str, ...] = ("unet", "segnet", "msd")
     """Any of unet, segnet, msd."""
-    errors: tuple[str, ...] | None = None
+    errors: tuple[str, ...] = ("omission", "inclusion", "bias")
     """Any of omission, inclusion, bias, jitter, shift, polygon."""
-    levels: tuple[float, ...] | None = None
+    levels: tuple[float, ...] = ()
     """Strengths: numbers below 1 are rates (omission, inclusion), from 1 on pixels (bias, jitter, shift) or corners
-    (polygon). Pixels are published pixels: with coarser pixels they scale along."""
-    seeds: int | None = None
+    (polygon). Pixels are published pixels: with coarser pixels they scale along. None: the published ones."""
+    seeds: int = 10
     """How often every training is repeated: seeds 0, 1, ..."""
     folds: int = 4
     """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
@@ -90,74 +90,65 @@ class StudyConfig:
     """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
     tolerance: float = 2.0
     """Tolerance of the surface Dice, in pixels."""
-    train: Annotated[TrainConfig | None, tyro.conf.arg(constructor=TrainConfig)] = None
-    sizes: Annotated[Sizes | None, tyro.conf.arg(constructor=Sizes)] = None
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sizes: Sizes = field(default_factory=Sizes)
     plan: bool = False
     """Print the cells with estimated time and disk; train nothing."""
     resume: bool = False
     """Refuse to begin anew: there must be results in --out."""
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What a scale sets where the user did not."""
-
-    data_options: str
-    networks: tuple[str, ...] = ("unet", "segnet", "msd")
-    errors: tuple[str, ...] = ("omission", "inclusion", "bias")
-    levels: tuple[float, ...] | None = None
-    seeds: int = 1
-    train: TrainConfig = field(default_factory=TrainConfig)
-    sizes: Sizes = field(default_factory=Sizes)
-
-
-SMALL = Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=30)
-SCALES = {
-    "smoke": Scale(
-        "size=sixth&volumes=4&slices=2",
-        levels=(0.5, 6.0),
-        train=TrainConfig(epochs=2, learning_rate=1e-3, batch_size=2),
-        sizes=Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5),
-    ),
-    "demo": Scale(
-        "size=sixth&volumes=8&slices=3",
-        levels=(0.3, 0.7, 6.0, 12.0),
-        seeds=2,
-        train=TrainConfig(epochs=20, learning_rate=2e-3, batch_size=2),
-        sizes=dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20),
-    ),
-    "reduced": Scale(
-        "size=sixth&volumes=12&slices=5",
-        levels=(0.3, 0.5, 0.7, 6.0, 12.0),
-        seeds=5,
-        train=TrainConfig(epochs=60, learning_rate=2e-3, batch_size=4),
-        sizes=SMALL,
-    ),
-    "paper": Scale("size=paper", seeds=10),
+SMALL = Sizes(unet_width=12, unet_levels=3, segnet_width=12, segnet_levels=3, msd_depth=30)
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "levels": (0.5, 6.0),
+        "seeds": 1,
+        "train": TrainConfig(epochs=2, learning_rate=1e-3, batch_size=2),
+        "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5),
+    },
+    "demo": {
+        "levels": (0.3, 0.7, 6.0, 12.0),
+        "seeds": 2,
+        "train": TrainConfig(epochs=16, learning_rate=2e-3, batch_size=2),
+        "sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20),
+    },
+    "reduced": {
+        "levels": (0.3, 0.7, 6.0, 12.0),
+        "seeds": 5,
+        "train": TrainConfig(epochs=24, learning_rate=2e-3, batch_size=2),
+        "sizes": SMALL,
+    },
+    "paper": {},
+}
+DATA_OPTIONS = {
+    "smoke": "size=sixth&volumes=4&slices=2",
+    "demo": "size=sixth&volumes=8&slices=3",
+    "reduced": "size=sixth&volumes=10&slices=4&crop=88",
+    "paper": "size=paper",
 }
 
 
+def defaults_of(scale: str) -> StudyConfig:
+    """What a scale sets unless the command line says otherwise.
+
+    Raises:
+        InputError: unknown scale.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale: unknown {scale!r}; choose one of {', '.join(SCALES)}")
+    return StudyConfig(**{"out": tyro.MISSING, "scale": scale, **SCALES[scale]})
+
+
 def resolve(config: StudyConfig) -> StudyConfig:
-    """The configuration with everything that was left out set by its scale, and checked.
+    """The configuration with size of the simulation and source of foreign objects filled in, and checked.
 
     Raises:
         InputError: names the option and what it may be.
     """
-    scale = SCALES[config.scale]
     data = config.data
     if data.startswith("microscope:") and "?" not in data:
-        data = f"{data}?{scale.data_options}"
-    resolved = dataclasses.replace(
-        config,
-        data=data,
-        extra=config.extra or _other_set(data),
-        networks=config.networks or scale.networks,
-        errors=config.errors or scale.errors,
-        levels=config.levels or scale.levels or (),
-        seeds=scale.seeds if config.seeds is None else config.seeds,
-        train=config.train or scale.train,
-        sizes=config.sizes or scale.sizes,
-    )
+        data = f"{data}?{DATA_OPTIONS[config.scale]}"
+    resolved = dataclasses.replace(config, data=data, extra=config.extra or _other_set(data))
     _check(resolved)
     return resolved
 
@@ -172,15 +163,15 @@ def levels_of(config: StudyConfig, error: str) -> tuple[float, ...]:
 def make_cells(config: StudyConfig, has_own_foreign: bool) -> list[Cell]:
     """Every training of the study, seed by seed, so that an unfinished study has whole curves with fewer seeds."""
     settings = [("none", 0.0)]
-    for error in config.errors or ():
+    for error in config.errors:
         # where foreign objects are pasted in, inclusion has a zero point of its own: pasted, and not annotated
         zero = (0.0,) if error == "inclusion" and not has_own_foreign else ()
         settings += [(error, level) for level in (*zero, *levels_of(config, error))]
     return [
         cell(data=config.data.partition("?")[0], network=network, seed=seed, error=error, level=level)
-        for seed in range(config.seeds or 0)
+        for seed in range(config.seeds)
         for error, level in settings
-        for network in config.networks or ()
+        for network in config.networks
     ]
 
 
@@ -216,20 +207,20 @@ def _other_set(data: str) -> str | None:
 def _check(config: StudyConfig) -> None:
     parse_spec(config.data)
     for field_name, values, allowed in (("networks", config.networks, NETWORKS), ("errors", config.errors, ERRORS)):
-        for value in values or ():
+        for value in values:
             if value not in allowed:
                 raise InputError(f"{field_name}: unknown {value!r}; choose from {', '.join(allowed)}")
-        if len(set(values or ())) != len(values or ()):
+        if len(set(values)) != len(values):
             raise InputError(f"{field_name}: one is given twice")
-    if not 1 <= (config.seeds or 0) <= 1000:
+    if not 1 <= config.seeds <= 1000:
         raise InputError(f"seeds must be from 1 to 1000, not {config.seeds}")
-    for level in config.levels or ():
+    for level in config.levels:
         if not (0 < level < 1 or (level >= 1 and level == int(level))):
             raise InputError(
                 f"levels: {level:g} is neither a rate between 0 and 1 (omission, inclusion) "
                 "nor a whole number of pixels or corners (bias, jitter, shift, polygon)"
             )
-    for error in config.errors or ():
+    for error in config.errors:
         if not levels_of(config, error):
             kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
             raise InputError(f"levels: none of {config.levels} is a strength of {error}; give {kind}, or leave {error} out")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float32, Int32, Key
 
-from experiments.annotation_errors.config import StudyConfig, recipe_of
+from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source, pasted
 from segjax.evaluation import counts, dice
@@ -62,7 +62,7 @@ def open_study(config: StudyConfig) -> Study:
     if config.target > len(source.class_names):
         raise InputError(f"target: class {config.target} is not among those of {config.data}: {', '.join(source.class_names)}")
     plain = read_domain(source, config.target)
-    if "inclusion" not in (config.errors or ()):
+    if "inclusion" not in config.errors:
         return Study(plain, None)
     if config.extra is not None:
         return Study(plain, read_domain(pasted(source, open_source(config.extra)), config.target))
@@ -144,9 +144,7 @@ def check_recipes(config: StudyConfig, study: Study) -> None:
     Raises:
         InputError: names the strength, and what to do.
     """
-    from experiments.annotation_errors.config import levels_of
-
-    for error in config.errors or ():
+    for error in config.errors:
         domain = study.domain(error)
         for level in levels_of(config, error):
             recipe_of(config, error, level, domain.source.coarsening)

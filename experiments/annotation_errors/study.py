@@ -55,7 +55,7 @@ def cells_of(config: StudyConfig, study: Study) -> list[Cell]:
 
 def network_of(config: StudyConfig, name: str, domain: Domain) -> Any:
     """The network of a cell; MSD is given the mean and deviation of the pictures, as published."""
-    options = config.sizes.options(name) if config.sizes else {}
+    options = config.sizes.options(name)
     if name == "msd":
         channels = tuple(range(domain.images.ndim - 1))
         options["input_mean"] = tuple(float(value) for value in domain.images.mean(channels))
@@ -129,7 +129,7 @@ def estimate(config: StudyConfig, study: Study, cells: list[Cell]) -> tuple[floa
     images = study.plain.images[: config.train.batch_size]
     targets = np.zeros(images.shape[:3], np.int32)
     per_epoch = -(-len(split.train) // config.train.batch_size)
-    for network in config.networks or ():
+    for network in config.networks:
         steps = make_steps(network_of(config, network, study.plain), config.train)
         began = time.monotonic()
         state, loss = steps.train(steps.init(jax.random.key(0), images), images, targets)
@@ -144,5 +144,5 @@ def estimate(config: StudyConfig, study: Study, cells: list[Cell]) -> tuple[floa
         count = sum(cell["network"] == network for cell in cells)
         seconds += compiling + count * config.train.epochs * (per_epoch * step + validation)
     rows = len(cells) * (7 * len(split.test) + 3)
-    predictions = len(cells) / (config.seeds or 1) * SHOWN * images[0, ..., 0].size / 50
+    predictions = len(cells) / config.seeds * SHOWN * images[0, ..., 0].size / 50
     return seconds, (rows * 80 + predictions) / 1e6

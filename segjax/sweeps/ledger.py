@@ -43,15 +43,15 @@ class Ledger:
         except OSError as error:
             raise InputError(f"out: cannot write in {out} ({error.strerror}); choose another folder") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"out: another run is writing in {out}; wait for it or choose another folder") from error
-        self._check_plan(plan)
-        self._drop_unfinished()
-        _write_atomically(out / "plan.json", json.dumps(plan, indent=1) + "\n")
+            self._take(plan)
+        except BaseException:
+            self._lock.close()
+            raise
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._lock.close()
 
     @property
@@ -98,6 +98,15 @@ class Ledger:
     @property
     def _factors(self) -> tuple[str, ...]:
         return self.columns[1 : -len(VALUE_COLUMNS)]
+
+    def _take(self, plan: Mapping[str, Any]) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"out: another run is writing in {self.out}; wait for it or choose another folder") from error
+        self._check_plan(plan)
+        self._drop_unfinished()
+        _write_atomically(self.out / "plan.json", json.dumps(plan, indent=1) + "\n")
 
     def _check_plan(self, plan: Mapping[str, Any]) -> None:
         path = self.out / "plan.json"

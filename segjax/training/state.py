@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import optax
-from jaxtyping import Array, Int32, Key
 
 Variables = dict[str, Any]
 
@@ -16,18 +15,18 @@ class TrainState:
     """One immutable pytree: everything but the pictures that decides the next step.
 
     Attributes:
-        step: number of steps taken.
+        step: number of steps taken, int32 [].
         params: parameters of the network.
         model_state: running averages of the network, if it keeps any.
         opt_state: state of the optimizer.
-        key: root of the randomness of the steps; step n draws from fold_in(key, n).
+        key: PRNG key [], root of the randomness of the steps; step n draws from fold_in(key, n).
     """
 
-    step: Int32[Array, ""]
+    step: Any
     params: Any
     model_state: Variables
     opt_state: optax.OptState
-    key: Key[Array, ""]
+    key: Any
 
     @property
     def variables(self) -> Variables:

@@ -1,0 +1,169 @@
+"""The study's report page: sentences, curves, pictures of labels and predictions, all numbers."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+
+from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
+from experiments.annotation_errors.pictures import Domain, Study, faulty_targets, split_of
+from segjax.evaluation import METRICS
+from segjax.reports import (
+    Illustration,
+    LabelTile,
+    PredictionTile,
+    answers,
+    curve_caption,
+    dose_response,
+    failed_runs,
+    label_gallery,
+    number_tables,
+    prediction_gallery,
+    published,
+    question,
+    svg,
+    write_page,
+)
+from segjax.sweeps import LAST_METRIC
+
+CURVES = {"dice_pooled": "Dice of the test set", "surface_dice": "Surface Dice", "pq": "Panoptic quality"}
+
+
+def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command: str) -> Path:
+    """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
+    failures = failed_runs(table)
+    plan = json.loads((config.out / "plan.json").read_text())
+    if study.has_own_foreign:
+        table = _with_inclusion_zero(table)
+    table = table[table["metric"] != LAST_METRIC]
+    figures = {**_curves(config, table), **_galleries(config, study)}
+    for name, figure in figures.items():
+        _save(config.out / "figures", name, figure.content)
+    page = config.out / "report.html"
+    write_page(
+        page,
+        title=f"What annotation errors cost: {config.data}",
+        question=question(table),
+        answers=answers(table),
+        figures=figures,
+        tables=number_tables(table),
+        config=plan["config"],
+        provenance={
+            "command": command,
+            "commit": _commit(),
+            "machine": plan["machine"],
+            "data digest": plan["facts"]["digest"],
+            "configuration fingerprint": plan["fingerprint"],
+            **plan["versions"],
+        },
+        warnings=_warnings(config, study),
+        metrics=METRICS,
+        failures=failures,
+    )
+    return page
+
+
+def _curves(config: StudyConfig, table: pd.DataFrame) -> dict[str, Illustration]:
+    figures = {}
+    for metric, title in CURVES.items():
+        beside = _published(config) if metric == "dice_pooled" else None
+        figure = dose_response(table, metric, beside, title)
+        figures[title] = Illustration(svg(figure), curve_caption(table, metric, beside))
+    return figures
+
+
+def _published(config: StudyConfig) -> pd.DataFrame | None:
+    for kind in ("hl60", "granulocytes"):
+        if config.data.startswith(f"microscope:{kind}"):
+            return published(kind)
+    return None
+
+
+def _galleries(config: StudyConfig, study: Study) -> dict[str, Illustration]:
+    shown = split_of(study.plain, config, 0).train
+    areas = [int((study.plain.labels[index] > 0).sum()) for index in shown]
+    picture = shown[int(np.argsort(areas)[len(areas) // 2])]
+    tiles = []
+    for error in config.errors:
+        domain = study.domain(error)
+        for level in levels_of(config, error):
+            tiles.append(_label_tile(config, domain, picture, error, level))
+    figures = {
+        "Labels": Illustration(
+            label_gallery(tiles), f"One training picture ({study.plain.source.names[picture]}) with the labels that each error makes of it.", "labels"
+        )
+    }  # fmt: skip
+    predictions = [tile for error in ("none", *config.errors) for tile in _prediction_tiles(config, study, error)]
+    if predictions:
+        caption = "One test picture, segmented by networks trained on faulty labels (seed 0)."
+        figures["Predictions"] = Illustration(prediction_gallery(predictions), caption, "predictions")
+    return figures
+
+
+def _label_tile(config: StudyConfig, domain: Domain, picture: int, error: str, level: float) -> LabelTile:
+    volume = tuple(i for i, group in enumerate(domain.source.groups) if group == domain.source.groups[picture])
+    recipe = recipe_of(config, error, level, domain.source.coarsening)
+    masks = faulty_targets(jax.random.key(0), domain, volume, recipe)
+    return LabelTile(
+        error, level, domain.images[picture], domain.labels[picture], masks[volume.index(picture)].astype(bool)
+    )
+
+
+def _prediction_tiles(config: StudyConfig, study: Study, error: str) -> list[PredictionTile]:
+    domain = study.domain(error)
+    levels = (0.0,) if error == "none" else ((0.0,) if error == "inclusion" else ()) + levels_of(config, error)
+    tiles = []
+    for network in config.networks:
+        for level in levels:
+            path = config.out / "predictions" / f"{network}-{error}-{level:g}-0.npz"
+            if path.exists():
+                kept = np.load(path)
+                index = int(kept["indices"][len(kept["indices"]) // 2])
+                mask = kept["masks"][len(kept["indices"]) // 2]
+                tiles.append(
+                    PredictionTile(network, error, level, domain.images[index], domain.labels[index] > 0, mask)
+                )
+    return tiles
+
+
+def _warnings(config: StudyConfig, study: Study) -> list[str]:
+    source = study.plain.source
+    found = [f"Surface Dice is taken at a tolerance of {config.tolerance:g} pixels of these pictures."]
+    if source.coarsening != 1:
+        found.append(
+            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in pixels are "
+            f"given in published pixels and were divided by {source.coarsening:g} (bias 6 is up to {6 / source.coarsening:g} pixels here)."
+        )
+    if source.spec.startswith("microscope:"):
+        found.append("The pictures are simulated; the published ones came from another virtual microscope.")
+    if config.scale in ("smoke", "demo"):
+        found.append(f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works.")
+    if config.validation == "slice":
+        found.append("Validation pictures share volumes with training pictures, as published.")
+    return found
+
+
+def _with_inclusion_zero(table: pd.DataFrame) -> pd.DataFrame:
+    """The clean runs once more as inclusion at rate 0: these pictures show their foreign objects anyway."""
+    clean = table[table["error"] == "none"].assign(error="inclusion", level=0.0)
+    return pd.concat([table, clean], ignore_index=True)
+
+
+def _save(folder: Path, name: str, content: str | bytes) -> None:
+    folder.mkdir(exist_ok=True)
+    stem = name.lower().replace(" ", "_")
+    if isinstance(content, str):
+        (folder / f"{stem}.svg").write_text(content)
+    else:
+        (folder / f"{stem}.png").write_bytes(content)
+
+
+def _commit() -> str:
+    """The commit of the checkout this file lies in; "unknown" where it is no checkout."""
+    run = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return run.stdout.strip() or "unknown"

@@ -1,0 +1,273 @@
+"""What goes wrong with labels, how strongly, and drawn per what."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+from segjax.annotations import errors, objects, outline
+from segjax.annotations.checks import check_ids, check_length, check_rate, check_whole
+from segjax.annotations.errors import MAX_OBJECTS, Labels
+from segjax.types import InputError
+
+Scope = Literal["dataset", "volume", "picture", "object"]
+# A number, an array of them or a traced value; `Recipe` itself refuses everything else, naming the field.
+Strength = Any
+
+_BEYOND = ("jitter", "polygon", "shift", "merge", "split")
+_WHOLE = ("bias", "polygon")
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class Recipe:
+    """What goes wrong with labels: which errors, how strong, drawn per what.
+
+    Strengths are the leaves of a pytree, so that recipes can be passed through `jit` and `vmap`; `scope` is static,
+    and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single numbers are
+    hashable.
+
+    Attributes:
+        omission: rate of dropped objects, in [0, 1].
+        inclusion: rate of foreign objects added, in [0, 1].
+        bias: q_max, the largest number of dilations or erosions, in pixels of the picture; whole, 0 or more.
+        jitter: standard deviation of the outline's displacement, in pixels.
+        polygon: vertices of the polygon that replaces an outline; 3 to 64, 0 keeps the outline.
+        shift: length of the displacement of the whole annotation, in pixels.
+        merge: rate of touching pairs of objects that get one id, in [0, 1].
+        split: rate of objects cut in two, in [0, 1].
+        scope: what shares one draw: "dataset", "volume", "picture" or "object"; see `degrade` and `degrade_groups`.
+
+    Raises:
+        InputError: a strength or the scope is out of range; the message names the field and the range.
+    """
+
+    omission: Strength = 0.0
+    inclusion: Strength = 0.0
+    bias: Strength = 0
+    jitter: Strength = 0.0
+    polygon: Strength = 0
+    shift: Strength = 0.0
+    merge: Strength = 0.0
+    split: Strength = 0.0
+    scope: str = "volume"
+
+    def __post_init__(self) -> None:
+        for name in ("omission", "inclusion", "merge", "split"):
+            check_rate(name, getattr(self, name))
+        for name in ("jitter", "shift"):
+            check_length(name, getattr(self, name))
+        check_whole("bias", self.bias)
+        check_whole("polygon", self.polygon, 3, outline.MAX_VERTICES)
+        if self.scope not in get_args(Scope):
+            raise InputError(f"scope: {self.scope!r} is not one of {', '.join(get_args(Scope))}")
+        for name in _strength_names():
+            value = getattr(self, name)
+            if isinstance(value, int | float | np.generic):
+                # Equal recipes must hash, print and compile alike, whichever kind of number they were written with.
+                object.__setattr__(self, name, int(value) if name in _WHOLE else float(value))
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], str]]:
+        names = tuple(name for name in _strength_names() if name not in _BEYOND or self.has(name))
+        return tuple(getattr(self, name) for name in names), (names, self.scope)
+
+    @classmethod
+    def tree_unflatten(cls, static, strengths) -> "Recipe":
+        names, scope = static
+        recipe = object.__new__(cls)
+        # No check here: JAX puts placeholders and traced values where the numbers were.
+        for name in _strength_names():
+            object.__setattr__(recipe, name, 0 if name in _WHOLE else 0.0)
+        for name, value in (*zip(names, strengths, strict=True), ("scope", scope)):
+            object.__setattr__(recipe, name, value)
+        return recipe
+
+    def has(self, name: str) -> bool:
+        """False where the strength is the plain number 0; an array or a traced value may turn out to be anything."""
+        value = getattr(self, name)
+        return not isinstance(value, int | float) or value != 0
+
+    @staticmethod
+    def stack(recipes: Sequence["Recipe"]) -> "Recipe":
+        """One recipe whose strengths are arrays over the given ones (equal in scope), to be mapped over by `vmap`.
+
+        Raises:
+            InputError: no recipes, or their scopes differ.
+        """
+        scopes = {recipe.scope for recipe in recipes}
+        if len(scopes) != 1:
+            raise InputError(f"recipes: scopes must be one and the same, found {sorted(scopes) or 'no recipes'}")
+        used = [n for n in _strength_names() if n not in _BEYOND or any(recipe.has(n) for recipe in recipes)]
+        kinds = {name: np.int32 if name in _WHOLE else np.float32 for name in used}
+        strengths: dict[str, Any] = {n: np.array([getattr(r, n) for r in recipes], kinds[n]) for n in used}
+        return replace(Recipe(scope=scopes.pop()), **strengths)
+
+    def __str__(self) -> str:
+        wording = {
+            "omission": "{:.4g} % omission",
+            "inclusion": "{:.4g} % inclusion",
+            "bias": "bias up to {} px",
+            "jitter": "boundary jitter of {:.4g} px",
+            "polygon": "polygons with {} vertices",
+            "shift": "shift by {:.4g} px",
+            "merge": "{:.4g} % of touching pairs merged",
+            "split": "{:.4g} % of objects split",
+        }
+        percent = ("omission", "inclusion", "merge", "split")
+        parts = []
+        for name in filter(self.has, _strength_names()):
+            value = getattr(self, name)
+            if isinstance(value, int | float):
+                parts.append(wording[name].format(100 * value if name in percent else value))
+            else:
+                parts.append(f"{name} of several strengths")
+        scope = "data set" if self.scope == "dataset" else self.scope
+        return f"{' + '.join(parts)}, drawn per {scope}" if parts else "no errors"
+
+    def to_json(self) -> str:
+        """The recipe as one JSON object; strengths must be single numbers."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """The recipe that `to_json` wrote; fields left out are 0.
+
+        Raises:
+            InputError: not a JSON object, an unknown field, or a value out of range.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"recipe: not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise InputError("recipe: expected a JSON object with one entry per field")
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"recipe: unknown field {name!r}; known fields are {', '.join(known)}")
+        return cls(**values)
+
+
+def degrade(
+    key: PRNGKeyArray, labels: Labels, recipe: Recipe, extra: Labels | None = None, *, max_objects: int = MAX_OBJECTS
+) -> Bool[Array, "*slices H W"]:
+    """Apply a recipe to the labels of one volume and return the mask that a careless annotator would have drawn.
+
+    Order: merge, split; omission, inclusion; polygon, jitter, shift; bias. Merging and splitting change what omission
+    and per-object bias take for one object; they leave no trace in a mask otherwise. Every error has its own key, so
+    that adding one leaves the draws of the others as they are.
+
+    Scopes: "dataset" and "volume" draw once for the call; "picture" draws anew for every leading index. "object"
+    decides for every object by itself, for the whole call: omission, inclusion and splitting (and merging, per
+    touching pair) become independent coins with probability `rate` instead of exact counts, bias has a sign and a q
+    of its own for each object, and a shrinking object shrinks from its neighbours too; polygon, jitter and shift are
+    drawn as per volume.
+
+    Args:
+        labels: ids of the objects, 0 background; an id in several slices is one object.
+        recipe: its strengths may be traced.
+        extra: ids of foreign objects on the same pixels, for inclusion. Without it a traced inclusion rate has no
+        effect.
+        max_objects: largest id of `labels` and of `extra`, see `omission` and `inclusion`.
+
+    Raises:
+        InputError: inclusion without `extra`, shapes that differ, or (outside `jit`) an id below 0 or above
+        `max_objects`.
+    """
+    check_ids("labels", labels, max_objects)
+    if extra is not None:
+        check_ids("extra", extra, max_objects)
+        if extra.shape != labels.shape:
+            raise InputError(f"extra: shape {extra.shape} differs from that of the labels {labels.shape}")
+    elif isinstance(recipe.inclusion, int | float | np.ndarray) and np.any(np.asarray(recipe.inclusion) > 0):
+        raise InputError("extra: inclusion needs the labels of foreign objects; pass them, or set inclusion to 0")
+    return _degrade(key, jnp.asarray(labels), recipe, None if extra is None else jnp.asarray(extra), max_objects)
+
+
+def degrade_groups(
+    key: PRNGKeyArray,
+    volumes: Sequence[Int[Array | np.ndarray, "_ _ _"]],
+    recipe: Recipe,
+    extras: Sequence[Int[Array | np.ndarray, "_ _ _"]] | None = None,
+    *,
+    max_objects: int = MAX_OBJECTS,
+) -> list[Bool[Array, "_ _ _"]]:
+    """Apply a recipe to every volume [D, H, W] of a data set; volumes of equal shape are compiled once.
+
+    Scope "dataset" uses one key for all volumes, so that the same ids are lost everywhere (as in the published runs for
+    simulated cells) and the bias is the same; the other scopes fold the position of the volume into the key.
+
+    Raises:
+        InputError: as `degrade`, or `extras` is not as long as `volumes`.
+    """
+    if extras is not None and len(extras) != len(volumes):
+        raise InputError(
+            f"extras: {len(extras)} volumes of foreign objects for {len(volumes)} volumes; give one for each"
+        )
+    masks = []
+    for index, labels in enumerate(volumes):
+        own_key = key if recipe.scope == "dataset" else jax.random.fold_in(key, index)
+        extra = None if extras is None else extras[index]
+        masks.append(degrade(own_key, labels, recipe, extra, max_objects=max_objects))
+    return masks
+
+
+@partial(jax.jit, static_argnames="max_objects")
+def _degrade(key, labels, recipe, extra, max_objects):
+    if recipe.scope != "picture":
+        return _draw(key, labels, extra, recipe, max_objects)
+    pictures = labels.reshape(-1, *labels.shape[-2:])
+    keys = jax.random.split(key, pictures.shape[0])
+    if extra is None:
+        masks = jax.vmap(lambda k, one: _draw(k, one, None, recipe, max_objects))(keys, pictures)
+    else:
+        foreign = extra.reshape(pictures.shape)
+        masks = jax.vmap(lambda k, one, other: _draw(k, one, other, recipe, max_objects))(keys, pictures, foreign)
+    return masks.reshape(labels.shape)
+
+
+def _draw(key, labels, extra, recipe, max_objects):
+    keys = dict(zip(_strength_names(), jax.random.split(key, len(_strength_names())), strict=True))
+    each = recipe.scope == "object"
+    if recipe.has("merge"):
+        labels = objects.merge(keys["merge"], labels, recipe.merge, max_objects=max_objects, independent=each)
+    ids = max_objects
+    if recipe.has("split"):
+        labels = objects.split(keys["split"], labels, recipe.split, max_objects=ids, independent=each)
+        ids += max_objects
+    labels, ids = _drop_and_add(keys, labels, extra, recipe, ids, max_objects)
+    if recipe.has("polygon"):
+        labels = outline.draw_polygon(keys["polygon"], labels, recipe.polygon, max_objects=ids)
+    if recipe.has("jitter"):
+        labels = outline.draw_jitter(keys["jitter"], labels, recipe.jitter)
+    if recipe.has("shift"):
+        labels = outline.draw_shift(keys["shift"], labels, recipe.shift)
+    if each:
+        return errors.bias_per_object(keys["bias"], labels, recipe.bias, max_objects=ids)
+    return errors.draw_bias(keys["bias"], labels > 0, recipe.bias)
+
+
+def _drop_and_add(keys, labels, extra, recipe, ids, max_objects):
+    """Omission, then inclusion, and the largest id; a mask only, where no later error needs to know objects."""
+    each = recipe.scope == "object"
+    if each or recipe.has("polygon"):
+        labels = errors.omit(keys["omission"], labels, recipe.omission, max_objects=ids, independent=each)
+        if extra is None:
+            return labels, ids
+        rate = recipe.inclusion
+        labels = errors.include(keys["inclusion"], labels, extra, rate, max_objects=max_objects, independent=each)
+        return labels, ids + max_objects
+    mask = errors.kept_pixels(keys["omission"], labels, recipe.omission, ids, each)
+    if extra is not None:
+        mask |= errors.added_pixels(keys["inclusion"], extra, recipe.inclusion, max_objects, each)
+    return mask, 1
+
+
+def _strength_names() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(Recipe) if field.name != "scope")

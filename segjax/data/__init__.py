@@ -1,0 +1,29 @@
+"""Where pictures and labels come from: simulators, own folders, public sets; their splits, tiles and mixtures."""
+
+from segjax.data.check import check_folder
+from segjax.data.folder import FolderSource
+from segjax.data.images import read_labels, read_picture
+from segjax.data.listing import FolderOptions, Problem
+from segjax.data.paste import paste, pasted
+from segjax.data.spec import open_source, parse_spec
+from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups
+from segjax.data.tiles import tiled
+
+__all__ = [
+    "FolderOptions",
+    "FolderSource",
+    "Problem",
+    "Split",
+    "check_folder",
+    "group_folds",
+    "make_split",
+    "open_source",
+    "parse_spec",
+    "paste",
+    "pasted",
+    "read_labels",
+    "read_picture",
+    "read_sides",
+    "split_groups",
+    "tiled",
+]

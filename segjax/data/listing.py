@@ -1,0 +1,251 @@
+"""Which files of a folder belong together, without opening any: pictures, label images, class images, groups."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from segjax.data.images import PICTURE_SUFFIXES
+from segjax.types import InputError
+
+LABEL_FOLDERS = ("labels", "masks", "instances")
+_LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that keeps a folder from being used: where, what is wrong, what to do."""
+
+    path: Path
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder is read; each field is an option of `folder:PATH?option=value&option=value`.
+
+    Attributes:
+        images: folder of the pictures; without such a folder the pictures lie in PATH itself.
+        annotations: folder of the label images; else the one of labels/, masks/, instances/ that is there, else
+            files beside the pictures named as they are plus _mask, _masks, _cp_masks, _label, _labels or _instances.
+        labels: "instances" (one id per object) or "components" (a mask: 8-connected pieces are the objects; several
+            values, at most 64, are classes and 255 is left out; a single value is one class).
+        class_names: names of class 1, 2, ..., divided by commas.
+        groups: a regular expression whose first bracket, found in the picture's name without ending, is the group; or a
+            CSV file (columns picture, group) in the folder or at that path. Without it every picture is its own group.
+        keep: a regular expression; only pictures in whose group it is found are used.
+        scale: division by "max", the picture's own maximum, or by "dtype", the largest value of its file type.
+        channels: "1" (grey by luminance) or "3" (grey repeated); needed where grey and RGB are mixed.
+        empty: "refuse" or "keep" pictures without any object.
+        volumes: "true" where the pictures of a group are slices whose ids name the same objects.
+    """
+
+    images: str = "images"
+    annotations: str = ""
+    labels: str = "instances"
+    class_names: str = ""
+    groups: str = ""
+    keep: str = ""
+    scale: str = "max"
+    channels: str = ""
+    empty: str = "refuse"
+    volumes: str = "false"
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str]) -> "FolderOptions":
+        """From the options of a spec; InputError names an unknown option or value and lists the allowed ones."""
+        allowed = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in allowed:
+                raise InputError(f"option {name!r} is unknown for folder:; allowed are {', '.join(allowed)}, tile")
+        for name, choices in _CHOICES.items():
+            if options.get(name, choices[0]) not in choices:
+                raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")
+        for name in ("groups", "keep"):
+            if not _is_csv(options.get(name, "")):
+                _compile(name, options.get(name, ""))
+        parsed = cls(**options)
+        if parsed.volumes == "true" and parsed.labels == "components":
+            raise InputError(
+                "option volumes=true needs ids shared between slices; labels=components makes new ones per slice"
+            )
+        return parsed
+
+
+_CHOICES = {
+    "labels": ("instances", "components"),
+    "scale": ("max", "dtype"),
+    "channels": ("", "1", "3"),
+    "empty": ("refuse", "keep"),
+    "volumes": ("false", "true"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The files of one picture; `classes` is None where the folder has no class images."""
+
+    name: str
+    group: str
+    image: Path
+    labels: Path
+    classes: Path | None
+
+
+def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[Problem]]:
+    """Complete entries in the order of their names, and a problem for every file without its partner.
+
+    Raises:
+        InputError: missing folder, no pictures at all, no labels at all, a groups option that does not fit.
+    """
+    if not path.is_dir():
+        raise InputError(f"folder:{path} is not a folder; give the folder that holds images/ and labels/")
+    problems: list[Problem] = []
+    images, labels, classes = _match(path, options, problems)
+    groups = _groups(path, options, sorted(images))
+    is_kept = _compile("keep", options.keep)
+    kept = [name for name in sorted(images) if is_kept.search(groups[name])]
+    if not kept:
+        raise InputError(
+            f"option keep={options.keep} fits no group; the groups are {_first(sorted(set(groups.values())))}"
+        )
+    entries = []
+    for name in kept:
+        if name not in labels:
+            problems.append(
+                Problem(images[name], "has no label image", "add one of the same name or remove the picture")
+            )
+        elif classes is not None and name not in classes:
+            problems.append(
+                Problem(images[name], "has no class image", f"add classes/{name}.png or remove the picture")
+            )
+        else:
+            entries.append(Entry(name, groups[name], images[name], labels[name], (classes or {}).get(name)))
+    for partners, kind in ((labels, "label"), (classes or {}, "class")):
+        alone = sorted(set(partners) - set(images))
+        problems += [
+            Problem(partners[n], f"{kind} image without its picture", "add the picture or remove it") for n in alone
+        ]
+    return entries, problems
+
+
+def _match(
+    path: Path, options: FolderOptions, problems: list[Problem]
+) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path] | None]:
+    """Pictures, label images and class images by picture name; None where there is no folder of class images."""
+    image_folder, label_folder, class_folder = (
+        _image_folder(path, options),
+        _label_folder(path, options),
+        path / "classes",
+    )
+    files = _files(image_folder)
+    if image_folder == label_folder:
+        images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
+        labels = _by_name([file for file in files if _LABEL_ENDING.search(file.stem)], problems, frozenset(images))
+    else:
+        images = _by_name(files, problems)
+        labels = _by_name(_files(label_folder), problems, frozenset(images))
+    if not images:
+        raise InputError(
+            f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
+        )
+    if not labels:
+        hint = "give annotations=classes&labels=components" if class_folder.is_dir() else "give annotations=FOLDER"
+        raise InputError(
+            f"{path} has no labels: no pictures in {', '.join(f'{name}/' for name in LABEL_FOLDERS)} and none named "
+            f"NAME_mask beside NAME; put label images there or {hint}"
+        )
+    if not class_folder.is_dir() or class_folder in (label_folder, image_folder):
+        return images, labels, None
+    return images, labels, _by_name(_files(class_folder), problems, frozenset(images))
+
+
+def _image_folder(path: Path, options: FolderOptions) -> Path:
+    folder = path / options.images
+    if folder.is_dir():
+        return folder
+    if options.images != FolderOptions.images:
+        raise InputError(f"option images={options.images}: {folder} is not a folder")
+    return path
+
+
+def _label_folder(path: Path, options: FolderOptions) -> Path:
+    if options.annotations:
+        if not (path / options.annotations).is_dir():
+            raise InputError(f"option annotations={options.annotations}: {path / options.annotations} is not a folder")
+        return path / options.annotations
+    present = [name for name in LABEL_FOLDERS if (path / name).is_dir()]
+    if len(present) > 1:
+        raise InputError(f"{path} has several label folders ({', '.join(present)}); choose one with annotations=NAME")
+    return path / present[0] if present else _image_folder(path, options)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Picture files in a folder by name; hidden ones (such as ._x.png of macOS) are passed over."""
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
+
+
+def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[str] | None = None) -> dict[str, Path]:
+    """Files by picture name; of labels (`names` given) an ending such as _mask is taken off if pictures have none."""
+    found: dict[str, Path] = {}
+    for file in files:
+        name = file.stem if names is None or file.stem in names else _LABEL_ENDING.sub("", file.stem)
+        if name in found:
+            problems.append(Problem(file, f"same name as {found[name].name}", "rename or remove one of the two"))
+        found.setdefault(name, file)
+    return found
+
+
+def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[str, str]:
+    if not options.groups:
+        return {name: name for name in names}
+    if _is_csv(options.groups):
+        table = _read_groups(path, options.groups)
+        groups = {name: table.get(name) for name in names}
+    else:
+        matches = {name: _compile("groups", options.groups).search(name) for name in names}
+        groups = {name: match.group(1) if match else None for name, match in matches.items()}
+    missing = [name for name, group in groups.items() if not group]
+    if missing:
+        raise InputError(
+            f"option groups={options.groups} gives no group for {_first(missing)}; every picture needs one"
+        )
+    return {name: str(group) for name, group in groups.items()}
+
+
+def _read_groups(path: Path, name: str) -> dict[str, str]:
+    file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
+    if file is None:
+        raise InputError(f"option groups={name}: neither {path / name} nor {name} is a file")
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        rows = csv.DictReader(lines)
+        if not {"picture", "group"} <= set(rows.fieldnames or ()):
+            raise InputError(f"{file}: needs the columns picture and group in its first line")
+        table = [(row["picture"] or "", row["group"] or "") for row in rows]
+    endings = tuple(PICTURE_SUFFIXES)
+    return {Path(p).stem if p.lower().endswith(endings) else p: group for p, group in table}
+
+
+def _is_csv(text: str) -> bool:
+    return text.lower().endswith(".csv")
+
+
+def _compile(option: str, expression: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise InputError(f"option {option}={expression} is no regular expression ({error})") from None
+    if option == "groups" and expression and not compiled.groups:
+        raise InputError(
+            f"option groups={expression} has no bracket; mark the group, for example groups=^(patient[0-9]+)_"
+        )
+    return compiled
+
+
+def _first(texts: Sequence[str], count: int = 5) -> str:
+    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")

@@ -1,0 +1,83 @@
+"""Sources from one line of text: `SCHEME:NAME?option=value&option=value`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from segjax.data.folder import FolderSource
+from segjax.data.listing import FolderOptions
+from segjax.data.tiles import tiled
+from segjax.types import InputError, Source
+
+SCHEMES = ("microscope", "folder", "tfds")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed spec: where (`scheme`, `name`) and how (`options`)."""
+
+    scheme: str
+    name: str
+    options: dict[str, str]
+
+
+def parse_spec(text: str) -> Spec:
+    """The parts of a spec. In option values %26 stands for & and so on (percent encoding).
+
+    Raises:
+        InputError: no or unknown scheme, no name, an option without value or given twice.
+    """
+    scheme, colon, rest = text.partition(":")
+    name, _, query = rest.partition("?")
+    if not colon or scheme not in SCHEMES or not name:
+        hint = f"; did you mean folder:{text}?" if Path(text.partition("?")[0]).is_dir() else ""
+        raise InputError(
+            f"data {text!r} is not SCHEME:NAME with SCHEME one of {', '.join(SCHEMES)}, "
+            f"for example microscope:hl60?size=quarter or folder:my_pictures?tile=256{hint}"
+        )
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = part.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"data {text!r}: {part!r} is not option=value")
+        if key in options:
+            raise InputError(f"data {text!r}: option {key} is given twice")
+        options[key] = unquote(value)
+    return Spec(scheme, name, options)
+
+
+def open_source(text: str) -> Source:
+    """The source that a spec describes; `tile=N` cuts the pictures of any of them (see `tiled`).
+
+    Args:
+        text: `microscope:hl60?size=quarter&volumes=6`, `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
+
+    Raises:
+        InputError: the spec is malformed, or the source refuses its name, options or files.
+    """
+    spec = parse_spec(text)
+    options = dict(spec.options)
+    tile = options.pop("tile", None)
+    if tile is not None and not tile.isdecimal():
+        raise InputError(f"option tile={tile} is no whole number of pixels; give for example tile=256")
+    source = _open(spec.scheme, spec.name, options)
+    return tiled(source, int(tile)) if tile is not None else source
+
+
+def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
+    if scheme == "folder":
+        path = Path(name).expanduser()
+        return FolderSource(path, FolderOptions.parse(options), _text(scheme, name, options))
+    # imported on use: the simulator and the data set reader bring heavy libraries with them
+    if scheme == "microscope":
+        from segjax.data.microscope import open_microscope
+
+        return open_microscope(name, options)
+    from segjax.data.tfds_sets import open_tfds
+
+    return open_tfds(name, options)
+
+
+def _text(scheme: str, name: str, options: dict[str, str]) -> str:
+    encoded = "&".join(f"{key}={value.replace('%', '%25').replace('&', '%26')}" for key, value in options.items())
+    return f"{scheme}:{name}" + (f"?{encoded}" if encoded else "")

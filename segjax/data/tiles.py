@@ -1,0 +1,80 @@
+"""Any source cut into square tiles that together cover every picture."""
+
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+
+from segjax.data.digests import digest_of
+from segjax.types import InputError, Sample, Source
+
+
+def tile_starts(length: int, size: int) -> tuple[int, ...]:
+    """Starts of the fewest tiles of `size` that cover `length` pixels: evenly spaced, the last flush with the end."""
+    count = max(1, ceil(length / size))
+    return tuple(int(start) for start in np.round(np.linspace(0, max(0, length - size), count)))
+
+
+def cut(sample: Sample, y: int, x: int, size: int) -> Sample:
+    """The size x size tile whose corner is (y, x); beyond the border the image is reflected and labels are 0.
+
+    Object ids and classes stay those of the whole picture, so that an object is the same one in every tile.
+    """
+    image, labels = sample.image[y : y + size, x : x + size], sample.labels[y : y + size, x : x + size]
+    missing = [(0, size - labels.shape[0]), (0, size - labels.shape[1])]
+    return Sample(
+        image=np.pad(image, [*missing, (0, 0)], mode="reflect"),
+        labels=np.pad(labels, missing),
+        classes=sample.classes,
+        group=sample.group,
+        name=f"{sample.name}@{y},{x}",
+    )
+
+
+class TiledSource:
+    """A source whose samples are the tiles of another one's pictures; see `tiled`."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._size = size
+        self._tiles = tuple(
+            (index, y, x)
+            for index, (height, width) in enumerate(picture_shapes(source))
+            for y in tile_starts(height, size)
+            for x in tile_starts(width, size)
+        )
+        # neighbouring tiles come from one picture, so the last one read is kept
+        self._picture = lru_cache(maxsize=1)(source.__getitem__)
+        self.spec = f"{source.spec}{'&' if '?' in source.spec else '?'}tile={size}"
+        self.digest = digest_of(source.digest, "tile", size)
+        self.names = tuple(f"{source.names[index]}@{y},{x}" for index, y, x in self._tiles)
+        self.groups = tuple(source.groups[index] for index, _, _ in self._tiles)
+        self.shapes = ((size, size),) * len(self._tiles)
+        self.class_names = source.class_names
+        self.test_groups = source.test_groups
+        self.coarsening = source.coarsening
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture, y, x = self._tiles[index]
+        return cut(self._picture(picture), y, x, self._size)
+
+
+def tiled(source: Source, size: int) -> TiledSource:
+    """Every picture cut into size x size tiles, named NAME@y,x, in the group of their picture.
+
+    Tiles lie evenly spaced and the last is flush with the border, so they may overlap; smaller pictures are padded.
+
+    Raises:
+        InputError: size below 1.
+    """
+    if size < 1:
+        raise InputError(f"tile={size}: a tile needs at least 1 pixel; give for example tile=256")
+    return TiledSource(source, size)
+
+
+def picture_shapes(source: Source) -> tuple[tuple[int, int], ...]:
+    """Height and width of every picture: the source's `shapes` where it knows them, else each picture is read once."""
+    known = getattr(source, "shapes", None)
+    return known if known is not None else tuple(source[index].labels.shape for index in range(len(source)))

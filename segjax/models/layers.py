@@ -1,0 +1,119 @@
+"""Layers and rules shared by the networks."""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.models.options import one_of
+from segjax.ops.convolution import upsample_convolution
+from segjax.types import InputError
+
+NORM = one_of("batch", "running", "group", "none")
+
+
+def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
+    """Uniform on [-1 / sqrt(fan_in), 1 / sqrt(fan_in)], the default of PyTorch for kernels and biases."""
+    bound = 1 / math.sqrt(fan_in)
+
+    def initialise(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return initialise
+
+
+class Norm(nn.Module):
+    """Normalisation of each channel to mean 0 and variance 1 (epsilon 1e-5), then a learned scale and shift.
+
+    Attributes:
+        kind: "batch": statistics of the batch at hand, in training and in testing, no state; "running": those in
+            training, their running averages (momentum 0.9, collection `batch_stats`) in testing; "group": statistics
+            of each picture over groups of channels; "none": nothing is done.
+    """
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
+        if self.kind == "none":
+            return x
+        if self.kind == "running":
+            return nn.BatchNorm(use_running_average=not train, momentum=0.9, name="running")(x)
+        if self.kind == "group":
+            return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), epsilon=1e-5, name="group")(x)
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        mean = x.mean((0, 1, 2), keepdims=True)
+        variance = jnp.square(x - mean).mean((0, 1, 2), keepdims=True)
+        factor = scale.reshape(1, 1, 1, -1) * jax.lax.rsqrt(variance + 1e-5)
+        return (x - mean) * factor + bias.reshape(1, 1, 1, -1)
+
+
+class Block(nn.Module):
+    """3x3 convolutions with zero padding, each followed by `Norm` and ReLU."""
+
+    widths: Sequence[int]
+    norm: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W F"]:
+        for layer, width in enumerate(self.widths):
+            x = convolution(width, 3, x.shape[-1], f"conv{layer}")(x)
+            x = nn.relu(Norm(self.norm, name=f"norm{layer}")(x, train))
+        return x
+
+
+class Upsample(nn.Module):
+    """Transposed 2x2 convolution of stride 2 that keeps the number of channels."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
+        channels = x.shape[-1]
+        initialise = fan_in_uniform(4 * channels)
+        kernel = self.param("kernel", initialise, (2, 2, channels, channels))
+        bias = self.param("bias", initialise, (channels,))
+        return upsample_convolution(x, kernel) + bias.reshape(1, 1, 1, -1)
+
+
+def convolution(width: int, size: int, channels: int, name: str) -> nn.Conv:
+    """Square convolution that keeps the picture's size, initialised as PyTorch does."""
+    initialise = fan_in_uniform(size * size * channels)
+    return nn.Conv(width, (size, size), kernel_init=initialise, bias_init=initialise, name=name)
+
+
+def check_size(network: str, image: Float[Array, "B H W C"], smallest: int, why: str) -> None:
+    """Refuse pictures that are too small for the network.
+
+    Raises:
+        InputError: states the smallest size and what decides it.
+    """
+    height, width = image.shape[1:3]
+    if min(height, width) < smallest:
+        raise InputError(
+            f"network {network}: pictures must be at least {smallest} x {smallest} pixels ({why}), "
+            f"not {height} x {width}"
+        )
+
+
+def hourglass_receptive_field(down: Sequence[int], bottom: int, up: Sequence[int]) -> int:
+    """Side in pixels of the largest window that one output pixel of a pooling and unpooling network depends on.
+
+    Args:
+        down: 3x3 convolutions before the pooling of each level, full resolution first.
+        bottom: 3x3 convolutions at the lowest resolution.
+        up: 3x3 convolutions after the unpooling of each level, full resolution first.
+    """
+
+    def side(pixel: int) -> int:
+        first = last = pixel
+        for count in up:
+            first, last = (first - count) // 2, (last + count) // 2
+        first, last = first - bottom, last + bottom
+        for count in reversed(down):
+            first, last = 2 * first - count, 2 * last + 1 + count
+        return last - first + 1
+
+    return max(side(pixel) for pixel in range(2 ** len(down)))

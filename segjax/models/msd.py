@@ -1,0 +1,88 @@
+"""Mixed-scale dense network (MSD)."""
+
+import math
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.models.layers import check_size
+from segjax.models.options import Option, one_of, per_channel, whole_number
+from segjax.ops.convolution import dense_dilated_stack, dense_stack_columns
+from segjax.types import InputError
+
+
+class MSD(nn.Module):
+    """Mixed-scale dense network: thin layers that read all channels before them, dilations instead of poolings.
+
+    The defaults have 45,754 parameters for one input channel and 47,558 for three. Kernels start from a normal
+    distribution of standard deviation sqrt(2 / n), n = 9 (C + width (depth - 1)) + classes, everything else from zero.
+
+    Attributes:
+        classes: channels of the output.
+        norm: "none": the network has no normalisation layers.
+        depth: layers.
+        width: channels that each layer adds.
+        input_mean: subtracted from the picture; a number, or one per channel.
+        input_std: the picture is divided by it; a number, or one per channel.
+
+    Source: Pelt and Sethian, PNAS 115 (2018); defaults as in the annotation-error study.
+    """
+
+    classes: int = 2
+    norm: str = "none"
+    depth: int = 100
+    width: int = 1
+    input_mean: float | tuple[float, ...] = 0.0
+    input_std: float | tuple[float, ...] = 1.0
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "classes": whole_number(2, 1000),
+        "norm": one_of("none"),
+        "depth": whole_number(1, 1000),
+        "width": whole_number(1, 64),
+        "input_mean": per_channel(),
+        "input_std": per_channel(above=0.0),
+    }
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Distance in pixels between the taps of each layer: 1, 2, ..., 10, 1, 2, ..."""
+        return tuple(layer % 10 + 1 for layer in range(self.depth))
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the window an output pixel depends on, away from the border (1101 with depth 100)."""
+        return 2 * sum(self.dilations) + 1
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "B H W C"], train: bool = False, features: bool = False
+    ) -> Float[Array, "B H W K"] | tuple[Float[Array, "B H W K"], dict[str, Float[Array, "B H W _"]]]:
+        """Logits, and with `features` also the map "dense": the normalised picture and all layers, at full size.
+
+        Raises:
+            InputError: the picture is smaller than the largest dilation + 1, or has another number of channels than
+                `input_mean` or `input_std`.
+        """
+        check_size("msd", image, max(self.dilations) + 1, f"largest dilation {max(self.dilations)} + 1")
+        channels = image.shape[-1]
+        total = channels + self.depth * self.width
+        deviation = math.sqrt(2 / (9 * (total - self.width) + self.classes))
+        columns = dense_stack_columns(channels, self.depth, self.width)
+        kernels = self.param("kernels", nn.initializers.normal(deviation), (9 * self.width, columns))
+        biases = self.param("biases", nn.initializers.zeros, (self.depth * self.width,))
+        head_kernel = self.param("head_kernel", nn.initializers.zeros, (total, self.classes))
+        head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
+
+        mean, std = (self._per_channel(name, channels) for name in ("input_mean", "input_std"))
+        stack = dense_dilated_stack(((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases, self.dilations)
+        logits = jnp.einsum("cbhw,ck->bhwk", stack, head_kernel) + head_bias.reshape(1, 1, 1, -1)
+        return (logits, {"dense": stack.transpose(1, 2, 3, 0)}) if features else logits
+
+    def _per_channel(self, name: str, channels: int) -> Float[Array, "1 1 1 _"]:
+        values = jnp.atleast_1d(jnp.asarray(getattr(self, name), jnp.float32))
+        if values.size not in (1, channels):
+            raise InputError(f"network msd: {name} has {values.size} numbers, the picture has {channels} channels")
+        return values.reshape(1, 1, 1, -1)

@@ -1,0 +1,74 @@
+"""U-Net."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.models.layers import NORM, Block, Upsample, check_size, convolution, hourglass_receptive_field
+from segjax.models.options import Option, whole_number
+from segjax.ops.pooling import max_pool, pad_to
+
+
+class UNet(nn.Module):
+    """U-Net: double convolutions, max pooling, transposed convolutions, skip connections by concatenation.
+
+    Widths 64-128-256-512-512 going down and 256-128-64-64 going up with the defaults, which have 14,787,842 parameters
+    for one input channel. Pictures of any size from 2**levels pixels: an odd row or column is left out by pooling and
+    comes back as zeros before the skip connection is joined.
+
+    Attributes:
+        classes: channels of the output.
+        norm: "batch", "running", "group" or "none"; see `Norm`.
+        width: channels of the first level; they double with every level but the last.
+        levels: poolings.
+
+    Source: Ronneberger, Fischer and Brox, MICCAI 2015; defaults as in the annotation-error study.
+    """
+
+    classes: int = 2
+    norm: str = "batch"
+    width: int = 64
+    levels: int = 4
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "classes": whole_number(2, 1000),
+        "norm": NORM,
+        "width": whole_number(1, 1024),
+        "levels": whole_number(1, 8),
+    }
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the window an output pixel depends on, with norm="none" (204 with 4 levels)."""
+        return hourglass_receptive_field([2] * self.levels, 2, [2] * self.levels)
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "B H W C"], train: bool = False, features: bool = False
+    ) -> Float[Array, "B H W K"] | tuple[Float[Array, "B H W K"], dict[str, Float[Array, "B _ _ _"]]]:
+        """Logits, and with `features` also the maps "down0" (full size), ..., "down{levels}", ..., "up0" (full size).
+
+        "down{i}" and "up{i}" have floor(H / 2**i) x floor(W / 2**i) pixels.
+
+        Raises:
+            InputError: the picture is smaller than 2**levels pixels.
+        """
+        check_size("unet", image, 2**self.levels, f"{self.levels} poolings")
+        widths = [self.width * 2**level for level in range(self.levels)]
+        maps = {}
+        x = image
+        for level, width in enumerate(widths):
+            x = maps[f"down{level}"] = Block((width, width), self.norm, name=f"down{level}")(x, train)
+            x = max_pool(x)
+        bottom = f"down{self.levels}"
+        x = maps[bottom] = Block((widths[-1], widths[-1]), self.norm, name=bottom)(x, train)
+        for level, width in reversed(list(enumerate(widths))):
+            skip = maps[f"down{level}"]
+            x = pad_to(Upsample(name=f"upsample{level}")(x), *skip.shape[1:3])
+            narrow = max(width // 2, self.width)
+            joined = jnp.concatenate([skip, x], axis=-1)
+            x = maps[f"up{level}"] = Block((narrow, narrow), self.norm, name=f"up{level}")(joined, train)
+        logits = convolution(self.classes, 1, x.shape[-1], "head")(x)
+        return (logits, maps) if features else logits

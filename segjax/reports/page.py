@@ -1,0 +1,115 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from segjax.evaluation.picture import Metric
+from segjax.reports import words
+
+_NO_FAILURES = pd.DataFrame()
+
+
+class Illustration(NamedTuple):
+    """A figure of the page: SVG text or PNG bytes, what it shows in words, and the section it belongs to."""
+
+    content: str | bytes
+    caption: str
+    section: Literal["curves", "labels", "predictions"] = "curves"
+
+
+def write_page(
+    path: Path | str,
+    *,
+    title: str,
+    question: str,
+    answers: Sequence[str],
+    figures: Mapping[str, Illustration],
+    tables: Mapping[str, pd.DataFrame],
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+    metrics: Mapping[str, Metric] | None = None,
+    failures: pd.DataFrame = _NO_FAILURES,
+) -> None:
+    """Write the report as one self-contained HTML file, never seen half written; equal input gives equal bytes.
+
+    Args:
+        path: the file; its folder exists. It is replaced in one step.
+        title, question, answers: plain sentences; any character is allowed in every text of the page.
+        figures: by name, in the order of the page. The name is the heading of the figure.
+        tables: all numbers; the name of a metric as in results.csv, or any heading.
+        config: the resolved configuration, as it would be written to JSON.
+        provenance: versions, digests, command, machine; a value may be a mapping itself.
+        warnings: what a reader has to know before believing the page.
+        metrics: what the names in results.csv stand for.
+        failures: one row per run that failed or was restarted.
+
+    Raises:
+        OSError: the file cannot be written; a page that was there before is kept.
+    """
+    path = Path(path)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bound"] = _bound
+    text = environment.get_template("page.html.j2").render(
+        title=title,
+        question=question,
+        answers=answers,
+        figures={
+            section: [
+                (name, _data_address(f.content), f.caption) for name, f in figures.items() if f.section == section
+            ]
+            for section in ("curves", "labels", "predictions")
+        },
+        tables=[(words.METRIC_NAMES.get(name, name), *_cells(frame)) for name, frame in tables.items()],
+        config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
+        provenance=_flat(provenance),
+        warnings=warnings,
+        metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
+        failures=_cells(failures),
+    )
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _data_address(content: str | bytes) -> str:
+    # As pictures, not as markup: figures cannot disturb each other's ids, and a reader can save each of them.
+    kind, raw = ("svg+xml", content.encode()) if isinstance(content, str) else ("png", content)
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
+
+
+def _bound(text: str) -> str:
+    """Keeps a number and its unit on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" px", "\N{NO-BREAK SPACE}px")
+
+
+def _cells(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    rows = [["-" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False)]
+    return [str(column) for column in frame.columns], rows
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Name and value of every entry; those of a mapping inside carry its name in front."""
+    flat = []
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{name}: ")
+        else:
+            flat.append((f"{prefix}{name}", str(value)))
+    return flat

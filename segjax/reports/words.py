@@ -1,0 +1,155 @@
+"""The words a report uses for networks, errors, strengths, metrics and ways to fail; no number comes from here."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+Level = float | int
+CLEAN = "none"
+# Its 0 point is a run of its own: foreign objects are in the picture and none of them is annotated.
+OWN_ZERO = "inclusion"
+
+
+class ErrorWords(NamedTuple):
+    """How an annotation error is spoken of.
+
+    Attributes:
+        thing: what the labels suffer from, plural.
+        axis: label of the axis of strengths.
+        amount: one strength or several ("10, 30 and 50 %"), with the levels filled in.
+        most: everything from the mildest strength to this one.
+        scale: what the level is multiplied with before it is shown.
+        falling: True where a smaller level is the worse one.
+    """
+
+    thing: str
+    axis: str
+    amount: str
+    most: str
+    scale: float = 1.0
+    falling: bool = False
+
+
+def _rate(thing: str) -> ErrorWords:
+    return ErrorWords(thing, f"{thing}, %", "{} %", "up to {} %", 100)
+
+
+def _length(thing: str) -> ErrorWords:
+    return ErrorWords(thing, f"{thing}, px (published pixels)", "{} px", "up to {} px")
+
+
+ERRORS = {
+    "omission": _rate("omitted cells"),
+    "inclusion": _rate("wrongly included objects"),
+    "bias": ErrorWords("outline errors", "outline error, up to q px (published pixels)", "up to {} px", "up to {} px"),
+    "jitter": _length("jittered outlines"),
+    "polygon": ErrorWords(
+        "polygon outlines", "polygon outlines, corners per cell", "{} corners", "down to {} corners", 1, True
+    ),
+    "shift": _length("shifted labels"),
+    "merge": _rate("merged touching cells"),
+    "split": _rate("split cells"),
+}
+NETWORKS = {"unet": "U-Net", "segnet": "SegNet", "msd": "MSD"}
+METRIC_NAMES = {
+    "dice_pooled": "Dice, all test pictures pooled",
+    "dice": "Dice, mean of the test pictures",
+    "iou": "Intersection over union, mean of the test pictures",
+    "surface_dice": "Surface Dice (agreement of outlines)",
+    "hd95": "95 % Hausdorff distance of outlines, px",
+    "aji": "Aggregated Jaccard index (objects)",
+    "pq": "Panoptic quality (objects)",
+    "f1": "F1 of found objects",
+    "label_dice": "Dice of the faulty training labels against the clean ones",
+}
+FAILURES = {
+    "collapsed": "predicted background only",
+    "diverged": "training diverged (a number became NaN)",
+    "failed": "stopped with an error",
+}
+
+
+def error_words(error: str) -> ErrorWords:
+    """Words of an error; one that is not known here is called by its own name."""
+    return ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}", "strength up to {}"))
+
+
+def network_name(network: str) -> str:
+    """Name of a network as papers write it."""
+    return NETWORKS.get(network, network)
+
+
+def shown_level(error: str, level: Level) -> float:
+    """The level in the unit of the axis: 0.3 omitted is 30."""
+    return round(level * error_words(error).scale, 9)
+
+
+def is_clean(error: str, level: Level) -> bool:
+    """Whether the labels are the clean ones of the plain study; inclusion's 0 point is a kind of run of its own."""
+    return error == CLEAN or (level == 0 and error != OWN_ZERO)
+
+
+def amount(error: str, level: Level) -> str:
+    """One strength alone: "30 %", "up to 4 px", "clean"."""
+    return "clean" if is_clean(error, level) else amounts(error, [level])
+
+
+def amounts(error: str, levels: Iterable[Level]) -> str:
+    """Several strengths together: "10, 30 and 50 %", "up to 2 and 4 px"."""
+    return error_words(error).amount.format(joined(f"{shown_level(error, level):g}" for level in levels))
+
+
+def amount_of(error: str, level: Level) -> str:
+    """One strength and what it is a strength of: "30 % omitted cells", "outline errors of up to 4 px"."""
+    return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level))
+
+
+def most(error: str, level: Level) -> str:
+    """All strengths as far as this one: "up to 30 %"."""
+    return error_words(error).most.format(f"{shown_level(error, level):g}")
+
+
+def most_of(error: str, level: Level) -> str:
+    """All strengths as far as this one: "up to 30 % omitted cells", "outline errors of up to 4 px"."""
+    return _of_thing(error, most(error, level))
+
+
+def cells_named(cells: Iterable[tuple[str, str, Level]]) -> str:
+    """Cells (network, error, level) in a row: "U-Net on clean labels and SegNet at 50 % omitted cells"."""
+    named = [
+        f"{network_name(network)} {'on' if is_clean(error, level) else 'at'} {amount_of(error, level)}"
+        for network, error, level in cells
+    ]
+    return joined(dict.fromkeys(named))
+
+
+def capital(sentence: str) -> str:
+    """The sentence with a capital at its beginning; the rest stays."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _of_thing(error: str, strength: str) -> str:
+    words = error_words(error)
+    return f"{strength} {words.thing}" if words.scale == 100 else f"{words.thing} of {strength}"
+
+
+def in_order(errors: Collection[str]) -> list[str]:
+    """The errors, without "none", in the order of the study; unknown ones last, by name."""
+    known = [error for error in ERRORS if error in errors]
+    return known + sorted(set(errors) - set(known) - {CLEAN})
+
+
+def by_severity(error: str, levels: Iterable[Level]) -> list[Level]:
+    """Different levels, mildest first; 0 is no error and comes first for every kind."""
+    falling = error_words(error).falling
+    return sorted(set(levels), key=lambda level: (level != 0, -level if falling else level))
+
+
+def joined(parts: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def seeds(n: int) -> str:
+    """ "1 seed", "5 seeds"."""
+    return "1 seed" if n == 1 else f"{n} seeds"

@@ -1,0 +1,170 @@
+"""No group is divided, splits stay put when pictures are added, and a written split is never replaced unseen."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups
+from segjax.types import InputError
+
+GROUPS = st.lists(st.integers(0, 30).map(str), min_size=5, max_size=80).filter(lambda groups: len(set(groups)) >= 5)
+few = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+@dataclass
+class Pictures:
+    """A source without pictures: names and groups are all that a split looks at."""
+
+    groups: tuple
+    test_groups: frozenset = frozenset()
+    spec: str = "made"
+    digest: str = "0"
+    class_names: tuple = ("a",)
+    coarsening: float = 1.0
+    names: tuple = field(init=False)
+
+    def __post_init__(self):
+        self.names = tuple(f"p{index}" for index in range(len(self.groups)))
+
+    def __len__(self):
+        return len(self.groups)
+
+    def __getitem__(self, index):
+        raise AssertionError("a split reads no picture")
+
+
+def side_of_group(groups, parts):
+    return {groups[index]: part for part, indices in enumerate(parts) for index in indices}
+
+
+@few
+@given(groups=GROUPS, seed=st.integers(0, 5), share=st.floats(0.05, 0.9))
+def test_split_divides_no_group_and_takes_every_picture_once(groups, seed, share):
+    parts = split_groups(groups, seed, (1 - share, share))
+    assert sorted(index for part in parts for index in part) == list(range(len(groups)))
+    first, second = ({groups[index] for index in part} for part in parts)
+    assert first and second and not first & second
+    count = len(set(groups))
+    assert abs(len(second) - share * count) <= 0.5 or len(second) == 1 or len(first) == 1
+
+
+@few
+@given(groups=GROUPS, seed=st.integers(0, 5), new=st.integers(100, 200).map(str))
+def test_split_stays_when_pictures_are_added(groups, seed, new):
+    fractions = (0.5, 0.2, 0.3)
+    before = side_of_group(groups, split_groups(groups, seed, fractions))
+    more_pictures = groups + groups[::2]
+    assert side_of_group(more_pictures, split_groups(more_pictures, seed, fractions)) == before
+    after = side_of_group([*groups, new], split_groups([*groups, new], seed, fractions))
+    assert sum(after[group] != side for group, side in before.items()) <= len(fractions) - 1
+
+
+def test_split_order_depends_on_the_seed():
+    groups = [str(index) for index in range(40)]
+    assert split_groups(groups, 0, (0.7, 0.3)) == split_groups(groups, 0, (0.7, 0.3))
+    assert split_groups(groups, 0, (0.7, 0.3)) != split_groups(groups, 1, (0.7, 0.3))
+    assert [len(part) for part in split_groups(groups, 0, (0.7, 0.3))] == [28, 12]
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"), [((0.7, 0.7), "sum to 1"), ((1.2, -0.2), "positive"), ((0.2,) * 5, "3")]
+)
+def test_unfit_fractions_are_refused(fractions, message):
+    with pytest.raises(InputError, match=message):
+        split_groups(["a", "b", "c"], 0, fractions)
+
+
+@few
+@given(groups=GROUPS, count=st.integers(2, 5))
+def test_folds_divide_no_group_and_are_balanced(groups, count):
+    parts = group_folds(groups, count)
+    assert sorted(index for part in parts for index in part) == list(range(len(groups)))
+    assert len(side_of_group(groups, parts)) == len(set(groups)) and all(parts)
+    assert sum(len({groups[index] for index in part}) for part in parts) == len(set(groups))
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= max(groups.count(group) for group in groups)
+
+
+def test_folds_of_single_pictures_by_hand():
+    assert group_folds(["d", "a", "b", "c", "a"], 2) == ((0, 1, 4), (2, 3))
+    with pytest.raises(InputError, match="folds=4"):
+        group_folds(["a", "b", "c"], 4)
+
+
+def test_make_split_takes_the_reserved_groups_or_the_fold():
+    groups = tuple("aabbccddee")
+    reserved = make_split(Pictures(groups, frozenset("e")), fold=9, folds=3, seed=0)
+    assert reserved.test == (8, 9)
+    tests = [make_split(Pictures(groups), fold=fold, folds=5, seed=3).test for fold in range(5)]
+    assert sorted(index for test in tests for index in test) == list(range(10))
+    assert make_split(Pictures(groups), fold=1, folds=5, seed=0).test == tests[1]
+    with pytest.raises(InputError, match=r"fold=5 must lie in 0\.\.4"):
+        make_split(Pictures(groups), fold=5, folds=5, seed=0)
+    with pytest.raises(InputError, match="validation_share"):
+        make_split(Pictures(groups), fold=0, folds=5, validation_share=1.0, seed=0)
+
+
+def test_validation_by_group_keeps_groups_whole_and_by_slice_has_the_exact_share():
+    groups = tuple(str(index // 20) for index in range(240))
+    source = Pictures(groups, frozenset({"10", "11"}))
+    whole = make_split(source, fold=0, folds=2, validation="group", seed=0)
+    assert not {groups[i] for i in whole.train} & {groups[i] for i in whole.validation}
+    assert (len(whole.train), len(whole.validation)) == (140, 60)
+    by_slice = make_split(source, fold=0, folds=2, validation="slice", seed=0)
+    assert (len(by_slice.train), len(by_slice.validation)) == (140, 60)
+    assert {groups[i] for i in by_slice.train} & {groups[i] for i in by_slice.validation}
+    with pytest.raises(InputError, match=r"1 group\(s\)"):
+        make_split(Pictures(("a", "a", "b", "b")), fold=0, folds=2, validation="group", seed=0)
+
+
+def test_split_is_written_once_and_read_back(tmp_path):
+    source, path = Pictures(tuple("aabbccddee")), tmp_path / "split.json"
+    split = make_split(source, fold=0, folds=5, validation="slice", seed=0)
+    split.write(path, source)
+    content = path.read_bytes()
+    assert Split.read(path, source) == split
+    split.write(path, source)
+    assert path.read_bytes() == content
+    assert read_sides(path)["p0"] == next(side for side in ("train", "validation", "test") if 0 in getattr(split, side))
+    other = make_split(source, fold=1, folds=5, validation="slice", seed=0)
+    with pytest.raises(InputError, match="different split"):
+        other.write(path, source)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": (0, 1, 2)}, "7 pictures, made has 8"),
+        ({"validation": (3, 4)}, "p3 is in the split twice"),
+        ({"validation": ()}, "no validation"),
+        ({"train": (0, 1, 2, 4), "validation": (3, 5)}, "group b is on two sides"),
+        ({"train": (0, 1, 2, 7), "test": (3, 6), "validation_by": "slice"}, "group b is on two sides"),
+    ],
+)
+def test_unsound_splits_are_refused(change, message):
+    source = Pictures(tuple("aabbccdd"))
+    sound = Split(train=(0, 1, 2, 3), validation=(4, 5), test=(6, 7))
+    sound.check(source)
+    with pytest.raises(InputError, match=message):
+        replace(sound, **change).check(source)
+
+
+def test_split_files_that_do_not_fit_are_refused(tmp_path):
+    source, path = Pictures(tuple("abcd")), tmp_path / "split.json"
+    sound = {"validation_by": "group", "train": ["p0", "p1"], "validation": ["p2"], "test": ["p3"]}
+    for change, message in (
+        ({"test": ["q9"]}, "q9 is not in made"),
+        ({"train": ["p0"]}, "3 pictures, made has 4"),
+        ({"train": "p0"}, "is not a split"),
+        ({"validation_by": "luck"}, "is not a split"),
+    ):
+        path.write_text(json.dumps(sound | change))
+        with pytest.raises(InputError, match=message):
+            Split.read(path, source)
+    path.write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        Split.read(path, source)

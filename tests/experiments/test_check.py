@@ -1,0 +1,62 @@
+"""The command tells a sound folder from a bad one by its words and its exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.check import check
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    for index, name in enumerate(("a", "b")):
+        pixels = np.random.default_rng(index).integers(0, 200, (20, 24)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"set/images/{name}.png")
+        Image.fromarray(np.eye(20, 24).astype(np.uint8)).save(tmp_path / f"set/labels/{name}.png")
+    return tmp_path / "set"
+
+
+def test_sound_folder(folder, capsys):
+    assert check(f"folder:{folder}?tile=16") == 0
+    text = capsys.readouterr().out
+    for part in ("pictures read", "24 pixels", "20 pixels", "grey (2)", "2 in all, 1 per picture", "no problems"):
+        assert part in text
+
+
+def test_every_problem_is_shown_with_file_and_remedy(folder, capsys):
+    (folder / "labels/a.png").unlink()
+    (folder / "images/b.png").write_bytes(b"damaged")
+    assert check(str(folder)) == 2
+    text = capsys.readouterr().out
+    for part in ("images/a.png", "has no label image", "images/b.png", "cannot be read", "2 problem(s)"):
+        assert part in text
+
+
+def test_same_picture_on_two_sides_of_a_split(folder, tmp_path, capsys):
+    (folder / "images/b.png").write_bytes((folder / "images/a.png").read_bytes())
+    split = {"validation_by": "group", "train": ["a@0,0"], "validation": [], "test": ["b@0,0"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    assert check(str(folder), tmp_path / "split.json") == 2
+    assert "one in train and one in test" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("data", ["nowhere", "folder:nowhere", "folder:.?colour=1"])
+def test_what_cannot_be_checked(data, capsys):
+    assert check(data) == 2
+    assert "cannot be checked" in capsys.readouterr().out
+
+
+def test_as_a_command(folder):
+    root = Path(__file__).resolve().parents[2]
+    run = [sys.executable, "-m", "experiments.check"]
+    found = subprocess.run([*run, str(folder / "labels")], cwd=root, capture_output=True, text=True)
+    assert found.returncode == 2 and "has no labels" in found.stdout
+    taught = subprocess.run([*run, "--help"], cwd=root, capture_output=True, text=True)
+    assert taught.returncode == 0 and "labels=instances|components" in taught.stdout

@@ -1,0 +1,150 @@
+"""The page: self-contained, escaped, deterministic, honest when there is nothing to show."""
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from segjax.evaluation.picture import METRICS
+from segjax.reports import Illustration, answers, curve_caption, dose_response, number_tables, question, svg, write_page
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+class Reader(HTMLParser):
+    """Text, addresses and balance of a page."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.open, self.text, self.addresses, self.ids, self.tags = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader, re.sub(r"\s+", " ", " ".join(reader.text))
+
+
+def write(path, table, **changes):
+    content = {
+        "title": "How wrong?",
+        "question": question(table),
+        "answers": answers(table),
+        "figures": {"Dice": Illustration(svg(dose_response(table)), curve_caption(table))},
+        "tables": number_tables(table),
+        "config": {"data": "microscope:hl60", "levels": [0.1, 0.3]},
+        "provenance": {"versions": {"jax": "0.10.2"}, "command": "python -m experiments.annotation_errors"},
+        "metrics": METRICS,
+    }
+    write_page(path, **(content | changes))
+
+
+@pytest.fixture
+def table(make_table):
+    return make_table(
+        ("unet", "none", 0, [0.9, 0.92]),
+        ("unet", "omission", 0.3, [0.8, 0.85]),
+        ("unet", "omission", 0.7, [None, None]),
+    )
+
+
+def test_page_needs_nothing_but_itself(table, tmp_path):
+    pictures = {"Labels": Illustration(PNG, "one picture", "labels")}
+    write(tmp_path / "report.html", table, figures=pictures)
+    reader, _ = read(tmp_path / "report.html")
+    assert reader.addresses
+    assert all(address.startswith(("#", "data:image/")) for address in reader.addresses)
+    assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    assert not re.search(r"@import|url\(", (tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_page_shows_what_it_was_given(table, tmp_path):
+    failures = pd.DataFrame({"network": ["SegNet"], "what happened": ["predicted background only"]})
+    write(tmp_path / "report.html", table, warnings=["Pixels are coarse."], failures=failures)
+    reader, text = read(tmp_path / "report.html")
+    for part in (
+        "Already 30 % omitted cells cost U-Net 8.5 points",
+        "Pixels are coarse.",
+        "predicted background only",
+        "no result",
+        "versions: jax 0.10.2",
+        '"levels": [ 0.1, 0.3 ]',
+        METRICS["aji"].formula,
+        METRICS["hd95"].empty,
+    ):
+        assert part in text
+    assert "There are no pictures of predictions yet." in text
+    assert "Already 30\N{NO-BREAK SPACE}% omitted cells" in "".join(reader.text)
+
+
+def test_every_text_is_escaped(table, tmp_path):
+    nasty = "<script>alert('a & b')</script>"
+    write(
+        tmp_path / "report.html",
+        table,
+        title=nasty,
+        question=nasty,
+        answers=[nasty],
+        warnings=[nasty],
+        figures={nasty: Illustration(PNG, nasty, "predictions")},
+        tables={nasty: pd.DataFrame({nasty: [nasty]})},
+        config={nasty: nasty},
+        provenance={nasty: nasty},
+        failures=pd.DataFrame({nasty: [nasty]}),
+    )
+    reader, text = read(tmp_path / "report.html")
+    assert "script" not in reader.tags
+    assert text.count(nasty) >= 12
+
+
+def test_equal_input_gives_equal_bytes(table, tmp_path):
+    for name in ("a.html", "b.html"):
+        write(tmp_path / name, table)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_an_empty_table_gives_a_page_that_says_so(make_table, tmp_path):
+    empty = make_table()
+    write(tmp_path / "report.html", empty, figures={}, metrics=None)
+    _, text = read(tmp_path / "report.html")
+    for part in ("There is no result yet", "There are no curves yet.", "There are no numbers yet.", "no run failed"):
+        assert part in text
+
+
+def test_a_failed_write_keeps_the_old_page(table, tmp_path, monkeypatch):
+    write(tmp_path / "report.html", table)
+    before = (tmp_path / "report.html").read_bytes()
+
+    def refuse(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(tmp_path), "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path / "report.html", table, title="Another")
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_missing_numbers_are_dashes(table, tmp_path):
+    write(tmp_path / "report.html", table, tables={"dice": pd.DataFrame({"mean": [float("nan"), 0.5], "n": [0, 2]})})
+    _, text = read(tmp_path / "report.html")
+    assert re.search(r"mean n - 0 0\.5 2", text)
+    assert "Dice, mean of the test pictures" in text

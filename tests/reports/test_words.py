@@ -1,0 +1,45 @@
+"""Strengths and lists in words."""
+
+import pytest
+
+from segjax.reports import words
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "alone", "with_thing", "as_far_as"),
+    [
+        ("omission", 0.3, "30 %", "30 % omitted cells", "up to 30 % omitted cells"),
+        ("inclusion", 0.0, "0 %", "0 % wrongly included objects", "up to 0 % wrongly included objects"),
+        ("omission", 0.0, "clean", "clean labels", "up to 0 % omitted cells"),
+        ("bias", 4.0, "up to 4 px", "outline errors of up to 4 px", "outline errors of up to 4 px"),
+        ("polygon", 6.0, "6 corners", "polygon outlines of 6 corners", "polygon outlines of down to 6 corners"),
+        ("smear", 1.5, "strength 1.5", "smear of strength 1.5", "smear of strength up to 1.5"),
+    ],
+)
+def test_strengths_in_words(error, level, alone, with_thing, as_far_as):
+    assert words.amount(error, level) == alone
+    assert words.amount_of(error, level) == with_thing
+    assert words.most_of(error, level) == as_far_as
+
+
+def test_percent_has_no_rounding_noise():
+    assert [words.shown_level("omission", rate) for rate in (0.07, 0.29, 0.57, 0.7)] == [7, 29, 57, 70]
+
+
+def test_severity_runs_to_fewer_corners_but_more_pixels():
+    assert words.by_severity("polygon", [4, 12, 0, 6, 6]) == [0, 12, 6, 4]
+    assert words.by_severity("bias", [6, 0, 2]) == [0, 2, 6]
+
+
+def test_study_order_then_unknown_errors():
+    assert words.in_order({"zoom", "bias", "none", "omission", "blur"}) == ["omission", "bias", "blur", "zoom"]
+
+
+def test_lists_and_counts():
+    assert [words.joined(part) for part in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert (words.seeds(1), words.seeds(4)) == ("1 seed", "4 seeds")
+
+
+def test_clean_runs_are_named_once():
+    cells = [("unet", "omission", 0.0), ("unet", "bias", 0.0), ("msd", "omission", 0.5)]
+    assert words.cells_named(cells) == "U-Net on clean labels and MSD at 50 % omitted cells"

@@ -1,0 +1,169 @@
+"""The training loop: one compilation, sound stops, restarts, and resuming to the same bits."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.training import Pictures, TrainConfig, fit, make_steps, predict
+from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
+from segjax.training.fit import batch_order, in_batches
+from segjax.types import InputError
+
+CONFIG = TrainConfig(learning_rate=0.1, batch_size=2, epochs=30, restarts=2)
+TRACES = []
+
+
+class Pixelwise(nn.Module):
+    """Logits from the pixel alone: enough to learn a threshold, quick to compile."""
+
+    @nn.compact
+    def __call__(self, image, *, train=False, features=False):
+        TRACES.append(image.shape)
+        return nn.Dense(2)(nn.tanh(nn.Dense(8)(image)))
+
+
+class NeverObject(nn.Module):
+    """Background everywhere, whatever is learned."""
+
+    @nn.compact
+    def __call__(self, image, *, train=False, features=False):
+        return nn.Dense(2)(image) * 0.0 + jnp.asarray([9.0, 0.0]).reshape(1, 1, 1, 2)
+
+
+class NotANumber(nn.Module):
+    """Diverges at once."""
+
+    @nn.compact
+    def __call__(self, image, *, train=False, features=False):
+        return nn.Dense(2)(image) * jnp.nan
+
+
+def pictures(count, seed=0):
+    images = np.random.default_rng(seed).random((count, 4, 6, 1), np.float32)
+    return Pictures(images, (images[..., 0] > 0.5).astype(np.int32))
+
+
+TRAIN, VALIDATION = pictures(5), pictures(3, 1)
+STEPS = make_steps(Pixelwise(), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG)
+
+
+def leaves(fitted):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(fitted.variables)]
+
+
+def test_it_learns(uninterrupted):
+    assert uninterrupted.status == "ok" and uninterrupted.restarts == 0
+    assert uninterrupted.losses.shape == (CONFIG.epochs, 2)
+    assert uninterrupted.losses[-1, 0] < uninterrupted.losses[0, 0]
+    test = pictures(9, 2)
+    assert np.mean(predict(STEPS, uninterrupted.variables, test.images) == test.targets) > 0.8
+
+
+def test_the_best_epoch_is_kept(uninterrupted):
+    assert uninterrupted.best_epoch == np.argmin(uninterrupted.losses[:, 1])
+
+
+def test_same_key_same_bits(uninterrupted):
+    again = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG)
+    other = fit(jax.random.key(4), STEPS, TRAIN, VALIDATION, CONFIG)
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(again), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(other), strict=True))
+
+
+def test_one_trace_serves_every_seed_and_strength():
+    steps = make_steps(Pixelwise(), CONFIG)
+    fit(jax.random.key(0), steps, TRAIN, VALIDATION, CONFIG)
+    TRACES.clear()
+    for seed in (1, 2):
+        flipped = TRAIN._replace(targets=1 - TRAIN.targets)
+        fit(jax.random.key(seed), steps, flipped, VALIDATION, CONFIG)
+    assert TRACES == []
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(uninterrupted, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(share):
+        if share > 0.6:
+            raise Killed
+
+    options = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    with pytest.raises(Killed):
+        fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG, on_epoch=kill, **options)
+    shares = []
+    resumed = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG, on_epoch=shares.append, **options)
+    assert len(shares) < CONFIG.epochs
+    np.testing.assert_array_equal(resumed.losses, uninterrupted.losses)
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(resumed), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_checkpoint_is_put_aside(tmp_path):
+    like = {"weights": np.zeros((64, 64), np.float32)}
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, {"weights": np.full((64, 64), step, np.float32)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+    for file in (tmp_path / "3").rglob("*"):
+        if file.is_file() and file.stat().st_size:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.warns(UserWarning, match="is damaged"):
+        restored = restore_checkpoint(tmp_path, like)
+    assert restored["weights"][0, 0] == 2
+    assert (tmp_path / "3.damaged").exists()
+    assert restore_checkpoint(tmp_path / "none", like) is None
+
+
+@pytest.mark.parametrize(("network", "status"), [(NeverObject(), "collapsed"), (NotANumber(), "diverged")])
+def test_a_failed_run_is_restarted_and_named(network, status):
+    config = dataclasses.replace(CONFIG, epochs=2)
+    result = fit(jax.random.key(0), make_steps(network, config), TRAIN, VALIDATION, config)
+    assert result.status == status
+    assert result.restarts == config.restarts
+    assert len(result.losses) == (1 if status == "diverged" else 2)
+
+
+def test_plateau_stops_after_waiting():
+    config = dataclasses.replace(CONFIG, stop="plateau", patience=2, epochs=50, learning_rate=1e-12)
+    result = fit(jax.random.key(0), make_steps(Pixelwise(), config), TRAIN, VALIDATION, config)
+    assert len(result.losses) == 1 + 3  # the first epoch gains, the third one after it without gain is the last
+
+
+def test_batches_cover_every_picture_and_depend_on_key_and_epoch_only():
+    first = batch_order(jax.random.key(0), 0, 5, CONFIG)
+    assert first.shape == (3, 2) and set(first.ravel()) == set(range(5))
+    np.testing.assert_array_equal(first, batch_order(jax.random.key(0), 0, 5, CONFIG))
+    assert not np.array_equal(first, batch_order(jax.random.key(0), 1, 5, CONFIG))
+    fixed = dataclasses.replace(CONFIG, shuffle=False)
+    np.testing.assert_array_equal(
+        batch_order(jax.random.key(0), 0, 5, fixed), batch_order(jax.random.key(0), 1, 5, fixed)
+    )
+
+
+def test_prediction_batches_have_one_size():
+    chunks = in_batches(np.arange(11))
+    assert {len(chunk) for chunk in chunks} == {8}
+    np.testing.assert_array_equal(np.concatenate(chunks)[:11], np.arange(11))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"batch_size": 0}, {"epochs": 0}, {"restarts": -1}],
+)
+def test_wrong_settings_are_refused_by_name(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        TrainConfig(**wrong)
+
+
+def test_no_pictures_is_refused():
+    with pytest.raises(InputError, match="no validation pictures"):
+        fit(jax.random.key(0), STEPS, TRAIN, pictures(0), CONFIG)

@@ -1,0 +1,57 @@
+"""Losses against values worked out by hand and against optax."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from segjax.training.losses import LOSSES, cross_entropy, soft_dice
+
+KEY = jax.random.key(0)
+LOGITS = jax.random.normal(KEY, (2, 3, 4, 2))
+TARGET = jnp.asarray(np.random.default_rng(0).integers(0, 2, (2, 3, 4)), jnp.int32)
+
+
+def test_soft_dice_of_undecided_logits():
+    # p = 1/2 everywhere, 3 of 8 pixels are object: 1 - 2 * 1.5 / (4 + 3)
+    target = jnp.zeros((1, 2, 4), jnp.int32).at[0, 0, :3].set(1)
+    np.testing.assert_allclose(soft_dice(jnp.zeros((1, 2, 4, 2)), target), 1 - 3 / 7, rtol=1e-6)
+
+
+def test_soft_dice_ignores_pixels():
+    kept = soft_dice(LOGITS[:, :, :2], TARGET[:, :, :2])
+    np.testing.assert_allclose(soft_dice(LOGITS, TARGET.at[:, :, 2:].set(-1)), kept, rtol=1e-6)
+
+
+def test_soft_dice_sums_over_the_whole_batch():
+    p = np.asarray(jax.nn.softmax(LOGITS)[..., 1], np.float64)
+    y = np.asarray(TARGET, np.float64)
+    np.testing.assert_allclose(soft_dice(LOGITS, TARGET), 1 - 2 * (p * y).sum() / (p.sum() + y.sum()), rtol=1e-5)
+
+
+def test_cross_entropy_agrees_with_optax():
+    expected = optax.softmax_cross_entropy_with_integer_labels(LOGITS, TARGET).mean()
+    np.testing.assert_allclose(cross_entropy(LOGITS, TARGET), expected, rtol=1e-6)
+
+
+def test_cross_entropy_ignores_pixels():
+    kept = cross_entropy(LOGITS[:, :2], TARGET[:, :2])
+    np.testing.assert_allclose(cross_entropy(LOGITS, TARGET.at[:, 2:].set(-1)), kept, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_everything_ignored_gives_finite_gradients(name):
+    value, gradient = jax.value_and_grad(LOSSES[name])(LOGITS, jnp.full_like(TARGET, -1))
+    assert np.isfinite(value) and np.all(np.isfinite(gradient))
+
+
+def test_both_is_the_sum():
+    total = soft_dice(LOGITS, TARGET) + cross_entropy(LOGITS, TARGET)
+    np.testing.assert_allclose(LOSSES["both"](LOGITS, TARGET), total, rtol=1e-6)
+
+
+def test_perfect_and_inverted_predictions():
+    sure = 50.0 * (2.0 * jax.nn.one_hot(TARGET, 2) - 1.0)
+    np.testing.assert_allclose(soft_dice(sure, TARGET), 0.0, atol=1e-6)
+    np.testing.assert_allclose(soft_dice(-sure, TARGET), 1.0, atol=1e-6)
