@@ -98,4 +98,6 @@ def test_a_breach_is_seen(module, text):
 
 
 def test_no_file_is_too_long():
-    assert {str(path): count for path in modules().values() if (count := len(path.read_text().splitlines())) > 420} == {}
+    assert {
+        str(path): count for path in modules().values() if (count := len(path.read_text().splitlines())) > 420
+    } == {}

@@ -32,7 +32,8 @@ def main() -> None:
         for cell in cells:
             console.print(str(cell), markup=False, highlight=False)
         seconds, megabytes = estimate(config, study, cells)
-        console.print(f"{len(cells)} trainings, about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained")
+        count, duration = len(cells), in_words(seconds)
+        console.print(f"{count} trainings, about {duration} here, {megabytes:.1f} MB of results; nothing was trained")
         return
     with Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells)) as ledger:
         trainer = Trainer(config, study)

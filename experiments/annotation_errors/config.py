@@ -67,7 +67,7 @@ class StudyConfig:
     data: str = "microscope:hl60"
     """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
-    """smoke: does it run (a minute); demo: minutes; reduced: an hour or two on 2 cores; paper: as published, for a GPU."""
+    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: as published, for a GPU."""
     extra: str | None = None
     """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
     Default: the other simulated set, or the other classes of the pictures where they have any."""
@@ -189,8 +189,8 @@ def recipe_of(config: StudyConfig, error: str, level: float, coarsening: float) 
     if error == "bias":
         if abs(pixels - round(pixels)) > 1e-6 or round(pixels) < 1:
             raise InputError(
-                f"levels: bias {level:g} is {pixels:.2f} pixels of these pictures, whose pixels are {coarsening:g} times as "
-                f"coarse as published; give multiples of {coarsening:g}, or finer pictures (size=half, size=paper)"
+                f"levels: bias {level:g} is {pixels:.2f} pixels of these pictures, whose pixels are {coarsening:g} "
+                f"times as coarse as published; give multiples of {coarsening:g}, or finer pictures (size=paper)"
             )
         pixels = round(pixels)
     return Recipe(**{error: pixels}, scope=config.scope)
@@ -223,7 +223,9 @@ def _check(config: StudyConfig) -> None:
     for error in config.errors:
         if not levels_of(config, error):
             kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
-            raise InputError(f"levels: none of {config.levels} is a strength of {error}; give {kind}, or leave {error} out")
+            raise InputError(
+                f"levels: none of {config.levels} is a strength of {error}; give {kind}, or leave {error} out"
+            )
         if error == "polygon" and min(levels_of(config, error)) < 3:
             raise InputError("levels: a polygon needs at least 3 corners")
     if not 0 < config.tolerance < float("inf"):

@@ -60,7 +60,9 @@ def open_study(config: StudyConfig) -> Study:
     """
     source = open_source(config.data)
     if config.target > len(source.class_names):
-        raise InputError(f"target: class {config.target} is not among those of {config.data}: {', '.join(source.class_names)}")
+        raise InputError(
+            f"target: class {config.target} is not among those of {config.data}: {', '.join(source.class_names)}"
+        )
     plain = read_domain(source, config.target)
     if "inclusion" not in config.errors:
         return Study(plain, None)
@@ -68,8 +70,8 @@ def open_study(config: StudyConfig) -> Study:
         return Study(plain, read_domain(pasted(source, open_source(config.extra)), config.target))
     if not plain.foreign.any():
         raise InputError(
-            f"inclusion needs foreign objects, and {config.data} has only one class: name a source of them with --extra, "
-            "for example --extra microscope:granulocytes, or leave inclusion out with --errors omission bias"
+            f"inclusion needs foreign objects, and {config.data} has only one class: name a source of them "
+            "with --extra, as in --extra microscope:granulocytes, or leave it out: --errors omission bias"
         )
     return Study(plain, plain)
 
@@ -84,7 +86,9 @@ def read_domain(source: Source, target: int) -> Domain:
     shapes = {sample.image.shape for sample in samples}
     if len(shapes) > 1:
         sizes = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes)[:4])
-        raise InputError(f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256")
+        raise InputError(
+            f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256"
+        )
     labels = np.stack([sample.of_class(target) for sample in samples])
     if not labels.any():
         raise InputError(f"{source.spec}: no picture shows an object of class {target}")
@@ -118,9 +122,7 @@ def _largest_id(domain: Domain) -> int:
     return 1 << int(max(domain.labels.max(), domain.foreign.max(), 62)).bit_length()
 
 
-def training_pictures(
-    domain: Domain, split: Split, recipe: Recipe, seed: int
-) -> tuple[Pictures, Pictures, float]:
+def training_pictures(domain: Domain, split: Split, recipe: Recipe, seed: int) -> tuple[Pictures, Pictures, float]:
     """Training and validation pictures with faulty targets, and the Dice of those targets against the clean ones."""
     indices = (*split.train, *split.validation)
     key = jax.random.fold_in(jax.random.key(seed), stable_number(str(recipe)))

@@ -93,9 +93,11 @@ def _galleries(config: StudyConfig, study: Study) -> dict[str, Illustration]:
             tiles.append(_label_tile(config, domain, picture, error, level))
     figures = {
         "Labels": Illustration(
-            label_gallery(tiles), f"One training picture ({study.plain.source.names[picture]}) with the labels that each error makes of it.", "labels"
+            label_gallery(tiles),
+            f"Training picture {study.plain.source.names[picture]} with the labels that each error makes of it.",
+            "labels",
         )
-    }  # fmt: skip
+    }
     predictions = [tile for error in ("none", *config.errors) for tile in _prediction_tiles(config, study, error)]
     if predictions:
         caption = "One test picture, segmented by networks trained on faulty labels (seed 0)."
@@ -134,13 +136,16 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
     found = [f"Surface Dice is taken at a tolerance of {config.tolerance:g} pixels of these pictures."]
     if source.coarsening != 1:
         found.append(
-            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in pixels are "
-            f"given in published pixels and were divided by {source.coarsening:g} (bias 6 is up to {6 / source.coarsening:g} pixels here)."
+            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in "
+            f"pixels are given in published pixels and were divided by {source.coarsening:g}: bias 6 is up to "
+            f"{6 / source.coarsening:g} pixels here."
         )
     if source.spec.startswith("microscope:"):
         found.append("The pictures are simulated; the published ones came from another virtual microscope.")
     if config.scale in ("smoke", "demo"):
-        found.append(f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works.")
+        found.append(
+            f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
+        )
     if config.validation == "slice":
         found.append("Validation pictures share volumes with training pictures, as published.")
     return found
@@ -164,6 +169,10 @@ def _save(folder: Path, name: str, content: str | bytes) -> None:
 def _commit() -> str:
     """The commit of the checkout this file lies in; "unknown" where it is no checkout."""
     run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return run.stdout.strip() or "unknown"

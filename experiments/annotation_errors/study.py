@@ -27,7 +27,7 @@ SHOWN = 3  # test pictures whose predictions are kept for the report
 
 
 def plan_of(config: StudyConfig, study: Study, cells: list[Cell]) -> dict[str, Any]:
-    """What `plan.json` holds; its fingerprint covers everything that decides a cell's numbers but its place in the grid."""
+    """What `plan.json` holds; its fingerprint covers what decides a cell's numbers besides its place in the grid."""
     resolved = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     grid = ("out", "networks", "errors", "levels", "seeds", "scale", "plan", "resume")
     facts = {
@@ -42,7 +42,8 @@ def plan_of(config: StudyConfig, study: Study, cells: list[Cell]) -> dict[str, A
         "fingerprint": fingerprint(facts),
         "facts": facts,
         "config": resolved,
-        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")} | {"python": platform.python_version()},
+        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")}
+        | {"python": platform.python_version()},
         "machine": f"{platform.machine()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
         "cells": [dict(cell.factors) for cell in cells],
     }
@@ -111,7 +112,9 @@ def test_rows(
             rows.append({"picture": domain.source.names[index], "metric": metric, "value": f"{value:.6g}"})
         truth = labels > 0
         sums = sums + OverlapCounts(
-            np.sum(mask & truth, dtype=np.int64), np.sum(mask & ~truth, dtype=np.int64), np.sum(~mask & truth, dtype=np.int64)
+            np.sum(mask & truth, dtype=np.int64),
+            np.sum(mask & ~truth, dtype=np.int64),
+            np.sum(~mask & truth, dtype=np.int64),
         )
     return rows, float(dice(sums))
 

@@ -1,5 +1,7 @@
 """Networks: `create("unet", width=16)` is a Flax module; `init(key, image)`, `apply(variables, image)` -> logits."""
 
+from typing import Any
+
 import flax.linen as nn
 
 from segjax.models.msd import MSD
@@ -13,7 +15,7 @@ NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "seg
 __all__ = ["NETWORKS", "create"]
 
 
-def create(name: str, **options: object) -> nn.Module:
+def create(name: str, **options: Any) -> nn.Module:
     """A network by name; without options as published.
 
     The module maps float32 pictures [B, H, W, C] to logits [B, H, W, K]: `variables = module.init(key, image)`, then

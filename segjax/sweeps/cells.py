@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Factor = str | int | float
 
@@ -14,11 +15,13 @@ class Cell:
 
     factors: tuple[tuple[str, Factor], ...]
 
-    def __getitem__(self, name: str) -> Factor:
+    def __getitem__(self, name: str) -> Any:
         return dict(self.factors)[name]
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.factors)
+        return ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.factors
+        )
 
 
 def cell(**factors: Factor) -> Cell:

@@ -103,7 +103,9 @@ class Ledger:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"out: another run is writing in {self.out}; wait for it or choose another folder") from error
+            raise InputError(
+                f"out: another run is writing in {self.out}; wait for it or choose another folder"
+            ) from error
         self._check_plan(plan)
         self._drop_unfinished()
         _write_atomically(self.out / "plan.json", json.dumps(plan, indent=1) + "\n")
@@ -122,8 +124,8 @@ class Ledger:
             known = old.get("facts", {})
             changed = [name for name, value in plan.get("facts", {}).items() if known.get(name) != value]
             raise InputError(
-                f"out: {self.out} holds results of another configuration (it differs in {', '.join(changed) or 'its data'}); "
-                "choose another folder, or give the options those results were made with"
+                f"out: {self.out} holds results of another configuration (differing in "
+                f"{', '.join(changed) or 'its data'}); choose another folder or the options they were made with"
             )
 
     def _drop_unfinished(self) -> None:

@@ -25,7 +25,9 @@ class Outcome:
 RunCell = Callable[[Cell, Callable[[float], None]], Outcome]
 
 
-def run_cells(cells: Sequence[Cell], run: RunCell, ledger: Ledger, kind: Callable[[Cell], str], console: Console) -> None:
+def run_cells(
+    cells: Sequence[Cell], run: RunCell, ledger: Ledger, kind: Callable[[Cell], str], console: Console
+) -> None:
     """Run every cell that the ledger lacks and append its rows; a cell that raises is recorded as failed.
 
     Args:
@@ -36,7 +38,13 @@ def run_cells(cells: Sequence[Cell], run: RunCell, ledger: Ledger, kind: Callabl
     if len(missing) < len(cells):
         console.print(f"{len(cells) - len(missing)} of {len(cells)} cells are done already; {len(missing)} to do")
     seconds: dict[str, list[float]] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Progress(*columns, console=console) as progress:
         overall = progress.add_task("cells", total=len(missing), left="")
         current = progress.add_task("this cell", total=1.0, left="")
@@ -48,7 +56,9 @@ def run_cells(cells: Sequence[Cell], run: RunCell, ledger: Ledger, kind: Callabl
             seconds.setdefault(kind(cell), []).append(time.monotonic() - began)
             left = time_left([kind(other) for other in missing[position + 1 :]], seconds)
             progress.update(overall, advance=1, left=f"{left} left")
-            console.print(f"[{position + 1}/{len(missing)}] {cell}: {outcome.summary}; {left} left", markup=False, highlight=False)
+            console.print(
+                f"[{position + 1}/{len(missing)}] {cell}: {outcome.summary}; {left} left", markup=False, highlight=False
+            )
 
 
 def time_left(kinds: Sequence[str], seconds: Mapping[str, Sequence[float]]) -> str:

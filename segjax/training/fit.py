@@ -152,7 +152,8 @@ def _one_epoch(run: dict, key_order, steps: Steps, train: Pictures, validation: 
 
 def _validate(steps: Steps, variables: Variables, pictures: Pictures) -> tuple[float, int]:
     """Mean loss per picture, and the number of foreground pixels predicted."""
-    losses, foreground = [], 0
+    losses: list[float] = []
+    foreground = 0
     for images, targets in zip(in_batches(pictures.images), in_batches(pictures.targets), strict=True):
         count = min(len(images), len(pictures.images) - len(losses))
         loss, pixels = steps.validate(variables, images, targets)

@@ -30,7 +30,9 @@ def soft_dice(logits: Float[Array, "B H W K"], target: Int[Array, "B H W"]) -> F
 def cross_entropy(logits: Float[Array, "B H W K"], target: Int[Array, "B H W"]) -> Float[Array, ""]:
     """Mean of -log softmax(logits)[target] over the pixels that are not ignored; 0 where all are."""
     known = target >= 0
-    log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(target, 0)[..., None], axis=-1)[..., 0]
+    log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(target, 0)[..., None], axis=-1)[
+        ..., 0
+    ]
     return -jnp.sum(jnp.where(known, log_probability, 0.0)) / jnp.maximum(jnp.sum(known), 1)
 
 

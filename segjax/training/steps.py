@@ -10,7 +10,7 @@ import optax
 
 from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, LossName
-from segjax.training.state import TrainState, Variables
+from segjax.training.state import TrainState
 from segjax.types import InputError
 
 

@@ -61,14 +61,14 @@ def test_another_configuration_is_refused_and_nothing_is_overwritten(tmp_path):
     with open_ledger(tmp_path) as ledger:
         add(ledger, CELLS[0])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match="another configuration.*data"):
+    with pytest.raises(InputError, match=r"another configuration.*data"):
         open_ledger(tmp_path, {"fingerprint": "b", "facts": {"data": "y"}})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_results_without_a_plan_and_a_broken_plan_are_refused(tmp_path):
     (tmp_path / "results.csv").write_text("something\n")
-    with pytest.raises(InputError, match="no plan.json"):
+    with pytest.raises(InputError, match=r"no plan\.json"):
         open_ledger(tmp_path)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(InputError, match="not readable"):
