@@ -127,9 +127,8 @@ def training_pictures(domain: Domain, split: Split, recipe: Recipe, seed: int) -
     indices = (*split.train, *split.validation)
     key = jax.random.fold_in(jax.random.key(seed), stable_number(str(recipe)))
     targets = faulty_targets(key, domain, indices, recipe)
-    clean = (domain.labels[np.asarray(indices)] > 0).astype(np.int32)
-    sums = counts(jax.numpy.asarray(targets), jax.numpy.asarray(clean))
-    label_dice = float(dice(jax.tree.map(lambda leaf: np.sum(np.asarray(leaf, np.int64)), sums)))
+    clean = domain.labels[np.asarray(indices)] > 0
+    label_dice = float(dice(counts(targets > 0, clean).pooled()))
     cut = len(split.train)
     images = domain.images[np.asarray(indices)]
     return Pictures(images[:cut], targets[:cut]), Pictures(images[cut:], targets[cut:]), label_dice

@@ -16,7 +16,7 @@ import numpy as np
 import segjax
 from experiments.annotation_errors.config import StudyConfig, make_cells, recipe_of
 from experiments.annotation_errors.pictures import Domain, Study, split_of, training_pictures
-from segjax.evaluation import OverlapCounts, dice, picture_metrics
+from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
 from segjax.sweeps import Cell, Outcome, fingerprint, in_words
 from segjax.training import Steps, fit, make_steps, predict
@@ -105,18 +105,10 @@ def test_rows(
 ) -> tuple[list[dict[str, object]], float]:
     """Metrics of every test picture as rows, and the pooled Dice."""
     rows: list[dict[str, object]] = []
-    sums = OverlapCounts(*(np.int64(0),) * 3)
     for mask, index in zip(predicted, test, strict=True):
-        labels = domain.labels[index]
-        for metric, value in picture_metrics(mask, labels, tolerance).items():
+        for metric, value in picture_metrics(mask, domain.labels[index], tolerance).items():
             rows.append({"picture": domain.source.names[index], "metric": metric, "value": f"{value:.6g}"})
-        truth = labels > 0
-        sums = sums + OverlapCounts(
-            np.sum(mask & truth, dtype=np.int64),
-            np.sum(mask & ~truth, dtype=np.int64),
-            np.sum(~mask & truth, dtype=np.int64),
-        )
-    return rows, float(dice(sums))
+    return rows, float(dice(counts(predicted, domain.labels[test] > 0).pooled()))
 
 
 def keep_predictions(path: Path, indices: np.ndarray, masks: np.ndarray) -> None:

@@ -37,7 +37,7 @@ def omission(
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
-    return omit(key, jnp.asarray(labels), jnp.float32(rate), max_objects=max_objects, independent=False)
+    return omit(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
 
 
 def inclusion(
@@ -58,7 +58,7 @@ def inclusion(
     """
     check_rate("rate", rate)
     check_ids("extra", extra, max_objects)
-    labels, extra = jnp.asarray(labels), jnp.asarray(extra)
+    labels, extra = jnp.asarray(labels, jnp.int32), jnp.asarray(extra, jnp.int32)
     return include(key, labels, extra, jnp.float32(rate), max_objects=max_objects, independent=False)
 
 

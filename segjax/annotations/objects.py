@@ -36,7 +36,7 @@ def merging(
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
-    return merge(key, jnp.asarray(labels), jnp.float32(rate), max_objects=max_objects, independent=False)
+    return merge(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
 
 
 def splitting(
@@ -56,7 +56,7 @@ def splitting(
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
-    return split(key, jnp.asarray(labels), jnp.float32(rate), max_objects=max_objects, independent=False)
+    return split(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
 
 
 @partial(jax.jit, static_argnames=("max_objects", "independent"))

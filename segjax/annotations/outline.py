@@ -4,6 +4,7 @@ Pure functions of a key that work under `jit` and under `vmap` over keys and str
 reassigned, never interpolated: no new id appears. Strength 0 returns the labels as they are.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -37,7 +38,7 @@ def jitter(key: PRNGKeyArray, labels: Labels, amplitude: Rate, *, smoothness: fl
         InputError: amplitude is negative or not finite.
     """
     check_length("amplitude", amplitude)
-    return draw_jitter(key, jnp.asarray(labels), jnp.float32(amplitude), smoothness=smoothness)
+    return draw_jitter(key, jnp.asarray(labels, jnp.int32), jnp.float32(amplitude), smoothness=smoothness)
 
 
 def polygon(
@@ -59,7 +60,7 @@ def polygon(
     """
     check_whole("vertices", vertices, 3, MAX_VERTICES)
     check_ids("labels", labels, max_objects)
-    return draw_polygon(key, jnp.asarray(labels), jnp.int32(vertices), max_objects=max_objects)
+    return draw_polygon(key, jnp.asarray(labels, jnp.int32), jnp.int32(vertices), max_objects=max_objects)
 
 
 def shift(key: PRNGKeyArray, labels: Labels, length: Rate) -> Int[Array, "*slices H W"]:
@@ -69,7 +70,7 @@ def shift(key: PRNGKeyArray, labels: Labels, length: Rate) -> Int[Array, "*slice
         InputError: length is negative or not finite.
     """
     check_length("length", length)
-    return draw_shift(key, jnp.asarray(labels), jnp.float32(length))
+    return draw_shift(key, jnp.asarray(labels, jnp.int32), jnp.float32(length))
 
 
 @partial(jax.jit, static_argnames="smoothness")
@@ -104,7 +105,9 @@ def draw_polygon(key, labels, vertices, *, max_objects):
 def _smooth_field(key, height: int, width: int, smoothness: float) -> Float[Array, "2 H W"]:
     """Two Gaussian fields of variance 1: white noise on a grid of spacing `smoothness`, spread by Gaussian weights."""
     along_rows, along_columns = (_spreading_weights(length, smoothness) for length in (height, width))
-    noise = jax.random.normal(key, (2, along_rows.shape[1], along_columns.shape[1]))
+    shape = 2, along_rows.shape[1], along_columns.shape[1]
+    # Drawn flat: with three axes the same numbers take a second longer to compile.
+    noise = jax.random.normal(key, (math.prod(shape),)).reshape(shape)
     return jnp.einsum("yi,kij,xj->kyx", along_rows, noise, along_columns)
 
 

@@ -19,6 +19,8 @@ from segjax.types import InputError
 Scope = Literal["dataset", "volume", "picture", "object"]
 # A number, an array of them or a traced value; `Recipe` itself refuses everything else, naming the field.
 Strength = Any
+# Its shape is compared with that of the labels by `degrade` itself.
+Foreign = Int[Array | np.ndarray, "..."]
 
 _BEYOND = ("jitter", "polygon", "shift", "merge", "split")
 _WHOLE = ("bias", "polygon")
@@ -155,7 +157,7 @@ class Recipe:
 
 
 def degrade(
-    key: PRNGKeyArray, labels: Labels, recipe: Recipe, extra: Labels | None = None, *, max_objects: int = MAX_OBJECTS
+    key: PRNGKeyArray, labels: Labels, recipe: Recipe, extra: Foreign | None = None, *, max_objects: int = MAX_OBJECTS
 ) -> Bool[Array, "*slices H W"]:
     """Apply a recipe to the labels of one volume and return the mask that a careless annotator would have drawn.
 
@@ -187,7 +189,8 @@ def degrade(
             raise InputError(f"extra: shape {extra.shape} differs from that of the labels {labels.shape}")
     elif isinstance(recipe.inclusion, int | float | np.ndarray) and np.any(np.asarray(recipe.inclusion) > 0):
         raise InputError("extra: inclusion needs the labels of foreign objects; pass them, or set inclusion to 0")
-    return _degrade(key, jnp.asarray(labels), recipe, None if extra is None else jnp.asarray(extra), max_objects)
+    foreign = None if extra is None else jnp.asarray(extra, jnp.int32)
+    return _degrade(key, jnp.asarray(labels, jnp.int32), recipe, foreign, max_objects)
 
 
 def degrade_groups(

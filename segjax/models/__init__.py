@@ -22,6 +22,9 @@ def create(name: str, **options: Any) -> nn.Module:
     `module.apply(variables, image)`. With norm="running" training needs `apply(variables, image, train=True,
     mutable=["batch_stats"])`. With `features=True` the result is (logits, {name: feature map}).
 
+    On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
+    `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
+
     Raises:
         InputError: unknown network or option, or a value out of range; the message lists what exists.
     """

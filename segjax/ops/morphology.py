@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Int, Shaped, UInt32
 _WORD = 32
 
 
+@jax.jit
 def dilate(
     mask: Bool[Array | np.ndarray, "*slices H W"], times: int | Int[Array | np.ndarray | np.generic, ""]
 ) -> Bool[Array, "*slices H W"]:
@@ -29,6 +30,7 @@ def dilate(
     return _unpack_rows(words, height)
 
 
+@jax.jit
 def erode(
     mask: Bool[Array | np.ndarray, "*slices H W"], times: int | Int[Array | np.ndarray | np.generic, ""]
 ) -> Bool[Array, "*slices H W"]:

@@ -64,11 +64,11 @@ def run_cells(
 def time_left(kinds: Sequence[str], seconds: Mapping[str, Sequence[float]]) -> str:
     """Time that cells of these kinds will take by the median of those done; of an unseen kind, by the median of all."""
     every = [value for values in seconds.values() for value in values]
-    total = sum(_median(seconds.get(kind) or every) for kind in kinds)
+    total = sum((_median(seconds.get(kind) or every) for kind in kinds), start=0.0)
     return in_words(total)
 
 
-def in_words(seconds: float) -> str:
+def in_words(seconds: float | int) -> str:
     """A duration for people: seconds under two minutes, minutes under two hours, hours above."""
     if seconds < 120:
         return f"{seconds:.0f} s"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import optax
 
 Variables = dict[str, Any]
 
@@ -24,8 +23,8 @@ class TrainState:
 
     step: Any
     params: Any
-    model_state: Variables
-    opt_state: optax.OptState
+    model_state: Any
+    opt_state: Any
     key: Any
 
     @property

@@ -22,6 +22,7 @@ PUBLISHED = [
     ("msd", 3, 47_558),
 ]
 SIZE = (11, 8)
+QUICK = {"xla_backend_optimization_level": 0}
 
 
 def pictures(size=SIZE, channels=1):
@@ -89,7 +90,7 @@ def test_two_pictures_can_be_learned_by_heart(name):
     image = pictures((8, 8))
     target = (image[..., 0] > 0.3).astype(jnp.int32)
     optimizer = optax.adam(0.02)
-    variables = jax.jit(network.init)(jax.random.key(0), image)
+    variables = jax.jit(network.init, compiler_options=QUICK)(jax.random.key(0), image)
 
     @jax.jit
     def step(variables, state):

@@ -56,4 +56,4 @@ def test_wrong_input_stops_the_study(ledger):
 def test_time_left_counts_each_kind_by_its_own_median():
     seconds = {"unet": [30.0, 10.0, 11.0], "msd": [5.0]}
     assert time_left(["unet", "unet", "msd", "segnet"], seconds) == in_words(11 + 11 + 5 + 11)
-    assert [in_words(value) for value in (0, 119, 600, 7200)] == ["0 s", "119 s", "10 min", "2.0 h"]
+    assert [in_words(value) for value in (0.0, 119.0, 600.0, 7200.0)] == ["0 s", "119 s", "10 min", "2.0 h"]
