@@ -8,5 +8,6 @@ import jax
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the suite's time
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("segjax", "beartype.beartype")

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -16,6 +17,7 @@ import numpy as np
 import segjax
 from experiments.annotation_errors.config import StudyConfig, make_cells, recipe_of
 from experiments.annotation_errors.pictures import Domain, Study, split_of, training_pictures
+from segjax.data import Split
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
 from segjax.sweeps import Cell, Outcome, fingerprint, in_words
@@ -79,15 +81,17 @@ class Trainer:
         config, network, seed, error, level = self._config, *(cell[name] for name in FACTORS[1:])
         domain = self._study.domain(error)
         split = split_of(domain, config, seed)
+        keep_split(config.out / "splits" / f"seed-{seed}.json", split, domain)
         recipe = recipe_of(config, error, level, domain.source.coarsening)
         train, validation, label_dice = training_pictures(domain, split, recipe, seed)
         steps = self._steps(network)
         began = time.monotonic()
         name = f"{network}-{error}-{level:g}-{seed}"
+        checkpoints = config.out / "checkpoints" / name
         result = fit(
-            jax.random.key(seed), steps, train, validation, config.train,
-            checkpoints=config.out / "checkpoints" / name, on_epoch=on_share,
-        )  # fmt: skip
+            jax.random.key(seed), steps, train, validation, config.train, checkpoints=checkpoints, on_epoch=on_share
+        )
+        shutil.rmtree(checkpoints, ignore_errors=True)
         seconds = time.monotonic() - began
         test = np.asarray(split.test)
         predicted = predict(steps, result.variables, domain.images[test]) > 0
@@ -109,6 +113,12 @@ def test_rows(
         for metric, value in picture_metrics(mask, domain.labels[index], tolerance).items():
             rows.append({"picture": domain.source.names[index], "metric": metric, "value": f"{value:.6g}"})
     return rows, float(dice(counts(predicted, domain.labels[test] > 0).pooled()))
+
+
+def keep_split(path: Path, split: Split, domain: Domain) -> None:
+    """The split of a seed on disk; pictures with foreign objects pasted in are divided like the plain ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    split.write(path, domain.source)
 
 
 def keep_predictions(path: Path, indices: np.ndarray, masks: np.ndarray) -> None:

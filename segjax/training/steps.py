@@ -104,4 +104,8 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     def predict(variables, images):
         return jax.vmap(lambda image: jnp.argmax(alone(variables, image)[0], -1).astype(jnp.int32))(images)
 
-    return Steps(jax.jit(init), jax.jit(train, donate_argnums=0), jax.jit(validate), jax.jit(predict))
+    # drawing the initial weights runs once; optimising it takes XLA longer than compiling the training step
+    quick = {"xla_backend_optimization_level": 0}
+    return Steps(
+        jax.jit(init, compiler_options=quick), jax.jit(train, donate_argnums=0), jax.jit(validate), jax.jit(predict)
+    )

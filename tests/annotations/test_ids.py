@@ -36,7 +36,7 @@ def test_choice_is_exact_and_among_the_present(rate):
 
 
 def test_every_id_is_chosen_equally_often():
-    present = np.arange(22) < 20
+    present = jnp.arange(22) < 20
     keys = jax.random.split(jax.random.key(0), 2000)
     chosen = np.asarray(jax.jit(jax.vmap(lambda key: choose(key, present, 0.3, False)))(keys))[:, :20]
     assert (chosen.sum(axis=1) == 6).all()
@@ -45,7 +45,7 @@ def test_every_id_is_chosen_equally_often():
 
 
 def test_independent_choice_varies_in_number():
-    present = np.arange(102) < 100
+    present = jnp.arange(102) < 100
     keys = jax.random.split(jax.random.key(0), 300)
     numbers = np.asarray(jax.jit(jax.vmap(lambda key: choose(key, present, 0.3, True)))(keys)).sum(axis=1)
     assert abs(numbers.mean() - 30) < 6 * np.sqrt(21 / 300)

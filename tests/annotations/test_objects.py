@@ -11,7 +11,7 @@ IDS = 31
 
 def row_of_touching(count: int) -> np.ndarray:
     """`count` squares side by side in two slices: count - 1 touching pairs; one more square stands alone."""
-    labels = np.zeros((2, 20, 48), np.int32)
+    labels = np.zeros((2, 41, 48), np.int32)
     for index in range(count):
         labels[:, 2:8, 6 * index : 6 * index + 6] = index + 1
     labels[:, 12:18, 20:26] = count + 1
@@ -40,8 +40,8 @@ def test_merging_joins_the_truncated_number_of_touching_pairs(rate, merged):
 
 
 def test_corners_do_not_touch():
-    labels = np.zeros((8, 8), np.int32)
-    labels[:4, :4], labels[4:, 4:] = 1, 2
+    labels = np.zeros_like(LABELS)
+    labels[:, :4, :4], labels[:, 4:, 4:] = 1, 2
     np.testing.assert_array_equal(merging(jax.random.key(0), labels, 1.0, max_objects=IDS), labels)
 
 
@@ -60,10 +60,10 @@ def test_splitting_halves_the_truncated_number_of_objects(rate, cut):
 
 
 def test_the_cut_is_a_straight_line_through_the_centroid():
-    rows, columns = np.mgrid[:41, :41]
-    disc = (np.hypot(rows - 20, columns - 20) < 15).astype(np.int32)
+    rows, columns = np.mgrid[:41, :48]
+    disc = np.stack(2 * [np.hypot(rows - 20, columns - 20) < 15]).astype(np.int32)
     for seed in range(3):
-        result = np.asarray(splitting(jax.random.key(seed), disc, 1.0, max_objects=IDS))
+        result = np.asarray(splitting(jax.random.key(seed), disc, 1.0, max_objects=IDS))[0]
         first, second = ([(axis[result == one] - 20).mean() for axis in (rows, columns)] for one in (1, 2))
         # The halves of a disc of radius 15 have their centroids 4 r / (3 pi) = 6.4 to either side.
         np.testing.assert_allclose(np.hypot(*first), 6.4, atol=0.7)

@@ -35,7 +35,7 @@ def test_polygon_of_a_disc_has_the_area_of_the_inscribed_polygon():
 
 def test_polygon_equals_one_filled_by_scikit_image():
     key, vertices = jax.random.key(0), 5
-    drawn = np.asarray(polygon(key, LABELS[0], vertices, max_objects=IDS)) == 5
+    drawn = np.asarray(polygon(key, LABELS, vertices, max_objects=IDS))[0] == 5
     start = float(jax.random.uniform(key, (IDS + 2,), maxval=2 * jnp.pi)[5])
     centre = np.argwhere(LABELS[0] == 5).mean(axis=0)
     corners = []
@@ -49,17 +49,17 @@ def test_polygon_equals_one_filled_by_scikit_image():
 
 
 def test_many_vertices_give_the_object_back_and_fill_a_dent():
-    labels = LABELS[0].copy()
-    labels[24:29, 34:60] = 0
-    drawn = np.asarray(polygon(jax.random.key(1), LABELS[0], 64, max_objects=IDS))
-    assert (drawn != LABELS[0]).mean() < 0.02
+    labels = LABELS.copy()
+    labels[:, 24:29, 34:60] = 0
+    drawn = np.asarray(polygon(jax.random.key(1), LABELS, 64, max_objects=IDS))
+    assert (drawn != LABELS).mean() < 0.02
     dented = np.asarray(polygon(jax.random.key(1), labels, 4, max_objects=IDS))
     assert (dented[labels == 0] == 5).any()
 
 
 def test_polygons_take_nothing_from_a_neighbour():
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    labels[5:60, 5:20], labels[5:20, 20:60], labels[25:50, 25:50] = 1, 2, 3
+    labels = np.zeros_like(LABELS)
+    labels[:, 5:60, 5:20], labels[:, 5:20, 20:60], labels[:, 25:50, 25:50] = 1, 2, 3
     drawn = np.asarray(polygon(jax.random.key(0), labels, 8, max_objects=IDS))
     assert ((drawn == labels) | (drawn == 0) | (labels == 0)).all()
 
@@ -96,17 +96,17 @@ def test_jitter_moves_the_outline_by_its_amplitude():
 
 
 def test_shift_moves_by_the_length_and_lets_background_in():
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    labels[30, 30] = 7
+    labels = np.zeros_like(LABELS)
+    labels[:, 30, 30] = 7
     directions = set()
     for seed in range(12):
-        moved = np.asarray(shift(jax.random.key(seed), labels, 10))
+        moved = np.asarray(shift(jax.random.key(seed), labels, 10))[0]
         (place,) = np.argwhere(moved == 7)
         assert np.hypot(*(place - 30)) == pytest.approx(10, abs=0.75)
         directions.add(tuple(np.sign(place - 30)))
     assert len(directions) >= 4
     assert not np.asarray(shift(jax.random.key(0), labels, 200)).any()
-    full = np.asarray(shift(jax.random.key(0), np.ones((SIDE, SIDE), np.int32), 10))
+    full = np.asarray(shift(jax.random.key(0), np.ones_like(LABELS), 10))[0]
     assert 0 < (full == 0).sum() < 2 * 10 * SIDE
 
 

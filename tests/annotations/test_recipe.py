@@ -165,19 +165,19 @@ def test_working_with_masks_or_with_ids_gives_the_same():
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("made", "extra"),
     [
-        Recipe(0.3, 0.3, 1, 1.0, 5, 2.0, 0.3, 0.3),
-        Recipe(0.3, 0.3, 2, scope="picture"),
-        Recipe(0.3, 0.3, 2, scope="object"),
+        (Recipe(0.3, 0.3, 1, 1.0, 5, 2.0, 0.3, 0.3), EXTRA),
+        (Recipe(0.3, bias=2, scope="picture"), None),
+        (Recipe(0.3, bias=2, scope="object"), None),
     ],
     ids=["all errors", "picture", "object"],
 )
-def test_vmap_over_keys_equals_loop(made):
+def test_vmap_over_keys_equals_loop(made, extra):
     keys = jax.random.split(jax.random.key(5), 2)
-    mapped = jax.vmap(lambda key: degrade(key, LABELS, made, EXTRA, max_objects=IDS))(keys)
+    mapped = jax.jit(jax.vmap(lambda key: degrade(key, LABELS, made, extra, max_objects=IDS)))(keys)
     for key, drawn in zip(keys, mapped, strict=True):
-        np.testing.assert_array_equal(drawn, degrade(key, LABELS, made, EXTRA, max_objects=IDS))
+        np.testing.assert_array_equal(drawn, degrade(key, LABELS, made, extra, max_objects=IDS))
     assert (np.asarray(mapped[0]) != np.asarray(mapped[1])).any()
 
 

@@ -54,6 +54,9 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     pooled = table[(table["metric"] == "dice_pooled")]["value"].astype(float)
     assert len(pooled) == 10 and pooled.between(0, 1).all()
     assert set(table[table["picture"] != ""]["metric"]) == {"dice", "iou", "surface_dice", "hd95", "aji", "pq", "f1"}
+    split = json.loads((out / "splits" / "seed-0.json").read_text())
+    tested = set(table[table["picture"] != ""]["picture"])
+    assert tested == set(split["test"]) and not tested & {*split["train"], *split["validation"]}
     page = (out / "report.html").read_text()
     assert "6 times as coarse as the published ones" in page
     assert "<script src" not in page and "http://" not in page.replace("http://www.w3.org", "")
