@@ -98,13 +98,13 @@ class Trainer:
         if seed == 0:
             shown = test[np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int)]
             keep_predictions(config.out / "predictions" / f"{name}.npz", shown, predicted[np.searchsorted(test, shown)])
-        rows, pooled = test_rows(predicted, domain, test, config.tolerance)
+        rows, pooled = rows_of(predicted, domain, test, config.tolerance)
         rows += [{"metric": "dice_pooled", "value": pooled}, {"metric": "label_dice", "value": label_dice}]
         epochs = f"{len(result.losses)} epochs, {in_words(seconds)}"
         return Outcome(rows, result.status, result.restarts, f"Dice {pooled:.3f} ({result.status}, {epochs})")
 
 
-def test_rows(
+def rows_of(
     predicted: np.ndarray, domain: Domain, test: np.ndarray, tolerance: float
 ) -> tuple[list[dict[str, object]], float]:
     """Metrics of every test picture as rows, and the pooled Dice."""
