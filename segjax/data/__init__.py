@@ -7,7 +7,7 @@ from segjax.data.listing import FolderOptions, Problem
 from segjax.data.paste import paste, pasted
 from segjax.data.spec import open_source, parse_spec
 from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups
-from segjax.data.tiles import tiled
+from segjax.data.tiles import cropped, tiled
 
 __all__ = [
     "FolderOptions",
@@ -15,6 +15,7 @@ __all__ = [
     "Problem",
     "Split",
     "check_folder",
+    "cropped",
     "group_folds",
     "make_split",
     "open_source",

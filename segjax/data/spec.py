@@ -1,12 +1,13 @@
 """Sources from one line of text: `SCHEME:NAME?option=value&option=value`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from segjax.data.folder import FolderSource
 from segjax.data.listing import FolderOptions
-from segjax.data.tiles import tiled
+from segjax.data.tiles import cropped, tiled
 from segjax.types import InputError, Source
 
 SCHEMES = ("microscope", "folder", "tfds")
@@ -47,7 +48,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def open_source(text: str) -> Source:
-    """The source that a spec describes; `tile=N` cuts the pictures of any of them (see `tiled`).
+    """The source that a spec describes; `tile=N` cuts the pictures of any of them, `crop=N` keeps their middles.
 
     Args:
         text: `microscope:hl60?size=quarter&volumes=6`, `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
@@ -57,11 +58,17 @@ def open_source(text: str) -> Source:
     """
     spec = parse_spec(text)
     options = dict(spec.options)
-    tile = options.pop("tile", None)
-    if tile is not None and not tile.isdecimal():
-        raise InputError(f"option tile={tile} is no whole number of pixels; give for example tile=256")
+    cuts: dict[str, Callable[[Source, int], Source]] = {"crop": cropped, "tile": tiled}
+    if spec.scheme == "microscope":
+        del cuts["crop"]  # the simulator crops by itself, and passes over the slices that show nothing there
+    sizes = {name: options.pop(name) for name in cuts if name in options}
+    for name, size in sizes.items():
+        if not size.isdecimal():
+            raise InputError(f"option {name}={size} is no whole number of pixels; give for example {name}=256")
     source = _open(spec.scheme, spec.name, options)
-    return tiled(source, int(tile)) if tile is not None else source
+    for name, size in sizes.items():
+        source = cuts[name](source, int(size))
+    return source
 
 
 def _open(scheme: str, name: str, options: dict[str, str]) -> Source:

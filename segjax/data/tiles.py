@@ -1,5 +1,6 @@
-"""Any source cut into square tiles that together cover every picture."""
+"""Any source cut into square tiles: those that together cover every picture, or the middle one of each."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import ceil
 
@@ -31,21 +32,26 @@ def cut(sample: Sample, y: int, x: int, size: int) -> Sample:
     )
 
 
-class TiledSource:
-    """A source whose samples are the tiles of another one's pictures; see `tiled`."""
+def middle_start(length: int, size: int) -> tuple[int, ...]:
+    """Start of the one tile of `size` that lies in the middle of `length` pixels."""
+    return (max(0, length - size) // 2,)
 
-    def __init__(self, source: Source, size: int) -> None:
+
+class TiledSource:
+    """A source whose samples are square tiles of another one's pictures; see `tiled` and `cropped`."""
+
+    def __init__(self, source: Source, size: int, option: str, starts: Callable[[int, int], tuple[int, ...]]) -> None:
         self._size = size
         self._tiles = tuple(
             (index, y, x)
             for index, (height, width) in enumerate(picture_shapes(source))
-            for y in tile_starts(height, size)
-            for x in tile_starts(width, size)
+            for y in starts(height, size)
+            for x in starts(width, size)
         )
         # neighbouring tiles come from one picture, so the last one read is kept
         self._picture = lru_cache(maxsize=1)(source.__getitem__)
-        self.spec = f"{source.spec}{'&' if '?' in source.spec else '?'}tile={size}"
-        self.digest = digest_of(source.digest, "tile", size)
+        self.spec = f"{source.spec}{'&' if '?' in source.spec else '?'}{option}={size}"
+        self.digest = digest_of(source.digest, option, size)
         self.names = tuple(f"{source.names[index]}@{y},{x}" for index, y, x in self._tiles)
         self.groups = tuple(source.groups[index] for index, _, _ in self._tiles)
         self.shapes = ((size, size),) * len(self._tiles)
@@ -69,9 +75,22 @@ def tiled(source: Source, size: int) -> TiledSource:
     Raises:
         InputError: size below 1.
     """
+    return _tiled(source, size, "tile", tile_starts)
+
+
+def cropped(source: Source, size: int) -> TiledSource:
+    """The size x size middle of every picture, named NAME@y,x; smaller pictures are padded.
+
+    Raises:
+        InputError: size below 1.
+    """
+    return _tiled(source, size, "crop", middle_start)
+
+
+def _tiled(source: Source, size: int, option: str, starts: Callable[[int, int], tuple[int, ...]]) -> TiledSource:
     if size < 1:
-        raise InputError(f"tile={size}: a tile needs at least 1 pixel; give for example tile=256")
-    return TiledSource(source, size)
+        raise InputError(f"{option}={size}: at least 1 pixel is needed; give for example {option}=256")
+    return TiledSource(source, size, option, starts)
 
 
 def picture_shapes(source: Source) -> tuple[tuple[int, int], ...]:

@@ -58,6 +58,9 @@ def test_folder_with_and_without_tiles(folder):
     tiles = open_source(f"folder:{folder}?tile=16&scale=dtype")
     assert len(tiles) == 4 and tiles[3].image.shape == (16, 16, 1)
     assert open_source(tiles.spec).digest == tiles.digest != source.digest
+    crops = open_source(f"folder:{folder}?scale=dtype&crop=16")
+    assert len(crops) == len(source) and crops[0].image.shape == (16, 16, 1)
+    assert open_source(crops.spec).digest == crops.digest
     with pytest.raises(InputError, match="tile=0"):
         open_source(f"folder:{folder}?tile=0")
 

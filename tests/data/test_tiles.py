@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segjax.data.tiles import picture_shapes, tile_starts, tiled
+from segjax.data.tiles import cropped, picture_shapes, tile_starts, tiled
 from segjax.types import InputError, Sample
 
 
@@ -89,6 +89,16 @@ def test_tiles_keep_group_classes_and_protocol_and_read_each_picture_once():
         tiles[10]
 
 
-def test_size_below_one_is_refused():
-    with pytest.raises(InputError, match="tile=0"):
-        tiled(Pictures((4, 4)), 0)
+def test_crops_are_the_middles_of_the_pictures():
+    source = Pictures((9, 6), (3, 8))
+    crops = cropped(source, 4)
+    assert crops.spec == "made?crop=4" and crops.names == ("p0@2,1", "p1@0,2")
+    np.testing.assert_array_equal(crops[0].labels, source.samples[0].labels[2:6, 1:5])
+    np.testing.assert_array_equal(crops[1].labels, np.pad(source.samples[1].labels[:, 2:6], ((0, 1), (0, 0))))
+    assert crops.digest != tiled(source, 4).digest
+
+
+@pytest.mark.parametrize(("cut", "message"), [(tiled, "tile=0"), (cropped, "crop=0")])
+def test_size_below_one_is_refused(cut, message):
+    with pytest.raises(InputError, match=message):
+        cut(Pictures((4, 4)), 0)
