@@ -113,9 +113,10 @@ SCALES: dict[str, dict[str, Any]] = {
         "sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20),
     },
     "reduced": {
-        "levels": (0.3, 0.7, 6.0, 12.0),
+        "levels": (0.3, 0.5, 0.7, 4.0, 8.0, 12.0),
         "seeds": 5,
-        "train": TrainConfig(epochs=24, learning_rate=2e-3, batch_size=2),
+        "validation": "slice",  # as published; whole volumes held out end the training before a U-Net memorises
+        "train": TrainConfig(epochs=15, learning_rate=2e-3, batch_size=4),
         "sizes": SMALL,
     },
     "paper": {},
@@ -123,7 +124,7 @@ SCALES: dict[str, dict[str, Any]] = {
 DATA_OPTIONS = {
     "smoke": "size=sixth&volumes=4&slices=2",
     "demo": "size=sixth&volumes=8&slices=3",
-    "reduced": "size=sixth&volumes=10&slices=4&crop=88",
+    "reduced": "size=quarter&volumes=30&slices=4&crop=104",
     "paper": "size=paper",
 }
 
