@@ -1,12 +1,13 @@
 """Layers and rules shared by the networks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from segjax.models.options import one_of
 from segjax.ops.convolution import upsample_convolution
@@ -32,24 +33,38 @@ class Norm(nn.Module):
         kind: "batch": statistics of the batch at hand, in training and in testing, no state; "running": those in
             training, their running averages (momentum 0.9, collection `batch_stats`) in testing; "group": statistics
             of each picture over groups of channels; "none": nothing is done.
+        axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; statistics are taken over all of it.
     """
 
     kind: str
+    axis: str | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
+    def __call__(
+        self, x: Float[Array, "B H W C"], train: bool, present: Bool[Array, " B"] | None = None
+    ) -> Float[Array, "B H W C"]:
+        """With `present`, only the pictures that it marks count for statistics of the batch."""
+        mask = None if present is None else present[:, None, None, None]
         if self.kind == "none":
             return x
         if self.kind == "running":
-            return nn.BatchNorm(use_running_average=not train, momentum=0.9, name="running")(x)
+            layer = nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=self.axis, name="running")
+            return layer(x, mask=mask)
         if self.kind == "group":
             return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), epsilon=1e-5, name="group")(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        mean = x.mean((0, 1, 2), keepdims=True)
-        variance = jnp.square(x - mean).mean((0, 1, 2), keepdims=True)
+        mean = self._mean(x, mask)
+        variance = self._mean(jnp.square(x - mean), mask)
         factor = scale.reshape(1, 1, 1, -1) * jax.lax.rsqrt(variance + 1e-5)
         return (x - mean) * factor + bias.reshape(1, 1, 1, -1)
+
+    def _mean(self, x, mask):
+        if self.axis is None:
+            return x.mean((0, 1, 2), keepdims=True, where=mask)
+        count = (x.shape[0] if mask is None else mask.sum()) * x.shape[1] * x.shape[2]
+        total = x.sum((0, 1, 2), keepdims=True, where=mask)
+        return jax.lax.psum(total, self.axis) / jax.lax.psum(jnp.asarray(count, x.dtype), self.axis)
 
 
 class Block(nn.Module):
@@ -57,13 +72,22 @@ class Block(nn.Module):
 
     widths: Sequence[int]
     norm: str
+    axis: str | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W F"]:
+    def __call__(
+        self, x: Float[Array, "B H W C"], train: bool, present: Bool[Array, " B"] | None = None
+    ) -> Float[Array, "B H W F"]:
         for layer, width in enumerate(self.widths):
             x = convolution(width, 3, x.shape[-1], f"conv{layer}")(x)
-            x = nn.relu(Norm(self.norm, name=f"norm{layer}")(x, train))
+            x = nn.relu(Norm(self.norm, self.axis, name=f"norm{layer}")(x, train, present))
         return x
+
+
+def block_maker(norm: str, axis: str | None, remat: bool, train: bool, present: Any) -> Callable[..., Any]:
+    """The function (widths, name, x) -> output of a `Block`; with `remat` its inner maps are computed twice."""
+    layer = nn.remat(Block, static_argnums=(2,)) if remat else Block
+    return lambda widths, name, x: layer(tuple(widths), norm, axis, name=name)(x, train, present)
 
 
 class Upsample(nn.Module):

@@ -1,11 +1,13 @@
 """Mixed-scale dense network (MSD)."""
 
 import math
+from functools import partial
 from typing import ClassVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import check_size
 from segjax.models.options import Option, one_of, per_channel, whole_number
@@ -26,6 +28,7 @@ class MSD(nn.Module):
         width: channels that each layer adds.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
+        remat: keep only the picture for the gradient and compute the layers again (memory for time).
 
     Source: Pelt and Sethian, PNAS 115 (2018); defaults as in the annotation-error study.
     """
@@ -36,6 +39,7 @@ class MSD(nn.Module):
     width: int = 1
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
+    remat: bool = False
 
     OPTIONS: ClassVar[dict[str, Option]] = {
         "classes": whole_number(2, 1000),
@@ -44,6 +48,7 @@ class MSD(nn.Module):
         "width": whole_number(1, 64),
         "input_mean": per_channel(),
         "input_std": per_channel(above=0.0),
+        "remat": one_of(True, False),
     }
 
     @property
@@ -58,9 +63,15 @@ class MSD(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "B H W C"], train: bool = False, features: bool = False
+        self,
+        image: Float[Array, "B H W C"],
+        train: bool = False,
+        features: bool = False,
+        present: Bool[Array, " B"] | None = None,
     ) -> Float[Array, "B H W K"] | tuple[Float[Array, "B H W K"], dict[str, Float[Array, "B H W _"]]]:
         """Logits, and with `features` also the map "dense": the normalised picture and all layers, at full size.
+
+        `present` is taken for the interface's sake: the network has no batch statistics.
 
         Raises:
             InputError: the picture is smaller than the largest dilation + 1, or has another number of channels than
@@ -77,7 +88,10 @@ class MSD(nn.Module):
         head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
 
         mean, std = (self._per_channel(name, channels) for name in ("input_mean", "input_std"))
-        stack = dense_dilated_stack(((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases, self.dilations)
+        grow = partial(dense_dilated_stack, dilations=self.dilations)
+        if self.remat:
+            grow = jax.checkpoint(grow)
+        stack = grow(((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases)
         logits = jnp.einsum("cbhw,ck->bhwk", stack, head_kernel) + head_bias.reshape(1, 1, 1, -1)
         return (logits, {"dense": stack.transpose(1, 2, 3, 0)}) if features else logits
 

@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 import flax.linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, Block, check_size, convolution, hourglass_receptive_field
+from segjax.models.layers import NORM, block_maker, check_size, convolution, hourglass_receptive_field
 from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool_with_indices, unpool
 
@@ -25,6 +25,8 @@ class SegNet(nn.Module):
         levels: poolings, 1 to 5.
         published_head: the last convolution is followed by normalisation and ReLU like every other one, so that logits
             are never negative, as in the annotation-error study; without it they are the plain convolution.
+        remat: keep only the maps between blocks for the gradient and compute those inside again (memory for time).
+        axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: Badrinarayanan, Kendall and Cipolla, PAMI 39 (2017); defaults as in the annotation-error study.
     """
@@ -34,6 +36,8 @@ class SegNet(nn.Module):
     width: int = 64
     levels: int = 5
     published_head: bool = True
+    remat: bool = False
+    axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = {
         "classes": whole_number(2, 1000),
@@ -41,6 +45,7 @@ class SegNet(nn.Module):
         "width": whole_number(1, 1024),
         "levels": whole_number(1, len(CONVOLUTIONS)),
         "published_head": one_of(True, False),
+        "remat": one_of(True, False),
     }
 
     @property
@@ -51,31 +56,37 @@ class SegNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "B H W C"], train: bool = False, features: bool = False
+        self,
+        image: Float[Array, "B H W C"],
+        train: bool = False,
+        features: bool = False,
+        present: Bool[Array, " B"] | None = None,
     ) -> Float[Array, "B H W K"] | tuple[Float[Array, "B H W K"], dict[str, Float[Array, "B _ _ _"]]]:
         """Logits, and with `features` also the maps "down0" (full size), "down1", ..., "up1", "up0" (full size).
 
         "down{i}" and "up{i}" have floor(H / 2**i) x floor(W / 2**i) pixels.
+
+        `present` marks the pictures that count for batch statistics; by default all do.
 
         Raises:
             InputError: the picture is smaller than 2**levels pixels.
         """
         check_size("segnet", image, 2**self.levels, f"{self.levels} poolings")
         widths = [self.width * 2 ** min(level, 3) for level in range(self.levels)]
+        block = block_maker(self.norm, self.axis, self.remat, train, present)
         maps, places = {}, []
         x = image
         for level, width in enumerate(widths):
-            block = Block((width,) * CONVOLUTIONS[level], self.norm, name=f"down{level}")
-            x = maps[f"down{level}"] = block(x, train)
+            x = maps[f"down{level}"] = block((width,) * CONVOLUTIONS[level], f"down{level}", x)
             x, index = max_pool_with_indices(x)
             places.append(index)
         for level, width in reversed(list(enumerate(widths))):
             x = unpool(x, places[level], *maps[f"down{level}"].shape[1:3])
             narrow = (widths[level - 1],) if level else ()
             repeats = (width,) * (CONVOLUTIONS[level] - 1)
-            x = maps[f"up{level}"] = Block(repeats + narrow, self.norm, name=f"up{level}")(x, train)
+            x = maps[f"up{level}"] = block(repeats + narrow, f"up{level}", x)
         if self.published_head:
-            logits = Block((self.classes,), self.norm, name="head")(x, train)
+            logits = block((self.classes,), "head", x)
         else:
             logits = convolution(self.classes, 3, x.shape[-1], "head")(x)
         return (logits, maps) if features else logits

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, Block, Upsample, check_size, convolution, hourglass_receptive_field
-from segjax.models.options import Option, whole_number
+from segjax.models.layers import NORM, Upsample, block_maker, check_size, convolution, hourglass_receptive_field
+from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool, pad_to
 
 
@@ -23,6 +23,8 @@ class UNet(nn.Module):
         norm: "batch", "running", "group" or "none"; see `Norm`.
         width: channels of the first level; they double with every level but the last.
         levels: poolings.
+        remat: keep only the maps between blocks for the gradient and compute those inside again (memory for time).
+        axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: Ronneberger, Fischer and Brox, MICCAI 2015; defaults as in the annotation-error study.
     """
@@ -31,12 +33,15 @@ class UNet(nn.Module):
     norm: str = "batch"
     width: int = 64
     levels: int = 4
+    remat: bool = False
+    axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = {
         "classes": whole_number(2, 1000),
         "norm": NORM,
         "width": whole_number(1, 1024),
         "levels": whole_number(1, 8),
+        "remat": one_of(True, False),
     }
 
     @property
@@ -46,29 +51,36 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "B H W C"], train: bool = False, features: bool = False
+        self,
+        image: Float[Array, "B H W C"],
+        train: bool = False,
+        features: bool = False,
+        present: Bool[Array, " B"] | None = None,
     ) -> Float[Array, "B H W K"] | tuple[Float[Array, "B H W K"], dict[str, Float[Array, "B _ _ _"]]]:
         """Logits, and with `features` also the maps "down0" (full size), ..., "down{levels}", ..., "up0" (full size).
 
         "down{i}" and "up{i}" have floor(H / 2**i) x floor(W / 2**i) pixels.
+
+        `present` marks the pictures that count for batch statistics; by default all do.
 
         Raises:
             InputError: the picture is smaller than 2**levels pixels.
         """
         check_size("unet", image, 2**self.levels, f"{self.levels} poolings")
         widths = [self.width * 2**level for level in range(self.levels)]
+        block = block_maker(self.norm, self.axis, self.remat, train, present)
         maps = {}
         x = image
         for level, width in enumerate(widths):
-            x = maps[f"down{level}"] = Block((width, width), self.norm, name=f"down{level}")(x, train)
+            x = maps[f"down{level}"] = block((width, width), f"down{level}", x)
             x = max_pool(x)
         bottom = f"down{self.levels}"
-        x = maps[bottom] = Block((widths[-1], widths[-1]), self.norm, name=bottom)(x, train)
+        x = maps[bottom] = block((widths[-1], widths[-1]), bottom, x)
         for level, width in reversed(list(enumerate(widths))):
             skip = maps[f"down{level}"]
             x = pad_to(Upsample(name=f"upsample{level}")(x), *skip.shape[1:3])
             narrow = max(width // 2, self.width)
             joined = jnp.concatenate([skip, x], axis=-1)
-            x = maps[f"up{level}"] = Block((narrow, narrow), self.norm, name=f"up{level}")(joined, train)
+            x = maps[f"up{level}"] = block((narrow, narrow), f"up{level}", joined)
         logits = convolution(self.classes, 1, x.shape[-1], "head")(x)
         return (logits, maps) if features else logits

@@ -1,10 +1,11 @@
 """The training loop: the one place that reads a clock, writes checkpoints and moves batches to the device."""
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float32, Float64, Int32, Key
 
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
-from segjax.training.steps import Steps, TrainConfig
+from segjax.training.steps import Steps, TrainConfig, check_learning_rate
 from segjax.types import InputError
 
 Status = Literal["ok", "collapsed", "diverged"]
@@ -59,104 +60,164 @@ def batch_order(key: Key[Array, ""], epoch: int, count: int, config: TrainConfig
     return np.resize(order, (steps, config.batch_size)).astype(np.int32)
 
 
-def fit(
-    key: Key[Array, ""],
-    steps: Steps,
-    train: Pictures,
-    validation: Pictures,
-    config: TrainConfig,
-    *,
-    checkpoints: Path | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    on_epoch: Callable[[float], None] = lambda share: None,
-) -> Fit:
-    """Train until a run is sound: one that diverges or only predicts background starts again from the next key.
+@dataclass(frozen=True)
+class Member:
+    """One training of a pack.
 
-    Args:
+    Attributes:
         key: decides initial weights, order and augmentation; attempt n uses fold_in(key, n).
+        train: pictures to learn from.
+        validation: pictures that choose the best epoch.
+        learning_rate: step size; None: that of the configuration.
         checkpoints: folder for interrupted runs; a run found there goes on to the same bits.
+        checkpoint_seconds: least time between two checkpoints.
         on_epoch: called after every epoch with the share of the epochs done.
-
-    Raises:
-        InputError: no training or validation pictures.
     """
-    for name, pictures in (("training", train), ("validation", validation)):
-        if len(pictures.images) == 0:
-            raise InputError(f"no {name} pictures: give more pictures or groups")
+
+    key: Key[Array, ""]
+    train: Pictures
+    validation: Pictures
+    learning_rate: float | None = None
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    on_epoch: Callable[[float], None] = lambda share: None
+
+    def __post_init__(self) -> None:
+        for name, pictures in (("training", self.train), ("validation", self.validation)):
+            if len(pictures.images) == 0:
+                raise InputError(f"no {name} pictures: give more pictures or groups")
+        if self.learning_rate is not None:
+            check_learning_rate(self.learning_rate)
+
+
+class Call(NamedTuple):
+    """What a training wants computed next: a function of `Steps` by name, and its arguments."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+Training = Generator[Call, Any, Fit]
+
+
+def training(member: Member, config: TrainConfig) -> Training:
+    """A member's training as a generator, so that one alone and many in step run the same code.
+
+    It yields calls and is sent their results, until it is sound: a run that diverges or only predicts background starts
+    again from the next key, `config.restarts` times at most.
+    """
     for attempt in range(config.restarts + 1):
-        folder = checkpoints / f"attempt-{attempt}" if checkpoints else None
-        attempt_key = jax.random.fold_in(key, attempt)
-        result = _fit_once(attempt_key, steps, train, validation, config, folder, checkpoint_seconds, on_epoch)
+        result = yield from _attempt(member, config, attempt)
         if result.status == "ok":
             break
-    return Fit(result.variables, result.status, result.losses, result.best_epoch, attempt)
+    return dataclasses.replace(result, restarts=attempt)
 
 
-def _fit_once(key, steps, train, validation, config, checkpoints, checkpoint_seconds, on_epoch) -> Fit:
-    key_init, key_order = jax.random.split(key)
-    state = steps.init(key_init, jnp.asarray(train.images[: config.batch_size]))
-    run = {
-        "state": state,
-        "best": _copy(state.variables),
-        "best_loss": np.full((), np.inf),
-        "best_epoch": np.zeros((), np.int64),
-        "waited": np.zeros((), np.int64),
-        "epoch": np.zeros((), np.int64),
-        "losses": np.full((config.epochs, 2), np.nan),
-    }
-    if checkpoints is not None:
-        run = restore_checkpoint(checkpoints, run) or run
+def fit(
+    key: Key[Array, ""], steps: Steps, train: Pictures, validation: Pictures, config: TrainConfig, **options: Any
+) -> Fit:
+    """Train one network; the options are the other attributes of `Member`.
+
+    Raises:
+        InputError: no training or validation pictures, or a learning rate that is not positive.
+    """
+    return run_alone(training(Member(key, train, validation, **options), config), steps)
+
+
+def run_alone(training: Training, steps: Steps) -> Fit:
+    """Answer a training's calls one by one until it ends."""
+    answer = None
+    while True:
+        try:
+            call = training.send(answer)
+        except StopIteration as ended:
+            return ended.value
+        answer = getattr(steps, call.name)(*call.arguments)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Run:
+    """Where a training stands: what a checkpoint holds.
+
+    Attributes:
+        state: the newest TrainState.
+        best: variables of the best epoch so far; best_loss, best_epoch: its validation loss and number.
+        waited: epochs since the last gain.
+        epoch: epochs done.
+        losses: mean training and validation loss of every epoch, float64 [E, 2], NaN where not yet reached.
+    """
+
+    state: Any
+    best: Any
+    best_loss: Any
+    best_epoch: Any
+    waited: Any
+    epoch: Any
+    losses: Any
+
+
+def _attempt(member: Member, config: TrainConfig, attempt: int) -> Training:
+    folder = member.checkpoints / f"attempt-{attempt}" if member.checkpoints else None
+    key_init, key_order = jax.random.split(jax.random.fold_in(member.key, attempt))
+    rate = config.learning_rate if member.learning_rate is None else member.learning_rate
+    state = yield Call("init", (key_init, jnp.asarray(member.train.images[: config.batch_size]), rate))
+    zero = np.zeros((), np.int64)
+    losses = np.full((config.epochs, 2), np.nan)
+    run = Run(state, _copy(state.variables), np.full((), np.inf), zero, zero, zero, losses)
+    if folder is not None:
+        run = restore_checkpoint(folder, run) or run
     saved = time.monotonic()
     while not _ended(run, config):
-        run = _one_epoch(run, key_order, steps, train, validation, config)
-        on_epoch(int(run["epoch"]) / config.epochs)
-        if checkpoints is not None and time.monotonic() - saved >= checkpoint_seconds:
-            save_checkpoint(checkpoints, int(run["epoch"]), run)
+        run = yield from _one_epoch(run, key_order, member, config)
+        member.on_epoch(int(run.epoch) / config.epochs)
+        if folder is not None and time.monotonic() - saved >= member.checkpoint_seconds:
+            save_checkpoint(folder, int(run.epoch), run)
             saved = time.monotonic()
-    losses = run["losses"][: int(run["epoch"])]
+    losses = run.losses[: int(run.epoch)]
     if not np.all(np.isfinite(losses)):
         status: Status = "diverged"
     else:
-        foreground = _validate(steps, run["best"], validation)[1]
-        status = "collapsed" if foreground == 0 and np.any(validation.targets > 0) else "ok"
-    return Fit(run["best"], status, losses, int(run["best_epoch"]))
+        _, foreground = yield from _validate(run.best, member.validation)
+        status = "collapsed" if foreground == 0 and np.any(member.validation.targets > 0) else "ok"
+    return Fit(run.best, status, losses, int(run.best_epoch))
 
 
-def _ended(run: dict, config: TrainConfig) -> bool:
-    epoch = int(run["epoch"])
-    diverged = epoch > 0 and not np.all(np.isfinite(run["losses"][epoch - 1]))
-    plateau = config.stop == "plateau" and run["waited"] > config.patience
+def _ended(run: Run, config: TrainConfig) -> bool:
+    epoch = int(run.epoch)
+    diverged = epoch > 0 and not np.all(np.isfinite(run.losses[epoch - 1]))
+    plateau = config.stop == "plateau" and run.waited > config.patience
     return bool(epoch >= config.epochs or diverged or plateau)
 
 
-def _one_epoch(run: dict, key_order, steps: Steps, train: Pictures, validation: Pictures, config: TrainConfig) -> dict:
-    state, epoch, values = run["state"], int(run["epoch"]), []
-    for batch in batch_order(key_order, epoch, len(train.images), config):
-        state, value = steps.train(state, train.images[batch], train.targets[batch])
+def _one_epoch(run: Run, key_order, member: Member, config: TrainConfig) -> Generator[Call, Any, Run]:
+    state, epoch, values = run.state, int(run.epoch), []
+    for batch in batch_order(key_order, epoch, len(member.train.images), config):
+        state, value = yield Call("train", (state, member.train.images[batch], member.train.targets[batch]))
         values.append(value)
-    loss = _validate(steps, state.variables, validation)[0]
-    losses = run["losses"].copy()
+    loss, _ = yield from _validate(state.variables, member.validation)
+    losses = run.losses.copy()
     losses[epoch] = float(jnp.mean(jnp.stack(values))), loss
-    gained = loss < run["best_loss"] * (1 - SMALLEST_GAIN)
-    better = loss < run["best_loss"]
-    return {
-        "state": state,
-        "best": _copy(state.variables) if better else run["best"],  # the step gives its state away
-        "best_loss": np.full((), loss) if better else run["best_loss"],
-        "best_epoch": np.full((), epoch) if better else run["best_epoch"],
-        "waited": np.full((), 0 if gained else run["waited"] + 1),
-        "epoch": np.full((), epoch + 1),
-        "losses": losses,
-    }
+    gained = loss < run.best_loss * (1 - SMALLEST_GAIN)
+    better = loss < run.best_loss
+    return Run(
+        state=state,
+        best=_copy(state.variables) if better else run.best,  # the step gives its state away
+        best_loss=np.full((), loss) if better else run.best_loss,
+        best_epoch=np.full((), epoch) if better else run.best_epoch,
+        waited=np.full((), 0 if gained else run.waited + 1),
+        epoch=np.full((), epoch + 1),
+        losses=losses,
+    )
 
 
-def _validate(steps: Steps, variables: Variables, pictures: Pictures) -> tuple[float, int]:
+def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, tuple[float, int]]:
     """Mean loss per picture, and the number of foreground pixels predicted."""
     losses: list[float] = []
     foreground = 0
     for images, targets in zip(in_batches(pictures.images), in_batches(pictures.targets), strict=True):
         count = min(len(images), len(pictures.images) - len(losses))
-        loss, pixels = steps.validate(variables, images, targets)
+        loss, pixels = yield Call("validate", (variables, images, targets))
         losses.extend(np.asarray(loss, np.float64)[:count])
         foreground += int(np.sum(np.asarray(pixels, np.int64)[:count]))
     return float(np.mean(losses)), foreground

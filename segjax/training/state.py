@@ -18,6 +18,7 @@ class TrainState:
         params: parameters of the network.
         model_state: running averages of the network, if it keeps any.
         opt_state: state of the optimizer.
+        learning_rate: step size, float32 []; in the state, so that one compiled step serves every learning rate.
         key: PRNG key [], root of the randomness of the steps; step n draws from fold_in(key, n).
     """
 
@@ -25,6 +26,7 @@ class TrainState:
     params: Any
     model_state: Any
     opt_state: Any
+    learning_rate: Any
     key: Any
 
     @property

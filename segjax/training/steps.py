@@ -1,4 +1,4 @@
-"""Compiled steps of one network: made once, used for every strength, seed and restart of a study."""
+"""Compiled steps of one network: made once, used for every strength, seed, learning rate and restart of a study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ class TrainConfig:
         loss: soft Dice as published, cross entropy, or their sum.
         learning_rate: step size of Adam.
         batch_size: pictures per step.
+        accumulate: steps whose gradients are averaged before the weights move; saves memory, as the weights then follow
+            `accumulate` times as many pictures as are held at once.
         epochs: passes over the training pictures; an upper bound with stop="plateau".
         stop: "fixed" trains all epochs; "plateau" ends after `patience` epochs without 0.1 % lower validation loss.
         patience: epochs that stop="plateau" waits.
@@ -33,6 +35,7 @@ class TrainConfig:
     loss: LossName = "dice"
     learning_rate: float = 1e-4
     batch_size: int = 1
+    accumulate: int = 1
     epochs: int = 20
     stop: Literal["fixed", "plateau"] = "fixed"
     patience: int = 10
@@ -41,11 +44,17 @@ class TrainConfig:
     restarts: int = 3
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate must be a positive number, not {self.learning_rate}")
-        for name, lowest in (("batch_size", 1), ("epochs", 1), ("patience", 1), ("restarts", 0)):
-            if getattr(self, name) < lowest:
-                raise InputError(f"{name} must be at least {lowest}, not {getattr(self, name)}")
+        check_learning_rate(self.learning_rate)
+        lowest = {"batch_size": 1, "accumulate": 1, "epochs": 1, "patience": 1, "restarts": 0}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+
+def check_learning_rate(value: float) -> None:
+    """Raises InputError unless the step size is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise InputError(f"learning_rate must be a positive number, not {value}")
 
 
 @dataclass(frozen=True)
@@ -62,34 +71,19 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     """Compiled steps of a network.
 
     Returns:
-        init(key, images [B, H, W, C]) -> TrainState;
+        init(key, images [B, H, W, C], learning_rate) -> TrainState;
         train(state, images, targets [B, H, W]) -> state, loss: one step of Adam; the old state is given away;
         validate(variables, images, targets) -> loss [B] and number of foreground pixels predicted [B];
         predict(variables, images) -> class indices int32 [B, H, W].
         Validation and prediction treat every picture alone, so batch statistics are those of the picture.
     """
     loss = LOSSES[config.loss]
-    optimizer = optax.adam(config.learning_rate)
-
-    def init(key, images):
-        key_init, key_steps = jax.random.split(key)
-        model_state = dict(network.init(key_init, images))
-        params = model_state.pop("params")
-        return TrainState(jnp.int32(0), params, model_state, optimizer.init(params), key_steps)
+    step = pure_step(network, config)
 
     def train(state, images, targets):
         if config.augment:
             images, targets = flip_and_turn(jax.random.fold_in(state.key, state.step), images, targets)
-
-        def objective(params):
-            variables = {"params": params, **state.model_state}
-            logits, model_state = network.apply(variables, images, train=True, mutable=list(state.model_state))
-            return loss(logits, targets), model_state
-
-        (value, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(gradient, state.opt_state)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, dict(model_state), opt_state, state.key), value
+        return step(state, images, targets)
 
     def alone(variables, image):
         return network.apply(variables, image[None])
@@ -107,5 +101,61 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     # drawing the initial weights runs once; optimising it takes XLA longer than compiling the training step
     quick = {"xla_backend_optimization_level": 0}
     return Steps(
-        jax.jit(init, compiler_options=quick), jax.jit(train, donate_argnums=0), jax.jit(validate), jax.jit(predict)
+        jax.jit(initial_state(network, config), compiler_options=quick),
+        jax.jit(train, donate_argnums=0),
+        jax.jit(validate),
+        jax.jit(predict),
     )
+
+
+def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
+    """The pure function (key, images [B, H, W, C], learning_rate) -> TrainState."""
+    optimizer = _optimizer(config)
+
+    def init(key, images, learning_rate):
+        key_init, key_steps = jax.random.split(key)
+        model_state = dict(network.init(key_init, images))
+        params = model_state.pop("params")
+        rate = jnp.asarray(learning_rate, jnp.float32)
+        return TrainState(jnp.int32(0), params, model_state, optimizer.init(params), rate, key_steps)
+
+    return init
+
+
+def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+    """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
+
+    Args:
+        axis: name of a mapped axis (`jax.pmap`) that the batch is spread over, which the network must know too.
+            Loss and gradient are then those of the whole batch, on every device.
+
+    Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
+    others must be -1.
+    """
+    loss, optimizer = LOSSES[config.loss], _optimizer(config)
+
+    def step(state, images, targets, present=None):
+        masked = {} if present is None else {"present": present}
+
+        def objective(params):
+            variables = {"params": params, **state.model_state}
+            logits, model_state = network.apply(
+                variables, images, train=True, mutable=list(state.model_state), **masked
+            )
+            return loss(logits, targets, axis), model_state
+
+        (value, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        if axis is not None:
+            # the gradient of a sum over devices is a sum over devices: each holds its part times their number
+            gradient = jax.lax.pmean(gradient, axis)
+        updates, opt_state = optimizer.update(gradient, state.opt_state)
+        params = jax.tree.map(lambda value, update: value - state.learning_rate * update, state.params, updates)
+        return TrainState(state.step + 1, params, dict(model_state), opt_state, state.learning_rate, state.key), value
+
+    return step
+
+
+def _optimizer(config: TrainConfig) -> Any:
+    """Adam without its step size, which is in the state."""
+    adam = optax.scale_by_adam()
+    return optax.MultiSteps(adam, config.accumulate) if config.accumulate > 1 else adam
