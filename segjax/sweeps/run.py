@@ -62,7 +62,7 @@ def run_cells(
 
 
 def _take(missing: Sequence[Cell], ledger: Ledger, kind: Callable[[Cell], str], pack: int) -> list[Cell]:
-    """The first missing cell that can be claimed, and up to `pack` of its kind."""
+    """Up to `pack` missing cells of one kind, claimed; none where other processes hold all that is missing."""
     taken: list[Cell] = []
     for cell in missing:
         if len(taken) < pack and (not taken or kind(cell) == kind(taken[0])) and ledger.claim(cell):
