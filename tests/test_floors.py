@@ -91,6 +91,7 @@ def test_every_module_keeps_to_its_floor():
         ("segjax.training.fit", "import flax.linen as nn"),
         ("segjax.sweeps.run", "def late():\n    from experiments import annotation_errors"),
         ("segjax.data.tfds_sets", "import tensorflow as tf"),
+        ("experiments.cli", "from launch.local import places"),
     ],
 )
 def test_a_breach_is_seen(module, text):

@@ -11,7 +11,7 @@ from experiments.annotation_errors.pictures import check_recipes, open_study
 from experiments.annotation_errors.report import write_report
 from experiments.annotation_errors.study import FACTORS, STUDY, Trainer, cells_of, estimate, plan_of
 from experiments.cli import run_command
-from segjax.sweeps import Ledger, in_words, run_cells
+from segjax.sweeps import Ledger, in_words, run_cells, share_of
 from segjax.types import InputError
 
 
@@ -28,16 +28,23 @@ def main() -> None:
     study = open_study(config)
     check_recipes(config, study)
     cells = cells_of(config, study)
+    share = share_of(cells, config.share)
     if config.plan:
-        for cell in cells:
+        for cell in share:
             console.print(str(cell), markup=False, highlight=False)
-        seconds, megabytes = estimate(config, study, cells)
-        count, duration = len(cells), in_words(seconds)
+        seconds, megabytes = estimate(config, study, share)
+        count, duration = len(share), in_words(seconds)
         console.print(f"{count} trainings, about {duration} here, {megabytes:.1f} MB of results; nothing was trained")
         return
     with Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells)) as ledger:
         trainer = Trainer(config, study)
-        run_cells(cells, trainer.run, ledger, lambda cell: str(cell["network"]), console)
+        run_cells(share, trainer.run, ledger, lambda cell: str(cell["network"]), console)
+        left = len(ledger.missing(cells))
+        if left:
+            console.print(
+                f"{left} of {len(cells)} cells are left to others; the last process to finish writes the report"
+            )
+            return
         command = " ".join(["python -m experiments.annotation_errors", *sys.argv[1:]])
         page = write_report(config, study, ledger.table(), command)
     console.print(f"report: {page}", markup=False, highlight=False)

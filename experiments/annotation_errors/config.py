@@ -10,7 +10,7 @@ import tyro
 from segjax.annotations import Recipe
 from segjax.data import parse_spec
 from segjax.models import NETWORKS
-from segjax.sweeps import Cell, cell
+from segjax.sweeps import Cell, cell, share_of
 from segjax.training import TrainConfig
 from segjax.types import InputError
 
@@ -92,6 +92,9 @@ class StudyConfig:
     """Tolerance of the surface Dice, in pixels."""
     train: TrainConfig = field(default_factory=TrainConfig)
     sizes: Sizes = field(default_factory=Sizes)
+    share: str = "1/1"
+    """I/N: take only every N-th training, from the I-th on, so that N processes with one --out divide the study evenly.
+    Without it, processes with one --out take turns: each goes on with the next training that none works on."""
     plan: bool = False
     """Print the cells with estimated time and disk; train nothing."""
     resume: bool = False
@@ -213,6 +216,7 @@ def _check(config: StudyConfig) -> None:
                 raise InputError(f"{field_name}: unknown {value!r}; choose from {', '.join(allowed)}")
         if len(set(values)) != len(values):
             raise InputError(f"{field_name}: one is given twice")
+    share_of((), config.share)
     if not 1 <= config.seeds <= 1000:
         raise InputError(f"seeds must be from 1 to 1000, not {config.seeds}")
     for level in config.levels:

@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ SHOWN = 3  # test pictures whose predictions are kept for the report
 def plan_of(config: StudyConfig, study: Study, cells: list[Cell]) -> dict[str, Any]:
     """What `plan.json` holds; its fingerprint covers what decides a cell's numbers besides its place in the grid."""
     resolved = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    grid = ("out", "networks", "errors", "levels", "seeds", "scale", "plan", "resume")
+    grid = ("out", "networks", "errors", "levels", "seeds", "scale", "share", "plan", "resume")
     facts = {
         **{name: value for name, value in resolved.items() if name not in grid},
         "digest": study.plain.source.digest,
@@ -76,8 +76,12 @@ class Trainer:
     def _make_steps(self, network: str) -> Steps:
         return make_steps(network_of(self._config, network, self._study.plain), self._config.train)
 
-    def run(self, cell: Cell, on_share: Callable[[float], None]) -> Outcome:
-        """Degrade, train, test; rows of results.csv and a line for people."""
+    def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+        """Degrade, train, test the one cell of a pack; rows of results.csv and a line for people."""
+        (cell,) = cells
+        yield 0, self._run_one(cell, on_share)
+
+    def _run_one(self, cell: Cell, on_share: Callable[[float], None]) -> Outcome:
         config, network, seed, error, level = self._config, *(cell[name] for name in FACTORS[1:])
         domain = self._study.domain(error)
         split = split_of(domain, config, seed)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isclose
@@ -110,7 +111,9 @@ class Split:
             if Split.read(path, source) != self:
                 raise InputError(f"{path} holds a different split; remove it or give another folder")
             return
-        path.write_text(text, encoding="utf-8")
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)  # another process may be reading it
 
     @staticmethod
     def read(path: Path, source: Source) -> "Split":

@@ -1,7 +1,8 @@
-"""Grid -> plan -> cells -> results, resumed through plain files."""
+"""Grid -> plan -> cells -> results, claimed and resumed through plain files."""
 
-from segjax.sweeps.cells import Cell, cell, fingerprint
+from segjax.sweeps.cells import Cell, cell, fingerprint, share_of
 from segjax.sweeps.ledger import LAST_METRIC, Ledger
-from segjax.sweeps.run import Outcome, in_words, run_cells
+from segjax.sweeps.pace import in_words
+from segjax.sweeps.run import Outcome, run_cells
 
-__all__ = ["LAST_METRIC", "Cell", "Ledger", "Outcome", "cell", "fingerprint", "in_words", "run_cells"]
+__all__ = ["LAST_METRIC", "Cell", "Ledger", "Outcome", "cell", "fingerprint", "in_words", "run_cells", "share_of"]

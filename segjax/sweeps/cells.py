@@ -1,10 +1,13 @@
-"""A study's grid as a list of cells."""
+"""A study's grid as a list of cells, and the share of it that one of several processes takes."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from segjax.types import InputError
 
 Factor = str | int | float
 
@@ -27,6 +30,19 @@ class Cell:
 def cell(**factors: Factor) -> Cell:
     """A cell from its factors; numbers with a fraction part and without compare equal (0 and 0.0)."""
     return Cell(tuple(factors.items()))
+
+
+def share_of(cells: Sequence[Cell], share: str) -> list[Cell]:
+    """Every N-th cell, for one of N processes: the shares "1/N" to "N/N" hold each cell exactly once.
+
+    Raises:
+        InputError: `share` is not I/N with I from 1 to N.
+    """
+    parts = re.fullmatch(r"(\d+)/(\d+)", share)
+    number, count = (int(part) for part in parts.groups()) if parts else (0, 0)
+    if not 1 <= number <= count:
+        raise InputError(f"share: {share!r} is not I/N with I from 1 to N; the second of eight shares is 2/8")
+    return list(cells[number - 1 :: count])
 
 
 def fingerprint(facts: Mapping[str, object]) -> str:

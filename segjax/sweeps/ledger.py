@@ -1,17 +1,23 @@
-"""Results of a study as plain files: `plan.json` says what belongs here, `results.csv` grows cell by cell."""
+"""Results of a study as plain files: `plan.json` says what belongs here, `results.csv` grows cell by cell.
 
+Several processes, also of several machines, may work in one folder. They meet in its file `.lock`: byte 0 is locked
+while results are read or written, and a byte per cell, placed by its fingerprint, while it is worked on. The system
+frees the locks of a process that dies.
+"""
+
+import contextlib
 import csv
 import fcntl
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from segjax.sweeps.cells import Cell
+from segjax.sweeps.cells import Cell, fingerprint
 from segjax.types import InputError
 
 LAST_METRIC = "restarts"  # every cell's last row: its presence says that the cell's rows are whole
@@ -19,7 +25,7 @@ VALUE_COLUMNS = ("picture", "metric", "value", "status")
 
 
 class Ledger:
-    """The results folder of one study, locked by one process at a time.
+    """The results folder of one study; a process opens it once, since locks of one process do not exclude each other.
 
     Attributes:
         out: the folder; `plan.json` and `results.csv` lie in it.
@@ -27,23 +33,27 @@ class Ledger:
     """
 
     def __init__(self, out: Path, study: str, factors: Sequence[str], plan: Mapping[str, Any]) -> None:
-        """Open or begin a results folder.
+        """Open or begin a results folder; cells that failed before may be tried again.
 
         Args:
             plan: JSON values; its "fingerprint" must be that of the results already there.
 
         Raises:
-            InputError: the folder cannot be written, is in use, or holds results of another configuration.
+            InputError: the folder cannot be written or locked, or holds results of another configuration.
         """
         self.out, self.study = out, study
         self.columns = ("study", *factors, *VALUE_COLUMNS)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self._lock = (out / ".lock").open("w")
+            self._lock = (out / ".lock").open("a+")
         except OSError as error:
             raise InputError(f"out: cannot write in {out} ({error.strerror}); choose another folder") from error
         try:
-            self._take(plan)
+            with self._locked(fcntl.LOCK_EX):
+                self._check_plan(plan)
+                self._mend()
+                self._drop_failed()
+                _write_atomically(self.out / "plan.json", f"{json.dumps(plan, indent=1)}\n".encode())
         except BaseException:
             self._lock.close()
             raise
@@ -60,17 +70,39 @@ class Ledger:
         return self.out / "results.csv"
 
     def table(self) -> pd.DataFrame:
-        """All rows so far."""
-        if not self.path.exists():
-            return pd.DataFrame(columns=list(self.columns))
-        return pd.read_csv(self.path, dtype={"picture": str}, keep_default_na=False, na_values={"value": ["", "nan"]})
+        """All rows so far, those of other processes among them."""
+        with self._locked(fcntl.LOCK_SH):
+            if not self.path.exists() or self.path.stat().st_size == 0:
+                return pd.DataFrame(columns=list(self.columns))
+            return pd.read_csv(
+                self.path, dtype={"picture": str}, keep_default_na=False, na_values={"value": ["", "nan"]}
+            )
 
     def missing(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Cells without results; a failed one counts as missing."""
+        """Cells without results; one that failed is missing only when the folder is opened again."""
         table = self.table()
-        ended = table[(table["metric"] == LAST_METRIC) & (table["status"] != "failed")]
+        ended = table[table["metric"] == LAST_METRIC]
         done = {tuple(row) for row in ended[list(self._factors)].itertuples(index=False)}
         return [cell for cell in cells if tuple(cell[name] for name in self._factors) not in done]
+
+    def claim(self, cell: Cell) -> bool:
+        """Take a cell for this process, until it is released or the process ends.
+
+        Returns:
+            False where another process works on the cell, or has finished it.
+        """
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(cell))
+        except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that is held
+            return False
+        if self.missing([cell]):
+            return True
+        self.release(cell)
+        return False
+
+    def release(self, cell: Cell) -> None:
+        """Give a claimed cell back."""
+        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _byte_of(cell))
 
     def append(self, cell: Cell, rows: Sequence[Mapping[str, object]], restarts: int, status: str) -> None:
         """Add a cell's rows (metric, value and, but for pooled rows, picture) in one write, its last row at the end.
@@ -80,14 +112,18 @@ class Ledger:
         """
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
-        if not self.path.exists():
-            writer.writeheader()
         for row in (*rows, {"metric": LAST_METRIC, "value": restarts}):
             writer.writerow({"study": self.study, **dict(cell.factors), "status": status, **row})
+        with self._locked(fcntl.LOCK_EX):
+            self._mend()
+            self._write(text.getvalue())
+
+    def _write(self, text: str) -> None:
         size = self.path.stat().st_size if self.path.exists() else 0
+        header = "" if size else ",".join(self.columns) + "\n"
         try:
             with self.path.open("a") as file:
-                file.write(text.getvalue())
+                file.write(header + text)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -99,16 +135,18 @@ class Ledger:
     def _factors(self) -> tuple[str, ...]:
         return self.columns[1 : -len(VALUE_COLUMNS)]
 
-    def _take(self, plan: Mapping[str, Any]) -> None:
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(self._lock, kind, 1, 0)
         except OSError as error:
             raise InputError(
-                f"out: another run is writing in {self.out}; wait for it or choose another folder"
+                f"out: {self.out} lies on a file system without file locks ({error.strerror}); choose another folder"
             ) from error
-        self._check_plan(plan)
-        self._drop_unfinished()
-        _write_atomically(self.out / "plan.json", json.dumps(plan, indent=1) + "\n")
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, 0)
 
     def _check_plan(self, plan: Mapping[str, Any]) -> None:
         path = self.out / "plan.json"
@@ -128,23 +166,39 @@ class Ledger:
                 f"{', '.join(changed) or 'its data'}); choose another folder or the options they were made with"
             )
 
-    def _drop_unfinished(self) -> None:
-        """Forget rows of a cell that was being written when the process was killed, and of failed cells."""
+    def _mend(self) -> None:
+        """Cut off the rows of a cell whose process was killed while it wrote them; byte 0 is locked."""
         if not self.path.exists():
             return
-        lines = self.path.read_text().splitlines(keepends=True)
-        kept, pending = lines[:1], []
-        for line in lines[1:]:
-            pending.append(line)
-            fields = next(csv.reader([line]))
-            if len(fields) == len(self.columns) and line.endswith("\n") and fields[-3] == LAST_METRIC:
-                kept += pending if fields[-1] != "failed" else []
-                pending = []
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = len(lines)
+        while kept > 1 and not self._is_last_row(lines[kept - 1]):
+            kept -= 1
+        if lines and not lines[0].endswith(b"\n"):
+            kept = 0
+        if kept < len(lines):
+            os.truncate(self.path, sum(map(len, lines[:kept])))
+
+    def _is_last_row(self, line: bytes) -> bool:
+        fields = next(csv.reader([line.decode(errors="replace")]))
+        return len(fields) == len(self.columns) and line.endswith(b"\n") and fields[-3] == LAST_METRIC
+
+    def _drop_failed(self) -> None:
+        """Forget failed cells, so that they are missing; byte 0 is locked."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not line.endswith(b",failed\n")]
         if len(kept) != len(lines):
-            _write_atomically(self.path, "".join(kept))
+            _write_atomically(self.path, b"".join(kept))
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def _byte_of(cell: Cell) -> int:
+    """Where in the lock file a cell's byte is: from 1 to 2 ** 60, the same in every process."""
+    return 1 + int(fingerprint(dict(cell.factors))[:15], 16)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
+    temporary.write_bytes(content)
     temporary.replace(path)

@@ -68,7 +68,11 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
 
     kept = [line for line in before.decode().splitlines(keepends=True) if ",msd,0,bias," not in line]
     (out / "results.csv").write_text("".join(kept))
-    assert "9 of 10 cells are done already; 1 to do" in run(monkeypatch, capsys, *TINY, "--out", str(out))
+    (out / "report.html").unlink()
+    text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--share", "1/2")  # the missing one is in the other share
+    assert "1 of 10 cells are left to others" in text and not (out / "report.html").exists()
+    text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--share", "2/2")
+    assert "4 of 5 cells are done already; 1 to do" in text and (out / "report.html").exists()
     assert sorted((out / "results.csv").read_text().splitlines()) == sorted(before.decode().splitlines())
 
     with pytest.raises(InputError, match="another configuration"):
@@ -103,6 +107,7 @@ def test_a_wrong_option_ends_with_one_message_and_code_2(tmp_path):
         ({"levels": (0.5,)}, "none of .* is a strength of bias"),
         ({"errors": ("polygon",), "levels": (2.0,)}, "at least 3 corners"),
         ({"seeds": 0}, "seeds must be"),
+        ({"share": "3/2"}, "share: '3/2' is not I/N"),
         ({"target": 0}, "classes count from 1"),
         ({"tolerance": -1.0}, "tolerance must be"),
         ({"data": "microscop:hl60"}, "is not SCHEME:NAME"),
@@ -187,10 +192,10 @@ def test_one_compilation_serves_every_strength_and_seed(tiny, monkeypatch):
     trainer = Trainer(config, study)
     cells = cells_of(config, study)
     assert len(cells) == 3
-    trainer.run(cells[0], lambda share: None)
+    list(trainer.run([cells[0]], lambda share: None))
     first = len(traces)
     for one in (*cells[1:], cell(network="msd", seed=1, error="omission", level=0.5)):
-        trainer.run(one, lambda share: None)
+        list(trainer.run([one], lambda share: None))
     assert len(traces) == first > 0
 
 

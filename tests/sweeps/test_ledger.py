@@ -2,7 +2,7 @@
 
 import pytest
 
-from segjax.sweeps import Cell, Ledger, cell, fingerprint
+from segjax.sweeps import Cell, Ledger, cell, fingerprint, share_of
 from segjax.types import InputError
 
 FACTORS = ("network", "seed", "level")
@@ -48,12 +48,25 @@ def test_a_file_cut_at_any_byte_loses_only_the_unfinished_cell(tmp_path):
             assert ledger.path.read_bytes() == whole
 
 
-def test_failed_cells_are_done_again(tmp_path):
+def test_rows_after_a_cut_do_not_mix_with_what_a_killed_process_left(ledger):
+    add(ledger, CELLS[0])
+    one = ledger.path.read_bytes()
+    add(ledger, CELLS[1])
+    two = ledger.path.read_bytes()
+    for size in range(len(two)):
+        ledger.path.write_bytes(two[:size])
+        add(ledger, CELLS[1])
+        assert ledger.missing(CELLS[:2]) == ([] if size >= len(one) else [CELLS[0]])
+        assert ledger.path.read_bytes() == (two if size >= len(one) else two.replace(one[two.index(b"\n") + 1 :], b""))
+
+
+def test_failed_cells_are_done_again_when_the_folder_is_opened_again(tmp_path):
     with open_ledger(tmp_path) as ledger:
         add(ledger, CELLS[0], status="failed")
         add(ledger, CELLS[1], status="collapsed")
-        assert ledger.missing(CELLS[:2]) == [CELLS[0]]
+        assert ledger.missing(CELLS[:2]) == []
     with open_ledger(tmp_path) as ledger:
+        assert ledger.missing(CELLS[:2]) == [CELLS[0]]
         assert set(ledger.table()["status"]) == {"collapsed"}
 
 
@@ -75,11 +88,12 @@ def test_results_without_a_plan_and_a_broken_plan_are_refused(tmp_path):
         open_ledger(tmp_path)
 
 
-def test_one_writer_at_a_time(tmp_path):
-    with open_ledger(tmp_path), pytest.raises(InputError, match="another run is writing"):
-        open_ledger(tmp_path)
-    with open_ledger(tmp_path) as ledger:
-        assert ledger.missing(CELLS) == CELLS
+def test_a_finished_cell_cannot_be_claimed(ledger):
+    assert ledger.claim(CELLS[0])
+    add(ledger, CELLS[0])
+    ledger.release(CELLS[0])
+    assert not ledger.claim(CELLS[0])
+    assert ledger.claim(CELLS[1])
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
@@ -99,6 +113,21 @@ def test_a_full_disk_loses_nothing(ledger, monkeypatch):
     with pytest.raises(InputError, match="No space left"):
         add(ledger, CELLS[1])
     assert ledger.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 11])
+def test_shares_hold_every_cell_once(count):
+    cells = [cell(seed=seed) for seed in range(7)]
+    shares = [share_of(cells, f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(one["seed"] for share in shares for one in share) == list(range(7))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert share_of(cells, "2/3") == [cells[1], cells[4]]
+
+
+@pytest.mark.parametrize("share", ["", "3", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "a/b", "1 / 2", "1/2\n"])
+def test_what_is_no_share_is_refused(share):
+    with pytest.raises(InputError, match=r"share: .* is not I/N"):
+        share_of([], share)
 
 
 def test_fingerprint_depends_on_content_not_order():

@@ -5,55 +5,104 @@ import io
 import pytest
 from rich.console import Console
 
-from segjax.sweeps import Ledger, Outcome, cell, in_words, run_cells
-from segjax.sweeps.run import time_left
+from segjax.sweeps import Ledger, Outcome, cell, run_cells
 from segjax.types import InputError
 
-CELLS = [cell(network="unet", level=level) for level in (0.0, 0.3, 0.7)]
+CELLS = [cell(network=network, level=level) for level in (0.0, 0.3, 0.7) for network in ("unet", "msd")]
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    with Ledger(tmp_path, "study", ("network", "level"), {"fingerprint": "a"}) as opened:
-        yield opened
+def folder(tmp_path):
+    def opened():
+        return Ledger(tmp_path, "study", ("network", "level"), {"fingerprint": "a"})
+
+    return opened
 
 
-def run_all(ledger, run):
+def run_all(ledger, run, pack=1):
     out = io.StringIO()
-    run_cells(CELLS, run, ledger, lambda one: str(one["network"]), Console(file=out, width=200))
+    run_cells(CELLS, run, ledger, lambda one: str(one["network"]), Console(file=out, width=200), pack)
     return out.getvalue()
 
 
-def score(one, on_share):
-    on_share(1.0)
-    return Outcome([{"metric": "dice_pooled", "value": one["level"]}], "ok", 0, "fine")
+def score(cells, on_share):
+    for index, one in enumerate(cells):
+        on_share((index + 1) / len(cells))
+        yield index, Outcome([{"metric": "dice_pooled", "value": one["level"]}], "ok", 0, "fine")
 
 
-def test_a_failing_cell_is_named_and_the_rest_go_on(ledger):
-    def broken(one, on_share):
-        if one["level"] == 0.3:
+def test_a_failing_cell_is_named_and_the_rest_go_on(folder):
+    def broken(cells, on_share):
+        if cells[0]["level"] == 0.3:
             raise RuntimeError("out of memory")
-        return score(one, on_share)
+        yield from score(cells, on_share)
 
-    text = run_all(ledger, broken)
-    assert "RuntimeError: out of memory" in text and "[3/3]" in text
-    assert ledger.missing(CELLS) == [CELLS[1]]
-    assert "2 of 3 cells are done already; 1 to do" in run_all(ledger, score)
-    assert ledger.missing(CELLS) == []
-    before = ledger.path.read_bytes()
-    assert "3 of 3 cells are done already; 0 to do" in run_all(ledger, score)
-    assert ledger.path.read_bytes() == before
+    with folder() as ledger:
+        text = run_all(ledger, broken)
+        assert "RuntimeError: out of memory" in text and "[6/6]" in text
+    with folder() as ledger:
+        assert ledger.missing(CELLS) == CELLS[2:4]
+        assert "4 of 6 cells are done already; 2 to do" in run_all(ledger, score)
+        assert ledger.missing(CELLS) == []
+        before = ledger.path.read_bytes()
+        assert "6 of 6 cells are done already; 0 to do" in run_all(ledger, score)
+        assert ledger.path.read_bytes() == before
 
 
-def test_wrong_input_stops_the_study(ledger):
-    def refuse(one, on_share):
+def test_packs_hold_cells_of_one_kind_in_the_order_of_the_plan(folder):
+    packs = []
+
+    def note(cells, on_share):
+        packs.append([(one["network"], one["level"]) for one in cells])
+        yield from score(cells, on_share)
+
+    with folder() as ledger:
+        run_all(ledger, note, pack=2)
+        assert packs == [
+            [("unet", 0.0), ("unet", 0.3)],
+            [("msd", 0.0), ("msd", 0.3)],
+            [("unet", 0.7)],
+            [("msd", 0.7)],
+        ]
+        pooled = ledger.table().query("metric == 'dice_pooled'")
+        assert (pooled["value"] == pooled["level"]).all() and len(pooled) == 6
+
+
+def test_of_a_pack_that_raises_only_the_cells_without_outcome_have_failed(folder):
+    def last_first_then_break(cells, on_share):
+        yield len(cells) - 1, Outcome([], "ok", 0, "fine")
+        raise MemoryError("full")
+
+    def early_end(cells, on_share):
+        return iter(())
+
+    with folder() as ledger:
+        assert "failed: MemoryError: full" in run_all(ledger, last_first_then_break, pack=3)
+    with folder() as ledger:
+        assert ledger.missing(CELLS) == CELLS[:4]
+        assert "failed: nothing came of it" in run_all(ledger, early_end, pack=3)
+    with folder() as ledger:
+        assert ledger.missing(CELLS) == CELLS[:4]
+
+
+def test_wrong_input_stops_the_study(folder):
+    def refuse(cells, on_share):
         raise InputError("levels: no")
 
-    with pytest.raises(InputError, match="levels"):
+    with folder() as ledger, pytest.raises(InputError, match="levels"):
         run_all(ledger, refuse)
 
 
-def test_time_left_counts_each_kind_by_its_own_median():
-    seconds = {"unet": [30.0, 10.0, 11.0], "msd": [5.0]}
-    assert time_left(["unet", "unet", "msd", "segnet"], seconds) == in_words(11 + 11 + 5 + 11)
-    assert [in_words(value) for value in (0.0, 119.0, 600.0, 7200.0)] == ["0 s", "119 s", "10 min", "2.0 h"]
+def test_cells_that_others_finish_meanwhile_are_counted_and_left_alone(folder):
+    done = []
+
+    def beside_another(cells, on_share):
+        if not done:
+            ledger.append(CELLS[-1], [], 0, "ok")  # as another process would
+        done.extend(cells)
+        yield from score(cells, on_share)
+
+    with folder() as ledger:
+        text = run_all(ledger, beside_another)
+    assert done == CELLS[:-1]
+    assert "[2/6]" in text and "[6/6]" in text and "[1/6]" not in text

@@ -1,0 +1,1 @@
+"""How a study is spread over devices and machines."""

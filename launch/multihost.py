@@ -1,0 +1,134 @@
+"""Several processes, on one machine or many, as one JAX machine.
+
+python -m launch.multihost --coordinator host1:1234 --processes 2 --process 0     # on host1
+python -m launch.multihost --coordinator host1:1234 --processes 2 --process 1     # on host2
+srun python -m launch.multihost                                                   # finds out by itself
+"""
+
+import os
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from experiments.cli import run_command
+from segjax.types import InputError
+
+
+@dataclass(frozen=True)
+class MultihostConfig:
+    """Connect this process with the others and check the connection. Without options, what SLURM, Open MPI, Kubernetes
+    or a TPU pod tells its processes is used."""
+
+    coordinator: str | None = None
+    """HOST:PORT of process 0, a free port there that the others can reach."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """Which one this is, from 0."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What this process is connected to.
+
+    Attributes:
+        process, processes: number of this one, from 0, and of all.
+        local_devices, devices: how many are attached to this process, and to all.
+        platform: "cpu", "gpu" or "tpu".
+        found_by: where the address of process 0 came from.
+    """
+
+    process: int
+    processes: int
+    local_devices: int
+    devices: int
+    platform: str
+    found_by: str
+
+    def __str__(self) -> str:
+        return (
+            f"process {self.process} of {self.processes} ({self.found_by}): "
+            f"{self.local_devices} of {self.devices} {self.platform} devices are here"
+        )
+
+
+def main() -> None:
+    """Connect, say to what, and check that a sum over all devices is right."""
+    config = tyro.cli(MultihostConfig, prog="python -m launch.multihost")
+    topology = connect(config.coordinator, config.processes, config.process)
+    print(topology, flush=True)
+    expected = topology.devices * (topology.devices + 1) / 2
+    if (total := sum_over_devices()) != expected:
+        raise RuntimeError(f"1 + ... + {topology.devices} over all devices gave {total:g}, not {expected:g}")
+    print(f"{topology.devices} devices in {topology.processes} processes: connected, sum checked", flush=True)
+    jax.distributed.shutdown()
+
+
+def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> Topology:
+    """Connect this process with the others; waits for them. Call it before anything else of JAX.
+
+    Args:
+        coordinator: HOST:PORT of process 0.
+        processes, process: how many there are, and which one this is, from 0. Either all three or none: then JAX finds
+            them in what SLURM, Open MPI, Kubernetes or a TPU pod tells its processes.
+
+    Raises:
+        InputError: options are missing or out of range, or nothing was found.
+    """
+    given = {"coordinator": coordinator, "processes": processes, "process": process}
+    absent = [name for name, value in given.items() if value is None]
+    if len(absent) == len(given):
+        found_by = f"SLURM job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else "found by JAX"
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            raise InputError(
+                f"coordinator: no cluster was found ({error}); give --coordinator HOST:PORT --processes N --process I"
+            ) from error
+    elif absent:
+        raise InputError(
+            f"{absent[0]}: missing; give --coordinator, --processes and --process together, or none of them"
+        )
+    else:
+        assert coordinator is not None and processes is not None and process is not None
+        _check(coordinator, processes, process)
+        found_by = f"coordinator {coordinator}"
+        # what is given counts, also inside a SLURM job
+        jax.distributed.initialize(coordinator, processes, process, cluster_detection_method="deactivate")
+    return Topology(
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        local_devices=jax.local_device_count(),
+        devices=jax.device_count(),
+        platform=jax.default_backend(),
+        found_by=found_by,
+    )
+
+
+def sum_over_devices() -> float:
+    """1 + 2 + ... + N by one compiled sum over the N devices of all processes, each holding one of the numbers."""
+    devices = np.asarray(jax.devices())
+    mesh = Mesh(devices, ("data",))
+    numbers = np.arange(1, len(devices) + 1, dtype=np.float32)
+    spread = jax.make_array_from_callback(
+        numbers.shape, NamedSharding(mesh, PartitionSpec("data")), lambda index: numbers[index]
+    )
+    return float(jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(spread))
+
+
+def _check(coordinator: str, processes: int, process: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InputError(f"coordinator: {coordinator!r} is not HOST:PORT, such as host1:1234")
+    if processes < 1:
+        raise InputError(f"processes: {processes} is less than 1")
+    if not 0 <= process < processes:
+        raise InputError(f"process: {process} is not from 0 to {processes - 1}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,86 @@
+"""Several processes as one JAX machine."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.multihost import connect
+from segjax.types import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*options: str, **variables: str) -> subprocess.Popen:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2", **variables}
+    command = [sys.executable, "-m", "launch.multihost", *options]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[str]:
+    """What each printed; all must end well."""
+    try:
+        told = [process.communicate(timeout=120) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * len(processes), told
+    return [out for out, _ in told]
+
+
+def test_two_processes_of_two_devices_sum_over_all_four():
+    address = f"127.0.0.1:{free_port()}"
+    options = ("--coordinator", address, "--processes", "2", "--process")
+    texts = ended([start(*options, str(number)) for number in range(2)])
+    for number, text in enumerate(texts):
+        assert f"process {number} of 2 (coordinator {address}): 2 of 4 cpu devices are here" in text
+        assert "4 devices in 2 processes: connected, sum checked" in text
+
+
+def test_the_processes_of_a_slurm_step_find_each_other():
+    job = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": "2",
+        "JAX_COORDINATOR_PORT": str(free_port()),
+    }
+    texts = ended([start(**job, SLURM_PROCID=str(number), SLURM_LOCALID=str(number)) for number in range(2)])
+    for number, text in enumerate(texts):
+        assert f"process {number} of 2 (SLURM job 4711): 2 of 4 cpu devices are here" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("host:1",), "processes: missing"),
+        ((None, 2, 0), "coordinator: missing"),
+        (("host:1", 2), "process: missing"),
+        (("host", 2, 0), "is not HOST:PORT"),
+        ((":1", 2, 0), "is not HOST:PORT"),
+        (("host:99999", 2, 0), "is not HOST:PORT"),
+        (("host:1", 0, 0), "processes: 0 is less than 1"),
+        (("host:1", 2, 2), "process: 2 is not from 0 to 1"),
+        (("host:1", 2, -1), "process: -1 is not from 0 to 1"),
+    ],
+)
+def test_incomplete_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        connect(*options)
+
+
+def test_without_options_outside_of_a_cluster_the_remedy_is_named():
+    process = start()
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 2
+    assert "no cluster was found" in told and "--coordinator HOST:PORT" in told and "Traceback" not in told
