@@ -6,12 +6,17 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from experiments.compilation_cache import keep_compilations
 from segjax.types import InputError
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command's body; SIGTERM is treated like Ctrl-C, so that open files are closed."""
+    """Run a command's body; compiled programs are kept for the next run.
+
+    SIGTERM is treated like Ctrl-C, so that open files are closed.
+    """
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    keep_compilations()
     errors = Console(stderr=True, highlight=False)
     try:
         main()

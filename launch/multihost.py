@@ -1,12 +1,15 @@
 """Several processes, on one machine or many, as one JAX machine.
 
-python -m launch.multihost --coordinator host1:1234 --processes 2 --process 0     # on host1
-python -m launch.multihost --coordinator host1:1234 --processes 2 --process 1     # on host2
-srun python -m launch.multihost                                                   # finds out by itself
+python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 0     # on host1
+python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 1     # on host2
+srun python -m launch.multihost --data SPEC --out DIR                                 # finds out by itself
 """
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +17,44 @@ import numpy as np
 import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from experiments.annotation_errors.config import Sizes
+from experiments.annotation_errors.pictures import read_domain, training_pictures
+from experiments.annotation_errors.study import network_of
 from experiments.cli import run_command
+from segjax.annotations import Recipe
+from segjax.data import make_split, open_source
+from segjax.evaluation import counts, dice
+from segjax.training import TrainConfig, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
 
 
 @dataclass(frozen=True)
 class MultihostConfig:
-    """Connect this process with the others and check the connection. Without options, what SLURM, Open MPI, Kubernetes
-    or a TPU pod tells its processes is used."""
+    """Train one network over the devices of several processes, each batch divided among them.
 
+    Without --coordinator, --processes and --process, what SLURM, Open MPI, Kubernetes or a TPU pod tells its processes
+    is used. Every process reads all pictures.
+    """
+
+    data: str
+    """Pictures, as in the studies: microscope:hl60?size=half, folder:PATH?tile=256 or tfds:NAME."""
+    out: Path
+    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.npz; process 0 writes."""
     coordinator: str | None = None
     """HOST:PORT of process 0, a free port there that the others can reach."""
     processes: int | None = None
     """How many processes there are."""
     process: int | None = None
     """Which one this is, from 0."""
+    network: str = "unet"
+    """unet, segnet or msd."""
+    target: int = 1
+    """Class of the objects to segment."""
+    folds: int = 4
+    """Test groups, where the data do not name them: the seed's fold is tested."""
+    seed: int = 0
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=8))
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 @dataclass(frozen=True)
@@ -57,7 +83,7 @@ class Topology:
 
 
 def main() -> None:
-    """Connect, say to what, and check that a sum over all devices is right."""
+    """Connect, say to what, check the connection, train."""
     config = tyro.cli(MultihostConfig, prog="python -m launch.multihost")
     topology = connect(config.coordinator, config.processes, config.process)
     print(topology, flush=True)
@@ -65,7 +91,44 @@ def main() -> None:
     if (total := sum_over_devices()) != expected:
         raise RuntimeError(f"1 + ... + {topology.devices} over all devices gave {total:g}, not {expected:g}")
     print(f"{topology.devices} devices in {topology.processes} processes: connected, sum checked", flush=True)
+    train(config, topology)
     jax.distributed.shutdown()
+
+
+def train(config: MultihostConfig, topology: Topology) -> None:
+    """One training with batches spread over all devices; process 0 reports and writes.
+
+    Raises:
+        InputError: the data, the network or the folder cannot be used.
+    """
+    first = topology.process == 0
+    if first:
+        try:
+            config.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"out: cannot write in {config.out} ({error.strerror}); choose another folder") from error
+    domain = read_domain(open_source(config.data), config.target)
+    split = make_split(domain.source, fold=config.seed % config.folds, folds=config.folds, seed=config.seed)
+    learn, validation, _ = training_pictures(domain, split, Recipe(), config.seed)
+    steps = make_sharded_steps(network_of(config.sizes, config.network, domain), config.train, make_mesh())
+
+    def told(share: float) -> None:
+        if first:
+            print(f"{share:.0%} of the epochs done", flush=True)
+
+    result = fit(jax.random.key(config.seed), steps, learn, validation, config.train, on_epoch=told)
+    test = np.asarray(split.test)
+    predicted = predict(steps, result.variables, domain.images[test]) > 0
+    pooled = float(dice(counts(predicted, domain.labels[test] > 0).pooled()))
+    if first:
+        facts = {"dice_pooled": pooled, "status": result.status, "losses": result.losses.tolist()}
+        (config.out / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
+        leaves = jax.tree_util.tree_leaves_with_path(result.variables)
+        weights: dict[str, Any] = {
+            jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves
+        }
+        np.savez(config.out / "weights.npz", **weights)
+        print(f"Dice {pooled:.3f} ({result.status}); {config.out / 'result.json'}", flush=True)
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> Topology:

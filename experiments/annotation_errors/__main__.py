@@ -38,7 +38,7 @@ def main() -> None:
         return
     with Ledger(config.out, STUDY, FACTORS, plan_of(config, study, cells)) as ledger:
         trainer = Trainer(config, study)
-        run_cells(share, trainer.run, ledger, lambda cell: str(cell["network"]), console)
+        run_cells(share, trainer.run, ledger, lambda cell: str(cell["network"]), console, config.pack)
         left = len(ledger.missing(cells))
         if left:
             console.print(

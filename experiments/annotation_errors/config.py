@@ -95,6 +95,10 @@ class StudyConfig:
     share: str = "1/1"
     """I/N: take only every N-th training, from the I-th on, so that N processes with one --out divide the study evenly.
     Without it, processes with one --out take turns: each goes on with the next training that none works on."""
+    pack: int = 8
+    """How many trainings of one network are run as one pack."""
+    strategy: Literal["auto", "sequential", "vmap", "spread", "both"] = "auto"
+    """How a pack is run: one after the other, in one step, spread over devices or cores, or both; auto times them."""
     plan: bool = False
     """Print the cells with estimated time and disk; train nothing."""
     resume: bool = False
@@ -217,8 +221,9 @@ def _check(config: StudyConfig) -> None:
         if len(set(values)) != len(values):
             raise InputError(f"{field_name}: one is given twice")
     share_of((), config.share)
-    if not 1 <= config.seeds <= 1000:
-        raise InputError(f"seeds must be from 1 to 1000, not {config.seeds}")
+    for count, number in (("seeds", config.seeds), ("pack", config.pack)):
+        if not 1 <= number <= 1000:
+            raise InputError(f"{count} must be from 1 to 1000, not {number}")
     for level in config.levels:
         if not (0 < level < 1 or (level >= 1 and level == int(level))):
             raise InputError(

@@ -89,9 +89,9 @@ class MSD(nn.Module):
 
         mean, std = (self._per_channel(name, channels) for name in ("input_mean", "input_std"))
         grow = partial(dense_dilated_stack, dilations=self.dilations)
-        if self.remat:
-            grow = jax.checkpoint(grow)
-        stack = grow(((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases)
+        stack = (jax.checkpoint(grow) if self.remat else grow)(
+            ((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases
+        )
         logits = jnp.einsum("cbhw,ck->bhwk", stack, head_kernel) + head_bias.reshape(1, 1, 1, -1)
         return (logits, {"dense": stack.transpose(1, 2, 3, 0)}) if features else logits
 

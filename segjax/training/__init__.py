@@ -2,7 +2,8 @@
 
 from segjax.training.fit import Fit, Member, Pictures, fit, predict
 from segjax.training.losses import LOSSES, cross_entropy, dice_and_cross_entropy, soft_dice
-from segjax.training.packs import STRATEGIES, Layout, fastest_layout, fit_pack, layout_of
+from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
+from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import Steps, TrainConfig, make_steps
 
@@ -16,13 +17,18 @@ __all__ = [
     "Steps",
     "TrainConfig",
     "TrainState",
+    "candidate_layouts",
     "cross_entropy",
     "dice_and_cross_entropy",
-    "fastest_layout",
     "fit",
     "fit_pack",
     "layout_of",
+    "make_mesh",
+    "make_pmap_steps",
+    "make_sharded_steps",
     "make_steps",
+    "pack_step",
     "predict",
     "soft_dice",
+    "time_layouts",
 ]

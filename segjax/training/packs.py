@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,20 +65,24 @@ def fit_pack(members: Sequence[Member], steps: Steps, config: TrainConfig, layou
     yield from _drive([training(member, config) for member in members], steps, layout)
 
 
-def fastest_layout(members: Sequence[Member], steps: Steps, config: TrainConfig) -> tuple[Layout, dict[str, float]]:
-    """The layout with the shortest step among those that differ here, and seconds per member and step of each.
+def candidate_layouts(members: int) -> dict[str, Layout]:
+    """The layouts worth timing here, those that differ, by the name of their strategy.
 
-    Sharing a step is not tried on CPU: at every size measured it is slower than one after the other
+    Sharing a step is no candidate on CPU: at every size measured it is slower than one after the other
     (`experiments/results/benchmarks/packs.csv`) and takes long to compile.
     """
     names = ("sequential", "spread") if jax.default_backend() == "cpu" else STRATEGIES
     layouts: dict[Layout, str] = {}
     for name in names:
-        layouts.setdefault(layout_of(name, len(members)), name)
-    if len(layouts) == 1:
-        return next(iter(layouts)), {}
-    seconds = {layout: _seconds_per_step(members, steps, config, layout) for layout in layouts}
-    return min(layouts, key=seconds.__getitem__), {layouts[layout]: seconds[layout] for layout in layouts}
+        layouts.setdefault(layout_of(name, members), name)
+    return {name: layout for layout, name in layouts.items()}
+
+
+def time_layouts(
+    members: Sequence[Member], steps: Steps, config: TrainConfig, layouts: Mapping[str, Layout]
+) -> dict[str, float]:
+    """Seconds per member and training step of each layout, from a few steps after those that compile."""
+    return {name: _seconds_per_step(members, steps, config, layout) for name, layout in layouts.items()}
 
 
 def _seconds_per_step(members, steps, config, layout) -> float:

@@ -1,17 +1,23 @@
 """Several processes as one JAX machine."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from launch.multihost import connect
 from segjax.types import InputError
 
 ROOT = Path(__file__).parents[2]
+TINY = (
+    "--data=microscope:hl60?size=sixth&volumes=6&slices=2&crop=32", "--network=unet", "--sizes.unet-width=2",
+    "--sizes.unet-levels=1", "--train.epochs=2", "--train.batch-size=3", "--train.learning-rate=0.01",
+)  # fmt: skip
 
 
 def start(*options: str, **variables: str) -> subprocess.Popen:
@@ -39,23 +45,31 @@ def ended(processes: list[subprocess.Popen]) -> list[str]:
     return [out for out, _ in told]
 
 
-def test_two_processes_of_two_devices_sum_over_all_four():
+def test_two_processes_train_to_the_numbers_of_one(tmp_path):
     address = f"127.0.0.1:{free_port()}"
-    options = ("--coordinator", address, "--processes", "2", "--process")
+    options = (*TINY, f"--out={tmp_path}/two", "--coordinator", address, "--processes", "2", "--process")
     texts = ended([start(*options, str(number)) for number in range(2)])
+    address = f"127.0.0.1:{free_port()}"
+    alone = (*TINY, f"--out={tmp_path}/one", "--coordinator", address, "--processes=1", "--process=0")
+    ended([start(*alone, JAX_NUM_CPU_DEVICES="1")])
+    two, one = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one"))
+    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-4)
+    assert two["status"] == one["status"]
+    assert set(np.load(tmp_path / "two" / "weights.npz")) == set(np.load(tmp_path / "one" / "weights.npz"))
     for number, text in enumerate(texts):
         assert f"process {number} of 2 (coordinator {address}): 2 of 4 cpu devices are here" in text
         assert "4 devices in 2 processes: connected, sum checked" in text
 
 
-def test_the_processes_of_a_slurm_step_find_each_other():
+def test_the_processes_of_a_slurm_step_find_each_other(tmp_path):
     job = {
         "SLURM_JOB_ID": "4711",
         "SLURM_STEP_NODELIST": "127.0.0.1",
         "SLURM_NTASKS": "2",
         "JAX_COORDINATOR_PORT": str(free_port()),
     }
-    texts = ended([start(**job, SLURM_PROCID=str(number), SLURM_LOCALID=str(number)) for number in range(2)])
+    tasks = [{**job, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(2)]
+    texts = ended([start(*TINY, f"--out={tmp_path}", **task) for task in tasks])
     for number, text in enumerate(texts):
         assert f"process {number} of 2 (SLURM job 4711): 2 of 4 cpu devices are here" in text
 
@@ -80,7 +94,7 @@ def test_incomplete_options_are_refused(options, message):
 
 
 def test_without_options_outside_of_a_cluster_the_remedy_is_named():
-    process = start()
+    process = start(*TINY, "--out=nowhere")
     told = process.communicate(timeout=120)[1]
     assert process.returncode == 2
     assert "no cluster was found" in told and "--coordinator HOST:PORT" in told and "Traceback" not in told

@@ -13,11 +13,12 @@ from segjax.training import (
     Member,
     Pictures,
     TrainConfig,
-    fastest_layout,
+    candidate_layouts,
     fit,
     fit_pack,
     layout_of,
     make_steps,
+    time_layouts,
 )
 from segjax.types import InputError
 
@@ -145,11 +146,11 @@ def test_named_layouts():
         layout_of("fast", 6)
 
 
-def test_the_fastest_layout_is_the_one_with_the_shortest_step():
-    layout, seconds = fastest_layout(MEMBERS, STEPS, CONFIG)
-    assert set(seconds) <= set(STRATEGIES) and all(value > 0 for value in seconds.values())
-    assert layout == layout_of(min(seconds, key=seconds.__getitem__), len(MEMBERS))
-    assert fastest_layout(MEMBERS[:1], STEPS, CONFIG) == (Layout(), {})
+def test_layouts_that_differ_are_timed():
+    assert candidate_layouts(5) == {"sequential": Layout(1, 1), "spread": Layout(4, 1)}
+    assert candidate_layouts(1) == {"sequential": Layout()}
+    seconds = time_layouts(MEMBERS, STEPS, CONFIG, {name: layout_of(name, 5) for name in STRATEGIES})
+    assert set(seconds) == set(STRATEGIES) and all(0 < value < 60 for value in seconds.values())
 
 
 def test_spread_members_run_on_devices_of_their_own():
