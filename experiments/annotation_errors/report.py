@@ -155,6 +155,11 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
             f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones. Strengths in "
             f'pixels count published pixels ("published px"): 1 pixel here is {source.coarsening:g} of them.'
         )
+        if "bias" in config.errors:
+            found.append(
+                f"Outline errors move by whole pixels, so here they start at {source.coarsening:g} published pixels, "
+                "where the published ones start at 1: at equal strength they are larger and cost more."
+            )
     if source.spec.startswith("microscope:"):
         found.append("The pictures are simulated; the published ones came from another virtual microscope.")
     if config.scale in ("smoke", "demo"):

@@ -102,9 +102,14 @@ def number_tables(table: pd.DataFrame, coarsening: float = 1.0) -> dict[str, pd.
 
 
 def failed_runs(table: pd.DataFrame, coarsening: float = 1.0) -> pd.DataFrame:
-    """One line per run whose status is not "ok"; columns: network, error, strength, seed, what happened."""
+    """One line per run that did not end "ok" or was started more than once (its metric "restarts" is above 0).
+
+    Columns: network, error, strength, seed, what happened.
+    """
     _check(table)
-    runs = table.loc[table["status"] != "ok", [*_CELL, "seed", "status"]].drop_duplicates()
+    again = table[(table["metric"] == "restarts") & (table["status"] == "ok") & (table["value"].astype(float) > 0)]
+    again = again.assign(status="restarted, then ended well")
+    runs = pd.concat([table[table["status"] != "ok"], again])[[*_CELL, "seed", "status"]].drop_duplicates()
     rows = [
         (
             words.network_name(run.network),

@@ -62,6 +62,14 @@ def test_failed_and_nan_runs_do_not_count(make_table):
     ]
 
 
+def test_restarted_runs_are_listed_though_they_ended_well(make_table):
+    ended = make_table(("unet", "none", 0, [0.9, 0.8, 0.7]))
+    restarts = make_table(("unet", "none", 0, [0, 2, 0]), metric="restarts")
+    assert failed_runs(pd.concat([ended, restarts], ignore_index=True)).values.tolist() == [
+        ["U-Net", "clean labels", "clean", 1, "restarted, then ended well"],
+    ]
+
+
 def test_pictures_are_averaged_within_a_seed_first(make_table):
     one = make_table(("msd", "bias", 2, [0.2, 0.8]), metric="dice").assign(picture="a")
     other = make_table(("msd", "bias", 2, [0.4]), metric="dice").assign(picture="b")
