@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 SEEDS = 4
 TINY = [
     "--scale", "smoke", "--data", "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd",
@@ -47,8 +49,17 @@ def interrupt(out: Path, sign: signal.Signals) -> tuple[int, str]:
         process.kill()
 
 
-def test_a_killed_study_goes_on_and_ends_with_the_same_rows(tmp_path):
-    whole, broken = start(tmp_path / "whole"), tmp_path / "broken"
+@pytest.fixture
+def whole(tmp_path):
+    """The same study without any interruption, running beside the test."""
+    process = start(tmp_path / "whole")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
+    broken = tmp_path / "broken"
     code, _ = interrupt(broken, signal.SIGKILL)
     assert code == -signal.SIGKILL
     once = finished(broken)
@@ -65,6 +76,6 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_rows(tmp_path):
     said, errors = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, errors
     assert f"{twice} of {CELLS} cells are done already; {CELLS - twice} to do" in said
-    assert whole.communicate(timeout=PATIENCE) and whole.returncode == 0
+    assert whole.wait(PATIENCE) == 0
     assert rows(broken) == rows(tmp_path / "whole")
     assert finished(broken) == CELLS
