@@ -16,7 +16,7 @@ How each value comes about:
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 from scipy import ndimage
 
+from experiments.provenance import comment, provenance
 from segjax.annotations import bias, inclusion, omission
 from segjax.data import phantoms
 from segjax.data.microscope import COARSENINGS
@@ -180,14 +181,15 @@ def compare(counts: dict[str, Counts], coarsening: float) -> list[Row]:
     return rows
 
 
-def write(rows: list[Row], out: Path, heading: str, remark: str) -> None:
-    """calibration.csv and calibration.md; the first line of each says how it was made."""
+def write(rows: list[Row], out: Path, facts: Mapping[str, str], remark: str) -> None:
+    """calibration.csv and calibration.md; the facts at the head of each say how it was made."""
     out.mkdir(parents=True, exist_ok=True)
     cells = [row.cells() for row in rows]
     with (out / "calibration.csv").open("w", newline="") as file:
-        file.write(f"# {heading}\n")
+        file.write(comment(facts))
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *cells])
-    lines = [f"`{heading}`", "", "# Calibration of the virtual microscope", "", remark, ""]
+    lines = ["# Calibration of the virtual microscope", ""]
+    lines += [*(f"- {name}: `{fact}`" for name, fact in facts.items()), "", remark, ""]
     lines += [f"| {' | '.join(line)} |" for line in (COLUMNS, ("---",) * len(COLUMNS), *cells)]
     (out / "calibration.md").write_text("\n".join(lines) + "\n")
 
@@ -223,7 +225,7 @@ def calibrate(
         "read off sample pictures. The epithelial rows are of MoNuSAC histology, which no simulator stands for."
     )
     try:
-        write(rows, out, command, remark)
+        write(rows, out, provenance(command), remark)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error}); name another folder") from error
     missed = [row for row in rows if row.cells()[-1] == "NO"]

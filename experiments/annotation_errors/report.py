@@ -1,7 +1,6 @@
 """The study's report page: sentences, curves, pictures of labels and predictions, all numbers."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import jax
@@ -10,15 +9,20 @@ import pandas as pd
 
 from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
 from experiments.annotation_errors.pictures import Domain, Study, faulty_targets, split_of
+from experiments.provenance import commit
+from segjax.data import parse_spec
 from segjax.evaluation import METRICS
 from segjax.reports import (
     Illustration,
     LabelTile,
     PredictionTile,
     answers,
+    by_statement,
     curve_caption,
+    data_name,
     dose_response,
     failed_runs,
+    findings,
     label_gallery,
     number_tables,
     prediction_gallery,
@@ -34,26 +38,27 @@ CURVES = {"dice_pooled": "Dice of the test set", "surface_dice": "Surface Dice",
 
 def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command: str) -> Path:
     """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
-    failures = failed_runs(table)
+    coarsening = study.plain.source.coarsening
+    failures = failed_runs(table, coarsening)
     plan = json.loads((config.out / "plan.json").read_text())
-    if study.has_own_foreign:
-        table = _with_inclusion_zero(table)
-    table = table[table["metric"] != LAST_METRIC]
-    figures = {**_curves(config, table), **_galleries(config, study)}
+    table = plotted(table, study.has_own_foreign)
+    kind = published_kind(config.data)
+    figures = {**_curves(table, kind, coarsening), **_galleries(config, study)}
     for name, figure in figures.items():
         _save(config.out / "figures", name, figure.content)
     page = config.out / "report.html"
     write_page(
         page,
-        title=f"What annotation errors cost: {config.data}",
-        question=question(table),
-        answers=answers(table),
+        title=f"What annotation errors cost: {data_name(config.data)}",
+        question=question(table, coarsening),
+        answers=answers(table, coarsening),
         figures=figures,
-        tables=number_tables(table),
+        shape=by_statement(findings(table, kind), coarsening) if kind else {},
+        tables=number_tables(table, coarsening),
         config=plan["config"],
         provenance={
             "command": command,
-            "commit": _commit(),
+            "commit": commit(),
             "machine": plan["machine"],
             "data digest": plan["facts"]["digest"],
             "configuration fingerprint": plan["fingerprint"],
@@ -66,20 +71,29 @@ def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command
     return page
 
 
-def _curves(config: StudyConfig, table: pd.DataFrame) -> dict[str, Illustration]:
+def plotted(table: pd.DataFrame, has_own_foreign: bool) -> pd.DataFrame:
+    """The rows that sentences and figures are made of.
+
+    Where the pictures show foreign objects anyway, the clean runs stand once more as inclusion at rate 0.
+    """
+    table = table[table["metric"] != LAST_METRIC]
+    zero = table[(table["error"] == "none") & has_own_foreign].assign(error="inclusion", level=0.0)
+    return pd.concat([table, zero], ignore_index=True)
+
+
+def published_kind(data: str) -> str | None:
+    """The published set that the pictures of a data spec stand for."""
+    spec = parse_spec(data)
+    return spec.name if spec.scheme == "microscope" and spec.name in ("hl60", "granulocytes") else None
+
+
+def _curves(table: pd.DataFrame, kind: str | None, coarsening: float) -> dict[str, Illustration]:
     figures = {}
     for metric, title in CURVES.items():
-        beside = _published(config) if metric == "dice_pooled" else None
-        figure = dose_response(table, metric, beside, title)
-        figures[title] = Illustration(svg(figure), curve_caption(table, metric, beside))
+        beside = published(kind) if kind and metric == "dice_pooled" else None
+        figure = dose_response(table, metric, beside, title, coarsening)
+        figures[title] = Illustration(svg(figure), curve_caption(table, metric, beside, coarsening))
     return figures
-
-
-def _published(config: StudyConfig) -> pd.DataFrame | None:
-    for kind in ("hl60", "granulocytes"):
-        if config.data.startswith(f"microscope:{kind}"):
-            return published(kind)
-    return None
 
 
 def _galleries(config: StudyConfig, study: Study) -> dict[str, Illustration]:
@@ -93,7 +107,7 @@ def _galleries(config: StudyConfig, study: Study) -> dict[str, Illustration]:
             tiles.append(_label_tile(config, domain, picture, error, level))
     figures = {
         "Labels": Illustration(
-            label_gallery(tiles),
+            label_gallery(tiles, study.plain.source.coarsening),
             f"Training picture {study.plain.source.names[picture]} with the labels that each error makes of it.",
             "labels",
         )
@@ -101,7 +115,9 @@ def _galleries(config: StudyConfig, study: Study) -> dict[str, Illustration]:
     predictions = [tile for error in ("none", *config.errors) for tile in _prediction_tiles(config, study, error)]
     if predictions:
         caption = "One test picture, segmented by networks trained on faulty labels (seed 0)."
-        figures["Predictions"] = Illustration(prediction_gallery(predictions), caption, "predictions")
+        figures["Predictions"] = Illustration(
+            prediction_gallery(predictions, study.plain.source.coarsening), caption, "predictions"
+        )
     return figures
 
 
@@ -136,10 +152,14 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
     found = [f"Surface Dice is taken at a tolerance of {config.tolerance:g} pixels of these pictures."]
     if source.coarsening != 1:
         found.append(
-            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in "
-            f"pixels are given in published pixels and were divided by {source.coarsening:g}: bias 6 is up to "
-            f"{6 / source.coarsening:g} pixels here."
+            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones. Strengths in "
+            f'pixels count published pixels ("published px"): 1 pixel here is {source.coarsening:g} of them.'
         )
+        if "bias" in config.errors:
+            found.append(
+                f"Outline errors move by whole pixels, so here they start at {source.coarsening:g} published pixels, "
+                "where the published ones start at 1: at equal strength they are larger and cost more."
+            )
     if source.spec.startswith("microscope:"):
         found.append("The pictures are simulated; the published ones came from another virtual microscope.")
     if config.scale in ("smoke", "demo"):
@@ -151,12 +171,6 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
     return found
 
 
-def _with_inclusion_zero(table: pd.DataFrame) -> pd.DataFrame:
-    """The clean runs once more as inclusion at rate 0: these pictures show their foreign objects anyway."""
-    clean = table[table["error"] == "none"].assign(error="inclusion", level=0.0)
-    return pd.concat([table, clean], ignore_index=True)
-
-
 def _save(folder: Path, name: str, content: str | bytes) -> None:
     folder.mkdir(exist_ok=True)
     stem = name.lower().replace(" ", "_")
@@ -164,15 +178,3 @@ def _save(folder: Path, name: str, content: str | bytes) -> None:
         (folder / f"{stem}.svg").write_text(content)
     else:
         (folder / f"{stem}.png").write_bytes(content)
-
-
-def _commit() -> str:
-    """The commit of the checkout this file lies in; "unknown" where it is no checkout."""
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout.strip() or "unknown"

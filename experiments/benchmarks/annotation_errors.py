@@ -8,8 +8,7 @@ by round, in one process; the median over the rounds is reported, per draw.
 """
 
 import csv
-import os
-import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import tyro
 from scipy import ndimage
 
+from experiments.provenance import comment, provenance
 from segjax.annotations import Recipe, bias, degrade, inclusion, omission
 
 SIDE, OBJECTS_PER_ROW, Q_MAX, KEYS, CALLS = 512, 10, 6, 256, 5
@@ -148,23 +148,20 @@ def measure(rounds: int) -> list[dict[str, str | float]]:
     return rows
 
 
-def machine() -> str:
-    return (
-        f"{os.cpu_count()} cores, {platform.machine()}, {jax.devices()[0].device_kind}; JAX {jax.__version__}, "
-        f"NumPy {np.__version__}; {SIDE}x{SIDE}, {OBJECTS_PER_ROW**2} objects, microseconds per draw, medians; "
-        "ratio is numpy_scipy_us / ours_us; machine shared with other work while timing"
-    )
-
-
 def main(config: Config) -> None:
     rows = measure(config.rounds)
     print(f"{'operation':32}{'ours us':>12}{'NumPy/SciPy us':>18}{'ratio':>9}")
     for row in rows:
         print(f"{row['operation']:32}{row['ours_us']:12}{row['numpy_scipy_us']:18}{row['ratio']:9}")
-    print(machine())
+    facts = provenance(" ".join(["python -m experiments.benchmarks.annotation_errors", *sys.argv[1:]]))
+    facts["unit"] = (
+        f"microseconds per draw of {SIDE}x{SIDE} pixels with {OBJECTS_PER_ROW**2} objects, medians; "
+        "ratio is numpy_scipy_us / ours_us; machine shared with other work while timing"
+    )
+    print(comment(facts), end="")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     with config.out.open("w", newline="") as file:
-        file.write(f"# {machine()}\n")
+        file.write(comment(facts))
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -5,16 +5,22 @@ from segjax.reports.gallery import LabelTile, PredictionTile, label_gallery, ove
 from segjax.reports.page import Illustration, write_page
 from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
+from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
 from segjax.reports.summary import failed_runs, missing_cells, number_tables, summary
+from segjax.reports.words import data_name
 
 __all__ = [
+    "STATEMENTS",
     "Illustration",
     "LabelTile",
     "PredictionTile",
     "answers",
+    "by_statement",
     "curve_caption",
+    "data_name",
     "dose_response",
     "failed_runs",
+    "findings",
     "label_gallery",
     "missing_cells",
     "number_tables",
@@ -22,6 +28,8 @@ __all__ = [
     "prediction_gallery",
     "published",
     "question",
+    "sentence",
+    "set_findings",
     "summary",
     "svg",
     "write_page",

@@ -93,21 +93,26 @@ def prediction_overlay(image: Float[np.ndarray, "H W C"], truth: Mask, predictio
     return canvas.round().astype(np.uint8)
 
 
-def label_gallery(items: Sequence[LabelTile]) -> bytes:
-    """PNG of overlays: a row per error, a column per strength, mildest first; the same bytes for the same items."""
+def label_gallery(items: Sequence[LabelTile], coarsening: float = 1.0) -> bytes:
+    """PNG of overlays: a row per error, a column per strength, mildest first; the same bytes for the same items.
+
+    Args:
+        items: the tiles, in any order.
+        coarsening: edge of a pixel of the pictures in published pixels; captions say which pixels they count.
+    """
     rows = {words.error_words(error).thing: error for error in _errors(items)}
     tiles = {
         (words.error_words(item.error).thing, item.level): (
-            words.amount(item.error, item.level),
+            words.amount_here(item.error, item.level, coarsening),
             overlay(item.image, item.clean, item.perturbed),
         )
         for item in items
     }
-    return _sheet(rows, _columns(items), tiles, _LABEL_LEGEND)
+    return _sheet(rows, _columns(items), tiles, _LABEL_LEGEND, coarsening)
 
 
-def prediction_gallery(items: Sequence[PredictionTile]) -> bytes:
-    """PNG of predictions against the truth: a row per error and network, a column per strength, mildest first."""
+def prediction_gallery(items: Sequence[PredictionTile], coarsening: float = 1.0) -> bytes:
+    """PNG of predictions against the truth: a row per error and network, a column per strength; as `label_gallery`."""
     order = list(words.NETWORKS)
     names = sorted(
         {item.network for item in items}, key=lambda name: (order.index(name) if name in order else len(order), name)
@@ -118,12 +123,12 @@ def prediction_gallery(items: Sequence[PredictionTile]) -> bytes:
     }
     tiles = {
         (_row_name(item.network, item.error), item.level): (
-            f"{words.amount(item.error, item.level)}, Dice here {_dice(item):.2f}",
+            f"{words.amount_here(item.error, item.level, coarsening)}: Dice {_dice(item):.2f}",
             prediction_overlay(item.image, item.truth, item.prediction),
         )
         for item in items
     }
-    return _sheet(rows, _columns(items), tiles, _PREDICTION_LEGEND)
+    return _sheet(rows, _columns(items), tiles, _PREDICTION_LEGEND, coarsening)
 
 
 def _row_name(network: str, error: str) -> str:
@@ -177,9 +182,13 @@ def _sheet(
     columns: dict[str, list[float]],
     tiles: dict[tuple[str, float], tuple[str, UInt8[np.ndarray, "h w 3"]]],
     legend: tuple[tuple[Colour, str], ...],
+    coarsening: float,
 ) -> bytes:
     """Tiles under their captions, each row under its name; a strength without a tile stays empty and says so."""
-    width = max([tile.shape[1] for _, tile in tiles.values()], default=_NARROWEST) + _GAP
+    font = ImageFont.load_default(14)
+    small = ImageFont.load_default(12)
+    widths = [max(tile.shape[1], int(small.getlength(caption))) for caption, tile in tiles.values()]
+    width = max(widths, default=_NARROWEST) + _GAP
     heights = {
         row: max(tiles[row, level][1].shape[0] for level in columns[error] if (row, level) in tiles)
         for row, error in rows.items()
@@ -187,8 +196,6 @@ def _sheet(
     across = max((len(columns[error]) for error in rows.values()), default=1)
     # The row heights: name, caption, picture, gap.
     down = sum(height + 2 * _LINE + 2 * _GAP for height in heights.values())
-    font = ImageFont.load_default(14)
-    small = ImageFont.load_default(12)
     entries = [(_SWATCH + _GAP // 2 + int(font.getlength(text)) + 2 * _GAP, colour, text) for colour, text in legend]
     sheet_width = max(across * width + _GAP, max(entry[0] for entry in entries) + 2 * _GAP)
     places, lines = _legend_places([entry[0] for entry in entries], sheet_width)
@@ -201,7 +208,7 @@ def _sheet(
     for row, error in rows.items():
         draw.text((_GAP, top), row, _INK, font)
         for column, level in enumerate(columns[error]):
-            caption, tile = tiles.get((row, level), (f"{words.amount(error, level)}: no result", None))
+            caption, tile = tiles.get((row, level), (f"{words.amount_here(error, level, coarsening)}: no result", None))
             left = _GAP + column * width
             draw.text((left, top + _LINE), caption, _INK, small)
             if tile is not None:

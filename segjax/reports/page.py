@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -14,6 +15,7 @@ from segjax.evaluation.picture import Metric
 from segjax.reports import words
 
 _NO_FAILURES = pd.DataFrame()
+_NO_SHAPE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Illustration(NamedTuple):
@@ -35,6 +37,7 @@ def write_page(
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
     warnings: Sequence[str] = (),
+    shape: Mapping[str, Sequence[str]] = _NO_SHAPE,
     metrics: Mapping[str, Metric] | None = None,
     failures: pd.DataFrame = _NO_FAILURES,
 ) -> None:
@@ -48,6 +51,7 @@ def write_page(
         config: the resolved configuration, as it would be written to JSON.
         provenance: versions, digests, command, machine; a value may be a mapping itself.
         warnings: what a reader has to know before believing the page.
+        shape: statements of the published study, with the sentences that test them; without any, no such section.
         metrics: what the names in results.csv stand for.
         failures: one row per run that failed or was restarted.
 
@@ -77,6 +81,7 @@ def write_page(
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
         provenance=_flat(provenance),
         warnings=warnings,
+        shape=shape,
         metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
         failures=_cells(failures),
     )

@@ -1,13 +1,15 @@
 """From the long table of results to means with intervals over seeds, missing cells and failed runs."""
 
+import numpy as np
 import pandas as pd
 
-from segjax.evaluation.statistics import mean_interval
+from segjax.evaluation.statistics import Difference, mean_interval, paired_difference
 from segjax.reports import words
 from segjax.types import InputError
 
 COLUMNS = ("study", "data", "network", "seed", "error", "level", "picture", "metric", "value", "status")
 _CELL = ["network", "error", "level"]
+SEEDS_FOR_INTERVAL = 3  # Student's quantile is 12.7 for two seeds: such an interval says nothing
 
 
 def seed_values(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -38,7 +40,8 @@ def summary(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over seeds, its 95 % interval and the number of seeds of every cell of the grid.
 
     The grid is every network of the table with every level of every error, level 0 included; a cell without a result
-    has n = 0 and NaN. Columns: network, error, level, mean, low, high, n.
+    has n = 0 and NaN, one with fewer than three seeds no interval (NaN). Columns: network, error, level, mean, low,
+    high, n.
 
     Raises:
         InputError: as `seed_values`.
@@ -52,7 +55,22 @@ def summary(table: pd.DataFrame, metric: str) -> pd.DataFrame:
         for level in levels(table, error)
     ]
     rows = [(*cell, *mean_interval(groups.get(cell, []))) for cell in cells]
-    return pd.DataFrame(rows, columns=[*_CELL, "mean", "low", "high", "n"])
+    frame = pd.DataFrame(rows, columns=[*_CELL, "mean", "low", "high", "n"])
+    frame.loc[frame["n"] < SEEDS_FOR_INTERVAL, ["low", "high"]] = float("nan")
+    return frame
+
+
+def by_seed(values: pd.DataFrame, network: str, error: str, level: float) -> pd.Series:
+    """The values of one cell of `seed_values`, indexed by seed."""
+    rows = values[(values["network"] == network) & (values["error"] == error) & np.isclose(values["level"], level)]
+    return rows.set_index("seed")["value"].sort_index()
+
+
+def points_between(first: pd.Series, second: pd.Series) -> Difference:
+    """first - second in Dice points over the seeds that both have; fewer than three give no interval (NaN)."""
+    both = first.index.intersection(second.index)
+    found = paired_difference(100 * first[both].to_numpy(), 100 * second[both].to_numpy())
+    return found if found.n >= SEEDS_FOR_INTERVAL else found._replace(low=float("nan"), high=float("nan"))
 
 
 def networks(table: pd.DataFrame) -> list[str]:
@@ -73,22 +91,30 @@ def missing_cells(table: pd.DataFrame, metric: str = "dice_pooled") -> list[tupl
     return [tuple(cell) for cell in cells.loc[cells["n"] == 0, _CELL].itertuples(index=False)]
 
 
-def number_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """For each metric of the table, under its name in results: means, intervals and seeds, ready to print."""
+def number_tables(table: pd.DataFrame, coarsening: float = 1.0) -> dict[str, pd.DataFrame]:
+    """For each metric of the table, under its name in results: means, intervals and seeds, ready to print.
+
+    `coarsening` is the edge of a pixel of the pictures in published pixels, here and in the functions below.
+    """
     present = [name for name in words.METRIC_NAMES if name in set(table["metric"])]
     present += sorted(set(table["metric"].dropna()) - set(present))
-    return {metric: _printed(summary(table, metric), metric) for metric in present}
+    return {metric: _printed(summary(table, metric), metric, coarsening) for metric in present}
 
 
-def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per run whose status is not "ok"; columns: network, error, strength, seed, what happened."""
+def failed_runs(table: pd.DataFrame, coarsening: float = 1.0) -> pd.DataFrame:
+    """One line per run that did not end "ok" or was started more than once (its metric "restarts" is above 0).
+
+    Columns: network, error, strength, seed, what happened.
+    """
     _check(table)
-    runs = table.loc[table["status"] != "ok", [*_CELL, "seed", "status"]].drop_duplicates()
+    again = table[(table["metric"] == "restarts") & (table["status"] == "ok") & (table["value"].astype(float) > 0)]
+    again = again.assign(status="restarted, then ended well")
+    runs = pd.concat([table[table["status"] != "ok"], again])[[*_CELL, "seed", "status"]].drop_duplicates()
     rows = [
         (
             words.network_name(run.network),
             words.error_words(run.error).thing if run.error != words.CLEAN else "clean labels",
-            words.amount(run.error, float(run.level)),
+            words.amount(run.error, float(run.level), coarsening),
             run.seed,
             words.FAILURES.get(run.status, run.status),
         )
@@ -97,15 +123,15 @@ def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "error", "strength", "seed", "what happened"])
 
 
-def _printed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _printed(cells: pd.DataFrame, metric: str, coarsening: float) -> pd.DataFrame:
     places = 1 if metric == "hd95" else 4
     rows = [
         (
             words.network_name(cell.network),
             words.error_words(cell.error).thing,
-            words.amount(cell.error, cell.level),
+            words.amount(cell.error, cell.level, coarsening),
             f"{cell.mean:.{places}f}" if cell.n else "no result",
-            f"{cell.low:.{places}f} to {cell.high:.{places}f}" if cell.n > 1 else "-",
+            f"{cell.low:.{places}f} to {cell.high:.{places}f}" if cell.n >= SEEDS_FOR_INTERVAL else "-",
             cell.n,
         )
         for cell in cells.itertuples(index=False)

@@ -1,7 +1,10 @@
 """The words a report uses for networks, errors, strengths, metrics and ways to fail; no number comes from here."""
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import NamedTuple
+
+from segjax.data import parse_spec
 
 Level = float | int
 CLEAN = "none"
@@ -19,6 +22,7 @@ class ErrorWords(NamedTuple):
         most: everything from the mildest strength to this one.
         scale: what the level is multiplied with before it is shown.
         falling: True where a smaller level is the worse one.
+        pixels: True where levels are pixels of the published pictures.
     """
 
     thing: str
@@ -27,6 +31,7 @@ class ErrorWords(NamedTuple):
     most: str
     scale: float = 1.0
     falling: bool = False
+    pixels: bool = False
 
 
 def _rate(thing: str) -> ErrorWords:
@@ -34,13 +39,15 @@ def _rate(thing: str) -> ErrorWords:
 
 
 def _length(thing: str) -> ErrorWords:
-    return ErrorWords(thing, f"{thing}, px (published pixels)", "{} px", "up to {} px")
+    return ErrorWords(thing, f"{thing}, pixels", "{} px", "up to {} px", pixels=True)
 
 
 ERRORS = {
     "omission": _rate("omitted cells"),
     "inclusion": _rate("wrongly included objects"),
-    "bias": ErrorWords("outline errors", "outline error, up to q px (published pixels)", "up to {} px", "up to {} px"),
+    "bias": ErrorWords(
+        "outline errors", "outline errors (bias): most pixels moved", "up to {} px", "up to {} px", pixels=True
+    ),
     "jitter": _length("jittered outlines"),
     "polygon": ErrorWords(
         "polygon outlines", "polygon outlines, corners per cell", "{} corners", "down to {} corners", 1, True
@@ -55,7 +62,7 @@ METRIC_NAMES = {
     "dice": "Dice, mean of the test pictures",
     "iou": "Intersection over union, mean of the test pictures",
     "surface_dice": "Surface Dice (agreement of outlines)",
-    "hd95": "95 % Hausdorff distance of outlines, px",
+    "hd95": "95 % Hausdorff distance of outlines, pixels of these pictures",
     "aji": "Aggregated Jaccard index (objects)",
     "pq": "Panoptic quality (objects)",
     "f1": "F1 of found objects",
@@ -66,11 +73,38 @@ FAILURES = {
     "diverged": "training diverged (a number became NaN)",
     "failed": "stopped with an error",
 }
+_SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
 
-def error_words(error: str) -> ErrorWords:
-    """Words of an error; one that is not known here is called by its own name."""
-    return ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}", "strength up to {}"))
+def data_name(spec: str) -> str:
+    """What a data spec shows, in plain words: "simulated HL60 nuclei", "pictures in my_folder", "NAME (tfds)".
+
+    Raises:
+        InputError: the spec is malformed.
+    """
+    parsed = parse_spec(spec)
+    if parsed.scheme == "microscope":
+        return f"simulated {_SIMULATED.get(parsed.name, parsed.name)} nuclei"
+    if parsed.scheme == "folder":
+        return f"pictures in {Path(parsed.name).name or parsed.name}"
+    return f"{parsed.name} ({parsed.scheme})"
+
+
+def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
+    """Words of an error; one that is not known here is called by its own name.
+
+    Args:
+        coarsening: edge of a pixel of the pictures in published pixels; where it is not 1, the words say which pixels
+            a strength counts.
+    """
+    known = ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}", "strength up to {}"))
+    if coarsening == 1 or not known.pixels:
+        return known
+    return known._replace(
+        axis=f"{known.axis}\n(published pixels; 1 pixel here = {coarsening:g})",
+        amount=known.amount.replace("px", "published px"),
+        most=known.most.replace("px", "published px"),
+    )
 
 
 def network_name(network: str) -> str:
@@ -88,35 +122,42 @@ def is_clean(error: str, level: Level) -> bool:
     return error == CLEAN or (level == 0 and error != OWN_ZERO)
 
 
-def amount(error: str, level: Level) -> str:
+def amount(error: str, level: Level, coarsening: float = 1.0) -> str:
     """One strength alone: "30 %", "up to 4 px", "clean"."""
-    return "clean" if is_clean(error, level) else amounts(error, [level])
+    return "clean" if is_clean(error, level) else amounts(error, [level], coarsening)
 
 
-def amounts(error: str, levels: Iterable[Level]) -> str:
+def amount_here(error: str, level: Level, coarsening: float) -> str:
+    """One strength, in pixels of these pictures too where they are others: "up to 6 published px (1.5 here)"."""
+    said = amount(error, level, coarsening)
+    converted = coarsening != 1 and error_words(error).pixels and not is_clean(error, level)
+    return f"{said} ({level / coarsening:g} here)" if converted else said
+
+
+def amounts(error: str, levels: Iterable[Level], coarsening: float = 1.0) -> str:
     """Several strengths together: "10, 30 and 50 %", "up to 2 and 4 px"."""
-    return error_words(error).amount.format(joined(f"{shown_level(error, level):g}" for level in levels))
+    return error_words(error, coarsening).amount.format(joined(f"{shown_level(error, level):g}" for level in levels))
 
 
-def amount_of(error: str, level: Level) -> str:
+def amount_of(error: str, level: Level, coarsening: float = 1.0) -> str:
     """One strength and what it is a strength of: "30 % omitted cells", "outline errors of up to 4 px"."""
-    return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level))
+    return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level, coarsening))
 
 
-def most(error: str, level: Level) -> str:
+def most(error: str, level: Level, coarsening: float = 1.0) -> str:
     """All strengths as far as this one: "up to 30 %"."""
-    return error_words(error).most.format(f"{shown_level(error, level):g}")
+    return error_words(error, coarsening).most.format(f"{shown_level(error, level):g}")
 
 
-def most_of(error: str, level: Level) -> str:
+def most_of(error: str, level: Level, coarsening: float = 1.0) -> str:
     """All strengths as far as this one: "up to 30 % omitted cells", "outline errors of up to 4 px"."""
-    return _of_thing(error, most(error, level))
+    return _of_thing(error, most(error, level, coarsening))
 
 
-def cells_named(cells: Iterable[tuple[str, str, Level]]) -> str:
+def cells_named(cells: Iterable[tuple[str, str, Level]], coarsening: float = 1.0) -> str:
     """Cells (network, error, level) in a row: "U-Net on clean labels and SegNet at 50 % omitted cells"."""
     named = [
-        f"{network_name(network)} {'on' if is_clean(error, level) else 'at'} {amount_of(error, level)}"
+        f"{network_name(network)} {'on' if is_clean(error, level) else 'at'} {amount_of(error, level, coarsening)}"
         for network, error, level in cells
     ]
     return joined(dict.fromkeys(named))

@@ -90,8 +90,10 @@ def test_inclusion_of_equal_objects_follows_the_formula():
 def test_the_table_has_every_published_entry(tmp_path: Path):
     assert calibration.calibrate(tmp_path, volumes=1, size="sixth") == 0
     lines = (tmp_path / "calibration.csv").read_text().splitlines()
-    assert lines[0] == f"# python -m experiments.calibration --out {tmp_path} --volumes 1 --size sixth --seed 0"
-    rows = list(csv.DictReader(lines[1:]))
+    command = f"python -m experiments.calibration --out {tmp_path} --volumes 1 --size sixth --seed 0"
+    assert lines[0] == f"# command: {command}"
+    assert lines[1].startswith("# commit: ") and lines[2].startswith("# machine: ")
+    rows = list(csv.DictReader(lines[3:]))
     assert tuple(rows[0]) == calibration.COLUMNS
     tables = (calibration.OMISSION, calibration.INCLUSION, calibration.BIAS)
     expected = sorted((name, value) for table in tables for name, values in table.items() for value in values)
@@ -111,6 +113,7 @@ def test_the_table_has_every_published_entry(tmp_path: Path):
             inside = abs(float(row["ours"]) - float(row["published"])) <= float(row["tolerance"]) + 1e-4
             assert inside == (row["within"] == "yes")
     table = (tmp_path / "calibration.md").read_text()
+    assert f"- command: `{command}`" in table and "- commit: `" in table
     assert sum(line.startswith("| ") for line in table.splitlines()) == len(rows) + 2
 
 

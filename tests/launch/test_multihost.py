@@ -49,8 +49,14 @@ def test_two_processes_train_to_the_numbers_of_one(tmp_path):
     address = f"127.0.0.1:{free_port()}"
     options = (*TINY, f"--out={tmp_path}/two", "--coordinator", address, "--processes", "2", "--process")
     texts = ended([start(*options, str(number)) for number in range(2)])
-    address = f"127.0.0.1:{free_port()}"
-    alone = (*TINY, f"--out={tmp_path}/one", "--coordinator", address, "--processes=1", "--process=0")
+    alone = (
+        *TINY,
+        f"--out={tmp_path}/one",
+        "--coordinator",
+        f"127.0.0.1:{free_port()}",
+        "--processes=1",
+        "--process=0",
+    )
     ended([start(*alone, JAX_NUM_CPU_DEVICES="1")])
     two, one = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one"))
     np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-4)

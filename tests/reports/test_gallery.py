@@ -98,6 +98,14 @@ def test_label_gallery_has_a_column_per_strength(cells):
     assert sizes[2][1] - sizes[0][1] == 180 + 60
 
 
+def test_captions_in_published_pixels_have_room(cells):
+    image, clean = cells
+    tiles = [PredictionTile("msd", "bias", float(q), image, clean, clean > 0) for q in (6, 12)]
+    plain, published = (Image.open(io.BytesIO(prediction_gallery(tiles, c))).size for c in (1.0, 6.0))
+    assert plain[0] == 2 * 190 + 10
+    assert published[0] > plain[0]  # columns as wide as their captions
+
+
 def test_galleries_are_the_same_bytes_whatever_the_order(cells):
     image, clean = cells
     tiles = [LabelTile("bias", float(q), image, clean, clean > 0) for q in (2, 4)]

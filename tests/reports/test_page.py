@@ -115,6 +115,17 @@ def test_every_text_is_escaped(table, tmp_path):
     assert text.count(nasty) >= 12
 
 
+def test_the_published_shape_has_a_section_where_there_is_something_to_say(table, tmp_path):
+    write(tmp_path / "with.html", table, shape={"Small errors are free.": ["30 % cost nothing & less."]})
+    write(tmp_path / "without.html", table)
+    reader, _ = read(tmp_path / "with.html")
+    assert "shape" in reader.ids and "#shape" in reader.addresses
+    assert "Small errors are free. 30\N{NO-BREAK SPACE}% cost nothing & less." in re.sub(
+        "[ \n]+", " ", "".join(reader.text)
+    )
+    assert "shape" not in read(tmp_path / "without.html")[0].ids
+
+
 def test_equal_input_gives_equal_bytes(table, tmp_path):
     for name in ("a.html", "b.html"):
         write(tmp_path / name, table)

@@ -77,12 +77,38 @@ def test_one_seed_never_claims_more_than_chance(make_table):
         ("msd", "omission", 0.7, [0.895]),
     )
     sentences = answers(table)
-    assert about(sentences, "cost MSD").endswith("(0.5 points from one seed only, so this may be chance).")
-    assert "U-Net 0.900 (one seed only, so without an interval)" in about(sentences, "Trained on clean labels")
+    assert about(sentences, "cost MSD").endswith("(0.5 points, 1 seed).")
+    assert "U-Net 0.900 (1 seed)" in about(sentences, "Trained on clean labels")
+    assert sentences[1] == "With 1 seed no interval can be given; run with --seeds 5 or more."
     best = about(
         sentences, "At the strongest error tried, 70 % omitted cells, MSD has the highest mean Dice, 0.895 (1 seed)"
     )
-    assert "49.5 points above U-Net (one seed only, so not distinguishable: this may be chance)" in best
+    assert "49.5 points above U-Net (1 seed, too few to tell it from chance)" in best
+
+
+def test_missing_intervals_are_explained_once(make_table):
+    few = (("unet", "none", 0, [0.9, 0.8]), ("unet", "omission", 0.3, [0.7, 0.8]), ("unet", "bias", 4, [0.6]))
+    sentences = answers(make_table(*few))
+    assert about(sentences, "no interval") == "With 2 seeds no interval can be given; run with --seeds 5 or more."
+    assert not any("95 %" in sentence for sentence in sentences)
+    mixed = answers(make_table(*few[:2], ("unet", "inclusion", 0, CLEAN), ("unet", "inclusion", 0.5, less(2))))
+    assert about(mixed, "no interval") == (
+        "Where only one or two seeds have a result no interval can be given; run with --seeds 5 or more."
+    )
+    whole = answers(make_table(("unet", "none", 0, CLEAN), ("unet", "bias", 2, less(2))))
+    assert not any("no interval" in sentence for sentence in whole)
+
+
+def test_coarser_pixels_are_told_from_published_ones(make_table):
+    table = make_table(
+        ("msd", "none", 0, CLEAN), ("msd", "omission", 0.3, less(2)), ("msd", "bias", 4, less(2)),
+        ("msd", "bias", 8, [None] * 5), ("unet", "none", 0, CLEAN), ("unet", "bias", 8, less(3)),
+    )  # fmt: skip
+    text = " ".join([question(table, 4.0), *answers(table, 4.0)])
+    assert "outline errors (up to 4 and 8 published px)" in text
+    assert "Already outline errors of up to 4 published px cost MSD" in text
+    assert text.count("px") == text.count("published px") == 5
+    assert "published" not in " ".join([question(table), *answers(table)])
 
 
 def two_networks(make_table, lead):
@@ -98,7 +124,7 @@ def two_networks(make_table, lead):
 @pytest.mark.parametrize(
     ("lead", "verdict"),
     [
-        ([10, 11], "95 % interval 4.1 to 16.9, 2 seeds: too few, not distinguishable"),
+        ([10, 11], "2 seeds, too few to tell it from chance"),
         ([10, 11, 12, 13, 14], "95 % interval 10.0 to 14.0, 5 seeds: distinguishable"),
         ([-5, 11, 1, 13, -4], "95 % interval -7.2 to 13.6, 5 seeds: not distinguishable"),
         ([10, 11, 12, 13, 14, 15], "Wilcoxon p = 0.031 after Holm's correction: distinguishable"),
@@ -147,13 +173,18 @@ def test_inclusion_is_compared_with_its_own_zero(make_table):
         ("unet", "inclusion", 0.5, [0.86, 0.86]),
     )
     assert about(answers(table), "cost U-Net") == (
-        "Already 50 % wrongly included objects cost U-Net 4.0 points, 95 % interval 4.0 to 4.0, 2 seeds."
+        "Already 50 % wrongly included objects cost U-Net 4.0 points, 2 seeds."
     )
 
 
 def test_clean_runs_alone(make_table):
     assert answers(make_table(("unet", "none", 0, [0.9, 0.92]))) == (
-        "Trained on clean labels, the networks reach a Dice of: U-Net 0.910 (95 % interval 0.783 to 1.037, 2 seeds).",
+        "Trained on clean labels, the networks reach a Dice of: U-Net 0.910 (2 seeds).",
+        "With 2 seeds no interval can be given; run with --seeds 5 or more.",
+    )
+    # Three seeds: s = 0.01, half width 4.302653 * 0.01 / sqrt(3)
+    assert answers(make_table(("unet", "none", 0, [0.9, 0.91, 0.92]))) == (
+        "Trained on clean labels, the networks reach a Dice of: U-Net 0.910 (95 % interval 0.885 to 0.935, 3 seeds).",
     )
 
 

@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from segjax.reports.summary import failed_runs, missing_cells, number_tables, seed_values, summary
+from segjax.reports.summary import (
+    failed_runs,
+    missing_cells,
+    number_tables,
+    points_between,
+    seed_values,
+    summary,
+)
 from segjax.types import InputError
 
 
@@ -55,6 +62,14 @@ def test_failed_and_nan_runs_do_not_count(make_table):
     ]
 
 
+def test_restarted_runs_are_listed_though_they_ended_well(make_table):
+    ended = make_table(("unet", "none", 0, [0.9, 0.8, 0.7]))
+    restarts = make_table(("unet", "none", 0, [0, 2, 0]), metric="restarts")
+    assert failed_runs(pd.concat([ended, restarts], ignore_index=True)).values.tolist() == [
+        ["U-Net", "clean labels", "clean", 1, "restarted, then ended well"],
+    ]
+
+
 def test_pictures_are_averaged_within_a_seed_first(make_table):
     one = make_table(("msd", "bias", 2, [0.2, 0.8]), metric="dice").assign(picture="a")
     other = make_table(("msd", "bias", 2, [0.4]), metric="dice").assign(picture="b")
@@ -77,10 +92,32 @@ def test_printed_numbers(make_table):
     printed = number_tables(table)["dice_pooled"]
     assert printed.values.tolist() == [
         ["U-Net", "omitted cells", "clean", "0.9123", "-", 1],
-        ["U-Net", "omitted cells", "50 %", "0.5000", "0.5000 to 0.5000", 2],
+        ["U-Net", "omitted cells", "50 %", "0.5000", "-", 2],
         ["U-Net", "outline errors", "clean", "0.9123", "-", 1],
         ["U-Net", "outline errors", "up to 2 px", "no result", "-", 0],
     ]
+
+
+def test_three_seeds_give_an_interval_and_two_none(make_table):
+    table = make_table(("unet", "none", 0, [0.9, 0.7]), ("unet", "bias", 8, [0.5, 0.5, 0.5]))
+    cells = summary(table, "dice_pooled")
+    clean, biased = cell(cells, "unet", "bias", 0), cell(cells, "unet", "bias", 8)
+    assert clean["mean"] == pytest.approx(0.8) and pd.isna(clean["low"]) and pd.isna(clean["high"])
+    assert (biased["low"], biased["high"]) == (0.5, 0.5)
+    assert number_tables(table, coarsening=4.0)["dice_pooled"].values.tolist() == [
+        ["U-Net", "outline errors", "clean", "0.8000", "-", 2],
+        ["U-Net", "outline errors", "up to 8 published px", "0.5000", "0.5000 to 0.5000", 3],
+    ]
+
+
+def test_points_are_paired_by_seed():
+    first, second = pd.Series({0: 0.9, 1: 0.8, 2: 0.7, 7: 0.1}), pd.Series({2: 0.4, 1: 0.6, 0: 0.8, 9: 0.9})
+    # Pairs 10, 20 and 30 points: s = 10, half width 4.302653 * 10 / sqrt(3)
+    found = points_between(first, second)
+    assert (found.mean, found.n) == (pytest.approx(20), 3)
+    assert (found.low, found.high) == (pytest.approx(20 - 24.84138), pytest.approx(20 + 24.84138))
+    two = points_between(first[:2], second)
+    assert (two.mean, two.n) == (pytest.approx(15), 2) and pd.isna(two.low) and pd.isna(two.high)
 
 
 def test_wrong_tables_are_refused(make_table):

@@ -35,6 +35,39 @@ def test_study_order_then_unknown_errors():
     assert words.in_order({"zoom", "bias", "none", "omission", "blur"}) == ["omission", "bias", "blur", "zoom"]
 
 
+def test_pixels_of_coarser_pictures_are_named():
+    assert words.amount_of("bias", 6.0, 4.0) == "outline errors of up to 6 published px"
+    assert words.amounts("shift", [2, 4], 2.0) == "2 and 4 published px"
+    assert words.most_of("jitter", 4, 4.0) == "jittered outlines of up to 4 published px"
+    assert words.amount_here("bias", 6.0, 4.0) == "up to 6 published px (1.5 here)"
+    assert words.error_words("bias", 4.0).axis == (
+        "outline errors (bias): most pixels moved\n(published pixels; 1 pixel here = 4)"
+    )
+
+
+def test_strengths_that_are_no_pixels_and_pictures_as_fine_as_published_stay_plain():
+    assert words.amount_here("omission", 0.3, 4.0) == words.amount("omission", 0.3) == "30 %"
+    assert words.amount_here("polygon", 6.0, 4.0) == "6 corners"
+    assert words.amount_here("bias", 0.0, 4.0) == "clean"
+    assert words.amount_here("bias", 6.0, 1.0) == "up to 6 px"
+    assert words.error_words("shift").axis == "shifted labels, pixels"
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("microscope:hl60?size=quarter&volumes=30", "simulated HL60 nuclei"),
+        ("microscope:granulocytes", "simulated granulocyte nuclei"),
+        ("microscope:mixed?seed=3", "simulated mixed nuclei"),
+        ("folder:/data/my pictures/?tile=256", "pictures in my pictures"),
+        ("folder:.", "pictures in ."),
+        ("tfds:nuclei/2.0.1?dir=/data", "nuclei/2.0.1 (tfds)"),
+    ],
+)
+def test_data_in_plain_words(spec, name):
+    assert words.data_name(spec) == name
+
+
 def test_lists_and_counts():
     assert [words.joined(part) for part in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
     assert (words.seeds(1), words.seeds(4)) == ("1 seed", "4 seeds")
