@@ -135,19 +135,15 @@ def contest(operation: str, draws: int) -> Contest:
         return draw_all
 
     theirs = {way: rival_of(one) for way, one in rivals(*maps)[operation].items()}
-    return Contest(name_of(operation, draws), {"segjax": draw}, theirs, {"draws": draws})
-
-
-def name_of(operation: str, draws: int) -> str:
-    return f"{operation}, {draws} at once" if draws > 1 else operation
+    return Contest({"segjax": draw}, theirs, {"draws": draws})
 
 
 def contests(scale: Scale) -> Contests:
-    return {
-        name_of(operation, draws): lambda operation=operation, draws=draws: contest(operation, draws)
-        for operation in OURS
-        for draws in (1, DRAWS[scale])
-    }
+    def named(operation: str, draws: int) -> tuple[str, Callable[[], Contest]]:
+        name = f"{operation}, {draws} at once" if draws > 1 else operation
+        return name, lambda: contest(operation, draws)
+
+    return dict(named(operation, draws) for operation in OURS for draws in (1, DRAWS[scale]))
 
 
 def main() -> None:

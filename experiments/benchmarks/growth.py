@@ -81,14 +81,15 @@ def pack_point(case: Case, members: int) -> Point:
     pack = pack_of(case, members)
     compiled = pack.steps.train.lower(pack.states[0], pack.images[0], pack.targets[0]).compile()  # type: ignore[attr-defined]
     waiting = (members - 1) * sum(leaf.nbytes for leaf in jax.tree.leaves(pack.states[0]))
+    pack = replace(pack, steps=replace(pack.steps, train=compiled))
     return Point(members, STRATEGIES[STRATEGY](pack), planned_bytes(compiled) + waiting)
 
 
 def measure(curve: Curve, rounds: int) -> list[Row]:
     """One row per point, and the exponents of the whole curve in each of them."""
     points = curve.make()
-    contest = Contest(f"{curve.name}, {curve.quantity}", {str(point.size): point.call for point in points}, {})
-    times = timing.measure({contest.name: lambda: contest}, rounds)
+    contest = Contest({str(point.size): point.call for point in points}, {})
+    times = timing.measure({f"{curve.name}, {curve.quantity}": lambda: contest}, rounds)
     rows: list[Row] = [
         {
             "curve": curve.name,

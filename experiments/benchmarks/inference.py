@@ -7,6 +7,8 @@ Networks, shapes and columns are those of the benchmark training_step, operation
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """
 
+import jax
+
 from experiments.benchmarks import timing
 from experiments.benchmarks.matmul_rate import run_with_rates
 from experiments.benchmarks.networks import CASES, Case, start
@@ -21,8 +23,9 @@ def contests(scale: Scale) -> Contests:
 def contest(case: Case) -> Contest:
     steps, state, images, _ = start(case)
     given = (case.network, case.all_options, state.params, images)
-    ours = {"segjax": lambda number: steps.predict(state.variables, images).block_until_ready()}
-    return Contest(case.name, ours, predictions(*given), {"gflop": timing.rounded(1e-9 * flops(*given))})
+    pictures, variables = jax.device_put(images), state.variables
+    ours = {"segjax": lambda number: steps.predict(variables, pictures).block_until_ready()}
+    return Contest(ours, predictions(*given), {"gflop": timing.rounded(1e-9 * flops(*given))})
 
 
 def main() -> None:

@@ -26,7 +26,6 @@ SIZES: dict[Scale, tuple[int, int, int]] = {
     "smoke": (48, 3, 8),
 }  # side, objects per row, objects
 POOLED = 16
-POOLED_NAME = f"pooled Dice, {POOLED} pictures"
 
 
 class Areas(NamedTuple):
@@ -117,11 +116,7 @@ def objects(scale: Scale, names: tuple[str, ...]) -> Contest:
         return metrics
 
     rivals = {way: call(areas_of, THEIRS) for way, areas_of in TABLES.items()}
-    return agreeing(Contest(objects_name(names), {"segjax": call(overlaps, OURS)}, rivals))
-
-
-def objects_name(names: tuple[str, ...]) -> str:
-    return f"objects: {', '.join(names)}"
+    return agreeing(Contest({"segjax": call(overlaps, OURS)}, rivals))
 
 
 def pooled(scale: Scale) -> Contest:
@@ -143,7 +138,7 @@ def pooled(scale: Scale) -> Contest:
         "segjax, on NumPy arrays": lambda number: float(dice(counts(predictions, truths).pooled())),
         "segjax, compiled": lambda number: float(dice(compiled(*on_device).pooled())),
     }
-    return agreeing(Contest(POOLED_NAME, ours, {"NumPy, booleans": by_sums, "NumPy, floats": by_products}))
+    return agreeing(Contest(ours, {"NumPy, booleans": by_sums, "NumPy, floats": by_products}))
 
 
 def agreeing(contest: Contest) -> Contest:
@@ -151,14 +146,14 @@ def agreeing(contest: Contest) -> Contest:
     results = {way: np.asarray(call(0)) for way, call in {**contest.ours, **contest.rivals}.items()}
     first = next(iter(results.values()))
     for way, result in results.items():
-        np.testing.assert_allclose(result, first, rtol=1e-12, err_msg=f"{contest.name}: {way}")
+        np.testing.assert_allclose(result, first, rtol=1e-12, err_msg=way)
     return contest
 
 
 def contests(scale: Scale) -> Contests:
     sets = [("aji",), ("pq",), ("f1",), ("aji", "pq", "f1")]
-    return {POOLED_NAME: lambda: pooled(scale)} | {
-        objects_name(names): lambda names=names: objects(scale, names) for names in sets
+    return {f"pooled Dice, {POOLED} pictures": lambda: pooled(scale)} | {
+        f"objects: {', '.join(names)}": lambda names=names: objects(scale, names) for names in sets
     }
 
 

@@ -76,9 +76,11 @@ def start(case: Case) -> tuple[Steps, TrainState, np.ndarray, np.ndarray]:
 def training(steps: Steps, state: TrainState, images: np.ndarray, targets: np.ndarray) -> Call:
     """A call that takes one step from where the last one ended, and reads the loss."""
 
+    batch = jax.device_put((images, targets))
+
     def step(number: int) -> float:
         nonlocal state
-        state, loss = steps.train(state, images, targets)
+        state, loss = steps.train(state, *batch)
         return float(loss)
 
     return step

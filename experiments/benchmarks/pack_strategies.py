@@ -44,11 +44,12 @@ def pack_of(case: Case, members: int) -> Pack:
 
 def one_after_the_other(pack: Pack) -> Call:
     states = list(pack.states)
+    batches = jax.device_put(list(zip(pack.images, pack.targets, strict=True)))
 
     def step(number: int) -> list[float]:
         losses = []
         for member, state in enumerate(states):
-            states[member], loss = pack.steps.train(state, pack.images[member], pack.targets[member])
+            states[member], loss = pack.steps.train(state, *batches[member])
             losses.append(loss)
         return [float(loss) for loss in losses]
 
@@ -58,10 +59,11 @@ def one_after_the_other(pack: Pack) -> Call:
 def plain_vmap(pack: Pack) -> Call:
     train = jax.jit(jax.vmap(pack.steps.train), donate_argnums=0)
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pack.states)
+    batches = jax.device_put((pack.images, pack.targets))
 
     def step(number: int) -> list[float]:
         nonlocal states
-        states, losses = train(states, pack.images, pack.targets)
+        states, losses = train(states, *batches)
         return losses.tolist()
 
     return step

@@ -18,18 +18,14 @@ from experiments.benchmarks.torch_rivals import trainings
 
 def contests(scale: Scale) -> Contests:
     case = CASES[scale]
-    return {name_of(case, members): lambda members=members: contest(case, members) for members in MEMBERS[scale]}
-
-
-def name_of(case: Case, members: int) -> str:
-    return f"pack of {members}, {case.name}"
+    return {
+        f"pack of {members}, {case.name}": lambda members=members: contest(case, members) for members in MEMBERS[scale]
+    }
 
 
 def contest(case: Case, members: int) -> Contest:
     ours = {way: strategy(pack_of(case, members)) for way, strategy in STRATEGIES.items()}
-    return Contest(
-        f"{members} members, each {case.name}", ours, rivals(pack_of(case, members), case), {"members": members}
-    )
+    return Contest(ours, rivals(pack_of(case, members), case), {"members": members})
 
 
 def rivals(pack: Pack, case: Case) -> dict[str, Call]:

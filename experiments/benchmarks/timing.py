@@ -1,8 +1,9 @@
 """Ours and its rivals, timed in turn in one process; what all benchmarks share.
 
-A benchmark is a table of contests. In every round of a contest each way of doing the work is timed once, one after the
-other, so that whatever else the machine does meets all of them; the median over the rounds counts. Each turn begins
-with a call that is not timed (what ran before has emptied the caches) and is long enough for the clock.
+A benchmark is a table of contests: name -> function that makes the contest, so that only one at a time is in memory. In
+every round of a contest each way of doing the work is timed once, one after the other, so that whatever else the
+machine does meets all of them; the median over the rounds counts. Each turn begins with a call that is not timed (what
+ran before has emptied the caches) and is long enough for the clock; calls that fill a turn alone go without it.
 """
 
 import csv
@@ -44,13 +45,11 @@ class Contest:
     """One piece of work and the ways of doing it.
 
     Attributes:
-        name: what is done, on which sizes.
         ours: way -> call; a call does the work once, returns when it is finished, and is given the number of the round.
         rivals: the same for the others; may be empty.
         facts: further columns of the table.
     """
 
-    name: str
     ours: Mapping[str, Call]
     rivals: Mapping[str, Call]
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -141,11 +140,11 @@ def measure(contests: Contests, rounds: int) -> list[Row]:
     rows: list[Row] = []
     for name, make in contests.items():
         progress.print(f"timing {name}", markup=False)
-        rows += _rows(make(), rounds)
+        rows += _rows(name, make(), rounds)
     return rows
 
 
-def _rows(contest: Contest, rounds: int) -> list[Row]:
+def _rows(name: str, contest: Contest, rounds: int) -> list[Row]:
     calls = {("ours", way): call for way, call in contest.ours.items()}
     calls |= {("rival", way): call for way, call in contest.rivals.items()}
     repeats = {key: _repeats(call) for key, call in calls.items()}
@@ -158,7 +157,7 @@ def _rows(contest: Contest, rounds: int) -> list[Row]:
     rows = []
     for (side, way), median in medians.items():
         low, _, high = statistics.quantiles(times[side, way], n=4, method="inclusive") if rounds > 1 else [median] * 3
-        row: Row = {"contest": contest.name, "side": side, "way": way, "rounds": rounds}
+        row: Row = {"contest": name, "side": side, "way": way, "rounds": rounds}
         row |= {"median_ms": rounded(median), "low_ms": rounded(low), "high_ms": rounded(high)}
         rows.append(row | {"ratio": "" if fastest is None else rounded(fastest / median)} | dict(contest.facts))
     return rows

@@ -29,9 +29,7 @@ def contest(case: Case) -> Contest:
     given = (case.network, case.all_options, state.params, images, targets)
     rivals = trainings(*given, learning_rate=LEARNING_RATE)
     gflop = 1e-9 * flops(*given)
-    return Contest(
-        case.name, {"segjax": training(steps, state, images, targets)}, rivals, {"gflop": timing.rounded(gflop)}
-    )
+    return Contest({"segjax": training(steps, state, images, targets)}, rivals, {"gflop": timing.rounded(gflop)})
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def clock(monkeypatch):
 
 def test_ratios_are_those_of_medians_to_the_fastest_rival(clock):
     ours = {"quick": clock(1.0, 9.0, 2.0), "slow": clock(8.0)}
-    contest = Contest("sums", ours, {"first": clock(6.0), "second": clock(4.0, 4.0, 9.0)}, {"pixels": 3})
+    contest = Contest(ours, {"first": clock(6.0), "second": clock(4.0, 4.0, 9.0)}, {"pixels": 3})
     rows = measure({"sums": lambda: contest}, rounds=3)
     assert [(row["side"], row["way"], row["median_ms"], row["ratio"]) for row in rows] == [
         ("ours", "quick", 2000, 2.0),
@@ -44,7 +44,7 @@ def test_short_calls_are_repeated_within_a_turn(clock):
     calls = []
     call = clock(0.01)
     counted = {"short": lambda number: (calls.append(number), call(number))}
-    rows = measure({"": lambda: Contest("", counted, {})}, rounds=2)
+    rows = measure({"": lambda: Contest(counted, {})}, rounds=2)
     # Two calls to judge by, then per round one that is not timed and 20 in 0.2 s.
     assert len(calls) == 2 + 2 * 21 and calls[2:] == [0] * 21 + [1] * 21
     assert rows[0]["median_ms"] == 10 and rows[0]["ratio"] == ""
@@ -57,7 +57,7 @@ def test_ways_take_turns_within_a_round(clock):
         call = clock(1.0)
         return lambda number: (order.append((name, number)), call(number))
 
-    measure({"": lambda: Contest("", {"a": noting("a")}, {"b": noting("b")})}, rounds=2)
+    measure({"": lambda: Contest({"a": noting("a")}, {"b": noting("b")})}, rounds=2)
     assert order[4:] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
 
 
@@ -98,6 +98,6 @@ def test_the_table_says_where_it_comes_from(tmp_path, monkeypatch):
 def test_a_command_that_is_given_too_much(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sums", "--only", "b", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as exit:
-        command("sums", "Sums.", lambda scale: {"a": lambda: Contest("a", {}, {})})
+        command("sums", "Sums.", lambda scale: {"a": lambda: Contest({}, {})})
     assert exit.value.code == 2 and "no contest is named like b" in capsys.readouterr().err
     assert timing.RESULTS.parts[-1] == "benchmarks" and not list(tmp_path.iterdir())
