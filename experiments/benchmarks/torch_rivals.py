@@ -28,7 +28,8 @@ def soft_dice(logits: Tensor, targets: Tensor) -> Tensor:
 
 def on_torch(images: np.ndarray, form: str = "default") -> Tensor:
     """Pictures [B, H, W, C] as a tensor [B, C, H, W] in a memory format."""
-    return torch.tensor(images).movedim(-1, 1).contiguous(memory_format=FORMATS[form])
+    # Copied even where it seems needless: grey pictures are in both formats at once until their strides say which.
+    return torch.tensor(images).movedim(-1, 1).clone(memory_format=FORMATS[form])
 
 
 def trainings(

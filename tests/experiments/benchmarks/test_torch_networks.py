@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from experiments.benchmarks.torch_networks import WAYS, build  # noqa: E402
-from experiments.benchmarks.torch_rivals import flops, on_torch, soft_dice  # noqa: E402
+from experiments.benchmarks.torch_rivals import FORMATS, flops, on_torch, soft_dice  # noqa: E402
 from segjax import training  # noqa: E402
 from segjax.models import create  # noqa: E402
 
@@ -76,3 +76,11 @@ def test_operations_of_a_small_msd_network():
     assert flops("msd", {"depth": 2}, params, images) == 2 * 16 * sum(layers)
     # Backward: gradients of weights and inputs, but for the input of the first layer, which is the picture.
     assert flops("msd", {"depth": 2}, params, images, targets) == 2 * 16 * (3 * sum(layers) - layers[0])
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_memory_formats_reach_the_layers(form, channels):
+    images = np.ones((2, 8, 8, channels), np.float32)
+    layer = torch.nn.Conv2d(channels, 4, 3).to(memory_format=FORMATS[form])
+    assert layer(on_torch(images, form)).is_contiguous(memory_format=FORMATS[form])
