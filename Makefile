@@ -17,8 +17,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed
-	$(BIN)/python -m experiments.benchmarks.annotation_errors --out experiments/results/benchmarks
+# One after the other: two timings at once would disturb each other. BENCH_OPTIONS="--scale smoke" shows that all run.
+BENCHMARKS = training_step inference packs annotation_errors metrics growth memory
+bench: $(VENV)/installed-bench
+	for name in $(BENCHMARKS); do $(BIN)/python -m experiments.benchmarks.$$name $(BENCH_OPTIONS) || exit 1; done
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -32,6 +34,13 @@ $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/installed
+
+# PyTorch for the CPU: the index of Python packages has it with gigabytes of CUDA libraries on Linux.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+$(VENV)/installed-bench: $(VENV)/created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--extra-index-url $(TORCH_INDEX) -e '.[bench]'
 	touch $@ $(VENV)/installed
 
 clean:

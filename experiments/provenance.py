@@ -4,10 +4,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import jax
-import numpy as np
+
+VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "torch", "opencv-python-headless")
 
 
 def commit() -> str:
@@ -23,11 +25,32 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Cores, processor, device, and the versions that numbers and timings depend on."""
+    """Cores in use, processor, device, and the versions that numbers and timings depend on."""
+    device = jax.devices()[0]
+    versions = [f"{package} {found}" for package in VERSIONS_OF if (found := _version(package))]
     return (
-        f"{os.cpu_count()} cores, {platform.machine()}, {jax.devices()[0].device_kind}; "
-        f"JAX {jax.__version__}, NumPy {np.__version__}"
+        f"{cores()} cores in use, {_processor()}, {device.platform} {device.device_kind}; "
+        f"Python {platform.python_version()}, {', '.join(versions)}"
     )
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def provenance(command: str) -> dict[str, str]:

@@ -1,42 +1,33 @@
 """How long it takes to draw annotation errors: one 512x512 label map with 100 objects, and 256 draws of it at once.
 
     python -m experiments.benchmarks.annotation_errors
+    python -m experiments.benchmarks.annotation_errors --only degrade --rounds 5
 
-Ours runs compiled; the rival is the same operation written with NumPy and SciPy (lookup tables for the objects, the
-separable maximum filter for the outline, which is faster than repeated binary dilation). All are timed in turn, round
-by round, in one process; the median over the rounds is reported, per draw.
+Ours runs compiled; 256 draws are one call under vmap, and 256 calls one after the other for the rivals. The rivals are
+the same operations written with NumPy (lookup tables for the objects) and, for the outline, either SciPy's separable
+maximum filter, which is faster than its repeated binary dilation, or OpenCV's dilate and erode; the faster one counts.
+Without OpenCV (extra `bench`) SciPy is the only rival of the outline. Times are per call: of one draw, or of 256.
 """
 
-import csv
-import sys
-import time
+import importlib
+import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 import jax
 import numpy as np
-import tyro
 from scipy import ndimage
 
-from experiments.provenance import comment, provenance
+from experiments.benchmarks import timing
+from experiments.benchmarks.timing import Call, Contest, Contests, Scale
 from segjax.annotations import Recipe, bias, degrade, inclusion, omission
 
-SIDE, OBJECTS_PER_ROW, Q_MAX, KEYS, CALLS = 512, 10, 6, 256, 5
+SIDE, OBJECTS_PER_ROW, Q_MAX = 512, 10, 6
 OMITTED, INCLUDED = 0.3, 0.3
+DRAWS: dict[Scale, int] = {"full": 256, "smoke": 2}
 
-
-@dataclass(frozen=True)
-class Config:
-    """Timing of the annotation errors.
-
-    Attributes:
-        rounds: every operation is timed once per round, with a key of its own.
-        out: where the table is written.
-    """
-
-    rounds: int = 21
-    out: Path = Path("experiments/results/benchmarks/annotation_errors.csv")
+Outline = Callable[[np.ndarray, bool, int], np.ndarray]
+Rival = Callable[[np.random.Generator], np.ndarray]
 
 
 def label_map(shift: int) -> np.ndarray:
@@ -68,104 +59,96 @@ def numpy_inclusion(generator, labels, extra, rate):
     return np.where(labels == 0, table[extra], labels)
 
 
-def numpy_bias(generator, mask, q_max):
-    change = ndimage.maximum_filter if generator.random() < 0.5 else ndimage.minimum_filter
-    return change(mask.view(np.uint8), size=2 * generator.integers(1, q_max + 1) + 1).view(bool)
+def scipy_outline(mask: np.ndarray, grows: bool, q: int) -> np.ndarray:
+    change = ndimage.maximum_filter if grows else ndimage.minimum_filter
+    return change(mask.view(np.uint8), size=2 * q + 1).view(bool)
 
 
-def numpy_degrade(generator, labels, extra):
+def opencv_outline(mask: np.ndarray, grows: bool, q: int) -> np.ndarray:
+    cv2 = importlib.import_module("cv2")
+    change = cv2.dilate if grows else cv2.erode
+    return change(mask.view(np.uint8), np.ones((2 * q + 1, 2 * q + 1), np.uint8)).view(bool)
+
+
+def outlines() -> dict[str, Outline]:
+    """Ways to grow or shrink a mask by q pixels; the picture's border never shrinks it."""
+    ways = {"NumPy, SciPy": scipy_outline}
+    return ways | ({"NumPy, OpenCV": opencv_outline} if importlib.util.find_spec("cv2") else {})
+
+
+def numpy_bias(generator, mask, q_max, outline: Outline):
+    return outline(mask, generator.random() < 0.5, int(generator.integers(1, q_max + 1)))
+
+
+def numpy_degrade(generator, labels, extra, outline: Outline):
     kept = numpy_omission(generator, labels, OMITTED)
-    return numpy_bias(generator, numpy_inclusion(generator, kept, extra, INCLUDED) > 0, Q_MAX)
+    return numpy_bias(generator, numpy_inclusion(generator, kept, extra, INCLUDED) > 0, Q_MAX, outline)
 
 
-def operations(rounds: int) -> dict[str, tuple[Callable, Callable, int]]:
-    """Name -> (ours, the rival's, draws per call of ours); both are called with the number of the round."""
+RECIPE = Recipe(omission=OMITTED, inclusion=INCLUDED, bias=Q_MAX)
+# Operation -> one draw from a key.
+OURS: dict[str, Callable] = {
+    "omission": lambda key, labels, extra, mask: omission(key, labels, OMITTED),
+    "inclusion": lambda key, labels, extra, mask: inclusion(key, labels, extra, INCLUDED),
+    "bias": lambda key, labels, extra, mask: bias(key, mask, Q_MAX),
+    "degrade": lambda key, labels, extra, mask: degrade(key, labels, RECIPE, extra),
+}
+
+
+def rivals(labels, extra, mask) -> dict[str, dict[str, Rival]]:
+    """Operation -> way -> one draw from a generator."""
+    return {
+        "omission": {"NumPy": lambda generator: numpy_omission(generator, labels, OMITTED)},
+        "inclusion": {"NumPy": lambda generator: numpy_inclusion(generator, labels, extra, INCLUDED)},
+        "bias": {
+            way: lambda generator, outline=outline: numpy_bias(generator, mask, Q_MAX, outline)
+            for way, outline in outlines().items()
+        },
+        "degrade": {
+            way: lambda generator, outline=outline: numpy_degrade(generator, labels, extra, outline)
+            for way, outline in outlines().items()
+        },
+    }
+
+
+def contest(operation: str, draws: int) -> Contest:
+    """So many draws in one call of ours, one after the other by the rivals; other draws in every round."""
     labels, extra = label_map(0), label_map(OBJECTS_PER_ROW)
-    mask = labels > 0
-    recipe = Recipe(omission=OMITTED, inclusion=INCLUDED, bias=Q_MAX)
-    on_device = [jax.device_put(array) for array in (labels, extra, mask)]
-    drawn = {
-        "omission": lambda key, labels, extra, mask: omission(key, labels, OMITTED),
-        "inclusion": lambda key, labels, extra, mask: inclusion(key, labels, extra, INCLUDED),
-        "bias": lambda key, labels, extra, mask: bias(key, mask, Q_MAX),
-        "degrade": lambda key, labels, extra, mask: degrade(key, labels, recipe, extra),
-    }
-    rivals = {
-        "omission": lambda generator: numpy_omission(generator, labels, OMITTED),
-        "inclusion": lambda generator: numpy_inclusion(generator, labels, extra, INCLUDED),
-        "bias": lambda generator: numpy_bias(generator, mask, Q_MAX),
-        "degrade": lambda generator: numpy_degrade(generator, labels, extra),
-    }
-    keys = [jax.random.key(number) for number in range(rounds)]
-    key_sets = [jax.random.split(key, KEYS) for key in keys]
-    table: dict[str, tuple[Callable, Callable, int]] = {}
-    for name, draw in drawn.items():
-        one, many = jax.jit(draw), jax.jit(jax.vmap(draw, in_axes=(0, None, None, None)))
-        rival = rivals[name]
-        table[name] = (
-            lambda i, one=one: jax.block_until_ready(one(keys[i], *on_device)),
-            lambda i, rival=rival: rival(np.random.default_rng(i)),
-            1,
-        )
-        table[f"{name}, vmap over {KEYS} keys"] = (
-            lambda i, many=many: jax.block_until_ready(many(key_sets[i], *on_device)),
-            table[name][1],
-            KEYS,
-        )
-    return table
+    maps = labels, extra, labels > 0
+    on_device = [jax.device_put(array) for array in maps]
+    compiled = jax.jit(jax.vmap(OURS[operation], in_axes=(0, None, None, None)) if draws > 1 else OURS[operation])
+
+    @cache  # so that a draw is timed without the making of its key
+    def keys_of(number: int) -> jax.Array:
+        key = jax.random.key(number)
+        return jax.random.split(key, draws) if draws > 1 else key
+
+    def draw(number: int) -> None:
+        jax.block_until_ready(compiled(keys_of(number), *on_device))
+
+    def rival_of(one: Rival) -> Call:
+        def draw_all(number: int) -> None:
+            generator = np.random.default_rng(number)
+            for _ in range(draws):
+                one(generator)
+
+        return draw_all
+
+    theirs = {way: rival_of(one) for way, one in rivals(*maps)[operation].items()}
+    return Contest({"segjax": draw}, theirs, {"draws": draws})
 
 
-def microseconds(call: Callable, number: int, calls: int) -> float:
-    """Mean over consecutive calls, after one that is not timed: what ran before has emptied the caches."""
-    call(number)
-    start = time.perf_counter()
-    for _ in range(calls):
-        call(number)
-    return 1e6 * (time.perf_counter() - start) / calls
+def contests(scale: Scale) -> Contests:
+    def named(operation: str, draws: int) -> tuple[str, Callable[[], Contest]]:
+        name = f"{operation}, {draws} at once" if draws > 1 else operation
+        return name, lambda: contest(operation, draws)
+
+    return dict(named(operation, draws) for operation in OURS for draws in (1, DRAWS[scale]))
 
 
-def measure(rounds: int) -> list[dict[str, str | float]]:
-    timed = operations(rounds)
-    for ours, _, _ in timed.values():
-        ours(0)
-    ours_us: dict[str, list[float]] = {name: [] for name in timed}
-    rival_us: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(rounds):
-        for name, (ours, rival, draws) in timed.items():
-            ours_us[name].append(microseconds(ours, number, CALLS if draws == 1 else 1) / draws)
-            rival_us[name].append(microseconds(rival, number, CALLS))
-    rows: list[dict[str, str | float]] = []
-    for name in timed:
-        mine, other = float(np.median(ours_us[name])), float(np.median(rival_us[name]))
-        rows.append(
-            {
-                "operation": name,
-                "ours_us": round(mine, 1),
-                "numpy_scipy_us": round(other, 1),
-                "ratio": round(other / mine, 2),
-            }
-        )
-    return rows
-
-
-def main(config: Config) -> None:
-    rows = measure(config.rounds)
-    print(f"{'operation':32}{'ours us':>12}{'NumPy/SciPy us':>18}{'ratio':>9}")
-    for row in rows:
-        print(f"{row['operation']:32}{row['ours_us']:12}{row['numpy_scipy_us']:18}{row['ratio']:9}")
-    facts = provenance(" ".join(["python -m experiments.benchmarks.annotation_errors", *sys.argv[1:]]))
-    facts["unit"] = (
-        f"microseconds per draw of {SIDE}x{SIDE} pixels with {OBJECTS_PER_ROW**2} objects, medians; "
-        "ratio is numpy_scipy_us / ours_us; machine shared with other work while timing"
-    )
-    print(comment(facts), end="")
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with config.out.open("w", newline="") as file:
-        file.write(comment(facts))
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def main() -> None:
+    timing.command("annotation_errors", __doc__, contests)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    main()

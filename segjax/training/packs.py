@@ -62,7 +62,7 @@ def fit_pack(members: Sequence[Member], steps: Steps, config: TrainConfig, layou
     A member gives the numbers it gives alone: the same bits where each has a step of its own; a vmapped step rounds
     differently. A member that diverges ends, or starts again, by itself.
     """
-    yield from _drive([training(member, config) for member in members], steps, layout)
+    yield from drive([training(member, config) for member in members], steps, layout)
 
 
 def candidate_layouts(members: int) -> dict[str, Layout]:
@@ -91,7 +91,7 @@ def _seconds_per_step(members, steps, config, layout) -> float:
         states = [steps.init(member.key, jnp.asarray(_batch(member, config)[0]), 0.0) for member in filling]
         jax.block_until_ready(states)
         began = time.monotonic()
-        for _ in _drive([_some_steps(*pair, config) for pair in zip(states, filling, strict=True)], steps, layout):
+        for _ in drive([_some_steps(*pair, config) for pair in zip(states, filling, strict=True)], steps, layout):
             pass
         took = time.monotonic() - began
     return took / len(filling) / PROBE_STEPS
@@ -108,8 +108,8 @@ def _batch(member: Member, config: TrainConfig) -> tuple[Any, Any]:
     return member.train.images[rows], member.train.targets[rows]
 
 
-def _drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[int, Any]]:
-    """Run all pieces of work in a layout; yields index and result as each ends."""
+def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[int, Any]]:
+    """Answer the calls of all pieces of work in a layout; yields index and result as each ends."""
     width = layout.together
     chunks = [dict(list(enumerate(work))[start : start + width]) for start in range(0, len(work), width)]
     stop = threading.Event()

@@ -100,7 +100,7 @@ def _spread_steps(network, config, mesh: Mesh, train) -> Steps:
         return lambda variables, *pictures: function(variables, *(_put(part, everywhere) for part in pictures))
 
     return Steps(
-        lambda key, images, rate: init(key, np.asarray(images), rate),
+        lambda key, images, learning_rate=config.learning_rate: init(key, np.asarray(images), learning_rate),
         train_batch,
         on_every_device(single.validate),
         on_every_device(single.predict),

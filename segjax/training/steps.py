@@ -71,7 +71,7 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     """Compiled steps of a network.
 
     Returns:
-        init(key, images [B, H, W, C], learning_rate) -> TrainState;
+        init(key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState;
         train(state, images, targets [B, H, W]) -> state, loss: one step of Adam; the old state is given away;
         validate(variables, images, targets) -> loss [B] and number of foreground pixels predicted [B];
         predict(variables, images) -> class indices int32 [B, H, W].
@@ -109,10 +109,10 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
 
 
 def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
-    """The pure function (key, images [B, H, W, C], learning_rate) -> TrainState."""
+    """The pure function (key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState."""
     optimizer = _optimizer(config)
 
-    def init(key, images, learning_rate):
+    def init(key, images, learning_rate=config.learning_rate):
         key_init, key_steps = jax.random.split(key)
         model_state = dict(network.init(key_init, images))
         params = model_state.pop("params")

@@ -1,0 +1,36 @@
+"""How long it takes to predict the class of every pixel, ours against PyTorch on the same network.
+
+    python -m experiments.benchmarks.inference
+    python -m experiments.benchmarks.inference --only segnet --threads 1
+
+Networks, shapes and columns are those of the benchmark training_step, operations counted for the forward pass alone.
+Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
+"""
+
+import jax
+
+from experiments.benchmarks import timing
+from experiments.benchmarks.matmul_rate import run_with_rates
+from experiments.benchmarks.networks import CASES, Case, start
+from experiments.benchmarks.timing import Contest, Contests, Scale
+from experiments.benchmarks.torch_rivals import flops, predictions
+
+
+def contests(scale: Scale) -> Contests:
+    return {case.name: lambda case=case: contest(case) for case in CASES[scale]}
+
+
+def contest(case: Case) -> Contest:
+    steps, state, images, _ = start(case)
+    given = (case.network, case.all_options, state.params, images)
+    pictures, variables = jax.device_put(images), state.variables
+    ours = {"segjax": lambda number: steps.predict(variables, pictures).block_until_ready()}
+    return Contest(ours, predictions(*given), {"gflop": timing.rounded(1e-9 * flops(*given))})
+
+
+def main() -> None:
+    run_with_rates("inference", __doc__, contests)
+
+
+if __name__ == "__main__":
+    main()

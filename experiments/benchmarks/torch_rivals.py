@@ -1,0 +1,93 @@
+"""Training steps and predictions in PyTorch, in both memory formats, as calls for a contest; and their arithmetic."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.benchmarks.timing import Call
+from experiments.benchmarks.torch_networks import WAYS, build
+from experiments.provenance import cores
+
+FORMATS = {"default": torch.contiguous_format, "channels-last": torch.channels_last}
+Tree = Mapping[str, Any]
+
+
+def soft_dice(logits: Tensor, targets: Tensor) -> Tensor:
+    """`segjax.training.soft_dice` of logits [B, K, H, W] and targets [B, H, W] without ignored pixels."""
+    probability = torch.softmax(logits, 1)[:, 1:]
+    truth = F.one_hot(targets, logits.shape[1]).movedim(-1, 1)[:, 1:].to(logits.dtype)
+    overlap = (probability * truth).sum((0, 2, 3))
+    size = probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+    return (1 - 2 * overlap / (size + 1e-7)).mean()
+
+
+def on_torch(images: np.ndarray, form: str = "default") -> Tensor:
+    """Pictures [B, H, W, C] as a tensor [B, C, H, W] in a memory format."""
+    # Copied even where it seems needless: grey pictures are in both formats at once until their strides say which.
+    return torch.tensor(images).movedim(-1, 1).clone(memory_format=FORMATS[form])
+
+
+def trainings(
+    network: str, options: Tree, params: Tree, images: np.ndarray, targets: np.ndarray, learning_rate: float
+) -> dict[str, Call]:
+    """Way -> call that takes one step of Adam on the pictures; every way has a module of its own."""
+    truth = torch.tensor(targets, dtype=torch.int64)
+
+    def step_of(module: nn.Module, pictures: Tensor) -> Call:
+        optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=True)
+
+        def step(number: int) -> float:
+            optimizer.zero_grad()
+            loss = soft_dice(module(pictures), truth)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+    return _ways(network, options, params, images, step_of)
+
+
+def predictions(network: str, options: Tree, params: Tree, images: np.ndarray) -> dict[str, Call]:
+    """Way -> call that gives the class index of every pixel."""
+
+    def predict_of(module: nn.Module, pictures: Tensor) -> Call:
+        def predict(number: int) -> Tensor:
+            with torch.inference_mode():
+                return module(pictures).argmax(1)
+
+        return predict
+
+    return _ways(network, options, params, images, predict_of)
+
+
+def _ways(
+    network: str, options: Tree, params: Tree, images: np.ndarray, call_of: Callable[[nn.Module, Tensor], Call]
+) -> dict[str, Call]:
+    torch.set_num_threads(cores())
+    calls = {}
+    for way, kind in WAYS[network].items():
+        for form, memory_format in FORMATS.items():
+            module = build(kind, options, params, images.shape[-1])
+            module.to(memory_format=memory_format)  # type: ignore[call-overload]
+            calls[f"{way}, {form}"] = call_of(module, on_torch(images, form))
+    return calls
+
+
+def flops(network: str, options: Tree, params: Tree, images: np.ndarray, targets: np.ndarray | None = None) -> int:
+    """Floating point operations of the convolutions, a multiplication and an addition counted as two.
+
+    Forward alone, or with `targets` also backward: the gradients of all weights and of all inputs but the pictures, as
+    PyTorch's counter adds them up. Padding, ReLU, pooling, loss and optimizer are not counted.
+    """
+    module = build(next(iter(WAYS[network].values())), options, params, images.shape[-1])
+    with FlopCounterMode(display=False) as counter:
+        logits = module(on_torch(images))
+        if targets is not None:
+            soft_dice(logits, torch.tensor(targets, dtype=torch.int64)).backward()
+    return counter.get_total_flops()

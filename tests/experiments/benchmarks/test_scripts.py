@@ -1,0 +1,116 @@
+"""Every benchmark runs at its smallest size and writes its table; what the times are is not tested."""
+
+import importlib
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.benchmarks import timing
+
+TIMES = ["contest", "side", "way", "rounds", "median_ms", "low_ms", "high_ms", "ratio"]
+
+
+def table_of(name: str, monkeypatch, out, *options: str) -> pd.DataFrame:
+    monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads wait for each other where tests share cores
+    monkeypatch.setattr(timing, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "argv", [name, "--scale", "smoke", "--out", str(out), *options])
+    importlib.import_module(f"experiments.benchmarks.{name}").main()
+    return pd.read_csv(out / f"{name}.csv", comment="#")
+
+
+def check_times(table: pd.DataFrame) -> None:
+    assert list(table.columns[: len(TIMES)]) == TIMES
+    numbers = table[["median_ms", "low_ms", "high_ms", "ratio"]]
+    assert np.isfinite(numbers.to_numpy()).all() and (numbers > 0).all(axis=None)
+    for _, contest in table.groupby("contest"):
+        assert set(contest["side"]) == {"ours", "rival"}
+        assert contest[contest["side"] == "rival"]["ratio"].max() == 1.0
+
+
+@pytest.mark.parametrize("name", ["training_step", "inference"])
+def test_networks(name, monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    table = table_of(name, monkeypatch, tmp_path, "--rounds", "1")
+    check_times(table)
+    assert list(table.columns[len(TIMES) :]) == ["gflop", "gflop_per_s", "of_matmul"]
+    assert (table[["gflop", "gflop_per_s", "of_matmul"]] > 0).all(axis=None)
+    assert table["contest"].nunique() == 3 and table.groupby("contest").size().tolist() == [5, 3, 3]
+
+
+def test_packs(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    table = table_of("packs", monkeypatch, tmp_path, "--rounds", "1")
+    check_times(table)
+    assert set(table["members"]) == {1, 2}
+    assert {"one after the other", "plain vmap"} <= set(table["way"])
+
+
+def test_the_ways_to_train_a_pack_agree():
+    from experiments.benchmarks.pack_strategies import CASES, STRATEGIES, pack_of
+
+    losses = {}
+    for way, strategy in STRATEGIES.items():
+        step = strategy(pack_of(CASES["smoke"], 3))
+        losses[way] = [step(number) for number in range(3)]
+    first = losses.pop("one after the other")
+    assert np.shape(first) == (3, 3) and len(np.unique(first)) == 9
+    for way, others in losses.items():
+        np.testing.assert_allclose(others, first, rtol=1e-5, err_msg=way)
+
+
+def test_metrics(monkeypatch, tmp_path):
+    table = table_of("metrics", monkeypatch, tmp_path, "--rounds", "1")
+    check_times(table)
+    assert list(table.columns) == TIMES and table["contest"].nunique() == 5
+
+
+def test_metrics_that_differ_are_not_timed():
+    from experiments.benchmarks.metrics import agreeing
+
+    calls = {"a": lambda number: [0.5, 0.25]}, {"b": lambda number: [0.5, 0.25 + 1e-9]}
+    with pytest.raises(AssertionError, match="b"):
+        agreeing(timing.Contest(*calls))
+
+
+def test_annotation_errors(monkeypatch, tmp_path):
+    table = table_of("annotation_errors", monkeypatch, tmp_path, "--rounds", "1", "--only", "bias", "omission")
+    check_times(table)
+    assert list(table.columns) == [*TIMES, "draws"]
+    assert set(table["contest"]) == {"omission", "omission, 2 at once", "bias", "bias, 2 at once"}
+
+
+def test_opencv_and_scipy_change_outlines_alike():
+    pytest.importorskip("cv2")
+    from experiments.benchmarks.annotation_errors import label_map, opencv_outline, scipy_outline
+
+    mask = label_map(-30) > 0  # discs that the border cuts
+    for grows in (True, False):
+        for q in (1, 6):
+            np.testing.assert_array_equal(opencv_outline(mask, grows, q), scipy_outline(mask, grows, q))
+
+
+def test_growth(monkeypatch, tmp_path):
+    table = table_of("growth", monkeypatch, tmp_path, "--rounds", "1", "--only", "msd", "members")
+    assert list(table.columns) == [
+        "curve", "quantity", "size", "rounds", "median_ms", "low_ms", "high_ms", "planned_mb",
+        "time_exponent", "memory_exponent",
+    ]  # fmt: skip
+    assert table[["curve", "quantity", "size"]].to_numpy().tolist() == [
+        ["msd", "pixels", 64], ["msd", "pixels", 256], ["unet", "members", 1], ["unet", "members", 2],
+    ]  # fmt: skip
+    assert np.isfinite(table[["median_ms", "planned_mb", "time_exponent", "memory_exponent"]].to_numpy()).all()
+    assert (tmp_path / "growth.svg").read_text().count("<svg") == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_memory(monkeypatch, tmp_path):
+    table = table_of("memory", monkeypatch, tmp_path, "--network", "msd", "--side", "20", "24")
+    assert list(table.columns) == [
+        "network", "height", "width", "batch", "before_mb", "peak_mb", "step_mb", "planned_mb",
+    ]  # fmt: skip
+    row = table.iloc[0]
+    assert (row["network"], row["height"], row["width"], row["batch"]) == ("msd depth=2", 20, 24, 1)
+    assert row["peak_mb"] >= row["before_mb"] > 10 > row["planned_mb"] > 0
+    np.testing.assert_allclose(row["step_mb"], row["peak_mb"] - row["before_mb"], atol=1.5)
