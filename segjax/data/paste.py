@@ -69,7 +69,7 @@ class PastedSource:
         self._source, self._foreign, self._threshold = source, foreign, threshold
         self._read_partner = _same_slice(source, foreign) or _same_place(source, foreign)
         self.spec = f"{source.spec} + {foreign.spec}"
-        self.digest = digest_of(source.digest, "pasted", foreign.digest, threshold)
+        self.digest = digest_of(source.digest, "pasted at the middle", foreign.digest, threshold)
         self.names = source.names
         self.groups = source.groups
         self.shapes = picture_shapes(source)
@@ -122,7 +122,8 @@ def _same_place(source: Source, foreign: Source) -> Callable[[int], Sample]:
     for rank, members in enumerate(_members(source).values()):
         candidates = foreign_members[rank % len(foreign_members)]
         for place, index in enumerate(members):
-            partners[index] = candidates[place * len(candidates) // len(members)]
+            # the middles of equal stretches, so that a picture alone goes with the middle slice, not with an end
+            partners[index] = candidates[(2 * place + 1) * len(candidates) // (2 * len(members))]
     return lambda index: foreign[partners[index]]
 
 
