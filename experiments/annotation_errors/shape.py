@@ -54,9 +54,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of results: its configuration, machine, rows, and the pixels of its pictures."""
+    """A folder of results: its configuration, commit, machine, rows, and the pixels of its pictures."""
 
     config: Mapping[str, Any]
+    commit: str
     machine: str
     table: pd.DataFrame
     coarsening: float
@@ -89,7 +90,7 @@ def read_run(folder: Path) -> Run:
     own_foreign = "inclusion" in config["errors"] and config["extra"] is None
     # Own pictures are their own measure; they may lie elsewhere by now.
     coarsening = 1.0 if parse_spec(config["data"]).scheme == "folder" else open_source(config["data"]).coarsening
-    return Run(config, plan["machine"], plotted(table, own_foreign), coarsening)
+    return Run(config, plan["commit"], plan["machine"], plotted(table, own_foreign), coarsening)
 
 
 def study_command(config: Mapping[str, Any]) -> str:
@@ -132,8 +133,12 @@ def write_doses(run: Run, out: Path, facts: Mapping[str, str]) -> None:
 
 
 def facts_of(run: Run) -> dict[str, str]:
-    """Command and machine of a study."""
-    return {f"study {run.name}": study_command(run.config), f"machine of {run.name}": run.machine}
+    """Command, commit and machine of a study."""
+    return {
+        f"study {run.name}": study_command(run.config),
+        f"commit of {run.name}": run.commit,
+        f"machine of {run.name}": run.machine,
+    }
 
 
 def write_shape(large: Run, small: Run, out: Path, facts: Mapping[str, str]) -> None:

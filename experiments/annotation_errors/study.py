@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 import segjax
 from experiments.annotation_errors.config import Sizes, StudyConfig, make_cells, recipe_of
 from experiments.annotation_errors.pictures import Domain, Study, split_of, training_pictures
+from experiments.provenance import commit, machine
 from segjax.data import Split
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
@@ -57,9 +57,9 @@ def plan_of(config: StudyConfig, study: Study, cells: list[Cell]) -> dict[str, A
         "fingerprint": fingerprint(facts),
         "facts": facts,
         "config": resolved,
-        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")}
-        | {"python": platform.python_version()},
-        "machine": f"{platform.machine()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
+        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "machine": machine(),
+        "commit": commit(),
         "cells": [dict(cell.factors) for cell in cells],
     }
 

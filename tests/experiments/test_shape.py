@@ -22,6 +22,7 @@ def folder(path, data, cells, **changes):
     config = resolve(dataclasses.replace(defaults_of("smoke"), out=Path("runs/x"), data=data, **changes))
     path.mkdir()
     plan = {"config": json.loads(json.dumps(dataclasses.asdict(config), default=str)), "machine": "an abacus"}
+    plan["commit"] = "abc"
     (path / "plan.json").write_text(json.dumps(plan))
     rows = [
         ("annotation_errors", data.partition("?")[0], network, seed, error, level, "", metric, number, "ok")
@@ -66,6 +67,7 @@ def test_two_sets_give_shape_and_doses(both, tmp_path, monkeypatch):
     for part in (
         "# command: python -m experiments.annotation_errors.shape",
         "# commit: ",
+        "# commit of hl60: abc",
         "# machine of hl60: an abacus",
     ):
         assert part in head
