@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.options import one_of
-from segjax.ops.convolution import upsample_convolution
+from segjax.ops.convolution import convolve, upsample_convolution
 from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
@@ -79,7 +79,7 @@ class Block(nn.Module):
         self, x: Float[Array, "B H W C"], train: bool, present: Bool[Array, " B"] | None = None
     ) -> Float[Array, "B H W F"]:
         for layer, width in enumerate(self.widths):
-            x = convolution(width, 3, x.shape[-1], f"conv{layer}")(x)
+            x = Convolution(width, 3, name=f"conv{layer}")(x)
             x = nn.relu(Norm(self.norm, self.axis, name=f"norm{layer}")(x, train, present))
         return x
 
@@ -102,10 +102,25 @@ class Upsample(nn.Module):
         return upsample_convolution(x, kernel) + bias.reshape(1, 1, 1, -1)
 
 
-def convolution(width: int, size: int, channels: int, name: str) -> nn.Conv:
-    """Square convolution that keeps the picture's size, initialised as PyTorch does."""
-    initialise = fan_in_uniform(size * size * channels)
-    return nn.Conv(width, (size, size), kernel_init=initialise, bias_init=initialise, name=name)
+class Convolution(nn.Module):
+    """1x1 or 3x3 convolution with zero padding, initialised as PyTorch does.
+
+    Attributes:
+        width: channels of the output.
+        size: 1 or 3.
+    """
+
+    width: int
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W F"]:
+        channels = x.shape[-1]
+        initialise = fan_in_uniform(self.size * self.size * channels)
+        kernel = self.param("kernel", initialise, (self.size, self.size, channels, self.width))
+        bias = self.param("bias", initialise, (self.width,))
+        out = convolve(x, kernel) if self.size == 3 else jnp.einsum("bhwc,cf->bhwf", x, kernel[0, 0])
+        return out + bias.reshape(1, 1, 1, -1)
 
 
 def check_size(network: str, image: Float[Array, "B H W C"], smallest: int, why: str) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import check_size
 from segjax.models.options import Option, one_of, per_channel, whole_number
-from segjax.ops.convolution import dense_dilated_stack, dense_stack_columns
+from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
 from segjax.types import InputError
 
 

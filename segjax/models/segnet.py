@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, block_maker, check_size, convolution, hourglass_receptive_field
+from segjax.models.layers import NORM, Convolution, block_maker, check_size, hourglass_receptive_field
 from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool_with_indices, unpool
 
@@ -88,5 +88,5 @@ class SegNet(nn.Module):
         if self.published_head:
             logits = block((self.classes,), "head", x)
         else:
-            logits = convolution(self.classes, 3, x.shape[-1], "head")(x)
+            logits = Convolution(self.classes, 3, name="head")(x)
         return (logits, maps) if features else logits

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, Upsample, block_maker, check_size, convolution, hourglass_receptive_field
+from segjax.models.layers import NORM, Convolution, Upsample, block_maker, check_size, hourglass_receptive_field
 from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool, pad_to
 
@@ -82,5 +82,5 @@ class UNet(nn.Module):
             narrow = max(width // 2, self.width)
             joined = jnp.concatenate([skip, x], axis=-1)
             x = maps[f"up{level}"] = block((narrow, narrow), f"up{level}", joined)
-        logits = convolution(self.classes, 1, x.shape[-1], "head")(x)
+        logits = Convolution(self.classes, 1, name="head")(x)
         return (logits, maps) if features else logits

@@ -1,13 +1,41 @@
-"""Convolutions in the form that runs fast: as matrix products over channels."""
+"""Convolutions that stay fast in their gradients and under `vmap` over weights.
 
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
+Mapped over weights, XLA makes one grouped convolution of several, which on CPU is 4 to 5 times slower than one after
+the other (`experiments/results/benchmarks/packs.csv`). So the three convolutions of a layer (forward, gradient of the
+picture, gradient of the kernel) each carry a batching rule of their own: `jax.custom_batching.custom_vmap` inside
+`jax.custom_vjp`.
+"""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
+
+# Single-thread times of the weight gradient on CPU, ms, convolution against matrix product, by (batch, side, C, F):
+# (4, 32, 128, 128) 12.4 / 7.8; (4, 32, 64, 128) 6.0 / 3.8; (4, 16, 256, 256) 7.9 / 7.0; (4, 64, 64, 64) 9.6 / 9.8;
+# (4, 128, 32, 32) 11.4 / 39.7; (4, 256, 16, 16) 36.9 / 71.6; (8, 64, 16, 16) 2.0 / 2.6.
+PRODUCT_CHANNELS = 64  # from here on, in and out, the matrix product is used on CPU
+
+
+@jax.custom_vjp
+def convolve(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C F"]) -> Float[Array, "B H W F"]:
+    """3x3 convolution with zero padding: out[p] = sum over taps t of x[p + t - 1] @ kernel[t]."""
+    return _forward(x, kernel)
+
+
+def _convolve_forward(x, kernel):
+    return _forward(x, kernel), (x, kernel)
+
+
+def _convolve_backward(residuals, gradient):
+    x, kernel = residuals
+    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    return _forward(gradient, turned), _kernel_gradient(x, gradient)
+
+
+convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 def upsample_convolution(x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C F"]) -> Float[Array, "B 2*H 2*W F"]:
@@ -20,139 +48,53 @@ def upsample_convolution(x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C
     return blocks.reshape(b, 2 * h, 2 * w, kernel.shape[-1])
 
 
-def dense_stack_columns(channels: int, depth: int, width: int) -> int:
-    """Columns of the kernel matrix of `dense_dilated_stack`: the summed input channels of its layers."""
-    return depth * channels + width * depth * (depth - 1) // 2
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def dense_dilated_stack(
-    x: Float[Array, "C B H W"],
-    kernels: Float[Array, "T S"],
-    biases: Float[Array, " R"],
-    dilations: tuple[int, ...],
-) -> Float[Array, "N B H W"]:
-    """Densely connected dilated 3x3 convolutions with ReLU; every layer adds F channels to the stack it reads.
-
-    Layer i computes ReLU(b_i + sum over taps t of W_it @ stack[p + dilation_i * t]) from all channels before it, the
-    picture reflected at its border (without repeating the border pixel).
+def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[..., Array]:
+    """The function with a batching rule: on CPU one call per member, elsewhere the grouped convolution of XLA.
 
     Args:
-        x: input channels, the first rows of the stack.
-        kernels: columns of layer i follow those of layer i - 1, one per channel it reads; T = 9 F rows in the order
-            (tap row, tap column, output channel).
-        biases: R = D F of them, F per layer.
-        dilations: one per layer; each below H and W.
-
-    Returns:
-        All N = C + D F channels, channels first so that the stack grows by contiguous rows.
-
-    Source: Pelt and Sethian, PNAS 115 (2018).
+        shares_kernel: the second argument is a kernel; where it is not mapped, all pictures make one batch.
     """
-    return _grow_forward(x, kernels, biases, dilations)[0]
+    mapped = custom_vmap(function)
+
+    @mapped.def_vmap
+    def rule(size, is_mapped, first, second):
+        if shares_kernel and is_mapped[0] and not is_mapped[1]:
+            together = mapped(first.reshape(-1, *first.shape[2:]), second)
+            return together.reshape(*first.shape[:2], *together.shape[1:]), True
+        axes = tuple(0 if part else None for part in is_mapped)
+        if jax.default_backend() != "cpu":
+            return jax.vmap(function, axes)(first, second), True
+        members = [
+            mapped(*(part[m] if axis == 0 else part for part, axis in zip((first, second), axes, strict=True)))
+            for m in range(size)
+        ]
+        return jnp.stack(members), True
+
+    return mapped
 
 
-# Layers work on whole multiples of this many rows: one allocation serves many layers, and matrix products on CPU are up
-# to twice as fast as with an odd number of rows.
-ROWS = 16
+def _plain(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """Where a layer's numbers lie: rows of the stack, columns of the kernel matrix, entries of the biases."""
-
-    dilation: int
-    rows: slice
-    columns: slice
-    biases: slice
+def _plain_kernel_gradient(x, gradient):
+    channels = x.shape[-1], gradient.shape[-1]
+    if jax.default_backend() == "cpu" and min(channels) >= PRODUCT_CHANNELS:
+        return _kernel_gradient_by_product(x, gradient)
+    blank = jnp.zeros((3, 3, *channels), x.dtype)
+    return jax.linear_transpose(lambda kernel: _plain(x, kernel), blank)(gradient)[0]
 
 
-def _blocks(channels: int, width: int, dilations: tuple[int, ...]) -> list[tuple[int, list[_Layer]]]:
-    """Layers grouped by the rows that the stack needs to hold them, in multiples of `ROWS`."""
-    layers, column = [], 0
-    for index, dilation in enumerate(dilations):
-        row, bias = channels + index * width, index * width
-        layers.append(_Layer(dilation, slice(row, row + width), slice(column, column + row), slice(bias, bias + width)))
-        column += row
-    return [(end, list(block)) for end, block in groupby(layers, lambda layer: -(-layer.rows.stop // ROWS) * ROWS)]
+def _kernel_gradient_by_product(x, gradient):
+    """All nine taps as one product of pictures shifted by columns with gradients shifted by rows."""
+    _, h, w, c = x.shape
+    f = gradient.shape[-1]
+    wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    tall = jnp.pad(gradient, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    columns = jnp.stack([wide[:, :, v : v + w] for v in range(3)], 3).reshape(-1, 3 * c)
+    rows = jnp.stack([tall[:, 2 - u : 2 - u + h] for u in range(3)], 3).reshape(-1, 3 * f)
+    return (columns.T @ rows).reshape(3, c, 3, f).transpose(2, 0, 1, 3)
 
 
-def _kernel(kernels, layer, rows):
-    """The layer's columns, with zeros for the rows of the stack that it does not read."""
-    return jnp.pad(kernels[:, layer.columns], ((0, 0), (0, rows - layer.rows.start)))
-
-
-def _grow(x, kernels, biases, dilations):
-    width = kernels.shape[0] // 9
-    stack = x.reshape(x.shape[0], -1)
-    for end, block in _blocks(x.shape[0], width, dilations):
-        stack = jnp.pad(stack, ((0, end - stack.shape[0]), (0, 0)))
-        for layer in block:
-            taps = (_kernel(kernels, layer, end) @ stack).reshape(3, 3, width, *x.shape[1:])
-            grown = _gather_taps(taps, layer.dilation).reshape(width, -1) + biases[layer.biases][:, None]
-            stack = stack.at[layer.rows].set(jax.nn.relu(grown))
-    return stack.reshape(-1, *x.shape[1:])
-
-
-def _grow_forward(x, kernels, biases, dilations):
-    stack = _grow(x, kernels, biases, dilations)
-    channels = x.shape[0] + biases.shape[0]
-    return stack[:channels], (stack, kernels, x.shape[0])
-
-
-def _grow_backward(dilations, residuals, gradient):
-    stack, kernels, channels = residuals
-    shape, width = stack.shape[1:], kernels.shape[0] // 9
-    stack = stack.reshape(stack.shape[0], -1)
-    gradient = gradient.reshape(gradient.shape[0], -1)
-    gradient = jnp.pad(gradient, ((0, stack.shape[0] - gradient.shape[0]), (0, 0)))
-    kernel_parts, bias_parts = [], []
-    for end, block in reversed(_blocks(channels, width, dilations)):
-        stack, gradient = stack[:end], gradient[:end]
-        for layer in reversed(block):
-            active = jnp.where(stack[layer.rows] > 0, gradient[layer.rows], 0)
-            taps = _scatter_taps(active.reshape(width, *shape), layer.dilation).reshape(9 * width, -1)
-            kernel_parts.append((taps @ stack.T)[:, : layer.rows.start])
-            bias_parts.append(active.sum(1))
-            gradient = gradient + _kernel(kernels, layer, end).T @ taps
-    kernel_gradient = jnp.concatenate(kernel_parts[::-1], axis=1)
-    return gradient[:channels].reshape(channels, *shape), kernel_gradient, jnp.concatenate(bias_parts[::-1])
-
-
-dense_dilated_stack.defvjp(_grow_forward, _grow_backward)
-
-
-def _gather_taps(taps, dilation):
-    """Sum over tap rows u and columns v of taps[u, v] read at (u - 1, v - 1) dilations from each pixel."""
-    rows = [sum(_look(taps[u, v], (v - 1) * dilation, -1) for v in range(3)) for u in range(3)]
-    return sum(_look(rows[u], (u - 1) * dilation, -2) for u in range(3))
-
-
-def _scatter_taps(x, dilation):
-    """Transpose of `_gather_taps`."""
-    rows = jnp.stack([_unlook(x, (u - 1) * dilation, -2) for u in range(3)])
-    return jnp.stack([_unlook(rows, (v - 1) * dilation, -1) for v in range(3)], axis=1)
-
-
-def _look(x, step, axis):
-    """out[p] = x[p + step] along an axis, positions outside reflected at the border pixel."""
-    last = x.shape[axis] - 1
-    position = np.abs(np.arange(last + 1) + step)
-    return jnp.take(x, last - np.abs(last - position), axis=axis, mode="clip") if step else x
-
-
-def _unlook(x, step, axis):
-    """Transpose of `_look`: a shift back, plus the reflected border; as slices, because a scatter is slow."""
-    axis, size = axis % x.ndim, x.shape[axis]
-
-    def placed(part, before):
-        margins = [(0, 0)] * x.ndim
-        margins[axis] = (before, size - before - part.shape[axis])
-        return jnp.pad(part, margins)
-
-    cut = partial(jax.lax.slice_in_dim, x, axis=axis)
-    if step > 0:
-        return placed(cut(0, size - step), step) + placed(jnp.flip(cut(size - step, size), axis), size - 1 - step)
-    if step < 0:
-        return placed(cut(-step, size), 0) + placed(jnp.flip(cut(0, -step), axis), 1)
-    return x
+_forward = _mapped(_plain, shares_kernel=True)
+_kernel_gradient = _mapped(_plain_kernel_gradient, shares_kernel=False)

@@ -1,13 +1,12 @@
-"""Convolutions as matrix products against the convolutions of the library, in value and gradient."""
+"""Convolutions against those of the library: value, gradients, and every transformation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.ndimage import correlate
 
 from segjax.ops import convolution
-from segjax.ops.convolution import dense_dilated_stack, dense_stack_columns, upsample_convolution
+from segjax.ops.convolution import convolve, upsample_convolution
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -16,77 +15,100 @@ def normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-def assert_same_gradients(ours, theirs, *arguments):
-    """Compares value and all gradients of the two functions, contracted with the same random numbers."""
-    weights = normal(9, *jax.eval_shape(ours, *arguments).shape)
-
-    def both(function):
-        def contracted(*a):
-            value = function(*a)
-            return jnp.sum(value * weights), value
-
-        return jax.jit(jax.grad(contracted, tuple(range(len(arguments))), has_aux=True))(*arguments)
-
-    for a, b in zip(jax.tree.leaves(both(ours)), jax.tree.leaves(both(theirs)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+def library(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
 
 
-def test_upsampling_equals_the_transposed_convolution_of_the_library():
-    def library(x, kernel):
+def loop(function, *arguments, mapped):
+    """What vmap must equal: the function called for one member at a time."""
+    size = next(len(a) for a, axis in zip(arguments, mapped, strict=True) if axis == 0)
+    pick = lambda a, axis, m: a[m] if axis == 0 else a  # noqa: E731
+    return jnp.stack(
+        [function(*(pick(a, axis, m) for a, axis in zip(arguments, mapped, strict=True))) for m in range(size)]
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 4, 3, 2), (1, 1, 7, 1, 4), (3, 2, 2, 2, 1)])
+def test_convolving_equals_the_library(assert_same_gradients, shape):
+    b, h, w, c, f = shape
+    assert_same_gradients(convolve, library, normal(0, b, h, w, c), normal(1, 3, 3, c, f))
+
+
+def test_wide_layers_take_the_matrix_product_and_give_the_same_gradient(assert_same_gradients, monkeypatch):
+    taken = []
+    product = convolution._kernel_gradient_by_product
+    monkeypatch.setattr(convolution, "_kernel_gradient_by_product", lambda *a: taken.append(1) or product(*a))
+    width = convolution.PRODUCT_CHANNELS
+    x, kernel = normal(0, 2, 5, 3, width), normal(1, 3, 3, width, width) / width
+    assert_same_gradients(convolve, library, x, kernel, atol=1e-3)
+    assert taken == [1]
+
+
+@pytest.mark.parametrize("mapped", [(0, 0), (0, None), (None, 0)])
+def test_mapping_equals_a_loop_in_value_and_gradient(assert_same_gradients, mapped):
+    shapes = (2, 4, 5, 3), (3, 3, 3, 2)
+    x, kernel = (
+        normal(seed, *((3,) if axis == 0 else ()), *shape)
+        for seed, (axis, shape) in enumerate(zip(mapped, shapes, strict=True))
+    )
+    ours = jax.vmap(convolve, mapped)
+    assert_same_gradients(ours, lambda *a: loop(library, *a, mapped=mapped), x, kernel)
+
+
+def test_gradients_of_mapped_members_equal_a_loop():
+    x, kernel = normal(0, 3, 2, 4, 5, 3), normal(1, 3, 3, 3, 3, 2)
+    gradient = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel))), (0, 1))
+    expected = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(library(x, kernel))), (0, 1))
+    mapped = jax.jit(jax.vmap(gradient))(x, kernel)
+    for member in range(3):
+        for a, b in zip(mapped, expected(x[member], kernel[member]), strict=True):
+            np.testing.assert_allclose(a[member], b, rtol=2e-4, atol=2e-4)
+
+
+def test_mapping_twice_over_members_and_pictures():
+    x, kernel = normal(0, 2, 3, 1, 4, 4, 2), normal(1, 2, 3, 3, 2, 2)
+    ours = jax.vmap(jax.vmap(convolve, (0, None)))(x, kernel)
+    for member in range(2):
+        for picture in range(3):
+            np.testing.assert_allclose(
+                ours[member, picture], library(x[member, picture], kernel[member]), rtol=1e-4, atol=1e-4
+            )
+
+
+def test_a_shared_kernel_makes_one_batch_of_mapped_pictures():
+    text = str(jax.make_jaxpr(jax.vmap(convolve, (0, None)))(normal(0, 8, 1, 4, 4, 2), normal(1, 3, 3, 2, 2)))
+    assert text.count("conv_general_dilated") == 1
+
+
+def test_no_grouped_convolution_is_made_on_cpu():
+    members = normal(0, 4, 1, 4, 4, 2), normal(1, 4, 3, 3, 2, 2)
+    text = str(jax.make_jaxpr(jax.vmap(jax.grad(lambda k, x: convolve(x, k).sum())))(*members[::-1]))
+    assert "feature_group_count=1" in text and "feature_group_count=4" not in text and "group_count=8" not in text
+
+
+def test_elsewhere_the_library_maps_to_a_grouped_convolution(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x, kernel = normal(0, 3, 2, 4, 5, 3), normal(1, 3, 3, 3, 3, 2)
+    ours = jax.vmap(lambda x, k: convolve(x, k))
+    assert "feature_group_count=3" in str(jax.make_jaxpr(ours)(x, kernel))
+    np.testing.assert_allclose(ours(x, kernel), loop(library, x, kernel, mapped=(0, 0)), rtol=1e-4, atol=1e-4)
+
+
+def test_pmap_and_checkpoint(assert_same_gradients):
+    x, kernel = normal(0, 2, 2, 4, 4, 2), normal(1, 3, 3, 2, 2)
+    np.testing.assert_allclose(
+        jax.pmap(convolve, in_axes=(0, None))(x, kernel),
+        loop(library, x, kernel, mapped=(0, None)),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    assert_same_gradients(jax.checkpoint(convolve), library, x[0], kernel)
+
+
+def test_upsampling_equals_the_transposed_convolution_of_the_library(assert_same_gradients):
+    def transposed(x, kernel):
         # the library slides the kernel turned by 180 degrees
         return jax.lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "VALID", dimension_numbers=LAYOUT)
 
     x, kernel = normal(0, 2, 3, 5, 4), normal(1, 2, 2, 4, 3)
-    assert_same_gradients(upsample_convolution, library, x, kernel)
-
-
-def plain_stack(x, kernels, biases, dilations):
-    """Concatenation, reflected padding and the dilated convolution of the library."""
-    stack, width, column = x.transpose(1, 2, 3, 0), kernels.shape[0] // 9, 0
-    for layer, dilation in enumerate(dilations):
-        channels = stack.shape[-1]
-        kernel = kernels[:, column : column + channels].reshape(3, 3, width, channels).transpose(0, 1, 3, 2)
-        column += channels
-        padded = jnp.pad(stack, ((0, 0), (dilation, dilation), (dilation, dilation), (0, 0)), mode="reflect")
-        grown = jax.lax.conv_general_dilated(
-            padded, kernel, (1, 1), "VALID", rhs_dilation=(dilation, dilation), dimension_numbers=LAYOUT
-        )
-        bias = biases[layer * width : (layer + 1) * width].reshape(1, 1, 1, -1)
-        stack = jnp.concatenate([stack, jax.nn.relu(grown + bias)], axis=-1)
-    return stack.transpose(3, 0, 1, 2)
-
-
-# 4 is the largest dilation that 5 pixels allow
-@pytest.mark.parametrize(("channels", "width", "dilations"), [(1, 1, (1, 2, 3, 4, 1)), (3, 2, (4, 1, 3))])
-def test_dense_stack_equals_concatenated_convolutions(monkeypatch, channels, width, dilations):
-    # so that few layers reach over several allocations of the stack
-    monkeypatch.setattr(convolution, "ROWS", 4)
-    x = normal(0, channels, 2, 5, 8)
-    columns = dense_stack_columns(channels, len(dilations), width)
-    kernels, biases = 0.2 * normal(1, 9 * width, columns), 0.1 * normal(2, len(dilations) * width)
-    assert_same_gradients(
-        lambda *a: dense_dilated_stack(*a, dilations), lambda *a: plain_stack(*a, dilations), x, kernels, biases
-    )
-
-
-def test_one_layer_equals_mirrored_correlation():
-    x, kernel = normal(0, 1, 1, 6, 7), normal(1, 9, 1)
-    spread = np.zeros((5, 5), np.float32)
-    spread[::2, ::2] = np.asarray(kernel).reshape(3, 3)
-    expected = correlate(np.asarray(x)[0, 0], spread, mode="mirror")
-    result = jax.jit(lambda x: dense_dilated_stack(x, kernel, jnp.array([0.25]), (2,)))(x)
-    np.testing.assert_allclose(result[1, 0], np.maximum(expected + 0.25, 0), rtol=1e-5, atol=1e-5)
-
-
-def test_stack_is_the_same_mapped_over_weights():
-    dilations = (1, 2, 3)
-    x, kernels, biases = normal(0, 1, 1, 5, 6), normal(1, 3, 9, 6), normal(2, 3, 3)
-
-    def gradient(kernels, biases):
-        return jax.grad(lambda *a: jnp.sum(dense_dilated_stack(x, *a, dilations) ** 2), (0, 1))(kernels, biases)
-
-    mapped, gradient = jax.jit(jax.vmap(gradient))(kernels, biases), jax.jit(gradient)
-    for member in range(3):
-        alone = gradient(kernels[member], biases[member])
-        for a, b in zip(mapped, alone, strict=True):
-            np.testing.assert_allclose(a[member], b, rtol=1e-4, atol=1e-3)
+    assert_same_gradients(upsample_convolution, transposed, x, kernel)
