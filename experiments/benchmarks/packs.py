@@ -4,7 +4,8 @@
     python -m experiments.benchmarks.packs --only "pack of 8,"
 
 1, 2, 4, 8 and 16 U-Nets of width 8 with 3 levels, each on its own 4 pictures of 64x64: one after the other through one
-compiled step; plain jax.vmap of that step over stacked states (on CPU a trap: it becomes grouped convolutions); PyTorch
+compiled step, the same spread over cores as `fit_pack` does, jax.vmap of the step with our convolutions, plain jax.vmap
+with the library's convolution (on CPU a trap: it becomes grouped convolutions); PyTorch
 one after the other in both memory formats. Times are for one step of the whole pack. `ratio` is the faster PyTorch over
 each way, above 1 faster than PyTorch. Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """

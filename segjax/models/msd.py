@@ -57,6 +57,11 @@ class MSD(nn.Module):
         return tuple(layer % 10 + 1 for layer in range(self.depth))
 
     @property
+    def stride(self) -> int:
+        """Side in pixels of the finest grid on which a shift of the picture shifts the result."""
+        return 1
+
+    @property
     def receptive_field(self) -> int:
         """Side in pixels of the window an output pixel depends on, away from the border (1101 with depth 100)."""
         return 2 * sum(self.dilations) + 1

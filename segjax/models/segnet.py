@@ -49,6 +49,11 @@ class SegNet(nn.Module):
     }
 
     @property
+    def stride(self) -> int:
+        """Side in pixels of the finest grid on which a shift of the picture shifts the result."""
+        return 2**self.levels
+
+    @property
     def receptive_field(self) -> int:
         """Side in pixels of the window an output pixel depends on, with norm="none" (404 with 5 levels)."""
         convolutions = CONVOLUTIONS[: self.levels]

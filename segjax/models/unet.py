@@ -45,6 +45,11 @@ class UNet(nn.Module):
     }
 
     @property
+    def stride(self) -> int:
+        """Side in pixels of the finest grid on which a shift of the picture shifts the result."""
+        return 2**self.levels
+
+    @property
     def receptive_field(self) -> int:
         """Side in pixels of the window an output pixel depends on, with norm="none" (204 with 4 levels)."""
         return hourglass_receptive_field([2] * self.levels, 2, [2] * self.levels)

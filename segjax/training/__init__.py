@@ -6,6 +6,7 @@ from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pac
 from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import Steps, TrainConfig, make_steps
+from segjax.training.tiles import predict_tiled
 
 __all__ = [
     "LOSSES",
@@ -29,6 +30,7 @@ __all__ = [
     "make_steps",
     "pack_step",
     "predict",
+    "predict_tiled",
     "soft_dice",
     "time_layouts",
 ]
