@@ -13,6 +13,8 @@ import cc3d
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer
 
+_BINS_PER_PIXEL = 4  # above, pairs are sorted instead of counted, so that memory grows with the picture alone
+
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
@@ -22,7 +24,8 @@ class Overlaps:
         prediction_area, truth_area: pixels of each object, in order of ids.
         prediction, truth: position of the two objects of each pair.
         shared: pixels that the pair has in common.
-        first: row-major position among all shared pixels of the pair's first one; an order that ids do not change.
+        numbers: a number for each pair.
+        pixels: of every pixel, in row-major order, the number of the pair that it belongs to, or another one.
     """
 
     prediction_area: Int64[np.ndarray, " M"]
@@ -30,7 +33,15 @@ class Overlaps:
     prediction: Int64[np.ndarray, " E"]
     truth: Int64[np.ndarray, " E"]
     shared: Int64[np.ndarray, " E"]
-    first: Int64[np.ndarray, " E"]
+    numbers: Int64[np.ndarray, " E"]
+    pixels: Integer[np.ndarray, " P"]
+
+    @property
+    def first(self) -> Int64[np.ndarray, " E"]:
+        """Row-major position of the first pixel of each pair; an order that ids do not change."""
+        positions = np.zeros(int(self.pixels.max(initial=0)) + 1, np.int64)
+        positions[self.pixels[::-1]] = np.arange(self.pixels.size - 1, -1, -1)  # what is written last stays
+        return positions[self.numbers]
 
     @property
     def union(self) -> Int64[np.ndarray, " E"]:
@@ -53,15 +64,47 @@ class PanopticQuality(NamedTuple):
 
 def overlaps(prediction: Integer[np.ndarray, "H W"], truth: Integer[np.ndarray, "H W"]) -> Overlaps:
     """Areas and shared pixels of the objects of two label maps; 0 is background, any positive id an object."""
-    prediction_ids, prediction_area = np.unique(prediction[prediction > 0], return_counts=True)
-    truth_ids, truth_area = np.unique(truth[truth > 0], return_counts=True)
-    both = (prediction > 0) & (truth > 0)
-    prediction_at = np.searchsorted(prediction_ids, prediction[both])
-    truth_at = np.searchsorted(truth_ids, truth[both])
-    pair = truth_at.astype(np.int64) * max(prediction_ids.size, 1) + prediction_at
-    pairs, first, shared = np.unique(pair, return_index=True, return_counts=True)
-    truth_of_pair, prediction_of_pair = np.divmod(pairs, max(prediction_ids.size, 1))
-    return Overlaps(prediction_area, truth_area, prediction_of_pair, truth_of_pair, shared, first)
+    prediction, truth = _without_gaps(prediction), _without_gaps(truth)
+    columns = int(prediction.max(initial=0)) + 1
+    bins = (int(truth.max(initial=0)) + 1) * columns
+    # few and small temporaries: fresh memory costs more than the arithmetic
+    pixels = np.multiply(truth, columns, dtype=np.int32 if bins < 2**31 else np.int64).ravel()
+    pixels += prediction.ravel()
+    if bins <= _BINS_PER_PIXEL * pixels.size:
+        table = np.bincount(pixels, minlength=bins)
+        numbers = np.flatnonzero(table)
+        counts = table[numbers]
+    else:
+        numbers, counts = np.unique(pixels, return_counts=True)
+    of_truth, of_prediction = np.divmod(numbers, columns)
+    truth_ids, truth_area = _areas(of_truth, counts)
+    prediction_ids, prediction_area = _areas(of_prediction, counts)
+    shared = (of_truth > 0) & (of_prediction > 0)
+    return Overlaps(
+        prediction_area=prediction_area,
+        truth_area=truth_area,
+        prediction=np.searchsorted(prediction_ids, of_prediction[shared]),
+        truth=np.searchsorted(truth_ids, of_truth[shared]),
+        shared=counts[shared],
+        numbers=numbers[shared].astype(np.int64),
+        pixels=pixels,
+    )
+
+
+def _areas(ids: Integer[np.ndarray, " E"], counts: Int64[np.ndarray, " E"]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids above 0 and the sum of the counts of each."""
+    sums = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
+    np.add.at(sums, ids, counts)
+    found = np.flatnonzero(sums[1:]) + 1
+    return found, sums[found]
+
+
+def _without_gaps(labels: Integer[np.ndarray, "H W"]) -> Integer[np.ndarray, "H W"]:
+    """Labels with no id above the number of pixels, and 0 for background: as they are, or renumbered in order."""
+    if labels.min(initial=0) >= 0 and labels.max(initial=0) <= labels.size:
+        return labels
+    ids = np.unique(labels[labels > 0])
+    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int64)
 
 
 def aji(table: Overlaps) -> float:
@@ -76,7 +119,11 @@ def aji(table: Overlaps) -> float:
     """
     if table.objects == 0:
         return float("nan")
-    best_first = np.lexsort((table.first, -table.shared, -table.shared / table.union, table.truth))
+    keys = (-table.shared, -table.shared / table.union, table.truth)
+    best_first = np.lexsort(keys)
+    ordered = np.stack(keys)[:, best_first]
+    if (ordered[:, 1:] == ordered[:, :-1]).all(0).any():  # equals are rare, and their order is dear to find
+        best_first = np.lexsort((table.first, *keys))
     partnered, position = np.unique(table.truth[best_first], return_index=True)
     taken = best_first[position]
     without_partner = np.delete(table.truth_area, partnered).sum()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int
 from numpy.typing import ArrayLike
@@ -43,10 +44,24 @@ def counts(
         prediction: True where the class was predicted.
         target: 1 (or True) is the class, -1 is ignored, every other value is background.
     """
-    is_class = target == 1
-    is_background = (target != 1) & (target != IGNORED)
-    parts = (prediction & is_class, prediction & is_background, ~prediction & is_class)
-    return OverlapCounts(*(part.sum(axis=(-2, -1), dtype=np.int32) for part in parts))
+    is_bool = target.dtype == bool
+    is_class = target if is_bool else target == 1
+    judged = prediction if is_bool else prediction & (target != IGNORED)
+    tp = _pixels(prediction & is_class)
+    return OverlapCounts(tp, _pixels(judged) - tp, _pixels(is_class) - tp)
+
+
+def _pixels(mask: Bool[Array | np.ndarray, "*B H W"]) -> Int[Array | np.ndarray, "*B"]:
+    """Set pixels of each picture, int32; sums of booleans are slow in NumPy and in XLA on CPU."""
+    *batch, height, width = mask.shape
+    flat = mask.reshape(*batch, height * width)
+    if isinstance(flat, np.ndarray):
+        found = [np.count_nonzero(picture) for picture in flat.reshape(-1, height * width)]
+        return np.asarray(found, np.int32).reshape(batch)
+    # four pixels make a word whose set bits are counted at once
+    padded = jnp.pad(flat.astype(jnp.uint8), [(0, 0)] * len(batch) + [(0, -flat.shape[-1] % 4)])
+    words = jax.lax.bitcast_convert_type(padded.reshape(*batch, -1, 4), jnp.uint32)
+    return jax.lax.population_count(words).astype(jnp.int32).sum(-1)
 
 
 def dice(sums: OverlapCounts) -> Float64[np.ndarray, "*B"]:

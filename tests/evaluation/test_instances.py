@@ -192,3 +192,15 @@ def test_more_components_than_16_bits():
     mask = np.zeros((520, 520), bool)
     mask[::2, ::2] = True
     assert components(mask).max() == 260 * 260
+
+
+@pytest.mark.parametrize("largest", [3, 40, 2**31 - 1])
+def test_ids_with_wide_gaps_give_the_same_table(largest):
+    """Counting, sorting and renumbering are three ways to one table."""
+    generator = np.random.default_rng(largest)
+    small = generator.integers(0, 4, (2, 5, 6)).astype(np.int32)
+    wide = np.where(small > 0, np.int64(largest) - 3 + small, -7 if largest > 40 else 0).astype(np.int64)
+    a, b = overlaps(*small), overlaps(*wide)
+    for name in ("prediction_area", "truth_area", "prediction", "truth", "shared", "first"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    assert aji(a) == aji(b)
