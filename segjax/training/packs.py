@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -122,10 +123,12 @@ def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[
         devices.put(jax.local_devices()[worker % jax.local_device_count()])
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
+    alone = jax.local_device_count() == 1  # naming the device would trace and compile everything once more
+
     def run(chunk: dict[int, Work]) -> None:
         device = devices.get()
         try:
-            with jax.default_device(device):
+            with nullcontext() if alone else jax.default_device(device):
                 for result in _in_step(chunk, steps, width, stop):
                     results.put(result)
         except BaseException as error:  # handed to the thread that waits for results

@@ -20,6 +20,7 @@ from experiments.annotation_errors.study import Trainer, cells_of, network_of
 from segjax.annotations import Recipe
 from segjax.sweeps import cell
 from segjax.training import TrainConfig
+from segjax.training import steps as steps_module
 from segjax.types import InputError
 
 TINY = [
@@ -32,6 +33,31 @@ def run(monkeypatch, capsys, *options: str) -> str:
     monkeypatch.setattr(sys, "argv", ["annotation_errors", *options])
     main()
     return capsys.readouterr().out
+
+
+def test_one_trace_of_the_training_step_serves_all_strengths_and_seeds(tmp_path, monkeypatch, capsys):
+    traced = []
+    make = steps_module.pure_step
+
+    def counting(network, *options):
+        step = make(network, *options)
+        return lambda *arguments: traced.append(type(network).__name__) or step(*arguments)
+
+    monkeypatch.setattr(steps_module, "pure_step", counting)
+    options = ["--errors", "omission", "bias", "--levels", "0.3", "0.7", "6", "--seeds", "2", "--out", str(tmp_path)]
+    text = run(monkeypatch, capsys, *TINY, *options, "--strategy", "sequential")
+    assert "[16/16]" in text and traced == ["UNet", "MSD"]
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "both"])
+def test_a_pack_in_one_step_gives_the_numbers_of_one_after_the_other(tmp_path, monkeypatch, capsys, strategy):
+    found = []
+    for name in ("sequential", strategy):
+        options = ["--networks", "msd", "--errors", "bias", "--strategy", name, "--out", str(tmp_path / name)]
+        run(monkeypatch, capsys, *TINY, *options)
+        table = pd.read_csv(tmp_path / name / "results.csv")
+        found.append(table[table["metric"] == "dice_pooled"].sort_values("level")["value"].to_numpy())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
 
 @pytest.fixture
@@ -61,6 +87,8 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert "6 times as coarse as the published ones" in page
     assert "<script src" not in page and "http://" not in page.replace("http://www.w3.org", "")
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
+    chosen = json.loads((out / "packs" / "unet.json").read_text())
+    assert chosen["pack"] == 5 and set(chosen["seconds per member and step"]) == {"sequential", "spread"}
 
     before = (out / "results.csv").read_bytes()
     assert "10 of 10 cells are done already; 0 to do" in run(monkeypatch, capsys, *TINY, "--out", str(out), "--resume")
@@ -179,7 +207,7 @@ def test_one_compilation_serves_every_strength_and_seed(tiny, monkeypatch):
         dataclasses.replace(tiny, networks=("msd",), sizes=Sizes(msd_depth=2), train=TrainConfig(epochs=1))
     )
     study = open_study(config)
-    network = network_of(config, "msd", study.plain)
+    network = network_of(config.sizes, "msd", study.plain)
     traces = []
 
     class Counted(type(network)):
@@ -205,7 +233,9 @@ def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
     assert json.loads(json.dumps(dataclasses.asdict(config), default=str))["scale"] == scale
     for name in config.networks:
         shapes = jax.eval_shape(
-            network_of(config, name, _Blank()).init, jax.random.key(0), jax.ShapeDtypeStruct((1, 64, 64, 1), np.float32)
+            network_of(config.sizes, name, _Blank()).init,
+            jax.random.key(0),
+            jax.ShapeDtypeStruct((1, 64, 64, 1), np.float32),
         )
         assert jax.tree.leaves(shapes)
 

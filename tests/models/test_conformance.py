@@ -233,3 +233,31 @@ def test_unknown_network_and_option_are_refused_with_what_exists():
 def test_values_out_of_range_are_refused_with_the_range(name, option, value, remedy):
     with pytest.raises(InputError, match=f"network {name}: {option} must be .*{remedy}"):
         create(name, **{option: value})
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_rematerialisation_changes_no_number(small, name):
+    network, variables, apply = small(name)
+    again = create(name, **SMALL[name], remat=True)
+    gradient, other = (
+        jax.jit(jax.grad(lambda v, net=net: jnp.sum(jnp.sin(net.apply(v, pictures(), train=True, mutable=[])[0]))))(
+            variables
+        )
+        for net in (network, again)
+    )
+    np.testing.assert_allclose(
+        jax.jit(again.apply)(variables, pictures()), apply(variables, pictures()), rtol=1e-5, atol=1e-5
+    )
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_rematerialisation_keeps_less_for_the_gradient(small, name):
+    def kept(**options):
+        network = create(name, **SMALL[name], **options)
+        forward = lambda v: jnp.sum(network.apply(v, pictures(), train=True, mutable=[])[0])  # noqa: E731
+        _, backward = jax.eval_shape(lambda v: jax.vjp(forward, v), small(name)[1])
+        return sum(leaf.size for leaf in jax.tree.leaves(backward))
+
+    assert kept(remat=True) < kept()

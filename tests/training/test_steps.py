@@ -1,0 +1,82 @@
+"""One step: gradient accumulation, learning rates as data, and losses over a mapped axis."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from segjax.models import create
+from segjax.training import LOSSES, TrainConfig, make_steps
+from segjax.training.losses import cross_entropy
+from segjax.types import InputError
+
+CONFIG = TrainConfig(loss="cross_entropy", learning_rate=0.01)
+NETWORK = create("msd", depth=2)
+IMAGES = np.random.default_rng(0).random((4, 5, 6, 1), np.float32)
+TARGETS = (IMAGES[..., 0] > 0.5).astype(np.int32)
+
+
+def params_of(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state.params)]
+
+
+def test_a_step_is_that_of_adam():
+    steps = make_steps(NETWORK, CONFIG)
+    state = steps.init(jax.random.key(0), IMAGES)
+    params, adam = state.params, optax.adam(CONFIG.learning_rate)
+    opt_state = adam.init(params)
+    for _ in range(3):
+        gradient = jax.grad(
+            lambda p: cross_entropy(NETWORK.apply({"params": p}, jnp.asarray(IMAGES)), jnp.asarray(TARGETS))
+        )(params)
+        updates, opt_state = adam.update(gradient, opt_state)
+        params = optax.apply_updates(params, updates)
+    for _ in range(3):
+        state, _ = steps.train(state, IMAGES, TARGETS)
+    for ours, theirs in zip(params_of(state), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_accumulated_batches_move_the_weights_like_one_large_batch():
+    halves = make_steps(NETWORK, dataclasses.replace(CONFIG, accumulate=2))
+    whole = make_steps(NETWORK, CONFIG)
+    states = [steps.init(jax.random.key(0), IMAGES) for steps in (halves, whole)]
+    before = params_of(states[0])
+    for _ in range(2):
+        states[0], _ = halves.train(states[0], IMAGES[:2], TARGETS[:2])
+        held = params_of(states[0])
+        assert all(np.array_equal(a, b) for a, b in zip(held, before, strict=True))
+        states[0], _ = halves.train(states[0], IMAGES[2:], TARGETS[2:])
+        before = params_of(states[0])
+        states[1], _ = whole.train(states[1], IMAGES, TARGETS)
+    for a, b in zip(params_of(states[0]), params_of(states[1]), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_learning_rate_is_data():
+    steps = make_steps(NETWORK, CONFIG)
+    states = [steps.init(jax.random.key(0), IMAGES, rate) for rate in (0.01, 0.03)]
+    start = params_of(states[0])
+    moved = [
+        [a - b for a, b in zip(params_of(steps.train(state, IMAGES, TARGETS)[0]), start, strict=True)]
+        for state in states
+    ]
+    for slow, fast in zip(*moved, strict=True):
+        np.testing.assert_allclose(3 * slow, fast, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_over_a_mapped_axis_is_that_of_the_whole_batch(name):
+    logits = jax.random.normal(jax.random.key(1), (4, 3, 5, 3))
+    targets = jax.random.randint(jax.random.key(2), (4, 3, 5), -1, 3)
+    parts = logits.reshape(2, 2, 3, 5, 3), targets.reshape(2, 2, 3, 5)
+    spread = jax.vmap(lambda *part: LOSSES[name](*part, "data"), axis_name="data")(*parts)
+    np.testing.assert_allclose(spread, jnp.broadcast_to(LOSSES[name](logits, targets), 2), rtol=1e-5)
+
+
+def test_accumulating_nothing_is_refused():
+    with pytest.raises(InputError, match="accumulate must be at least 1"):
+        TrainConfig(accumulate=0)
