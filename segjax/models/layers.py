@@ -47,17 +47,31 @@ class Norm(nn.Module):
         mask = None if present is None else present[:, None, None, None]
         if self.kind == "none":
             return x
-        if self.kind == "running":
-            layer = nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=self.axis, name="running")
-            return layer(x, mask=mask)
         if self.kind == "group":
             return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), epsilon=1e-5, name="group")(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        mean = self._mean(x, mask)
-        variance = self._mean(jnp.square(x - mean), mask)
+        mean, variance = self._running(x, train, mask) if self.kind == "running" else self._statistics(x, mask)
         factor = scale.reshape(1, 1, 1, -1) * jax.lax.rsqrt(variance + 1e-5)
         return (x - mean) * factor + bias.reshape(1, 1, 1, -1)
+
+    def _running(self, x, train, mask):
+        """Statistics of the batch in training, which move the running ones by a tenth; the running ones in testing."""
+        shape = (1, 1, 1, x.shape[-1])
+        averages = [
+            self.variable("batch_stats", name, start, shape) for name, start in (("mean", jnp.zeros), ("var", jnp.ones))
+        ]
+        if not train:
+            return [average.value for average in averages]
+        found = self._statistics(x, mask)
+        if not self.is_initializing():
+            for average, value in zip(averages, found, strict=True):
+                average.value = 0.9 * average.value + 0.1 * value
+        return found
+
+    def _statistics(self, x, mask):
+        mean = self._mean(x, mask)
+        return mean, self._mean(jnp.square(x - mean), mask)
 
     def _mean(self, x, mask):
         if self.axis is None:
