@@ -13,11 +13,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-# Single-thread times of the weight gradient on CPU, ms, convolution against matrix product, by (batch, side, C, F):
-# (4, 32, 128, 128) 12.4 / 7.8; (4, 32, 64, 128) 6.0 / 3.8; (4, 16, 256, 256) 7.9 / 7.0; (4, 64, 64, 64) 9.6 / 9.8;
-# (4, 128, 32, 32) 11.4 / 39.7; (4, 256, 16, 16) 36.9 / 71.6; (8, 64, 16, 16) 2.0 / 2.6.
-PRODUCT_CHANNELS = 64  # from here on, in and out, the matrix product is used on CPU
-
+from segjax.ops import winograd
 
 @jax.custom_vjp
 def convolve(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C F"]) -> Float[Array, "B H W F"]:
@@ -73,15 +69,65 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
     return mapped
 
 
+# How a layer is computed on CPU. Milliseconds on 2 cores (AVX2, huge pages, experiments/benchmarks), by (batch, side, C,
+# F); "-" where a way is not a candidate:
+#                        forward: plain  winograd  pairs     kernel gradient: plain  product  winograd
+# (4, 64, 64, 64)                  14.5       6.9   14.2                       31.6     13.5      12.5
+# (4, 32, 128, 128)                 8.2       5.8   11.1                       16.5      9.5       7.4
+# (4, 16, 256, 256)                 8.7       7.6   16.0                       12.8      8.5       6.9
+# (4, 8, 256, 256)                  4.3       5.8    5.7                        7.4      3.0       4.0
+# (4, 128, 32, 32)                 16.7      14.3   20.9                       37.3     26.4      26.1
+# (8, 32, 32, 32)                   2.2       2.2    2.7                        4.5      3.2       3.0
+# (4, 128, 16, 32)                  9.5      14.6   12.4                       21.5     17.1      15.6
+# (4, 256, 16, 16)                 23.9      47.4   24.4                       30.4     34.3      44.0
+# (2, 256, 12, 12)                 15.5      17.8    6.5                       50.7     23.0      25.1
+# (8, 128, 8, 8)                    3.5       5.3    2.2                        4.3      7.6       9.3
+# (4, 256, 1, 16)                  17.1       8.7    3.7                        4.3     16.6      23.1
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 32, 1024  # from these on, channels in and out, pixels of the batch
+PRODUCT_CHANNELS = 64  # from here on, in and out
+PAIRS_CHANNELS = 3, 16, 12  # up to the first in; or up to the second in and the third out
+VECTOR = 8  # numbers that the processor handles at once; other multiples slow the plain kernel gradient down
+
+
+def _forward_way(x, kernel) -> Callable[..., Array]:
+    _, _, c, f = kernel.shape
+    few, some, out = PAIRS_CHANNELS
+    if jax.default_backend() != "cpu":
+        return _plain
+    if min(c, f) >= WINOGRAD_CHANNELS and x.size // c >= WINOGRAD_PIXELS:
+        return winograd.convolve
+    if x.shape[2] % 2 == 0 and (c <= few or (c <= some and f <= out)):
+        return _by_pairs
+    return _plain
+
+
+def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
+    c, f = x.shape[-1], gradient.shape[-1]
+    if jax.default_backend() != "cpu":
+        return _plain_kernel_gradient
+    if min(c, f) >= WINOGRAD_CHANNELS and x.size // c >= WINOGRAD_PIXELS:
+        return winograd.kernel_gradient
+    if min(c, f) >= PRODUCT_CHANNELS or (min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)):
+        return _kernel_gradient_by_product
+    return _plain_kernel_gradient
+
+
 def _plain(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+def _by_pairs(x, kernel):
+    """Two neighbouring columns at a time, as one pixel of twice the channels: more work in fewer, wider products."""
+    b, h, w, _ = x.shape
+    f = kernel.shape[-1]
+    pair = jnp.concatenate([jnp.pad(kernel, [(0, 0), (j, 1 - j), (0, 0), (0, 0)]) for j in range(2)], axis=-1)
+    numbers = ("NHWC", "HWIO", "NHWC")
+    out = jax.lax.conv_general_dilated(x, pair, (1, 2), ((1, 1), (1, 1)), dimension_numbers=numbers)
+    return out.reshape(b, h, w, f)
+
+
 def _plain_kernel_gradient(x, gradient):
-    channels = x.shape[-1], gradient.shape[-1]
-    if jax.default_backend() == "cpu" and min(channels) >= PRODUCT_CHANNELS:
-        return _kernel_gradient_by_product(x, gradient)
-    blank = jnp.zeros((3, 3, *channels), x.dtype)
+    blank = jnp.zeros((3, 3, x.shape[-1], gradient.shape[-1]), x.dtype)
     return jax.linear_transpose(lambda kernel: _plain(x, kernel), blank)(gradient)[0]
 
 
@@ -96,5 +142,5 @@ def _kernel_gradient_by_product(x, gradient):
     return (columns.T @ rows).reshape(3, c, 3, f).transpose(2, 0, 1, 3)
 
 
-_forward = _mapped(_plain, shares_kernel=True)
-_kernel_gradient = _mapped(_plain_kernel_gradient, shares_kernel=False)
+_forward = _mapped(lambda x, kernel: _forward_way(x, kernel)(x, kernel), shares_kernel=True)
+_kernel_gradient = _mapped(lambda x, gradient: _kernel_gradient_way(x, gradient)(x, gradient), shares_kernel=False)

@@ -34,14 +34,35 @@ def test_convolving_equals_the_library(assert_same_gradients, shape):
     assert_same_gradients(convolve, library, normal(0, b, h, w, c), normal(1, 3, 3, c, f))
 
 
-def test_wide_layers_take_the_matrix_product_and_give_the_same_gradient(assert_same_gradients, monkeypatch):
-    taken = []
-    product = convolution._kernel_gradient_by_product
-    monkeypatch.setattr(convolution, "_kernel_gradient_by_product", lambda *a: taken.append(1) or product(*a))
-    width = convolution.PRODUCT_CHANNELS
-    x, kernel = normal(0, 2, 5, 3, width), normal(1, 3, 3, width, width) / width
-    assert_same_gradients(convolve, library, x, kernel, atol=1e-3)
-    assert taken == [1]
+# One shape per formulation on CPU: forward, gradient of the kernel.
+WAYS = {
+    "winograd, winograd": (4, 16, 16, 32, 40),
+    "winograd at an odd size": (3, 19, 21, 32, 32),
+    "plain, product": (2, 5, 3, 64, 64),
+    "plain, product of a width that is no multiple of a vector": (2, 5, 6, 12, 20),
+    "pairs of columns, plain": (2, 5, 6, 8, 8),
+    "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_formulation_equals_the_library(assert_same_gradients, way):
+    b, h, w, c, f = WAYS[way]
+    assert_same_gradients(convolve, library, normal(0, b, h, w, c), normal(1, 3, 3, c, f) / c, atol=2e-4)
+
+
+def test_the_shapes_above_take_every_formulation(monkeypatch):
+    ways = [convolution._by_pairs, convolution._kernel_gradient_by_product, convolution._plain]
+    ways += [convolution._plain_kernel_gradient, convolution.winograd.convolve, convolution.winograd.kernel_gradient]
+    taken = set()
+    for b, h, w, c, f in WAYS.values():
+        x, kernel, gradient = jnp.zeros((b, h, w, c)), jnp.zeros((3, 3, c, f)), jnp.zeros((b, h, w, f))
+        taken |= {convolution._forward_way(x, kernel), convolution._kernel_gradient_way(x, gradient)}
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+        assert convolution._forward_way(x, kernel) is convolution._plain
+        assert convolution._kernel_gradient_way(x, gradient) is convolution._plain_kernel_gradient
+        monkeypatch.undo()
+    assert taken == set(ways)
 
 
 @pytest.mark.parametrize("mapped", [(0, 0), (0, None), (None, 0)])
