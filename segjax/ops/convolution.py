@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from segjax.ops import winograd
 
+
 @jax.custom_vjp
 def convolve(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C F"]) -> Float[Array, "B H W F"]:
     """3x3 convolution with zero padding: out[p] = sum over taps t of x[p + t - 1] @ kernel[t]."""
@@ -69,8 +70,7 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
     return mapped
 
 
-# How a layer is computed on CPU. Milliseconds on 2 cores (AVX2, huge pages, experiments/benchmarks), by (batch, side, C,
-# F); "-" where a way is not a candidate:
+# How a layer is computed on CPU. Milliseconds on 2 cores (AVX2, memory in huge pages) by (batch, side, C, F):
 #                        forward: plain  winograd  pairs     kernel gradient: plain  product  winograd
 # (4, 64, 64, 64)                  14.5       6.9   14.2                       31.6     13.5      12.5
 # (4, 32, 128, 128)                 8.2       5.8   11.1                       16.5      9.5       7.4
