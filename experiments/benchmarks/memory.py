@@ -3,11 +3,11 @@
     python -m experiments.benchmarks.memory
     python -m experiments.benchmarks.memory --network msd --side 512 512
 
-U-Net and MSD as published (14.8 million parameters with batch statistics; depth 100), float32, soft Dice and Adam.
-Each is measured in a process of its own: `before_mb` is what the process holds when the compiled step, the weights and
-the picture are ready, `peak_mb` the most it held until the step was done (compilation included), `step_mb` their
-difference. `planned_mb` is what XLA says: arguments, results and temporaries of the compiled step, less what they
-share. MB are 10^6 bytes. Needs Linux, for /proc.
+U-Net and MSD as published (14.8 million parameters with batch statistics; depth 100), float32, soft Dice, Adam, plain
+and with the option `remat`, which computes inner maps twice. Each is measured in a process of its own: `before_mb` is
+what the process holds when the compiled step, the weights and the picture are ready, `peak_mb` the most it held until
+the step was done (compilation included), `step_mb` their difference. `planned_mb` is what XLA says: arguments, results
+and temporaries of the compiled step, less what they share. MB are 10^6 bytes. Needs Linux, for /proc.
 """
 
 import multiprocessing
@@ -31,7 +31,7 @@ from segjax.training import TrainConfig, make_steps
 from segjax.types import InputError
 
 NETWORKS = ("unet", "msd")
-OPTIONS: dict[Scale, dict[str, dict[str, int]]] = {
+OPTIONS: dict[Scale, dict[str, dict[str, int | bool]]] = {
     "full": {"unet": {}, "msd": {"depth": 100}},
     "smoke": {"unet": {"width": 2, "levels": 1}, "msd": {"depth": 2}},
 }
@@ -60,9 +60,9 @@ def planned_bytes(compiled: jax.stages.Compiled) -> int:
     return held - plan.alias_size_in_bytes
 
 
-def measure(network: str, scale: Scale, side: tuple[int, int]) -> Row:
+def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> Row:
     """One step in this process, which should have done nothing else before."""
-    options = OPTIONS[scale][network]
+    options = OPTIONS[scale][network] | {"remat": remat}
     steps = make_steps(create(network, **options), TrainConfig(batch_size=1))
     images = np.random.default_rng(0).random((1, *side, 1), np.float32)
     targets = (images[..., 0] > 0.5).astype(np.int32)
@@ -97,8 +97,9 @@ def main() -> None:
         rows = []
         for network in NETWORKS if options.network == "both" else (options.network,):
             # A process begun afresh, not a copy of this one, so that its peak is its own.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                rows.append(pool.submit(measure, network, options.scale, options.side).result())
+            for remat in (False, True):
+                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                    rows.append(pool.submit(measure, network, options.scale, options.side, remat).result())
         timing.report("memory", header, rows, options.out)
 
     run_command(body)

@@ -84,9 +84,18 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 # (8, 128, 8, 8)                    3.5       5.3    2.2                        4.3      7.6       9.3
 # (4, 256, 1, 16)                  17.1       8.7    3.7                        4.3     16.6      23.1
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 32, 1024  # from these on, channels in and out, pixels of the batch
+COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which both of these hold several copies
 PRODUCT_CHANNELS = 64  # from here on, in and out
 PAIRS_CHANNELS = 3, 16, 12  # up to the first in; or up to the second in and the third out
 VECTOR = 8  # numbers that the processor handles at once; other multiples slow the plain kernel gradient down
+
+
+def _copies_fit(pixels: int, c: int, f: int) -> bool:
+    return pixels * (c + f) <= COPIED_NUMBERS
+
+
+def _winograd_pays(pixels: int, c: int, f: int) -> bool:
+    return min(c, f) >= WINOGRAD_CHANNELS and pixels >= WINOGRAD_PIXELS and _copies_fit(pixels, c, f)
 
 
 def _forward_way(x, kernel) -> Callable[..., Array]:
@@ -94,7 +103,7 @@ def _forward_way(x, kernel) -> Callable[..., Array]:
     few, some, out = PAIRS_CHANNELS
     if jax.default_backend() != "cpu":
         return _plain
-    if min(c, f) >= WINOGRAD_CHANNELS and x.size // c >= WINOGRAD_PIXELS:
+    if _winograd_pays(x.size // c, c, f):
         return winograd.convolve
     if x.shape[2] % 2 == 0 and (c <= few or (c <= some and f <= out)):
         return _by_pairs
@@ -105,9 +114,10 @@ def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
     c, f = x.shape[-1], gradient.shape[-1]
     if jax.default_backend() != "cpu":
         return _plain_kernel_gradient
-    if min(c, f) >= WINOGRAD_CHANNELS and x.size // c >= WINOGRAD_PIXELS:
+    if _winograd_pays(x.size // c, c, f):
         return winograd.kernel_gradient
-    if min(c, f) >= PRODUCT_CHANNELS or (min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)):
+    slow = min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)
+    if (min(c, f) >= PRODUCT_CHANNELS or slow) and _copies_fit(x.size // c, c, f):
         return _kernel_gradient_by_product
     return _plain_kernel_gradient
 

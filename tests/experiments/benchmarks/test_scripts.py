@@ -110,7 +110,8 @@ def test_memory(monkeypatch, tmp_path):
     assert list(table.columns) == [
         "network", "height", "width", "batch", "before_mb", "peak_mb", "step_mb", "planned_mb",
     ]  # fmt: skip
+    assert list(table["network"]) == ["msd depth=2 remat=False", "msd depth=2 remat=True"]
     row = table.iloc[0]
-    assert (row["network"], row["height"], row["width"], row["batch"]) == ("msd depth=2", 20, 24, 1)
+    assert (row["network"], row["height"], row["width"], row["batch"]) == ("msd depth=2 remat=False", 20, 24, 1)
     assert row["peak_mb"] >= row["before_mb"] > 10 > row["planned_mb"] > 0
     np.testing.assert_allclose(row["step_mb"], row["peak_mb"] - row["before_mb"], atol=1.5)
