@@ -237,7 +237,7 @@ def predict(steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H
 
 
 def in_batches(tree: Any) -> list[Any]:
-    """An array, or a tree of them, in batches of one size, so that one compilation serves all; the last repeats its end."""
+    """Batches of one size of an array or a tree of them: one compilation serves all; the last repeats its final entry."""
     count = len(jax.tree.leaves(tree)[0])
     size = min(VALIDATION_BATCH, count)
     indices = np.arange(-(-count // size) * size).clip(max=count - 1)

@@ -114,9 +114,9 @@ def upgrade_network(
         InputError: as `segjax.models.create`.
     """
     if name == "msd" and not {"input_mean", "input_std"} & set(options):
-        channels = with_labels(images, labels > 0)
-        mean, std = (f(channels, axis=(0, 1, 2), dtype=np.float64) for f in (np.mean, np.std))
-        options |= {"input_mean": tuple(map(float, mean)), "input_std": tuple(float(max(s, 1e-6)) for s in std)}
+        channels = np.moveaxis(np.asarray(with_labels(images, labels > 0), np.float64), -1, 0)
+        options["input_mean"] = tuple(float(channel.mean()) for channel in channels)
+        options["input_std"] = tuple(float(max(channel.std(), 1e-6)) for channel in channels)
     return create(name, **options)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -62,9 +63,10 @@ def recipe_table(
     if given.shape != (len(recipes),) or not np.all(np.isfinite(given)) or given.min() < 0 or given.sum() == 0:
         raise InputError(f"weights: give {len(recipes)} numbers from 0 on, one per recipe, not all 0")
     rows = Recipe.stack([*recipes, *[recipes[0]] * (MOST_RECIPES - len(recipes))])
-    absent = {name: np.zeros(MOST_RECIPES, np.float32) for name in errors if not rows.has(name)}
-    if "polygon" in absent:
-        absent["polygon"] = absent["polygon"].astype(np.int32)
+    kinds = {"bias": np.int32, "polygon": np.int32}
+    absent: dict[str, Any] = {
+        name: np.zeros(MOST_RECIPES, kinds.get(name, np.float32)) for name in errors if not rows.has(name)
+    }
     probability = np.zeros(MOST_RECIPES, np.float32)
     probability[: len(recipes)] = given / given.sum()
     return replace(rows, **absent), probability

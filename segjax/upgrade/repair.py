@@ -1,4 +1,4 @@
-"""Applying an upgrade network: mask and probability of every pixel, for a batch, a set, or pictures too big for one pass."""
+"""Applying an upgrade network: mask and probability of every pixel, for a batch, a whole set, or by tiles."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
@@ -67,7 +67,8 @@ def upgrade_set(
     pairs = (_checked(index, images[index], masks[index]) for index in range(len(images)))
     if tile is not None:
         for image, mask in pairs:
-            yield Upgraded(*map(np.asarray, _upgraded(predict_tiled(network, params, with_labels(image, mask), tile))))
+            logits = predict_tiled(network, params, np.asarray(with_labels(image, mask)), tile)
+            yield Upgraded(*map(np.asarray, _upgraded(logits)))
         return
     upgrade = make_upgrade(network)
     for _, alike in groupby(pairs, key=lambda pair: pair[0].shape):
