@@ -237,7 +237,7 @@ def predict(steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H
 
 
 def in_batches(tree: Any) -> list[Any]:
-    """Batches of one size of an array or a tree of them: one compilation serves all; the last repeats its final entry."""
+    """Batches of one size of an array or a tree, so that one compilation serves all; the last repeats its end."""
     count = len(jax.tree.leaves(tree)[0])
     size = min(VALIDATION_BATCH, count)
     indices = np.arange(-(-count // size) * size).clip(max=count - 1)

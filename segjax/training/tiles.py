@@ -1,6 +1,7 @@
 """Prediction of pictures that do not fit in memory, tile by tile, with the logits of the whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ def predict_tiled(
             f"norm: tiles cannot be predicted with norm={network.norm!r}, which takes statistics of the whole picture; "
             'train the network with norm="running" or "none"'
         )
-    apply = jax.jit(network.apply)
+    apply = _compiled(network)
     halo = network.receptive_field // 2 + 1
     rows, columns = (list(_windows(length, tile, halo, network.stride)) for length in image.shape[:2])
     logits = np.empty((*image.shape[:2], network.classes), np.float32)
@@ -45,6 +46,12 @@ def predict_tiled(
             )
             logits[kept_rows, kept_columns] = np.asarray(found)[inside]
     return logits
+
+
+@lru_cache(maxsize=16)
+def _compiled(network: Any) -> Callable[..., Any]:
+    """The same function for every picture, so that windows of one size are compiled once."""
+    return jax.jit(network.apply)
 
 
 def _windows(length: int, tile: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:

@@ -4,13 +4,14 @@ from segjax.upgrade.estimate import estimate_recipe
 from segjax.upgrade.learning import (
     Careful,
     careful_pictures,
+    careless_masks,
     check_masks,
     make_upgrade_steps,
     upgrade_network,
     with_labels,
 )
 from segjax.upgrade.objects import Change, Repaired, changes_of, number_objects
-from segjax.upgrade.recipes import MOST_RECIPES, PUBLISHED_ERRORS, mixture, recipe_table
+from segjax.upgrade.recipes import MOST_RECIPES, PUBLISHED_ERRORS, borrowed_objects, mixture, recipe_table
 from segjax.upgrade.repair import Upgraded, make_upgrade, upgrade_set
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "Change",
     "Repaired",
     "Upgraded",
+    "borrowed_objects",
     "careful_pictures",
+    "careless_masks",
     "changes_of",
     "check_masks",
     "estimate_recipe",

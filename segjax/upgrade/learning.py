@@ -9,6 +9,7 @@ Source: Vădineanu et al., Journal of Imaging 10 (2024) 172.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -146,16 +147,8 @@ def make_upgrade_steps(
     """
     plain, step = make_steps(network, config), pure_step(network, config)
 
-    def draw(key, labels, foreign, recipes, weights):
-        for_row, for_rates, for_errors = jax.random.split(key, 3)
-        row = jax.random.categorical(for_row, jnp.log(weights))
-        recipe = jax.tree.map(lambda strengths: strengths[row], recipes)
-        if rounding == "random" and recipe.scope != "object":  # the coins of "object" keep the mean already
-            recipe = _randomly_rounded(for_rates, recipe, labels, foreign, max_objects)
-        return degrade(for_errors, labels, recipe, foreign, max_objects=max_objects)
-
     def shown(keys, images, careful):
-        masks = jax.vmap(draw)(keys, careful.labels, careful.foreign, careful.recipes, careful.weights)
+        masks = careless_masks(keys, careful, max_objects=max_objects, rounding=rounding)
         return with_labels(images, masks), (careful.labels > 0).astype(jnp.int32)
 
     def init(key, images, learning_rate=config.learning_rate):
@@ -168,9 +161,32 @@ def make_upgrade_steps(
         return step(state, *shown(jax.random.split(for_draw, images.shape[0]), images, careful))
 
     def validate(variables, images, careful):
-        return plain.validate(variables, *shown(jax.vmap(jax.random.key)(careful.seeds), images, careful))
+        return plain.validate(variables, *shown(None, images, careful))
 
     return Steps(init, jax.jit(train, donate_argnums=0), jax.jit(validate), plain.predict)
+
+
+@partial(jax.jit, static_argnames=("max_objects", "rounding"))
+def careless_masks(
+    keys: Any, careful: Careful, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+) -> Bool[Array, "B H W"]:
+    """A careless mask of each picture, as `make_upgrade_steps` shows them to the network.
+
+    Args:
+        keys: one per picture, [B]; None draws from the seeds of the pictures, as validation does.
+        max_objects, rounding: as for `make_upgrade_steps`.
+    """
+
+    def draw(key, labels, foreign, recipes, weights):
+        for_row, for_rates, for_errors = jax.random.split(key, 3)
+        row = jax.random.categorical(for_row, jnp.log(weights))
+        recipe = jax.tree.map(lambda strengths: strengths[row], recipes)
+        if rounding == "random" and recipe.scope != "object":  # the coins of "object" keep the mean already
+            recipe = _randomly_rounded(for_rates, recipe, labels, foreign, max_objects)
+        return degrade(for_errors, labels, recipe, foreign, max_objects=max_objects)
+
+    drawn_from = jax.vmap(jax.random.key)(jnp.asarray(careful.seeds)) if keys is None else keys
+    return jax.vmap(draw)(drawn_from, careful.labels, careful.foreign, careful.recipes, careful.weights)
 
 
 def _turned(key, images, careful: Careful) -> tuple[Float[Array, "B H W C"], Careful]:

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int32
 
 from segjax.annotations import Recipe
 from segjax.types import InputError
@@ -70,3 +70,18 @@ def recipe_table(
     probability = np.zeros(MOST_RECIPES, np.float32)
     probability[: len(recipes)] = given / given.sum()
     return replace(rows, **absent), probability
+
+
+def borrowed_objects(labels: Int32[np.ndarray, "P H W"]) -> Int32[np.ndarray, "P H W"]:
+    """Foreign objects for pictures that show none: those of the next picture, turned by 180 degrees, on the background.
+
+    Inclusion that takes from them marks objects where the picture shows nothing of the kind, as false alarms are. Of an
+    object that lies on objects of the picture by more than a half, nothing is kept.
+    """
+    others = np.roll(labels, -1, axis=0)[:, ::-1, ::-1]
+    free = np.where(labels > 0, 0, others)
+    for one, other in zip(free, others, strict=True):
+        count = int(other.max()) + 1
+        areas, left = np.bincount(other.ravel(), minlength=count), np.bincount(one.ravel(), minlength=count)
+        one[(2 * left < areas)[one]] = 0
+    return free

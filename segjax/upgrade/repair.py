@@ -1,6 +1,7 @@
 """Applying an upgrade network: mask and probability of every pixel, for a batch, a whole set, or by tiles."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -22,11 +23,13 @@ class Upgraded(NamedTuple):
     probability: Any
 
 
+@lru_cache(maxsize=16)
 def make_upgrade(network: Any) -> Callable[..., Upgraded]:
     """The pure compiled function upgrade(params, images, masks) of an upgrade network.
 
-    It maps variables of the network (`Fit.variables`), pictures float32 [B, H, W, C] and careless masks bool [B, H, W]
-    to `Upgraded` with arrays [B, H, W]. Every picture is treated alone, so batch statistics are those of the picture.
+    It is compiled once per network and size of the pictures. It maps variables of the network (`Fit.variables`),
+    pictures float32 [B, H, W, C] and careless masks bool [B, H, W] to `Upgraded` with arrays [B, H, W]. Every picture
+    is treated alone, so batch statistics are those of the picture.
     """
 
     @jax.jit
@@ -42,8 +45,8 @@ def make_upgrade(network: Any) -> Callable[..., Upgraded]:
 def upgrade_set(
     network: Any,
     params: Variables,
-    images: Sequence[Float32[np.ndarray, "_ _ C"]],
-    masks: Sequence[Bool[np.ndarray, "_ _"]],
+    images: Sequence[Float32[np.ndarray, "_ _ C"]] | Float32[np.ndarray, "P H W C"],
+    masks: Sequence[Bool[np.ndarray, "_ _"]] | Bool[np.ndarray, "P H W"],
     *,
     batch: int = 8,
     tile: int | None = None,
