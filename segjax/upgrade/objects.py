@@ -64,6 +64,7 @@ def number_objects(
         mask, probability: as `upgrade` gives them.
         before: careless labels, 0 background; a mask's `components` where there are no ids.
     """
+    mask, before = np.array(mask), np.array(before)  # the library for components refuses read-only arrays, as JAX gives
     markers = _matched(mask, before)
     new = components(_left_over(mask, markers, before))
     markers = np.where(new > 0, new + max(int(before.max(initial=0)), 0), markers)
