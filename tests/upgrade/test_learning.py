@@ -11,7 +11,14 @@ import pytest
 from segjax.annotations import Recipe
 from segjax.training import Layout, Member, TrainConfig, fit, fit_pack
 from segjax.types import InputError
-from segjax.upgrade import careful_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
+from segjax.upgrade import (
+    careful_pictures,
+    careless_masks,
+    make_upgrade_steps,
+    mixture,
+    upgrade_network,
+    with_labels,
+)
 
 CONFIG = TrainConfig(learning_rate=1e-9, batch_size=4, epochs=3, restarts=0)
 SURE = 100.0  # a logit whose softmax is 0 or 1 in float32
@@ -113,6 +120,16 @@ def test_validation_shows_the_same_masks_every_time_and_others_with_another_seed
     assert len(seen[0]) == 20 and len(np.unique(seen[0])) > 1
     np.testing.assert_array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
+
+
+def test_careless_masks_are_those_that_the_network_is_shown():
+    labels = squares(4)
+    data = pictures_of(labels, mixture("volume", omission=(0.25, 0.5, 0.75)), foreign=labels, draws=3)
+    masks = np.asarray(careless_masks(None, data.targets, max_objects=15))
+    overlap = np.sum(masks & (data.targets.labels > 0), (1, 2)) / (masks.sum((1, 2)) + 16)
+    np.testing.assert_allclose(validation_losses(STEPS, data), 1 - 2 * overlap, atol=1e-6)
+    others = careless_masks(jax.random.split(jax.random.key(3), 12), data.targets, max_objects=15)
+    assert not np.array_equal(others, masks)
 
 
 def losses_of_steps(steps, data, count, key=0):

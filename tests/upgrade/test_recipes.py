@@ -5,7 +5,7 @@ import pytest
 
 from segjax.annotations import Recipe
 from segjax.types import InputError
-from segjax.upgrade import MOST_RECIPES, mixture, recipe_table
+from segjax.upgrade import MOST_RECIPES, borrowed_objects, mixture, recipe_table
 
 
 def test_a_mixture_is_every_combination_and_no_error():
@@ -40,3 +40,15 @@ def test_errors_without_strength_have_a_place_in_the_table():
     plain, wide = recipe_table([Recipe(bias=1)])[0], recipe_table([Recipe(bias=1)], errors=("jitter", "polygon"))[0]
     assert not plain.has("jitter") and wide.has("jitter") and wide.has("polygon")
     assert wide.polygon.dtype == np.int32 and not wide.jitter.any()
+
+
+def test_borrowed_objects_are_those_of_the_next_picture_turned_where_there_is_room():
+    labels = np.zeros((2, 8, 8), np.int32)
+    labels[0, 1:3, 1:3] = 1
+    labels[1, 5:7, 5:7], labels[1, 1:3, 5:7], labels[1, 6, 1:4] = 1, 2, 3
+    borrowed = borrowed_objects(labels)
+    expected = np.zeros_like(labels)
+    expected[0, 5:7, 1:3], expected[0, 1, 4:7] = 2, 3  # object 1 would lie on an object of the first picture
+    np.testing.assert_array_equal(borrowed[0], expected[0])
+    assert not borrowed[1].any()  # the only object of the first picture would lie on object 1
+    assert not np.any((borrowed > 0) & (labels > 0))

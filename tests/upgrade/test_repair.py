@@ -70,3 +70,8 @@ def test_what_cannot_be_upgraded_is_refused(params, pictures):
         next(upgrade_set(NETWORK, params, images, masks, batch=0))
     with pytest.raises(InputError, match="norm"):
         next(upgrade_set(create("unet", norm="batch"), params, images, masks, tile=8))
+
+
+def test_every_call_for_one_network_shares_its_compiled_function():
+    assert make_upgrade(NETWORK) is make_upgrade(create("unet", width=2, levels=1, norm="none"))
+    assert make_upgrade(NETWORK) is not make_upgrade(create("unet", width=3, levels=1, norm="none"))
