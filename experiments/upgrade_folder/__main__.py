@@ -24,10 +24,9 @@ def main() -> None:
     console = Console()
     folder = open_folder(config)
     repair = Repair(config, folder)
-    counts = (
-        f"{len(repair.train_rows)} + {len(repair.validation_rows)} careful, {len(folder.careless)} careless pictures"
-    )
-    console.print(f"{counts}; {mistakes(repair)}", markup=False, highlight=False)
+    careful = f"{len(repair.train_rows)} careful {folder.units} to learn from, {len(repair.validation_rows)} held out"
+    line = f"{careful}; {len(folder.careless)} pictures to repair; errors: {mistakes(repair)}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
     with Ledger(config.out, STUDY, FACTORS, plan_of(config, folder)) as ledger:
         run_cells([NETWORK], repair.learn, ledger, lambda cell: "network", console)
         if ledger.missing([NETWORK]):

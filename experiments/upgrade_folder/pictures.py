@@ -32,6 +32,12 @@ class Folder:
     careless: FolderSource
     pairs: Source | None
 
+    @property
+    def units(self) -> str:
+        """What the careful ones are to be called."""
+        whole = {name.partition("@")[0] for name in self.careful.names}
+        return "pictures" if len(whole) == len(self.careful) else f"squares cut from {len(whole)} pictures"
+
 
 def open_folder(config: FolderConfig) -> Folder:
     """Open and check the folder of a configuration.

@@ -96,18 +96,13 @@ def answers(
     """The page's sentences."""
     before, after = label_dice(results)
     held_out, learnt = len(repair.validation_rows), len(repair.train_rows)
-    units = (
-        "pictures"
-        if len(folder.careful) == len(set(name.partition("@")[0] for name in folder.careful.names))
-        else ("squares of pictures")
-    )
     counts = changes["change"].value_counts()
     numbers = [int(counts.get(kind, 0)) for kind in ("added", "removed", "moved")]
     missing = int(np.isin(folder.careless.names, sorted(changes["picture"].unique()), invert=True).sum())
     return [
-        f"The network learnt from {learnt} careful {units}; {held_out} others chose when to stop.",
+        f"The network learnt from {learnt} careful {folder.units}; {held_out} more chose when to stop.",
         f"Errors learnt: {mistakes(repair)}.",
-        f"Test on the {held_out} held-out {units}, with such errors drawn: Dice of their labels {before:.3f} before "
+        f"Test on the {held_out} held out, with such errors drawn: Dice of their labels {before:.3f} before "
         f"and {after:.3f} after upgrading (1 is perfect). As they chose when to stop, expect slightly less elsewhere.",
         f"Of {len(folder.careless)} annotations in {CARELESS}/, {missing} did not change. In the others "
         f"{numbers[0]} objects were added, {numbers[1]} removed, and {numbers[2]} outlines moved.",

@@ -84,7 +84,7 @@ def repaired(tmp_path_factory):
 
 def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
     folder, out, text, before = repaired
-    assert "4 + 1 careful, 3 careless pictures; 50 % omission" in text and "review:" in text
+    assert "4 careful pictures to learn from, 1 held out; 3 pictures to repair; errors: 50 % omission" in text
     assert contents(folder) == before
     changes = pd.read_csv(out / "changes.csv", dtype={"picture": str})
     assert changes["changed"].is_monotonic_decreasing and set(changes["change"]) <= {"added", "removed", "moved"}
