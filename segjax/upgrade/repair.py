@@ -56,7 +56,7 @@ def upgrade_set(
     Args:
         images: float32 [H, W, C] each; a sequence that reads its pictures when asked saves memory.
         masks: careless masks, bool [H, W] each.
-        batch: neighbours of equal size that are computed at once; the last batch is filled up.
+        batch: neighbours of equal size, or windows of one picture, that are computed at once; the last are filled up.
         tile: cut pictures into windows of this side, with the result of the whole picture (see `predict_tiled`).
 
     Raises:
@@ -70,7 +70,7 @@ def upgrade_set(
     pairs = (_checked(index, images[index], masks[index]) for index in range(len(images)))
     if tile is not None:
         for image, mask in pairs:
-            logits = predict_tiled(network, params, np.asarray(with_labels(image, mask)), tile)
+            logits = predict_tiled(network, params, np.asarray(with_labels(image, mask)), tile, batch)
             yield Upgraded(*map(np.asarray, _upgraded(logits)))
         return
     upgrade = make_upgrade(network)

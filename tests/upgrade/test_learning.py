@@ -192,13 +192,16 @@ def test_foreign_objects_are_turned_with_the_picture():
     assert np.abs(np.subtract(losses_of_steps(steps, wrong, 8), everywhere)).min() > 1e-3
 
 
-@pytest.mark.parametrize(("rounding", "dice"), [("down", [1.0]), ("random", [0.0, 1.0])])
-def test_random_rounding_keeps_the_mean_rate_where_pictures_show_few_objects(rounding, dice):
-    data = pictures_of(squares(1, pictures=1), Recipe(omission=0.3), draws=400)
+@pytest.mark.parametrize(
+    ("rounding", "scope", "dice"),
+    [("down", "volume", [1.0]), ("random", "volume", [0.0, 1.0]), ("down", "object", [0.0, 1.0])],
+)
+def test_random_rounding_and_coins_keep_the_mean_rate_where_pictures_show_few_objects(rounding, scope, dice):
+    data = pictures_of(squares(1, pictures=1), Recipe(omission=0.3, scope=scope), draws=400)
     steps = make_upgrade_steps(Echo(), CONFIG, max_objects=1, rounding=rounding)
     shown = 1 - validation_losses(steps, data)
     np.testing.assert_allclose(np.unique(shown.round(5)), dice, atol=1e-6)
-    if rounding == "random":
+    if len(dice) == 2:
         assert 0.62 < shown.mean() < 0.78  # 0.7, standard error 0.023
 
 

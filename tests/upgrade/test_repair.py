@@ -42,7 +42,7 @@ def test_upgrade_gives_mask_and_probability(params, pictures, expected):
     np.testing.assert_array_equal(upgraded.mask, np.asarray(upgraded.probability) > 0.5)
 
 
-@pytest.mark.parametrize("options", [{"batch": 2}, {"batch": 1}, {"tile": 8}], ids=str)
+@pytest.mark.parametrize("options", [{"batch": 2}, {"batch": 1}, {"tile": 8, "batch": 3}], ids=str)
 def test_a_set_of_mixed_sizes_comes_back_in_its_order(params, pictures, expected, options):
     found = list(upgrade_set(NETWORK, params, *pictures, **options))
     assert len(found) == len(SIZES)
