@@ -40,7 +40,7 @@ def check(
     Args:
         data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the
             shell). Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B,
-            groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep,
+            groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             volumes=false|true, tile=PIXELS, crop=PIXELS.
         split: A split written by a study; a picture that is on two of its sides under two names is then named as such.
     """

@@ -66,6 +66,10 @@ class FolderSource:
         labels, _ = read_annotation(entry, self._options)
         return Sample(read_image(entry, self._options), _renumbered(labels, ids), classes, entry.group, entry.name)
 
+    def values_of(self, index: int) -> Int32[np.ndarray, " N"]:
+        """The values that objects 1..N of a picture have in its label file (of components: the number of the piece)."""
+        return self._tables[index][0]
+
 
 def _count_classes(inspection: Inspection, options: FolderOptions) -> int:
     """The largest class index of the class images or masks; 0 where nothing tells classes apart."""

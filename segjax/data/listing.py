@@ -42,6 +42,7 @@ class FolderOptions:
         scale: division by "max", the picture's own maximum, or by "dtype", the largest value of its file type.
         channels: "1" (grey by luminance) or "3" (grey repeated); needed where grey and RGB are mixed.
         empty: "refuse" or "keep" pictures without any object.
+        unlabelled: "refuse" or "skip" pictures without a label image.
         volumes: "true" where the pictures of a group are slices whose ids name the same objects.
     """
 
@@ -54,6 +55,7 @@ class FolderOptions:
     scale: str = "max"
     channels: str = ""
     empty: str = "refuse"
+    unlabelled: str = "refuse"
     volumes: str = "false"
 
     @classmethod
@@ -84,6 +86,7 @@ _CHOICES = {
     "scale": ("max", "dtype"),
     "channels": ("", "1", "3"),
     "empty": ("refuse", "keep"),
+    "unlabelled": ("refuse", "skip"),
     "volumes": ("false", "true"),
 }
 
@@ -118,9 +121,11 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         )
     entries = []
     for name in kept:
+        if name not in labels and options.unlabelled == "skip":
+            continue
         if name not in labels:
             problems.append(
-                Problem(images[name], "has no label image", "add one of the same name or remove the picture")
+                Problem(images[name], "has no label image", "add one of the same name, or give unlabelled=skip")
             )
         elif classes is not None and name not in classes:
             problems.append(

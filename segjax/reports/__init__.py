@@ -1,8 +1,15 @@
 """What a study shows at its end: sentences, dose-response curves, picture galleries and the page that holds them."""
 
 from segjax.reports.curves import curve_caption, dose_response, svg
-from segjax.reports.gallery import LabelTile, PredictionTile, label_gallery, overlay, prediction_gallery
-from segjax.reports.page import Illustration, write_page
+from segjax.reports.gallery import (
+    LabelTile,
+    PredictionTile,
+    change_overlay,
+    label_gallery,
+    overlay,
+    prediction_gallery,
+)
+from segjax.reports.page import Illustration, write_page, write_review
 from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
 from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
@@ -16,6 +23,7 @@ __all__ = [
     "PredictionTile",
     "answers",
     "by_statement",
+    "change_overlay",
     "curve_caption",
     "data_name",
     "dose_response",
@@ -33,4 +41,5 @@ __all__ = [
     "summary",
     "svg",
     "write_page",
+    "write_review",
 ]

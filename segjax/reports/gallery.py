@@ -16,6 +16,7 @@ from segjax.reports import words
 
 Mask = Bool[np.ndarray, "H W"] | Integer[np.ndarray, "H W"]
 Colour = tuple[int, int, int]
+Legend = list[tuple[str, str]]
 
 # Told apart with every common colour vision (Okabe and Ito), the green brightened for dark pictures.
 _TRUE_OUTLINE: Colour = (0, 200, 140)
@@ -36,6 +37,11 @@ _PREDICTION_LEGEND = (
     (_HIT, "found: predicted and true"),
     (_FALSE_ALARM, "predicted, but no cell there"),
     (_OVERLOOKED, "cell that was overlooked"),
+)
+_CHANGE_LEGEND = (
+    (_HIT, "marked before and after"),
+    (_FALSE_ALARM, "added: marked after only"),
+    (_OVERLOOKED, "removed: marked before only"),
 )
 _NARROWEST, _WIDEST = 180, 480
 _GAP, _LINE, _SWATCH = 10, 20, 12
@@ -91,6 +97,16 @@ def prediction_overlay(image: Float[np.ndarray, "H W C"], truth: Mask, predictio
     _blend(canvas, predicted & ~true, _FALSE_ALARM)
     _blend(canvas, true & ~predicted, _OVERLOOKED)
     return canvas.round().astype(np.uint8)
+
+
+def change_overlay(image: Float[np.ndarray, "H W C"], before: Mask, after: Mask) -> tuple[bytes, Legend]:
+    """PNG of the picture with what an annotation kept, gained and lost coloured, and the meaning of each colour in CSS.
+
+    Scaled as in `overlay`.
+    """
+    png = io.BytesIO()
+    Image.fromarray(prediction_overlay(image, before, after)).save(png, "PNG", optimize=True)
+    return png.getvalue(), [(f"rgb{colour}", text) for colour, text in _CHANGE_LEGEND]
 
 
 def label_gallery(items: Sequence[LabelTile], coarsening: float = 1.0) -> bytes:

@@ -58,16 +58,9 @@ def write_page(
     Raises:
         OSError: the file cannot be written; a page that was there before is kept.
     """
-    path = Path(path)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["bound"] = _bound
-    text = environment.get_template("page.html.j2").render(
+    _render(
+        Path(path),
+        "page.html.j2",
         title=title,
         question=question,
         answers=answers,
@@ -85,6 +78,57 @@ def write_page(
         metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
         failures=_cells(failures),
     )
+
+
+def write_review(
+    path: Path | str,
+    *,
+    title: str,
+    answers: Sequence[str],
+    legend: Sequence[tuple[str, str]],
+    pictures: Sequence[tuple[str, bytes, str]],
+    unsure: pd.DataFrame,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write a page on which a person looks through changed annotations, as self-contained as `write_page`.
+
+    Args:
+        path: the file; its folder exists. It is replaced in one step.
+        answers, warnings: plain sentences.
+        legend: CSS colour and meaning.
+        pictures: name, PNG and caption of each, in the order of the page.
+        unsure: the changes to check first.
+        config, provenance: as for `write_page`.
+    """
+    columns, rows = _cells(unsure)
+    _render(
+        Path(path),
+        "review.html.j2",
+        title=title,
+        answers=answers,
+        legend=legend,
+        pictures=[(name, _data_address(content), caption) for name, content, caption in pictures],
+        columns=columns,
+        rows=rows,
+        config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
+        provenance=_flat(provenance),
+        warnings=warnings,
+    )
+
+
+def _render(path: Path, template: str, **content: Any) -> None:
+    """Fill in a template and replace the file in one step."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bound"] = _bound
+    text = environment.get_template(template).render(**content)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         unfinished.write_text(text, encoding="utf-8")

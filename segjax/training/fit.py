@@ -25,10 +25,16 @@ VALIDATION_BATCH = 8
 
 
 class Pictures(NamedTuple):
-    """Pictures of one size with their targets (class index per pixel, -1 ignored)."""
+    """Pictures of one size with their targets.
+
+    Attributes:
+        images: float32 [P, H, W, C].
+        targets: int32 [P, H, W], class index per pixel, -1 ignored; or, for steps that make their targets themselves, a
+            tree of arrays with one entry per picture, in the first of which objects are above 0.
+    """
 
     images: Float32[np.ndarray, "P H W C"]
-    targets: Int32[np.ndarray, "P H W"]
+    targets: Any
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,8 @@ def _attempt(member: Member, config: TrainConfig, attempt: int) -> Training:
         status: Status = "diverged"
     else:
         _, foreground = yield from _validate(run.best, member.validation)
-        status = "collapsed" if foreground == 0 and np.any(member.validation.targets > 0) else "ok"
+        shows_objects = np.any(jax.tree.leaves(member.validation.targets)[0] > 0)
+        status = "collapsed" if foreground == 0 and shows_objects else "ok"
     return Fit(run.best, status, losses, int(run.best_epoch))
 
 
@@ -193,7 +200,7 @@ def _ended(run: Run, config: TrainConfig) -> bool:
 def _one_epoch(run: Run, key_order, member: Member, config: TrainConfig) -> Generator[Call, Any, Run]:
     state, epoch, values = run.state, int(run.epoch), []
     for batch in batch_order(key_order, epoch, len(member.train.images), config):
-        state, value = yield Call("train", (state, member.train.images[batch], member.train.targets[batch]))
+        state, value = yield Call("train", (state, *rows_of(member.train, batch)))
         values.append(value)
     loss, _ = yield from _validate(state.variables, member.validation)
     losses = run.losses.copy()
@@ -215,9 +222,9 @@ def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, 
     """Mean loss per picture, and the number of foreground pixels predicted."""
     losses: list[float] = []
     foreground = 0
-    for images, targets in zip(in_batches(pictures.images), in_batches(pictures.targets), strict=True):
-        count = min(len(images), len(pictures.images) - len(losses))
-        loss, pixels = yield Call("validate", (variables, images, targets))
+    for batch in in_batches(pictures):
+        count = min(len(batch.images), len(pictures.images) - len(losses))
+        loss, pixels = yield Call("validate", (variables, *batch))
         losses.extend(np.asarray(loss, np.float64)[:count])
         foreground += int(np.sum(np.asarray(pixels, np.int64)[:count]))
     return float(np.mean(losses)), foreground
@@ -229,11 +236,17 @@ def predict(steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H
     return np.concatenate(batches)[: len(images)]
 
 
-def in_batches(array: np.ndarray) -> list[np.ndarray]:
-    """Batches of one size, so that one compilation serves all; the last repeats its final entry."""
-    size = min(VALIDATION_BATCH, len(array))
-    indices = np.arange(-(-len(array) // size) * size).clip(max=len(array) - 1)
-    return [array[chunk] for chunk in indices.reshape(-1, size)]
+def in_batches(tree: Any) -> list[Any]:
+    """Batches of one size of an array or a tree, so that one compilation serves all; the last repeats its end."""
+    count = len(jax.tree.leaves(tree)[0])
+    size = min(VALIDATION_BATCH, count)
+    indices = np.arange(-(-count // size) * size).clip(max=count - 1)
+    return [rows_of(tree, chunk) for chunk in indices.reshape(-1, size)]
+
+
+def rows_of(tree: Any, rows: Any) -> Any:
+    """Some entries of an array, or of every array of a tree."""
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def _copy(variables: Variables) -> Variables:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from segjax.training.fit import Call, Fit, Member, training
+from segjax.training.fit import Call, Fit, Member, rows_of, training
 from segjax.training.steps import Steps, TrainConfig
 from segjax.types import InputError
 
@@ -106,7 +106,7 @@ def _some_steps(state, member: Member, config: TrainConfig) -> Work:
 
 def _batch(member: Member, config: TrainConfig) -> tuple[Any, Any]:
     rows = [row % len(member.train.images) for row in range(config.batch_size)]
-    return member.train.images[rows], member.train.targets[rows]
+    return tuple(rows_of(member.train, rows))
 
 
 def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[int, Any]]:
@@ -172,7 +172,7 @@ def _in_step(work: dict[int, Work], steps: Steps, width: int, stop: threading.Ev
 
 def _kind(call: Call) -> tuple[Any, ...]:
     """Calls of one kind can be stacked."""
-    return call.name, *(jnp.shape(argument) for argument in call.arguments[1:])
+    return call.name, *(jnp.shape(leaf) for leaf in jax.tree.leaves(call.arguments[1:]))
 
 
 def _answer(calls: Sequence[Call], steps: Steps, width: int) -> list[Any]:

@@ -1,6 +1,8 @@
 """Prediction of pictures that do not fit in memory, tile by tile, with the logits of the whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice, product
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from segjax.types import InputError
 
 
 def predict_tiled(
-    network: Any, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int
+    network: Any, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int, batch: int = 1
 ) -> Float32[np.ndarray, "H W K"]:
     """Logits of one picture, computed in overlapping windows of one size and equal to those of the whole picture.
 
@@ -21,30 +23,39 @@ def predict_tiled(
 
     Args:
         tile: side in pixels of what each window adds to the result; memory grows with (tile + receptive field)**2.
+        batch: windows that are computed at once.
 
     Raises:
-        InputError: tile below 1, or a network whose normalisation takes statistics of the whole picture.
+        InputError: tile or batch below 1, or a network whose normalisation takes statistics of the whole picture.
     """
     if tile < 1:
         raise InputError(f"tile must be at least 1 pixel, not {tile}")
+    if batch < 1:
+        raise InputError(f"batch must be at least 1, not {batch}")
     if network.norm in ("batch", "group"):
         raise InputError(
             f"norm: tiles cannot be predicted with norm={network.norm!r}, which takes statistics of the whole picture; "
             'train the network with norm="running" or "none"'
         )
-    apply = jax.jit(network.apply)
+    apply = _compiled(network)
     halo = network.receptive_field // 2 + 1
     rows, columns = (list(_windows(length, tile, halo, network.stride)) for length in image.shape[:2])
     logits = np.empty((*image.shape[:2], network.classes), np.float32)
-    for window_rows, kept_rows in rows:
-        for window_columns, kept_columns in columns:
-            found = apply(variables, image[None, window_rows, window_columns])[0]
-            inside = tuple(
-                slice(kept.start - window.start, kept.stop - window.start)
-                for window, kept in ((window_rows, kept_rows), (window_columns, kept_columns))
-            )
-            logits[kept_rows, kept_columns] = np.asarray(found)[inside]
+    windows = iter(product(rows, columns))
+    while chunk := list(islice(windows, batch)):
+        places = [tuple(window for window, _ in pair) for pair in chunk]
+        filled = [*places, *places[-1:] * (batch - len(places))]  # one size, so that one compilation serves all
+        found = np.asarray(apply(variables, np.stack([image[place] for place in filled])))
+        for pair, one in zip(chunk, found, strict=False):
+            inside = tuple(slice(kept.start - window.start, kept.stop - window.start) for window, kept in pair)
+            logits[tuple(kept for _, kept in pair)] = one[inside]
     return logits
+
+
+@lru_cache(maxsize=16)
+def _compiled(network: Any) -> Callable[..., Any]:
+    """The same function for every picture, so that windows of one size are compiled once."""
+    return jax.jit(network.apply)
 
 
 def _windows(length: int, tile: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:

@@ -167,6 +167,18 @@ def test_empty_pictures_only_when_asked(tmp_path):
     assert [len(opened(tmp_path, empty="keep")[index].classes) for index in (0, 1)] == [0, 1]
 
 
+def test_pictures_without_labels_are_passed_over_when_asked(tmp_path):
+    for name in "abc":
+        save(tmp_path / "images" / f"{name}.png", picture(ord(name)))
+    save(tmp_path / "labels" / "b.tif", labelled([40, 7]))
+    with pytest.raises(InputError, match="has no label image"):
+        opened(tmp_path)
+    source = opened(tmp_path, unlabelled="skip")
+    assert source.names == ("b",)
+    np.testing.assert_array_equal(source.values_of(0), [7, 40])
+    np.testing.assert_array_equal(np.append(0, source.values_of(0))[source[0].labels], labelled([40, 7]))
+
+
 def test_folders_that_cannot_be_read_at_all_are_refused(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         opened(tmp_path / "nowhere")

@@ -9,6 +9,7 @@ from PIL import Image
 from segjax.reports.gallery import (
     LabelTile,
     PredictionTile,
+    change_overlay,
     label_gallery,
     overlay,
     prediction_gallery,
@@ -130,3 +131,12 @@ def test_a_prediction_that_is_missing_leaves_its_place_empty(cells):
 def test_empty_galleries_are_pictures_too():
     for png in (label_gallery([]), prediction_gallery([])):
         assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def test_what_an_annotation_gained_and_lost_is_coloured_as_the_legend_says(cells):
+    image, clean = cells
+    png, legend = change_overlay(image, clean == 1, (clean > 0) & (np.arange(20) > 4))
+    shown = np.asarray(Image.open(io.BytesIO(png)))
+    assert [centre(shown, 6, column) for column in (6, 10, 3)] == [tinted(BLUE), tinted(ORANGE), tinted(YELLOW)]
+    assert [colour for colour, _ in legend] == [f"rgb{colour}" for colour in (BLUE, ORANGE, YELLOW)]
+    assert [text.partition(":")[0] for _, text in legend] == ["marked before and after", "added", "removed"]

@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 
 from segjax.evaluation.picture import METRICS
-from segjax.reports import Illustration, answers, curve_caption, dose_response, number_tables, question, svg, write_page
+from segjax.reports import (
+    Illustration,
+    answers,
+    curve_caption,
+    dose_response,
+    number_tables,
+    question,
+    svg,
+    write_page,
+    write_review,
+)
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -159,3 +169,25 @@ def test_missing_numbers_are_dashes(table, tmp_path):
     _, text = read(tmp_path / "report.html")
     assert re.search(r"mean n - 0 0\.5 2", text)
     assert "Dice, mean of the test pictures" in text
+
+
+def test_a_review_is_self_contained_and_escaped(tmp_path):
+    content = {
+        "title": "Mine & <yours>",
+        "answers": ["2 objects were added."],
+        "legend": [("rgb(1, 2, 3)", "added")],
+        "pictures": [("first", PNG, "3 pixels changed"), ("second", PNG, "1 px changed")],
+        "unsure": pd.DataFrame({"picture": ["a<b"], "confidence": [0.51]}),
+        "config": {"data": "mine"},
+        "provenance": {"command": "python -m experiments.upgrade_folder"},
+    }
+    write_review(tmp_path / "review.html", **content)
+    reader, text = read(tmp_path / "review.html")
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in reader.addresses)
+    for part in ("Mine & <yours>", "2 objects were added.", "a<b", "0.51", "upgrade_folder"):
+        assert part in text
+    assert text.index("first") < text.index("second") and "role" not in text
+    nothing = {"pictures": [], "unsure": pd.DataFrame(), "warnings": ["Do not use it."]}
+    write_review(tmp_path / "review.html", **(content | nothing))
+    _, text = read(tmp_path / "review.html")
+    assert all(part in text for part in ("No annotation was changed", "There are no changes", "Do not use it."))

@@ -25,9 +25,10 @@ def test_tiles_give_the_logits_of_the_whole_picture(name, options, shape):
     drawn = network.init(jax.random.key(0), jnp.asarray(image[None]))
     variables = jax.tree.map(lambda leaf: leaf + 0.1, drawn)  # MSD starts with zeros in its last layer
     whole = np.asarray(jax.jit(network.apply)(variables, image[None])[0])
-    tiled = predict_tiled(network, variables, image, 24)
     assert whole.std() > 0
-    np.testing.assert_allclose(tiled, whole, rtol=1e-5, atol=1e-5)
+    for batch in (1, 4):
+        tiled = predict_tiled(network, variables, image, 24, batch)
+        np.testing.assert_allclose(tiled, whole, rtol=1e-5, atol=1e-5)
 
 
 def test_more_than_the_halo_is_needed():
@@ -53,7 +54,9 @@ def test_windows_have_one_size_start_on_the_grid_and_cover_everything_once(lengt
         assert window.stop == length or window.stop - kept.stop >= 9
 
 
-@pytest.mark.parametrize(("options", "tile", "field"), [({"norm": "batch"}, 8, "norm"), ({"norm": "none"}, 0, "tile")])
-def test_what_cannot_be_tiled_is_refused(options, tile, field):
+@pytest.mark.parametrize(
+    ("norm", "tile", "batch", "field"), [("batch", 8, 1, "norm"), ("none", 0, 1, "tile"), ("none", 8, 0, "batch")]
+)
+def test_what_cannot_be_tiled_is_refused(norm, tile, batch, field):
     with pytest.raises(InputError, match=field):
-        predict_tiled(create("unet", **options), {}, np.zeros((9, 9, 1), np.float32), tile)
+        predict_tiled(create("unet", norm=norm), {}, np.zeros((9, 9, 1), np.float32), tile, batch)

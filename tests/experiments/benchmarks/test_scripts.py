@@ -91,6 +91,13 @@ def test_opencv_and_scipy_change_outlines_alike():
             np.testing.assert_array_equal(opencv_outline(mask, grows, q), scipy_outline(mask, grows, q))
 
 
+def test_upgrading(monkeypatch, tmp_path):
+    table = table_of("upgrading", monkeypatch, tmp_path, "--rounds", "1", "--only", "unet")
+    assert list(table.columns) == [*TIMES, "megapixels", "mpx_per_s"]
+    assert table.groupby("contest", sort=False).size().tolist() == [3, 2] and (table["mpx_per_s"] > 0).all()
+    np.testing.assert_allclose(table["mpx_per_s"], 1000 * table["megapixels"] / table["median_ms"], rtol=1e-3)
+
+
 def test_growth(monkeypatch, tmp_path):
     table = table_of("growth", monkeypatch, tmp_path, "--rounds", "1", "--only", "msd", "members")
     assert list(table.columns) == [

@@ -1,0 +1,42 @@
+"""Command line of the repair of a folder."""
+
+import shlex
+import sys
+
+import tyro
+from rich.console import Console
+
+from experiments.cli import run_command
+from experiments.upgrade_folder.config import FolderConfig, check
+from experiments.upgrade_folder.pictures import open_folder
+from experiments.upgrade_folder.repair import BATCH, FACTORS, NETWORK, STUDY, Repair, cells_of, plan_of
+from experiments.upgrade_folder.report import mistakes, write_page
+from segjax.sweeps import Ledger, run_cells
+from segjax.types import InputError
+
+PROGRAM = "python -m experiments.upgrade_folder"
+
+
+def main() -> None:
+    """Check, train, upgrade what is missing, write the list of changes and the page."""
+    config = tyro.cli(FolderConfig, prog=PROGRAM)
+    check(config)
+    console = Console()
+    folder = open_folder(config)
+    repair = Repair(config, folder)
+    careful = f"{len(repair.train_rows)} careful {folder.units} to learn from, {len(repair.validation_rows)} held out"
+    line = f"{careful}; {len(folder.careless)} pictures to repair; errors: {mistakes(repair)}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with Ledger(config.out, STUDY, FACTORS, plan_of(config, folder)) as ledger:
+        run_cells([NETWORK], repair.learn, ledger, lambda cell: "network", console)
+        if ledger.missing([NETWORK]):
+            raise InputError(f"out: another process is training in {config.out}; wait for it, or choose another folder")
+        repair.restore()
+        run_cells(cells_of(folder), repair.upgrade, ledger, repair.kind, console, BATCH)
+        command = shlex.join(["python", "-m", "experiments.upgrade_folder", *sys.argv[1:]])
+        page = write_page(config, folder, repair, ledger.table(), command)
+    console.print(f"labels: {config.out / 'labels'}\nreview: {page}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_command(main)

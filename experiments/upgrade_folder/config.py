@@ -1,0 +1,149 @@
+"""What the command can be told, and what it refuses."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from segjax.annotations import Recipe
+from segjax.data import FolderOptions, parse_spec
+from segjax.models import NETWORKS
+from segjax.training import TrainConfig
+from segjax.types import InputError
+from segjax.upgrade import mixture
+
+CAREFUL, CARELESS, PAIRS = "labels", "careless", "pairs"
+STRENGTHS = ("omission", "inclusion", "bias", "jitter")
+EVERY_RATE = {"omission": (0.25, 0.5, 0.7), "inclusion": (0.25, 0.5)}
+
+
+@dataclass(frozen=True)
+class FolderConfig:
+    """Repairs careless annotations of your own pictures: a network learns from a few careful ones how.
+
+    The folder is laid out like this; files that belong together have one name:
+
+      my_pictures/images/     the pictures (PNG, TIFF, JPEG)
+      my_pictures/labels/     careful annotations of some of them, objects numbered 1, 2, ...; ten are a good start
+      my_pictures/careless/   careless annotations of the others, the ones to repair
+      my_pictures/pairs/      if you have them: careless annotations of pictures that are in labels/ as well
+
+    Written are OUT/labels (the repaired annotations, 16-bit TIFF, ids kept where an object is the same),
+    OUT/changes.csv (every object that was added, removed or whose outline moved, with the network's confidence) and
+    OUT/review.html (the pictures with the largest changes first). Your own files are never changed. A run that was
+    stopped goes on where it was when started again with the same --out.
+
+    Example: python -m experiments.upgrade_folder --data my_pictures --out runs/repaired
+    """
+
+    data: str
+    """The folder, or a spec with options: "folder:my_pictures?tile=256&groups=^(patient[0-9]+)_". tile: edge of the
+    squares that are trained on (default: pictures of one size whole, others in squares of 256); groups, keep, scale,
+    channels, empty, images, labels: as for the other studies."""
+    out: Path
+    """Folder for what is written; not one of the folders above."""
+    mistakes: Literal["mixture", "exactly", "pairs"] = "mixture"
+    """What goes wrong with careless annotations. mixture: you do not know; every combination of the strengths below is
+    learnt. exactly: you do; give one number for each error that is made. pairs: found out from the folder pairs/."""
+    omission: tuple[float, ...] = ()
+    """Rates of overlooked objects, 0 to 1."""
+    inclusion: tuple[float, ...] = ()
+    """Rates of wrongly included objects, 0 to 1, of as many as --foreign provides."""
+    bias: tuple[int, ...] = ()
+    """Outlines drawn too large or too small by up to so many pixels."""
+    jitter: tuple[float, ...] = ()
+    """Uneven outlines: standard deviation in pixels. Without any of the four, a mixture has omission 0.25, 0.5, 0.7,
+    inclusion 0.25, 0.5 and bias of a sixth and a third of the median radius of the careful objects."""
+    foreign: Literal["borrowed", "none"] = "borrowed"
+    """Objects to include wrongly. borrowed: those of another picture, laid where this one has none; none: no such
+    error."""
+    careless_labels: Literal["same", "instances", "components"] = "same"
+    """Whether careless annotations are numbered objects (instances) or masks whose pieces are objects (components).
+    same: as the careful ones."""
+    network: str = "unet"
+    """unet, segnet or msd."""
+    width: int = 16
+    """Channels of the first level of unet or segnet."""
+    levels: int = 3
+    """Poolings of unet or segnet."""
+    depth: int = 50
+    """Layers of msd."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            loss="both", learning_rate=1e-3, batch_size=4, epochs=300, stop="plateau", patience=30, augment=True
+        )
+    )
+    draws: int = 4
+    """How many careless versions of each held-out picture choose the best epoch."""
+    window: int = 1024
+    """Larger pictures are upgraded in windows of this edge, with the same result."""
+    shown: int = 40
+    """Pictures on the review page."""
+    seed: int = 0
+    """Decides which careful pictures are held out, and all that is drawn."""
+
+
+def check(config: FolderConfig) -> None:
+    """Refuse options that cannot be meant, before anything is read.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    if config.network not in NETWORKS:
+        raise InputError(f"network: unknown {config.network!r}; choose one of {', '.join(NETWORKS)}")
+    for name, least in {"draws": 1, "window": 1, "shown": 0, "seed": 0}.items():
+        if getattr(config, name) < least:
+            raise InputError(f"{name} must be at least {least}, not {getattr(config, name)}")
+    given = {name: getattr(config, name) for name in STRENGTHS if getattr(config, name)}
+    if config.mistakes == "pairs" and given:
+        raise InputError(f"{next(iter(given))}: mistakes=pairs finds the strengths itself; leave the option out")
+    if config.mistakes == "exactly":
+        if not given:
+            raise InputError(f"mistakes: exactly needs the strength of at least one of {', '.join(STRENGTHS)}")
+        for name, values in given.items():
+            if len(values) > 1:
+                raise InputError(f"{name}: mistakes=exactly needs one number, not {len(values)}; or choose mixture")
+    if config.foreign == "none" and any(rate > 0 for rate in config.inclusion):
+        raise InputError("inclusion: needs objects to include; leave --foreign none out, or --inclusion")
+    mixture(**given) if given else None  # refuses strengths out of range, and too many of them
+
+
+def recipes_of(config: FolderConfig, median_radius: float) -> list[Recipe]:
+    """The recipes of a configuration that does not learn them from pairs.
+
+    Args:
+        median_radius: of the careful objects, in pixels; the radius of a disc of their area.
+    """
+    given: dict[str, Any] = {name: getattr(config, name) for name in STRENGTHS if getattr(config, name)}
+    if config.mistakes == "exactly":
+        return [Recipe(**{name: values[0] for name, values in given.items()}, scope="picture")]
+    if not given:
+        steps = {max(1, round(median_radius / 6)), max(1, round(median_radius / 3))}
+        given = {**EVERY_RATE, "bias": tuple(sorted(steps))}
+        if config.foreign == "none":
+            del given["inclusion"]
+    return mixture("picture", **given)
+
+
+def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
+    """The folder, its options for `segjax.data.open_source` without annotations and tile, and the tile.
+
+    Raises:
+        InputError: not a folder, an unknown option, or one that the command decides itself.
+    """
+    spec = parse_spec(config.data if config.data.startswith("folder:") else f"folder:{config.data}")
+    if spec.scheme != "folder":
+        raise InputError(f"data: {config.data} is not a folder; give the folder with images/, labels/ and careless/")
+    options = dict(spec.options)
+    for name in ("annotations", "unlabelled", "volumes", "crop"):
+        if name in options:
+            raise InputError(f"data: option {name} cannot be given here; the command decides it")
+    tile = options.pop("tile", None)
+    if tile is not None and not (tile.isdecimal() and int(tile) > 0):
+        raise InputError(f"data: option tile={tile} is no whole number of pixels; give for example tile=256")
+    FolderOptions.parse(options)
+    return Path(spec.name).expanduser(), options, None if tile is None else int(tile)
+
+
+def facts_of(config: FolderConfig) -> dict[str, Any]:
+    """The options that decide what is written into the label files."""
+    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in ("out", "shown", "window")}

@@ -1,0 +1,191 @@
+"""Training the upgrade network of a folder, and upgrading its careless annotations picture by picture."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import segjax
+from experiments.provenance import commit, machine
+from experiments.upgrade_folder.config import FolderConfig, facts_of, recipes_of
+from experiments.upgrade_folder.pictures import Folder, divide, median_radius, stacked
+from segjax.annotations import Recipe
+from segjax.data import write_labels
+from segjax.evaluation import counts, dice
+from segjax.sweeps import Cell, Outcome, cell, fingerprint
+from segjax.training import Pictures, Steps, fit
+from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
+from segjax.training.state import Variables
+from segjax.types import InputError
+from segjax.upgrade import (
+    borrowed_objects,
+    careful_pictures,
+    careless_masks,
+    estimate_recipe,
+    make_upgrade_steps,
+    number_objects,
+    upgrade_network,
+    upgrade_set,
+)
+
+STUDY = "upgrade_folder"
+FACTORS = ("file",)
+NETWORK = cell(file="network")
+BATCH = 8
+KINDS = ("added", "removed", "moved", "kept")
+
+
+def cells_of(folder: Folder) -> list[Cell]:
+    """One cell per careless picture, named after the file that is written."""
+    return [cell(file=f"labels/{name}.tif") for name in folder.careless.names]
+
+
+def plan_of(config: FolderConfig, folder: Folder) -> dict[str, Any]:
+    """What `plan.json` holds; the fingerprint covers all that decides what is written."""
+    facts = json.loads(json.dumps(facts_of(config), default=dataclasses.asdict))
+    facts |= {"careful": folder.careful.digest, "careless": folder.careless.digest, "segjax": segjax.__version__}
+    if folder.pairs is not None:
+        facts["pairs"] = folder.pairs.digest
+    return {
+        "study": STUDY,
+        "fingerprint": fingerprint(facts),
+        "facts": facts,
+        "config": json.loads(json.dumps(dataclasses.asdict(config), default=str)),
+        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "machine": machine(),
+        "commit": commit(),
+    }
+
+
+class Repair:
+    """The network of a folder: `learn` trains it, `upgrade` applies it."""
+
+    def __init__(self, config: FolderConfig, folder: Folder) -> None:
+        """Reads the careful pictures and decides what goes wrong; raises InputError where that cannot be learnt."""
+        self._config, self._folder = config, folder
+        images, labels = stacked(folder.careful)
+        self.train_rows, self.validation_rows = divide(folder, labels, config.seed)
+        foreign = borrowed_objects(labels) if config.foreign == "borrowed" else None
+        self.recipes = self._recipes(labels, foreign)
+        if foreign is not None and not any(recipe.inclusion for recipe in self.recipes):
+            foreign = None
+        highest = max(int(labels.max()), 0 if foreign is None else int(foreign.max()), 62)
+        self._max_objects = (1 << highest.bit_length()) - 1
+
+        def pictures(rows: np.ndarray, draws: int) -> Pictures:
+            others = None if foreign is None else foreign[rows]
+            return careful_pictures(
+                images[rows], labels[rows], self.recipes, foreign=others, draws=draws, seed=config.seed
+            )
+
+        self._train, self._validation = pictures(self.train_rows, 1), pictures(self.validation_rows, config.draws)
+        sizes = {"width": config.width, "levels": config.levels, "norm": "running"}
+        options = {"depth": config.depth} if config.network == "msd" else sizes
+        self.network = upgrade_network(config.network, images[self.train_rows], labels[self.train_rows], **options)
+        self._steps: Steps = make_upgrade_steps(self.network, config.train, max_objects=self._max_objects)
+        self._variables: Variables | None = None
+
+    def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None) -> list[Recipe]:
+        if self._config.mistakes != "pairs":
+            return recipes_of(self._config, median_radius(labels))
+        pairs = self._folder.pairs
+        assert pairs is not None  # `open_folder` has refused
+        place = {name: index for index, name in enumerate(self._folder.careful.names)}
+        rows = [place[name] for name in pairs.names]
+        others = None if foreign is None else foreign[rows]
+        return [estimate_recipe(labels[rows], stacked(pairs)[1] > 0, foreign=others)]
+
+    @property
+    def _saved(self) -> Path:
+        return self._config.out / "network"
+
+    def learn(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+        """Train the network and keep it in OUT/network; a training that was stopped goes on from its checkpoint."""
+        result = fit(
+            jax.random.key(self._config.seed),
+            self._steps,
+            self._train,
+            self._validation,
+            self._config.train,
+            checkpoints=self._config.out / "checkpoints",
+            checkpoint_seconds=20.0,
+            on_epoch=on_share,
+        )
+        if result.status != "ok":
+            problem = "predicts background only" if result.status == "collapsed" else "diverges"
+            raise InputError(
+                f"the network {problem} after {result.restarts + 1} starts; give more careful pictures, or other "
+                "--train options (a smaller learning rate, more epochs)"
+            )
+        save_checkpoint(self._saved, 1, result.variables)
+        self._variables = result.variables
+        before, after = self._label_dice(result.variables)
+        rows: list[dict[str, object]] = [
+            {"metric": "dice_before", "value": f"{before:.6g}"},
+            {"metric": "dice_after", "value": f"{after:.6g}"},
+            {"metric": "epochs", "value": len(result.losses)},
+        ]
+        summary = f"held-out labels with drawn errors: Dice {before:.3f} before, {after:.3f} after"
+        yield 0, Outcome(rows, "ok", result.restarts, summary)
+
+    def _label_dice(self, variables: Variables) -> tuple[float, float]:
+        """Pooled Dice of the held-out pictures' drawn careless labels, before and after upgrading."""
+        masks = np.asarray(careless_masks(None, self._validation.targets, max_objects=self._max_objects))
+        clean = self._validation.targets.labels > 0
+        upgraded = [found.mask for found in upgrade_set(self.network, variables, self._validation.images, masks)]
+        before, after = (float(dice(counts(found, clean).pooled())) for found in (masks, np.stack(upgraded)))
+        return before, after
+
+    def restore(self) -> None:
+        """Take the network from OUT/network, where an earlier run has left it.
+
+        Raises:
+            InputError: it is not there or damaged.
+        """
+        if self._variables is None:
+            like = self._steps.init(jax.random.key(0), self._train.images[:1]).variables
+            self._variables = restore_checkpoint(self._saved, like) if self._saved.is_dir() else None
+            if self._variables is None:
+                raise InputError(f"out: the network in {self._saved} is missing or damaged; choose another --out")
+
+    def kind(self, unit: Cell) -> str:
+        """Pictures of one size are upgraded together."""
+        return "x".join(map(str, self._shape_of(unit)))
+
+    def _index(self, unit: Cell) -> int:
+        return self._folder.careless.names.index(Path(unit["file"]).name.removesuffix(".tif"))
+
+    def _shape_of(self, unit: Cell) -> tuple[int, int]:
+        return self._folder.careless.shapes[self._index(unit)]
+
+    def upgrade(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+        """Upgrade some pictures of one size and write their labels and changes."""
+        samples = [self._folder.careless[self._index(unit)] for unit in cells]
+        window = self._config.window if max(self._shape_of(cells[0])) > self._config.window else None
+        results = upgrade_set(
+            self.network,
+            self._variables or {},
+            [sample.image for sample in samples],
+            [sample.labels > 0 for sample in samples],
+            batch=min(BATCH, len(samples)),
+            tile=window,
+        )
+        for index, (unit, sample, found) in enumerate(zip(cells, samples, results, strict=True)):
+            before = np.append(np.int32(0), self._folder.careless.values_of(self._index(unit)))[sample.labels]
+            repaired = number_objects(found.mask, found.probability, before)
+            (self._config.out / "labels").mkdir(exist_ok=True)
+            (self._config.out / "changes").mkdir(exist_ok=True)
+            changes = [change._asdict() for change in repaired.changes]
+            (self._config.out / "changes" / f"{sample.name}.json").write_text(json.dumps(changes) + "\n")
+            write_labels(self._config.out / unit["file"], repaired.labels)
+            numbers = {kind: sum(change.change == kind for change in repaired.changes) for kind in KINDS}
+            changed = int(((repaired.labels > 0) != (sample.labels > 0)).sum())
+            rows = [{"metric": name, "value": value} for name, value in {**numbers, "changed_pixels": changed}.items()]
+            summary = ", ".join(f"{count} {kind}" for kind, count in numbers.items())
+            on_share((index + 1) / len(cells))
+            yield index, Outcome(rows, "ok", 0, summary)

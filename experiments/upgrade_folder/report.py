@@ -1,0 +1,137 @@
+"""What a person reviews: the list of all changes, and a page with the pictures that changed most."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.upgrade_folder.config import CARELESS, FolderConfig
+from experiments.upgrade_folder.pictures import Folder
+from experiments.upgrade_folder.repair import NETWORK, Repair
+from segjax.data import read_labels
+from segjax.reports import change_overlay, write_review
+from segjax.upgrade import Change
+
+UNSURE = 30  # changes in the table of those to look at first
+COLUMNS = {
+    "picture": "picture",
+    "object": "object",
+    "change": "change",
+    "confidence": "confidence",
+    "changed": "changed pixels",
+    "y": "row",
+    "x": "column",
+}
+
+
+def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
+    """OUT/changes.csv, the largest change first; returns its rows (objects without any change are not among them)."""
+    rows = []
+    for name in folder.careless.names:
+        part = config.out / "changes" / f"{name}.json"
+        if part.exists():  # not there where the picture failed
+            rows += [{"picture": name, **change} for change in json.loads(part.read_text())]
+    table = pd.DataFrame(rows, columns=["picture", *Change._fields])
+    table = table[table["change"] != "kept"].sort_values("changed", ascending=False, kind="stable")
+    unfinished = config.out / ".changes.csv.unfinished"
+    table.round({"confidence": 4, "outline_distance": 2, "y": 1, "x": 1}).to_csv(unfinished, index=False)
+    unfinished.replace(config.out / "changes.csv")
+    return table
+
+
+def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame, command: str) -> Path:
+    """OUT/changes.csv and OUT/review.html from what is written so far; returns the page's path."""
+    changes = write_changes(config, folder)
+    plan = json.loads((config.out / "plan.json").read_text())
+    ranked = changes.groupby("picture")["changed"].sum().sort_values(ascending=False, kind="stable")
+    shown: list[tuple[str, bytes, str]] = []
+    legend: list[tuple[str, str]] = []
+    for name in ranked.index[: config.shown]:
+        index = folder.careless.names.index(name)
+        sample, after = folder.careless[index], read_labels(config.out / "labels" / f"{name}.tif")
+        png, legend = change_overlay(sample.image, sample.labels, after)
+        shown.append((name, png, caption(changes[changes["picture"] == name], int(ranked[name]))))
+    least_sure = changes.sort_values("confidence", kind="stable").head(UNSURE)
+    table = least_sure[list(COLUMNS)].rename(columns=COLUMNS).round({"confidence": 2, "row": 0, "column": 0})
+    page = config.out / "review.html"
+    write_review(
+        page,
+        title=f"Repaired annotations of {folder.path.name}",
+        answers=answers(config, folder, repair, results, changes),
+        legend=legend,
+        pictures=shown,
+        unsure=table,
+        config=plan["config"],
+        provenance={
+            "command": command,
+            "commit": plan["commit"],
+            "machine": plan["machine"],
+            "configuration fingerprint": plan["fingerprint"],
+            **plan["versions"],
+        },
+        warnings=warnings(results),
+    )
+    return page
+
+
+def caption(changes: pd.DataFrame, pixels: int) -> str:
+    """What changed in a picture, in words."""
+    counts = changes["change"].value_counts()
+    parts = [f"{counts[kind]} {kind}" for kind in ("added", "removed", "moved") if kind in counts]
+    sure = changes.loc[changes["confidence"].idxmin()]
+    doubt = f"least sure: object {sure['object']} ({sure['change']}, confidence {sure['confidence']:.2f})"
+    return f"Objects: {', '.join(parts)}; {pixels} pixels changed; {doubt}."
+
+
+def label_dice(results: pd.DataFrame) -> tuple[float, float]:
+    """Dice of the held-out pictures' drawn careless labels, before and after."""
+    rows = results[results["file"] == NETWORK["file"]].set_index("metric")["value"].astype(float)
+    return rows["dice_before"], rows["dice_after"]
+
+
+def answers(
+    config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame, changes: pd.DataFrame
+) -> list[str]:
+    """The page's sentences."""
+    before, after = label_dice(results)
+    held_out, learnt = len(repair.validation_rows), len(repair.train_rows)
+    counts = changes["change"].value_counts()
+    numbers = [int(counts.get(kind, 0)) for kind in ("added", "removed", "moved")]
+    missing = int(np.isin(folder.careless.names, sorted(changes["picture"].unique()), invert=True).sum())
+    return [
+        f"The network learnt from {learnt} careful {folder.units}; {held_out} more chose when to stop.",
+        f"Errors learnt: {mistakes(repair)}.",
+        f"Test on the {held_out} held out, with such errors drawn: Dice of their labels {before:.3f} before "
+        f"and {after:.3f} after upgrading (1 is perfect). As they chose when to stop, expect slightly less elsewhere.",
+        f"Of {len(folder.careless)} annotations in {CARELESS}/, {missing} did not change. In the others "
+        f"{numbers[0]} objects were added, {numbers[1]} removed, and {numbers[2]} outlines moved.",
+        "The repaired annotations are in labels/ beside this page; the originals are as they were.",
+    ]
+
+
+def mistakes(repair: Repair) -> str:
+    """The recipes in words."""
+    if len(repair.recipes) == 1:
+        return str(repair.recipes[0])
+    names = ("omission", "inclusion", "bias", "jitter")
+    levels = {name: sorted({getattr(recipe, name) for recipe in repair.recipes}) for name in names}
+    parts = [f"{name} {', '.join(f'{x:g}' for x in values)}" for name, values in levels.items() if values != [0]]
+    return f"a mixture of {len(repair.recipes)} recipes, all combinations of {'; '.join(parts)}"
+
+
+def warnings(results: pd.DataFrame) -> list[str]:
+    """What a reader has to know before using the labels."""
+    before, after = label_dice(results)
+    found = []
+    if after <= before:
+        found.append(
+            "Upgrading did not improve the held-out labels. Do not use the repaired annotations; annotate more "
+            "pictures carefully, or name the errors that are made."
+        )
+    failed = sorted(results.loc[results["status"] == "failed", "file"].unique())
+    if failed:
+        found.append(
+            f"{len(failed)} picture(s) could not be upgraded ({', '.join(failed[:5])}); start the command again."
+        )
+    return found

@@ -1,0 +1,212 @@
+"""Training an upgrade network: every read of a careful annotation shows another careless version of it.
+
+The network sees a picture and, as one more channel, a careless mask of it; its target is the careful mask. The careless
+mask is drawn on device from the step's key, inside the compiled step, so that no degraded copy is ever stored. Recipes
+are traced: one compilation serves every strength, seed and error.
+
+Source: Vădineanu et al., Journal of Imaging 10 (2024) 172.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32
+
+from segjax.annotations import MAX_OBJECTS, Recipe, degrade
+from segjax.annotations.ids import present_ids
+from segjax.models import create
+from segjax.training import Pictures, Steps, TrainConfig, make_steps
+from segjax.training.augment import flip_and_turn
+from segjax.training.steps import pure_step
+from segjax.types import InputError
+from segjax.upgrade.recipes import PUBLISHED_ERRORS, recipe_table
+
+Rounding = Literal["random", "down"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Careful:
+    """Careful annotations of P pictures, and which careless versions of them are drawn; see `careful_pictures`.
+
+    Attributes:
+        labels: int32 [P, H, W], ids of the objects, 0 background.
+        foreign: int32 [P, H, W], ids of the objects that inclusion takes from, or None.
+        recipes: recipe with strengths [P, R]: what may go wrong with each picture's labels.
+        weights: float32 [P, R], how likely each recipe is.
+        seeds: uint32 [P], the draw of each picture when it validates.
+    """
+
+    labels: Any
+    foreign: Any
+    recipes: Any
+    weights: Any
+    seeds: Any
+
+
+def careful_pictures(
+    images: Float32[np.ndarray, "P H W C"],
+    labels: Int32[np.ndarray, "P H W"],
+    recipes: Recipe | Sequence[Recipe],
+    *,
+    foreign: Int32[np.ndarray, "P H W"] | None = None,
+    weights: Sequence[float | int] | None = None,
+    errors: Sequence[str] = PUBLISHED_ERRORS,
+    draws: int = 1,
+    seed: int = 0,
+) -> Pictures:
+    """Pictures for training or validating with `make_upgrade_steps`.
+
+    Args:
+        labels: careful annotation, ids of the objects, 0 background.
+        recipes: what goes wrong: one recipe, or up to 64 of which each read draws one (`mixture`, `estimate_recipe`).
+        foreign: objects that inclusion takes from, on the same pixels.
+        weights, errors: see `recipe_table`.
+        draws: how often each picture is listed, each time with another seed; for validation, where draws are fixed.
+        seed: decides the draws in validation. Training draws from the key of its state.
+
+    Raises:
+        InputError: labels that are empty or full everywhere, a recipe that cannot apply, or too many recipes.
+    """
+    check_masks("labels", labels > 0)
+    if draws < 1:
+        raise InputError(f"draws must be at least 1, not {draws}")
+    table, weight = recipe_table([recipes] if isinstance(recipes, Recipe) else recipes, weights, errors)
+    if np.any(table.inclusion[weight > 0] > 0) and (foreign is None or not foreign.any()):
+        raise InputError("recipes: inclusion needs foreign objects; give `foreign` with objects, or set inclusion to 0")
+    rows = np.repeat(np.arange(len(images)), draws)
+    count = len(rows)
+
+    def repeated(values):
+        return np.broadcast_to(values, (count, *values.shape))
+
+    careful = Careful(
+        labels=labels[rows],
+        foreign=None if foreign is None else foreign[rows],
+        recipes=jax.tree.map(repeated, table),
+        weights=repeated(weight),
+        seeds=np.random.SeedSequence(seed).generate_state(count),
+    )
+    return Pictures(images[rows], careful)
+
+
+def check_masks(name: str, masks: Bool[np.ndarray, "P H W"]) -> None:
+    """Raise `InputError` where no pixel of a set of masks is set, or every one is: such a channel tells nothing."""
+    if not masks.any():
+        raise InputError(f"{name}: empty in every picture; there is nothing to learn from or to upgrade")
+    if masks.all():
+        raise InputError(f"{name}: full in every picture; 0 must be background")
+
+
+def upgrade_network(
+    name: str, images: Float32[np.ndarray, "P H W C"], labels: Int32[np.ndarray, "P H W"], **options: Any
+) -> Any:
+    """A network of the zoo for pictures with a label channel; MSD is given mean and deviation of every channel.
+
+    Those of the label channel are taken from the careful labels. The default U-Net with one grey channel has
+    14,788,418 parameters.
+
+    Raises:
+        InputError: as `segjax.models.create`.
+    """
+    if name == "msd" and not {"input_mean", "input_std"} & set(options):
+        channels = np.moveaxis(np.asarray(with_labels(images, labels > 0), np.float64), -1, 0)
+        options["input_mean"] = tuple(float(channel.mean()) for channel in channels)
+        options["input_std"] = tuple(float(max(channel.std(), 1e-6)) for channel in channels)
+    return create(name, **options)
+
+
+def with_labels(
+    images: Float[Array | np.ndarray, "*B H W C"], masks: Bool[Array | np.ndarray, "*B H W"]
+) -> Float[Array | np.ndarray, "*B H W C+1"]:
+    """What an upgrade network sees: the channels of the picture, then the careless mask as 0 and 1."""
+    library = np if isinstance(images, np.ndarray) and isinstance(masks, np.ndarray) else jnp
+    return library.concatenate([images, masks[..., None].astype(images.dtype)], axis=-1)
+
+
+def make_upgrade_steps(
+    network: Any, config: TrainConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+) -> Steps:
+    """Compiled steps of an upgrade network, for `segjax.training.fit` and `fit_pack` with `careful_pictures`.
+
+    As `make_steps`, but `train` and `validate` take a `Careful` batch in place of targets and pictures without label
+    channel. Training step n draws from fold_in(state.key, n); validation draws from the seed of each picture, the same
+    in every epoch. Foreign objects are flipped and turned with the picture. `predict` takes pictures with the label
+    channel (`with_labels`).
+
+    Args:
+        network: any of the zoo for one channel more than the pictures have.
+        max_objects: largest id of labels and foreign objects; a power of two above it is soon compiled for all.
+        rounding: how many of the n objects of a picture a rate r drops or adds: "down": int(r n), as published;
+            "random": r n rounded up or down at random, so that its mean is r n where pictures show few objects.
+    """
+    plain, step = make_steps(network, config), pure_step(network, config)
+
+    def shown(keys, images, careful):
+        masks = careless_masks(keys, careful, max_objects=max_objects, rounding=rounding)
+        return with_labels(images, masks), (careful.labels > 0).astype(jnp.int32)
+
+    def init(key, images, learning_rate=config.learning_rate):
+        return plain.init(key, with_labels(images, jnp.zeros(images.shape[:-1], bool)), learning_rate)
+
+    def train(state, images, careful):
+        for_turn, for_draw = jax.random.split(jax.random.fold_in(state.key, state.step))
+        if config.augment:
+            images, careful = _turned(for_turn, images, careful)
+        return step(state, *shown(jax.random.split(for_draw, images.shape[0]), images, careful))
+
+    def validate(variables, images, careful):
+        return plain.validate(variables, *shown(None, images, careful))
+
+    return Steps(init, jax.jit(train, donate_argnums=0), jax.jit(validate), plain.predict)
+
+
+@partial(jax.jit, static_argnames=("max_objects", "rounding"))
+def careless_masks(
+    keys: Any, careful: Careful, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+) -> Bool[Array, "B H W"]:
+    """A careless mask of each picture, as `make_upgrade_steps` shows them to the network.
+
+    Args:
+        keys: one per picture, [B]; None draws from the seeds of the pictures, as validation does.
+        max_objects, rounding: as for `make_upgrade_steps`.
+    """
+
+    def draw(key, labels, foreign, recipes, weights):
+        for_row, for_rates, for_errors = jax.random.split(key, 3)
+        row = jax.random.categorical(for_row, jnp.log(weights))
+        recipe = jax.tree.map(lambda strengths: strengths[row], recipes)
+        if rounding == "random" and recipe.scope != "object":  # the coins of "object" keep the mean already
+            recipe = _randomly_rounded(for_rates, recipe, labels, foreign, max_objects)
+        return degrade(for_errors, labels, recipe, foreign, max_objects=max_objects)
+
+    drawn_from = jax.vmap(jax.random.key)(jnp.asarray(careful.seeds)) if keys is None else keys
+    return jax.vmap(draw)(drawn_from, careful.labels, careful.foreign, careful.recipes, careful.weights)
+
+
+def _turned(key, images, careful: Careful) -> tuple[Float[Array, "B H W C"], Careful]:
+    """Picture, labels and foreign objects flipped and turned alike."""
+    if careful.foreign is None:
+        images, labels = flip_and_turn(key, images, careful.labels)
+        return images, replace(careful, labels=labels)
+    layers = jnp.stack([careful.labels, careful.foreign], axis=-1)
+    images, layers = flip_and_turn(key, images, layers)
+    return images, replace(careful, labels=layers[..., 0], foreign=layers[..., 1])
+
+
+def _randomly_rounded(key, recipe: Recipe, labels: Int[Array, "H W"], foreign, max_objects: int) -> Recipe:
+    """Rates r of n objects raised by up to 1 / n, so that int() of their product is r n on average."""
+    shares = jax.random.uniform(key, (2,))
+
+    def raised(rate, objects, share):
+        count = jnp.sum(present_ids(objects, max_objects))
+        return jnp.where(rate > 0, jnp.minimum(rate + share / jnp.maximum(count, 1), 1), rate)
+
+    omission = raised(recipe.omission, labels, shares[0])
+    inclusion = recipe.inclusion if foreign is None else raised(recipe.inclusion, foreign, shares[1])
+    return replace(recipe, omission=omission, inclusion=inclusion)

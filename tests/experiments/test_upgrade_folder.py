@@ -1,0 +1,258 @@
+"""A folder's careless annotations are repaired, its own files stay as they are, and what cannot be used is refused."""
+
+import contextlib
+import hashlib
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+from experiments.upgrade_folder import repair as repair_module
+from experiments.upgrade_folder.__main__ import main
+from experiments.upgrade_folder.config import FolderConfig, check, recipes_of
+from experiments.upgrade_folder.pictures import median_radius, open_folder
+from segjax.annotations import Recipe
+from segjax.types import InputError
+
+QUICK = [
+    "--network", "msd", "--depth", "2", "--train.epochs", "12", "--train.learning-rate", "0.1", "--draws", "1",
+    "--mistakes", "exactly", "--omission", "0.5",
+]  # fmt: skip
+PLACES = [(row, column) for row in (3, 17, 31) for column in (3, 17, 31)]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path) if path.suffix == ".png" else tifffile.imwrite(
+        path, pixels, photometric="minisblack"
+    )
+
+
+def scene(seed: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """A dark picture with six bright squares of 7x7 pixels, and their labels 1 to 6."""
+    generator = np.random.default_rng(seed)
+    image, labels = generator.integers(0, 60, (side, side)).astype(np.uint8), np.zeros((side, side), np.uint16)
+    for number, place in enumerate(generator.permutation(9)[:6]):
+        y, x = PLACES[place]
+        image[y : y + 7, x : x + 7] += 150
+        labels[y : y + 7, x : x + 7] = number + 1
+    return image, labels
+
+
+def make_folder(path):
+    """Five careful pictures, and three careless ones that lack three of their six objects; ids are 11, 22, 33."""
+    for number in range(8):
+        image, labels = scene(number, 44 if number == 7 else 40)
+        save(path / "images" / f"{number:03d}.png", image)
+        if number < 5:
+            save(path / "labels" / f"{number:03d}.tif", labels)
+        else:
+            save(path / "careless" / f"{number:03d}.tif", np.where(labels > 3, 0, labels * 11).astype(np.uint16))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_folder(tmp_path / "mine")
+
+
+def run(folder, out, *options):
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.setattr(sys, "argv", ["upgrade_folder", "--data", str(folder), "--out", str(out), *QUICK, *options])
+        main()
+    return said.getvalue()
+
+
+def contents(path):
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def repaired(tmp_path_factory):
+    """A finished run: its folder, what it wrote, what it said, and the folder's files as they were."""
+    place = tmp_path_factory.mktemp("repaired")
+    folder = make_folder(place / "mine")
+    before = contents(folder)
+    return folder, place / "out", run(folder, place / "out"), before
+
+
+def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
+    folder, out, text, before = repaired
+    assert "4 careful pictures to learn from, 1 held out; 3 pictures to repair; errors: 50 % omission" in text
+    assert contents(folder) == before
+    changes = pd.read_csv(out / "changes.csv", dtype={"picture": str})
+    assert changes["changed"].is_monotonic_decreasing and set(changes["change"]) <= {"added", "removed", "moved"}
+    for number in (5, 6, 7):
+        _, truth = scene(number, 44 if number == 7 else 40)
+        labels = tifffile.imread(out / "labels" / f"{number:03d}.tif")
+        assert labels.dtype == np.uint16 and labels.shape == truth.shape
+        assert 2 * np.sum((labels > 0) & (truth > 0)) / (np.sum(labels > 0) + np.sum(truth > 0)) > 0.9  # before: 2/3
+        for old in (1, 2, 3):  # objects that were there have their numbers still
+            assert set(np.unique(labels[truth == old])) <= {0, 11 * old}
+        added = changes[(changes["picture"] == f"{number:03d}") & (changes["change"] == "added")]
+        assert sorted(added["object"]) == [34, 35, 36] and added["confidence"].between(0.5, 1).all()
+        assert [int(np.sum(labels == one)) for one in added["object"]] == list(added["area_after"])
+    page = (out / "review.html").read_text()
+    assert page.count("<img") == 3 and "Of 3 annotations in careless/, 0 did not change" in page
+    assert "9 objects were added, 0 removed" in page and "http" not in page.replace("http://www.w3.org", "")
+    results = pd.read_csv(out / "results.csv").query("file == 'network'").set_index("metric")["value"]
+    assert results["dice_after"] > results["dice_before"] > 0.5
+
+
+def test_a_run_that_was_stopped_does_only_what_is_missing(repaired, tmp_path):
+    folder, whole, _, _ = repaired
+    broken = tmp_path / "broken"
+    shutil.copytree(whole, broken)
+    rows = (broken / "results.csv").read_text().splitlines(keepends=True)
+    (broken / "results.csv").write_text("".join(row for row in rows if "006" not in row))
+    for file in ("labels/006.tif", "changes/006.json", "changes.csv", "review.html"):
+        (broken / file).unlink()
+    kept = (broken / "labels" / "005.tif").stat().st_mtime_ns
+    text = run(folder, broken)
+    assert "1 of 1 cells are done already" in text and "2 of 3 cells are done already; 1 to do" in text
+    assert (broken / "labels" / "005.tif").stat().st_mtime_ns == kept
+    for file in ("labels/006.tif", "changes.csv"):
+        assert (whole / file).read_bytes() == (broken / file).read_bytes()
+
+
+def test_other_options_are_refused_where_a_run_has_begun(repaired, tmp_path):
+    folder, whole, _, _ = repaired
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    with pytest.raises(InputError, match=r"another configuration \(differing in seed"):
+        run(folder, out, "--seed", "3")
+    shutil.rmtree(out / "network")
+    with pytest.raises(InputError, match="missing or damaged"):
+        run(folder, out)
+
+
+def test_what_goes_wrong_is_learnt_from_pairs(folder, tmp_path):
+    for number in range(3):
+        _, labels = scene(number)
+        save(folder / "pairs" / f"{number:03d}.tif", np.where(labels > 2, 0, labels))  # four of six are missing
+    config = FolderConfig(data=str(folder), out=tmp_path, mistakes="pairs")
+    learnt = repair_module.Repair(config, open_folder(config))
+    assert learnt.recipes == [Recipe(omission=0.667, scope="picture")]
+
+
+def config_of(folder, tmp_path, **options):
+    return FolderConfig(**{"data": str(folder), "out": tmp_path / "out", **options})
+
+
+def read(folder, tmp_path, **options):
+    config = config_of(folder, tmp_path, **options)
+    check(config)
+    return repair_module.Repair(config, open_folder(config))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mistakes": "exactly"}, "mistakes: exactly needs the strength"),
+        ({"mistakes": "exactly", "omission": (0.1, 0.2)}, "omission: mistakes=exactly needs one number"),
+        ({"mistakes": "pairs", "bias": (2,)}, "bias: mistakes=pairs finds the strengths itself"),
+        ({"mistakes": "pairs"}, "mistakes: pairs needs .*pairs"),
+        ({"inclusion": (0.5,), "foreign": "none"}, "inclusion: needs objects to include"),
+        ({"omission": (1.5,)}, "omission: 1.5 is not a rate"),
+        ({"network": "vgg"}, "network: unknown 'vgg'"),
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"data": "microscope:hl60"}, "is not a folder"),
+        ({"data": "nowhere"}, "nowhere is not a folder"),
+        ({"data": "folder:x?annotations=masks"}, "option annotations cannot be given here"),
+        ({"data": "folder:x?tile=big"}, "tile=big is no whole number"),
+        ({"data": "folder:x?typo=1"}, "option 'typo' is unknown"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(folder, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        read(folder, tmp_path, **options)
+
+
+def overlapping(folder):
+    shutil.copy(folder / "careless" / "005.tif", folder / "careless" / "004.tif")
+
+
+def same_picture(folder):
+    shutil.copy(folder / "images" / "000.png", folder / "images" / "006.png")
+
+
+def one_careful(folder):
+    for number in range(1, 5):
+        (folder / "labels" / f"{number:03d}.tif").unlink()
+
+
+def full(folder):
+    save(folder / "careless" / "005.tif", np.ones((40, 40), np.uint16))
+
+
+def empty(folder):
+    save(folder / "careless" / "005.tif", np.zeros((40, 40), np.uint16))
+
+
+def colour(folder):
+    for number in (5, 6, 7):
+        side = 44 if number == 7 else 40
+        save(
+            folder / "images" / f"{number:03d}.png",
+            np.random.default_rng(number).integers(0, 99, (side, side, 3), np.uint8),
+        )
+
+
+def mixed(folder):
+    save(folder / "images" / "006.png", np.random.default_rng(0).integers(0, 99, (40, 40, 3)).astype(np.uint8))
+
+
+def alone(folder):
+    save(folder / "pairs" / "005.tif", scene(5)[1])
+
+
+def no_careless(folder):
+    shutil.rmtree(folder / "careless")
+
+
+def stray(folder):
+    save(folder / "careless" / "099.tif", scene(5)[1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (overlapping, r"1 picture\(s\) are in both labels/ and careless/ \(004\); remove the careless one, or move it"),
+        (same_picture, r"000 \(labels/\) and 006 \(careless/\) are the same picture"),
+        (one_careful, "labels: 1 careful picture or group cannot be divided"),
+        (full, "careless/005: every pixel is marked"),
+        (empty, "careless/005.tif: no object in the label image"),
+        (colour, r"differ in channels \(\[1, 3\]\); give the option channels=1"),
+        (mixed, "pictures of different channel numbers"),
+        (alone, "pairs/005 has no careful annotation"),
+        (no_careless, "careless is missing or empty; put the careless annotations"),
+        (stray, "careless/099.tif: label image without its picture"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_folders_that_cannot_be_used_are_refused(folder, tmp_path, spoil, message):
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        read(folder, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "labels", "careless/inside"])
+def test_the_users_own_folders_are_no_place_to_write(folder, tmp_path, place):
+    with pytest.raises(InputError, match=r"out: .* holds your own pictures or annotations"):
+        read(folder, tmp_path, out=folder / place)
+
+
+def test_a_mixture_fits_the_size_of_the_objects(folder, tmp_path):
+    assert median_radius(np.stack([scene(0)[1], scene(1)[1]]).astype(np.int32)) == pytest.approx(np.sqrt(49 / np.pi))
+    recipes = recipes_of(config_of(folder, tmp_path), median_radius=12.0)
+    assert {recipe.bias for recipe in recipes} == {0, 2, 4} and len(recipes) == 36
+    without = recipes_of(config_of(folder, tmp_path, foreign="none"), median_radius=1.0)
+    assert {(r.omission, r.inclusion, r.bias) for r in without} == {
+        (omission, 0.0, bias) for omission in (0.0, 0.25, 0.5, 0.7) for bias in (0, 1)
+    }
