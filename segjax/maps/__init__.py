@@ -32,7 +32,7 @@ from segjax.maps.gradients import (
     smooth_grad,
 )
 from segjax.maps.layers import layer_shapes
-from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, stable_level, upsample
+from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
 from segjax.maps.targets import ClassDifference, ClassProbability, ClassScore, RegionScore
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
     "rise_mask",
     "score_cam",
     "smooth_grad",
-    "stable_level",
+    "steepest_level",
     "upsample",
     "x_grad_cam",
     "zoom_cam",

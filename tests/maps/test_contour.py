@@ -3,11 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import ndimage
 
 from segjax.evaluation import surface_dice, surface_distances
-from segjax.maps import ClassDifference, blur_of, cam, complete, contour_cam, stable_level, upsample
+from segjax.maps import ClassDifference, blur_of, cam, complete, contour_cam, steepest_level, upsample
 
 SIZE, STRIDE, BLUR = 64, 16, 10.0
 compiled = jax.jit(complete)
@@ -54,7 +53,7 @@ def densely(evidence, picture, blur):
 
 def mask_of(maps):
     maps = jnp.asarray(maps)
-    return np.asarray(maps > stable_level(maps)[:, None, None])[0]
+    return np.asarray(maps > steepest_level(maps)[:, None, None])[0]
 
 
 def overlap(mask, other):
@@ -74,7 +73,7 @@ def test_the_boundary_is_that_of_the_picture_where_the_evidence_is_blurred():
         scores = []
         for found in (solve(evidence, picture), upsample(jnp.asarray(evidence), SIZE, SIZE)):
             mask = mask_of(found)
-            scores.append((overlap(mask, disc), surface_dice(surface_distances(mask, disc), 2)))
+            scores.append((overlap(mask, disc), surface_dice(surface_distances(mask, disc), 2.0)))
         assert scores[0][0] > 0.9 and scores[0][1] > 0.95, scores
         assert scores[1][0] < 0.75, scores
 
