@@ -17,23 +17,22 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.memory import resident_bytes
-from experiments.benchmarks.timing import Row
+from experiments.benchmarks.timing import Row, Scale
 from experiments.cli import run_command
 from segjax.maps import RegionScore, grad_cam
 from segjax.models import Probe, create
 from segjax.types import InputError
 
 ROWS = 10
+MAPS: dict[Scale, tuple[int, int]] = {"full": (10_000, 64), "smoke": (20, 8)}  # how many, side in pixels
 
 
 @dataclass(frozen=True)
 class LoopOptions:
-    maps: int = 10_000
-    """How many maps."""
-    side: int = 64
-    """Side of the pictures in pixels."""
     out: Path = timing.RESULTS
     """Folder for the table, map_loop.csv."""
+    scale: Scale = "full"
+    """smoke: a few maps, to see that everything runs."""
 
 
 def measure(maps: int, side: int) -> list[Row]:
@@ -47,7 +46,7 @@ def measure(maps: int, side: int) -> list[Row]:
     for number in range(1, maps + 1):
         image = rng.random((1, side, side, 1), np.float32)
         np.asarray(explain(variables, image))
-        if number % max(maps // ROWS, 1) == 0:
+        if number % (maps // ROWS) == 0:
             rows.append({"maps": number, "resident_mb": timing.rounded(resident_bytes() / 1e6)})
     return rows
 
@@ -57,10 +56,8 @@ def main() -> None:
         options = tyro.cli(LoopOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
             raise InputError("memory is read from /proc, which only Linux has")
-        if options.maps < 1:
-            raise InputError(f"maps must be at least 1, not {options.maps}")
         header = timing.header_of("map_loop")
-        timing.report("map_loop", header, measure(options.maps, options.side), options.out)
+        timing.report("map_loop", header, measure(*MAPS[options.scale]), options.out)
 
     run_command(body)
 

@@ -13,11 +13,12 @@ only where the picture does:
     u = argmin  s^2 |D G u - E|^2  +  lambda  sum over neighbouring pixels p, q of  w_pq (u_p - u_q)^2
     (s^2 (DG)' DG + lambda L) u = s^2 (DG)' E,     L the graph Laplacian of the weights w
 
-    w_pq = max(exp(-d_pq^2 / 2), 0.001),   d_pq^2 = |F_p - F_q|^2 / (mean of the picture's |F_p - F_q|^2)
+    w_pq = max(exp(-d_pq^2 / 2), 0.001),   d_pq^2 = |F_p - F_q|^2 / (its mean over the picture)
     lambda = s^2 + sigma^2
 
-F is the picture, smoothed by one pixel, and, where asked for, layers of the network at high resolution, every channel
-weighted by how much it speaks for the class, so that edges that the classifier uses count more than field borders.
+F is the picture, smoothed by one pixel. Where asked for, layers of the network at high resolution count beside it (d^2
+is the mean of theirs), every channel weighted by how much it speaks for the class, so that edges that the classifier
+uses count more than field borders.
 
 **Why it should work.** Below the scale sqrt(s^2 + sigma^2) E has no information, so there the picture decides, and
 above it E does: that fixes lambda, and sigma is measured on the network (`blur_of`), so nothing is left to tune on
@@ -29,6 +30,9 @@ to one: constant evidence stays constant, and none at all stays none, whatever t
 brightness cannot be copied without evidence. Its mean is the mean of E: if E is a CAM, so is u, and its mean is the
 class score. Flips and quarter turns of picture and evidence turn u, shifts by whole cells shift it (away from the
 border), and F may be brightened or stretched in contrast without effect.
+
+**From the map to a mask.** Zero is a threshold where the evidence is that of a class difference; `level_without` sets
+one for a data set from pictures without the class, and `steepest_level` one for each picture. None needs an outline.
 
 **Where it cannot work.** Where an object has no edge anywhere, u is a smooth guess; where evidence covers two things
 that touch (a mound and the village on it), they stay one.

@@ -92,31 +92,34 @@ def poly_cam(
 
     Source: Englebert, Cornu and De Vleeschouwer, ICPR (2022).
     """
+    _check_some(layers)
     found = layer_outputs(apply, variables, image, layers)
     whole = target(apply(variables, image))[:, None]
-    deeper = None
-    for name in reversed(layers):
+
+    def act_of(name):
         masks = _percentile_scaled(found[name], image.shape[1:3])
-        weights = jnp.zeros(())
-        if kind != "-":
-            weights = masked_scores(apply, variables, image, target, masks, chunk)
+        weights = 0.0 if kind == "-" else masked_scores(apply, variables, image, target, masks, chunk)
         if kind != "+":
             removed = masked_scores(apply, variables, image, target, 1 - masks, chunk)
             weights = jax.nn.relu(weights + whole - removed)
-        act = jax.nn.relu(jnp.einsum("bhwk,bk->bhw", found[name], weights))
-        if deeper is not None:
-            size = act.shape[1:]
-            around = upsample(upsample(act, *deeper.shape[1:]), *size)
-            act = jax.nn.relu(act / jnp.maximum(around, 1e-12) * upsample(deeper, *size))
-        deeper = act
-    return upsample(deeper, *image.shape[1:3])
+        return jax.nn.relu(jnp.einsum("bhwk,bk->bhw", found[name], weights))
+
+    def finer(deeper, act):
+        around = upsample(upsample(act, *deeper.shape[1:]), *act.shape[1:])
+        return jax.nn.relu(act / jnp.maximum(around, 1e-12) * upsample(deeper, *act.shape[1:]))
+
+    return upsample(reduce(finer, map(act_of, reversed(layers))), *image.shape[1:3])
 
 
 def _maps_of(formula, apply, variables, image, target, names):
-    if not names:
-        raise InputError("layers: a fusion needs at least one layer")
+    _check_some(names)
     _, layers, gradients = layers_and_gradients(apply, variables, image, target, names)
     return {name: formula(layers[name], gradients[name]) for name in names}
+
+
+def _check_some(names):
+    if not names:
+        raise InputError("layers: a fusion needs at least one layer")
 
 
 def _full_size(maps, image):

@@ -7,21 +7,21 @@ from segjax.types import InputError
 
 TRUTH = np.zeros((40, 50), bool)
 TRUTH[4:12, 6:20] = True
-TRUTH[25:31, 30:36] = True
+TRUTH[24:38, 28:44] = True
 
 
 def test_discs_lie_on_the_centres_of_the_objects():
-    expected = disc((40, 50), (7.5, 12.5), 5.0) | disc((40, 50), (27.5, 32.5), 5.0)
+    expected = disc((40, 50), (7.5, 12.5), 5.0) | disc((40, 50), (30.5, 35.5), 5.0)
     np.testing.assert_array_equal(fixed_discs(TRUTH, 5.0), expected)
     matched = area_matched_discs(TRUTH)
     areas = np.bincount(ndimage.label(matched)[0].ravel())[1:]
-    np.testing.assert_allclose(areas, [8 * 14, 36], rtol=0.06)
+    np.testing.assert_allclose(areas, [8 * 14, 14 * 16], rtol=0.06)
     assert not fixed_discs(TRUTH & False, 5.0).any()
 
 
 def test_a_disc_has_its_area():
-    assert disc((60, 60), (30, 30), 20.0).sum() == pytest.approx(np.pi * 400, rel=0.01)
-    assert disc((5, 5), (2, 2), 1.0).sum() == 5
+    assert disc((60, 60), (30.0, 30.0), 20.0).sum() == pytest.approx(np.pi * 400, rel=0.01)
+    assert disc((5, 5), (2.0, 2.0), 1.0).sum() == 5
 
 
 def test_a_coarse_map_averages_over_cells_and_enlarges():
@@ -41,7 +41,7 @@ def test_coarser_maps_have_lower_ceilings():
     from segjax.evaluation import oracle_threshold
 
     ceilings = [oracle_threshold(coarse_map(TRUTH, stride, (1, 0)), TRUTH).iou for stride in (2, 8, 16)]
-    assert 1 > ceilings[0] > ceilings[1] > ceilings[2] > 0
+    assert 1 >= ceilings[0] > ceilings[1] > ceilings[2] > 0
 
 
 def test_correlation_with_brightness():

@@ -4,8 +4,8 @@ import pytest
 from segjax.evaluation import area_in_hectares, boundary_f, disc, hd95, outline_metrics, size_class, surface_distances
 from segjax.types import InputError
 
-TRUTH = disc((60, 60), (30, 30), 15.0)
-MOVED = disc((60, 60), (30, 33), 15.0)
+TRUTH = disc((60, 60), (30.0, 30.0), 15.0)
+MOVED = disc((60, 60), (30.0, 33.0), 15.0)
 
 
 def test_metrics_are_given_in_pixels_and_metres():

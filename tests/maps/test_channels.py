@@ -116,3 +116,5 @@ def test_a_fusion_of_nothing_is_refused(tiny):
     apply, variables, image, _ = tiny
     with pytest.raises(InputError, match="at least one layer"):
         refine_cam(apply, variables, image, TARGET, [])
+    with pytest.raises(InputError, match="at least one layer"):
+        poly_cam(apply, variables, image, TARGET, [])

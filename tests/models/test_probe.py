@@ -1,6 +1,5 @@
 """Layers of every network seen, changed and differentiated from outside."""
 
-from dataclasses import replace
 from functools import cache
 
 import jax
@@ -61,7 +60,7 @@ def test_the_gradient_of_a_tap_is_that_of_the_layer(small, name, layer):
 
     step = 1e-2
     slope = (score(step) - score(-step)) / (2 * step)
-    np.testing.assert_allclose(jax.grad(score)(0.0), slope, rtol=2e-2)
+    np.testing.assert_allclose(jax.grad(score)(0.0), slope, rtol=5e-2)
 
 
 def test_a_layer_can_be_erased(small):
@@ -110,7 +109,7 @@ def test_constants_are_what_layers_give_for_nothing(small):
 
 def test_probes_of_equal_networks_are_equal():
     network = create("msd", depth=3)
-    assert Probe(network) == Probe(create("msd", depth=3)) != Probe(replace(network, depth=4))
+    assert Probe(network) == Probe(create("msd", depth=3)) != Probe(create("msd", depth=4))
     assert hash(Probe(network)) == hash(Probe(create("msd", depth=3)))
 
 

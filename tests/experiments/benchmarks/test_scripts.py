@@ -118,8 +118,6 @@ def test_memory(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_map_loop(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["map_loop", "--maps", "20", "--side", "8", "--out", str(tmp_path)])
-    importlib.import_module("experiments.benchmarks.map_loop").main()
-    table = pd.read_csv(tmp_path / "map_loop.csv", comment="#")
+    table = table_of("map_loop", monkeypatch, tmp_path)
     assert list(table.columns) == ["maps", "resident_mb"] and table["maps"].tolist() == list(range(2, 21, 2))
     assert (table["resident_mb"] > 10).all()
