@@ -69,7 +69,7 @@ def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> R
     state = steps.init(jax.random.key(0), images)
     step = steps.train.lower(state, images, targets).compile()  # type: ignore[attr-defined]
     planned = planned_bytes(step)
-    before = _resident_bytes()
+    before = resident_bytes()
     jax.block_until_ready(step(state, images, targets))
     peak = _peak_bytes()
     name = f"{network} {' '.join(f'{option}={value}' for option, value in options.items())}".strip()
@@ -78,7 +78,7 @@ def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> R
     return row | {column: timing.rounded(value / 1e6) for column, value in megabytes.items()}
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,38 +1,80 @@
-"""Numbers from (prediction, truth): overlap, outlines, objects; intervals over seeds and paired tests.
+"""Numbers from (prediction, truth): overlap, outlines, objects, activation maps; intervals over seeds, paired tests.
 
 Every metric is had in two steps: sums or distances of a pair of masks first, one ratio after them.
 `dice(counts(p, t))`, `surface_dice(surface_distances(p, t), 2.0)`, `aji(overlaps(p, t))`.
 """
 
-from segjax.evaluation.boundary import SurfaceDistances, hd95, surface_dice, surface_distances
+from segjax.evaluation.boundary import SurfaceDistances, boundary_f, hd95, surface_dice, surface_distances
+from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
 from segjax.evaluation.instances import Overlaps, PanopticQuality, aji, components, f1, overlaps, panoptic_quality
+from segjax.evaluation.localisation import (
+    Threshold,
+    choose_threshold,
+    energy_in_mask,
+    oracle_threshold,
+    pixel_average_precision,
+    pointing_game,
+)
 from segjax.evaluation.overlap import OverlapCounts, counts, dice, iou
 from segjax.evaluation.picture import METRICS, Metric, picture_metrics
+from segjax.evaluation.references import (
+    area_matched_discs,
+    brightness_correlation,
+    coarse_map,
+    disc,
+    fixed_discs,
+)
+from segjax.evaluation.sanity import map_similarity, shuffled
+from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
 from segjax.evaluation.statistics import Difference, Interval, holm, mean_interval, paired_difference, rank_sum
 
 __all__ = [
     "METRICS",
+    "Confidence",
+    "Curve",
     "Difference",
     "Interval",
     "Metric",
     "OverlapCounts",
     "Overlaps",
     "PanopticQuality",
+    "Road",
     "SurfaceDistances",
+    "Threshold",
     "aji",
+    "area_in_hectares",
+    "area_matched_discs",
+    "boundary_f",
+    "brightness_correlation",
+    "choose_threshold",
+    "coarse_map",
     "components",
+    "confidence",
     "counts",
+    "deletion",
     "dice",
+    "disc",
+    "energy_in_mask",
     "f1",
+    "fixed_discs",
     "hd95",
     "holm",
+    "insertion",
     "iou",
+    "map_similarity",
     "mean_interval",
+    "oracle_threshold",
+    "outline_metrics",
     "overlaps",
     "paired_difference",
     "panoptic_quality",
     "picture_metrics",
+    "pixel_average_precision",
+    "pointing_game",
     "rank_sum",
+    "road",
+    "shuffled",
+    "size_class",
     "surface_dice",
     "surface_distances",
 ]

@@ -1,4 +1,4 @@
-"""Distances between two outlines: surface Dice at a tolerance, and the 95 % Hausdorff distance.
+"""Distances between two outlines: surface Dice and boundary F at a tolerance, and the 95 % Hausdorff distance.
 
 The outline of a mask is the mask minus its erosion with the 3x3 cross, everything outside the picture being
 background: the mask pixels that have a background pixel, or the picture's edge, among their four neighbours. So every
@@ -55,6 +55,25 @@ def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
         raise InputError(f"tolerance: {tolerance} is not a distance; give 0 or more pixels")
     both = np.concatenate([distances.prediction, distances.truth])
     return float(np.mean(both <= tolerance)) if both.size else float("nan")
+
+
+def boundary_f(distances: SurfaceDistances, tolerance: float) -> float:
+    """Boundary F: harmonic mean of the shares of either outline within `tolerance` pixels of the other, in [0, 1].
+
+    2 P R / (P + R), P = |{p in outline P: d(p, T) <= tolerance}| / |P|, R = the same for T. NaN where both masks are
+    empty, 0 where one is.
+
+    Source: Csurka et al., BMVC (2013).
+
+    Raises:
+        InputError: the tolerance is negative or not finite.
+    """
+    if not 0 <= tolerance < np.inf:
+        raise InputError(f"tolerance: {tolerance} is not a distance; give 0 or more pixels")
+    if not (distances.prediction.size and distances.truth.size):
+        return float("nan") if distances.prediction.size == distances.truth.size else 0.0
+    precision, recall = (float(np.mean(part <= tolerance)) for part in (distances.prediction, distances.truth))
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def hd95(distances: SurfaceDistances) -> float:

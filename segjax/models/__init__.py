@@ -6,13 +6,14 @@ import flax.linen as nn
 
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
+from segjax.models.probe import Probe
 from segjax.models.segnet import SegNet
 from segjax.models.unet import UNet
 from segjax.types import InputError
 
 NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "segnet": SegNet, "msd": MSD}
 
-__all__ = ["NETWORKS", "create"]
+__all__ = ["NETWORKS", "Probe", "create"]
 
 
 def create(name: str, **options: Any) -> nn.Module:

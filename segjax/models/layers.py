@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.options import one_of
+from segjax.models.probe import Relu
 from segjax.ops.convolution import convolve, upsample_convolution
 from segjax.types import InputError
 
@@ -94,7 +95,7 @@ class Block(nn.Module):
     ) -> Float[Array, "B H W F"]:
         for layer, width in enumerate(self.widths):
             x = Convolution(width, 3, name=f"conv{layer}")(x)
-            x = nn.relu(Norm(self.norm, self.axis, name=f"norm{layer}")(x, train, present))
+            x = Relu(name=f"relu{layer}")(Norm(self.norm, self.axis, name=f"norm{layer}")(x, train, present))
         return x
 
 

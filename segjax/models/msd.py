@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import check_size
 from segjax.models.options import Option, one_of, per_channel, whole_number
+from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
 from segjax.types import InputError
 
@@ -93,12 +94,17 @@ class MSD(nn.Module):
         head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
 
         mean, std = (self._per_channel(name, channels) for name in ("input_mean", "input_std"))
-        grow = partial(dense_dilated_stack, dilations=self.dilations)
+        picture = Named(name="input")((image - mean) / std, -mean / std)
+        constants = biases.reshape(1, 1, 1, -1)
+        before_relu = Named(name="layers")(constants, constants, (*image.shape[:3], biases.size))
+        grow = partial(dense_dilated_stack, dilations=self.dilations, guided=Named(name=GUIDED)(False))
         stack = (jax.checkpoint(grow) if self.remat else grow)(
-            ((image - mean) / std).transpose(3, 0, 1, 2), kernels, biases
+            picture.transpose(3, 0, 1, 2), kernels, before_relu.transpose(3, 0, 1, 2)
         )
-        logits = jnp.einsum("cbhw,ck->bhwk", stack, head_kernel) + head_bias.reshape(1, 1, 1, -1)
-        return (logits, {"dense": stack.transpose(1, 2, 3, 0)}) if features else logits
+        dense = Named(name="dense")(stack.transpose(1, 2, 3, 0))
+        head_bias = head_bias.reshape(1, 1, 1, -1)
+        logits = Named(name="head")(jnp.einsum("bhwc,ck->bhwk", dense, head_kernel) + head_bias, head_bias)
+        return (logits, {"dense": dense}) if features else logits
 
     def _per_channel(self, name: str, channels: int) -> Float[Array, "1 1 1 _"]:
         values = jnp.atleast_1d(jnp.asarray(getattr(self, name), jnp.float32))

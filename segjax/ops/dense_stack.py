@@ -15,12 +15,13 @@ def dense_stack_columns(channels: int, depth: int, width: int) -> int:
     return depth * channels + width * depth * (depth - 1) // 2
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def dense_dilated_stack(
     x: Float[Array, "C B H W"],
     kernels: Float[Array, "T S"],
-    biases: Float[Array, " R"],
+    biases: Float[Array, "R *S"],
     dilations: tuple[int, ...],
+    guided: bool = False,
 ) -> Float[Array, "N B H W"]:
     """Densely connected dilated 3x3 convolutions with ReLU; every layer adds F channels to the stack it reads.
 
@@ -31,15 +32,16 @@ def dense_dilated_stack(
         x: input channels, the first rows of the stack.
         kernels: columns of layer i follow those of layer i - 1, one per channel it reads; T = 9 F rows in the order
             (tap row, tap column, output channel).
-        biases: R = D F of them, F per layer.
+        biases: R = D F of them, F per layer; [R], [R, 1, 1, 1], or one per pixel [R, B, H, W].
         dilations: one per layer; each below H and W.
+        guided: in the gradient, a layer's ReLU lets only positive gradients pass (guided backpropagation).
 
     Returns:
         All N = C + D F channels, channels first so that the stack grows by contiguous rows.
 
     Source: Pelt and Sethian, PNAS 115 (2018).
     """
-    return _grow_forward(x, kernels, biases, dilations)[0]
+    return _grow_forward(x, kernels, biases, dilations, guided)[0]
 
 
 # Layers work on whole multiples of this many rows: one allocation serves many layers, and matrix products on CPU are up
@@ -74,39 +76,42 @@ def _kernel(kernels, layer, rows):
 
 def _grow(x, kernels, biases, dilations):
     width = kernels.shape[0] // 9
-    stack = x.reshape(x.shape[0], -1)
+    stack, biases = x.reshape(x.shape[0], -1), biases.reshape(biases.shape[0], -1)
     for end, block in _blocks(x.shape[0], width, dilations):
         stack = jnp.pad(stack, ((0, end - stack.shape[0]), (0, 0)))
         for layer in block:
             taps = (_kernel(kernels, layer, end) @ stack).reshape(3, 3, width, *x.shape[1:])
-            grown = _gather_taps(taps, layer.dilation).reshape(width, -1) + biases[layer.biases][:, None]
+            grown = _gather_taps(taps, layer.dilation).reshape(width, -1) + biases[layer.biases]
             stack = stack.at[layer.rows].set(jax.nn.relu(grown))
     return stack.reshape(-1, *x.shape[1:])
 
 
-def _grow_forward(x, kernels, biases, dilations):
+def _grow_forward(x, kernels, biases, dilations, guided):
     stack = _grow(x, kernels, biases, dilations)
     channels = x.shape[0] + biases.shape[0]
-    return stack[:channels], (stack, kernels, x.shape[0])
+    return stack[:channels], (stack, kernels, biases, x.shape[0])
 
 
-def _grow_backward(dilations, residuals, gradient):
-    stack, kernels, channels = residuals
+def _grow_backward(dilations, guided, residuals, gradient):
+    stack, kernels, biases, channels = residuals
     shape, width = stack.shape[1:], kernels.shape[0] // 9
     stack = stack.reshape(stack.shape[0], -1)
     gradient = gradient.reshape(gradient.shape[0], -1)
     gradient = jnp.pad(gradient, ((0, stack.shape[0] - gradient.shape[0]), (0, 0)))
     kernel_parts, bias_parts = [], []
+    is_per_pixel = biases[0].size > 1
     for end, block in reversed(_blocks(channels, width, dilations)):
         stack, gradient = stack[:end], gradient[:end]
         for layer in reversed(block):
-            active = jnp.where(stack[layer.rows] > 0, gradient[layer.rows], 0)
+            passing = jax.nn.relu(gradient[layer.rows]) if guided else gradient[layer.rows]
+            active = jnp.where(stack[layer.rows] > 0, passing, 0)
             taps = _scatter_taps(active.reshape(width, *shape), layer.dilation).reshape(9 * width, -1)
             kernel_parts.append((taps @ stack.T)[:, : layer.rows.start])
-            bias_parts.append(active.sum(1))
+            bias_parts.append(active.reshape(width, *biases.shape[1:]) if is_per_pixel else active.sum(1))
             gradient = gradient + _kernel(kernels, layer, end).T @ taps
     kernel_gradient = jnp.concatenate(kernel_parts[::-1], axis=1)
-    return gradient[:channels].reshape(channels, *shape), kernel_gradient, jnp.concatenate(bias_parts[::-1])
+    bias_gradient = jnp.concatenate(bias_parts[::-1]).reshape(biases.shape)
+    return gradient[:channels].reshape(channels, *shape), kernel_gradient, bias_gradient
 
 
 dense_dilated_stack.defvjp(_grow_forward, _grow_backward)

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 from skimage.metrics import hausdorff_distance
 
-from segjax.evaluation import hd95, surface_dice, surface_distances
+from segjax.evaluation import boundary_f, hd95, surface_dice, surface_distances
 from segjax.types import InputError
 
 few = settings(derandomize=True, deadline=None, max_examples=60)
@@ -141,3 +141,20 @@ def test_empty_rule(prediction, truth, expected_dice, expected_hd95):
 def test_a_tolerance_that_is_no_distance_is_refused(tolerance):
     with pytest.raises(InputError, match="tolerance"):
         surface_dice(surface_distances(square(4, 6), square(4, 6)), tolerance)
+
+
+@few
+@given(masks, masks, st.sampled_from([0.0, 1.0, 2.0]))
+def test_boundary_f_is_the_harmonic_mean_of_both_shares(prediction, truth, tolerance):
+    found = boundary_f(surface_distances(prediction, truth), tolerance)
+    if not prediction.any() or not truth.any():
+        assert found == 0 if prediction.any() or truth.any() else np.isnan(found)
+        return
+    precision, recall = (np.mean(part <= tolerance) for part in distances_by_hand(prediction, truth))
+    expected = 0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_boundary_f_refuses_what_is_no_distance():
+    with pytest.raises(InputError, match="tolerance"):
+        boundary_f(surface_distances(np.ones((2, 2), bool), np.ones((2, 2), bool)), -1.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
+from segjax.models.probe import guided_relu
 from segjax.ops import dense_stack
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
 
@@ -16,7 +17,7 @@ def normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-def plain_stack(x, kernels, biases, dilations):
+def plain_stack(x, kernels, biases, dilations, relu=jax.nn.relu):
     """Concatenation, reflected padding and the dilated convolution of the library."""
     stack, width, column = x.transpose(1, 2, 3, 0), kernels.shape[0] // 9, 0
     for layer, dilation in enumerate(dilations):
@@ -27,8 +28,8 @@ def plain_stack(x, kernels, biases, dilations):
         grown = jax.lax.conv_general_dilated(
             padded, kernel, (1, 1), "VALID", rhs_dilation=(dilation, dilation), dimension_numbers=LAYOUT
         )
-        bias = biases[layer * width : (layer + 1) * width].reshape(1, 1, 1, -1)
-        stack = jnp.concatenate([stack, jax.nn.relu(grown + bias)], axis=-1)
+        bias = biases[layer * width : (layer + 1) * width].reshape(width, *(biases.shape[1:] or (1, 1, 1)))
+        stack = jnp.concatenate([stack, relu(grown + jnp.moveaxis(bias, 0, -1))], axis=-1)
     return stack.transpose(3, 0, 1, 2)
 
 
@@ -43,6 +44,21 @@ def test_dense_stack_equals_concatenated_convolutions(assert_same_gradients, mon
     assert_same_gradients(
         lambda *a: dense_dilated_stack(*a, dilations), lambda *a: plain_stack(*a, dilations), x, kernels, biases
     )
+
+
+def test_biases_may_differ_from_pixel_to_pixel_and_gradients_be_guided(assert_same_gradients, monkeypatch):
+    monkeypatch.setattr(dense_stack, "ROWS", 4)
+    dilations = (1, 2, 3, 1)
+    x, kernels = normal(0, 1, 2, 5, 6), 0.3 * normal(1, 9, dense_stack_columns(1, 4, 1))
+    for biases, guided in ((0.1 * normal(2, 4, 2, 5, 6), False), (0.1 * normal(2, 4), True)):
+        relu = guided_relu if guided else jax.nn.relu
+        assert_same_gradients(
+            lambda *a, g=guided: dense_dilated_stack(*a, dilations, g),
+            lambda *a, r=relu: plain_stack(*a, dilations, r),
+            x,
+            kernels,
+            biases,
+        )
 
 
 def test_one_layer_equals_mirrored_correlation():

@@ -122,3 +122,10 @@ def test_memory(monkeypatch, tmp_path):
     assert (row["network"], row["height"], row["width"], row["batch"]) == ("msd depth=2 remat=False", 20, 24, 1)
     assert row["peak_mb"] >= row["before_mb"] > 10 > row["planned_mb"] > 0
     np.testing.assert_allclose(row["step_mb"], row["peak_mb"] - row["before_mb"], atol=1.5)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_map_loop(monkeypatch, tmp_path):
+    table = table_of("map_loop", monkeypatch, tmp_path)
+    assert list(table.columns) == ["maps", "resident_mb"] and table["maps"].tolist() == list(range(2, 21, 2))
+    assert (table["resident_mb"] > 10).all()

@@ -1,0 +1,78 @@
+"""Maps of what a network looks at: (apply, variables, image, target, ...) -> signed map per picture.
+
+`apply` is `segjax.models.Probe(network)`; maps that need no layers take any function (variables, image) -> logits.
+A target is a function of the logits (`ClassScore(1)`, `ClassDifference(1, 0)`, a region of a segmentation network).
+All are pure and may be compiled: `jax.jit(lambda v, x: grad_cam(apply, v, x, ClassScore(1), "maps"))`. Nothing is
+scaled or cut at zero unless the method's definition says so; `segjax.maps.scaling` has these steps by name.
+
+The map with accurate boundaries, and why, is in `segjax.maps.contour`.
+"""
+
+from segjax.maps.blackbox import occlusion, rise, rise_mask
+from segjax.maps.cam import (
+    LAYER_MAPS,
+    cam,
+    eigen_cam,
+    elementwise_cam,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+    x_grad_cam,
+)
+from segjax.maps.channels import ablation_cam, score_cam
+from segjax.maps.contour import blur_of, complete, contour_cam
+from segjax.maps.fusion import layer_cam_fusion, poly_cam, refine_cam, zoom_cam
+from segjax.maps.gradients import (
+    full_grad,
+    full_gradients,
+    guided_backprop,
+    integrated_gradients,
+    min_max_magnitude,
+    smooth_grad,
+)
+from segjax.maps.layers import layer_shapes
+from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
+from segjax.maps.targets import ClassDifference, ClassProbability, ClassScore, RegionScore
+
+__all__ = [
+    "LAYER_MAPS",
+    "ClassDifference",
+    "ClassProbability",
+    "ClassScore",
+    "RegionScore",
+    "ablation_cam",
+    "blur_of",
+    "by_maximum",
+    "cam",
+    "complete",
+    "contour_cam",
+    "eigen_cam",
+    "elementwise_cam",
+    "full_grad",
+    "full_gradients",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "guided_backprop",
+    "hires_cam",
+    "integrated_gradients",
+    "layer_cam",
+    "layer_cam_fusion",
+    "layer_shapes",
+    "level_without",
+    "min_max",
+    "min_max_magnitude",
+    "occlusion",
+    "poly_cam",
+    "positive",
+    "refine_cam",
+    "refuse_unusable",
+    "rise",
+    "rise_mask",
+    "score_cam",
+    "smooth_grad",
+    "steepest_level",
+    "upsample",
+    "x_grad_cam",
+    "zoom_cam",
+]

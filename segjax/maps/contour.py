@@ -1,0 +1,211 @@
+"""Contour-CAM: a class activation map with the boundaries of the picture.
+
+**What is wrong with a class activation map's boundary.** A map E [h, w] of a deep layer says how much each cell speaks
+for the class, and for CAM, HiResCAM and Grad-CAM on average-pooled linear heads the cells' mean is the class score. But
+a cell is a square of s x s pixels (s = H / h) and has looked at a window of the picture that is larger still: E is
+the evidence seen through a blur G (the effective receptive field, a Gaussian of standard deviation sigma) and averaged
+over cells (D). Bilinear enlargement takes the blurred values for the values at the pixels: the map has a halo, its
+level sets are round, and its maximum is where windows overlap most.
+
+**The formula.** Contour-CAM is the map u [H, W] which, seen through the same blur, is the evidence, and which changes
+only where the picture does:
+
+    u = argmin  s^2 |D G u - E|^2  +  lambda  sum over neighbouring pixels p, q of  w_pq (u_p - u_q)^2
+    (s^2 (DG)' DG + lambda L) u = s^2 (DG)' E,     L the graph Laplacian of the weights w
+
+    w_pq = max(exp(-d_pq^2 / 2), 0.001),   d_pq^2 = |F_p - F_q|^2 / (its mean over the picture)
+    lambda = s^2 + sigma^2
+
+F is the picture, smoothed by one pixel. Where asked for, layers of the network at high resolution count beside it (d^2
+is the mean of theirs), every channel weighted by how much it speaks for the class, so that edges that the classifier
+uses count more than field borders.
+
+**Why it should work.** Below the scale sqrt(s^2 + sigma^2) E has no information, so there the picture decides, and
+above it E does: that fixes lambda, and sigma is measured on the network (`blur_of`), so nothing is left to tune on
+outlines. A halo is explained by its source: evidence that stands outside an edge only because windows reach across it
+goes back inside. Evidence on a part of an object (its rim, its core) spreads to the edges that enclose it.
+
+**What holds exactly.** u is linear in E, so a map of a class difference keeps its zero. The weights of the operator sum
+to one: constant evidence stays constant, and none at all stays none, whatever the picture shows, so a picture's
+brightness cannot be copied without evidence. Its mean is the mean of E: if E is a CAM, so is u, and its mean is the
+class score. Flips and quarter turns of picture and evidence turn u, shifts by whole cells shift it (away from the
+border), and F may be brightened or stretched in contrast without effect.
+
+**From the map to a mask.** Zero is a threshold where the evidence is that of a class difference; `level_without` sets
+one for a data set from pictures without the class, and `steepest_level` one for each picture. None needs an outline.
+
+**Where it cannot work.** Where an object has no edge anywhere, u is a smooth guess; where evidence covers two things
+that touch (a mound and the village on it), they stay one.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.maps.cam import hires_cam_formula
+from segjax.maps.layers import Apply, Target, layer_shapes, layers_and_gradients
+from segjax.maps.scaling import upsample
+
+SMALLEST_WEIGHT = 1e-3
+ACCURACY = 1e-4  # relative residual of the solution
+MOST_ITERATIONS = 500
+REFLECTIONS = 2
+
+Image = Float[Array, "B H W C"]
+Variables = Mapping[str, Any]
+
+
+def contour_cam(
+    apply: Apply,
+    variables: Variables,
+    image: Image,
+    target: Target,
+    layer: str,
+    guides: Sequence[str] = (),
+    blur: Float[Array, ""] | float | None = None,
+) -> Float[Array, "B H W"]:
+    """Contour-CAM of the evidence sum over channels of N g A (HiResCAM times its N cells) at one layer; see the module.
+
+    Args:
+        layer: where the evidence is taken; before average pooling its mean plus the head's bias is the target.
+        guides: further layers, at high resolution, whose edges count beside the picture's.
+        blur: standard deviation sigma in pixels of what a cell sees; measured by `blur_of` where it is None.
+
+    Raises:
+        InputError: a layer does not exist or has no pixels.
+    """
+    _, layers, gradients = layers_and_gradients(apply, variables, image, target, [layer, *guides])
+    cells = layers[layer].shape[1] * layers[layer].shape[2]
+    evidence = cells * hires_cam_formula(layers[layer], gradients[layer])
+    sigma = blur_of(apply, variables, image, target, layer) if blur is None else jnp.asarray(blur, image.dtype)
+    relevant = [relevant_channels(layers[name], gradients[name]) for name in guides]
+    return complete(evidence, [image, *relevant], sigma)
+
+
+def complete(
+    evidence: Float[Array, "B h w"], guides: Sequence[Float[Array, "B _ _ _"]], blur: Float[Array, ""] | float
+) -> Float[Array, "B H W"]:
+    """The map at the size of the first guide that explains the evidence with the guides' edges; see the module.
+
+    Args:
+        evidence: of each cell; any unit.
+        guides: pictures or layers; the first decides the size, the others are enlarged to it. All count alike.
+        blur: sigma in pixels, 0 or more.
+    """
+    height, width = guides[0].shape[1:3]
+    sigma = jnp.asarray(blur, evidence.dtype)
+    across = sum(_differences(_smoothed(_full_size(guide, height, width)), 2) for guide in guides) / len(guides)
+    down = sum(_differences(_smoothed(_full_size(guide, height, width)), 1) for guide in guides) / len(guides)
+    weights = tuple(jnp.maximum(jnp.exp(-0.5 * part), SMALLEST_WEIGHT) for part in (across, down))
+    area = height * width / (evidence.shape[1] * evidence.shape[2])
+    see_rows, see_columns = (
+        _cells_of(size, cells, sigma) for size, cells in zip((height, width), evidence.shape[1:], strict=True)
+    )
+    solve = partial(_solve, see_rows, see_columns, area, area + sigma**2)
+    return jax.vmap(solve)(evidence, *weights)
+
+
+def relevant_channels(layer: Float[Array, "B h w K"], gradients: Float[Array, "B h w K"]) -> Float[Array, "B h w K"]:
+    """A layer's channels, each scaled by the root of the share of the evidence for the class that it carries."""
+    support = jax.nn.relu(jnp.sum(layer * gradients, (1, 2), keepdims=True))
+    spread = jnp.mean(jnp.square(layer - layer.mean((1, 2), keepdims=True)), (1, 2), keepdims=True)
+    return layer * jnp.sqrt(support / (spread + 1e-12))
+
+
+def blur_of(apply: Apply, variables: Variables, image: Image, target: Target, layer: str) -> Float[Array, ""]:
+    """Standard deviation in pixels, per axis, of the window of the picture that the middle cell's evidence depends on.
+
+    The window is the gradient of the cell's evidence with respect to the picture. Its square, as a density averaged
+    over the pictures, is narrower by sqrt(2) where the window is a Gaussian, and less swayed by faint far gradients;
+    the result is the Gaussian's deviation.
+
+    Raises:
+        InputError: the layer does not exist or has no pixels.
+
+    Source: the effective receptive field of Luo et al., NeurIPS (2016).
+    """
+    shape = layer_shapes(apply, variables, image, [layer])[layer].shape
+    row, column = shape[1] // 2, shape[2] // 2
+    _, _, gradients = layers_and_gradients(apply, variables, image, target, [layer])
+    weights = gradients[layer][:, row, column]
+
+    def middle(picture):
+        _, layers = apply(variables, picture, features=True)
+        return jnp.sum(layers[layer][:, row, column] * weights)
+
+    window = jnp.sum(jnp.square(jax.grad(middle)(image)), -1)
+    total = jnp.sum(window, (1, 2), keepdims=True)
+    density = jnp.mean(jnp.where(total > 0, window / jnp.where(total > 0, total, 1), 0), 0)
+    density = density / jnp.maximum(jnp.sum(density), 1e-12)
+    return jnp.sqrt(_variance(density.sum(0)) + _variance(density.sum(1)))
+
+
+def _variance(density):
+    place = jnp.arange(density.size, dtype=density.dtype)
+    return jnp.sum(density * place**2) - jnp.sum(density * place) ** 2
+
+
+def _full_size(guide, height, width):
+    return jnp.moveaxis(upsample(jnp.moveaxis(guide, -1, 1), height, width), 1, -1)
+
+
+def _smoothed(guide):
+    """Gaussian of one pixel, the border repeated: film grain has edges at every pixel."""
+    taps = jnp.exp(-0.5 * jnp.arange(-3.0, 4.0) ** 2)
+    taps = (taps / taps.sum()).astype(guide.dtype)
+    for axis in (1, 2):
+        margins = [(3, 3) if one == axis else (0, 0) for one in range(4)]
+        padded = jnp.pad(guide, margins, mode="edge")
+        size = guide.shape[axis]
+        guide = sum(tap * jax.lax.slice_in_dim(padded, at, at + size, axis=axis) for at, tap in enumerate(taps))
+    return guide
+
+
+def _differences(guide, axis):
+    """Squared distance of neighbours along an axis over the mean of it along both; 0 where nothing differs."""
+    both = [jnp.sum(jnp.square(jnp.diff(guide, axis=one)), -1) for one in (1, 2)]
+    sizes = sum(part.shape[1] * part.shape[2] for part in both)
+    mean = sum(part.sum((1, 2), keepdims=True) for part in both) / sizes
+    return jnp.where(mean > 0, both[axis - 1] / jnp.where(mean > 0, mean, 1), 0)
+
+
+def _cells_of(size: int, cells: int, sigma):
+    """Matrix [cells, size] of the blur, reflected at the border, and the average over each cell; rows sum to 1."""
+    place = jnp.arange(size)
+    images = [2 * turn * size + image for turn in range(-REFLECTIONS, REFLECTIONS + 1) for image in (place, -1 - place)]
+    width = jnp.maximum(sigma, 1e-3)
+    blur = sum(jnp.exp(-0.5 * ((place[:, None] - image[None]) / width) ** 2) for image in images)
+    edges = jnp.arange(cells + 1) * (size / cells)
+    overlap = jnp.minimum(edges[1:, None], place[None] + 1) - jnp.maximum(edges[:-1, None], place[None])
+    return (jnp.maximum(overlap, 0) * (cells / size)) @ (blur / blur.sum(1, keepdims=True))
+
+
+def _solve(see_rows, see_columns, area, smoothness, evidence, across, down):
+    def seen(u):
+        return see_rows @ u @ see_columns.T
+
+    def back(e):
+        return area * (see_rows.T @ e @ see_columns)
+
+    def operator(u):
+        right, below = across * jnp.diff(u, axis=1), down * jnp.diff(u, axis=0)
+        flow = jnp.pad(right, ((0, 0), (1, 1))), jnp.pad(below, ((1, 1), (0, 0)))
+        return back(seen(u)) - smoothness * (jnp.diff(flow[0], axis=1) + jnp.diff(flow[1], axis=0))
+
+    degree = _both_sides(across, 1) + _both_sides(down, 0)
+    scale = 1 / (1 + smoothness * degree)
+    start = upsample(evidence, degree.shape[0], degree.shape[1])
+    solution, _ = jax.scipy.sparse.linalg.cg(
+        operator, back(evidence), start, tol=ACCURACY, maxiter=MOST_ITERATIONS, M=lambda r: scale * r
+    )
+    return solution
+
+
+def _both_sides(weights, axis):
+    after = [(0, 1) if one == axis else (0, 0) for one in range(2)]
+    before = [(1, 0) if one == axis else (0, 0) for one in range(2)]
+    return jnp.pad(weights, after) + jnp.pad(weights, before)

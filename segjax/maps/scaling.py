@@ -1,0 +1,98 @@
+"""Named steps that change a map's size, sign or scale. No map does any of them by itself.
+
+A map that is scaled by its own maximum reaches 1 in a picture where there is nothing; one scaled by a number that holds
+for the whole data set stays empty there, and one threshold serves all pictures.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from segjax.types import InputError
+
+
+def upsample(maps: Float[Array, "*B h w"], height: int, width: int) -> Float[Array, "*B {height} {width}"]:
+    """Bilinear interpolation between the centres of a layer's cells; constant outside the outermost centres."""
+    return jax.image.resize(maps, (*maps.shape[:-2], height, width), "linear", antialias=False)
+
+
+def positive(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
+    """max(map, 0): the ReLU at the end of Grad-CAM and its relatives as published."""
+    return jax.nn.relu(maps)
+
+
+def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
+    """Each map divided by its own maximum where that is above 0, and 0 elsewhere."""
+    highest = jnp.max(maps, (-2, -1), keepdims=True)
+    return jnp.where(highest > 0, maps / jnp.where(highest > 0, highest, 1), 0)
+
+
+def min_max(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
+    """Each map moved and stretched to [0, 1] by its own extremes; 0 where it is constant."""
+    lowest = jnp.min(maps, (-2, -1), keepdims=True)
+    return by_maximum(maps - lowest)
+
+
+def level_without(maps: ArrayLike, share: float = 0.99) -> float:
+    """The level that a share of the pixels stays under in maps of pictures without the class.
+
+    Such pictures are known from image-level labels alone. Subtracted from all maps of a data set (or divided by), the
+    level gives them one zero (or one scale) that no outline was needed for.
+
+    Raises:
+        InputError: there is no map, or the share is not in (0, 1).
+    """
+    values = np.asarray(maps)
+    if not values.size:
+        raise InputError("maps: none of a picture without the class, so no level can be set; give some")
+    if not 0 < share < 1:
+        raise InputError(f"share must be above 0 and below 1, not {share}")
+    return float(np.quantile(values, share))
+
+
+def steepest_level(maps: Float[Array, "*B H W"], levels: int = 64) -> Float[Array, "*B"]:
+    """The level of each map whose contour is steepest: between the two sides of a sharp boundary, where there is one.
+
+    Among levels from 0.3 to 0.9 of the map's maximum, the one with the largest mean of |u_p - u_q| over the pairs of
+    neighbours p, q that it separates; of equal ones the middle one. No outline is needed for it, but a map has such a
+    level also where there is nothing: decide first whether the picture has the class. 0 where no value is positive.
+    """
+    highest = jnp.maximum(jnp.max(maps, (-2, -1)), 0)
+    shares = jnp.linspace(0.3, 0.9, levels)
+
+    def steepness(share):
+        is_above = maps > share * highest[..., None, None]
+        total = count = 0.0
+        for axis in (-2, -1):
+            is_cut = jnp.diff(is_above.astype(jnp.int8), axis=axis) != 0
+            total += jnp.sum(jnp.abs(jnp.diff(maps, axis=axis)), (-2, -1), where=is_cut)
+            count += jnp.sum(is_cut, (-2, -1))
+        return total / jnp.maximum(count, 1)
+
+    found = jax.lax.map(steepness, shares)
+    is_best = found >= 0.999 * found.max(0, keepdims=True)
+    rank = jnp.cumsum(is_best, 0)
+    middle = jnp.argmax(rank >= (rank[-1:] + 1) // 2, 0)
+    return shares[middle] * highest
+
+
+def refuse_unusable(maps: ArrayLike, names: Sequence[str]) -> None:
+    """Stop where a map has a value that is not a number, which a compiled function cannot.
+
+    Args:
+        maps: one per name.
+
+    Raises:
+        InputError: names the pictures.
+    """
+    is_broken = [not np.isfinite(one).all() for one in np.asarray(maps)]
+    broken = [name for name, is_bad in zip(names, is_broken, strict=True) if is_bad]
+    if broken:
+        raise InputError(
+            f"maps: not finite in {len(broken)} of {len(names)} pictures ({', '.join(broken[:5])}); the classifier's "
+            "weights or its gradients are not finite: train it with a lower learning rate"
+        )

@@ -1,0 +1,94 @@
+"""What a map explains: a number per picture, as a function of the logits.
+
+Any function from logits to float32 [B] is a target; these are the usual ones. They compare equal when they mean the
+same, so that a function compiled for one serves the other.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.types import InputError
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The logit of one class of a classifier.
+
+    Explain logits rather than probabilities: a probability's gradient vanishes where the classifier is sure.
+
+    Raises:
+        InputError: when called with logits that do not have that class, or with those of a segmentation network.
+    """
+
+    index: int
+
+    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+        return _of_class(logits, self.index)
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """The logit of one class minus that of another: above 0 where the classifier prefers the first.
+
+    With two classes it is the log odds of softmax, and its map has a zero of its own: evidence for, or against.
+
+    Raises:
+        InputError: as `ClassScore`.
+    """
+
+    index: int
+    other: int
+
+    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+        return _of_class(logits, self.index) - _of_class(logits, self.other)
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """The softmax probability of one class, in [0, 1]: what Poly-CAM and the faithfulness metrics were published with.
+
+    Raises:
+        InputError: as `ClassScore`.
+    """
+
+    index: int
+
+    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+        return jnp.exp(_of_class(logits, self.index) - jax.nn.logsumexp(logits, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class RegionScore:
+    """The logits of one class of a segmentation network, summed over a region.
+
+    Attributes:
+        index: the class.
+        region: weight of each pixel, the same for all pictures; a mask, usually.
+
+    Raises:
+        InputError: when called with logits that do not have that class, or with those of a classifier.
+    """
+
+    index: int
+    region: Float[Array, "H W"]
+
+    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+        if logits.ndim != 4:
+            raise InputError("target: a region needs the logits of a segmentation network; use ClassScore")
+        _check_class(logits, self.index)
+        return jnp.einsum("bhw,hw->b", logits[..., self.index], self.region)
+
+
+def _of_class(logits, index):
+    if logits.ndim != 2:
+        raise InputError("target: a segmentation network has no score per picture; use RegionScore with its pixels")
+    _check_class(logits, index)
+    return logits[:, index]
+
+
+def _check_class(logits, index):
+    if not 0 <= index < logits.shape[-1]:
+        raise InputError(f"target: class {index} does not exist; the network has classes 0 to {logits.shape[-1] - 1}")

@@ -1,0 +1,129 @@
+"""Maps of one layer against NumPy, and what must hold between them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.maps import LAYER_MAPS, ClassDifference, ClassScore, cam, eigen_cam, grad_cam, hires_cam, layer_cam
+from segjax.types import InputError
+
+TARGET = ClassDifference(1, 0)
+WEIGHTS = np.array([-1.0, 1.0, 0.0])
+
+
+def plus_plus(a, g):
+    weights = np.zeros(a.shape[-1])
+    for k in range(a.shape[-1]):
+        for y, x in np.ndindex(a.shape[:2]):
+            if g[y, x, k] != 0:
+                share = g[y, x, k] ** 2 / (2 * g[y, x, k] ** 2 + a[..., k].sum() * g[y, x, k] ** 3)
+                weights[k] += share * max(g[y, x, k], 0)
+    return a @ weights
+
+
+def x_grad(a, g):
+    total = a.sum((0, 1))
+    return a @ np.where(total == 0, 0, (a * g).sum((0, 1)) / np.where(total == 0, 1, total))
+
+
+BY_HAND = {
+    "grad_cam": lambda a, g: a @ g.mean((0, 1)),
+    "grad_cam_plus_plus": plus_plus,
+    "x_grad_cam": x_grad,
+    "hires_cam": lambda a, g: (a * g).sum(-1),
+    "elementwise_cam": lambda a, g: np.maximum(a * g, 0).sum(-1),
+    "layer_cam": lambda a, g: (np.maximum(g, 0) * a).sum(-1),
+}
+
+
+def test_every_map_has_an_independent_version():
+    assert set(LAYER_MAPS) == {*BY_HAND, "eigen_cam"}
+
+
+@pytest.mark.parametrize("layer", ["first", "maps"])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_maps_are_those_of_numpy(tiny, name, layer):
+    apply, variables, image, by_hand = tiny
+    activations, gradients = by_hand.layers(image)[layer], by_hand.gradients(image, WEIGHTS)[layer]
+    expected = [BY_HAND[name](a, g) for a, g in zip(activations, gradients, strict=True)]
+    assert np.ptp(expected) > 0.01
+    found = jax.jit(lambda v, x: LAYER_MAPS[name](apply, v, x, TARGET, layer))(variables, image)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["first", "maps"])  # more pixels than channels, and fewer
+def test_eigen_cam_is_the_first_component_of_the_singular_value_decomposition(tiny, layer):
+    apply, variables, image, by_hand = tiny
+    if layer == "maps":
+        image = image[:, :4, :4]
+    found = eigen_cam(apply, variables, image, TARGET, layer)
+    for one, a in zip(found, by_hand.layers(image)[layer], strict=True):
+        centred = a.reshape(-1, a.shape[-1]) - a.mean((0, 1))
+        u, s, _ = np.linalg.svd(centred, full_matrices=False)
+        component = (u[:, 0] * s[0]).reshape(a.shape[:2])
+        component *= 1 if np.abs(component).max() == component.max() else -1
+        np.testing.assert_allclose(one, component, rtol=1e-3, atol=1e-3)
+
+
+def test_on_an_average_pooled_linear_head_three_maps_are_one(tiny):
+    apply, variables, image, _ = tiny
+    given = (apply, variables, image, TARGET)
+    expected = cam(*given)
+    cells = expected[0].size
+    np.testing.assert_allclose(cells * grad_cam(*given, "maps"), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(cells * hires_cam(*given, "maps"), expected, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(grad_cam(*given, "first"), hires_cam(*given, "first"), atol=1e-3)
+
+
+def test_cam_is_the_weights_times_the_channels(tiny):
+    apply, variables, image, by_hand = tiny
+    weights = by_hand.params["head"]["kernel"] @ WEIGHTS
+    np.testing.assert_allclose(
+        cam(apply, variables, image, TARGET), by_hand.layers(image)["maps"] @ weights, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_the_mean_of_cam_and_the_bias_are_the_logit(tiny):
+    apply, variables, image, _ = tiny
+    for index in range(3):
+        mean = cam(apply, variables, image, ClassScore(index)).mean((1, 2))
+        bias = variables["params"]["head"]["bias"][index]
+        np.testing.assert_allclose(mean + bias, apply(variables, image)[:, index], rtol=1e-5, atol=1e-5)
+
+
+def test_without_negative_weights_layer_cam_is_grad_cam(tiny):
+    apply, variables, image, _ = tiny
+    params = variables["params"]
+    head = params["head"] | {"kernel": jnp.abs(params["head"]["kernel"])}
+    given = apply, {"params": params | {"head": head}}, image, ClassScore(2), "maps"
+    np.testing.assert_allclose(layer_cam(*given), grad_cam(*given), rtol=1e-5)
+
+
+def test_a_map_does_not_depend_on_the_other_pictures(tiny):
+    apply, variables, image, _ = tiny
+    for name, method in LAYER_MAPS.items():
+        together = method(apply, variables, image, TARGET, "first")
+        alone = method(apply, variables, image[1:], TARGET, "first")
+        np.testing.assert_allclose(together[1:], alone, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_wrong_layers_are_refused_with_those_that_exist(tiny):
+    apply, variables, image, _ = tiny
+    with pytest.raises(InputError, match=r"layer 'layer4' does not exist; choose one of: conv0, conv1, first, maps$"):
+        grad_cam(apply, variables, image, TARGET, "layer4")
+    with pytest.raises(InputError, match="layer 'pool' has no pixels; choose one of"):
+        eigen_cam(apply, variables, image, TARGET, "pool")
+    with pytest.raises(InputError, match=r"'pool' is not the pooled vector of 'first' \(4 channels\).*use Grad-CAM"):
+        cam(apply, variables, image, TARGET, "first")
+    with pytest.raises(InputError, match="'average' is not the pooled vector"):
+        cam(apply, variables, image, TARGET, "maps", "average")
+
+
+def test_a_network_without_pixels_is_refused():
+    def apply(variables, image, taps=None, features=False):
+        logits = image.mean((1, 2))
+        return (logits, {"mean": logits}) if features else logits
+
+    with pytest.raises(InputError, match="no layer has pixels"):
+        grad_cam(apply, {}, jnp.ones((1, 4, 4, 2)), TARGET, "mean")

@@ -1,0 +1,53 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from segjax.maps import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
+from segjax.types import InputError
+
+from .conftest import enlarged
+
+MAPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 4)), jnp.float32)
+
+
+def test_enlarging_is_bilinear_between_cell_centres():
+    np.testing.assert_allclose(upsample(MAPS, 9, 7), enlarged(np.asarray(MAPS), 9, 7), rtol=1e-5, atol=1e-6)
+    inner = ndimage.zoom(np.asarray(MAPS[0]), 2, order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(upsample(MAPS[0], 6, 8), inner, rtol=1e-5, atol=1e-6)
+
+
+def test_scales_are_those_of_each_map_and_empty_maps_stay_empty():
+    both = jnp.stack([MAPS[0], jnp.zeros((3, 4)), -jnp.ones((3, 4))])
+    np.testing.assert_allclose(by_maximum(both), [MAPS[0] / MAPS[0].max(), np.zeros((3, 4)), np.zeros((3, 4))])
+    span = MAPS[0].max() - MAPS[0].min()
+    np.testing.assert_allclose(min_max(both)[0], (MAPS[0] - MAPS[0].min()) / span, rtol=1e-6)
+    assert not min_max(both)[1:].any()
+    np.testing.assert_array_equal(positive(both), np.maximum(both, 0))
+
+
+def test_the_level_of_pictures_without_the_class_is_a_quantile():
+    assert level_without(np.arange(101), 0.9) == pytest.approx(90)
+    with pytest.raises(InputError, match="none of a picture without the class"):
+        level_without(np.zeros((0, 4, 4)))
+    with pytest.raises(InputError, match="share must be above 0 and below 1"):
+        level_without(MAPS, 1.0)
+
+
+def test_the_steepest_level_lies_between_the_two_sides_of_a_step():
+    rows, columns = np.mgrid[:40, :40]
+    slope = 0.2 * np.exp(-(((rows - 20) / 12) ** 2) - ((columns - 20) / 12) ** 2)
+    step = np.hypot(rows - 20, columns - 18) < 9
+    maps = jnp.asarray(np.stack([slope + step, 5 * (slope + step), -1 - slope]), jnp.float32)
+    levels = np.asarray(steepest_level(maps))
+    assert 0.2 < levels[0] < 1 and levels[1] == pytest.approx(5 * levels[0], rel=0.02) and levels[2] == 0
+    np.testing.assert_array_equal(maps[0] > levels[0], step)
+    assert steepest_level(maps[0]).shape == ()
+
+
+def test_maps_that_are_not_finite_are_refused_by_name():
+    maps = np.zeros((3, 2, 2))
+    refuse_unusable(maps, ["a", "b", "c"])
+    maps[1, 0, 0], maps[2, 1, 1] = np.nan, np.inf
+    with pytest.raises(InputError, match=r"not finite in 2 of 3 pictures \(b, c\).*lower learning rate"):
+        refuse_unusable(maps, ["a", "b", "c"])

@@ -1,0 +1,40 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.maps import ClassDifference, ClassProbability, ClassScore, RegionScore
+from segjax.types import InputError
+
+LOGITS = jnp.array([[1.0, 4.0, 2.0], [0.0, -1.0, 3.0]])
+
+
+def test_scores_of_a_classifier():
+    np.testing.assert_allclose(ClassScore(1)(LOGITS), [4, -1])
+    np.testing.assert_allclose(ClassDifference(2, 0)(LOGITS), [1, 3])
+    shares = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+    np.testing.assert_allclose(ClassProbability(2)(LOGITS), shares[:, 2], rtol=1e-6)
+
+
+def test_a_region_is_summed_with_its_weights():
+    logits = jnp.arange(2 * 2 * 3 * 2, dtype=jnp.float32).reshape(2, 2, 3, 2)
+    region = jnp.array([[1.0, 0, 0], [0, 0, 0.5]])
+    np.testing.assert_allclose(RegionScore(1, region)(logits), [1 + 11 / 2, 13 + 23 / 2])
+
+
+def test_equal_targets_are_equal():
+    assert ClassScore(1) == ClassScore(1) != ClassScore(2)
+    assert hash(ClassDifference(1, 0)) == hash(ClassDifference(1, 0))
+
+
+@pytest.mark.parametrize("index", [3, -1])
+@pytest.mark.parametrize("make", [ClassScore, ClassProbability, lambda i: ClassDifference(0, i)])
+def test_a_class_that_does_not_exist_is_refused(make, index):
+    with pytest.raises(InputError, match=f"class {index} does not exist; the network has classes 0 to 2"):
+        make(index)(LOGITS)
+
+
+def test_targets_of_the_other_kind_of_network_are_refused():
+    with pytest.raises(InputError, match="use ClassScore"):
+        RegionScore(0, jnp.ones((2, 2)))(LOGITS)
+    with pytest.raises(InputError, match="use RegionScore"):
+        ClassScore(0)(jnp.ones((1, 2, 2, 3)))
