@@ -94,9 +94,12 @@ class Extractor:
             digest.update(b"none" if part is None else np.asarray(part).tobytes())
         return digest.hexdigest()[:16]
 
-    def raw(self, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
-        """The maps of one picture side by side, not standardised; lower layers are enlarged bilinearly."""
-        _, maps = self.network.apply(self.variables, image[None], features=True)
+    def raw(self, variables: Any, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
+        """The maps of one picture side by side, not standardised; lower layers are enlarged bilinearly.
+
+        `variables` are an argument, so that a compiled function does not hold them as constants.
+        """
+        _, maps = self.network.apply(variables, image[None], features=True)
         height, width = image.shape[:2]
         return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
 
@@ -176,10 +179,12 @@ class FeatureBank:
             InputError: another number of channels than the extractors'.
         """
         check_channels(image, self.channels)
-        return self._compiled(jnp.asarray(image, jnp.float32))
+        variables = [extractor.variables for extractor in self.extractors]
+        return self._compiled(variables, jnp.asarray(image, jnp.float32))
 
-    def _features(self, image):
-        raw = jnp.concatenate([extractor.raw(image) for extractor in self.extractors], axis=-1)
+    def _features(self, variables, image):
+        each = [extractor.raw(own, image) for extractor, own in zip(self.extractors, variables, strict=True)]
+        raw = jnp.concatenate(each, axis=-1)
         return (raw - self._mean.reshape(1, 1, -1)) * self._scale.reshape(1, 1, -1)
 
     def stack(self, images: Sequence[np.ndarray]) -> Float32[np.ndarray, "P H W F"]:
@@ -212,15 +217,16 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
         raise InputError("images: none is given to standardise the features by")
 
     @jax.jit
-    def sums(image):
-        raw = extractor.raw(image)
-        mean = jnp.mean(raw, axis=(0, 1))
-        return mean, jnp.sum((raw - mean) ** 2, axis=(0, 1))
+    def sums(variables, image):
+        raw = extractor.raw(variables, image)
+        mean = jnp.mean(raw, axis=(0, 1), keepdims=True)
+        return mean[0, 0], jnp.sum((raw - mean) ** 2, axis=(0, 1))
 
     count, mean, squares = 0, np.zeros(extractor.count), np.zeros(extractor.count)
     for image in images:
         check_channels(image, extractor.channels)
-        own_mean, own_squares = (np.asarray(part, np.float64) for part in sums(jnp.asarray(image, jnp.float32)))
+        found = sums(extractor.variables, jnp.asarray(image, jnp.float32))
+        own_mean, own_squares = (np.asarray(part, np.float64) for part in found)
         own = image.shape[0] * image.shape[1]
         # sums about each picture's own mean, merged in float64 (Chan, Golub and LeVeque 1983)
         moved = own_mean - mean

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def read(path: Path, what: str, needed: Sequence[str]) -> tuple[dict[str, Any], 
             arrays = {name: content[name] for name in content.files}
         facts = json.loads(arrays.pop("facts").tobytes())
         missing = [name for name in needed if name not in facts]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be read as {what} ({error})") from None
     if missing:
         raise InputError(f"{path} is not {what}: it lacks {', '.join(missing)}")

@@ -143,7 +143,7 @@ def fit_draw(
     return Grid(at_zero, at_best, thresholds)
 
 
-def best_threshold(scores: Float[Array, "S H W"], targets: Targets, weights: Weights) -> Float[Array, ""]:
+def best_threshold(scores: Float[Array | np.ndarray, "S H W"], targets: Targets, weights: Weights) -> Float[Array, ""]:
     """The one of a few thresholds that gives the highest Dice on weighted pictures.
 
     Tried are 0 and equally spaced scores from the mean of the background to the mean of the type and half as far again.

@@ -105,6 +105,7 @@ class LocalPrototypes:
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset
+        features, targets = jnp.asarray(features), jnp.asarray(targets)
         of_type, known = ((targets == 1).astype(features.dtype), (targets >= 0).astype(features.dtype))
         pixels = self._sums(known[..., None])[..., 0]
         means = self._sums(features * known[..., None]) / jnp.maximum(pixels, 1.0)[..., None]

@@ -34,26 +34,28 @@ def train_on_shots(
     Raises:
         InputError: unknown way, or no shots.
     """
-    if way not in WAYS:
-        raise InputError(f"way: unknown {way!r}; choose one of {', '.join(WAYS)}")
     steps = shot_steps(extractor, config, way)
     return fit(key, steps, shots, shots, config), steps
 
 
 def shot_steps(extractor: Extractor, config: TrainConfig, way: Way) -> Steps:
-    """The compiled steps of `train_on_shots`; make them once for many support sets of one size."""
+    """The compiled steps of `train_on_shots`; make them once for many support sets of one size.
+
+    Raises:
+        InputError: unknown way.
+    """
+    if way not in WAYS:
+        raise InputError(f"way: unknown {way!r}; choose one of {', '.join(WAYS)}")
     steps = make_steps(extractor.network.clone(classes=2), config)
     if way == "from_scratch":
         return steps
 
     def init(key, images, learning_rate=config.learning_rate):
         state = steps.init(key, images, learning_rate)
-        old = {name: value for name, value in extractor.variables.items() if name != "params"}
-        # copies: a step gives its state away
-        return jax.tree.map(
-            jnp.array,
-            dataclasses.replace(state, params=_keep(extractor.variables["params"], state.params), model_state=old),
-        )
+        averages = {name: value for name, value in extractor.variables.items() if name != "params"}
+        old = _keep(extractor.variables["params"], state.params), averages
+        params, model_state = jax.tree.map(jnp.array, old)  # copies: a step gives its state away
+        return dataclasses.replace(state, params=params, model_state=model_state)
 
     if way == "whole_network":
         return dataclasses.replace(steps, init=init)
@@ -62,12 +64,22 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: Way) -> Steps:
     def train(state: TrainState, images, targets):
         moved, loss = steps.train(state, images, targets)
         # what is put back needs no gradient, so XLA leaves the backward pass out below the last layer
-        params = _keep(state.params, moved.params)
-        return dataclasses.replace(moved, params=params, model_state=state.model_state), loss
+        return jax.tree_util.tree_map_with_path(_last_layer_of, moved, state), loss
 
     return dataclasses.replace(steps, init=init, train=train)
 
 
+def _last_layer_of(path: tuple[Any, ...], new: Any, old: Any) -> Any:
+    """The new value for the output layer and for what belongs to no layer, the old one for the rest."""
+    layers = [str(part.key) for part in path if isinstance(part, jax.tree_util.DictKey)]
+    return new if not layers or any(map(_is_last, layers)) else old
+
+
 def _keep(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The new output layer on the old rest; output layers are those whose name begins with "head"."""
-    return {name: new[name] if name.startswith("head") else old[name] for name in new}
+    """The new output layer on the old rest."""
+    return {name: new[name] if _is_last(name) else old[name] for name in new}
+
+
+def _is_last(layer: str) -> bool:
+    """Whether the layer of this name is part of the output layer."""
+    return layer.startswith("head")

@@ -1,6 +1,7 @@
 """Features of a bank against the networks' own maps, and the refusal of what does not fit."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,9 +33,9 @@ def test_features_are_the_networks_maps_standardised(extractors):
 
 
 def test_lower_layers_are_enlarged_to_the_picture(tiny):
-    image = pictures(1, 19, 22)[0]
+    image = jnp.asarray(pictures(1, 19, 22)[0])
     extractor = tiny("unet", 0, layers=("down0", "down2", "up1"))
-    found = extractor.raw(image)
+    found = extractor.raw(extractor.variables, image)
     maps = extractor.network.apply(extractor.variables, image[None], features=True)[1]
     assert found.shape == (19, 22, extractor.count)
     np.testing.assert_array_equal(found[..., :3], maps["down0"][0])
@@ -50,7 +51,7 @@ def test_a_map_knows_how_often_it_was_pooled(length, poolings):
     low = np.arange(length >> poolings, dtype=np.float32)[:, None, None] * np.ones(
         (1, length >> poolings, 1), np.float32
     )
-    found = np.asarray(enlarge(low, length, length))[:, 0, 0]
+    found = np.asarray(enlarge(jnp.asarray(low), length, length))[:, 0, 0]
     centres = (np.arange(length) + 0.5) / 2**poolings - 0.5
     np.testing.assert_allclose(found, np.clip(centres, 0, len(low) - 1), atol=1e-6)
 

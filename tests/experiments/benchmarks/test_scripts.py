@@ -114,3 +114,21 @@ def test_memory(monkeypatch, tmp_path):
     assert (row["network"], row["height"], row["width"], row["batch"]) == ("msd depth=2", 20, 24, 1)
     assert row["peak_mb"] >= row["before_mb"] > 10 > row["planned_mb"] > 0
     np.testing.assert_allclose(row["step_mb"], row["peak_mb"] - row["before_mb"], atol=1.5)
+
+
+def test_few_shot(monkeypatch, tmp_path):
+    pytest.importorskip("sklearn")
+    table = table_of("few_shot", monkeypatch, tmp_path, "--rounds", "1", "--draws", "2", "--only", "grid")
+    assert table["way"].tolist() == ["segjax", "scikit-learn lbfgs", "scikit-learn newton-cholesky"]
+    assert (table["fits"] == 8).all() and (table["difference"] < 0.005).all()
+    assert np.isfinite(table[["seconds", "ms_per_fit", "ratio", "dice"]].to_numpy()).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_memory_of_class_moments():
+    from experiments.benchmarks.few_shot import memory_row
+
+    row = memory_row("smoke")
+    assert (row["pictures"], row["side"], row["features"]) == (2, 32, 6)
+    assert row["moments_mb"] == round(2 * 2 * 7 * 7 * 4 / 1e6, 6)
+    assert row["stacked_mb"] == float(f"{4 * 2 * 32 * 32 * 6 / 1e6:.4g}")
