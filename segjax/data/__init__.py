@@ -2,7 +2,7 @@
 
 from segjax.data.check import check_folder
 from segjax.data.folder import FolderSource
-from segjax.data.images import read_labels, read_picture
+from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import FolderOptions, Problem
 from segjax.data.paste import paste, pasted
 from segjax.data.spec import open_source, parse_spec
@@ -27,4 +27,5 @@ __all__ = [
     "read_sides",
     "split_groups",
     "tiled",
+    "write_labels",
 ]

@@ -3,6 +3,7 @@
 Read are PNG and TIFF of 1 to 32 bits, grey, RGB, RGBA, palette and floating point; JPEG as picture, never as labels.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_LABEL = np.iinfo(np.int32).max
+_LARGEST_16_BIT = np.iinfo(np.uint16).max
 
 
 def read_picture(
@@ -89,6 +91,24 @@ def read_labels(path: Path) -> Int32[np.ndarray, "H W"]:
             f"ids must lie in 0..{_LARGEST_LABEL}, 0 for background"
         )
     return pixels.astype(np.int32)
+
+
+def write_labels(path: Path, labels: Int32[np.ndarray, "H W"]) -> None:
+    """Write a label image as compressed 16-bit TIFF in one step, so that a stopped process leaves no half file.
+
+    Raises:
+        InputError: an id below 0 or above 65535, or a disk that cannot be written.
+    """
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > _LARGEST_16_BIT:
+        raise InputError(f"{path}: ids from {labels.min()} to {labels.max()}; 16 bits hold 0..{_LARGEST_16_BIT}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        tifffile.imwrite(unfinished, labels.astype(np.uint16), compression="zlib", photometric="minisblack")
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space or choose another") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def is_8_bit(path: Path) -> bool:
