@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "torch", "opencv-python-headless")
+VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "scikit-learn", "torch", "opencv-python-headless")
 
 
 def commit() -> str:

@@ -71,7 +71,7 @@ def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> R
     planned = planned_bytes(step)
     before = resident_bytes()
     jax.block_until_ready(step(state, images, targets))
-    peak = _peak_bytes()
+    peak = peak_bytes()
     name = f"{network} {' '.join(f'{option}={value}' for option, value in options.items())}".strip()
     megabytes = {"before_mb": before, "peak_mb": peak, "step_mb": peak - before, "planned_mb": planned}
     row: Row = {"network": name, "height": side[0], "width": side[1], "batch": 1}
@@ -79,11 +79,13 @@ def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> R
 
 
 def resident_bytes() -> int:
+    """What this process holds in memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """The most that this process has held in memory."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -129,3 +129,21 @@ def test_map_loop(monkeypatch, tmp_path):
     table = table_of("map_loop", monkeypatch, tmp_path)
     assert list(table.columns) == ["maps", "resident_mb"] and table["maps"].tolist() == list(range(2, 21, 2))
     assert (table["resident_mb"] > 10).all()
+
+
+def test_few_shot(monkeypatch, tmp_path):
+    pytest.importorskip("sklearn")
+    table = table_of("few_shot", monkeypatch, tmp_path, "--rounds", "1", "--draws", "2", "--only", "grid")
+    assert table["way"].tolist() == ["segjax", "scikit-learn lbfgs", "scikit-learn newton-cholesky"]
+    assert (table["fits"] == 8).all() and (table["difference"] < 0.005).all()
+    assert np.isfinite(table[["seconds", "ms_per_fit", "ratio", "dice"]].to_numpy()).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_memory_of_class_moments():
+    from experiments.benchmarks.few_shot import memory_row
+
+    row = memory_row("smoke")
+    assert (row["pictures"], row["side"], row["features"]) == (2, 32, 6)
+    assert row["moments_mb"] == round(2 * 2 * 7 * 7 * 4 / 1e6, 6)
+    assert row["stacked_mb"] == float(f"{4 * 2 * 32 * 32 * 6 / 1e6:.4g}")

@@ -1,0 +1,63 @@
+"""Few-shot segmentation of a new cell type: features of trained networks, recombined by a head for a few pictures.
+
+After Vădineanu, Pelt, Dzyubachyk and Batenburg, "From Feature Maps to Few-Shot Cell Segmentation", MOVI (2024).
+"""
+
+from segjax.fewshot.bank import Extractor, FeatureBank, with_statistics
+from segjax.fewshot.draws import CHOICES, Choice, Draws, check_apart, draw_support, ranking
+from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
+from segjax.fewshot.grid import Grid, Pictures, best_threshold, check_shots, fit_grid
+from segjax.fewshot.heads import HEADS, Head, MomentsHead, create_head, name_of
+from segjax.fewshot.hidden import HiddenLayer
+from segjax.fewshot.instances import border_target, instances, type_target
+from segjax.fewshot.linear import Logistic, Ridge, SoftDice
+from segjax.fewshot.moments import class_moments
+from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
+from segjax.fewshot.rivals import WAYS, shot_steps, train_on_shots
+from segjax.fewshot.segment import NewType, Objects, fit_new_type, segment_new_type
+from segjax.fewshot.streaming import fit_streamed
+
+__all__ = [
+    "CHOICES",
+    "HEADS",
+    "WAYS",
+    "Choice",
+    "CosinePrototype",
+    "Draws",
+    "Extractor",
+    "FeatureBank",
+    "Grid",
+    "Head",
+    "HiddenLayer",
+    "LocalPrototypes",
+    "Logistic",
+    "MomentsHead",
+    "NewType",
+    "Objects",
+    "Pictures",
+    "Prototype",
+    "Ridge",
+    "SoftDice",
+    "ThresholdPrototype",
+    "best_threshold",
+    "border_target",
+    "check_apart",
+    "check_shots",
+    "class_moments",
+    "create_head",
+    "draw_support",
+    "fit_grid",
+    "fit_new_type",
+    "fit_streamed",
+    "instances",
+    "load_extractor",
+    "load_extractors",
+    "name_of",
+    "ranking",
+    "save_extractors",
+    "segment_new_type",
+    "shot_steps",
+    "train_on_shots",
+    "type_target",
+    "with_statistics",
+]

@@ -1,0 +1,245 @@
+"""Feature maps of trained networks at the resolution of the picture: extractors, and banks of several of them."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int32
+
+from segjax.fewshot.moments import Moments, picture_moments
+from segjax.types import InputError
+
+LAST_FULL_LAYER = {"unet": ("up0",), "segnet": ("up0",), "msd": ("dense",)}  # all maps at full size before the output
+_MOST_CHANNELS = 16
+_SMALLEST_DEVIATION = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """A trained network of the zoo and the layers whose maps are taken.
+
+    Attributes:
+        network: as `segjax.models.create` gives it.
+        variables: what `network.apply` takes.
+        layers: names of maps, as `network.apply(..., features=True)` gives them; none: the last one of full size
+            ("up0" of U-Net and SegNet, all layers of MSD).
+        mean, std: float32 [F] of each feature over the pictures that it is standardised by; none: not known yet.
+    """
+
+    network: Any
+    variables: Any
+    layers: tuple[str, ...] = ()
+    mean: Float32[np.ndarray, " F"] | None = None
+    std: Float32[np.ndarray, " F"] | None = None
+
+    def __post_init__(self) -> None:
+        known = tuple(self._shapes)
+        if not self.layers:
+            object.__setattr__(self, "layers", LAST_FULL_LAYER[self.kind])
+        for layer in self.layers:
+            if layer not in known:
+                raise InputError(f"layers: network {self.kind} has no map {layer!r}; there are: {', '.join(known)}")
+
+    @property
+    def kind(self) -> str:
+        """Name of the network in the zoo."""
+        return type(self.network).__name__.lower()
+
+    @cached_property
+    def channels(self) -> int:
+        """Channels of the pictures that the network was trained on."""
+        own = jax.tree.map(np.shape, self.variables)
+        for channels in range(1, _MOST_CHANNELS + 1):
+            blank = jax.ShapeDtypeStruct((1, *[2 * self.network.stride * 8] * 2, channels), jnp.float32)
+            try:
+                shapes = jax.eval_shape(self.network.init, jax.random.key(0), blank)
+            except InputError:  # MSD knows the number of channels that it normalises
+                continue
+            if jax.tree.map(np.shape, shapes) == own:
+                return channels
+        raise InputError(f"extractor: these variables are not those of the network {self.kind} with these options")
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        side = 16 * self.network.stride
+        blank = jax.ShapeDtypeStruct((1, side, side, self.channels), jnp.float32)
+        maps = jax.eval_shape(lambda image: self.network.apply(self.variables, image, features=True)[1], blank)
+        return {name: value.shape for name, value in maps.items()}
+
+    @property
+    def count(self) -> int:
+        """Number of features."""
+        return sum(self._shapes[layer][-1] for layer in self.layers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each feature: LAYER/CHANNEL."""
+        return tuple(f"{layer}/{channel}" for layer in self.layers for channel in range(self._shapes[layer][-1]))
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with anything that the features depend on."""
+        digest = hashlib.sha256()
+        options = {field.name: getattr(self.network, field.name) for field in fields(self.network)}
+        used = {name: value for name, value in options.items() if name in type(self.network).OPTIONS}
+        digest.update(f"{self.kind} {sorted(used.items())} {self.layers}".encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+            digest.update(f"{jax.tree_util.keystr(path)} {np.shape(leaf)}".encode() + np.asarray(leaf).tobytes())
+        for part in (self.mean, self.std):
+            digest.update(b"none" if part is None else np.asarray(part).tobytes())
+        return digest.hexdigest()[:16]
+
+    def raw(self, variables: Any, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
+        """The maps of one picture side by side, not standardised; lower layers are enlarged bilinearly.
+
+        `variables` are an argument, so that a compiled function does not hold them as constants.
+        """
+        _, maps = self.network.apply(variables, image[None], features=True)
+        height, width = image.shape[:2]
+        return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
+
+
+def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:
+    """A map of a pooled picture at the picture's resolution.
+
+    Map pixel (i, j) of n poolings stands for the picture's pixels 2^n i ... 2^n i + 2^n - 1 and so on; between their
+    centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one.
+    """
+    rows, columns, count = values.shape
+    factor = 1 << ((height // rows).bit_length() - 1)
+    if factor == 1:
+        return values
+    large = jax.image.resize(values, (rows * factor, columns * factor, count), "bilinear")
+    return jnp.pad(large, ((0, height - rows * factor), (0, width - columns * factor), (0, 0)), mode="edge")
+
+
+class FeatureBank:
+    """Standardised features of several extractors, side by side.
+
+    Every picture is taken alone, so features do not depend on what else is in a batch. `stack` of the pictures of a
+    study is made once, and all heads, numbers of shots, subsets and draws are fitted on it.
+
+    Attributes:
+        extractors: each with the mean and the deviation of its features.
+        names: of the features: NUMBER:NETWORK/LAYER/CHANNEL.
+        digest: 16 hexadecimal digits that change with anything that the features depend on.
+        variance: float32 [F], of every feature before it is standardised.
+    """
+
+    def __init__(self, extractors: Sequence[Extractor]) -> None:
+        """Raises InputError: no extractor, one without statistics, or different numbers of channels."""
+        if not extractors:
+            raise InputError("extractors: none is given; a bank needs at least one trained network")
+        for number, extractor in enumerate(extractors):
+            if extractor.mean is None or extractor.std is None:
+                raise InputError(
+                    f"extractors: number {number} has no statistics of its features; "
+                    "make the bank with FeatureBank.standardised(extractors, images)"
+                )
+        channels = {extractor.channels for extractor in extractors}
+        if len(channels) > 1:
+            raise InputError(f"extractors: they were trained on pictures of {sorted(channels)} channels; use one kind")
+        self.extractors = tuple(extractors)
+        self.channels = channels.pop()
+        self.names = tuple(
+            f"{number}:{extractor.kind}/{name}"
+            for number, extractor in enumerate(extractors)
+            for name in extractor.names
+        )
+        self.digest = hashlib.sha256(" ".join(each.digest for each in extractors).encode()).hexdigest()[:16]
+        self._mean, std = (
+            np.concatenate([np.asarray(getattr(each, name), np.float32) for each in extractors])
+            for name in ("mean", "std")
+        )
+        self.variance = std**2
+        self._scale = 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
+        self._compiled = jax.jit(self._features)
+
+    @staticmethod
+    def standardised(extractors: Sequence[Extractor], images: Sequence[np.ndarray]) -> "FeatureBank":
+        """A bank whose features have mean 0 and deviation 1 over all pixels of `images`, taken one at a time.
+
+        Raises:
+            InputError: no extractor, no picture, or another number of channels than the extractors'.
+        """
+        return FeatureBank([with_statistics(extractor, images) for extractor in extractors])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def features(self, image: Float32[np.ndarray, "H W C"]) -> Float[Array, "H W F"]:
+        """Standardised features of one picture; compiled once per size of picture.
+
+        Raises:
+            InputError: another number of channels than the extractors'.
+        """
+        check_channels(image, self.channels)
+        variables = [extractor.variables for extractor in self.extractors]
+        return self._compiled(variables, jnp.asarray(image, jnp.float32))
+
+    def _features(self, variables, image):
+        each = [extractor.raw(own, image) for extractor, own in zip(self.extractors, variables, strict=True)]
+        raw = jnp.concatenate(each, axis=-1)
+        return (raw - self._mean.reshape(1, 1, -1)) * self._scale.reshape(1, 1, -1)
+
+    def stack(self, images: Sequence[np.ndarray]) -> Float32[np.ndarray, "P H W F"]:
+        """Features of pictures of one size, on the host: 4 P H W F bytes."""
+        images = list(images)
+        stacked = np.empty((len(images), *images[0].shape[:2], len(self)), np.float32)
+        for place, image in enumerate(images):
+            stacked[place] = self.features(image)
+        return stacked
+
+    def moments(
+        self, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "H W"]]
+    ) -> Float32[np.ndarray, "P 2 F1 F1"]:
+        """`class_moments` of pictures of any sizes; the features of one picture at a time are in memory."""
+        return np.stack([np.asarray(part) for part in self._each_moments(images, targets)])
+
+    def _each_moments(self, images, targets) -> Iterator[Moments]:
+        compiled = jax.jit(picture_moments)
+        for image, target in zip(images, targets, strict=True):
+            yield compiled(self.features(image), jnp.asarray(target))
+
+
+def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extractor:
+    """The extractor with mean and deviation of its features over all pixels of some pictures, one at a time.
+
+    Raises:
+        InputError: no picture, or another number of channels than the extractor's.
+    """
+    if len(images) == 0:
+        raise InputError("images: none is given to standardise the features by")
+
+    @jax.jit
+    def sums(variables, image):
+        raw = extractor.raw(variables, image)
+        mean = jnp.mean(raw, axis=(0, 1), keepdims=True)
+        return mean[0, 0], jnp.sum((raw - mean) ** 2, axis=(0, 1))
+
+    count, mean, squares = 0, np.zeros(extractor.count), np.zeros(extractor.count)
+    for image in images:
+        check_channels(image, extractor.channels)
+        found = sums(extractor.variables, jnp.asarray(image, jnp.float32))
+        own_mean, own_squares = (np.asarray(part, np.float64) for part in found)
+        own = image.shape[0] * image.shape[1]
+        # sums about each picture's own mean, merged in float64 (Chan, Golub and LeVeque 1983)
+        moved = own_mean - mean
+        squares += own_squares + moved**2 * count * own / (count + own)
+        mean += moved * own / (count + own)
+        count += own
+    deviation = np.sqrt(squares / count)
+    return replace(extractor, mean=mean.astype(np.float32), std=deviation.astype(np.float32))
+
+
+def check_channels(image: np.ndarray, channels: int) -> None:
+    """Raises InputError unless the picture has the extractor's number of channels."""
+    if image.ndim != 3 or image.shape[-1] != channels:
+        raise InputError(
+            f"images: one has the shape {image.shape}; the extractors were trained on pictures [H, W, {channels}]"
+        )

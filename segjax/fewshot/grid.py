@@ -1,0 +1,171 @@
+"""All draws x shots x feature counts of one type and one head, in one compiled program on a cached bank."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32, Key
+
+from segjax.evaluation import OverlapCounts
+from segjax.fewshot.draws import CHOICES, Choice, Draws, check_counts, ranking
+from segjax.fewshot.heads import Head
+from segjax.fewshot.moments import Targets, Weights, class_moments, dot, pixel_weights, relevance, support_moments
+from segjax.types import InputError
+
+_CANDIDATES = 24  # thresholds that are tried
+
+
+class Grid(NamedTuple):
+    """Pixels of every query picture, int32 [D, K, N, Q]: draws, numbers of shots, feature counts, query pictures.
+
+    Attributes:
+        at_zero: counts of the predictions "score above 0".
+        at_best: counts with the threshold that gives the highest Dice on the support.
+        thresholds: float32 [D, K, N], those thresholds.
+    """
+
+    at_zero: OverlapCounts
+    at_best: OverlapCounts
+    thresholds: Float32[np.ndarray, "D K N"]
+
+
+class Pictures(NamedTuple):
+    """Cached features float32 [P, H, W, F] of pictures of one size; targets int32 [P, H, W]: 1 the type, -1 ignored."""
+
+    features: Any
+    targets: Any
+
+
+def fit_grid(
+    key: Key[Array, ""],
+    head: Head,
+    support: Pictures,
+    query: Pictures,
+    draws: Draws,
+    counts: Sequence[int],
+    choice: Choice,
+    variance: Float32[np.ndarray, " F"],
+    together: int = 1,
+) -> Grid:
+    """Fit the head to every support set with every number of features, and count its pixels on the query pictures.
+
+    A fit is a row of 0/1 weights over the pictures of its draw and one over the features, so all fits of a draw share
+    the products over its pixels. One program is traced for a head, a choice and the sizes, whatever the draws.
+
+    Args:
+        key: of the random feature subsets; draw d uses fold_in(key, d).
+        support: the candidates that `draws` indexes.
+        query: pictures to segment; none may be among the candidates (see `check_apart`).
+        counts: numbers of features, 1 to F. With the same draw, a smaller subset is part of a larger one.
+        choice: which features; see `ranking`. "relevance" looks at the shots of each fit alone.
+        variance: of the features; see `FeatureBank.variance`.
+        together: draws per call of the program; more take more memory, and on a GPU less time.
+
+    Raises:
+        InputError: a feature count out of range, an unknown choice, a support picture without the type or without
+            background.
+    """
+    check_counts(counts, support.features.shape[-1])
+    if choice not in CHOICES:
+        raise InputError(f"choice: unknown {choice!r}; choose one of {', '.join(CHOICES)}")
+    check_shots(list(np.asarray(support.targets)[np.unique(draws.pictures)]))
+    keys = jax.vmap(lambda draw: jax.random.fold_in(key, draw))(jnp.arange(len(draws.pictures)))
+    on_device = jax.tree.map(jnp.asarray, (support, query, jnp.asarray(counts, jnp.int32), variance))
+    found = []
+    for start in range(0, len(draws.pictures), together):
+        # the last call repeats its last draw, so that one size is compiled
+        rows = np.arange(start, start + together).clip(max=len(draws.pictures) - 1)
+        result = _fit_draws(head, choice, *on_device, keys[rows], draws.pictures[rows], draws.weights[rows])
+        found.append(result)
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(draws.pictures)], *found)
+
+
+def check_shots(targets: Sequence[Int32[np.ndarray, "H W"]]) -> None:
+    """Raises InputError where a shot is ignored throughout or has no pixel of the type, or none has any background."""
+    for number, target in enumerate(targets):
+        if not (target >= 0).any():
+            raise InputError(f"shots: all pixels of shot {number} are ignored; annotate some of it")
+        if not (target == 1).any():
+            raise InputError(f"shots: shot {number} does not show the type; choose pictures that do")
+    if not any((target == 0).any() for target in targets):
+        raise InputError("shots: no shot has a background pixel; a head has nothing to tell the type from")
+
+
+@partial(jax.jit, static_argnames=("head", "choice"))
+def _fit_draws(head, choice, support, query, counts, variance, keys, pictures, weights) -> Grid:
+    def one(key, pictures, weights):
+        own = Pictures(support.features[pictures], support.targets[pictures])
+        return fit_draw(head, choice, own, query, counts, variance, key, weights)
+
+    return jax.vmap(one)(keys, pictures, weights)
+
+
+def fit_draw(
+    head: Head,
+    choice: Choice,
+    support: Pictures,
+    query: Pictures,
+    counts: Int[Array, " N"],
+    variance: Float[Array, " F"],
+    key: Key[Array, ""],
+    weights: Float[Array, "K L"],
+) -> Grid:
+    """The part of `fit_grid` that belongs to one draw, without its axis; a pure function to be mapped over draws."""
+
+    def best_places(of_shots):
+        if choice != "relevance":
+            return ranking(choice, key, variance, variance)
+        moments = class_moments(support.features, support.targets)
+        used = support_moments(moments, of_shots, jnp.ones_like(variance))
+        return ranking(choice, key, variance, relevance(used))
+
+    def fit(of_shots, count):
+        subset = (best_places(of_shots) < count).astype(variance.dtype)
+        params = head.fit(support.features, support.targets, of_shots, subset)
+        scores = head.predict(params, support.features)
+        return params, best_threshold(scores, support.targets, of_shots)
+
+    params, thresholds = jax.vmap(jax.vmap(fit, (None, 0)), (0, None))(weights, counts)
+
+    def judge(picture):
+        def one(params, threshold):
+            scores = head.predict(params, picture.features[None])[0]
+            return [pixel_counts(scores > limit, picture.targets) for limit in (0.0, threshold)]
+
+        return jax.vmap(jax.vmap(one))(params, thresholds)
+
+    at_zero, at_best = (
+        jax.tree.map(lambda part: jnp.moveaxis(part, 0, -1), counted) for counted in jax.lax.map(judge, query)
+    )
+    return Grid(at_zero, at_best, thresholds)
+
+
+def best_threshold(scores: Float[Array | np.ndarray, "S H W"], targets: Targets, weights: Weights) -> Float[Array, ""]:
+    """The one of a few thresholds that gives the highest Dice on weighted pictures.
+
+    Tried are 0 and equally spaced scores from the mean of the background to the mean of the type and half as far again.
+    """
+    rows = pixel_weights(targets, weights)
+    of_type = jnp.where(targets == 1, rows, 0.0)
+    size = jnp.sum(of_type)
+    mean_type = dot("shw,shw->", of_type, scores) / size
+    mean_background = dot("shw,shw->", rows - of_type, scores) / jnp.maximum(1 - size, 1e-6)
+    places = jnp.linspace(0.0, 1.5, _CANDIDATES - 1)
+    candidates = jnp.append(mean_background + places * (mean_type - mean_background), 0.0)
+
+    def quality(threshold):
+        above = (scores > threshold).astype(scores.dtype)
+        return 2 * dot("shw,shw->", of_type, above) / (dot("shw,shw->", rows, above) + size)
+
+    return candidates[jnp.argmax(jax.lax.map(quality, candidates))]
+
+
+def pixel_counts(predicted: Array, targets: Int[Array, "H W"]) -> OverlapCounts:
+    """Counts of one picture, int32; as products, which XLA sums faster than masks. Exact up to 2^24 pixels."""
+    above = predicted.astype(jnp.float32)
+    is_type, is_known = ((targets == 1).astype(jnp.float32), (targets >= 0).astype(jnp.float32))
+    tp, judged = dot("hw,hw->", above, is_type), dot("hw,hw->", above, is_known)
+    return OverlapCounts(*(part.astype(jnp.int32) for part in (tp, judged - tp, jnp.sum(is_type) - tp)))

@@ -1,0 +1,82 @@
+"""The heads by name, and what they have in common."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float
+
+from segjax.fewshot.hidden import HiddenLayer
+from segjax.fewshot.linear import Logistic, Params, Ridge, SoftDice
+from segjax.fewshot.moments import Features, Maps, Moments, Subset, Targets, Weights
+from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
+from segjax.types import InputError
+
+
+@runtime_checkable
+class Head(Protocol):
+    """What tells a new type from everything else, pixel by pixel, given features of a few annotated pictures.
+
+    A head is a frozen dataclass of its options, its functions are pure: they work under `jit` and under `vmap` over
+    weights and subsets.
+    """
+
+    def fit(
+        self,
+        features: Features,
+        targets: Targets,
+        weights: Weights,
+        subset: Subset | None = None,
+    ) -> Params:
+        """Parameters from a support set.
+
+        Args:
+            features: of the support pictures, standardised.
+            targets: 1 the type, 0 background, -1 ignored.
+            weights: of the pictures; 0 leaves one out as if it were not there.
+            subset: 1 for features that are used, 0 for others; all without it.
+        """
+        ...
+
+    def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
+        """Score of every pixel: above 0 it is of the type; the log odds of it for heads with a logistic loss."""
+        ...
+
+
+@runtime_checkable
+class MomentsHead(Head, Protocol):
+    """A head that needs no more of the support than its class moments."""
+
+    def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
+        """Parameters from the class moments of the support pictures; the other arguments as in `Head.fit`."""
+        ...
+
+
+HEADS: dict[str, type[Any]] = {
+    "logistic": Logistic,
+    "soft_dice": SoftDice,
+    "hidden_layer": HiddenLayer,
+    "ridge": Ridge,
+    "prototype": Prototype,
+    "cosine": CosinePrototype,
+    "local_prototypes": LocalPrototypes,
+    "threshold_prototype": ThresholdPrototype,
+}
+
+
+def create_head(name: str, **options: Any) -> Head:
+    """A head by name.
+
+    Raises:
+        InputError: unknown head or option, or a value out of range.
+    """
+    if name not in HEADS:
+        raise InputError(f"head: unknown {name!r}; choose one of {', '.join(HEADS)}")
+    known = HEADS[name].__dataclass_fields__
+    for option in options:
+        if option not in known:
+            raise InputError(f"head {name}: unknown option {option!r}; there are: {', '.join(known) or 'none'}")
+    return HEADS[name](**options)
+
+
+def name_of(head: Head) -> str:
+    """The name of a head in `HEADS`."""
+    return next(name for name, kind in HEADS.items() if type(head) is kind)

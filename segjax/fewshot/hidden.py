@@ -1,0 +1,84 @@
+"""A perceptron with one hidden layer, as a control of what the linear one leaves out."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from segjax.fewshot.linear import Params, all_of, check_positive, softplus, total
+from segjax.fewshot.minimise import lbfgs, whitening
+from segjax.fewshot.moments import (
+    PRECISION,
+    Features,
+    Maps,
+    Subset,
+    Targets,
+    Weights,
+    class_moments,
+    dot,
+    pixel_weights,
+    support_moments,
+)
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """Features -> `units` hidden units (tanh) -> log odds of the type; logistic loss, L-BFGS on all pixels at once.
+
+    The loss has many minima: where the search starts is drawn from `seed`, so that the result is repeatable. Hidden
+    units see the features in the whitened coordinates of `whitening`.
+
+    Attributes:
+        units: hidden units.
+        l2: strength of the penalty l2 / 2 (sum of all squared weights, in whitened coordinates).
+        seed: of the start.
+        most_steps: bound on the steps.
+    """
+
+    units: int = 16
+    l2: float = 1e-4
+    seed: int = 0
+    most_steps: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("units", "l2", "most_steps"):
+            check_positive(name, getattr(self, name))
+
+    def fit(
+        self,
+        features: Features,
+        targets: Targets,
+        weights: Weights,
+        subset: Subset | None = None,
+    ) -> Params:
+        """See `Head.fit`."""
+        subset = all_of(features) if subset is None else subset
+        support = support_moments(class_moments(features, targets), weights, subset, balanced=True)
+        coordinates = whitening(support, 1e-3) * jnp.append(subset, 1.0)[:, None]
+        rows, truth = pixel_weights(targets, weights), (targets == 1).astype(features.dtype)
+        inputs = len(coordinates)
+
+        def unpack(point):
+            first = jnp.matmul(coordinates, point[: inputs * self.units].reshape(inputs, -1), precision=PRECISION)
+            return {"first": first, "second": point[inputs * self.units : -1], "bias": point[-1]}
+
+        def objective(point):
+            scores = self.predict(unpack(point), features)
+            return total(rows * (softplus(scores) - truth * scores)) + self.l2 / 2 * jnp.sum(point[:-1] ** 2)
+
+        first, second = jax.random.split(jax.random.key(self.seed))
+        start = jnp.concatenate(
+            [
+                jax.random.normal(first, (inputs * self.units,)) / jnp.sqrt(inputs),
+                jax.random.normal(second, (self.units,)) / jnp.sqrt(self.units),
+                jnp.zeros(1),
+            ]
+        )
+        return unpack(lbfgs(objective, start, self.most_steps, 1e-6).point)
+
+    def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
+        """Log odds of the type for every pixel."""
+        inner = dot("...f,fu->...u", features, params["first"][:-1])
+        inner = jnp.tanh(inner + jnp.broadcast_to(params["first"][-1], inner.shape))
+        return dot("...u,u->...", inner, params["second"]) + params["bias"]

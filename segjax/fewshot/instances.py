@@ -1,0 +1,99 @@
+"""From numbered objects to what a head is fitted to, and from what it predicts back to numbered objects."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int32, Integer
+from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+from segjax.annotations import to_target
+from segjax.evaluation import components
+from segjax.types import InputError
+
+Delineation = Literal["line", "border", "none"]
+Grouping = Literal["components", "watershed"]
+
+
+def type_target(
+    labels: Integer[np.ndarray, "H W"], delineation: Delineation, ignore: Bool[np.ndarray, "H W"] | None = None
+) -> Int32[np.ndarray, "H W"]:
+    """Target of a head from numbered objects: 1 the type, 0 background, -1 ignored.
+
+    Args:
+        labels: 0 background, 1..N objects.
+        delineation: "line": pixels of an object beside another one are background, so that a thin line parts objects
+            that touch; "border" and "none": every pixel of an object is of the type.
+        ignore: pixels that are not annotated.
+    """
+    return np.asarray(to_target(labels.astype(np.int32), ignore=ignore, separate=delineation == "line"))
+
+
+def border_target(
+    labels: Integer[np.ndarray, "H W"], ignore: Bool[np.ndarray, "H W"] | None = None
+) -> Int32[np.ndarray, "H W"]:
+    """Target of the border class: 1 in every object pixel that has another object or background among its eight
+    neighbours (the picture's edge is none), 0 elsewhere, -1 ignored."""
+    padded = np.pad(labels, 1, mode="edge")
+    highest = ndimage.maximum_filter(padded, 3)[1:-1, 1:-1]
+    lowest = ndimage.minimum_filter(padded, 3)[1:-1, 1:-1]
+    target = ((labels > 0) & (highest != lowest)).astype(np.int32)
+    return target if ignore is None else np.where(ignore, -1, target).astype(np.int32)
+
+
+def instances(
+    mask: Bool[np.ndarray, "H W"],
+    grouping: Grouping = "components",
+    border: Bool[np.ndarray, "H W"] | None = None,
+    smallest: int = 1,
+    distance: float = 1.0,
+) -> Int32[np.ndarray, "H W"]:
+    """Numbered objects of a predicted mask.
+
+    Args:
+        mask: predicted pixels of the type.
+        grouping: "components": every 8-connected piece is an object; "watershed": pieces are parted where they are
+            narrow, along watersheds of the distance to the background from its peaks.
+        border: predicted border pixels. The objects are then the pieces of mask without border, grown back into it.
+        smallest: pieces of fewer pixels are dropped.
+        distance: least height in pixels of a peak above the saddle to the next one ("watershed").
+
+    Raises:
+        InputError: unknown grouping, smallest below 1, or a distance that is not positive.
+    """
+    if grouping not in ("components", "watershed"):
+        raise InputError(f"grouping: unknown {grouping!r}; choose components or watershed")
+    if smallest < 1 or not distance > 0:
+        raise InputError(f"smallest and distance must be at least 1 pixel and positive, not {smallest} and {distance}")
+    core = mask if border is None else mask & ~border
+    depth = _distance(core)
+    markers = components(core) if grouping == "components" else _peaks(depth, core, distance)
+    pieces = components(mask)
+    is_lost = np.isin(pieces, pieces[markers > 0], invert=True) & mask  # pieces that are border throughout
+    markers = np.where(is_lost, pieces + markers.max(initial=0), markers)
+    return _numbered(watershed(-depth, markers, mask=mask, connectivity=2), smallest)
+
+
+def _distance(mask: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Distance to the background, in pixels; beyond the picture there is none."""
+    if mask.all():
+        return np.full(mask.shape, float(max(mask.shape)))
+    return ndimage.distance_transform_edt(mask)
+
+
+def _peaks(depth: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], distance: float) -> Int32[np.ndarray, "H W"]:
+    """Numbered peaks that stand `distance` above the saddle to the next one; every piece has at least one."""
+    floor = 0.5  # below every distance within a mask
+    lowered = reconstruction(np.where(mask, np.maximum(depth - distance, floor), 0.0), depth)
+    # the margin makes a maximum of what fills the picture
+    return components(local_maxima(np.pad(lowered, 1))[1:-1, 1:-1] & mask)
+
+
+def _numbered(labels: Integer[np.ndarray, "H W"], smallest: int) -> Int32[np.ndarray, "H W"]:
+    """Objects 1..N in order of their ids, without those that are too small."""
+    sizes = np.bincount(labels.ravel())
+    kept = sizes >= smallest
+    kept[0] = False
+    ids = np.where(kept, np.cumsum(kept), 0)
+    return ids[labels].astype(np.int32)

@@ -1,0 +1,208 @@
+"""A new type of cell from a few annotated pictures: learn it, segment with it, keep it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from segjax.evaluation import components
+from segjax.fewshot.bank import Extractor, FeatureBank
+from segjax.fewshot.files import read, write
+from segjax.fewshot.grid import best_threshold, check_shots
+from segjax.fewshot.heads import Head, create_head, name_of
+from segjax.fewshot.instances import Delineation, Grouping, border_target, instances, type_target
+from segjax.fewshot.linear import Logistic, Params
+from segjax.fewshot.streaming import fit_streamed
+from segjax.types import InputError
+
+Threshold = Literal["best", "zero"]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """How touching objects are kept apart.
+
+    Attributes:
+        delineation: "line": a line of background between touching objects is learnt; "border": their outlines are
+            learnt as a class of its own; "none": neither.
+        grouping: objects of a predicted mask are its "components", or parted along a "watershed".
+        smallest: objects of fewer pixels are dropped.
+        threshold: "best": the one of the highest Dice on the shots; "zero": a score above 0 (a probability above 1/2).
+        most_bytes: of the shots' features held at once; above that they are computed again for every pass.
+    """
+
+    delineation: Delineation = "line"
+    grouping: Grouping = "components"
+    smallest: int = 1
+    threshold: Threshold = "best"
+    most_bytes: int = 2**31
+
+    def __post_init__(self) -> None:
+        known = {
+            "delineation": ("line", "border", "none"),
+            "grouping": ("components", "watershed"),
+            "threshold": ("best", "zero"),
+        }
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(values)}")
+        if self.smallest < 1:
+            raise InputError(f"smallest must be at least 1 pixel, not {self.smallest}")
+
+
+@dataclass(frozen=True, eq=False)
+class NewType:
+    """A type that was learnt on the features of one bank.
+
+    Attributes:
+        head, params, threshold: a pixel whose score is above the threshold is of the type.
+        border: parameters of the head for outlines, where those were learnt.
+        objects: how its objects are kept apart.
+        bank_digest: of the bank that the features must come from.
+    """
+
+    head: Head
+    params: Params
+    threshold: float
+    border: Params | None
+    objects: Objects
+    bank_digest: str
+
+    def scores(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Float32[np.ndarray, "H W"]:
+        """Score of every pixel less the threshold.
+
+        Raises:
+            InputError: another bank than the one that the type was learnt on, or another number of channels.
+        """
+        self._check(bank)
+        return np.asarray(self.head.predict(self.params, bank.features(image))) - np.float32(self.threshold)
+
+    def segment(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Int32[np.ndarray, "H W"]:
+        """Numbered objects of the type in one picture, 0 elsewhere. Raises InputError as `scores`."""
+        mask, outline = self.scores(bank, image) > 0, None
+        if self.border is not None:
+            outline = np.asarray(self.head.predict(self.border, bank.features(image))) > 0
+        return instances(mask, self.objects.grouping, outline, self.objects.smallest)
+
+    def _check(self, bank: FeatureBank) -> None:
+        if bank.digest != self.bank_digest:
+            raise InputError(
+                f"extractors: this type was learnt on features of the bank {self.bank_digest}, not of {bank.digest}; "
+                "give the extractors it was learnt with, or learn it again"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write everything but the extractors to one file."""
+        facts = {
+            "head": name_of(self.head),
+            "options": dataclasses.asdict(self.head),  # type: ignore[call-overload]
+            "threshold": self.threshold,
+            "objects": dataclasses.asdict(self.objects),
+            "bank": self.bank_digest,
+        }
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        write(path, facts, arrays | {f"border/{name}": value for name, value in (self.border or {}).items()})
+
+    @staticmethod
+    def load(path: Path, bank: FeatureBank) -> "NewType":
+        """A saved type. Raises InputError where the file is not one, or belongs to another bank."""
+        facts, arrays = read(path, "a saved type", ("head", "options", "threshold", "objects", "bank"))
+        params, border = (
+            {name.partition("/")[2]: jnp.asarray(value) for name, value in arrays.items() if name.startswith(part)}
+            for part in ("params/", "border/")
+        )
+        head, objects = create_head(facts["head"], **facts["options"]), Objects(**facts["objects"])
+        loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"])
+        loaded._check(bank)
+        return loaded
+
+
+def fit_new_type(
+    bank: FeatureBank,
+    images: Sequence[Float32[np.ndarray, "H W C"]],
+    masks: Sequence[np.ndarray],
+    head: Head | None = None,
+    objects: Objects | None = None,
+) -> NewType:
+    """Learn a type from a few annotated pictures, which may differ in size.
+
+    Args:
+        masks: of each picture: numbered objects (0 background, 1..N), or a bool mask, whose pieces are the objects. In
+            numbered objects -1 is "not annotated".
+        head: the logistic perceptron by default.
+
+    Raises:
+        InputError: pictures and masks that do not fit each other or the extractors, a picture that does not show the
+            type, no background, only ignored pixels, or a head that needs more memory than `objects.most_bytes`.
+    """
+    head, objects = head or Logistic(), objects or Objects()
+    labels = _labels(images, masks)
+    targets = [type_target(np.maximum(label, 0), objects.delineation, label < 0) for label in labels]
+    check_shots(targets)
+    outlines = [border_target(np.maximum(label, 0), label < 0) for label in labels]
+    fit = _fitter(head, bank, images, objects.most_bytes)
+    params = fit(targets)
+    threshold = 0.0
+    if objects.threshold == "best":
+        scores = [np.asarray(head.predict(params, bank.features(image))) for image in images]
+        flat = [np.concatenate([part.ravel() for part in parts])[None, :, None] for parts in (scores, targets)]
+        threshold = float(jax.jit(best_threshold)(flat[0], flat[1], jnp.ones(1)))
+    border = fit(outlines) if objects.delineation == "border" else None
+    return NewType(head, params, threshold, border, objects, bank.digest)
+
+
+def segment_new_type(
+    extractors: Sequence[Extractor],
+    images: Sequence[Float32[np.ndarray, "H W C"]],
+    masks: Sequence[np.ndarray],
+    query: Sequence[Float32[np.ndarray, "H W C"]],
+    head: Head | None = None,
+    objects: Objects | None = None,
+) -> list[Int32[np.ndarray, "H W"]]:
+    """Segment a type in some pictures after it was annotated in a few others; arguments as `fit_new_type`.
+
+    Features are standardised by the extractors' own statistics where they have them, else by those of the annotated
+    pictures.
+
+    Returns:
+        For each query picture its numbered objects, 0 elsewhere.
+    """
+    known = all(extractor.mean is not None for extractor in extractors)
+    bank = FeatureBank(extractors) if known else FeatureBank.standardised(extractors, images)
+    learnt = fit_new_type(bank, images, masks, head, objects)
+    return [learnt.segment(bank, image) for image in query]
+
+
+def _labels(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    if len(images) == 0:
+        raise InputError("images: no annotated picture is given")
+    if len(images) != len(masks):
+        raise InputError(f"masks: there are {len(masks)} for {len(images)} pictures; give one each")
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        if image.shape[:2] != mask.shape:
+            raise InputError(f"masks: number {number} has the shape {mask.shape}, its picture {image.shape[:2]}")
+    return [components(mask) if mask.dtype == bool else np.asarray(mask, np.int32) for mask in masks]
+
+
+def _fitter(head: Head, bank: FeatureBank, images: Sequence[np.ndarray], most_bytes: int):
+    """The function targets -> params; features of all pictures are held where they fit."""
+    side = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
+    if 4 * len(images) * side[0] * side[1] * len(bank) > most_bytes:
+        return lambda targets: fit_streamed(head, bank, images, targets)
+    features = np.zeros((len(images), *side, len(bank)), np.float32)
+    for place, image in enumerate(images):
+        features[place, : image.shape[0], : image.shape[1]] = bank.features(image)
+
+    def fit(targets):
+        padded = np.full(features.shape[:3], -1, np.int32)
+        for place, target in enumerate(targets):
+            padded[place, : target.shape[0], : target.shape[1]] = target
+        return jax.jit(head.fit)(features, padded, np.ones(len(images), np.float32))
+
+    return fit

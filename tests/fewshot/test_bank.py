@@ -1,0 +1,102 @@
+"""Features of a bank against the networks' own maps, and the refusal of what does not fit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.fewshot import Extractor, FeatureBank, class_moments, with_statistics
+from segjax.fewshot.bank import enlarge
+from segjax.types import InputError
+
+
+def pictures(count: int = 3, height: int = 18, width: int = 16, channels: int = 1) -> list[np.ndarray]:
+    generator = np.random.default_rng(7)
+    return [generator.random((height, width, channels)).astype(np.float32) for _ in range(count)]
+
+
+def test_features_are_the_networks_maps_standardised(extractors):
+    images = pictures()
+    bank = FeatureBank.standardised(extractors, images)
+    raw = []
+    for extractor, layer in zip(extractors, ("dense", "up0"), strict=True):
+        apply = jax.jit(lambda image, e=extractor: e.network.apply(e.variables, image, features=True)[1])
+        raw.append(np.concatenate([apply(image[None])[layer] for image in images]))
+    everything = np.concatenate(raw, -1).astype(np.float64)
+    deviation = everything.std((0, 1, 2))
+    expected = (everything - everything.mean((0, 1, 2))) / np.where(deviation > 1e-6, deviation, 1)
+    found = bank.stack(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(bank.variance, deviation**2, rtol=1e-3, atol=1e-9)
+    assert len(bank) == found.shape[-1] == len(bank.names) == 4 + 3
+    assert bank.names[0] == "0:msd/dense/0" and bank.names[-1] == "1:unet/up0/2"
+
+
+def test_lower_layers_are_enlarged_to_the_picture(tiny):
+    image = jnp.asarray(pictures(1, 19, 22)[0])
+    extractor = tiny("unet", 0, layers=("down0", "down2", "up1"))
+    found = extractor.raw(extractor.variables, image)
+    maps = extractor.network.apply(extractor.variables, image[None], features=True)[1]
+    assert found.shape == (19, 22, extractor.count)
+    np.testing.assert_array_equal(found[..., :3], maps["down0"][0])
+    low = np.asarray(maps["down2"][0])
+    # 2^2 pixels stand for one of the map: centres 1.5 and 5.5 are a quarter of a map pixel around 2 and 5
+    np.testing.assert_allclose(found[2, 1, 3:-3], 0.875 * low[0, 0] + 0.125 * low[1, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[18, :, 3:-3], found[15, :, 3:-3])
+
+
+@pytest.mark.parametrize("length", [4, 5, 6, 7, 8, 11])
+@pytest.mark.parametrize("poolings", [0, 1, 2])
+def test_a_map_knows_how_often_it_was_pooled(length, poolings):
+    low = np.arange(length >> poolings, dtype=np.float32)[:, None, None] * np.ones(
+        (1, length >> poolings, 1), np.float32
+    )
+    found = np.asarray(enlarge(jnp.asarray(low), length, length))[:, 0, 0]
+    centres = (np.arange(length) + 0.5) / 2**poolings - 0.5
+    np.testing.assert_allclose(found, np.clip(centres, 0, len(low) - 1), atol=1e-6)
+
+
+def test_moments_of_a_bank_are_those_of_its_features(extractors):
+    images = pictures()
+    targets = [np.int32(image[..., 0] > 0.5) for image in images]
+    bank = FeatureBank.standardised(extractors, images)
+    expected = class_moments(bank.stack(images), np.stack(targets))
+    np.testing.assert_allclose(bank.moments(images, targets), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_digest_changes_with_everything_that_features_depend_on(tiny):
+    images = pictures()
+    known = with_statistics(tiny("unet", 1), images)
+    digests = {
+        known.digest,
+        tiny("unet", 1).digest,
+        tiny("unet", 2).digest,
+        tiny("unet", 1, layers=("down0",)).digest,
+        with_statistics(tiny("unet", 1), images[:1]).digest,
+        Extractor(known.network.clone(norm="group"), known.variables, mean=known.mean, std=known.std).digest,
+    }
+    assert len(digests) == 6
+    assert with_statistics(tiny("unet", 1), images).digest == known.digest
+    assert FeatureBank([known]).digest != FeatureBank([known, known]).digest
+
+
+def test_an_extractor_knows_its_channels(tiny):
+    assert [tiny(name, 0, 3).channels for name in ("msd", "unet", "segnet")] == [3, 3, 3]
+
+
+def test_what_does_not_fit_is_refused(extractors, tiny):
+    bank = FeatureBank.standardised(extractors, pictures())
+    with pytest.raises(InputError, match=r"\[H, W, 1\]"):
+        bank.features(pictures(channels=3)[0])
+    with pytest.raises(InputError, match="no map 'up7'"):
+        tiny("unet", 0, layers=("up7",))
+    with pytest.raises(InputError, match="none is given"):
+        FeatureBank([])
+    with pytest.raises(InputError, match="no statistics"):
+        FeatureBank(extractors)
+    with pytest.raises(InputError, match=r"channels"):
+        FeatureBank([*bank.extractors, with_statistics(tiny("unet", 0, 3), pictures(channels=3))])
+    with pytest.raises(InputError, match="standardise"):
+        with_statistics(extractors[0], [])
+    with pytest.raises(InputError, match="variables are not those"):
+        Extractor(extractors[1].network, extractors[0].variables)

@@ -1,0 +1,149 @@
+"""A new type from a few pictures, end to end, with extractors that were never trained; saved, loaded, refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from segjax.evaluation import f1, overlaps
+from segjax.fewshot import (
+    CosinePrototype,
+    FeatureBank,
+    Logistic,
+    NewType,
+    Objects,
+    Prototype,
+    Ridge,
+    SoftDice,
+    fit_new_type,
+    fit_streamed,
+    load_extractors,
+    save_extractors,
+    segment_new_type,
+    type_target,
+)
+from segjax.types import InputError
+
+
+def dishes(count: int, seed: int, side: int = 32) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Pictures with bright and dark discs; the bright ones are of the type. Sizes differ."""
+    generator = np.random.default_rng(seed)
+    images, masks = [], []
+    for number in range(count):
+        height, width = side + 4 * (number % 2), side
+        rows, columns = np.mgrid[:height, :width]
+        image, labels = np.full((height, width), 0.5), np.zeros((height, width), np.int32)
+        for index, (row, column) in enumerate([(8, 8), (8, 17), (22, 9), (23, 24)]):
+            bright = index < 2 or generator.random() < 0.5
+            disc = (rows - row - generator.integers(-1, 2)) ** 2 + (columns - column) ** 2 <= 18
+            image[disc] = 0.9 if bright else 0.1
+            labels[disc & bright] = index + 1
+        images.append((image + 0.03 * generator.normal(size=image.shape)).astype(np.float32)[..., None])
+        masks.append(labels)
+    return images, masks
+
+
+@pytest.fixture(scope="module")
+def shots():
+    return dishes(2, 0)
+
+
+@pytest.fixture(scope="module")
+def bank(tiny, shots):
+    return FeatureBank.standardised([tiny("msd", 0)], shots[0])
+
+
+@pytest.mark.parametrize("delineation", ["line", "border", "none"])
+def test_a_type_is_segmented_from_two_pictures(delineation, tiny, shots):
+    query, truth = dishes(2, 1)
+    found = segment_new_type([tiny("msd", 0)], *shots, query, objects=Objects(delineation, smallest=4))
+    for labels, expected in zip(found, truth, strict=True):
+        shared = ((labels > 0) & (expected > 0)).sum()
+        assert 2 * shared / ((labels > 0).sum() + (expected > 0).sum()) > 0.9
+        assert f1(overlaps(labels, expected)) > 0.6
+
+
+@pytest.mark.parametrize(
+    "head", [Logistic(tolerance=1e-7), Logistic(balanced=True), Ridge(), Prototype(), CosinePrototype()]
+)
+def test_what_does_not_fit_in_memory_is_fitted_pass_by_pass(head, bank, shots):
+    images, masks = shots
+    targets = [type_target(mask, "line") for mask in masks]
+    streamed = fit_streamed(head, bank, images, targets)
+    held = fit_new_type(bank, images, masks, head).params
+    score = np.asarray(head.predict(streamed, bank.features(images[0])))
+    np.testing.assert_allclose(score, head.predict(held, bank.features(images[0])), rtol=0.05, atol=0.05)
+    little = fit_new_type(bank, images, masks, head, Objects(most_bytes=1))
+    np.testing.assert_array_equal(np.asarray(head.predict(little.params, bank.features(images[0]))), score)
+
+
+def test_a_head_that_needs_everything_at_once_says_so(bank, shots):
+    with pytest.raises(InputError, match="soft_dice needs the features of all shots at once"):
+        fit_new_type(bank, *shots, SoftDice(), Objects(most_bytes=1))
+
+
+def test_a_saved_type_belongs_to_its_extractors(tmp_path, tiny, bank, shots):
+    learnt = fit_new_type(bank, *shots, Ridge(0.01), Objects("border", "watershed", 3))
+    learnt.save(tmp_path / "type.npz")
+    save_extractors(tmp_path / "extractors", bank.extractors)
+    again = FeatureBank(load_extractors(tmp_path / "extractors"))
+    assert again.digest == bank.digest
+    loaded = NewType.load(tmp_path / "type.npz", again)
+    assert (loaded.head, loaded.objects) == (learnt.head, learnt.objects)
+    image = dishes(1, 3)[0][0]
+    np.testing.assert_array_equal(loaded.segment(again, image), learnt.segment(bank, image))
+    other = FeatureBank.standardised([tiny("msd", 1)], shots[0])
+    for use in (lambda: NewType.load(tmp_path / "type.npz", other), lambda: learnt.segment(other, image)):
+        with pytest.raises(InputError, match=f"{bank.digest}, not of {other.digest}"):
+            use()
+
+
+@pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
+def test_extractors_come_back_with_their_digest(name, tmp_path, tiny):
+    extractor = tiny(name, 0, 3)
+    save_extractors(tmp_path, [extractor])
+    (loaded,) = load_extractors(tmp_path)
+    assert loaded.digest == extractor.digest and loaded.network == extractor.network
+    assert jax.tree.structure(loaded.variables) == jax.tree.structure(extractor.variables)
+    save_extractors(tmp_path, [extractor])
+    with pytest.raises(InputError, match="another extractor"):
+        save_extractors(tmp_path, [tiny(name, 1, 3)])
+
+
+def test_damaged_files_are_refused(tmp_path, tiny, bank):
+    with pytest.raises(InputError, match="has no file"):
+        load_extractors(tmp_path)
+    save_extractors(tmp_path, [tiny("msd", 0)])
+    path = tmp_path / "extractor-0.npz"
+    content = dict(np.load(path))
+    content["variables['params']['head_bias']"] = content["variables['params']['head_bias']"] + 1
+    np.savez(path, **content)
+    with pytest.raises(InputError, match="damaged"):
+        load_extractors(tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be read as an extractor"):
+        load_extractors(tmp_path)
+    with pytest.raises(InputError, match="cannot be read as a saved type"):
+        NewType.load(tmp_path / "missing.npz", bank)
+    np.savez(path, facts=np.frombuffer(b"{}", np.uint8))
+    with pytest.raises(InputError, match="it lacks head"):
+        NewType.load(path, bank)
+
+
+def test_shots_that_cannot_teach_are_refused(bank, shots):
+    images, masks = shots
+    cases = [
+        ([], [], "no annotated picture"),
+        (images, masks[:1], "there are 1 for 2"),
+        (images, masks[::-1], "has the shape"),
+        (images, [masks[0], 0 * masks[1]], "shot 1 does not show the type"),
+        (images, [masks[0], 0 * masks[1] - 1], "all pixels of shot 1 are ignored"),
+        (images, [0 * mask + 1 for mask in masks], "background"),
+        ([np.repeat(image, 3, 2) for image in images], masks, r"\[H, W, 1\]"),
+    ]
+    for given, annotated, message in cases:
+        with pytest.raises(InputError, match=message):
+            fit_new_type(bank, given, annotated)
+    with pytest.raises(InputError, match="delineation"):
+        Objects("snakes")
+    with pytest.raises(InputError, match="smallest"):
+        Objects(smallest=0)
