@@ -8,8 +8,8 @@ background and 1, 2, ... for the objects. A study refuses a folder with problems
 
 Problems are: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8
 bits, fractional, negative or colour labels, masks given as instances, pictures without objects, constant pictures, the
-same picture twice (also across a split), files without partner, mixed numbers of channels. Of class images: class values
-above 64 or without a name, classes that contradict the objects. "Sizes" and "JPEG" hold for class images too.
+same picture twice (also across a split), files without partner, mixed numbers of channels; and in class images also
+values above 64 or without a name, and classes that contradict the objects.
 
 Exit code: 0 the folder can be used, 2 it cannot.
 """
