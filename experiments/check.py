@@ -8,7 +8,8 @@ background and 1, 2, ... for the objects. A study refuses a folder with problems
 
 Problems are: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8
 bits, fractional, negative or colour labels, masks given as instances, pictures without objects, constant pictures, the
-same picture twice (also across a split), files without partner, mixed numbers of channels.
+same picture twice (also across a split), files without partner, mixed numbers of channels; and in class images also
+values above 64 or without a name, and classes that contradict the objects.
 
 Exit code: 0 the folder can be used, 2 it cannot.
 """
@@ -25,7 +26,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from segjax.data import FolderOptions, parse_spec, read_sides
-from segjax.data.check import Inspection, inspect_folder
+from segjax.data.check import UNCLASSIFIED, Inspection, inspect_folder
 from segjax.types import InputError
 
 _PIPED_WIDTH = 160
@@ -39,7 +40,7 @@ def check(
 
     Args:
         data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the
-            shell). Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B,
+            shell). Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B|FILE.csv,
             groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             volumes=false|true, tile=PIXELS, crop=PIXELS.
         split: A split written by a study; a picture that is on two of its sides under two names is then named as such.
@@ -73,6 +74,11 @@ def _summary(folder: Path, inspection: Inspection) -> Table:
         table.add_row("height", _span([p.shape[0] for p in found]) + " pixels")
         table.add_row("channels", ", ".join(f"{kind} ({count})" for kind, count in channels.items()))
         table.add_row("objects", f"{sum(objects)} in all, {_span(objects)} per picture")
+        if inspection.has_classes():
+            shown = Counter(int(value) for picture in found for value in picture.class_values)
+            names = {UNCLASSIFIED: "not judged"} | inspection.names
+            classes = (f"{names.get(value, value)} in {count}" for value, count in sorted(shown.items()))
+            table.add_row("classes", escape(", ".join(classes)) + " pictures")
         table.add_row("groups", str(len({entry.group for entry, _ in inspection.pictures})))
     return table
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,8 @@ class Sample:
         classes: int32 [N]; class of object i at position i - 1, counted from 1 (class 1 is the usual target).
         group: the volume, patient or map sheet the picture came from; splits never divide a group.
         name: unique within its source.
+        ignored: bool [H, W], True where the pixel was not judged: neither object nor background (`labels` is 0 there),
+            it counts in no loss and no metric and is -1 in targets. None: all pixels are judged.
     """
 
     image: Float32[np.ndarray, "H W C"]
@@ -28,6 +30,7 @@ class Sample:
     classes: Int32[np.ndarray, " N"]
     group: str
     name: str
+    ignored: Bool[np.ndarray, "H W"] | None = None
 
     def of_class(self, index: int) -> Int32[np.ndarray, "H W"]:
         """Labels of the objects of one class; every other pixel is 0."""

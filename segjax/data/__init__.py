@@ -5,6 +5,7 @@ from segjax.data.folder import FolderSource
 from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import FolderOptions, Problem
 from segjax.data.paste import paste, pasted
+from segjax.data.shots import pictures_by_class
 from segjax.data.spec import open_source, parse_spec
 from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups
 from segjax.data.tiles import cropped, tiled
@@ -22,6 +23,7 @@ __all__ = [
     "parse_spec",
     "paste",
     "pasted",
+    "pictures_by_class",
     "read_labels",
     "read_picture",
     "read_sides",

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from segjax.data.images import is_8_bit, read_labels, read_picture
-from segjax.data.listing import Entry, FolderOptions, Problem, list_folder
+from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder, read_class_names
 from segjax.types import InputError
 
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
 _LARGEST_CLASS = 64
 _SAME_SIZE = "export both at the same size, labels without interpolation"
+_SECOND_CLASS = 0.25  # share of an object from which a second class contradicts the first; outlines may differ a little
 _PIECES_OF_A_MASK = 4.0  # mean pieces per value from which ids are taken for a mask; lobed nuclei stay below
 
 
@@ -33,7 +34,8 @@ class Inspected:
         content: hash of the picture's values; equal for the same picture under two names.
         files: hash of the bytes of picture, label and class image.
         ids: int32 [N], the label values present, ascending, 0 left out.
-        class_values: int32 [K], the values of the class image (of the mask, for labels=components), 0 left out.
+        class_values: int32 [K], the values of the class image (of the mask, for labels=components), ascending, 0 left
+            out.
         areas: int64 [N, K], pixels of object n that have class value k.
         pieces: number of 8-connected pieces of all objects.
         has_truncated_ids: the ids look cut to 8 bits.
@@ -52,15 +54,20 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The pictures of a folder that could be read, and everything that is wrong with the folder."""
+    """The pictures of a folder that could be read, and everything that is wrong with the folder.
 
+    `options` are those given, fitted to the folder; `names` are the class names given.
+    """
+
+    options: FolderOptions
+    names: dict[int, str]
     pictures: list[tuple[Entry, Inspected]]
     problems: list[Problem]
 
-    def has_classes(self, options: FolderOptions) -> bool:
+    def has_classes(self) -> bool:
         """Whether classes are told apart: by class images, or by masks with more than one value beside 0 in all."""
         values = {int(value) for _, picture in self.pictures for value in picture.class_values}
-        is_class_mask = options.labels == "components" and len(values) > 1
+        is_class_mask = self.options.labels == "components" and len(values) > 1
         return is_class_mask or any(entry.classes for entry, _ in self.pictures)
 
 
@@ -80,15 +87,18 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
 
 def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
     """Read every picture and label image of the folder once, several files at a time."""
+    options = fit_to_folder(path, options)
+    names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         results = list(threads.map(lambda entry: _inspect(entry, options), entries))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
     problems += [problem for _, of_picture in results for problem in of_picture]
-    inspection = Inspection(pictures, problems)
+    inspection = Inspection(options, names, pictures, problems)
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
-    problems += _masks(inspection, options)
+    problems += _masks(inspection)
+    problems += _class_values(inspection)
     return inspection
 
 
@@ -97,7 +107,8 @@ def read_annotation(
 ) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None]:
     """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known."""
     labels = read_labels(entry.labels)
-    classes = read_labels(entry.classes) if entry.classes else None
+    is_apart = entry.classes is not None and entry.classes != entry.labels
+    classes = read_labels(entry.classes) if entry.classes and is_apart else None
     if classes is not None and classes.shape != labels.shape:
         sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
         raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
@@ -131,10 +142,12 @@ def _inspect(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, li
         problems.append(_problem(named[0], error))
     if image is not None and image.min() == image.max():
         problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
-    if labels is not None and not labels.any() and options.empty == "refuse":
-        problems.append(
-            Problem(entry.labels, "no object in the label image", "annotate or remove it, or give empty=keep")
-        )
+    if labels is not None and options.empty == "refuse":
+        judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
+        if not judged.any():
+            kind = "object" if not labels.any() else "object that was judged"
+            remedy = "annotate or remove it, or give empty=keep"
+            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy))
     if image is None or labels is None:
         return None, problems
     if labels.shape != image.shape[:2]:
@@ -145,11 +158,39 @@ def _inspect(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, li
     if found.has_truncated_ids:
         reason = f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around"
         problems.append(Problem(entry.labels, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
-    if classes is not None and len(found.ids) and (found.areas.sum(1) == 0).any():
-        unnamed = found.ids[found.areas.sum(1) == 0][:5]
-        reason = f"no class under object {', '.join(map(str, unnamed))}"
-        problems.append(Problem(entry.classes or entry.labels, reason, f"give it a class, {UNCLASSIFIED} if unknown"))
+    if classes is not None and entry.classes not in (None, entry.labels):
+        problems += [
+            Problem(entry.classes or entry.labels, reason, remedy)
+            for reason, remedy in _contradictions(labels, classes, found)
+        ]
     return found, problems
+
+
+def _contradictions(
+    labels: Int32[np.ndarray, "H W"], classes: Int32[np.ndarray, "H W"], found: Inspected
+) -> list[tuple[str, str]]:
+    """Where class image and labels exclude each other: reason and remedy."""
+    contradictions = []
+    _, sizes = np.unique(labels[labels > 0], return_counts=True)
+    unnamed = found.ids[2 * found.areas.sum(1) < sizes]
+    if len(unnamed):
+        reason = f"no class under (most of) object {_first(unnamed)}"
+        contradictions.append((reason, f"give it a class, {UNCLASSIFIED} if unknown"))
+    judged = found.areas[:, found.class_values != UNCLASSIFIED]
+    divided = found.ids[judged.sum(1) - judged.max(1, initial=0) > _SECOND_CLASS * judged.sum(1)]
+    if len(divided):
+        contradictions.append((f"several classes under object {_first(divided)}", "give every object one class"))
+    pieces = _pieces(np.where(classes == UNCLASSIFIED, 0, classes))
+    alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])
+    if len(alone):
+        row, column = np.argwhere(pieces == alone[0])[0]
+        reason = f"{len(alone)} region(s) with a class and no object, the first at row {row}, column {column}"
+        contradictions.append((reason, "add the objects to the labels, or give the regions class 0 or 255"))
+    return contradictions
+
+
+def _first(ids: Int32[np.ndarray, " N"], count: int = 5) -> str:
+    return ", ".join(map(str, ids[:count])) + (f" and {len(ids) - count} more" if len(ids) > count else "")
 
 
 def _measure(
@@ -162,7 +203,7 @@ def _measure(
     inside = labels > 0
     ids, position = np.unique(labels[inside], return_inverse=True)
     under = np.zeros(0, np.int32) if classes is None else classes[inside]
-    values = np.unique(under[under > 0])
+    values = np.unique(under if classes is None else classes[classes > 0])
     areas = np.zeros((len(ids), len(values)), np.int64)
     if len(values):
         has_class = under > 0
@@ -209,23 +250,36 @@ def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> 
     return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy)]
 
 
-def _masks(inspection: Inspection, options: FolderOptions) -> list[Problem]:
-    """Masks given where instances are expected, and masks whose values cannot be classes."""
+def _masks(inspection: Inspection) -> list[Problem]:
+    """Masks given where instances are expected."""
+    pictures, options = inspection.pictures, inspection.options
+    if options.labels == "components" or options.volumes == "true":
+        return []
+    values = {int(i) for _, found in pictures for i in found.ids}
+    per_value = sum(found.pieces for _, found in pictures) / max(1, sum(len(found.ids) for _, found in pictures))
+    if len(values) > _LARGEST_CLASS or per_value <= _PIECES_OF_A_MASK:
+        return []
+    reason = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture: masks, not instances"
+    return [Problem(pictures[0][0].labels.parent, reason, "give labels=components")]
+
+
+def _class_values(inspection: Inspection) -> list[Problem]:
+    """Values of class images and masks that cannot be classes, or that have no name where names are given."""
+    if not inspection.has_classes():
+        return []
     problems = []
-    pictures = inspection.pictures
-    if options.labels == "instances" and options.volumes == "false":
-        values = {int(i) for _, found in pictures for i in found.ids}
-        per_value = sum(found.pieces for _, found in pictures) / max(1, sum(len(found.ids) for _, found in pictures))
-        if len(values) <= _LARGEST_CLASS and per_value > _PIECES_OF_A_MASK:
-            reason = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture: masks, not instances"
-            problems.append(Problem(pictures[0][0].labels.parent, reason, "give labels=components"))
-    if inspection.has_classes(options):
-        for entry, found in pictures:
-            judged = found.class_values[found.class_values != UNCLASSIFIED]
-            if len(judged) and judged.max() > _LARGEST_CLASS:
-                reason = f"class value {judged.max()}; classes are 1..{_LARGEST_CLASS}, {UNCLASSIFIED} not judged"
-                remedy = "a mask smoothed, scaled or once saved as JPEG has such values: export it again without"
-                problems.append(Problem(entry.classes or entry.labels, reason, remedy))
+    for entry, found in inspection.pictures:
+        judged = found.class_values[found.class_values != UNCLASSIFIED]
+        unnamed = [int(value) for value in judged if inspection.names and int(value) not in inspection.names]
+        if len(judged) and judged.max() > _LARGEST_CLASS:
+            reason = f"class value {judged.max()}; classes are 1..{_LARGEST_CLASS}, {UNCLASSIFIED} not judged"
+            remedy = "a mask smoothed, scaled or once saved as JPEG has such values: export it again without"
+        elif unnamed:
+            reason = f"class value {', '.join(map(str, unnamed))} is not among those that class_names names"
+            remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"
+        else:
+            continue
+        problems.append(Problem(entry.classes or entry.labels, reason, remedy))
     return problems
 
 

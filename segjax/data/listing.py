@@ -3,13 +3,15 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
+CLASS_FOLDER = "classes"
+_LARGEST_NAMED = 254  # 255 is "not judged"
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
 
 
@@ -32,10 +34,12 @@ class FolderOptions:
     Attributes:
         images: folder of the pictures; without such a folder the pictures lie in PATH itself.
         annotations: folder of the label images; else the one of labels/, masks/, instances/ that is there, else
-            files beside the pictures named as they are plus _mask, _masks, _cp_masks, _label, _labels or _instances.
+            files beside the pictures named as they are plus _mask, _masks, _cp_masks, _label, _labels or _instances,
+            else classes/ (class images), whose pieces are the objects.
         labels: "instances" (one id per object) or "components" (a mask: 8-connected pieces are the objects; several
             values, at most 64, are classes and 255 is left out; a single value is one class).
-        class_names: names of class 1, 2, ..., divided by commas.
+        class_names: names of class 1, 2, ..., divided by commas; or a CSV file (columns class, name) in the folder or
+            at that path. Other values in class images are then refused, but 255.
         groups: a regular expression whose first bracket, found in the picture's name without ending, is the group; or a
             CSV file (columns picture, group) in the folder or at that path. Without it every picture is its own group.
         keep: a regular expression; only pictures in whose group it is found are used.
@@ -73,12 +77,13 @@ class FolderOptions:
         for name in ("groups", "keep"):
             if not _is_csv(options.get(name, "")):
                 _compile(name, options.get(name, ""))
-        parsed = cls(**options)
-        if parsed.volumes == "true" and parsed.labels == "components":
+        return cls(**options)
+
+    def __post_init__(self) -> None:
+        if self.volumes == "true" and self.labels == "components":
             raise InputError(
-                "option volumes=true needs ids shared between slices; labels=components makes new ones per slice"
+                "option volumes=true needs ids shared between slices; pieces of masks get new ones in every slice"
             )
-        return parsed
 
 
 _CHOICES = {
@@ -93,7 +98,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """The files of one picture; `classes` is None where the folder has no class images."""
+    """The files of one picture; `classes` is None without class images, and `labels` where these are all there is."""
 
     name: str
     group: str
@@ -102,14 +107,29 @@ class Entry:
     classes: Path | None
 
 
+def fit_to_folder(path: Path, options: FolderOptions) -> FolderOptions:
+    """The options with class images taken as masks where the folder has no label images beside them.
+
+    Raises:
+        InputError: missing folder, or volumes=true with class images alone.
+    """
+    if not path.is_dir():
+        raise InputError(f"folder:{path} is not a folder; give the folder that holds images/ and labels/")
+    if options.annotations or not (path / CLASS_FOLDER).is_dir():
+        return options
+    has_labels = any((path / name).is_dir() for name in LABEL_FOLDERS)
+    beside = (_LABEL_ENDING.search(file.stem) for file in _files(_image_folder(path, options)))
+    if has_labels or any(beside):
+        return options
+    return replace(options, annotations=CLASS_FOLDER, labels="components")
+
+
 def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[Problem]]:
     """Complete entries in the order of their names, and a problem for every file without its partner.
 
     Raises:
-        InputError: missing folder, no pictures at all, no labels at all, a groups option that does not fit.
+        InputError: no pictures at all, no labels at all, a groups option that does not fit.
     """
-    if not path.is_dir():
-        raise InputError(f"folder:{path} is not a folder; give the folder that holds images/ and labels/")
     problems: list[Problem] = []
     images, labels, classes = _match(path, options, problems)
     groups = _groups(path, options, sorted(images))
@@ -148,7 +168,7 @@ def _match(
     image_folder, label_folder, class_folder = (
         _image_folder(path, options),
         _label_folder(path, options),
-        path / "classes",
+        path / CLASS_FOLDER,
     )
     files = _files(image_folder)
     if image_folder == label_folder:
@@ -162,11 +182,12 @@ def _match(
             f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
         )
     if not labels:
-        hint = "give annotations=classes&labels=components" if class_folder.is_dir() else "give annotations=FOLDER"
         raise InputError(
-            f"{path} has no labels: no pictures in {', '.join(f'{name}/' for name in LABEL_FOLDERS)} and none named "
-            f"NAME_mask beside NAME; put label images there or {hint}"
+            f"{path} has no labels: no pictures in {', '.join(f'{name}/' for name in (*LABEL_FOLDERS, CLASS_FOLDER))} "
+            "and none named NAME_mask beside NAME; put label images there or give annotations=FOLDER"
         )
+    if class_folder == label_folder and options.labels == "components":
+        return images, labels, labels
     if not class_folder.is_dir() or class_folder in (label_folder, image_folder):
         return images, labels, None
     return images, labels, _by_name(_files(class_folder), problems, frozenset(images))
@@ -225,15 +246,39 @@ def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[st
     return {name: str(group) for name, group in groups.items()}
 
 
-def _read_groups(path: Path, name: str) -> dict[str, str]:
+def read_class_names(path: Path, option: str) -> dict[int, str]:
+    """Class index to name: of a list divided by commas counted from 1, or of a CSV file; empty for an empty option.
+
+    Raises:
+        InputError: the file is missing or lacks its columns, or an index is no whole number from 1 to 254 or is there
+            twice.
+    """
+    if not _is_csv(option):
+        return {index: name.strip() for index, name in enumerate(option.split(","), start=1)} if option else {}
+    names: dict[int, str] = {}
+    for text, name in _read_table(path, "class_names", option, ("class", "name")):
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
+            raise InputError(f"option class_names={option}: class {text!r} is no whole number of 1..{_LARGEST_NAMED}")
+        if int(text) in names:
+            raise InputError(f"option class_names={option}: class {text} is there twice; name it once")
+        names[int(text)] = name or f"class {int(text)}"
+    return names
+
+
+def _read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
+    """Two columns of a CSV file in the folder or elsewhere."""
     file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
     if file is None:
-        raise InputError(f"option groups={name}: neither {path / name} nor {name} is a file")
+        raise InputError(f"option {option}={name}: neither {path / name} nor {name} is a file")
     with file.open(newline="", encoding="utf-8-sig") as lines:
         rows = csv.DictReader(lines)
-        if not {"picture", "group"} <= set(rows.fieldnames or ()):
-            raise InputError(f"{file}: needs the columns picture and group in its first line")
-        table = [(row["picture"] or "", row["group"] or "") for row in rows]
+        if not set(columns) <= set(rows.fieldnames or ()):
+            raise InputError(f"{file}: needs the columns {' and '.join(columns)} in its first line")
+        return [((row[columns[0]] or "").strip(), (row[columns[1]] or "").strip()) for row in rows]
+
+
+def _read_groups(path: Path, name: str) -> dict[str, str]:
+    table = _read_table(path, "groups", name, ("picture", "group"))
     endings = tuple(PICTURE_SUFFIXES)
     return {Path(p).stem if p.lower().endswith(endings) else p: group for p, group in table}
 

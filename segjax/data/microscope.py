@@ -8,15 +8,18 @@ from jaxtyping import Int32, UInt16
 
 from segjax.data import optics, phantoms
 from segjax.data.digests import digest_of
+from segjax.data.phantoms import COARSENINGS
+from segjax.data.splits import last_sixth
+from segjax.data.tissue import TissueSource, grid_length
 from segjax.types import InputError, Sample
 
 SIMULATOR_VERSION = 1  # goes into every digest: raise it when the same spec gives other pictures
-COARSENINGS = {"paper": 1.0, "half": 2.0, "quarter": 4.0, "sixth": 6.0}
 CLASS_NAMES = {
     "hl60": ("HL60 nucleus",),
     "granulocytes": ("granulocyte nucleus",),
     "mixed": ("HL60 nucleus", "granulocyte nucleus"),
 }
+KINDS = (*CLASS_NAMES, "tissue")
 _PAPER_VOLUMES, _FEWER_VOLUMES = 30, 12
 _CACHE_BYTES = 1_000_000_000
 
@@ -56,8 +59,7 @@ class MicroscopeSource:
         )
         self.groups = tuple(_group(volume) for volume, _ in self.positions)
         self.names = tuple(_name(volume, index) for volume, index in self.positions)
-        tested = max(1, round(volumes / 6)) if volumes > 1 else 0
-        self.test_groups = frozenset(_group(volume) for volume in range(volumes - tested, volumes))
+        self.test_groups = last_sixth([_group(volume) for volume in range(volumes)])
         shape = phantoms.grid_shape(self.coarsening)
         self._window = phantoms.centre_window(shape, crop)
         self.shapes = (shape[1:] if crop is None else (crop, crop),) * len(self.positions)
@@ -81,6 +83,12 @@ class MicroscopeSource:
         counts, labels = self._volume(volume)
         return counts[(index, *self._window)].copy(), labels[(index, *self._window)].copy()
 
+    def recorded(
+        self, index: int
+    ) -> tuple[UInt16[np.ndarray, "H W"], Int32[np.ndarray, "H W"], Int32[np.ndarray, " N"]]:
+        """The camera's 16-bit picture, its labels and the class of each object."""
+        return *self.counts(*self.positions[index]), self.classes
+
     def _kept_slices(self, volume: int, kept: int | None, crop: int | None) -> list[int]:
         scene = phantoms.scene(self.kind, self.seed, volume)
         filled = np.flatnonzero(phantoms.occupied_slices(scene, self.coarsening, crop))
@@ -95,10 +103,13 @@ def scaled(counts: np.ndarray) -> np.ndarray:
     return (counts.astype(np.float32) / np.float32(max(1, counts.max())))[..., None]
 
 
-def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource:
-    """Open `microscope:KIND` with options size, volumes, slices, crop, seed; raises InputError for anything else."""
-    if kind not in CLASS_NAMES:
-        raise InputError(f"microscope:{kind} is unknown; take one of {', '.join(CLASS_NAMES)}")
+def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource | TissueSource:
+    """Open `microscope:KIND` with options size, volumes, slices, crop, seed; raises InputError for anything else.
+
+    Of `microscope:tissue`, volumes are slides and slices the fields of each.
+    """
+    if kind not in KINDS:
+        raise InputError(f"microscope:{kind} is unknown; take one of {', '.join(KINDS)}")
     allowed = ("size", "volumes", "slices", "crop", "seed")
     for name in options:
         if name not in allowed:
@@ -106,7 +117,8 @@ def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource:
     size = options.get("size", "quarter")
     if size not in COARSENINGS:
         raise InputError(f"microscope:{kind}: size={size} is unknown; take one of {', '.join(COARSENINGS)}")
-    _, height, width = phantoms.grid_shape(COARSENINGS[size])
+    coarsening = COARSENINGS[size]
+    height, width = (grid_length(coarsening),) * 2 if kind == "tissue" else phantoms.grid_shape(coarsening)[1:]
     volumes = _whole(kind, options, "volumes", 1)
     slices, crop, seed = (_whole(kind, options, name, low) for name, low in (("slices", 1), ("crop", 8), ("seed", 0)))
     if crop is not None and crop > min(height, width):
@@ -116,6 +128,8 @@ def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource:
         )
     if volumes is None:
         volumes = _PAPER_VOLUMES if size == "paper" else _FEWER_VOLUMES
+    if kind == "tissue":
+        return TissueSource(size, volumes, slices, crop, seed or 0)
     return MicroscopeSource(kind, size, volumes, slices, crop, seed or 0)
 
 

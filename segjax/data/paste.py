@@ -22,7 +22,7 @@ def paste(sample: Sample, foreign: Sample, *, foreign_class: int, threshold: flo
     Own objects hide foreign ones, which are cut at their border and may touch them. Foreign object i gets the id
     N + i, N the length of the sample's `classes`, so that ids agree over the slices of a volume; all foreign objects
     get `foreign_class`. A foreign picture of another size is cropped to its upper left corner or continued by mirror
-    images, whose objects are further foreign objects.
+    images, whose objects are further foreign objects. The sample's ignored pixels stay so where nothing is pasted.
 
     Args:
         sample: the picture that is pasted into.
@@ -49,6 +49,7 @@ def paste(sample: Sample, foreign: Sample, *, foreign_class: int, threshold: flo
         classes=np.concatenate([sample.classes, np.full(copies * len(foreign.classes), foreign_class, np.int32)]),
         group=sample.group,
         name=sample.name,
+        ignored=None if sample.ignored is None else sample.ignored & ~is_pasted,
     )
 
 

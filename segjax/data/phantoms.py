@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Float64, Int32
 from scipy import ndimage
 
 PAPER_SHAPE = (129, 565, 807)  # slices, rows, columns of the published volumes
+COARSENINGS = {"paper": 1.0, "half": 2.0, "quarter": 4.0, "sixth": 6.0}  # pixel edges in published ones
 SLICE_STEP = 1.3  # distance of two published slices, in pixel edges
 POPULATIONS = {"hl60": (20, 0), "granulocytes": (0, 15), "mixed": (10, 8)}  # HL60, granulocyte nuclei per volume
 
@@ -24,7 +25,7 @@ _SOFTNESS = 4.0  # pixels over which a bridge melts into its lobe
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """A smooth random field, sum of amplitude * cos(k . position + phase), position in pixels from the centre."""
+    """A smooth random field, sum of amplitude * cos(k . position + phase), position from the centre."""
 
     vectors: Float64[np.ndarray, "W 3"]
     phases: Float64[np.ndarray, " W"]
@@ -38,6 +39,10 @@ class Waves:
         left = np.concatenate([np.cos(along), -np.sin(along)]).astype(np.float32) * np.float32(self.amplitude)
         right = np.concatenate([np.cos(across), np.sin(across)]).astype(np.float32)
         return (left.T @ right).reshape(len(z), len(y), len(x))
+
+    def on_plane(self, y: np.ndarray, x: np.ndarray) -> Float32[np.ndarray, "H W"]:
+        """The field on a plane; the first two parts of its vectors count."""
+        return self.on(y, x, np.zeros(1))[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +214,8 @@ def _hl60(generator: np.random.Generator) -> Nucleus:
         shapes=_turned(generator, semi_axes)[None],
         radii=np.array([radius]),
         bridge=0.0,
-        surface=_waves(generator, 6, (45.0, 90.0), 1.2),
-        chromatin=_waves(generator, 80, (9.0, 40.0), 0.3),
+        surface=random_waves(generator, 6, (45.0, 90.0), 1.2),
+        chromatin=random_waves(generator, 80, (9.0, 40.0), 0.3),
         brightness=float(np.exp(generator.normal(0.0, 0.12))),
     )
 
@@ -229,8 +234,8 @@ def _granulocyte(generator: np.random.Generator) -> Nucleus:
         shapes=np.stack([_turned(generator, axes) for axes in semi_axes]),
         radii=radii,
         bridge=4.5,
-        surface=_waves(generator, 12, (10.0, 30.0), 1.5),
-        chromatin=_waves(generator, 30, (8.0, 20.0), 0.18),
+        surface=random_waves(generator, 12, (10.0, 30.0), 1.5),
+        chromatin=random_waves(generator, 30, (8.0, 20.0), 0.18),
         brightness=float(np.exp(generator.normal(0.0, 0.12))),
     )
 
@@ -271,8 +276,8 @@ def _turned(generator: np.random.Generator, semi_axes: np.ndarray) -> Float64[np
     return turn.T @ np.diag(1.0 / semi_axes) @ turn
 
 
-def _waves(generator: np.random.Generator, count: int, lengths: tuple[float, float], spread: float) -> Waves:
-    """Random field of standard deviation `spread` with wavelengths between two values in pixels."""
+def random_waves(generator: np.random.Generator, count: int, lengths: tuple[float, float], spread: float) -> Waves:
+    """Random field of standard deviation `spread` with wavelengths between two values, in the unit of positions."""
     directions = generator.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     vectors = directions * (2 * np.pi / generator.uniform(*lengths, (count, 1)))

@@ -20,12 +20,14 @@ from PIL import Image
 from scipy import ndimage
 
 from segjax.data.digests import digest_of
-from segjax.data.microscope import COARSENINGS, MicroscopeSource, open_microscope, scaled
+from segjax.data.microscope import MicroscopeSource, open_microscope, scaled
+from segjax.data.phantoms import COARSENINGS
+from segjax.data.tissue import TissueSource
 from segjax.types import InputError, Sample
 
 OPTIONS = ("dir", "split", "image", "labels", "mask", "class_names", "group")
 _MASKS = ("instances", "classes")
-_DESCRIPTION = "Simulated fluorescence microscopy of nuclei with perfect instance labels, one record per slice."
+_DESCRIPTION = "Simulated microscopy of nuclei with perfect instance labels and classes, one record per picture."
 
 
 @dataclass(kw_only=True)
@@ -42,17 +44,24 @@ class MicroscopeConfig(tfds.core.BuilderConfig):
 class MicroscopeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes a microscope source; the split "test" holds the volumes that the protocol reserves for testing."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS: ClassVar = [MicroscopeConfig(name=size, options={"size": size}) for size in COARSENINGS]
     KIND: ClassVar[str]
 
     @cached_property
-    def source(self) -> MicroscopeSource:
+    def source(self) -> MicroscopeSource | TissueSource:
         return open_microscope(self.KIND, self.builder_config.options)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        png = {"shape": (None, None, 1), "dtype": np.uint16, "encoding_format": "png"}
-        features = {"image": tfds.features.Image(**png), "labels": tfds.features.Image(**png)}
+        grey, colour = (
+            tfds.features.Image(shape=(None, None, channels), dtype=dtype, encoding_format="png")
+            for channels, dtype in ((1, np.uint16), (3, np.uint8))
+        )
+        features = {
+            "image": colour if self.KIND == "tissue" else grey,
+            "labels": grey,
+            "classes": tfds.features.Tensor(shape=(None,), dtype=np.int32),
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
@@ -71,12 +80,13 @@ class MicroscopeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True)
 
     def _generate_examples(self, indices: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in indices.tolist():
-            counts, labels = self.source.counts(*self.source.positions[index])
+            picture, labels, classes = self.source.recorded(index)
             yield (
                 index,
                 {
-                    "image": _png(counts),
+                    "image": _png(picture),
                     "labels": _png(labels.astype(np.uint16)),
+                    "classes": classes,
                     "name": self.source.names[index],
                     "group": self.source.groups[index],
                 },
@@ -101,7 +111,13 @@ class SegjaxMixed(MicroscopeBuilder):
     KIND = "mixed"
 
 
-def prepare(source: MicroscopeSource, data_dir: str | Path, name: str) -> Path:
+class SegjaxTissue(MicroscopeBuilder):
+    """tfds.builder("segjax_tissue/quarter"): stained tissue with six types of nuclei."""
+
+    KIND = "tissue"
+
+
+def prepare(source: MicroscopeSource | TissueSource, data_dir: str | Path, name: str) -> Path:
     """Write the source as a set to data_dir/name/VERSION, kept if already there; `tfds:name?dir=data_dir` opens it.
 
     Raises:
@@ -127,7 +143,6 @@ class PreparedSource:
     def __init__(self, directory: Path, spec: str, options: dict[str, str]):
         self.spec = spec
         self._mask = options.get("mask", "instances")
-        self._classes: np.ndarray | None = None
         self._image, self._labels = options.get("image", "image"), options.get("labels", "labels")
         builder = tfds.builder_from_directory(str(directory))
         features = dict(builder.info.features.items())
@@ -143,6 +158,7 @@ class PreparedSource:
         self._parts = [(split, builder.as_data_source(split=split, decoders=skipped)) for split in splits]
         self._places = [(part, row) for part, (_, rows) in enumerate(self._parts) for row in range(len(rows))]
         described = json.loads((builder.info.metadata or {}).get("segjax", "null"))
+        self._knows_classes = described is not None
         if described:
             self._take_over(described, options)
         else:
@@ -163,14 +179,15 @@ class PreparedSource:
                 f"{self.spec}, picture {name}: labels of shape {labels.shape} do not fit an image of shape "
                 f"{image.shape}; both need the same height and width, labels one channel"
             )
-        labels, classes = self._objects(labels.astype(np.int32), name)
+        if self._knows_classes:
+            labels, classes = labels.astype(np.int32), np.asarray(record["classes"], np.int32)
+        else:
+            labels, classes = self._objects(labels.astype(np.int32), name)
         return Sample(_unit_range(image), labels, classes, self.groups[index], name)
 
     def _objects(
         self, labels: Int32[np.ndarray, "H W"], name: str
     ) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, " N"]]:
-        if self._classes is not None:
-            return labels, self._classes
         if self._mask == "instances":
             return labels, np.ones(labels.max(initial=0), np.int32)
         highest = int(labels.max(initial=0))
@@ -203,7 +220,6 @@ class PreparedSource:
         self.class_names = tuple(described["class_names"])
         self.test_groups = frozenset(tested & set(self.groups))
         self.coarsening = float(described["coarsening"])
-        self._classes = np.array(described["classes"], np.int32)
         is_whole = len(wanted) == len(described["names"])
         self.digest = described["digest"] if is_whole else digest_of(described["digest"], *sorted(splits))
 
@@ -290,16 +306,15 @@ def _file_digest(path: Path) -> str:
     return hashed.hexdigest()
 
 
-def _described(source: MicroscopeSource) -> dict[str, Any]:
+def _described(source: MicroscopeSource | TissueSource) -> dict[str, Any]:
     plain = {key: getattr(source, key) for key in ("spec", "digest", "names", "groups", "shapes", "class_names")}
     return plain | {
         "coarsening": source.coarsening,
         "test_groups": sorted(source.test_groups),
-        "classes": source.classes.tolist(),
     }
 
 
-def _png(pixels: Shaped[np.ndarray, "H W"]) -> io.BytesIO:
+def _png(pixels: Shaped[np.ndarray, "H W *C"]) -> io.BytesIO:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     file.seek(0)

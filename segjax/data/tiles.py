@@ -17,18 +17,22 @@ def tile_starts(length: int, size: int) -> tuple[int, ...]:
 
 
 def cut(sample: Sample, y: int, x: int, size: int) -> Sample:
-    """The size x size tile whose corner is (y, x); beyond the border the image is reflected and labels are 0.
+    """The size x size tile whose corner is (y, x); beyond the border the image is reflected, labels are 0 and ignored.
 
     Object ids and classes stay those of the whole picture, so that an object is the same one in every tile.
     """
     image, labels = sample.image[y : y + size, x : x + size], sample.labels[y : y + size, x : x + size]
     missing = [(0, size - labels.shape[0]), (0, size - labels.shape[1])]
+    ignored = None if sample.ignored is None else sample.ignored[y : y + size, x : x + size]
+    if labels.shape != (size, size):
+        ignored = np.pad(np.zeros(labels.shape, bool) if ignored is None else ignored, missing, constant_values=True)
     return Sample(
         image=np.pad(image, [*missing, (0, 0)], mode="reflect"),
         labels=np.pad(labels, missing),
         classes=sample.classes,
         group=sample.group,
         name=f"{sample.name}@{y},{x}",
+        ignored=ignored,
     )
 
 

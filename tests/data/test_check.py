@@ -154,11 +154,77 @@ def test_class_images(folder):
     Image.fromarray((squares(299) > 0).astype(np.uint8)).save(folder / "classes/b.png")
     problems = [(problem.path.parent.name, problem.path.name, problem.reason) for problem in check_folder(folder, {})]
     assert sorted(problems) == [
-        ("classes", "b.png", "no class under object 300"),
+        ("classes", "b.png", "no class under (most of) object 300"),
         ("images", "c.png", "has no class image"),
     ]
     Image.fromarray(squares(9, 32).astype(np.uint8)).save(folder / "classes/a.png")
     assert "32 x 32" in reasons(folder)["a.png"]
+
+
+def classified(folder, classes):
+    """The folder with one picture, its class image and its labels (three 4 x 4 squares, ids 1..3)."""
+    squares = np.zeros((64, 64), np.uint16)
+    for place in range(3):
+        squares[10:14, 10 * place : 10 * place + 4] = place + 1
+    for name in "bc":
+        (folder / f"images/{name}.png").unlink()
+        (folder / f"labels/{name}.png").unlink()
+    (folder / "classes").mkdir()
+    Image.fromarray(squares).save(folder / "labels/a.png")
+    Image.fromarray(classes(squares).astype(np.uint8)).save(folder / "classes/a.png")
+    return folder
+
+
+def test_a_quarter_of_an_object_may_have_another_class(folder):
+    def classes(squares):
+        mixed = squares.copy()
+        mixed[10, 0:4] = 3  # 4 of 16 pixels of object 1
+        mixed[10:12, 10:14] = 0  # half of object 2
+        mixed[10:12, 20:24] = 255  # half of object 3 was not judged
+        return mixed
+
+    assert reasons(classified(folder, classes)) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((slice(10, 12), slice(0, 3), 2), "several classes under object 1; give every object one class"),
+        ((slice(10, 13), slice(10, 13), 0), "no class under (most of) object 2; give it a class, 255 if unknown"),
+        ((slice(40, 42), slice(50, 53), 1), "1 region(s) with a class and no object, the first at row 40, column 50"),
+    ],
+    ids=["divided", "bare", "alone"],
+)
+def test_class_images_that_contradict_the_objects(folder, change, message):
+    def classes(squares):
+        contrary = squares.copy()
+        contrary[change[0], change[1]] = change[2]
+        return contrary
+
+    (found,) = reasons(classified(folder, classes)).values()
+    assert message in found
+
+
+def test_class_values_without_a_name(folder):
+    classified(folder, lambda squares: np.where(squares == 3, 7, squares))
+    assert reasons(folder) == {}
+    assert "class value 7 is not among those that class_names names" in reasons(folder, class_names="a,b")["a.png"]
+    (folder / "names.csv").write_text("class,name\n1,a\n2,b\n7,c\n")
+    assert reasons(folder, class_names="names.csv") == {}
+
+
+def test_class_images_without_other_labels(folder):
+    (folder / "labels").rename(folder / "classes")
+    for index, name in enumerate("abc"):
+        mask = (squares(30) > 0).astype(np.uint8) * (index + 1)
+        mask[-1] = 255
+        Image.fromarray(mask).save(folder / f"classes/{name}.png")
+    assert reasons(folder) == {}
+    assert reasons(folder, class_names="a,b").keys() == {"c.png"}
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(folder / "classes/a.png")
+    assert "no object that was judged" in reasons(folder)["a.png"]
+    Image.fromarray(np.full((64, 60), 1, np.uint8)).save(folder / "classes/b.png")
+    assert "60 x 64 pixels beside a picture of 64 x 64" in reasons(folder)["b.png"]
 
 
 def test_only_kept_pictures_are_judged(folder):

@@ -7,6 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from segjax.annotations import to_target
+from segjax.data import pictures_by_class
 from segjax.data.folder import FolderSource
 from segjax.data.listing import FolderOptions
 from segjax.types import InputError
@@ -77,11 +79,69 @@ def test_classes_by_majority_and_not_judged_objects(tmp_path):
     save(tmp_path / "labels/a.png", labels)
     save(tmp_path / "classes/a.png", classes)
     source = opened(tmp_path, class_names="round, long")
-    np.testing.assert_array_equal(source[0].classes, [2, 1, 3])
-    assert source.class_names == ("round", "long", "unclassified")
+    np.testing.assert_array_equal(source[0].classes, [2, 1])
+    assert source.class_names == ("round", "long")
+    np.testing.assert_array_equal(source[0].labels, labelled([1, 2, 0]))
     np.testing.assert_array_equal(source[0].of_class(1), labelled([0, 2, 0]))
-    with pytest.raises(InputError, match="class_names names 1 classes, the folder has 2"):
+    np.testing.assert_array_equal(source[0].ignored, labels == 30)
+    with pytest.raises(InputError, match="class value 2 is not among those that class_names names"):
         opened(tmp_path, class_names="round")
+
+
+def test_pixels_that_nobody_judged_are_ignored_in_and_between_objects(tmp_path):
+    labels = labelled([1, 2])
+    classes = np.where(labels == 1, 4, 0).astype(np.uint8)
+    classes[0:2, 5:8] = 255  # six of nine pixels of object 2, so all of it
+    classes[2, 5:8] = 4
+    classes[2, 0] = 255  # one pixel of object 1
+    classes[8, 8] = 255
+    save(tmp_path / "images/a.png", picture(0))
+    save(tmp_path / "labels/a.png", labels)
+    save(tmp_path / "classes/a.png", classes)
+    sample = opened(tmp_path)[0]
+    expected = labels == 2
+    expected[2, 0] = expected[8, 8] = True
+    np.testing.assert_array_equal(sample.ignored, expected)
+    np.testing.assert_array_equal(sample.labels, (labels == 1) & ~expected)
+    target = to_target(sample.labels, classes=sample.classes, ignore=sample.ignored)
+    np.testing.assert_array_equal(target, np.where(expected, -1, np.where(labels == 1, 4, 0)))
+
+
+def test_class_images_alone_give_pieces_and_ignored_pixels(tmp_path):
+    classes = labelled([2, 255, 2], dtype=np.uint8)
+    save(tmp_path / "images/a.png", picture(0))
+    save(tmp_path / "classes/a.png", classes)
+    save(tmp_path / "parts/a.png", labelled([9]))  # another folder is not looked at
+    source = opened(tmp_path)
+    sample = source[0]
+    assert source.class_names == ("class 1", "class 2")
+    np.testing.assert_array_equal(sample.labels, labelled([1, 0, 2]))
+    np.testing.assert_array_equal(sample.classes, [2, 2])
+    np.testing.assert_array_equal(sample.ignored, classes == 255)
+    assert opened(tmp_path, annotations="classes", labels="components").digest == source.digest
+    with pytest.raises(InputError, match="volumes=true needs ids"):
+        opened(tmp_path, volumes="true")
+
+
+def test_class_names_from_a_table(tmp_path):
+    save(tmp_path / "images/a.png", picture(0))
+    save(tmp_path / "classes/a.png", labelled([2, 4], dtype=np.uint8))
+    table = tmp_path / "names.csv"
+    table.write_text("name,class\nplasma,2\n tumour ,4\nrare,5\n")
+    names = ("class 1", "plasma", "class 3", "tumour", "rare")
+    assert opened(tmp_path, class_names="names.csv").class_names == names
+    assert opened(tmp_path, class_names=str(table)).class_names == names
+    for text, message in (
+        ("class,name\n0,a\n", "class '0' is no whole number"),
+        ("class,name\n2,a\n2,b\n", "class 2 is there twice"),
+        ("index,name\n2,a\n", "needs the columns class and name"),
+        ("class,name\n2,a\n", "class value 4 is not among those"),
+    ):
+        table.write_text(text)
+        with pytest.raises(InputError, match=message):
+            opened(tmp_path, class_names="names.csv")
+    with pytest.raises(InputError, match=r"class_names=none\.csv: neither"):
+        opened(tmp_path, class_names="none.csv")
 
 
 @pytest.mark.parametrize("value", [1, 255])
@@ -187,9 +247,6 @@ def test_folders_that_cannot_be_read_at_all_are_refused(tmp_path):
     save(tmp_path / "images/a.png", picture(0))
     with pytest.raises(InputError, match=r"has no labels.*annotations=FOLDER"):
         opened(tmp_path)
-    save(tmp_path / "classes/a.png", labelled([1]))
-    with pytest.raises(InputError, match="annotations=classes&labels=components"):
-        opened(tmp_path)
     save(tmp_path / "labels/a.png", labelled([1]))
     save(tmp_path / "masks/a.png", labelled([1]))
     with pytest.raises(InputError, match="several label folders"):
@@ -237,3 +294,9 @@ def test_real_nuclei_and_blood_cells():
     blood = opened(REAL / "rbc12")
     assert len(blood) == 32 and len(blood.class_names) == 13
     assert sum(len(blood[index].classes) for index in range(32)) == 1862
+    sample = blood[blood.names.index("724")]
+    assert sample.ignored is not None and sample.ignored.sum() == 42735 and not sample.labels[sample.ignored].any()
+    white = opened(REAL / "wbc_gpl", class_names="neutrophil,lymphocyte,monocyte,eosinophil")
+    shown = pictures_by_class(white)
+    assert {index: len(pictures) for index, pictures in shown.items()} == {1: 88, 2: 27, 3: 24, 4: 11}
+    assert all(white[index].ignored is None for index in shown[4])

@@ -119,7 +119,7 @@ def test_pictures_show_the_nuclei():
 @pytest.mark.parametrize(
     "kind, options, message",
     [
-        ("yeast", {}, "microscope:yeast is unknown; take one of hl60, granulocytes, mixed"),
+        ("yeast", {}, "microscope:yeast is unknown; take one of hl60, granulocytes, mixed, tissue"),
         ("hl60", {"zoom": "2"}, "no option 'zoom'; its options are size, volumes, slices, crop, seed"),
         ("hl60", {"size": "huge"}, "size=huge is unknown; take one of paper, half, quarter, sixth"),
         ("hl60", {"volumes": "0"}, "volumes=0 must be a whole number of at least 1"),

@@ -1,5 +1,7 @@
 """Foreign objects land where the published rule puts them, with ids that last over a volume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,13 @@ def test_microscopes_are_paired_by_volume_and_slice_and_empty_slices_add_nothing
     assert [len(source[index].classes) for index in (0, 1)] == [1 + 13, 1 + 19]
     assert (source[0].labels[0, 0], source[1].labels[0, 0]) == (2, 0)
     np.testing.assert_allclose(source[1].image[0, :, 0], [0.5, 1])
+
+
+def test_ignored_pixels_stay_where_nothing_is_pasted():
+    own = replace(sample([[1.0, 0.5, 0.5]], [[1, 0, 0]], [1]), ignored=np.array([[False, True, True]]))
+    foreign = sample([[0.0, 0.0, 1.0]], [[0, 0, 1]], [1])
+    np.testing.assert_array_equal(paste(own, foreign, foreign_class=2).ignored, [[False, True, False]])
+    assert paste(sample([[1.0]], [[0]], []), foreign, foreign_class=1).ignored is None
 
 
 def test_unfit_foreign_sources_are_refused():

@@ -9,7 +9,15 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from segjax.data.microscope import open_microscope
-from segjax.data.tfds_sets import MicroscopeConfig, SegjaxGranulocytes, SegjaxHl60, SegjaxMixed, open_tfds, prepare
+from segjax.data.tfds_sets import (
+    MicroscopeConfig,
+    SegjaxGranulocytes,
+    SegjaxHl60,
+    SegjaxMixed,
+    SegjaxTissue,
+    open_tfds,
+    prepare,
+)
 from segjax.types import InputError
 
 tfds.disable_progress_bar()
@@ -75,7 +83,7 @@ def test_preparing_again_keeps_the_set_but_not_another_source(source, folder):
         prepare(source, folder, "My-Set")
 
 
-@pytest.mark.parametrize("builder", [SegjaxHl60, SegjaxGranulocytes, SegjaxMixed])
+@pytest.mark.parametrize("builder", [SegjaxHl60, SegjaxGranulocytes, SegjaxMixed, SegjaxTissue])
 def test_builders_write_what_their_config_names(builder, tmp_path):
     options = {"size": "sixth", "volumes": "2", "slices": "1"}
     made = builder(data_dir=str(tmp_path), config=MicroscopeConfig(name="tiny", options=options))
@@ -87,7 +95,7 @@ def test_builders_write_what_their_config_names(builder, tmp_path):
 
 def test_builders_are_known_by_name_and_size():
     assert set(SegjaxHl60.builder_configs) == {"paper", "half", "quarter", "sixth"}
-    assert {"segjax_hl60", "segjax_granulocytes", "segjax_mixed"} <= set(
+    assert {"segjax_hl60", "segjax_granulocytes", "segjax_mixed", "segjax_tissue"} <= set(
         tfds.list_builders(with_community_datasets=False)
     )
 
@@ -161,7 +169,7 @@ def test_public_instance_masks_keep_their_ids(public):
         ("nuclei", {"class_names": "a,b"}, "several class_names need mask=classes"),
         ("nuclei", {"split": "val"}, "no split 'val'; take one of train, test"),
         ("nuclei", {"group": "name"}, "knows its group; leave the option out"),
-        ("nuclei", {"image": "photo"}, "no feature 'photo' for image; name one of group, image, labels, name"),
+        ("nuclei", {"image": "photo"}, "no feature 'photo' for image; name one of classes, group, image, labels, name"),
         ("absent", {}, "no prepared set under"),
     ],
 )

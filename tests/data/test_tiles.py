@@ -1,5 +1,7 @@
 """Tiles cover every pixel and agree with the picture they come from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,6 +74,20 @@ def test_small_picture_is_reflected_and_labels_are_not():
     tile = tiled(sample, 5)[0]
     np.testing.assert_array_equal(tile.image, np.pad(sample.samples[0].image, ((0, 3), (0, 2), (0, 0)), mode="reflect"))
     assert tile.labels[2:].sum() == 0
+
+
+def test_ignored_pixels_are_cut_along_and_those_beyond_the_border_are_ignored():
+    source = Pictures((4, 6), (3, 4))
+    ignored = np.zeros((4, 6), bool)
+    ignored[1, 4] = True
+    source.samples[0] = replace(source.samples[0], ignored=ignored)
+    tiles = tiled(source, 4)
+    assert [corner(name) for name in tiles.names] == [(0, 0), (0, 2), (0, 0)]
+    np.testing.assert_array_equal(tiles[0].ignored, np.zeros((4, 4), bool))
+    np.testing.assert_array_equal(tiles[1].ignored, ignored[:, 2:])
+    np.testing.assert_array_equal(tiles[2].ignored, [[False] * 4] * 3 + [[True] * 4])
+    np.testing.assert_array_equal(cropped(source, 2)[0].ignored, ignored[1:3, 2:4])
+    assert cropped(source, 2)[1].ignored is None
 
 
 def test_tiles_keep_group_classes_and_protocol_and_read_each_picture_once():

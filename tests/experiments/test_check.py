@@ -30,6 +30,16 @@ def test_sound_folder(folder, capsys):
         assert part in text
 
 
+def test_classes_are_listed_with_their_names(folder, capsys):
+    (folder / "labels").rename(folder / "classes")
+    mask = np.eye(20, 24).astype(np.uint8)
+    mask[0, 5:], mask[7, 7] = 255, 3
+    Image.fromarray(mask).save(folder / "classes/a.png")
+    (folder / "names.csv").write_text("class,name\n1,round\n3,long\n")
+    assert check(f"folder:{folder}?class_names=names.csv") == 0
+    assert "round in 2, long in 1, not judged in 1 pictures" in capsys.readouterr().out
+
+
 def test_every_problem_is_shown_with_file_and_remedy(folder, capsys):
     (folder / "labels/a.png").unlink()
     (folder / "images/b.png").write_bytes(b"damaged")
