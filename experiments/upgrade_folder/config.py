@@ -74,6 +74,8 @@ class FolderConfig:
     )
     draws: int = 4
     """How many careless versions of each held-out picture choose the best epoch."""
+    smallest: float = 0.1
+    """New objects below this share of the median area of the careful objects are left out, as specks."""
     window: int = 1024
     """Larger pictures are upgraded in windows of this edge, with the same result."""
     shown: int = 40
@@ -93,6 +95,8 @@ def check(config: FolderConfig) -> None:
     for name, least in {"draws": 1, "window": 1, "shown": 0, "seed": 0}.items():
         if getattr(config, name) < least:
             raise InputError(f"{name} must be at least {least}, not {getattr(config, name)}")
+    if not 0 <= config.smallest < float("inf"):
+        raise InputError(f"smallest must be a share of an area, 0 or more, not {config.smallest}")
     given = {name: getattr(config, name) for name in STRENGTHS if getattr(config, name)}
     if config.mistakes == "pairs" and given:
         raise InputError(f"{next(iter(given))}: mistakes=pairs finds the strengths itself; leave the option out")

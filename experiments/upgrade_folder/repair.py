@@ -71,7 +71,9 @@ class Repair:
         images, labels = stacked(folder.careful)
         self.train_rows, self.validation_rows = divide(folder, labels, config.seed)
         foreign = borrowed_objects(labels) if config.foreign == "borrowed" else None
-        self.recipes = self._recipes(labels, foreign)
+        radius = median_radius(labels)
+        self._smallest = round(config.smallest * np.pi * radius**2)
+        self.recipes = self._recipes(labels, foreign, radius)
         if foreign is not None and not any(recipe.inclusion for recipe in self.recipes):
             foreign = None
         highest = max(int(labels.max()), 0 if foreign is None else int(foreign.max()), 62)
@@ -90,9 +92,9 @@ class Repair:
         self._steps: Steps = make_upgrade_steps(self.network, config.train, max_objects=self._max_objects)
         self._variables: Variables | None = None
 
-    def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None) -> list[Recipe]:
+    def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None, radius: float) -> list[Recipe]:
         if self._config.mistakes != "pairs":
-            return recipes_of(self._config, median_radius(labels))
+            return recipes_of(self._config, radius)
         pairs = self._folder.pairs
         assert pairs is not None  # `open_folder` has refused
         place = {name: index for index, name in enumerate(self._folder.careful.names)}
@@ -177,14 +179,14 @@ class Repair:
         )
         for index, (unit, sample, found) in enumerate(zip(cells, samples, results, strict=True)):
             before = np.append(np.int32(0), self._folder.careless.values_of(self._index(unit)))[sample.labels]
-            repaired = number_objects(found.mask, found.probability, before)
+            repaired = number_objects(found.mask, found.probability, before, smallest=self._smallest)
             (self._config.out / "labels").mkdir(exist_ok=True)
             (self._config.out / "changes").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]
             (self._config.out / "changes" / f"{sample.name}.json").write_text(json.dumps(changes) + "\n")
             write_labels(self._config.out / unit["file"], repaired.labels)
             numbers = {kind: sum(change.change == kind for change in repaired.changes) for kind in KINDS}
-            changed = int(((repaired.labels > 0) != (sample.labels > 0)).sum())
+            changed = int(((repaired.labels > 0) != (before > 0)).sum())
             rows = [{"metric": name, "value": value} for name, value in {**numbers, "changed_pixels": changed}.items()]
             summary = ", ".join(f"{count} {kind}" for kind, count in numbers.items())
             on_share((index + 1) / len(cells))

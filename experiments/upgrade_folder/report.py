@@ -53,7 +53,8 @@ def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd
         png, legend = change_overlay(sample.image, sample.labels, after)
         shown.append((name, png, caption(changes[changes["picture"] == name], int(ranked[name]))))
     least_sure = changes.sort_values("confidence", kind="stable").head(UNSURE)
-    table = least_sure[list(COLUMNS)].rename(columns=COLUMNS).round({"confidence": 2, "row": 0, "column": 0})
+    table = least_sure[list(COLUMNS)].rename(columns=COLUMNS).round({"confidence": 2})
+    table = table.astype({"row": int, "column": int})
     page = config.out / "review.html"
     write_review(
         page,

@@ -50,7 +50,11 @@ class Repaired:
 
 
 def number_objects(
-    mask: Bool[np.ndarray, "H W"], probability: Float32[np.ndarray, "H W"], before: Int32[np.ndarray, "H W"]
+    mask: Bool[np.ndarray, "H W"],
+    probability: Float32[np.ndarray, "H W"],
+    before: Int32[np.ndarray, "H W"],
+    *,
+    smallest: int = 0,
 ) -> Repaired:
     """Divide an upgraded mask into objects that keep the ids of the careless labels where they can be matched.
 
@@ -58,16 +62,18 @@ def number_objects(
     half of the smaller of the two; a piece that matches several parts keeps the one it shares most with. Every
     part goes to its matching pieces, each pixel to the piece that is nearest within the part. What is left of a part
     after that and is at least half as thick as the median careless piece is a new object, as are parts without a
-    match. New objects are numbered on from the largest careless id.
+    match. New objects are numbered on from the largest careless id; those that touch each other are one.
 
     Args:
         mask, probability: as `upgrade` gives them.
         before: careless labels, 0 background; a mask's `components` where there are no ids.
+        smallest: new objects of fewer pixels are left out.
     """
     mask, before = np.array(mask), np.array(before)  # the library for components refuses read-only arrays, as JAX gives
     markers = _matched(mask, before)
     new = components(_left_over(mask, markers, before))
-    markers = np.where(new > 0, new + max(int(before.max(initial=0)), 0), markers)
+    new = components((np.bincount(new.ravel()) >= smallest)[new] & (new > 0))
+    markers = np.where(new > 0, new + int(before.max(initial=0)), markers)
     labels = watershed(np.zeros(mask.shape, np.uint8), markers, connectivity=2, mask=mask).astype(np.int32)
     return Repaired(labels, changes_of(before, labels, probability))
 

@@ -161,6 +161,7 @@ def read(folder, tmp_path, **options):
         ({"inclusion": (0.5,), "foreign": "none"}, "inclusion: needs objects to include"),
         ({"omission": (1.5,)}, "omission: 1.5 is not a rate"),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
+        ({"smallest": -1.0}, "smallest must be a share"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),

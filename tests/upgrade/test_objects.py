@@ -87,6 +87,15 @@ def test_an_object_in_two_pieces_keeps_its_id_in_both():
     np.testing.assert_array_equal(number_objects(after > 0, FULL, before).labels, after)
 
 
+def test_specks_are_left_out_where_asked_and_matched_objects_never():
+    before = discs((4, 10, 10, 1))
+    after = discs((4, 10, 10, 1), (5, 30, 10, 1), (6, 25, 30, 3))  # 5, 5 and 29 pixels
+    kept = number_objects(after > 0, FULL, before, smallest=6)
+    assert kinds(kept) == {4: "kept", 5: "added"}
+    np.testing.assert_array_equal(kept.labels, np.select([after == 4, after == 6], [4, 5], 0))
+    assert kinds(number_objects(after > 0, FULL, before, smallest=5)) == {4: "kept", 5: "added", 6: "added"}
+
+
 def test_an_empty_mask_removes_everything_and_an_empty_label_map_adds_everything():
     some, nothing = discs((3, 20, 20, 5)), np.zeros((40, 40), np.int32)
     gone, came = number_objects(nothing > 0, FULL * 0, some), number_objects(some > 0, FULL, nothing)
