@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +59,7 @@ class Logistic(Linear):
         tolerance: ends when the loss is about this close to its minimum, as a share of its value at the start.
     """
 
-    solver: Literal["lbfgs", "newton"] = "lbfgs"
+    solver: str = "lbfgs"
     most_steps: int = 100
     tolerance: float = 1e-5
 
