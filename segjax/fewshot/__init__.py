@@ -4,7 +4,7 @@ After Vădineanu, Pelt, Dzyubachyk and Batenburg, "From Feature Maps to Few-Shot
 """
 
 from segjax.fewshot.bank import Extractor, FeatureBank, with_statistics
-from segjax.fewshot.draws import CHOICES, Choice, Draws, check_apart, draw_support, ranking
+from segjax.fewshot.draws import CHOICES, Draws, check_apart, draw_support, ranking
 from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
 from segjax.fewshot.grid import Grid, Pictures, best_threshold, check_shots, fit_grid
 from segjax.fewshot.heads import HEADS, Head, MomentsHead, create_head, name_of
@@ -21,7 +21,6 @@ __all__ = [
     "CHOICES",
     "HEADS",
     "WAYS",
-    "Choice",
     "CosinePrototype",
     "Draws",
     "Extractor",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key
 
 from segjax.types import InputError
 
-Choice = Literal["random", "first", "variance", "relevance"]
-CHOICES: tuple[Choice, ...] = ("random", "first", "variance", "relevance")
+CHOICES = ("random", "first", "variance", "relevance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +94,7 @@ def check_counts(counts: Sequence[int], features: int) -> None:
 
 
 def ranking(
-    choice: Choice, key: Key[Array, ""], variance: Float[Array, " F"], relevance: Float[Array, " F"]
+    choice: str, key: Key[Array, ""], variance: Float[Array, " F"], relevance: Float[Array, " F"]
 ) -> Int[Array, " F"]:
     """Place of each feature, 0 first, in the order in which a subset takes them.
 

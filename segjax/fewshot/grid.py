@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int32, Key
 
 from segjax.evaluation import OverlapCounts
-from segjax.fewshot.draws import CHOICES, Choice, Draws, check_counts, ranking
+from segjax.fewshot.draws import CHOICES, Draws, check_counts, ranking
 from segjax.fewshot.heads import Head
 from segjax.fewshot.moments import Targets, Weights, class_moments, dot, pixel_weights, relevance, support_moments
 from segjax.types import InputError
@@ -46,7 +46,7 @@ def fit_grid(
     query: Pictures,
     draws: Draws,
     counts: Sequence[int],
-    choice: Choice,
+    choice: str,
     variance: Float32[np.ndarray, " F"],
     together: int = 1,
 ) -> Grid:
@@ -105,7 +105,7 @@ def _fit_draws(head, choice, support, query, counts, variance, keys, pictures, w
 
 def fit_draw(
     head: Head,
-    choice: Choice,
+    choice: str,
     support: Pictures,
     query: Pictures,
     counts: Int[Array, " N"],

@@ -1,7 +1,5 @@
 """From numbered objects to what a head is fitted to, and from what it predicts back to numbered objects."""
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool, Float, Int32, Integer
 from scipy import ndimage
@@ -12,12 +10,12 @@ from segjax.annotations import to_target
 from segjax.evaluation import components
 from segjax.types import InputError
 
-Delineation = Literal["line", "border", "none"]
-Grouping = Literal["components", "watershed"]
+DELINEATIONS = ("line", "border", "none")
+GROUPINGS = ("components", "watershed")
 
 
 def type_target(
-    labels: Integer[np.ndarray, "H W"], delineation: Delineation, ignore: Bool[np.ndarray, "H W"] | None = None
+    labels: Integer[np.ndarray, "H W"], delineation: str, ignore: Bool[np.ndarray, "H W"] | None = None
 ) -> Int32[np.ndarray, "H W"]:
     """Target of a head from numbered objects: 1 the type, 0 background, -1 ignored.
 
@@ -26,7 +24,12 @@ def type_target(
         delineation: "line": pixels of an object beside another one are background, so that a thin line parts objects
             that touch; "border" and "none": every pixel of an object is of the type.
         ignore: pixels that are not annotated.
+
+    Raises:
+        InputError: unknown delineation.
     """
+    if delineation not in DELINEATIONS:
+        raise InputError(f"delineation: unknown {delineation!r}; choose one of {', '.join(DELINEATIONS)}")
     return np.asarray(to_target(labels.astype(np.int32), ignore=ignore, separate=delineation == "line"))
 
 
@@ -44,7 +47,7 @@ def border_target(
 
 def instances(
     mask: Bool[np.ndarray, "H W"],
-    grouping: Grouping = "components",
+    grouping: str = "components",
     border: Bool[np.ndarray, "H W"] | None = None,
     smallest: int = 1,
     distance: float = 1.0,
@@ -62,8 +65,8 @@ def instances(
     Raises:
         InputError: unknown grouping, smallest below 1, or a distance that is not positive.
     """
-    if grouping not in ("components", "watershed"):
-        raise InputError(f"grouping: unknown {grouping!r}; choose components or watershed")
+    if grouping not in GROUPINGS:
+        raise InputError(f"grouping: unknown {grouping!r}; choose one of {', '.join(GROUPINGS)}")
     if smallest < 1 or not distance > 0:
         raise InputError(f"smallest and distance must be at least 1 pixel and positive, not {smallest} and {distance}")
     core = mask if border is None else mask & ~border

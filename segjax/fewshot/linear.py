@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +25,20 @@ from segjax.fewshot.moments import (
 from segjax.types import InputError
 
 Params = dict[str, Array]
-Pass = Callable[[Array], tuple[Array, Array, Array]]
 
 
 @dataclass(frozen=True)
 class Linear:
-    """What linear heads share: parameters `weights` [F] and `bias` [], the score their sum over the features.
+    """What linear heads share: parameters `weights` [F] and `bias` [], the score their sum over the features."""
+
+    def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
+        """Score of every pixel; above 0 it is of the type."""
+        return dot("...f,f->...", features, params["weights"]) + params["bias"]
+
+
+@dataclass(frozen=True)
+class Perceptron(Linear):
+    """What fitted linear heads share.
 
     Attributes:
         l2: strength of the penalty l2 / 2 |weights|^2 beside a loss that is a mean over pixels; the bias is free.
@@ -44,13 +51,9 @@ class Linear:
     def __post_init__(self) -> None:
         check_positive("l2", self.l2)
 
-    def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
-        """Score of every pixel; above 0 it is of the type."""
-        return dot("...f,f->...", features, params["weights"]) + params["bias"]
-
 
 @dataclass(frozen=True)
-class Logistic(Linear):
+class Logistic(Perceptron):
     """Perceptron with logistic loss, to its optimum: the score is the log odds of the type.
 
     Attributes:
@@ -60,7 +63,7 @@ class Logistic(Linear):
         tolerance: ends when the loss is about this close to its minimum, as a share of its value at the start.
     """
 
-    solver: Literal["lbfgs", "newton"] = "lbfgs"
+    solver: str = "lbfgs"
     most_steps: int = 100
     tolerance: float = 1e-5
 
@@ -93,15 +96,15 @@ class Logistic(Linear):
             )
             return self.add_penalty(point, *(jnp.sum(part, 0) for part in parts))
 
-        start_loss, _, _ = evaluate(start)
-
         def advance(state):
             return newton_advance(state, *evaluate(state.candidate))
 
-        def goes_on(state):
-            return newton_goes_on(state, start_loss, self.most_steps, self.tolerance)
+        first = advance(newton_start(start))
 
-        return _params(jax.lax.while_loop(goes_on, advance, newton_start(start)).point, subset)
+        def goes_on(state):
+            return newton_goes_on(state, first.loss, self.most_steps, self.tolerance)
+
+        return _params(jax.lax.while_loop(goes_on, advance, first).point, subset)
 
     def loss(
         self,
@@ -150,7 +153,7 @@ def log_loss_parts(
 
 
 @dataclass(frozen=True)
-class SoftDice(Linear):
+class SoftDice(Perceptron):
     """Perceptron with soft Dice loss, 1 - 2 sum(p y) / (sum p + sum y) over all pixels of the support.
 
     The loss has more than one minimum; L-BFGS starts from the optimum of the logistic loss, so that the result is
@@ -192,7 +195,7 @@ class SoftDice(Linear):
 
 
 @dataclass(frozen=True)
-class Ridge(Linear):
+class Ridge(Perceptron):
     """Perceptron by least squares on the targets -1 and 1, in closed form from the class moments."""
 
     balanced: bool = True
@@ -253,7 +256,7 @@ def _start(support: Support) -> Float[Array, " F1"]:
     return jnp.zeros(support.type.shape[0]).at[-1].set(jnp.log(share / (1 - share)))
 
 
-def _whitened(objective, support: Support, start, head: Linear, most_steps: int, tolerance: float) -> Array:
+def _whitened(objective, support: Support, start, head: Perceptron, most_steps: int, tolerance: float) -> Array:
     coordinates = whitening(support, head.l2)
 
     def point(moved):

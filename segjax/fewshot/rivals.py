@@ -1,7 +1,7 @@
 """What a head is compared with: the network itself trained on the shots, from its weights or from new ones."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,11 @@ from segjax.fewshot.bank import Extractor
 from segjax.training import Fit, Pictures, Steps, TrainConfig, TrainState, fit, make_steps
 from segjax.types import InputError
 
-Way = Literal["last_layer", "whole_network", "from_scratch"]
-WAYS: tuple[Way, ...] = ("last_layer", "whole_network", "from_scratch")
+WAYS = ("last_layer", "whole_network", "from_scratch")
 
 
 def train_on_shots(
-    key: Key[Array, ""], extractor: Extractor, shots: Pictures, config: TrainConfig, way: Way
+    key: Key[Array, ""], extractor: Extractor, shots: Pictures, config: TrainConfig, way: str
 ) -> tuple[Fit, Steps]:
     """Train a network on the shots of a new type.
 
@@ -38,7 +37,7 @@ def train_on_shots(
     return fit(key, steps, shots, shots, config), steps
 
 
-def shot_steps(extractor: Extractor, config: TrainConfig, way: Way) -> Steps:
+def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
     """The compiled steps of `train_on_shots`; make them once for many support sets of one size.
 
     Raises:

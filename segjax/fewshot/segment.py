@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +15,12 @@ from segjax.fewshot.bank import Extractor, FeatureBank
 from segjax.fewshot.files import read, write
 from segjax.fewshot.grid import best_threshold, check_shots
 from segjax.fewshot.heads import Head, create_head, name_of
-from segjax.fewshot.instances import Delineation, Grouping, border_target, instances, type_target
+from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
 from segjax.fewshot.linear import Logistic, Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.types import InputError
 
-Threshold = Literal["best", "zero"]
+THRESHOLDS = ("best", "zero")
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,14 @@ class Objects:
         most_bytes: of the shots' features held at once; above that they are computed again for every pass.
     """
 
-    delineation: Delineation = "line"
-    grouping: Grouping = "components"
+    delineation: str = "line"
+    grouping: str = "components"
     smallest: int = 1
-    threshold: Threshold = "best"
+    threshold: str = "best"
     most_bytes: int = 2**31
 
     def __post_init__(self) -> None:
-        known = {
-            "delineation": ("line", "border", "none"),
-            "grouping": ("components", "watershed"),
-            "threshold": ("best", "zero"),
-        }
+        known = {"delineation": DELINEATIONS, "grouping": GROUPINGS, "threshold": THRESHOLDS}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(values)}")

@@ -52,10 +52,7 @@ def _logistic(head: Logistic, bank: FeatureBank, images, targets) -> Params:
         return head.add_penalty(point, *sums)
 
     state = newton_start(jnp.zeros(len(bank) + 1).at[-1].set(np.log(share / (1 - share))))
-    found = evaluate(state.candidate)
-    start_loss = found[0]
-    while True:
-        state = newton_advance(state, *found)
-        if not newton_goes_on(state, start_loss, head.most_steps, head.tolerance):
-            return {"weights": state.point[:-1], "bias": state.point[-1]}
-        found = evaluate(state.candidate)
+    state = first = newton_advance(state, *evaluate(state.candidate))
+    while newton_goes_on(state, first.loss, head.most_steps, head.tolerance):
+        state = newton_advance(state, *evaluate(state.candidate))
+    return {"weights": state.point[:-1], "bias": state.point[-1]}

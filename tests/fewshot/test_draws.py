@@ -13,9 +13,9 @@ HAS_TYPE = np.array([True, False, True, True, True, False, True, True])
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_shots_are_different_pictures_with_the_type(nested):
-    draws = draw_support(jax.random.key(0), HAS_TYPE, (3, 1, 2), 20, nested)
+    draws = draw_support(jax.random.key(0), HAS_TYPE, (3, 1, 2), 60, nested)
     assert draws.shots == (1, 2, 3) and draws.nested == nested
-    supports = [[set(draws.support(draw, shots)) for shots in draws.shots] for draw in range(20)]
+    supports = [[set(draws.support(draw, shots)) for shots in draws.shots] for draw in range(60)]
     for of_draw in supports:
         assert [len(support) for support in of_draw] == [1, 2, 3]
         assert all(HAS_TYPE[list(support)].all() for support in of_draw)

@@ -72,5 +72,7 @@ def test_small_pieces_are_dropped_and_ids_have_no_gaps():
 def test_unknown_ways_are_refused():
     with pytest.raises(InputError, match="grouping"):
         instances(touching() > 0, "snakes")
+    with pytest.raises(InputError, match="delineation"):
+        type_target(touching(), "outline")
     with pytest.raises(InputError, match="smallest"):
         instances(touching() > 0, smallest=0)

@@ -34,7 +34,7 @@ def optimum(features, targets, l2, balanced):
 def test_logistic_reaches_the_optimum(support, solver, balanced):
     features, targets = support
     best, loss = optimum(features, targets, 1e-3, balanced)
-    head = Logistic(1e-3, balanced, solver)
+    head = Logistic(1e-3, balanced, solver, tolerance=1e-6)
     found = jax.jit(head.fit)(features, targets, jnp.ones(4))
     value, _ = loss(np.append(found["weights"], found["bias"]).astype(np.float64))
     assert abs(value - best.fun) < 1e-5
@@ -81,7 +81,7 @@ def test_soft_dice_ends_in_a_minimum_of_the_loss_of_training(support):
     def loss(params):
         scores = head.predict(params, features)
         logits = jnp.stack([jnp.zeros_like(scores), scores], -1)
-        return soft_dice(logits, targets) + 1e-4 / 2 * jnp.sum(params["weights"] ** 2)
+        return soft_dice(logits, jnp.asarray(targets)) + 1e-4 / 2 * jnp.sum(params["weights"] ** 2)
 
     value, gradient = jax.value_and_grad(loss)(found)
     start = jax.jit(Logistic(1e-4).fit)(features, targets, jnp.ones(4))

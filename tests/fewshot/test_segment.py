@@ -32,7 +32,7 @@ def dishes(count: int, seed: int, side: int = 32) -> tuple[list[np.ndarray], lis
         height, width = side + 4 * (number % 2), side
         rows, columns = np.mgrid[:height, :width]
         image, labels = np.full((height, width), 0.5), np.zeros((height, width), np.int32)
-        for index, (row, column) in enumerate([(8, 8), (8, 17), (22, 9), (23, 24)]):
+        for index, (row, column) in enumerate([(8, 8), (8, 20), (22, 9), (23, 22)]):
             bright = index < 2 or generator.random() < 0.5
             disc = (rows - row - generator.integers(-1, 2)) ** 2 + (columns - column) ** 2 <= 18
             image[disc] = 0.9 if bright else 0.1
@@ -59,11 +59,11 @@ def test_a_type_is_segmented_from_two_pictures(delineation, tiny, shots):
     for labels, expected in zip(found, truth, strict=True):
         shared = ((labels > 0) & (expected > 0)).sum()
         assert 2 * shared / ((labels > 0).sum() + (expected > 0).sum()) > 0.9
-        assert f1(overlaps(labels, expected)) > 0.6
+        assert f1(overlaps(labels, expected)) > 0.8
 
 
 @pytest.mark.parametrize(
-    "head", [Logistic(tolerance=1e-7), Logistic(balanced=True), Ridge(), Prototype(), CosinePrototype()]
+    "head", [Logistic(tolerance=1e-7), Logistic(balanced=True, tolerance=1e-7), Ridge(), Prototype(), CosinePrototype()]
 )
 def test_what_does_not_fit_in_memory_is_fitted_pass_by_pass(head, bank, shots):
     images, masks = shots
@@ -71,7 +71,7 @@ def test_what_does_not_fit_in_memory_is_fitted_pass_by_pass(head, bank, shots):
     streamed = fit_streamed(head, bank, images, targets)
     held = fit_new_type(bank, images, masks, head).params
     score = np.asarray(head.predict(streamed, bank.features(images[0])))
-    np.testing.assert_allclose(score, head.predict(held, bank.features(images[0])), rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(score, head.predict(held, bank.features(images[0])), rtol=0.05, atol=0.1)
     little = fit_new_type(bank, images, masks, head, Objects(most_bytes=1))
     np.testing.assert_array_equal(np.asarray(head.predict(little.params, bank.features(images[0]))), score)
 
