@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
-from experiments.annotation_errors.pictures import Domain, Study, faulty_targets, split_of
-from experiments.provenance import commit
+from experiments.annotation_errors.pictures import Study
+from experiments.pictures import Domain, faulty_targets, split_of
+from experiments.running import origin
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS
 from segjax.reports import (
@@ -56,14 +57,7 @@ def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command
         shape=by_statement(findings(table, kind), coarsening) if kind else {},
         tables=number_tables(table, coarsening),
         config=plan["config"],
-        provenance={
-            "command": command,
-            "commit": commit(),
-            "machine": plan["machine"],
-            "data digest": plan["facts"]["digest"],
-            "configuration fingerprint": plan["fingerprint"],
-            **plan["versions"],
-        },
+        provenance=origin(config.out, command),
         warnings=_warnings(config, study),
         metrics=METRICS,
         failures=failures,
