@@ -14,6 +14,7 @@ from rich.console import Console
 import segjax
 from experiments.options import NOT_FACTS, StudyOptions
 from experiments.provenance import commit, machine
+from segjax.reports import Illustration
 from segjax.sweeps import Cell, Ledger, fingerprint, in_words, run_cells, share_of
 from segjax.sweeps.run import RunPack
 from segjax.types import InputError
@@ -54,6 +55,17 @@ def origin(out: Path, command: str) -> dict[str, Any]:
         "configuration fingerprint": plan["fingerprint"],
         **plan["versions"],
     }
+
+
+def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
+    """Every figure of a page as a file of its own, SVG or PNG, named after its heading."""
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        stem = name.lower().replace(" ", "_")
+        if isinstance(figure.content, str):
+            (folder / f"{stem}.svg").write_text(figure.content)
+        else:
+            (folder / f"{stem}.png").write_bytes(figure.content)
 
 
 def check_resume(config: StudyOptions) -> None:
