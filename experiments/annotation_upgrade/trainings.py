@@ -44,7 +44,7 @@ from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network
 from segjax.upgrade.confident import correct_mask
 from segjax.upgrade.estimate import estimate_recipe
 
-VALIDATION_DRAWS = 4  # fixed careless versions of every careful picture that chooses an upgrade network's best epoch
+VALIDATION_DRAWS = 2  # fixed careless versions of every careful picture that chooses an upgrade network's best epoch
 PAIRS = 5  # pictures annotated both carefully and carelessly, from which an error is estimated
 
 
