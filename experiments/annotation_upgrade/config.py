@@ -110,7 +110,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "error": SEVERE,
         "errors": ("omission=0.5", "inclusion=0.5", "bias=6", "omission=0.3+inclusion=0.3+bias=6"),
         "careless": 40,
-        "volumes": (1, 5),
+        "volumes": (5, 10),
         "imperfections": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
         "epoch_pictures": 64,
