@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,26 @@ def origin(out: Path, command: str) -> dict[str, Any]:
         "configuration fingerprint": plan["fingerprint"],
         **plan["versions"],
     }
+
+
+def command_of(plan: Mapping[str, Any], usual: StudyOptions) -> str:
+    """The command of a study from its plan: what differs from `usual`, the resolved defaults of its scale and data."""
+    config = plan["config"]
+    defaults = dict(_flat(json.loads(json.dumps(dataclasses.asdict(usual), default=str))))
+    words = ["--scale", config["scale"], "--data", config["data"], "--out", config["out"]]
+    for name, value in _flat(config):
+        if value != defaults[name] and name != "resume":
+            shown = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, shown)]
+    return f"python -m experiments.{plan['study']} {shlex.join(words)}"
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from segjax.evaluation.statistics import Difference, Interval
 
@@ -134,7 +135,7 @@ def _draw_line(axes: Axes, line: Line, colour: str, marker: str) -> None:
     axes.errorbar(line.x, mean, yerr=mean - low, elinewidth=1.1, capsize=2.5, ls="-." if line.grey else "-", **style)
 
 
-def _dots(axes: Axes, values: Sequence[Interval], places: Sequence[float], colour: str, label: str = "") -> None:
+def _dots(axes: Axes, values: Sequence[Interval], places: ArrayLike, colour: str, label: str = "") -> None:
     mean, low = (np.asarray([getattr(value, part) for value in values], float) for part in ("mean", "low"))
     axes.errorbar(mean, places, xerr=mean - low, fmt="o", color=colour, ms=6, capsize=3, elinewidth=1.2, label=label)
 

@@ -150,7 +150,7 @@ def test_ids_of_a_degraded_mask():
 
 def test_needs_are_trained_before_and_upgrade_networks_are_shared(tiny):
     cells = make_cells(tiny, 5)
-    by_method = {cell["method"]: cell for cell in cells}
+    by_method = {cell["method"]: cell for cell in cells if cell["total"] in (0, 2, 6)}  # those of the laboratory
     assert [need["method"] for need in needs_of(by_method["upgraded predictions"])] == ["upgrade", "clean"]
     second = with_factors(by_method["upgraded predictions"], round=2)
     assert needs_of(second)[1] == by_method["upgraded predictions"]
@@ -223,7 +223,7 @@ def test_inclusion_needs_foreign_objects(tiny, tmp_path):
         (tmp_path / "mine" / part).mkdir(parents=True)
     for number in range(4):
         picture = np.zeros((32, 32), np.uint8)
-        picture[8:16, 8:16] = 1
+        picture[8:16, 8 : 14 + number] = 1
         Image.fromarray(picture * 200).save(tmp_path / "mine" / "images" / f"{number}.png")
         Image.fromarray(picture).save(tmp_path / "mine" / "labels" / f"{number}.png")
     config = resolve(dataclasses.replace(tiny, data=f"folder:{tmp_path / 'mine'}"))
