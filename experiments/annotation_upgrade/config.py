@@ -183,10 +183,15 @@ def recipe_of(config: StudyConfig, error: str, coarsening: float, option: str = 
     return recipe_from(strengths_of(error, option), config.scope, coarsening, option)
 
 
-def mixture_of(config: StudyConfig, coarsening: float, has_foreign: bool) -> list[Recipe]:
-    """For who does not know the error: every combination of three strengths of each published error, and none."""
-    bias = sorted({max(1, round(pixels / coarsening)) for pixels in (3, 6, 12)})
-    strengths: dict[str, Any] = {"omission": (0.25, 0.5, 0.75), "bias": tuple(bias)}
+def mixture_of(config: StudyConfig, radius: float, has_foreign: bool) -> list[Recipe]:
+    """For who does not know the error: every combination of some strengths of each published error, and none.
+
+    Args:
+        radius: of an object, in pixels; outlines are moved by up to a sixth and up to a third of it.
+        has_foreign: whether there are objects that could be included.
+    """
+    strengths: dict[str, Any] = {"omission": (0.25, 0.5, 0.75)}
+    strengths["bias"] = tuple(sorted({max(1, round(radius * share)) for share in (1 / 6, 1 / 3)}))
     if has_foreign:
         strengths["inclusion"] = (0.25, 0.5, 0.75)
     return mixture(config.scope, **strengths)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Int32
 
 from experiments.annotation_upgrade.annotations import Annotations
 from experiments.annotation_upgrade.config import StudyConfig, mixture_of, recipe_of
@@ -275,12 +275,12 @@ class Trainings:
         )
 
     def _recipes(self, cell: Cell) -> Recipe | list[Recipe]:
-        config, domain = self._config, self._domain
+        config, domain, annotations = self._config, self._domain, self.annotations(cell["seed"])
+        train, _ = annotations.careful(cell["careful"], cell["volumes"])
         if cell["learnt"] == "mixture":
-            return mixture_of(config, domain.source.coarsening, bool(domain.foreign.any()))
+            return mixture_of(config, median_radius(domain.labels[train]), bool(domain.foreign.any()))
         if cell["learnt"] == "estimated":
-            annotations = self.annotations(cell["seed"])
-            pairs = annotations.careful(cell["careful"], cell["volumes"])[0][:PAIRS]
+            pairs = train[:PAIRS]
             careless = annotations.masks(cell["error"])[pairs]
             recipe = estimate_recipe(domain.labels[pairs], careless, foreign=domain.foreign[pairs], scope=config.scope)
             return recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)
@@ -298,6 +298,12 @@ class Trainings:
 def name_of(cell: Cell) -> str:
     """A file name: the factors but the data, spelt without spaces."""
     return "_".join(str(value).replace(" ", "-") for name, value in cell.factors if name != "data")
+
+
+def median_radius(labels: Int32[np.ndarray, "P H W"]) -> float:
+    """Of the objects, each in each picture: the radius in pixels of the disc of equal area."""
+    areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
+    return float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
 
 
 def pooled_dice(masks: Bool[np.ndarray, "P H W"], truth: Bool[np.ndarray, "P H W"]) -> float:

@@ -21,6 +21,7 @@ from experiments.annotation_upgrade.config import (
     train_part,
 )
 from experiments.annotation_upgrade.grid import FACTORS, kind_of, make_cells, needs_of, training_of, with_factors
+from experiments.annotation_upgrade.trainings import median_radius
 from segjax.annotations import Recipe
 from segjax.training import steps as steps_module
 from segjax.types import InputError
@@ -173,10 +174,16 @@ def test_counts_of_pictures():
 
 def test_mixture_holds_every_combination(tiny):
     recipes = mixture_of(tiny, 6.0, has_foreign=True)
-    # three rates and none, twice; outlines of up to 1 and 2 pixels here, and none
+    # three rates and none, twice; outlines of up to 1 and 2 pixels, and none
     assert len(recipes) == 4 * 4 * 3
     assert Recipe(omission=0.5, inclusion=0.75, bias=2, scope=tiny.scope) in recipes
     assert len(mixture_of(tiny, 6.0, has_foreign=False)) == 4 * 3
+
+
+def test_the_median_radius_is_that_of_discs_of_equal_area():
+    labels = np.zeros((2, 20, 20), np.int32)
+    labels[0, 2:6, 2:6], labels[0, 10:18, 10:18], labels[1, :, :5] = 1, 3, 1  # areas 16, 64 and 100
+    assert median_radius(labels) == pytest.approx(np.sqrt(64 / np.pi))
 
 
 @pytest.mark.parametrize(
