@@ -22,6 +22,7 @@ FACTORS = (
 # "upgrade" is about the labels themselves; all others train a segmentation network on them
 UPGRADE, CLEAN, RAW, UPGRADED, ALL_CLEAN = "upgrade", "clean", "raw", "upgraded", "all clean"
 PREDICTIONS, UPGRADED_PREDICTIONS = "predictions", "upgraded predictions"
+SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
 CONFIDENT, TEACHER = "confident learning", "mean teacher"
 LOSS_OF = {  # methods that differ in their loss only
     "generalized cross entropy": "generalized_cross_entropy",
@@ -187,5 +188,5 @@ def with_factors(cell: Cell, **changes: str | int) -> Cell:
 def kind_of(cell: Cell) -> str:
     """Trainings of one kind share compiled steps: of one network, upgrade or not, and by a loss or a teacher."""
     method = cell["method"]
-    suffix = method if method in (UPGRADE, TEACHER, *LOSS_OF) else "segmentation"
+    suffix = method if method in (UPGRADE, TEACHER, *LOSS_OF) else SEGMENTATION
     return f"{cell['network']}-{suffix.replace(' ', '-')}"

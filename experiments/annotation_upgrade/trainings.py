@@ -23,6 +23,7 @@ from experiments.annotation_upgrade.grid import (
     LOSS_OF,
     PREDICTIONS,
     RAW,
+    SEGMENTATION,
     TEACHER,
     UPGRADE,
     UPGRADED,
@@ -174,7 +175,9 @@ class Trainings:
         network = network_of(config.sizes, network_name, domain)
         losses = {name.replace(" ", "-"): loss for name, loss in LOSS_OF.items()}
         if method in losses:
-            return make_steps(network, dataclasses.replace(config.train, loss=losses[method]))
+            plain = self.steps(f"{network_name}-{SEGMENTATION}")
+            steps = make_steps(network, dataclasses.replace(config.train, loss=losses[method]))
+            return dataclasses.replace(steps, init=plain.init, predict=plain.predict)  # those of any loss
         if method == TEACHER.replace(" ", "-"):
             per_epoch = -(-config.epoch_pictures // config.train.batch_size)
             return make_mean_teacher_steps(network, config.train, ramp_up=max(1, config.train.epochs * per_epoch // 3))

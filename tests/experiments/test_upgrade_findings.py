@@ -1,18 +1,22 @@
 """Findings, sentences and the page of study 2 from tables written by hand."""
 
 import dataclasses
+import io
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.annotation_upgrade import results
 from experiments.annotation_upgrade.answers import answers, question, verdict
 from experiments.annotation_upgrade.config import defaults_of, resolve
 from experiments.annotation_upgrade.findings import Findings, error_name
 from experiments.annotation_upgrade.grid import FACTORS
 from experiments.annotation_upgrade.report import failed_runs, figures_of, number_tables
 from segjax.evaluation import Difference
+from segjax.types import InputError
 
 SEEDS = 3
 
@@ -136,3 +140,34 @@ def test_errors_in_words():
     assert error_name("omission=0.3") == "30 % omitted cells"
     assert error_name("omission=0.3+bias=4", 4.0) == "30 % omitted cells and outline errors of up to 4 published px"
     assert error_name("mixture") == "a mixture"
+
+
+def test_results_are_written_for_keeping(config, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    _, table = found_in(config, *laboratory([0.80, 0.83, 0.83]), *upgrades(config))
+    table.to_csv(run / "results.csv", index=False)
+    stored = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, out=run)), default=str))
+    plan = {"study": "annotation_upgrade", "config": stored, "commit": "abc", "machine": "an abacus"}
+    (run / "plan.json").write_text(json.dumps(plan))
+    monkeypatch.setattr(sys, "argv", ["results", str(run), "--out", str(tmp_path / "kept")])
+    results.main()
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    tables = {f"{stem}_hl60.csv" for stem in ("labels", "methods", "seeds")}
+    figures = {f"{stem}_hl60.svg" for stem in ("does_it_pay", "quality_against_careful_pictures")}
+    assert tables | figures | {"findings.md"} <= kept
+    head = (tmp_path / "kept" / "methods_hl60.csv").read_text()
+    assert "# commit of the study: abc" in head and "--error omission=0.5 " in head
+    methods = pd.read_csv(io.StringIO(head), comment="#")
+    assert methods["upgraded_ahead"].round(1).tolist()[1:] == [10.0, 16.0, 12.0, -9.0]
+    labels = pd.read_csv(tmp_path / "kept" / "labels_hl60.csv", comment="#")
+    assert labels["before"].tolist() == [0.6] * 3 and labels["seeds"].tolist() == [3] * 3
+    assert "- Repairing pays." in (tmp_path / "kept" / "findings.md").read_text()
+
+
+@pytest.mark.parametrize("missing", ["plan.json", "results.csv"])
+def test_results_need_a_run(tmp_path, missing):
+    for name in {"plan.json", "results.csv"} - {missing}:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=f"there is no {missing}"):
+        results.read_run(tmp_path)

@@ -42,7 +42,7 @@ def test_lines_stand_at_their_counts_and_what_is_compared_with_is_grey():
     before = Line("before", (5, 40), (value(0.3)._replace(low=NAN), value(0.3)._replace(low=NAN)), grey=True)
     (axes,) = line_chart({"HL60": [known, before]}, "careful pictures", "Dice").axes
     first, second = (container.lines[0] for container in axes.containers)
-    np.testing.assert_allclose(first.get_xdata(), [5, 10, 40])
+    np.testing.assert_allclose(first.get_xdata().astype(float), [5, 10, 40])
     np.testing.assert_allclose(first.get_ydata().astype(float), [0.7, 0.8, 0.9])
     assert second.get_linestyle() == "-." and second.get_color() == "#8a8a8a" != first.get_color()
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "40"]
