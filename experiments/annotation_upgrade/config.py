@@ -114,7 +114,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "imperfections": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
         "epoch_pictures": 64,
-        "train": TrainConfig(epochs=16, learning_rate=5e-3, batch_size=4, augment=True),
+        "train": TrainConfig(epochs=10, learning_rate=5e-3, batch_size=4, augment=True),
         "sizes": SMALL,
     },
     "paper": {

@@ -11,7 +11,7 @@ from experiments.annotation_upgrade.grid import UPGRADE, kind_of, needs_of, trai
 from experiments.annotation_upgrade.trainings import Trained, Trainings, name_of, pooled_dice
 from experiments.pictures import Domain
 from experiments.running import plan_of
-from experiments.training import SHOWN, blank_pictures, keep_arrays, rows_of, seconds_of, shown_of
+from experiments.training import SHOWN, blank_pictures, keep_arrays, keep_split, rows_of, seconds_of, shown_of
 from segjax.sweeps import Cell, Outcome
 
 STUDY = "annotation_upgrade"
@@ -41,6 +41,9 @@ class Trainer:
 
     def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train what the cells need, and measure each: rows of results.csv and a line for people."""
+        for seed in {cell["seed"] for cell in cells}:
+            split = self.trainings.annotations(seed).split
+            keep_split(self._config.out / "splits" / f"seed-{seed}.json", split, self._domain)
         self.trainings.ensure([training_of(cell) for cell in cells], on_share)
         for index, cell in enumerate(cells):
             training = training_of(cell)

@@ -1,10 +1,13 @@
 """The trainings that cells rest on: made ready, run in packs, and kept on disk for the cells that need them."""
 
+import contextlib
 import dataclasses
+import fcntl
 import functools
 import json
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,10 +38,10 @@ from experiments.annotation_upgrade.grid import (
     with_factors,
 )
 from experiments.pictures import Domain, stable_number
-from experiments.training import Layouts, keep_arrays, keep_split, network_of
+from experiments.training import Layouts, keep_arrays, network_of
 from segjax.annotations import Recipe
 from segjax.evaluation import counts, dice
-from segjax.sweeps import Cell
+from segjax.sweeps import Cell, fingerprint
 from segjax.training import Fit, Member, Pictures, Steps, fit_pack, make_mean_teacher_steps, make_steps
 from segjax.training.fit import in_batches
 from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, with_labels
@@ -79,8 +82,9 @@ class Trainings:
         self._layouts = Layouts(config)
         self.steps = functools.cache(self._make_steps)
         self._structure = functools.cache(self._make_structure)
-        self.annotations = functools.cache(self._annotations)
+        self.annotations = functools.cache(functools.partial(Annotations, config, domain))
         self._probability = functools.cache(self._make_probability)
+        self._locks = config.out / "networks" / ".lock"
 
     def ensure(self, cells: Sequence[Cell], on_share: Callable[[float], None] = lambda share: None) -> None:
         """Train what is not on disk yet, first whatever these trainings need themselves.
@@ -105,7 +109,21 @@ class Trainings:
                 kinds.setdefault(kind_of(cell), []).append(cell)
             for kind, alike in kinds.items():
                 for start in range(0, len(alike), size):
-                    self._train(kind, alike[start : start + size], reached)
+                    with self._locked(alike[start : start + size]) as pack:
+                        self._train(kind, pack, reached)
+
+    @contextlib.contextmanager
+    def _locked(self, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+        """Wait until no other process trains any of the cells; gives those that are still missing then.
+
+        Every process locks in one order, so that none waits for one that waits for it; the system frees the locks of a
+        process that dies.
+        """
+        self._locks.parent.mkdir(parents=True, exist_ok=True)
+        with self._locks.open("a+") as file:
+            for byte in sorted(int(fingerprint(dict(cell.factors))[:15], 16) for cell in cells):
+                fcntl.lockf(file, fcntl.LOCK_EX, 1, byte)
+            yield self._missing(cells)
 
     def _missing(self, cells: Sequence[Cell]) -> list[Cell]:
         return [cell for cell in dict.fromkeys(cells) if not self._path(cell).exists()]
@@ -134,15 +152,12 @@ class Trainings:
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
         return _applied(steps, variables, with_labels(self._domain.images[indices], masks))
 
-    def _annotations(self, seed: int) -> Annotations:
-        annotations = Annotations(self._config, self._domain, seed)
-        keep_split(self._config.out / "splits" / f"seed-{seed}.json", annotations.split, self._domain)
-        return annotations
-
     def _path(self, cell: Cell) -> Path:
         return self._config.out / "networks" / f"{name_of(cell)}.npz"
 
     def _train(self, kind: str, pack: Sequence[Cell], reached: Callable[[Cell, float], None]) -> None:
+        if not pack:
+            return
         jobs = [self._job(cell) for cell in pack]
         members = [self._member(job, reached) for job in jobs]
         steps = self.steps(kind)
@@ -157,13 +172,16 @@ class Trainings:
         unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         keep_arrays(unfinished, facts=np.asarray(json.dumps(facts)), **leaves)
         unfinished.replace(path)
+        shutil.rmtree(self._checkpoints(job.cell), ignore_errors=True)
 
     def _member(self, job: Job, reached: Callable[[Cell, float], None]) -> Member:
         # one key per seed: all methods of a seed start from the same weights
         key = jax.random.key(job.cell["seed"])
-        checkpoints = self._config.out / "checkpoints" / name_of(job.cell)
         on_epoch = functools.partial(reached, job.cell)
-        return Member(key, job.train, job.validation, checkpoints=checkpoints, on_epoch=on_epoch)
+        return Member(key, job.train, job.validation, checkpoints=self._checkpoints(job.cell), on_epoch=on_epoch)
+
+    def _checkpoints(self, cell: Cell) -> Path:
+        return self._config.out / "checkpoints" / name_of(cell)
 
     def _make_steps(self, kind: str) -> Steps:
         network_name, _, method = kind.partition("-")
