@@ -223,7 +223,7 @@ def method_name(method: str, config: StudyConfig) -> str:
     careful, careless = config.careful, config.careless
     return {
         UPGRADED: f"{careful} careful + {careless} upgraded",
-        CLEAN: f"{careful} careful only",
+        CLEAN: f"{careful} careful pictures only",
         RAW: f"{careful} careful + {careless} careless as they are",
         ALL_CLEAN: f"all {careful + careless} careful",
     }.get(method, method)

@@ -1,5 +1,6 @@
 """Figures of study 2: quality against careful pictures, labels before and after, and whether upgrading pays."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ def line_chart(panels: dict[str, Sequence[Line]], xlabel: str, ylabel: str, titl
 
     An interval of fewer than three values is NaN and not drawn.
     """
-    figure = Figure(figsize=(1.2 + 4.2 * max(1, len(panels)), 4.3), layout="constrained")
+    figure = Figure(figsize=(max(6.6, 1.2 + 3.4 * len(panels)), 4.6), layout="constrained")
     figure.suptitle(title, fontsize=12, color=_INK)
     if not any(lines for lines in panels.values()):
         return _nothing(figure)
@@ -77,13 +78,13 @@ def line_chart(panels: dict[str, Sequence[Line]], xlabel: str, ylabel: str, titl
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
 def before_after_chart(rows: Sequence[BeforeAfter], title: str = "") -> Figure:
     """One row per name: Dice of labels before (open) and after (filled) with its 95 % interval, joined by a line."""
-    figure = Figure(figsize=(8.4, 1.5 + 0.42 * max(1, len(rows))), layout="constrained")
+    figure = Figure(figsize=(8.4, 1.5 + 0.5 * max(1, len(rows))), layout="constrained")
     figure.suptitle(title, fontsize=12, color=_INK)
     if not rows:
         return _nothing(figure)
@@ -93,7 +94,7 @@ def before_after_chart(rows: Sequence[BeforeAfter], title: str = "") -> Figure:
         axes.plot([row.before.mean, row.after.mean], [place, place], color=_GREY, lw=1.2, zorder=1)
     axes.plot([row.before.mean for row in rows], places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
     _dots(axes, [row.after for row in rows], places, _AFTER, "after upgrading")
-    axes.set_yticks(places, [row.name for row in rows])
+    axes.set_yticks(places, [textwrap.fill(row.name, 44) for row in rows])
     axes.set_xlabel("Dice of the labels", color=_INK)
     axes.set_xlim(0, 1.02)
     _tidy(axes, "x")
@@ -121,7 +122,7 @@ def comparison_chart(rows: Sequence[Compared], title: str = "") -> Figure:
             right.annotate(
                 shown, (row.behind.mean, place), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
             )
-    right.set_xlabel("clean + upgraded is ahead by, Dice points", color=_INK)
+    right.set_xlabel("careful + upgraded is ahead by, Dice points", color=_INK)
     for axes in (left, right):
         _tidy(axes, "x")
     left.margins(x=0.08)

@@ -80,7 +80,7 @@ def test_upgrading_is_compared_with_every_method_in_pairs(config):
 def test_the_verdict_follows_the_interval(config, upgraded, said):
     found, _ = found_in(config, *laboratory(upgraded))
     assert answers(found)[0].startswith(said)
-    assert "10 careful only, the network reaches Dice 0.720" in answers(found)[0]
+    assert "10 careful pictures only, the network reaches Dice 0.720" in answers(found)[0]
 
 
 def test_two_seeds_are_no_finding():
