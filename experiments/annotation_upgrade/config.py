@@ -124,7 +124,7 @@ SCALES: dict[str, dict[str, Any]] = {
 DATA_OPTIONS = {
     "smoke": "size=sixth&volumes=8&slices=2&crop=48",
     "demo": "size=sixth&volumes=15&slices=4&crop=64",
-    "reduced": "size=sixth&volumes=30&slices=8&crop=64",
+    "reduced": "size=sixth&volumes=30&slices=8&crop=48",
     "paper": "size=paper",
 }
 

@@ -30,6 +30,7 @@ from segjax.upgrade import learning
 TINY = [
     "--scale", "smoke", "--data", "microscope:mixed?size=sixth&volumes=8&slices=2&crop=48", "--sizes.unet-width", "2",
     "--sizes.unet-levels", "1", "--train.epochs", "1", "--strategy", "sequential",
+    "--rivals", "confident learning", "mean teacher", "generalized cross entropy",
 ]  # fmt: skip
 
 
@@ -57,12 +58,13 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--out", str(out))
     assert "report:" in text
-    # plain, generalized and symmetric cross entropy; every upgrade network, whatever it learns, shares one step
-    assert len(plain) == 3 and len(upgrading) == 1
+    # that of the study's loss and that of the rival's; every upgrade network, whatever it learns, shares one step
+    assert len(plain) == 2 and len(upgrading) == 1
 
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     assert list(table.columns) == ["study", *FACTORS, "picture", "metric", "value", "status"]
-    config = resolve(dataclasses.replace(defaults_of("smoke"), out=out, data=TINY[3]))
+    rivals = ("confident learning", "mean teacher", "generalized cross entropy")
+    config = resolve(dataclasses.replace(defaults_of("smoke"), out=out, data=TINY[3], rivals=rivals))
     cells = make_cells(config, 5)
     found = {tuple(row) for row in table[list(FACTORS)].itertuples(index=False)}
     assert found == {tuple(value for _, value in cell.factors) for cell in cells}
