@@ -7,7 +7,8 @@ BIN = $(VENV)/bin
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
-	@echo "Open runs/demo/report.html"
+	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
+	@echo "Open runs/demo/report.html and runs/demo_upgrade/report.html"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -17,10 +17,11 @@ import numpy as np
 import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from experiments.annotation_errors.config import Sizes
-from experiments.annotation_errors.pictures import read_domain, training_pictures
-from experiments.annotation_errors.study import network_of
+from experiments.annotation_errors.pictures import training_pictures
 from experiments.cli import run_command
+from experiments.options import Sizes
+from experiments.pictures import read_domain
+from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.data import make_split, open_source
 from segjax.evaluation import counts, dice

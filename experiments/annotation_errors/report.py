@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
-from experiments.annotation_errors.pictures import Domain, Study, faulty_targets, split_of
-from experiments.provenance import commit
+from experiments.annotation_errors.pictures import Study
+from experiments.pictures import Domain, faulty_targets, split_of
+from experiments.running import origin, save_figures
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS
 from segjax.reports import (
@@ -44,8 +45,7 @@ def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command
     table = plotted(table, study.has_own_foreign)
     kind = published_kind(config.data)
     figures = {**_curves(table, kind, coarsening), **_galleries(config, study)}
-    for name, figure in figures.items():
-        _save(config.out / "figures", name, figure.content)
+    save_figures(config.out / "figures", figures)
     page = config.out / "report.html"
     write_page(
         page,
@@ -56,14 +56,7 @@ def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command
         shape=by_statement(findings(table, kind), coarsening) if kind else {},
         tables=number_tables(table, coarsening),
         config=plan["config"],
-        provenance={
-            "command": command,
-            "commit": commit(),
-            "machine": plan["machine"],
-            "data digest": plan["facts"]["digest"],
-            "configuration fingerprint": plan["fingerprint"],
-            **plan["versions"],
-        },
+        provenance=origin(config.out, command),
         warnings=_warnings(config, study),
         metrics=METRICS,
         failures=failures,
@@ -169,12 +162,3 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
     if config.validation == "slice":
         found.append("Validation pictures share volumes with training pictures, as published.")
     return found
-
-
-def _save(folder: Path, name: str, content: str | bytes) -> None:
-    folder.mkdir(exist_ok=True)
-    stem = name.lower().replace(" ", "_")
-    if isinstance(content, str):
-        (folder / f"{stem}.svg").write_text(content)
-    else:
-        (folder / f"{stem}.png").write_bytes(content)

@@ -22,8 +22,10 @@ import tyro
 
 from experiments.annotation_errors.config import defaults_of, resolve
 from experiments.annotation_errors.report import plotted, published_kind
+from experiments.annotation_errors.study import STUDY
 from experiments.cli import run_command
 from experiments.provenance import comment, provenance
+from experiments.running import command_of
 from segjax.data import open_source, parse_spec
 from segjax.reports import (
     STATEMENTS,
@@ -95,14 +97,8 @@ def read_run(folder: Path) -> Run:
 
 def study_command(config: Mapping[str, Any]) -> str:
     """The command of a study from its stored configuration: what differs from the defaults of its scale."""
-    base = dataclasses.replace(defaults_of(config["scale"]), out=Path(config["out"]), data=config["data"])
-    usual = dict(_flat(json.loads(json.dumps(dataclasses.asdict(resolve(base)), default=str))))
-    words = ["--scale", config["scale"], "--data", config["data"], "--out", config["out"]]
-    for name, value in _flat(config):
-        if value != usual[name] and name != "resume":
-            shown = value if isinstance(value, list) else [value]
-            words += [f"--{name.replace('_', '-')}", *map(str, shown)]
-    return f"python -m experiments.annotation_errors {shlex.join(words)}"
+    usual = dataclasses.replace(defaults_of(config["scale"]), out=Path(config["out"]), data=config["data"])
+    return command_of({"study": STUDY, "config": config}, resolve(usual))
 
 
 def doses(run: Run) -> pd.DataFrame:
@@ -194,14 +190,6 @@ def _markdown(found: Sequence[Finding]) -> Iterator[tuple[str, ...]]:
         beside = "-" if pd.isna(finding.published) else f"{finding.published:.1f}"
         names = (finding.statement, finding.set, finding.network, finding.error, f"{finding.level:g}")
         yield (*names, *shown, str(finding.seeds), beside, finding.came_out)
-
-
-def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in entries.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 if __name__ == "__main__":

@@ -4,32 +4,42 @@ from segjax.reports.curves import curve_caption, dose_response, svg
 from segjax.reports.gallery import (
     LabelTile,
     PredictionTile,
+    UpgradeTile,
     change_overlay,
     label_gallery,
     overlay,
     prediction_gallery,
+    upgrade_gallery,
 )
 from segjax.reports.page import Illustration, write_page, write_review
 from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
 from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
 from segjax.reports.summary import failed_runs, missing_cells, number_tables, summary
+from segjax.reports.upgrades import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
 from segjax.reports.words import data_name
 
 __all__ = [
     "STATEMENTS",
+    "BeforeAfter",
+    "Compared",
     "Illustration",
     "LabelTile",
+    "Line",
     "PredictionTile",
+    "UpgradeTile",
     "answers",
+    "before_after_chart",
     "by_statement",
     "change_overlay",
+    "comparison_chart",
     "curve_caption",
     "data_name",
     "dose_response",
     "failed_runs",
     "findings",
     "label_gallery",
+    "line_chart",
     "missing_cells",
     "number_tables",
     "overlay",
@@ -40,6 +50,7 @@ __all__ = [
     "set_findings",
     "summary",
     "svg",
+    "upgrade_gallery",
     "write_page",
     "write_review",
 ]

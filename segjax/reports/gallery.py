@@ -68,6 +68,16 @@ class PredictionTile(NamedTuple):
     prediction: Mask
 
 
+class UpgradeTile(NamedTuple):
+    """One picture with its careful annotation (mask or ids), a careless one, and what an upgrade network made of it."""
+
+    name: str
+    image: Float[np.ndarray, "H W C"]
+    clean: Mask
+    before: Mask
+    after: Mask
+
+
 def overlay(image: Float[np.ndarray, "H W C"], clean: Mask, other: Mask) -> UInt8[np.ndarray, "h w 3"]:
     """The picture with the perturbed label filled in, true cells outlined in green, those without any label in red.
 
@@ -145,6 +155,19 @@ def prediction_gallery(items: Sequence[PredictionTile], coarsening: float = 1.0)
         for item in items
     }
     return _sheet(rows, _columns(items), tiles, _PREDICTION_LEGEND, coarsening)
+
+
+def upgrade_gallery(items: Sequence[UpgradeTile]) -> bytes:
+    """PNG of overlays, a row per item: the careless label, the upgraded one, the careful one, each on the picture."""
+    columns = ("careless label", "upgraded label", "careful label")
+    tiles = {}
+    for item in items:
+        for column, shown in enumerate((item.before, item.after, item.clean)):
+            value = float(dice(counts(shown > 0, item.clean > 0)))
+            caption = columns[column] + ("" if column == 2 else f": Dice {value:.2f}")
+            tiles[item.name, float(column)] = caption, overlay(item.image, item.clean, shown)
+    rows = {item.name: item.name for item in items}
+    return _sheet(rows, {row: [0.0, 1.0, 2.0] for row in rows}, tiles, _LABEL_LEGEND, 1.0)
 
 
 def _row_name(network: str, error: str) -> str:

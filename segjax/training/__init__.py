@@ -1,7 +1,15 @@
 """Losses, compiled steps, the training loop and its checkpoints. Networks come as arguments."""
 
 from segjax.training.fit import Fit, Member, Pictures, fit, predict
-from segjax.training.losses import LOSSES, cross_entropy, dice_and_cross_entropy, soft_dice
+from segjax.training.losses import (
+    LOSSES,
+    cross_entropy,
+    dice_and_cross_entropy,
+    generalized_cross_entropy,
+    soft_dice,
+    symmetric_cross_entropy,
+)
+from segjax.training.mean_teacher import make_mean_teacher_steps
 from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
 from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
@@ -23,7 +31,9 @@ __all__ = [
     "dice_and_cross_entropy",
     "fit",
     "fit_pack",
+    "generalized_cross_entropy",
     "layout_of",
+    "make_mean_teacher_steps",
     "make_mesh",
     "make_pmap_steps",
     "make_sharded_steps",
@@ -32,5 +42,6 @@ __all__ = [
     "predict",
     "predict_tiled",
     "soft_dice",
+    "symmetric_cross_entropy",
     "time_layouts",
 ]

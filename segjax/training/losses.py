@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-LossName = Literal["dice", "cross_entropy", "both"]
+LossName = Literal["dice", "cross_entropy", "both", "generalized_cross_entropy", "symmetric_cross_entropy"]
 Loss = Callable[..., Float[Array, ""]]
 
 _TINY = 1e-7  # keeps the ratio finite where every pixel is ignored
@@ -36,12 +36,40 @@ def cross_entropy(
     logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None
 ) -> Float[Array, ""]:
     """Mean of -log softmax(logits)[target] over the pixels that are not ignored; 0 where all are."""
-    known = target >= 0
-    log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(target, 0)[..., None], axis=-1)[
-        ..., 0
-    ]
-    total = _over(axis, jnp.sum(jnp.where(known, log_probability, 0.0)))
-    return -total / jnp.maximum(_over(axis, jnp.sum(known)), 1)
+    return -_mean_over_known(_log_probability(logits, target), target, axis)
+
+
+def generalized_cross_entropy(
+    logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None, q: float = 0.7
+) -> Float[Array, ""]:
+    """Mean of (1 - p^q) / q over the pixels that are not ignored; 0 where all are.
+
+    p is the softmax probability of the target. The loss lies between cross entropy (q towards 0) and the mean absolute
+    error (q = 1), which tolerates wrong labels.
+
+    Source: Zhang and Sabuncu, NeurIPS 2018, equation 6; q = 0.7 as there.
+    """
+    value = (1.0 - jnp.exp(q * _log_probability(logits, target))) / q
+    return _mean_over_known(value, target, axis)
+
+
+def symmetric_cross_entropy(
+    logits: Float[Array, "B H W K"],
+    target: Int[Array, "B H W"],
+    axis: str | None = None,
+    alpha: float = 0.1,
+    beta: float = 1.0,
+    log_zero: float = -4.0,
+) -> Float[Array, ""]:
+    """alpha CE + beta RCE; the reverse cross entropy RCE = -sum_k p_k log y_k is -log_zero (1 - p) of the target class.
+
+    Mean over the pixels that are not ignored; 0 where all are.
+
+    Source: Wang et al., ICCV 2019, equations 5 to 7; log 0 = -4, alpha = 0.1 and beta = 1 as there for CIFAR-10.
+    """
+    log_probability = _log_probability(logits, target)
+    reverse = -log_zero * (1.0 - jnp.exp(log_probability))
+    return _mean_over_known(beta * reverse - alpha * log_probability, target, axis)
 
 
 def dice_and_cross_entropy(
@@ -51,8 +79,25 @@ def dice_and_cross_entropy(
     return soft_dice(logits, target, axis) + cross_entropy(logits, target, axis)
 
 
+def _log_probability(logits, target):
+    """log softmax(logits)[target] of every pixel, [B, H, W]; of class 0 where the pixel is ignored."""
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(target, 0)[..., None], axis=-1)[..., 0]
+
+
+def _mean_over_known(values, target, axis):
+    known = target >= 0
+    total = _over(axis, jnp.sum(jnp.where(known, values, 0.0)))
+    return total / jnp.maximum(_over(axis, jnp.sum(known)), 1)
+
+
 def _over(axis, total):
     return total if axis is None else jax.lax.psum(total, axis)
 
 
-LOSSES: dict[str, Loss] = {"dice": soft_dice, "cross_entropy": cross_entropy, "both": dice_and_cross_entropy}
+LOSSES: dict[str, Loss] = {
+    "dice": soft_dice,
+    "cross_entropy": cross_entropy,
+    "both": dice_and_cross_entropy,
+    "generalized_cross_entropy": generalized_cross_entropy,
+    "symmetric_cross_entropy": symmetric_cross_entropy,
+}

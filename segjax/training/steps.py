@@ -19,7 +19,7 @@ class TrainConfig:
     """How a network is trained.
 
     Attributes:
-        loss: soft Dice as published, cross entropy, or their sum.
+        loss: soft Dice as published, cross entropy, their sum, or one that tolerates wrong labels.
         learning_rate: step size of Adam.
         batch_size: pictures per step.
         accumulate: steps whose gradients are averaged before the weights move; saves memory, as the weights then follow
@@ -110,7 +110,7 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
 
 def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
     """The pure function (key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState."""
-    optimizer = _optimizer(config)
+    optimizer = optimizer_of(config)
 
     def init(key, images, learning_rate=config.learning_rate):
         key_init, key_steps = jax.random.split(key)
@@ -132,7 +132,7 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
     """
-    loss, optimizer = LOSSES[config.loss], _optimizer(config)
+    loss, optimizer = LOSSES[config.loss], optimizer_of(config)
 
     def step(state, images, targets, present=None):
         masked = {} if present is None else {"present": present}
@@ -155,7 +155,7 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
     return step
 
 
-def _optimizer(config: TrainConfig) -> Any:
+def optimizer_of(config: TrainConfig) -> Any:
     """Adam without its step size, which is in the state."""
     adam = optax.scale_by_adam()
     return optax.MultiSteps(adam, config.accumulate) if config.accumulate > 1 else adam

@@ -14,9 +14,12 @@ import pytest
 
 from experiments.annotation_errors import config as study_config
 from experiments.annotation_errors.__main__ import main
-from experiments.annotation_errors.config import Sizes, defaults_of, levels_of, make_cells, recipe_of, resolve
-from experiments.annotation_errors.pictures import check_recipes, open_study, split_of, training_pictures
-from experiments.annotation_errors.study import Trainer, cells_of, network_of
+from experiments.annotation_errors.config import defaults_of, levels_of, make_cells, recipe_of, resolve
+from experiments.annotation_errors.pictures import check_recipes, open_study, training_pictures
+from experiments.annotation_errors.study import Trainer, cells_of
+from experiments.options import Sizes
+from experiments.pictures import split_of
+from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.sweeps import cell
 from segjax.training import TrainConfig

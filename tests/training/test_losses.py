@@ -6,7 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from segjax.training.losses import LOSSES, cross_entropy, soft_dice
+from segjax.training.losses import (
+    LOSSES,
+    cross_entropy,
+    generalized_cross_entropy,
+    soft_dice,
+    symmetric_cross_entropy,
+)
 
 KEY = jax.random.key(0)
 LOGITS = jax.random.normal(KEY, (2, 3, 4, 2))
@@ -55,3 +61,38 @@ def test_perfect_and_inverted_predictions():
     sure = 50.0 * (2.0 * jax.nn.one_hot(TARGET, 2) - 1.0)
     np.testing.assert_allclose(soft_dice(sure, TARGET), 0.0, atol=1e-6)
     np.testing.assert_allclose(soft_dice(-sure, TARGET), 1.0, atol=1e-6)
+
+
+def probability_of_target(logits, target):
+    p = np.exp(np.asarray(logits, np.float64))
+    return np.take_along_axis(p / p.sum(-1, keepdims=True), np.asarray(target)[..., None], -1)[..., 0]
+
+
+def test_generalized_cross_entropy_is_its_formula():
+    p = probability_of_target(LOGITS, TARGET)
+    np.testing.assert_allclose(generalized_cross_entropy(LOGITS, TARGET), ((1 - p**0.7) / 0.7).mean(), rtol=1e-5)
+    # its ends: the mean absolute error 1 - p at q = 1, cross entropy as q goes to 0
+    np.testing.assert_allclose(generalized_cross_entropy(LOGITS, TARGET, q=1.0), (1 - p).mean(), rtol=1e-5)
+    near_zero = generalized_cross_entropy(LOGITS, TARGET, q=1e-3)
+    np.testing.assert_allclose(near_zero, cross_entropy(LOGITS, TARGET), rtol=2e-3)
+
+
+def test_symmetric_cross_entropy_is_its_formula():
+    # both sums over classes written out, with log 0 = -4
+    one_hot = np.eye(2)[np.asarray(TARGET)]
+    p = np.exp(np.asarray(jax.nn.log_softmax(LOGITS), np.float64))
+    forward = -(one_hot * np.log(p)).sum(-1)
+    reverse = -(p * np.where(one_hot == 1, 0.0, -4.0)).sum(-1)
+    np.testing.assert_allclose(symmetric_cross_entropy(LOGITS, TARGET), (0.1 * forward + reverse).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [generalized_cross_entropy, symmetric_cross_entropy])
+def test_noise_robust_losses_ignore_pixels_and_stay_bounded_by_wrong_labels(loss):
+    kept = loss(LOGITS[:, :2], TARGET[:, :2])
+    np.testing.assert_allclose(loss(LOGITS, TARGET.at[:, 2:].set(-1)), kept, rtol=1e-6)
+    # a pixel that is surely something else pulls less than one that is undecided, unlike with cross entropy
+    pulls = [
+        float(jnp.abs(jax.grad(loss)(jnp.asarray([[[[size, 0.0]]]]), jnp.ones((1, 1, 1), jnp.int32))).max())
+        for size in (0.0, 12.0)
+    ]
+    assert pulls[1] < 0.3 * pulls[0]

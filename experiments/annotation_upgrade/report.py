@@ -1,0 +1,181 @@
+"""The study's report page: verdict, curves before and after, the "does it pay" chart, galleries, all numbers."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.annotation_upgrade.answers import answers, question
+from experiments.annotation_upgrade.config import StudyConfig
+from experiments.annotation_upgrade.findings import SEEDS_FOR_INTERVAL, Findings, error_name
+from experiments.annotation_upgrade.grid import FACTORS, UPGRADE, make_cells
+from experiments.annotation_upgrade.trainings import name_of
+from experiments.pictures import Domain
+from experiments.running import origin, save_figures
+from segjax.evaluation import METRICS, Metric, mean_interval
+from segjax.reports import (
+    Illustration,
+    UpgradeTile,
+    before_after_chart,
+    comparison_chart,
+    data_name,
+    line_chart,
+    svg,
+    upgrade_gallery,
+    write_page,
+)
+from segjax.reports.words import FAILURES, METRIC_NAMES, network_name
+from segjax.sweeps import LAST_METRIC, Cell
+
+_POOLED = "2 TP / (2 TP + FP + FN), pixels of all pictures concerned summed first"
+OWN_METRICS = {
+    "label_dice": ("Dice of the labels before upgrading", Metric(_POOLED, "1", "higher", "both empty: NaN", 1)),
+    "upgraded_dice": ("Dice of the labels after upgrading", Metric(_POOLED, "1", "higher", "both empty: NaN", 1)),
+}
+
+
+def write_report(config: StudyConfig, domain: Domain, table: pd.DataFrame, command: str) -> Path:
+    """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
+    coarsening = domain.source.coarsening
+    found = Findings(config, table, config.networks[0], coarsening)
+    figures = {**figures_of(found), **_galleries(config, domain)}
+    save_figures(config.out / "figures", figures)
+    page = config.out / "report.html"
+    tables = number_tables(table)
+    if "mismatch" in config.questions:
+        tables = {"Labels with one error, upgraded by networks that learnt another: Dice": found.mismatch(), **tables}
+    write_page(
+        page,
+        title=f"Does repairing cheap annotations pay: {data_name(config.data)}",
+        question=question(found),
+        answers=answers(found),
+        figures=figures,
+        tables=tables,
+        config=json.loads((config.out / "plan.json").read_text())["config"],
+        provenance=origin(config.out, command),
+        warnings=_warnings(config, domain),
+        metrics={**METRICS, **{name: metric for name, (_, metric) in OWN_METRICS.items()}},
+        failures=failed_runs(table),
+    )
+    return page
+
+
+def figures_of(found: Findings) -> dict[str, Illustration]:
+    """The charts that there are results for."""
+    intervals = f"Means over seeds; bars are 95 % intervals (Student's t), from {SEEDS_FOR_INTERVAL} seeds on."
+    charts: dict[str, tuple[Callable[[], object], bool, str]] = {
+        "Does it pay": (
+            lambda: comparison_chart(found.compared()),
+            bool(found.compared()),
+            "Left, the Dice of networks trained in different ways; right, how far careful + upgraded is ahead of each, "
+            f"as paired differences of the same seeds. {intervals}",
+        ),
+        "Labels before and after": (
+            lambda: before_after_chart(found.label_rows()),
+            bool(found.label_rows()),
+            f"Careless labels of test pictures before and after upgrading, by networks that learnt from "
+            f"{found.config.compare_at} careful pictures. {intervals}",
+        ),
+        "Quality against careful pictures": (
+            lambda: line_chart({"": found.quality_lines()}, "careful pictures", "Dice of the upgraded labels"),
+            bool(found.quality_lines()),
+            f"Labels with {error_name(found.config.error, found.coarsening)}. {intervals}",
+        ),
+        "Budgets": (
+            lambda: line_chart(found.budget_panels(), "training pictures", "Dice of the test pictures"),
+            bool(found.budget_panels()),
+            f"Equal numbers of training pictures, of which a share is annotated carefully. {intervals}",
+        ),
+        "Predictions upgraded": (
+            lambda: before_after_chart(found.prediction_rows()),
+            bool(found.prediction_rows()),
+            "Predictions of the network of few careful pictures for the other training pictures. " + intervals,
+        ),
+    }
+    return {name: Illustration(svg(make()), caption) for name, (make, there, caption) in charts.items() if there}
+
+
+def number_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """For each metric, means and intervals of every cell of the grid."""
+    names = {name: words for name, (words, _) in OWN_METRICS.items()}
+    metrics = [name for name in ("dice_pooled", *OWN_METRICS, *METRIC_NAMES) if name in set(table["metric"])]
+    return {names.get(metric, metric): summary(table, metric) for metric in dict.fromkeys(metrics)}
+
+
+def summary(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean over seeds of one metric for every cell of the grid, each seed's value the mean over its pictures."""
+    factors = [name for name in FACTORS if name not in ("data", "seed")]
+    rows = table[(table["metric"] == metric) & (table["status"] == "ok")]
+    rows = rows.assign(value=rows["value"].astype(float))
+    values = rows.groupby([*factors, "seed"], sort=False, as_index=False)["value"].mean()
+    lines = []
+    for cell, group in values.groupby(factors, sort=False):
+        mean, low, high, n = mean_interval(group["value"].to_numpy())
+        interval = f"{low:.4f} to {high:.4f}" if n >= SEEDS_FOR_INTERVAL else "-"
+        lines.append((*cell, f"{mean:.4f}", interval, n))
+    frame = pd.DataFrame(lines, columns=[*factors, "mean", "95 % interval", "seeds"])
+    return frame[[name for name in frame if name in ("method", "mean") or frame[name].nunique() > 1]]
+
+
+def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per cell that did not end "ok" or was begun more than once."""
+    last = table[table["metric"] == LAST_METRIC]
+    again = last["value"].astype(float) > 0
+    rows = last[(last["status"] != "ok") | again]
+    said = [
+        FAILURES.get(row.status, row.status) if row.status != "ok" else "restarted, then ended well"
+        for row in rows.itertuples(index=False)
+    ]
+    names = ["network", "seed", "method", "error", "learnt", "careful", "total"]
+    return rows[names].assign(network=rows["network"].map(network_name), **{"what happened": said})
+
+
+def _galleries(config: StudyConfig, domain: Domain) -> dict[str, Illustration]:
+    cells = [cell for cell in make_cells(config, len(set(domain.source.groups))) if cell["seed"] == 0]
+    upgrades: dict[str, Cell] = {}
+    for cell in cells:
+        plain = cell["volumes"] == 0 and cell["careful_error"] == "none" and cell["learnt"] == "known"
+        if cell["method"] == UPGRADE and cell["careful"] == config.compare_at and plain:
+            upgrades[error_name(cell["error"], domain.source.coarsening)] = cell
+    tiles = [tile for name, cell in upgrades.items() if (tile := _tile(config, domain, name, cell)) is not None]
+    if not tiles:
+        return {}
+    caption = (
+        f"One test picture: a careless label, what a network that learnt from {config.compare_at} careful pictures "
+        "makes of it, and the careful label (seed 0)."
+    )
+    return {"Labels upgraded": Illustration(upgrade_gallery(tiles), caption, "labels")}
+
+
+def _tile(config: StudyConfig, domain: Domain, name: str, cell: Cell) -> UpgradeTile | None:
+    path = config.out / "predictions" / f"{name_of(cell)}.npz"
+    if not path.exists():
+        return None
+    kept: Mapping[str, np.ndarray] = np.load(path)
+    middle = len(kept["indices"]) // 2
+    index = int(kept["indices"][middle])
+    return UpgradeTile(name, domain.images[index], domain.labels[index], kept["before"][middle], kept["after"][middle])
+
+
+def _warnings(config: StudyConfig, domain: Domain) -> list[str]:
+    source, found = domain.source, []
+    if source.coarsening != 1:
+        found.append(
+            f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in "
+            "pixels count published pixels."
+        )
+    if source.spec.startswith("microscope:"):
+        found.append("The pictures are simulated; the published ones came from another virtual microscope.")
+    if config.scale in ("smoke", "demo"):
+        found.append(
+            f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
+        )
+    if config.validation == "slice":
+        found.append("Validation pictures share volumes with training pictures, as published.")
+    if len(config.networks) > 1:
+        found.append(
+            f"Sentences and figures are about {network_name(config.networks[0])}; the tables have all networks."
+        )
+    return found

@@ -1,0 +1,141 @@
+"""Tables, figures and sentences of finished (or growing) runs of study 2, for keeping beside the code.
+
+    python -m experiments.annotation_upgrade.results runs/hl60 runs/nuclei --out experiments/results/annotation_upgrade
+
+Each folder gives labels_SET.csv (labels before and after upgrading), methods_SET.csv (networks by how they were trained
+and how far careful + upgraded is ahead), seeds_SET.csv (every pooled value) and the figures as SVG; all together give
+findings.md. The folders are only read.
+"""
+
+import dataclasses
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tyro
+
+from experiments.annotation_upgrade.answers import answers, question
+from experiments.annotation_upgrade.config import StudyConfig, defaults_of, resolve
+from experiments.annotation_upgrade.findings import Findings, method_name
+from experiments.annotation_upgrade.grid import FACTORS, UPGRADE
+from experiments.annotation_upgrade.report import figures_of
+from experiments.cli import run_command
+from experiments.options import Sizes
+from experiments.provenance import comment, provenance
+from experiments.running import command_of
+from segjax.data import open_source, parse_spec
+from segjax.evaluation import mean_interval
+from segjax.reports import data_name
+from segjax.training import TrainConfig
+from segjax.types import InputError
+
+POOLED = ("label_dice", "upgraded_dice", "dice_pooled")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which runs, and where to."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of results of study 2."""
+    out: Path
+    """Folder for the tables and figures."""
+
+
+def read_run(folder: Path) -> tuple[Mapping[str, Any], Findings, pd.DataFrame]:
+    """Plan, findings and table of a run.
+
+    Raises:
+        InputError: no plan or no rows.
+    """
+    for name in ("plan.json", "results.csv"):
+        if not (folder / name).exists():
+            raise InputError(f"{folder}: there is no {name}; name the --out folder of a study")
+    plan = json.loads((folder / "plan.json").read_text())
+    table = pd.read_csv(folder / "results.csv", keep_default_na=False, na_values={"value": ["", "nan"]})
+    if table.empty:
+        raise InputError(f"{folder}/results.csv: no training has finished yet; wait for the first")
+    config = config_of(plan["config"])
+    # Own pictures are their own measure; they may lie elsewhere by now.
+    coarsening = 1.0 if parse_spec(config.data).scheme == "folder" else open_source(config.data).coarsening
+    return plan, Findings(config, table, config.networks[0], coarsening), table
+
+
+def config_of(stored: Mapping[str, Any]) -> StudyConfig:
+    """The configuration that a plan holds."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    train, sizes = TrainConfig(**stored["train"]), Sizes(**stored["sizes"])
+    return StudyConfig(**{**values, "out": Path(stored["out"]), "train": train, "sizes": sizes})
+
+
+def labels_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Dice of test labels before and after, with the interval over seeds, per upgrade network and error."""
+    factors = ["error", "learnt", "careful", "volumes", "careful_error"]
+    rows = table[(table["method"] == UPGRADE) & table["metric"].isin(POOLED) & (table["status"] == "ok")]
+    found = []
+    for cell, group in rows.groupby(factors, sort=False):
+        before, after = (mean_interval(group[group["metric"] == name]["value"]) for name in POOLED[:2])
+        found.append((*cell, before.mean, after.mean, after.low, after.high, after.n))
+    return pd.DataFrame(found, columns=[*factors, "before", "after", "low", "high", "seeds"])
+
+
+def methods_table(found: Findings) -> pd.DataFrame:
+    """Dice of networks by method, and how far careful + upgraded is ahead, in Dice points."""
+    names = ["upgraded", *[name for name, _ in found.ahead()]]
+    rows = []
+    for name, row in zip(names, found.compared(), strict=True):
+        ahead = row.behind or (float("nan"),) * 5
+        rows.append((method_name(name, found.config), *row.dice, *ahead[:3], ahead[4]))
+    rows += [(name, *interval, *(float("nan"),) * 4) for name, interval in found.predictions()[1:]]
+    columns = ["method", "dice", "low", "high", "seeds", "upgraded_ahead", "ahead_low", "ahead_high", "wilcoxon_p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def set_name(data: str) -> str:
+    """The set in file names: letters, digits, - and _."""
+    spec = parse_spec(data)
+    return re.sub(r"\W+", "_", spec.name if spec.scheme == "microscope" else Path(spec.name).name).strip("_")
+
+
+def main() -> None:
+    """Read the folders, write what they give.
+
+    Raises:
+        InputError: a folder holds no results.
+    """
+    config = tyro.cli(Config, prog="python -m experiments.annotation_upgrade.results", description=__doc__)
+    facts = provenance(shlex.join(["python", "-m", "experiments.annotation_upgrade.results", *sys.argv[1:]]))
+    config.out.mkdir(parents=True, exist_ok=True)
+    lines = ["# Study 2: does repairing cheap annotations pay", "", *_facts(facts), ""]
+    for folder in config.folders:
+        plan, found, table = read_run(folder)
+        name = set_name(found.config.data)
+        stored = found.config
+        usual = dataclasses.replace(defaults_of(stored.scale), out=stored.out, data=stored.data)
+        own = {"study": command_of(plan, resolve(usual))}
+        own |= {"commit of the study": plan["commit"], "machine of the study": plan["machine"]}
+        pooled = table[table["metric"].isin(POOLED)][[*FACTORS, "metric", "value", "status"]]
+        tables = {"labels": labels_table(table), "methods": methods_table(found), "seeds": pooled}
+        for stem, frame in tables.items():
+            text = frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+            (config.out / f"{stem}_{name}.csv").write_text(comment({**facts, **own}) + text)
+        for heading, figure in figures_of(found).items():
+            assert isinstance(figure.content, str)
+            (config.out / f"{heading.lower().replace(' ', '_')}_{name}.svg").write_text(figure.content)
+        lines += [f"## {data_name(found.config.data)}", "", *_facts(own), "", question(found), ""]
+        lines += [*(f"- {answer}" for answer in answers(found)), ""]
+    (config.out / "findings.md").write_text("\n".join(lines))
+
+
+def _facts(facts: Mapping[str, str]) -> list[str]:
+    return [f"- {name}: `{fact}`" for name, fact in facts.items()]
+
+
+if __name__ == "__main__":
+    run_command(main)

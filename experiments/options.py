@@ -1,0 +1,145 @@
+"""What the command lines of the studies share: pictures, splits, networks, training, and how the work is shared out."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tyro
+
+from segjax.data import parse_spec
+from segjax.models import NETWORKS
+from segjax.sweeps import share_of
+from segjax.training import TrainConfig
+from segjax.types import InputError
+
+SCALES = ("smoke", "demo", "reduced", "paper")
+# options that say which cells there are, or how they are worked through, but not what comes out of one
+NOT_FACTS = ("out", "networks", "seeds", "scale", "share", "plan", "resume", "pack", "strategy")
+
+_Options = TypeVar("_Options", bound="StudyOptions")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the networks; the defaults are the published ones.
+
+    Attributes:
+        norm: "batch" takes the statistics of the picture at hand also when testing, as published; "running" their
+            running averages; "group" is GroupNorm; "none" leaves normalisation out (MSD never normalises).
+    """
+
+    unet_width: int = 64
+    unet_levels: int = 4
+    segnet_width: int = 64
+    segnet_levels: int = 5
+    msd_depth: int = 100
+    msd_width: int = 1
+    norm: Literal["batch", "running", "group", "none"] = "batch"
+
+    def options(self, network: str) -> dict[str, Any]:
+        """Options of `segjax.models.create` for a network."""
+        if network == "msd":
+            return {"depth": self.msd_depth, "width": self.msd_width}
+        return {
+            "width": getattr(self, f"{network}_width"),
+            "levels": getattr(self, f"{network}_levels"),
+            "norm": self.norm,
+        }
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Options that every study has."""
+
+    out: Path
+    """Folder for results.csv, report.html, plan.json and figures."""
+    data: str = "microscope:hl60"
+    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
+    scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
+    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: as published, for a GPU."""
+    extra: str | None = None
+    """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
+    Default: the other simulated set, or the other classes of the pictures where they have any."""
+    target: int = 1
+    """Class of the objects to segment."""
+    networks: tuple[str, ...] = ("unet", "segnet", "msd")
+    """Any of unet, segnet, msd."""
+    seeds: int = 10
+    """How often every training is repeated: seeds 0, 1, ..."""
+    folds: int = 4
+    """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
+    validation: Literal["group", "slice"] = "group"
+    """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
+    scope: Literal["dataset", "volume", "picture", "object"] = "volume"
+    """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
+    tolerance: float = 2.0
+    """Tolerance of the surface Dice, in pixels."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sizes: Sizes = field(default_factory=Sizes)
+    share: str = "1/1"
+    """I/N: take only every N-th training, from the I-th on, so that N processes with one --out divide the study evenly.
+    Without it, processes with one --out take turns: each goes on with the next training that none works on."""
+    pack: int = 8
+    """How many trainings of one network are run as one pack."""
+    strategy: Literal["auto", "sequential", "vmap", "spread", "both"] = "auto"
+    """How a pack is run: one after the other, in one step, spread over devices or cores, or both; auto times them."""
+    plan: bool = False
+    """Print the cells with estimated time and disk; train nothing."""
+    resume: bool = False
+    """Refuse to begin anew: there must be results in --out."""
+
+
+def parse_options(kind: type[_Options], prog: str, defaults_of: Callable[[str], _Options]) -> _Options:
+    """Options from the command line, over what the chosen --scale sets.
+
+    Raises:
+        InputError: an unknown scale.
+    """
+    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scale.add_argument("--scale", default="demo")
+    chosen = scale.parse_known_args()[0].scale
+    if chosen not in SCALES:
+        raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(SCALES)}")
+    return tyro.cli(kind, prog=prog, default=defaults_of(chosen))
+
+
+def check_options(config: StudyOptions) -> None:
+    """Refuse what no study can use.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    parse_spec(config.data)
+    check_choices("networks", config.networks, NETWORKS)
+    share_of((), config.share)
+    for count, number in (("seeds", config.seeds), ("pack", config.pack)):
+        if not 1 <= number <= 1000:
+            raise InputError(f"{count} must be from 1 to 1000, not {number}")
+    if not 0 < config.tolerance < float("inf"):
+        raise InputError(f"tolerance must be a positive number of pixels, not {config.tolerance}")
+    if config.target < 1:
+        raise InputError(f"target: classes count from 1, not {config.target}")
+
+
+def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
+    """Raises InputError where a value is unknown or given twice."""
+    for value in values:
+        if value not in allowed:
+            raise InputError(f"{name}: unknown {value!r}; choose from {', '.join(allowed)}")
+    if len(set(values)) != len(values):
+        raise InputError(f"{name}: one is given twice")
+
+
+def with_simulation(data: str, options: str) -> str:
+    """A data spec, where it is a simulated set without options, with those of the scale."""
+    return f"{data}?{options}" if data.startswith("microscope:") and "?" not in data else data
+
+
+def other_set(data: str) -> str | None:
+    """The published source of foreign objects: granulocytes for HL60 and the reverse, at the same size."""
+    for own, other in (("hl60", "granulocytes"), ("granulocytes", "hl60")):
+        if data.startswith(f"microscope:{own}"):
+            return data.replace(f"microscope:{own}", f"microscope:{other}", 1)
+    return None

@@ -1,0 +1,38 @@
+"""Annotation errors by name and strength, as they are given on command lines, and the recipes they stand for."""
+
+from collections.abc import Mapping
+
+from segjax.annotations import Recipe
+from segjax.types import InputError
+
+RATE_ERRORS = ("omission", "inclusion")
+PIXEL_ERRORS = ("bias", "jitter", "shift")  # strengths in published pixels; they scale with coarser pixels
+ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, "polygon")
+
+
+def recipe_from(strengths: Mapping[str, float], scope: str, coarsening: float, option: str) -> Recipe:
+    """The recipe of some errors; strengths in pixels are divided by `coarsening`, and those of 0 left out.
+
+    Args:
+        option: the name of the command line's option that the strengths came from.
+
+    Raises:
+        InputError: a bias strength that is no whole number of the pictures' pixels.
+    """
+    fields: dict[str, float] = {}
+    for error, level in strengths.items():
+        if level == 0:
+            continue
+        fields[error] = level / coarsening if error in PIXEL_ERRORS else level
+        if error == "polygon":
+            fields[error] = int(level)
+        if error == "bias":
+            pixels = fields[error]
+            if abs(pixels - round(pixels)) > 1e-6 or round(pixels) < 1:
+                raise InputError(
+                    f"{option}: bias {level:g} is {pixels:.2f} pixels of these pictures, whose pixels are "
+                    f"{coarsening:g} times as coarse as published; give multiples of {coarsening:g}, or finer pictures "
+                    "(size=paper)"
+                )
+            fields[error] = round(pixels)
+    return Recipe(**fields, scope=scope)

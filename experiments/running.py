@@ -1,0 +1,140 @@
+"""How every study runs: its plan, its missing cells through the ledger, and the report by whoever finishes last."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+import segjax
+from experiments.options import NOT_FACTS, StudyOptions
+from experiments.provenance import commit, machine
+from segjax.reports import Illustration
+from segjax.sweeps import Cell, Ledger, fingerprint, in_words, run_cells, share_of
+from segjax.sweeps.run import RunPack
+from segjax.types import InputError
+
+
+def plan_of(
+    study: str, config: StudyOptions, cells: Sequence[Cell], digests: Mapping[str, str], grid: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `plan.json` holds; its fingerprint covers what decides a cell's numbers besides its place in the grid.
+
+    Args:
+        digests: of the pictures, by what they are called.
+        grid: options of the study that only say which cells there are.
+    """
+    resolved = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    facts = {name: value for name, value in resolved.items() if name not in (*NOT_FACTS, *grid)}
+    facts |= {**digests, "segjax": segjax.__version__}
+    return {
+        "study": study,
+        "fingerprint": fingerprint(facts),
+        "facts": facts,
+        "config": resolved,
+        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "machine": machine(),
+        "commit": commit(),
+        "cells": [dict(cell.factors) for cell in cells],
+    }
+
+
+def origin(out: Path, command: str) -> dict[str, Any]:
+    """What a report page says about where its numbers come from: command, commit, and the plan's facts."""
+    plan = json.loads((out / "plan.json").read_text())
+    return {
+        "command": command,
+        "commit": commit(),
+        "machine": plan["machine"],
+        "data digest": plan["facts"]["digest"],
+        "configuration fingerprint": plan["fingerprint"],
+        **plan["versions"],
+    }
+
+
+def command_of(plan: Mapping[str, Any], usual: StudyOptions) -> str:
+    """The command of a study from its plan: what differs from `usual`, the resolved defaults of its scale and data."""
+    config = plan["config"]
+    defaults = dict(_flat(json.loads(json.dumps(dataclasses.asdict(usual), default=str))))
+    words = ["--scale", config["scale"], "--data", config["data"], "--out", config["out"]]
+    for name, value in _flat(config):
+        if value != defaults[name] and name != "resume":
+            shown = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, shown)]
+    return f"python -m experiments.{plan['study']} {shlex.join(words)}"
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
+    """Every figure of a page as a file of its own, SVG or PNG, named after its heading."""
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        stem = name.lower().replace(" ", "_")
+        if isinstance(figure.content, str):
+            (folder / f"{stem}.svg").write_text(figure.content)
+        else:
+            (folder / f"{stem}.png").write_bytes(figure.content)
+
+
+def check_resume(config: StudyOptions) -> None:
+    """Raises InputError where --resume finds nothing to go on with."""
+    if config.resume and not (config.out / "plan.json").exists():
+        raise InputError(f"resume: there is nothing to go on with in {config.out}; leave --resume out to begin")
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, markup=False, highlight=False)
+
+
+def run_study(
+    config: StudyOptions,
+    console: Console,
+    plan: Mapping[str, Any],
+    cells: Sequence[Cell],
+    *,
+    run: RunPack,
+    kind: Callable[[Cell], str],
+    estimate: Callable[[Sequence[Cell]], tuple[float, float]],
+    report: Callable[[pd.DataFrame, str], Path],
+) -> None:
+    """Run the cells of this process's share that are missing; the last process to finish writes the report.
+
+    Args:
+        plan: as `plan_of` gives it.
+        cells: all of the study.
+        run, kind: as for `segjax.sweeps.run_cells`.
+        estimate: seconds and megabytes that some cells will take, for --plan.
+        report: writes the page from the table of results and the command that was given; returns its path.
+    """
+    share = share_of(cells, config.share)
+    if config.plan:
+        for cell in share:
+            say(console, str(cell))
+        seconds, megabytes = estimate(share)
+        amounts = f"about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained"
+        say(console, f"{len(share)} trainings, {amounts}")
+        return
+    factors = [name for name, _ in cells[0].factors]
+    with Ledger(config.out, plan["study"], factors, plan) as ledger:
+        run_cells(share, run, ledger, kind, console, config.pack)
+        left = len(ledger.missing(cells))
+        if left:
+            waiting = f"{left} of {len(cells)} cells are left to others"
+            say(console, f"{waiting}; the last process to finish writes the report")
+            return
+        command = " ".join([f"python -m experiments.{plan['study']}", *sys.argv[1:]])
+        say(console, f"report: {report(ledger.table(), command)}")

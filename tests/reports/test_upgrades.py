@@ -1,0 +1,105 @@
+"""What the figures of study 2 draw, read back from their axes, and its gallery."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segjax.evaluation import Difference, Interval
+from segjax.reports import (
+    BeforeAfter,
+    Compared,
+    Line,
+    UpgradeTile,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+    overlay,
+    svg,
+    upgrade_gallery,
+)
+
+NAN = float("nan")
+
+
+def value(mean, half=0.02):
+    return Interval(mean, mean - half, mean + half, 5)
+
+
+def dots(axes):
+    """Mean and ends of the bar of every dot with an interval, across."""
+    found = []
+    for container in axes.containers:
+        (bars,) = container.lines[2]
+        ends = [segment[:, 0] for segment in bars.get_segments()]
+        found += list(zip(container.lines[0].get_xdata(), ends, strict=True))
+    return found
+
+
+def test_lines_stand_at_their_counts_and_what_is_compared_with_is_grey():
+    known = Line("known", (5, 10, 40), (value(0.7), value(0.8), value(0.9)))
+    before = Line("before", (5, 40), (value(0.3)._replace(low=NAN), value(0.3)._replace(low=NAN)), grey=True)
+    (axes,) = line_chart({"HL60": [known, before]}, "careful pictures", "Dice").axes
+    first, second = (container.lines[0] for container in axes.containers)
+    np.testing.assert_allclose(first.get_xdata().astype(float), [5, 10, 40])
+    np.testing.assert_allclose(first.get_ydata().astype(float), [0.7, 0.8, 0.9])
+    assert second.get_linestyle() == "-." and second.get_color() == "#8a8a8a" != first.get_color()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "40"]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "careful pictures"
+
+
+def test_one_panel_per_name_and_one_colour_per_line():
+    panels = {name: [Line("raw", (10, 50), (value(0.6), value(0.7)))] for name in ("0 %", "10 %")}
+    panels["10 %"].append(Line("clean", (10,), (value(0.8),)))
+    figure = line_chart(panels, "pictures", "Dice")
+    assert [axes.get_title() for axes in figure.axes] == ["0 %", "10 %"]
+    colours = [axes.containers[0].lines[0].get_color() for axes in figure.axes]
+    assert colours[0] == colours[1]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["raw", "clean"]
+
+
+def test_before_and_after_share_a_row():
+    rows = [BeforeAfter("omission", value(0.46), value(0.9)), BeforeAfter("bias", value(0.8), value(0.95))]
+    (axes,) = before_after_chart(rows).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["omission", "bias"]
+    joins = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None"]
+    assert [0.46, 0.9] in [list(join) for join in joins]
+    assert [mean for mean, _ in dots(axes)] == [0.9, 0.95]
+
+
+def test_comparison_shows_dice_and_paired_differences_on_one_row_each():
+    behind = Difference(5.0, 2.0, 8.0, 5, 0.06)
+    rows = [Compared("upgraded", value(0.85), None), Compared("clean", value(0.80), behind)]
+    left, right = comparison_chart(rows).axes
+    assert [round(mean, 3) for mean, _ in dots(left)] == [0.85, 0.8]
+    ((mean, ends),) = dots(right)
+    assert mean == 5.0 and list(ends) == [2.0, 8.0]
+    assert [text.get_text() for text in right.texts] == ["+5.0"]
+
+
+@pytest.mark.parametrize(
+    "figure", [line_chart({}, "x", "y"), before_after_chart([]), comparison_chart([])], ids=["line", "rows", "methods"]
+)
+def test_without_results_a_figure_says_so(figure):
+    assert [text.get_text() for text in figure.texts if text.get_text()] == ["no results yet"]
+    assert svg(figure).startswith("<?xml")
+
+
+def test_gallery_shows_careless_upgraded_and_careful_label_side_by_side():
+    image = np.zeros((20, 20, 1), np.float32)
+    clean = np.zeros((20, 20), np.int32)
+    clean[2:8, 2:8], clean[12:18, 12:18] = 1, 2
+    item = UpgradeTile("half omitted", image, clean, clean == 1, clean > 0)
+    png = upgrade_gallery([item])
+    assert png == upgrade_gallery([item])
+    sheet = np.asarray(Image.open(io.BytesIO(png)))
+    places = []
+    for shown in (clean == 1, clean > 0, clean > 0):
+        tile = overlay(image, clean, shown)
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, tile.shape)[..., 0, :, :, :]
+        places.append([tuple(place) for place in np.argwhere((windows == tile).all((2, 3, 4)))])
+    (first,), after, careful = places
+    assert after == careful and len(after) == 2
+    assert first[1] < after[0][1] < after[1][1] and {row for row, _ in after} == {first[0]}
