@@ -84,9 +84,14 @@ def _open(path: Path, annotations: str, options: dict[str, str], meaning: str) -
     chosen = {**options, "annotations": annotations, "unlabelled": "skip"}
     given = "&".join(f"{name}={value}" for name, value in chosen.items())
     source = FolderSource(path, FolderOptions.parse(chosen), f"folder:{path}?{given}")
+    is_empty = True
     for index, name in enumerate(source.names):
-        if source[index].labels.all():
+        labels = source[index].labels
+        if labels.all():
             raise InputError(f"{folder}/{name}: every pixel is marked; 0 must be background, so invert or remove it")
+        is_empty = is_empty and not labels.any()
+    if is_empty:
+        raise InputError(f"{folder}: no object in any of the label images; nothing can be learnt from or upgraded")
     return source
 
 

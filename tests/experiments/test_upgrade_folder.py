@@ -243,6 +243,16 @@ def test_folders_that_cannot_be_used_are_refused(folder, tmp_path, spoil, messag
         read(folder, tmp_path)
 
 
+def test_empty_careless_labels_are_kept_where_asked_unless_all_are(folder, tmp_path):
+    empty(folder)
+    data = f"folder:{folder}?empty=keep"
+    assert len(open_folder(config_of(folder, tmp_path, data=data)).careless) == 3
+    for number in (6, 7):
+        (folder / "careless" / f"{number:03d}.tif").unlink()
+    with pytest.raises(InputError, match="careless: no object in any of the label images"):
+        read(folder, tmp_path, data=data)
+
+
 @pytest.mark.parametrize("place", ["", "labels", "careless/inside"])
 def test_the_users_own_folders_are_no_place_to_write(folder, tmp_path, place):
     with pytest.raises(InputError, match=r"out: .* holds your own pictures or annotations"):
