@@ -1,8 +1,12 @@
 """Interrupted trainings: atomic checkpoints with a content hash, and the newest sound one back."""
 
+import contextlib
 import hashlib
 import shutil
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +14,17 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+
 
 def save_checkpoint(folder: Path, step: int, tree: Any) -> None:
     """Write `tree` as checkpoint `step` and drop all but the one before it.
 
-    A checkpoint appears by renaming, so a killed process never leaves half of one under its final name.
+    A checkpoint appears by renaming, so a killed process never leaves half of one under its final name. An interruption
+    (SIGINT, SIGTERM) waits until it is written.
     """
-    ocp.save(folder.absolute() / str(step), {"tree": tree, "content": _content(tree)}, overwrite=True)
+    with _interrupted_later():
+        ocp.save(folder.absolute() / str(step), {"tree": tree, "content": _content(tree)}, overwrite=True)
     for older in _steps(folder)[2:]:
         shutil.rmtree(folder / str(older))
 
@@ -40,6 +48,23 @@ def restore_checkpoint(folder: Path, like: Any) -> Any | None:
             path.rename(path.with_name(f"{step}.damaged"))
             warnings.warn(f"checkpoint {path} is damaged ({error}); going back to the one before it", stacklevel=2)
     return None
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Signals that come meanwhile are delivered at the end: the library complains at length about a torn write."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
+        yield
+        return
+    came: list[int] = []
+    usual = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in INTERRUPTIONS}
+    try:
+        yield
+    finally:
+        for kind, handler in usual.items():
+            signal.signal(kind, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _steps(folder: Path) -> list[int]:
