@@ -157,7 +157,7 @@ def test_results_are_written_for_keeping(config, tmp_path, monkeypatch):
     figures = {f"{stem}_hl60.svg" for stem in ("does_it_pay", "quality_against_careful_pictures")}
     assert tables | figures | {"findings.md"} <= kept
     head = (tmp_path / "kept" / "methods_hl60.csv").read_text()
-    assert "# commit of the study: abc" in head and "--error omission=0.5 " in head
+    assert "# commit of the study: abc" in head and "--error omission=0.5" in head
     methods = pd.read_csv(io.StringIO(head), comment="#")
     assert methods["upgraded_ahead"].round(1).tolist()[1:] == [10.0, 16.0, 12.0, -9.0]
     labels = pd.read_csv(tmp_path / "kept" / "labels_hl60.csv", comment="#")
