@@ -109,7 +109,7 @@ def keep_split(path: Path, split: Split, domain: Domain) -> None:
 def keep_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Arrays on disk, such as the predicted masks of a few test pictures for the report's gallery."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **arrays)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # names of arrays, not of options
 
 
 def _keep_choice(path: Path, strategy: str, pack: int, seconds: dict[str, float]) -> None:

@@ -71,7 +71,7 @@ class StudyConfig(StudyOptions):
     """Pictures per epoch: smaller training sets are repeated up to it, so that all get equally many steps."""
 
 
-SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20)
+SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
 SEVERE = "omission=0.8+inclusion=0.8+bias=6"  # about 0.3 Dice at the reduced scales
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -97,13 +97,13 @@ SCALES: dict[str, dict[str, Any]] = {
         "questions": ("quality", "predictions", "rivals"),
         "errors": (),
         "careless": 24,
-        "careful_counts": (5, 10, 20),
+        "careful_counts": (5, 20),
         "compare_at": 20,
         "volumes": (),
         "rounds": 1,
         "rivals": ("confident learning",),
         "epoch_pictures": 32,
-        "train": TrainConfig(epochs=12, learning_rate=5e-3, batch_size=4, augment=True),
+        "train": TrainConfig(loss="both", epochs=12, learning_rate=5e-3, batch_size=4, augment=True),
         "sizes": SMALL,
     },
     "reduced": {
@@ -114,7 +114,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "imperfections": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
         "epoch_pictures": 64,
-        "train": TrainConfig(epochs=10, learning_rate=5e-3, batch_size=4, augment=True),
+        "train": TrainConfig(loss="both", epochs=24, learning_rate=5e-3, batch_size=4, augment=True),
         "sizes": SMALL,
     },
     "paper": {
@@ -123,7 +123,7 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 DATA_OPTIONS = {
     "smoke": "size=sixth&volumes=8&slices=2&crop=48",
-    "demo": "size=sixth&volumes=15&slices=4&crop=64",
+    "demo": "size=sixth&volumes=15&slices=4&crop=48",
     "reduced": "size=sixth&volumes=30&slices=8&crop=48",
     "paper": "size=paper",
 }

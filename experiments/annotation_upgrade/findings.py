@@ -88,11 +88,11 @@ class Findings:
             ]
             found = [(n, value) for n, value in found if value.n]
             if found:
-                lines.append(Line(name, *zip(*found, strict=True)))
+                lines.append(_line(name, found))
         before = [(n, self.interval("label_dice", **self.upgrade(careful=n))) for n in self._counts]
         before = [(n, value._replace(low=float("nan"))) for n, value in before if value.n]
         if lines and before:
-            lines.append(Line("careless labels, not upgraded", *zip(*before, strict=True), grey=True))
+            lines.append(_line("careless labels, not upgraded", before, grey=True))
         return lines
 
     @property
@@ -184,8 +184,7 @@ class Findings:
             value = self.interval("dice_pooled", **factors)
             if value.n:
                 found.append((budget, value))
-        x, y = zip(*found, strict=True) if found else ((), ())
-        return Line(BUDGET_NAMES[method], x, y, grey=method == ALL_CLEAN)
+        return _line(BUDGET_NAMES[method], found, grey=method == ALL_CLEAN)
 
     # ---- predictions
 
@@ -242,6 +241,10 @@ def error_name(error: str, coarsening: float = 1.0) -> str:
         else:
             parts.append(f"{words.thing} of {words.amount.format(f'{float(level):g}')}")
     return joined(parts)
+
+
+def _line(name: str, points: Sequence[tuple[int, Interval]], grey: bool = False) -> Line:
+    return Line(name, [x for x, _ in points], [y for _, y in points], grey)
 
 
 def _shown(value: Interval) -> str:

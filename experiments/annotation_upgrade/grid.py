@@ -1,9 +1,11 @@
 """The cells of the study, and which trainings each of them rests on."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from experiments.annotation_upgrade.config import StudyConfig, clean_of, train_part
 from segjax.sweeps import Cell, cell
+from segjax.training.losses import LossName
 
 FACTORS = (
     "data",  # the pictures
@@ -24,7 +26,7 @@ UPGRADE, CLEAN, RAW, UPGRADED, ALL_CLEAN = "upgrade", "clean", "raw", "upgraded"
 PREDICTIONS, UPGRADED_PREDICTIONS = "predictions", "upgraded predictions"
 SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
 CONFIDENT, TEACHER = "confident learning", "mean teacher"
-LOSS_OF = {  # methods that differ in their loss only
+LOSS_OF: dict[str, LossName] = {  # methods that differ in their loss only
     "generalized cross entropy": "generalized_cross_entropy",
     "symmetric cross entropy": "symmetric_cross_entropy",
 }
@@ -48,7 +50,7 @@ def make_cells(config: StudyConfig, groups: int) -> list[Cell]:
     return list(found)
 
 
-def _settings(config: StudyConfig, groups: int) -> Iterator[dict[str, object]]:
+def _settings(config: StudyConfig, groups: int) -> Iterator[dict[str, Any]]:
     questions = {
         "rivals": _rivals,
         "predictions": _predictions,
@@ -62,7 +64,7 @@ def _settings(config: StudyConfig, groups: int) -> Iterator[dict[str, object]]:
             yield from settings(config)
 
 
-def _quality(config: StudyConfig, groups: int) -> Iterator[dict[str, object]]:
+def _quality(config: StudyConfig, groups: int) -> Iterator[dict[str, Any]]:
     """Labels before and after: by careful pictures, by the volumes they come from, by error, by what is known of it."""
     base = {"method": UPGRADE, "error": config.error, "learnt": "known"}
     for careful in config.careful_counts:
@@ -76,7 +78,7 @@ def _quality(config: StudyConfig, groups: int) -> Iterator[dict[str, object]]:
         yield {**base, "careful": config.compare_at, "learnt": learnt}
 
 
-def _imperfect(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _imperfect(config: StudyConfig) -> Iterator[dict[str, Any]]:
     """Labels upgraded by a network whose careful annotations have errors of their own."""
     for imperfection in ("none", *config.imperfections):
         yield {
@@ -88,7 +90,7 @@ def _imperfect(config: StudyConfig) -> Iterator[dict[str, object]]:
         }
 
 
-def _mismatch(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _mismatch(config: StudyConfig) -> Iterator[dict[str, Any]]:
     """Labels upgraded by a network that learnt another error, or a mixture of many."""
     errors = list(dict.fromkeys((config.error, *config.errors)))
     for error in errors:
@@ -97,13 +99,13 @@ def _mismatch(config: StudyConfig) -> Iterator[dict[str, object]]:
             yield {"method": UPGRADE, "error": error, "learnt": known, "careful": config.compare_at}
 
 
-def laboratory(config: StudyConfig) -> dict[str, object]:
+def laboratory(config: StudyConfig) -> dict[str, Any]:
     """Factors of a segmentation network that sees all that the laboratory has annotated."""
     clean = train_part(config.careful)
     return {"error": config.error, "careful": config.careful, "clean": clean, "total": clean + config.careless}
 
 
-def _compared(clean: int, total: int, error: str, careful: int) -> Iterator[dict[str, object]]:
+def _compared(clean: int, total: int, error: str, careful: int) -> Iterator[dict[str, Any]]:
     """Clean only, clean and raw, clean and upgraded, all clean."""
     counts = {"careful": careful, "clean": clean, "total": total}
     if clean:
@@ -113,7 +115,7 @@ def _compared(clean: int, total: int, error: str, careful: int) -> Iterator[dict
     yield {"method": ALL_CLEAN, "error": "none", **counts}
 
 
-def _pays(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _pays(config: StudyConfig) -> Iterator[dict[str, Any]]:
     yield from _laboratory_compared(config)
     for budget in config.budgets:
         for share in config.clean_shares:
@@ -124,19 +126,19 @@ def _pays(config: StudyConfig) -> Iterator[dict[str, object]]:
             yield from _compared(clean, budget, config.error, careful)
 
 
-def _laboratory_compared(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _laboratory_compared(config: StudyConfig) -> Iterator[dict[str, Any]]:
     clean = train_part(config.careful)
     yield from _compared(clean, clean + config.careless, config.error, config.careful)
 
 
-def _rivals(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _rivals(config: StudyConfig) -> Iterator[dict[str, Any]]:
     yield from _laboratory_compared(config)
     for rival in config.rivals:
         yield {**laboratory(config), "method": rival}
     yield {**laboratory(config), "method": UPGRADED, "learnt": "mixture"}
 
 
-def _predictions(config: StudyConfig) -> Iterator[dict[str, object]]:
+def _predictions(config: StudyConfig) -> Iterator[dict[str, Any]]:
     base = {**laboratory(config), "error": "predictions"}
     clean = train_part(config.careful)
     yield {"method": CLEAN, "error": "none", "careful": config.careful, "clean": clean, "total": clean}

@@ -16,6 +16,7 @@ from experiments.pictures import Domain
 from experiments.running import origin, save_figures
 from segjax.evaluation import METRICS, Metric, mean_interval
 from segjax.reports import (
+    Figure,
     Illustration,
     UpgradeTile,
     before_after_chart,
@@ -65,7 +66,7 @@ def write_report(config: StudyConfig, domain: Domain, table: pd.DataFrame, comma
 def figures_of(found: Findings) -> dict[str, Illustration]:
     """The charts that there are results for."""
     intervals = f"Means over seeds; bars are 95 % intervals (Student's t), from {SEEDS_FOR_INTERVAL} seeds on."
-    charts: dict[str, tuple[Callable[[], object], bool, str]] = {
+    charts: dict[str, tuple[Callable[[], Figure], bool, str]] = {
         "Does it pay": (
             lambda: comparison_chart(found.compared()),
             bool(found.compared()),

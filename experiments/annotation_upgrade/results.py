@@ -69,9 +69,9 @@ def read_run(folder: Path) -> tuple[Mapping[str, Any], Findings, pd.DataFrame]:
 
 def config_of(stored: Mapping[str, Any]) -> StudyConfig:
     """The configuration that a plan holds."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-    train, sizes = TrainConfig(**stored["train"]), Sizes(**stored["sizes"])
-    return StudyConfig(**{**values, "out": Path(stored["out"]), "train": train, "sizes": sizes})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    values |= {"train": TrainConfig(**stored["train"]), "sizes": Sizes(**stored["sizes"])}
+    return StudyConfig(**{**values, "out": Path(stored["out"])})
 
 
 def labels_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -150,7 +150,7 @@ class Trainings:
     ) -> Bool[np.ndarray, "P H W"]:
         """What an upgrade network makes of the masks of some pictures."""
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
-        return _applied(steps, variables, with_labels(self._domain.images[indices], masks))
+        return _applied(steps, variables, np.asarray(with_labels(self._domain.images[indices], masks)))
 
     def _path(self, cell: Cell) -> Path:
         return self._config.out / "networks" / f"{name_of(cell)}.npz"

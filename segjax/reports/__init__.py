@@ -16,13 +16,22 @@ from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
 from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
 from segjax.reports.summary import failed_runs, missing_cells, number_tables, summary
-from segjax.reports.upgrades import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
+from segjax.reports.upgrades import (
+    BeforeAfter,
+    Compared,
+    Figure,
+    Line,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+)
 from segjax.reports.words import data_name
 
 __all__ = [
     "STATEMENTS",
     "BeforeAfter",
     "Compared",
+    "Figure",
     "Illustration",
     "LabelTile",
     "Line",

@@ -1,7 +1,7 @@
 """Figures of study 2: quality against careful pictures, labels before and after, and whether upgrading pays."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Compared(NamedTuple):
     behind: Difference | None
 
 
-def line_chart(panels: dict[str, Sequence[Line]], xlabel: str, ylabel: str, title: str = "") -> Figure:
+def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, title: str = "") -> Figure:
     """Lines with 95 % intervals over a logarithmic axis, one panel per name; without values a note.
 
     An interval of fewer than three values is NaN and not drawn.
@@ -132,8 +132,19 @@ def comparison_chart(rows: Sequence[Compared], title: str = "") -> Figure:
 
 def _draw_line(axes: Axes, line: Line, colour: str, marker: str) -> None:
     mean, low = (np.asarray([getattr(y, part) for y in line.y], float) for part in ("mean", "low"))
-    style = {"color": colour, "marker": marker, "ms": 5.5, "lw": 1.1 if line.grey else 1.7, "label": line.name}
-    axes.errorbar(line.x, mean, yerr=mean - low, elinewidth=1.1, capsize=2.5, ls="-." if line.grey else "-", **style)
+    axes.errorbar(
+        line.x,
+        mean,
+        yerr=mean - low,
+        color=colour,
+        marker=marker,
+        ms=5.5,
+        lw=1.1 if line.grey else 1.7,
+        ls="-." if line.grey else "-",
+        elinewidth=1.1,
+        capsize=2.5,
+        label=line.name,
+    )
 
 
 def _dots(axes: Axes, values: Sequence[Interval], places: ArrayLike, colour: str, label: str = "") -> None:

@@ -106,8 +106,8 @@ def upgrades(config):
 def test_quality_curve_and_the_price_of_not_knowing_the_error(config):
     found, _ = found_in(config, *upgrades(config))
     known, mixture, before = found.quality_lines()
-    assert known.x == (5, 40) and [round(y.mean, 3) for y in known.y] == [0.71, 0.91]
-    assert mixture.x == (40,) and before.grey and [y.mean for y in before.y] == pytest.approx([0.6, 0.6])
+    assert known.x == [5, 40] and [round(y.mean, 3) for y in known.y] == [0.71, 0.91]
+    assert mixture.x == [40] and before.grey and [y.mean for y in before.y] == pytest.approx([0.6, 0.6])
     text = " ".join(answers(found))
     assert "have Dice 0.600" in text and "0.710" in text and "with 40" in text
     assert "6.0 Dice points" in text  # 0.91 - 0.85
@@ -157,7 +157,7 @@ def test_results_are_written_for_keeping(config, tmp_path, monkeypatch):
     figures = {f"{stem}_hl60.svg" for stem in ("does_it_pay", "quality_against_careful_pictures")}
     assert tables | figures | {"findings.md"} <= kept
     head = (tmp_path / "kept" / "methods_hl60.csv").read_text()
-    assert "# commit of the study: abc" in head and "--error omission=0.5 " in head
+    assert "# commit of the study: abc" in head and "--error omission=0.5" in head
     methods = pd.read_csv(io.StringIO(head), comment="#")
     assert methods["upgraded_ahead"].round(1).tolist()[1:] == [10.0, 16.0, 12.0, -9.0]
     labels = pd.read_csv(tmp_path / "kept" / "labels_hl60.csv", comment="#")
