@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import tyro
 
 from segjax.data import parse_spec
-from segjax.models import NETWORKS
+from segjax.models import NETWORKS, create
 from segjax.sweeps import share_of
 from segjax.training import TrainConfig
 from segjax.types import InputError
@@ -58,7 +58,8 @@ class StudyOptions:
     data: str = "microscope:hl60"
     """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
-    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: as published, for a GPU."""
+    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: the published networks, pictures
+    and epochs, for a GPU; --validation slice --scope dataset --train.no-shuffle are published too, but no default."""
     extra: str | None = None
     """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
     Default: the other simulated set, or the other classes of the pictures where they have any."""
@@ -114,9 +115,11 @@ def check_options(config: StudyOptions) -> None:
     parse_spec(config.data)
     check_choices("networks", config.networks, NETWORKS)
     share_of((), config.share)
-    for count, number in (("seeds", config.seeds), ("pack", config.pack)):
-        if not 1 <= number <= 1000:
-            raise InputError(f"{count} must be from 1 to 1000, not {number}")
+    for name in config.networks:
+        create(name, **config.sizes.options(name))
+    for count, number, least in (("seeds", config.seeds, 1), ("pack", config.pack, 1), ("folds", config.folds, 2)):
+        if not least <= number <= 1000:
+            raise InputError(f"{count} must be from {least} to 1000, not {number}")
     if not 0 < config.tolerance < float("inf"):
         raise InputError(f"tolerance must be a positive number of pixels, not {config.tolerance}")
     if config.target < 1:

@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Array, Float32, Int32, Key
+from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from experiments.options import StudyOptions
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
-from segjax.types import InputError, Source
+from segjax.types import IGNORED, InputError, Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +19,14 @@ class Domain:
     Attributes:
         source: where they come from.
         images: float32 [P, H, W, C]; labels, foreign: int32 [P, H, W], objects of the target class and the others.
+        ignored: bool [P, H, W], pixels that nobody judged; `labels` and `foreign` are 0 there.
     """
 
     source: Source
     images: Float32[np.ndarray, "P H W C"]
     labels: Int32[np.ndarray, "P H W"]
     foreign: Int32[np.ndarray, "P H W"]
+    ignored: Bool[np.ndarray, "P H W"]
 
     def members(self, indices: tuple[int, ...]) -> list[np.ndarray]:
         """Of these pictures, the positions (in `indices`) that belong to each group."""
@@ -68,7 +70,10 @@ def read_domain(source: Source, target: int) -> Domain:
     if not labels.any():
         raise InputError(f"{source.spec}: no picture shows an object of class {target}")
     everything = np.stack([sample.labels for sample in samples])
-    return Domain(source, np.stack([sample.image for sample in samples]), labels, np.where(labels == 0, everything, 0))
+    judged = np.zeros(labels.shape[1:], bool)
+    ignored = np.stack([judged if sample.ignored is None else sample.ignored for sample in samples])
+    images = np.stack([sample.image for sample in samples])
+    return Domain(source, images, labels, np.where(labels == 0, everything, 0), ignored)
 
 
 def split_of(domain: Domain, config: StudyOptions, seed: int) -> Split:
@@ -81,7 +86,7 @@ def split_of(domain: Domain, config: StudyOptions, seed: int) -> Split:
 def faulty_targets(
     key: Key[Array, ""], domain: Domain, indices: tuple[int, ...], recipe: Recipe
 ) -> Int32[np.ndarray, "P H W"]:
-    """Targets (1 object, 0 background) of some pictures with the recipe's errors, drawn group by group."""
+    """Targets (1 object, 0 background, -1 ignored) of pictures with the recipe's errors, drawn group by group."""
     members = domain.members(indices)
     labels = [domain.labels[np.asarray(indices)[positions]] for positions in members]
     foreign = [domain.foreign[np.asarray(indices)[positions]] for positions in members]
@@ -89,7 +94,7 @@ def faulty_targets(
     targets = np.zeros((len(indices), *domain.labels.shape[1:]), np.int32)
     for positions, mask in zip(members, masks, strict=True):
         targets[positions] = np.asarray(mask)
-    return targets
+    return np.where(domain.ignored[np.asarray(indices)], IGNORED, targets)
 
 
 def stable_number(text: str) -> int:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from experiments.options import Sizes, StudyOptions
-from experiments.pictures import Domain
+from experiments.pictures import Domain, split_of
 from segjax.data import Split
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
@@ -36,6 +36,19 @@ def network_of(sizes: Sizes, name: str, domain: Domain) -> Any:
         options["input_mean"] = tuple(float(value) for value in domain.images.mean(channels))
         options["input_std"] = tuple(float(max(value, 1e-6)) for value in domain.images.std(channels))
     return create(name, **options)
+
+
+def check_trainable(config: StudyOptions, domain: Domain) -> None:
+    """Refuse, before anything is written, pictures that a network cannot take and groups that cannot be divided.
+
+    Raises:
+        InputError: names the network or the option, and the remedy.
+    """
+    image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
+    for name in config.networks:
+        jax.eval_shape(network_of(config.sizes, name, domain).init, jax.random.key(0), image)
+    for seed in range(min(config.seeds, config.folds)):
+        split_of(domain, config, seed)
 
 
 class Layouts:
@@ -87,7 +100,8 @@ def blank_pictures(domain: Domain, config: TrainConfig) -> Pictures:
 def rows_of(
     predicted: np.ndarray, domain: Domain, test: np.ndarray, tolerance: float
 ) -> tuple[list[dict[str, object]], float]:
-    """Metrics of every test picture as rows, and the pooled Dice."""
+    """Metrics of every test picture as rows, and the pooled Dice; pixels that nobody judged count as background."""
+    predicted = predicted & ~domain.ignored[test]
     rows: list[dict[str, object]] = []
     for mask, index in zip(predicted, test, strict=True):
         for metric, value in picture_metrics(mask, domain.labels[index], tolerance).items():

@@ -104,6 +104,8 @@ def train(config: MultihostConfig, topology: Topology) -> None:
     """
     first = topology.process == 0
     if first:
+        if (config.out / "result.json").exists():
+            raise InputError(f"out: {config.out} holds the result of another training; choose another folder")
         try:
             config.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

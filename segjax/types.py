@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+IGNORED = -1  # in targets: a pixel that counts in no loss and no metric
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

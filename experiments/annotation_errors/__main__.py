@@ -9,6 +9,7 @@ from experiments.annotation_errors.study import Trainer, cells_of, estimate, mak
 from experiments.cli import run_command
 from experiments.options import parse_options
 from experiments.running import check_resume, run_study, say
+from experiments.training import check_trainable
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     say(console, f"reading {config.data}")
     study = open_study(config)
     check_recipes(config, study)
+    check_trainable(config, study.plain)
     cells = cells_of(config, study)
     run_study(
         config,

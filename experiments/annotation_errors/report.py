@@ -118,9 +118,7 @@ def _label_tile(config: StudyConfig, domain: Domain, picture: int, error: str, l
     volume = tuple(i for i, group in enumerate(domain.source.groups) if group == domain.source.groups[picture])
     recipe = recipe_of(config, error, level, domain.source.coarsening)
     masks = faulty_targets(jax.random.key(0), domain, volume, recipe)
-    return LabelTile(
-        error, level, domain.images[picture], domain.labels[picture], masks[volume.index(picture)].astype(bool)
-    )
+    return LabelTile(error, level, domain.images[picture], domain.labels[picture], masks[volume.index(picture)] > 0)
 
 
 def _prediction_tiles(config: StudyConfig, study: Study, error: str) -> list[PredictionTile]:

@@ -10,6 +10,7 @@ from experiments.annotation_upgrade.study import Trainer, estimate, make_plan
 from experiments.cli import run_command
 from experiments.options import parse_options
 from experiments.running import check_resume, run_study, say
+from experiments.training import check_trainable
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     check_resume(config)
     say(console, f"reading {config.data}")
     domain = open_pictures(config)
+    check_trainable(config, domain)
     groups = len(domain.members(split_of(domain, config, 0).train))
     cells = make_cells(config, groups)
     check_sets(config, domain, cells)

@@ -27,13 +27,22 @@ def open_pictures(config: StudyConfig) -> Domain:
     errors = (config.error, *config.errors, *config.imperfections)
     needs_foreign = [error for error in errors if "inclusion" in strengths_of(error)]
     if needs_foreign and config.extra is not None:
-        return read_domain(pasted(source, open_source(config.extra)), config.target)
-    domain = read_domain(source, config.target)
+        return _judged(read_domain(pasted(source, open_source(config.extra)), config.target))
+    domain = _judged(read_domain(source, config.target))
     if needs_foreign and not domain.foreign.any():
         raise InputError(
             f"error: inclusion in {needs_foreign[0]!r} needs foreign objects, and {config.data} has only one class: "
             "name a source of them with --extra, as in --extra microscope:granulocytes, or give errors without "
             "inclusion, as in --error omission=0.5 --errors omission=0.5 --imperfections omission=0.1"
+        )
+    return domain
+
+
+def _judged(domain: Domain) -> Domain:
+    if domain.ignored.any():
+        raise InputError(
+            f"{domain.source.spec}: some pixels are not judged (class 255, or beyond the border of a tile), but "
+            "repairing annotations needs every pixel; cut the pictures with crop=, and with a tile= that divides it"
         )
     return domain
 

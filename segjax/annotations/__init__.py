@@ -4,10 +4,9 @@ from segjax.annotations.errors import MAX_OBJECTS, bias, inclusion, omission
 from segjax.annotations.objects import merging, splitting
 from segjax.annotations.outline import MAX_VERTICES, jitter, polygon, shift
 from segjax.annotations.recipe import Recipe, Scope, degrade, degrade_groups
-from segjax.annotations.target import IGNORED, to_target
+from segjax.annotations.target import to_target
 
 __all__ = [
-    "IGNORED",
     "MAX_OBJECTS",
     "MAX_VERTICES",
     "Recipe",

@@ -57,8 +57,9 @@ def check_ids(name: str, labels: Int[Array | np.ndarray, "..."], max_objects: in
 
 
 def _check_numbers(name, value, python_kind, numpy_kind, meaning, accepts) -> None:
-    if isinstance(value, jax.Array | jax.core.Tracer):
+    if isinstance(value, jax.core.Tracer):
         return
+    value = np.asarray(value) if isinstance(value, jax.Array) else value
     values = value.ravel() if isinstance(value, np.ndarray) else [value]
     for one in values:
         is_number = isinstance(one, python_kind | numpy_kind) and not isinstance(one, bool | np.bool_)

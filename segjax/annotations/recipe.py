@@ -187,7 +187,7 @@ def degrade(
         check_ids("extra", extra, max_objects)
         if extra.shape != labels.shape:
             raise InputError(f"extra: shape {extra.shape} differs from that of the labels {labels.shape}")
-    elif isinstance(recipe.inclusion, int | float | np.ndarray) and np.any(np.asarray(recipe.inclusion) > 0):
+    elif not isinstance(recipe.inclusion, jax.core.Tracer) and np.any(np.asarray(recipe.inclusion) > 0):
         raise InputError("extra: inclusion needs the labels of foreign objects; pass them, or set inclusion to 0")
     foreign = None if extra is None else jnp.asarray(extra, jnp.int32)
     return _degrade(key, jnp.asarray(labels, jnp.int32), recipe, foreign, max_objects)

@@ -5,8 +5,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Int32
 
 from segjax.ops.morphology import maximum_3x3, minimum_3x3
-
-IGNORED = -1
+from segjax.types import IGNORED
 
 
 def to_target(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int
 from numpy.typing import ArrayLike
 
-IGNORED = -1
+from segjax.types import IGNORED
 
 
 @jax.tree_util.register_dataclass

@@ -25,8 +25,9 @@ class TrainConfig:
         accumulate: steps whose gradients are averaged before the weights move; saves memory, as the weights then follow
             `accumulate` times as many pictures as are held at once.
         epochs: passes over the training pictures; an upper bound with stop="plateau".
-        stop: "fixed" trains all epochs; "plateau" ends after `patience` epochs without 0.1 % lower validation loss.
-        patience: epochs that stop="plateau" waits.
+        stop: "fixed" trains all epochs; "plateau" ends when more than `patience` epochs in a row have not
+            lowered the validation loss by 0.1 %.
+        patience: epochs without gain that stop="plateau" allows; the next one is the last.
         augment: flips and quarter turns.
         shuffle: a new order in every epoch; the published runs kept one order.
         restarts: how often a run that only predicts background or diverges is begun again from another start.

@@ -48,6 +48,8 @@ def test_prints_itself():
         ("inclusion", float("nan"), "inclusion: nan"),
         ("inclusion", np.float32(-0.1), "inclusion: .*-0.1"),
         ("omission", np.array([0.1, 1.1]), "omission: .*1.1"),
+        ("omission", jnp.float32(1.4), "omission: .*1.4"),
+        ("bias", jnp.int32(-3), "bias: .*-3"),
         ("bias", -1, "bias: -1 is not a whole number, at least 0"),
         ("bias", "6px", "bias: '6px' is not a whole number"),
         ("bias", 2.0, "bias: 2.0 is not a whole number"),

@@ -1,6 +1,7 @@
 import numpy as np
 
-from segjax.annotations import IGNORED, to_target
+from segjax.annotations import to_target
+from segjax.types import IGNORED
 
 LABELS = np.array([[0, 1, 1, 2, 2], [0, 1, 1, 2, 2], [0, 0, 0, 0, 3]], np.int32)
 

@@ -19,7 +19,7 @@ from experiments.annotation_errors.pictures import check_recipes, open_study, tr
 from experiments.annotation_errors.study import Trainer, cells_of
 from experiments.options import Sizes
 from experiments.pictures import split_of
-from experiments.training import network_of
+from experiments.training import check_trainable, network_of
 from segjax.annotations import Recipe
 from segjax.sweeps import cell
 from segjax.training import TrainConfig
@@ -141,6 +141,8 @@ def test_a_wrong_option_ends_with_one_message_and_code_2(tmp_path):
         ({"share": "3/2"}, "share: '3/2' is not I/N"),
         ({"target": 0}, "classes count from 1"),
         ({"tolerance": -1.0}, "tolerance must be"),
+        ({"folds": 1}, "folds must be from 2"),
+        ({"sizes": Sizes(msd_depth=0)}, "network msd: depth must be"),
         ({"data": "microscop:hl60"}, "is not SCHEME:NAME"),
     ],
 )
@@ -162,6 +164,12 @@ def test_what_opening_refuses(tiny, change, message):
     config = resolve(dataclasses.replace(tiny, **change))
     with pytest.raises(InputError, match=message):
         check_recipes(config, open_study(config))
+
+
+def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tiny):
+    config = resolve(dataclasses.replace(tiny, sizes=Sizes(unet_levels=6, segnet_levels=2, msd_depth=2)))
+    with pytest.raises(InputError, match="network unet: pictures must be at least 64"):
+        check_trainable(config, open_study(config).plain)
 
 
 def test_resume_needs_results(tmp_path, monkeypatch, capsys):
