@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
-from segjax.fewshot.moments import Moments, picture_moments
+from segjax.fewshot.moments import picture_moments
 from segjax.types import InputError
 
 LAST_FULL_LAYER = {"unet": ("up0",), "segnet": ("up0",), "msd": ("dense",)}  # all maps at full size before the output
@@ -201,7 +201,7 @@ class FeatureBank:
         """`class_moments` of pictures of any sizes; the features of one picture at a time are in memory."""
         return np.stack([np.asarray(part) for part in self._each_moments(images, targets)])
 
-    def _each_moments(self, images, targets) -> Iterator[Moments]:
+    def _each_moments(self, images, targets) -> Iterator[Array]:
         compiled = jax.jit(picture_moments)
         for image, target in zip(images, targets, strict=True):
             yield compiled(self.features(image), jnp.asarray(target))
