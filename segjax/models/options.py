@@ -22,6 +22,14 @@ def whole_number(lowest: int, highest: int) -> Option:
     )
 
 
+def number(above: float, highest: float) -> Option:
+    """A number above the first bound, up to the second."""
+    return Option(
+        f"a number above {above:g}, up to {highest:g}",
+        lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and above < value <= highest,
+    )
+
+
 def one_of(*values: str | bool) -> Option:
     """One of the listed values."""
     return Option(
