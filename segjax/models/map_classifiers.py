@@ -18,8 +18,8 @@ from segjax.ops.global_pooling import POOLINGS, global_pooling
 
 POOLING_OPTIONS: dict[str, Option] = {
     "pooling": one_of(*POOLINGS),
-    "share": number(0.0, 1.0),
-    "sharpness": number(0.0, 1000.0),
+    "share": number(0.0, 1.0, above=True),
+    "sharpness": number(0.0, 1000.0, above=True),
 }
 
 

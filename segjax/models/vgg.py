@@ -80,7 +80,7 @@ class VGG16(nn.Module):
         "norm": one_of("none", "running", "group"),
         "width": whole_number(1, 1024),
         "head": one_of("hidden", "average"),
-        "dropout": number(-1e-9, 0.99),
+        "dropout": number(0.0, 0.99),
         "input_mean": per_channel(),
         "input_std": per_channel(above=0.0),
     }

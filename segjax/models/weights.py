@@ -114,7 +114,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: weights are read from .safetensors or .npz; {remedy}")
     try:
         return readers[path.suffix](path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as {path.suffix} ({error}); save or copy it again") from None
 
 

@@ -67,7 +67,7 @@ def test_logits_are_those_of_pytorch(name, tmp_path):
 def resnet(random_variables):
     """A small ResNet-18 with random numbers, and the same numbers under torchvision's names and in its layout."""
     network = ours("resnet18")
-    variables = random_variables(network, IMAGE)
+    variables = random_variables(network, IMAGE, lowest=0.1)  # variances are positive
     leaves = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
     arrays = {"bn1.num_batches_tracked": np.array(3)}
     for place, leaf in jax.tree_util.tree_leaves_with_path(variables):
@@ -109,14 +109,15 @@ def test_a_grey_network_answers_as_the_original_does_to_grey_repeated(resnet, tm
     network = ours("resnet18")
     grey = load_torchvision(network, blank(network, 1), saved(tmp_path, arrays))
     picture = IMAGE[..., :1]
-    expected = network.apply(variables, np.repeat(picture, 3, -1))
-    np.testing.assert_allclose(network.apply(grey, picture), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    apply = jax.jit(network.apply)
+    expected = apply(variables, np.repeat(picture, 3, -1))
+    np.testing.assert_allclose(apply(grey, picture), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 def test_a_new_head_keeps_its_own_numbers(resnet, tmp_path):
     variables, arrays = resnet
     network = ours("resnet18", classes=2)
-    with pytest.raises(InputError, match=r"fc.weight has the shape \(32, 5\).*wants \(32, 2\).*new_head=True"):
+    with pytest.raises(InputError, match=r"fc\.bias has the shape \(5,\).*wants \(2,\).*new_head=True"):
         load_torchvision(network, blank(network), saved(tmp_path, arrays))
     loaded = load_torchvision(network, blank(network), saved(tmp_path, arrays), new_head=True)
     assert (np.asarray(loaded["params"]["head"]["kernel"]) == 7).all()
@@ -139,9 +140,9 @@ def test_files_that_do_not_fit_are_refused_with_a_remedy(resnet, tmp_path):
     _, arrays = resnet
     network, variables = ours("resnet18"), blank(ours("resnet18"))
     without = {name: value for name, value in arrays.items() if name != "layer3.1.conv2.weight"}
-    with pytest.raises(InputError, match="has no layer3.1.conv2.weight"):
+    with pytest.raises(InputError, match=r"has no layer3\.1\.conv2\.weight"):
         load_torchvision(network, variables, saved(tmp_path, without))
-    with pytest.raises(InputError, match="extra.weight has no place"):
+    with pytest.raises(InputError, match=r"extra\.weight has no place"):
         load_torchvision(network, variables, saved(tmp_path, arrays | {"extra.weight": np.ones(2)}))
     with pytest.raises(InputError, match="norm=running, not 'group'"):
         load_torchvision(ours("resnet18", norm="group"), variables, saved(tmp_path, arrays))
@@ -162,8 +163,8 @@ def test_damaged_files_are_refused(tmp_path, content):
 
 
 def test_pickled_files_are_never_opened(tmp_path):
-    with pytest.raises(InputError, match="read from .safetensors or .npz; save the state_dict"):
+    with pytest.raises(InputError, match=r"read from \.safetensors or \.npz; save the state_dict"):
         read_arrays(tmp_path / "resnet18.pth")
     np.savez(tmp_path / "objects.npz", x=np.array([{}], object))
-    with pytest.raises(InputError, match="cannot be read as .npz"):
+    with pytest.raises(InputError, match=r"cannot be read as \.npz"):
         read_arrays(tmp_path / "objects.npz")

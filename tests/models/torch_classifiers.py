@@ -91,8 +91,9 @@ def build(name, width, classes):
         }[name]
         network = ResNet(blocks, width, classes, expansion)
     for key, value in network.state_dict().items():
-        if value.ndim == 1 and value.dtype == torch.float32:
-            value.copy_(torch.rand_like(value) + 0.5 if "var" in key or "weight" in key else torch.randn_like(value) / 5)
+        if value.ndim == 1:
+            is_positive = "var" in key or "weight" in key
+            value.copy_(torch.rand_like(value) + 0.5 if is_positive else torch.randn_like(value) / 5)
         elif value.ndim > 1:
             value.copy_(torch.randn_like(value) * (2 / value[0].numel()) ** 0.5)
     return network.eval()
