@@ -10,7 +10,7 @@ from segjax.data.listing import FolderOptions
 from segjax.data.tiles import cropped, tiled
 from segjax.types import InputError, Source
 
-SCHEMES = ("microscope", "folder", "tfds")
+SCHEMES = ("microscope", "terrain", "folder", "tfds")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def open_source(text: str) -> Source:
     """The source that a spec describes; `tile=N` cuts the pictures of any of them, `crop=N` keeps their middles.
 
     Args:
-        text: `microscope:hl60?size=quarter&volumes=6`, `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
+        text: `microscope:hl60?size=quarter&volumes=6`, `terrain:mounds?pixels=128` (options: `open_terrain`),
+            `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
 
     Raises:
         InputError: the spec is malformed, or the source refuses its name, options or files.
@@ -59,8 +60,8 @@ def open_source(text: str) -> Source:
     spec = parse_spec(text)
     options = dict(spec.options)
     cuts: dict[str, Callable[[Source, int], Source]] = {"crop": cropped, "tile": tiled}
-    if spec.scheme == "microscope":
-        del cuts["crop"]  # the simulator crops by itself, and passes over the slices that show nothing there
+    if spec.scheme in ("microscope", "terrain"):
+        del cuts["crop"]  # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle
     sizes = {name: options.pop(name) for name in cuts if name in options}
     for name, size in sizes.items():
         if not size.isdecimal():
@@ -80,6 +81,10 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
         from segjax.data.microscope import open_microscope
 
         return open_microscope(name, options)
+    if scheme == "terrain":
+        from segjax.data.terrain import open_terrain
+
+        return open_terrain(name, options)
     from segjax.data.tfds_sets import open_tfds
 
     return open_tfds(name, options)

@@ -197,7 +197,7 @@ def test_dropout_acts_in_training_only(random_variables):
     train = jax.jit(lambda key: network.apply(variables, pictures(), train=True, rngs={"dropout": key}))
     tested = jax.jit(network.apply)(variables, pictures())
     assert not np.allclose(train(jax.random.key(1)), train(jax.random.key(2)))
-    never = create("vgg16", width=2, dropout=0)
+    never = create("vgg16", width=2, dropout=0.0)
     np.testing.assert_allclose(never.apply(variables, pictures(), train=True), tested, rtol=1e-4)
 
 
