@@ -2,6 +2,7 @@
 
 from segjax.data.check import check_folder
 from segjax.data.folder import FolderSource
+from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import FolderOptions, Problem
 from segjax.data.paste import paste, pasted
@@ -29,5 +30,6 @@ __all__ = [
     "read_sides",
     "split_groups",
     "tiled",
+    "with_presence",
     "write_labels",
 ]
