@@ -8,9 +8,10 @@ from jaxtyping import Int32
 
 from segjax.data.check import UNCLASSIFIED, Inspected, Inspection, inspect_folder, read_annotation, read_image
 from segjax.data.digests import digest_of
+from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.listing import FolderOptions
-from segjax.types import InputError, Sample
+from segjax.types import Georeference, InputError, Sample
 
 _SHOWN_PROBLEMS = 3
 
@@ -23,7 +24,7 @@ class FolderSource:
     255 not judged) gives each object the class of most of its pixels, over the group with volumes=true; pixels of 255,
     and all pixels of objects that are mostly 255, are ignored and no object's. Without other labels the objects are the
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
-    image-level labels, whose names are `label_names`.
+    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -87,11 +88,19 @@ class FolderSource:
             entry.name,
             None if is_all_judged else ignored,
             self._image_labels[index],
+            _georeference(entry.image),
         )
 
     def values_of(self, index: int) -> Int32[np.ndarray, " N"]:
         """The values that objects 1..N of a picture have in its label file (of components: the number of the piece)."""
         return self._tables[index][0]
+
+
+def _georeference(path: Path) -> Georeference | None:
+    try:
+        return read_georeference(path)
+    except InputError:  # what needs a place on the ground asks `read_georeference` itself, which says what is missing
+        return None
 
 
 def _count_classes(inspection: Inspection) -> int:

@@ -1,6 +1,7 @@
 """Classes of whole pictures: from a table, or from the objects that a picture shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,19 +72,12 @@ class PresenceSource:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._source[index]
+        if sample.ignored is not None and sample.ignored.all():
+            raise InputError(f"presence={self._area}: picture {sample.name} has no label image to look for objects in")
         areas = np.bincount(sample.labels.ravel(), minlength=len(sample.classes) + 1)
         is_large = (areas >= self._area) & (np.arange(len(areas)) > 0)
         labels = np.where(is_large[sample.labels], sample.labels, 0).astype(np.int32)
-        return Sample(
-            sample.image,
-            labels,
-            sample.classes,
-            sample.group,
-            sample.name,
-            sample.ignored,
-            int(is_large.any()),
-            sample.georeference,
-        )
+        return replace(sample, labels=labels, label=int(is_large.any()))
 
 
 def with_presence(source: Source, area: int) -> PresenceSource:

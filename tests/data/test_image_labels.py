@@ -70,6 +70,10 @@ def test_a_crop_keeps_the_label_and_a_tile_does_not(folder):
 
 
 def test_presence_labels_tiles_by_the_part_of_an_object_that_they_show(folder):
+    with pytest.raises(InputError, match=r"picture p0@0,0 has no label image to look for objects in"):
+        opened(folder, "&tile=6&presence=9")[0]
+    for index in (0, 1):
+        Image.fromarray(np.zeros((12, 10), np.uint8)).save(folder / "labels" / f"p{index}.png")
     source = opened(folder, "&tile=6&presence=9")
     assert source.label_names == ("without", "with") and len(source) == 16
     # the mask covers rows 2..5 and columns 3..7: twelve pixels of the tile at 0, 0 and of that at 0, 4 sixteen
