@@ -38,4 +38,4 @@ def read_georeference(path: Path) -> Georeference | None:
         raise InputError(f"{path}: a GeoTIFF without scale and tie point; write it again with its geotransform")
     if int(keys.get("GTRasterTypeGeoKey", 1)) == 2:  # the numbers are of the first pixel's centre
         c, f = c - (a + b) / 2, f - (d + e) / 2
-    return Georeference(f"EPSG:{code}", tuple(float(number) for number in (a, b, c, d, e, f)))
+    return Georeference(f"EPSG:{code}", (float(a), float(b), float(c), float(d), float(e), float(f)))

@@ -49,7 +49,7 @@ def read_image_labels(
 def _in_order(labels: set[str]) -> list[str]:
     """Whole numbers by size, anything else by the alphabet."""
     are_numbers = all(label.isascii() and label.isdigit() for label in labels)
-    return sorted(labels, key=(lambda label: (int(label), label)) if are_numbers else None)
+    return sorted(sorted(labels), key=int) if are_numbers else sorted(labels)
 
 
 class PresenceSource:

@@ -48,8 +48,16 @@ class TerrainSource:
         """See `open_terrain` for the arguments."""
         self.pixels, self.metres, self.seed, self._without = pixels, metres, seed, without
         self.coarsening = metres / PUBLISHED_METRES
-        options = {"pixels": pixels, "metres": metres, "sheets": sheets, "pictures": pictures, "without": without}
-        options |= {"seed": seed} | ({"backgrounds": backgrounds} if backgrounds else {})
+        options: dict[str, object] = {
+            "pixels": pixels,
+            "metres": metres,
+            "sheets": sheets,
+            "pictures": pictures,
+            "without": without,
+        }
+        options["seed"] = seed
+        if backgrounds:
+            options["backgrounds"] = backgrounds
         self.spec = "terrain:mounds?" + "&".join(f"{name}={value}" for name, value in options.items())
         self._tiles = _read_backgrounds(backgrounds, sheets, pixels) if backgrounds else None
         seen = [tile.tobytes() for tiles in self._tiles or [] for tile in tiles]
@@ -151,7 +159,7 @@ def open_terrain(name: str, options: dict[str, str]) -> TerrainSource:
     for option in options:
         if option not in allowed:
             raise InputError(f"terrain:mounds has no option {option!r}; its options are {', '.join(allowed)}")
-    numbers = {}
+    numbers: dict[str, int] = {}
     for option, (low, high) in ranges.items():
         if option in options:
             text = options[option]

@@ -42,7 +42,7 @@ def create(name: str, **options: Any) -> nn.Module:
     Raises:
         InputError: unknown network or option, or a value out of range; the message lists what exists.
     """
-    networks = NETWORKS | CLASSIFIERS
+    networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
     if name not in networks:
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
     check_options(name, options, networks[name].OPTIONS)

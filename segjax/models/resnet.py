@@ -35,9 +35,10 @@ class ResidualBlock(nn.Module):
             return Norm(self.norm, self.axis, name=f"{name}_norm")(x, train, present)
 
         given, last = x, self.width * (EXPANSION if self.bottleneck else 1)
-        layers = ((self.width, 3, self.stride), (last, 3, 1))
         if self.bottleneck:
-            layers = ((self.width, 1, 1), (self.width, 3, self.stride), (last, 1, 1))
+            layers = [(self.width, 1, 1), (self.width, 3, self.stride), (last, 1, 1)]
+        else:
+            layers = [(self.width, 3, self.stride), (last, 3, 1)]
         for index, (width, size, stride) in enumerate(layers, 1):
             x = convolved(x, width, size, stride, f"conv{index}")
             if index < len(layers):

@@ -50,12 +50,13 @@ def _by_channel(x):
 
 def global_pooling(kind: str, share: float, sharpness: float) -> Callable[[Array], Array]:
     """The pooling [B, H, W, C] -> [B, C] of a name in `POOLINGS`."""
-    return {
+    poolings: dict[str, Callable[[Array], Array]] = {
         "average": average,
         "log_sum_exp": lambda x: log_sum_exp(x, sharpness),
         "top_share": lambda x: top_share(x, share),
         "rank": lambda x: rank_weighted(x, share),
-    }[kind]
+    }
+    return poolings[kind]
 
 
 POOLINGS = ("average", "log_sum_exp", "top_share", "rank")
