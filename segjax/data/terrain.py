@@ -55,7 +55,7 @@ class TerrainSource:
             "pictures": pictures,
             "without": without,
         }
-        options["seed"] = seed
+        options |= {"without": without, "seed": seed}
         if backgrounds:
             options["backgrounds"] = backgrounds
         self.spec = "terrain:mounds?" + "&".join(f"{name}={value}" for name, value in options.items())
