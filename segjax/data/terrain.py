@@ -48,13 +48,7 @@ class TerrainSource:
         """See `open_terrain` for the arguments."""
         self.pixels, self.metres, self.seed, self._without = pixels, metres, seed, without
         self.coarsening = metres / PUBLISHED_METRES
-        options: dict[str, object] = {
-            "pixels": pixels,
-            "metres": metres,
-            "sheets": sheets,
-            "pictures": pictures,
-            "without": without,
-        }
+        options: dict[str, object] = {"pixels": pixels, "metres": metres, "sheets": sheets, "pictures": pictures}
         options |= {"without": without, "seed": seed}
         if backgrounds:
             options["backgrounds"] = backgrounds
