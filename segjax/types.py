@@ -13,6 +13,25 @@ from jaxtyping import Bool, Float32, Int32
 IGNORED = -1  # in targets: a pixel that counts in no loss and no metric
 
 
+@dataclass(frozen=True)
+class Georeference:
+    """Where on the ground a picture lies.
+
+    Attributes:
+        crs: coordinate reference system, as "EPSG:32637".
+        transform: (a, b, c, d, e, f) that takes a pixel's corner (column, row) to the ground: x = a column + b row + c,
+            y = d column + e row + f, in the units of the system.
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+    def at(self, y: int, x: int) -> "Georeference":
+        """That of a part of the picture whose first pixel is in row y and column x."""
+        a, b, c, d, e, f = self.transform
+        return Georeference(self.crs, (a, b, a * x + b * y + c, d, e, d * x + e * y + f))
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One picture and its perfect annotation.
@@ -25,6 +44,8 @@ class Sample:
         name: unique within its source.
         ignored: bool [H, W], True where the pixel was not judged: neither object nor background (`labels` is 0 there),
             it counts in no loss and no metric and is -1 in targets. None: all pixels are judged.
+        label: class of the whole picture, counted from 0, where there is one.
+        georeference: where it lies on the ground, where that is known.
     """
 
     image: Float32[np.ndarray, "H W C"]
@@ -33,6 +54,8 @@ class Sample:
     group: str
     name: str
     ignored: Bool[np.ndarray, "H W"] | None = None
+    label: int | None = None
+    georeference: Georeference | None = None
 
     def of_class(self, index: int) -> Int32[np.ndarray, "H W"]:
         """Labels of the objects of one class; every other pixel is 0."""

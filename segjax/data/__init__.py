@@ -2,6 +2,8 @@
 
 from segjax.data.check import check_folder
 from segjax.data.folder import FolderSource
+from segjax.data.georeference import read_georeference
+from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import FolderOptions, Problem
 from segjax.data.paste import paste, pasted
@@ -24,10 +26,12 @@ __all__ = [
     "paste",
     "pasted",
     "pictures_by_class",
+    "read_georeference",
     "read_labels",
     "read_picture",
     "read_sides",
     "split_groups",
     "tiled",
+    "with_presence",
     "write_labels",
 ]

@@ -105,7 +105,13 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
 def read_annotation(
     entry: Entry, options: FolderOptions
 ) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None]:
-    """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known."""
+    """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known.
+
+    Without label image all ids are 0.
+    """
+    if entry.labels is None:
+        height, width, _ = read_picture(entry.image).shape
+        return np.zeros((height, width), np.int32), None
     labels = read_labels(entry.labels)
     is_apart = entry.classes is not None and entry.classes != entry.labels
     classes = read_labels(entry.classes) if entry.classes and is_apart else None
@@ -142,7 +148,7 @@ def _inspect(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, li
         problems.append(_problem(named[0], error))
     if image is not None and image.min() == image.max():
         problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
-    if labels is not None and options.empty == "refuse":
+    if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:
         judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
         if not judged.any():
             kind = "object" if not labels.any() else "object that was judged"
@@ -152,15 +158,15 @@ def _inspect(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, li
         return None, problems
     if labels.shape != image.shape[:2]:
         sizes = f"size {_size(labels.shape)} beside a picture of {_size(image.shape)}"
-        problems.append(Problem(entry.labels, sizes, _SAME_SIZE))
+        problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
     found = _measure(entry, options, image, labels, classes)
     if found.has_truncated_ids:
         reason = f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around"
-        problems.append(Problem(entry.labels, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
+        problems.append(Problem(entry.labels or entry.image, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
     if classes is not None and entry.classes not in (None, entry.labels):
         problems += [
-            Problem(entry.classes or entry.labels, reason, remedy)
+            Problem(entry.classes or entry.labels or entry.image, reason, remedy)
             for reason, remedy in _contradictions(labels, classes, found)
         ]
     return found, problems
@@ -223,7 +229,7 @@ def _measure(
         areas=areas,
         pieces=count,
         has_truncated_ids=bool(
-            options.labels == "instances" and pieces_of_255 and looks_cut and is_8_bit(entry.labels)
+            options.labels == "instances" and pieces_of_255 and looks_cut and entry.labels and is_8_bit(entry.labels)
         ),
     )
 
@@ -260,7 +266,8 @@ def _masks(inspection: Inspection) -> list[Problem]:
     if len(values) > _LARGEST_CLASS or per_value <= _PIECES_OF_A_MASK:
         return []
     reason = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture: masks, not instances"
-    return [Problem(pictures[0][0].labels.parent, reason, "give labels=components")]
+    folder = next(entry.labels.parent for entry, _ in pictures if entry.labels)
+    return [Problem(folder, reason, "give labels=components")]
 
 
 def _class_values(inspection: Inspection) -> list[Problem]:
@@ -279,7 +286,7 @@ def _class_values(inspection: Inspection) -> list[Problem]:
             remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"
         else:
             continue
-        problems.append(Problem(entry.classes or entry.labels, reason, remedy))
+        problems.append(Problem(entry.classes or entry.labels or entry.image, reason, remedy))
     return problems
 
 

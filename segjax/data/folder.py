@@ -8,8 +8,10 @@ from jaxtyping import Int32
 
 from segjax.data.check import UNCLASSIFIED, Inspected, Inspection, inspect_folder, read_annotation, read_image
 from segjax.data.digests import digest_of
+from segjax.data.georeference import read_georeference
+from segjax.data.image_labels import read_image_labels
 from segjax.data.listing import FolderOptions
-from segjax.types import InputError, Sample
+from segjax.types import Georeference, InputError, Sample
 
 _SHOWN_PROBLEMS = 3
 
@@ -21,7 +23,8 @@ class FolderSource:
     a group are one object and N counts the objects of the whole group. A folder classes/ of class images (0 background,
     255 not judged) gives each object the class of most of its pixels, over the group with volumes=true; pixels of 255,
     and all pixels of objects that are mostly 255, are ignored and no object's. Without other labels the objects are the
-    8-connected pieces of each class. Without class images every object has class 1.
+    8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
+    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -57,9 +60,11 @@ class FolderSource:
         self._tables = [tables[name] for name in table_names]
         last = max(1, count, *inspection.names)
         self.class_names = tuple(inspection.names.get(index, f"class {index}") for index in range(1, last + 1))
+        self._image_labels, self.label_names = read_image_labels(path, options, self.names)
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
-        self.digest = digest_of(*reading, *contents)
+        whole = (self.label_names, self._image_labels) if self.label_names else ()
+        self.digest = digest_of(*reading, *contents, *whole)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,12 +77,30 @@ class FolderSource:
             ignored = (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
         image = read_image(entry, self._options)
+        if entry.labels is None:
+            ignored = np.ones(labels.shape, bool)
         is_all_judged = ignored is None or not ignored.any()
-        return Sample(image, labels, classes, entry.group, entry.name, None if is_all_judged else ignored)
+        return Sample(
+            image,
+            labels,
+            classes,
+            entry.group,
+            entry.name,
+            None if is_all_judged else ignored,
+            self._image_labels[index],
+            _georeference(entry.image),
+        )
 
     def values_of(self, index: int) -> Int32[np.ndarray, " N"]:
         """The values that objects 1..N of a picture have in its label file (of components: the number of the piece)."""
         return self._tables[index][0]
+
+
+def _georeference(path: Path) -> Georeference | None:
+    try:
+        return read_georeference(path)
+    except InputError:  # what needs a place on the ground asks `read_georeference` itself, which says what is missing
+        return None
 
 
 def _count_classes(inspection: Inspection) -> int:

@@ -47,6 +47,10 @@ class FolderOptions:
         channels: "1" (grey by luminance) or "3" (grey repeated); needed where grey and RGB are mixed.
         empty: "refuse" or "keep" pictures without any object.
         unlabelled: "refuse" or "skip" pictures without a label image.
+        image_labels: a CSV file (columns picture, label) in the folder or at that path: the class of each whole
+            picture. Label images are then not needed: pictures without one are not judged, empty ones are kept.
+        label_names: names of image-level class 0, 1, ..., divided by commas; without them the labels of the table in
+            the order of numbers or of the alphabet.
         volumes: "true" where the pictures of a group are slices whose ids name the same objects.
     """
 
@@ -60,6 +64,8 @@ class FolderOptions:
     channels: str = ""
     empty: str = "refuse"
     unlabelled: str = "refuse"
+    image_labels: str = ""
+    label_names: str = ""
     volumes: str = "false"
 
     @classmethod
@@ -69,7 +75,7 @@ class FolderOptions:
         for name in options:
             if name not in allowed:
                 raise InputError(
-                    f"option {name!r} is unknown for folder:; allowed are {', '.join(allowed)}, tile, crop"
+                    f"option {name!r} is unknown for folder:; allowed are {', '.join(allowed)}, tile, crop, presence"
                 )
         for name, choices in _CHOICES.items():
             if options.get(name, choices[0]) not in choices:
@@ -98,12 +104,15 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """The files of one picture; `classes` is None without class images, and `labels` where these are all there is."""
+    """The files of one picture; `classes` is None without class images, and `labels` where these are all there is.
+
+    `labels` is None where only the class of the whole picture is known.
+    """
 
     name: str
     group: str
     image: Path
-    labels: Path
+    labels: Path | None
     classes: Path | None
 
 
@@ -141,9 +150,11 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         )
     entries = []
     for name in kept:
-        if name not in labels and options.unlabelled == "skip":
+        if name not in labels and options.image_labels:
+            entries.append(Entry(name, groups[name], images[name], None, None))
+        elif name not in labels and options.unlabelled == "skip":
             continue
-        if name not in labels:
+        elif name not in labels:
             problems.append(
                 Problem(images[name], "has no label image", "add one of the same name, or give unlabelled=skip")
             )
@@ -181,10 +192,11 @@ def _match(
         raise InputError(
             f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
         )
-    if not labels:
+    if not labels and not options.image_labels:
         raise InputError(
             f"{path} has no labels: no pictures in {', '.join(f'{name}/' for name in (*LABEL_FOLDERS, CLASS_FOLDER))} "
-            "and none named NAME_mask beside NAME; put label images there or give annotations=FOLDER"
+            "and none named NAME_mask beside NAME; put label images there or give annotations=FOLDER "
+            "(or image_labels=FILE.csv to classify whole pictures)"
         )
     if class_folder == label_folder and options.labels == "components":
         return images, labels, labels
@@ -256,7 +268,7 @@ def read_class_names(path: Path, option: str) -> dict[int, str]:
     if not _is_csv(option):
         return {index: name.strip() for index, name in enumerate(option.split(","), start=1)} if option else {}
     names: dict[int, str] = {}
-    for text, name in _read_table(path, "class_names", option, ("class", "name")):
+    for text, name in read_table(path, "class_names", option, ("class", "name")):
         if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
             raise InputError(f"option class_names={option}: class {text!r} is no whole number of 1..{_LARGEST_NAMED}")
         if int(text) in names:
@@ -265,7 +277,7 @@ def read_class_names(path: Path, option: str) -> dict[int, str]:
     return names
 
 
-def _read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
+def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
     """Two columns of a CSV file in the folder or elsewhere."""
     file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
     if file is None:
@@ -278,7 +290,7 @@ def _read_table(path: Path, option: str, name: str, columns: tuple[str, str]) ->
 
 
 def _read_groups(path: Path, name: str) -> dict[str, str]:
-    table = _read_table(path, "groups", name, ("picture", "group"))
+    table = read_table(path, "groups", name, ("picture", "group"))
     endings = tuple(PICTURE_SUFFIXES)
     return {Path(p).stem if p.lower().endswith(endings) else p: group for p, group in table}
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from segjax.data.folder import FolderSource
+from segjax.data.image_labels import with_presence
 from segjax.data.listing import FolderOptions
 from segjax.data.tiles import cropped, tiled
 from segjax.types import InputError, Source
 
-SCHEMES = ("microscope", "folder", "tfds")
+SCHEMES = ("microscope", "terrain", "folder", "tfds")
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,20 @@ def parse_spec(text: str) -> Spec:
 def open_source(text: str) -> Source:
     """The source that a spec describes; `tile=N` cuts the pictures of any of them, `crop=N` keeps their middles.
 
+    `presence=N` then labels each picture by whether it shows an object of at least N pixels.
+
     Args:
-        text: `microscope:hl60?size=quarter&volumes=6`, `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
+        text: `microscope:hl60?size=quarter&volumes=6`, `terrain:mounds?pixels=128` (options: `open_terrain`),
+            `folder:PATH?tile=256` (options: `FolderOptions`), `tfds:NAME`.
 
     Raises:
         InputError: the spec is malformed, or the source refuses its name, options or files.
     """
     spec = parse_spec(text)
     options = dict(spec.options)
-    cuts: dict[str, Callable[[Source, int], Source]] = {"crop": cropped, "tile": tiled}
-    if spec.scheme == "microscope":
-        del cuts["crop"]  # the simulator crops by itself, and passes over the slices that show nothing there
+    cuts: dict[str, Callable[[Source, int], Source]] = {"crop": cropped, "tile": tiled, "presence": with_presence}
+    if spec.scheme in ("microscope", "terrain"):
+        del cuts["crop"]  # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle
     sizes = {name: options.pop(name) for name in cuts if name in options}
     for name, size in sizes.items():
         if not size.isdecimal():
@@ -80,6 +84,10 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
         from segjax.data.microscope import open_microscope
 
         return open_microscope(name, options)
+    if scheme == "terrain":
+        from segjax.data.terrain import open_terrain
+
+        return open_terrain(name, options)
     from segjax.data.tfds_sets import open_tfds
 
     return open_tfds(name, options)

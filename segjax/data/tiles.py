@@ -16,10 +16,11 @@ def tile_starts(length: int, size: int) -> tuple[int, ...]:
     return tuple(int(start) for start in np.round(np.linspace(0, max(0, length - size), count)))
 
 
-def cut(sample: Sample, y: int, x: int, size: int) -> Sample:
+def cut(sample: Sample, y: int, x: int, size: int, label: int | None = None) -> Sample:
     """The size x size tile whose corner is (y, x); beyond the border the image is reflected, labels are 0 and ignored.
 
-    Object ids and classes stay those of the whole picture, so that an object is the same one in every tile.
+    Object ids and classes stay those of the whole picture, so that an object is the same one in every tile. The tile's
+    image-level label is `label`.
     """
     image, labels = sample.image[y : y + size, x : x + size], sample.labels[y : y + size, x : x + size]
     missing = [(0, size - labels.shape[0]), (0, size - labels.shape[1])]
@@ -33,6 +34,8 @@ def cut(sample: Sample, y: int, x: int, size: int) -> Sample:
         group=sample.group,
         name=f"{sample.name}@{y},{x}",
         ignored=ignored,
+        label=label,
+        georeference=None if sample.georeference is None else sample.georeference.at(y, x),
     )
 
 
@@ -45,7 +48,7 @@ class TiledSource:
     """A source whose samples are square tiles of another one's pictures; see `tiled` and `cropped`."""
 
     def __init__(self, source: Source, size: int, option: str, starts: Callable[[int, int], tuple[int, ...]]) -> None:
-        self._size = size
+        self._size, self._keeps_label = size, option == "crop"
         self._tiles = tuple(
             (index, y, x)
             for index, (height, width) in enumerate(picture_shapes(source))
@@ -60,6 +63,7 @@ class TiledSource:
         self.groups = tuple(source.groups[index] for index, _, _ in self._tiles)
         self.shapes = ((size, size),) * len(self._tiles)
         self.class_names = source.class_names
+        self.label_names = getattr(source, "label_names", ()) if self._keeps_label else ()
         self.test_groups = source.test_groups
         self.coarsening = source.coarsening
 
@@ -68,13 +72,15 @@ class TiledSource:
 
     def __getitem__(self, index: int) -> Sample:
         picture, y, x = self._tiles[index]
-        return cut(self._picture(picture), y, x, self._size)
+        sample = self._picture(picture)
+        return cut(sample, y, x, self._size, sample.label if self._keeps_label else None)
 
 
 def tiled(source: Source, size: int) -> TiledSource:
     """Every picture cut into size x size tiles, named NAME@y,x, in the group of their picture.
 
-    Tiles lie evenly spaced and the last is flush with the border, so they may overlap; smaller pictures are padded.
+    Tiles lie evenly spaced and the last is flush with the border, so they may overlap; smaller pictures are padded. A
+    tile has no image-level label, as it need not show what its picture has it for; `with_presence` gives one.
 
     Raises:
         InputError: size below 1.
@@ -83,7 +89,7 @@ def tiled(source: Source, size: int) -> TiledSource:
 
 
 def cropped(source: Source, size: int) -> TiledSource:
-    """The size x size middle of every picture, named NAME@y,x; smaller pictures are padded.
+    """The size x size middle of every picture, named NAME@y,x; smaller pictures are padded, image-level labels kept.
 
     Raises:
         InputError: size below 1.

@@ -1,10 +1,11 @@
-"""Numbers from (prediction, truth): overlap, outlines, objects, activation maps; intervals over seeds, paired tests.
+"""Numbers from (prediction, truth): overlap, outlines, objects, whole pictures, activation maps; intervals, tests.
 
 Every metric is had in two steps: sums or distances of a pair of masks first, one ratio after them.
 `dice(counts(p, t))`, `surface_dice(surface_distances(p, t), 2.0)`, `aji(overlaps(p, t))`.
 """
 
 from segjax.evaluation.boundary import SurfaceDistances, boundary_f, hd95, surface_dice, surface_distances
+from segjax.evaluation.classification import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
 from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
 from segjax.evaluation.instances import Overlaps, PanopticQuality, aji, components, f1, overlaps, panoptic_quality
 from segjax.evaluation.localisation import (
@@ -41,9 +42,11 @@ __all__ = [
     "Road",
     "SurfaceDistances",
     "Threshold",
+    "accuracy",
     "aji",
     "area_in_hectares",
     "area_matched_discs",
+    "balanced_accuracy",
     "boundary_f",
     "brightness_correlation",
     "choose_threshold",
@@ -63,6 +66,7 @@ __all__ = [
     "iou",
     "map_similarity",
     "mean_interval",
+    "mean_roc_auc",
     "oracle_threshold",
     "outline_metrics",
     "overlaps",
@@ -73,6 +77,7 @@ __all__ = [
     "pointing_game",
     "rank_sum",
     "road",
+    "roc_auc",
     "shuffled",
     "size_class",
     "surface_dice",

@@ -4,24 +4,37 @@ from typing import Any
 
 import flax.linen as nn
 
+from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
 from segjax.models.probe import Probe
+from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
 from segjax.models.unet import UNet
+from segjax.models.vgg import VGG16
+from segjax.models.weights import load_torchvision
 from segjax.types import InputError
 
 NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "segnet": SegNet, "msd": MSD}
+CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type[UNetClassifier]] = {
+    "vgg16": VGG16,
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "resnet50": ResNet50,
+    "msd_classifier": MSDClassifier,
+    "unet_classifier": UNetClassifier,
+}
 
-__all__ = ["NETWORKS", "Probe", "create"]
+__all__ = ["CLASSIFIERS", "NETWORKS", "Probe", "create", "load_torchvision"]
 
 
 def create(name: str, **options: Any) -> nn.Module:
     """A network by name; without options as published.
 
-    The module maps float32 pictures [B, H, W, C] to logits [B, H, W, K]: `variables = module.init(key, image)`, then
-    `module.apply(variables, image)`. With norm="running" training needs `apply(variables, image, train=True,
-    mutable=["batch_stats"])`. With `features=True` the result is (logits, {name: feature map}).
+    The module maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
+    for those in `CLASSIFIERS`. `variables = module.init(key, image)`, then `module.apply(variables, image)`. With
+    norm="running" training needs `apply(variables, image, train=True, mutable=["batch_stats"])`, and the hidden layers
+    of `vgg16` also `rngs={"dropout": key}`. With `features=True` the result is (logits, {name: feature map}).
 
     On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
@@ -29,7 +42,8 @@ def create(name: str, **options: Any) -> nn.Module:
     Raises:
         InputError: unknown network or option, or a value out of range; the message lists what exists.
     """
-    if name not in NETWORKS:
-        raise InputError(f"unknown network {name!r}; choose one of {', '.join(NETWORKS)}")
-    check_options(name, options, NETWORKS[name].OPTIONS)
-    return NETWORKS[name](**options)
+    networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
+    if name not in networks:
+        raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
+    check_options(name, options, networks[name].OPTIONS)
+    return networks[name](**options)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.options import one_of
-from segjax.models.probe import Relu
-from segjax.ops.convolution import convolve, upsample_convolution
+from segjax.models.probe import Named, Relu
+from segjax.ops.convolution import convolve, strided_convolution, upsample_convolution
 from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
@@ -118,24 +118,78 @@ class Upsample(nn.Module):
 
 
 class Convolution(nn.Module):
-    """1x1 or 3x3 convolution with zero padding, initialised as PyTorch does.
+    """Convolution with zero padding.
 
     Attributes:
         width: channels of the output.
-        size: 1 or 3.
+        size: odd; 1, 3 or 7.
+        stride: every how manieth row and column is computed, from the first.
+        bias: whether a number per channel is added.
+        initialise: initialiser of the kernel (and a bias of zeros); None: both as PyTorch does.
     """
 
     width: int
     size: int
+    stride: int = 1
+    bias: bool = True
+    initialise: nn.initializers.Initializer | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W F"]:
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w F"]:
         channels = x.shape[-1]
-        initialise = fan_in_uniform(self.size * self.size * channels)
-        kernel = self.param("kernel", initialise, (self.size, self.size, channels, self.width))
-        bias = self.param("bias", initialise, (self.width,))
-        out = convolve(x, kernel) if self.size == 3 else jnp.einsum("bhwc,cf->bhwf", x, kernel[0, 0])
+        uniform = fan_in_uniform(self.size * self.size * channels)
+        kernel = self.param("kernel", self.initialise or uniform, (self.size, self.size, channels, self.width))
+        if self.size == 1:
+            out = jnp.einsum("bhwc,cf->bhwf", x[:, :: self.stride, :: self.stride], kernel[0, 0])
+        elif self.size == 3 and self.stride == 1:
+            out = convolve(x, kernel)
+        else:
+            out = strided_convolution(x, kernel, self.stride)
+        if not self.bias:
+            return out
+        bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
         return out + bias.reshape(1, 1, 1, -1)
+
+
+class Linear(nn.Module):
+    """Weighted sums of everything that a picture has left, [B, ...] -> [B, F], initialised as `Convolution` is."""
+
+    width: int
+    bias: bool = True
+    initialise: nn.initializers.Initializer | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B *rest"]) -> Float[Array, "B F"]:
+        uniform = fan_in_uniform(math.prod(x.shape[1:]))
+        kernel = self.param("kernel", self.initialise or uniform, (*x.shape[1:], self.width))
+        out = jnp.tensordot(x, kernel, axes=x.ndim - 1)
+        if not self.bias:
+            return out
+        bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
+        return out + bias[None]
+
+
+def standardised(
+    network: str,
+    image: Float[Array, "B H W C"],
+    mean: float | tuple[float, ...],
+    std: float | tuple[float, ...],
+) -> Float[Array, "B H W C"]:
+    """(image - mean) / std as the layer "input"; each a number, or one per channel.
+
+    Raises:
+        InputError: another count of numbers than the picture has channels.
+    """
+    given = {"input_mean": mean, "input_std": std}
+    centre, spread = (_per_channel(network, name, value, image.shape[-1]) for name, value in given.items())
+    return Named(name="input")((image - centre) / spread, -centre / spread)
+
+
+def _per_channel(network: str, name: str, value: Any, channels: int) -> Float[Array, "1 1 1 _"]:
+    values = jnp.atleast_1d(jnp.asarray(value, jnp.float32))
+    if values.size not in (1, channels):
+        raise InputError(f"network {network}: {name} has {values.size} numbers, the picture has {channels} channels")
+    return values.reshape(1, 1, 1, -1)
 
 
 def check_size(network: str, image: Float[Array, "B H W C"], smallest: int, why: str) -> None:

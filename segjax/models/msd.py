@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import check_size
+from segjax.models.layers import check_size, standardised
 from segjax.models.options import Option, one_of, per_channel, whole_number
 from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
-from segjax.types import InputError
 
 
 class MSD(nn.Module):
@@ -93,8 +92,7 @@ class MSD(nn.Module):
         head_kernel = self.param("head_kernel", nn.initializers.zeros, (total, self.classes))
         head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
 
-        mean, std = (self._per_channel(name, channels) for name in ("input_mean", "input_std"))
-        picture = Named(name="input")((image - mean) / std, -mean / std)
+        picture = standardised("msd", image, self.input_mean, self.input_std)
         constants = biases.reshape(1, 1, 1, -1)
         before_relu = Named(name="layers")(constants, constants, (*image.shape[:3], biases.size))
         grow = partial(dense_dilated_stack, dilations=self.dilations, guided=Named(name=GUIDED)(False))
@@ -105,9 +103,3 @@ class MSD(nn.Module):
         head_bias = head_bias.reshape(1, 1, 1, -1)
         logits = Named(name="head")(jnp.einsum("bhwc,ck->bhwk", dense, head_kernel) + head_bias, head_bias)
         return (logits, {"dense": dense}) if features else logits
-
-    def _per_channel(self, name: str, channels: int) -> Float[Array, "1 1 1 _"]:
-        values = jnp.atleast_1d(jnp.asarray(getattr(self, name), jnp.float32))
-        if values.size not in (1, channels):
-            raise InputError(f"network msd: {name} has {values.size} numbers, the picture has {channels} channels")
-        return values.reshape(1, 1, 1, -1)

@@ -22,6 +22,17 @@ def whole_number(lowest: int, highest: int) -> Option:
     )
 
 
+def number(lowest: float, highest: float, *, above: bool = False) -> Option:
+    """A number from the first bound (with `above`, from just above it) up to the second."""
+    start = f"above {lowest:g}" if above else f"of at least {lowest:g}"
+
+    def accepts(value: object) -> bool:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and lowest <= value <= highest and not (above and value == lowest)
+
+    return Option(f"a number {start}, up to {highest:g}", accepts)
+
+
 def one_of(*values: str | bool) -> Option:
     """One of the listed values."""
     return Option(

@@ -7,6 +7,7 @@ picture, gradient of the kernel) each carry a batching rule of their own: `jax.c
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,38 @@ def _convolve_backward(residuals, gradient):
 
 
 convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def strided_convolution(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "S S C F"], stride: int
+) -> Float[Array, "B h w F"]:
+    """Convolution of odd size S, S // 2 zeros around: out[p] = sum over t of x[stride p + t - S // 2] @ kernel[t]."""
+    return _mapped(partial(_strided, stride=stride), shares_kernel=True)(x, kernel)
+
+
+def _strided_forward(x, kernel, stride):
+    return strided_convolution(x, kernel, stride), (x, kernel)
+
+
+def _strided_backward(stride, residuals, gradient):
+    x, kernel = residuals
+
+    def of_picture(gradient, kernel):
+        blank = jnp.zeros((gradient.shape[0], *x.shape[1:]), x.dtype)
+        return jax.linear_transpose(lambda x: _strided(x, kernel, stride), blank)(gradient)[0]
+
+    def of_kernel(x, gradient):
+        blank = jnp.zeros(kernel.shape, kernel.dtype)
+        return jax.linear_transpose(lambda kernel: _strided(x, kernel, stride), blank)(gradient)[0]
+
+    return (
+        _mapped(of_picture, shares_kernel=True)(gradient, kernel),
+        _mapped(of_kernel, shares_kernel=False)(x, gradient),
+    )
+
+
+strided_convolution.defvjp(_strided_forward, _strided_backward)
 
 
 def upsample_convolution(x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C F"]) -> Float[Array, "B 2*H 2*W F"]:
@@ -134,6 +167,12 @@ def _by_pairs(x, kernel):
     numbers = ("NHWC", "HWIO", "NHWC")
     out = jax.lax.conv_general_dilated(x, pair, (1, 2), ((1, 1), (1, 1)), dimension_numbers=numbers)
     return out.reshape(b, h, w, f)
+
+
+def _strided(x, kernel, stride):
+    margin = (kernel.shape[0] // 2,) * 2
+    axes = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), (margin, margin), dimension_numbers=axes)
 
 
 def _plain_kernel_gradient(x, gradient):

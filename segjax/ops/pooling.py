@@ -1,9 +1,11 @@
-"""Pooling over 2x2 windows and its inverses, written so that their gradients are fast on every backend.
+"""Pooling over small windows and its inverses, written so that their gradients are fast on every backend.
 
-Windows start at row and column 0 and do not overlap; an odd last row or column is left out.
+Windows of 2x2 start at row and column 0 and do not overlap; an odd last row or column is left out.
 """
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 
@@ -11,6 +13,38 @@ def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
     """Largest value of each 2x2 window; equal values share the gradient."""
     top_left, top_right, bottom_left, bottom_right = _corners(x)
     return jnp.maximum(jnp.maximum(top_left, top_right), jnp.maximum(bottom_left, bottom_right))
+
+
+def overlapping_max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B (H+1)//2 (W+1)//2 C"]:
+    """Largest value of each 3x3 window around every second row and column; equal values share the gradient."""
+    for axis in (1, 2):
+        count = (x.shape[axis] + 1) // 2
+        margin = [(0, 0)] * 4
+        margin[axis] = (1, 1)
+        padded = jnp.pad(x, margin, constant_values=-jnp.inf)
+        first, middle, last = (
+            jax.lax.slice_in_dim(padded, start, start + 2 * count - 1, 2, axis) for start in range(3)
+        )
+        x = jnp.maximum(jnp.maximum(first, middle), last)
+    return x
+
+
+def average_pool_to(x: Float[Array, "B H W C"], height: int, width: int) -> Float[Array, "B {height} {width} C"]:
+    """Means over height x width windows that cover the picture: window i starts at row floor(i H / h).
+
+    It ends before row ceil((i + 1) H / h); likewise for columns.
+
+    Of a picture smaller than that, windows repeat rows and columns. As PyTorch's adaptive average pooling.
+    """
+    rows, columns = (_windows(length, count) for length, count in ((x.shape[1], height), (x.shape[2], width)))
+    return jnp.einsum("bhwc,ih,jw->bijc", x, jnp.asarray(rows, x.dtype), jnp.asarray(columns, x.dtype))
+
+
+def _windows(length: int, count: int) -> np.ndarray:
+    """Weights [count, length] of the mean over each window."""
+    index, place = np.arange(count)[:, None], np.arange(length)
+    is_inside = (place >= index * length // count) & (place < -(-(index + 1) * length // count))
+    return is_inside / is_inside.sum(1, keepdims=True)
 
 
 def max_pool_with_indices(

@@ -1,8 +1,9 @@
 """Losses, compiled steps, the training loop and its checkpoints. Networks come as arguments."""
 
-from segjax.training.fit import Fit, Member, Pictures, fit, predict
+from segjax.training.fit import Fit, Member, Pictures, fit, predict, predict_logits
 from segjax.training.losses import (
     LOSSES,
+    balanced_weights,
     cross_entropy,
     dice_and_cross_entropy,
     generalized_cross_entropy,
@@ -26,6 +27,7 @@ __all__ = [
     "Steps",
     "TrainConfig",
     "TrainState",
+    "balanced_weights",
     "candidate_layouts",
     "cross_entropy",
     "dice_and_cross_entropy",
@@ -40,6 +42,7 @@ __all__ = [
     "make_steps",
     "pack_step",
     "predict",
+    "predict_logits",
     "predict_tiled",
     "soft_dice",
     "symmetric_cross_entropy",

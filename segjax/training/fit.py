@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,8 +30,8 @@ class Pictures(NamedTuple):
 
     Attributes:
         images: float32 [P, H, W, C].
-        targets: int32 [P, H, W], class index per pixel, -1 ignored; or, for steps that make their targets themselves, a
-            tree of arrays with one entry per picture, in the first of which objects are above 0.
+        targets: int32 [P, H, W], class index per pixel, -1 ignored; of a classifier [P]; or, for steps that make their
+            targets themselves, a tree of arrays with one entry per picture, in the first of which objects are above 0.
     """
 
     images: Float32[np.ndarray, "P H W C"]
@@ -43,7 +44,7 @@ class Fit:
 
     Attributes:
         variables: those of the epoch with the lowest validation loss.
-        status: "ok"; "collapsed": only background is predicted; "diverged": the loss became NaN or infinite.
+        status: "ok"; "collapsed": only background (class 0) is predicted; "diverged": the loss became NaN or infinite.
         losses: mean training and validation loss of every epoch.
         best_epoch: counted from 0.
         restarts: how many attempts before this one failed.
@@ -219,7 +220,7 @@ def _one_epoch(run: Run, key_order, member: Member, config: TrainConfig) -> Gene
 
 
 def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, tuple[float, int]]:
-    """Mean loss per picture, and the number of foreground pixels predicted."""
+    """Mean loss per picture, and the number of foreground pixels (pictures) predicted."""
     losses: list[float] = []
     foreground = 0
     for batch in in_batches(pictures):
@@ -230,10 +231,25 @@ def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, 
     return float(np.mean(losses)), foreground
 
 
-def predict(steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H W C"]) -> Int32[np.ndarray, "P H W"]:
-    """Class index of every pixel; each picture is treated alone."""
+def predict(
+    steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H W C"]
+) -> Int32[np.ndarray, "P *pixels"]:
+    """Class index of every pixel, of a classifier every picture; each picture is treated alone."""
     batches = [np.asarray(steps.predict(variables, batch)) for batch in in_batches(images)]
     return np.concatenate(batches)[: len(images)]
+
+
+def predict_logits(
+    network: Any, variables: Variables, images: Float32[np.ndarray, "P H W C"]
+) -> Float32[np.ndarray, "P *pixels K"]:
+    """Logits of every pixel, of a classifier every picture; each picture is treated alone."""
+    batches = [np.asarray(_logits(network)(variables, batch)) for batch in in_batches(images)]
+    return np.concatenate(batches)[: len(images)]
+
+
+@lru_cache(maxsize=16)
+def _logits(network):
+    return jax.jit(jax.vmap(lambda variables, image: network.apply(variables, image[None])[0], (None, 0)))
 
 
 def in_batches(tree: Any) -> list[Any]:

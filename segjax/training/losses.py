@@ -1,5 +1,7 @@
 """Losses over logits [B, H, W, K] and targets int32 [B, H, W]: class index per pixel, -1 ignored.
 
+Cross entropy also takes logits [B, K] and targets [B] of whole pictures.
+
 With `axis`, the name of a mapped axis (`jax.pmap`), the batch is spread over that axis; the loss is of the whole.
 """
 
@@ -8,7 +10,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+from segjax.types import InputError
 
 LossName = Literal["dice", "cross_entropy", "both", "generalized_cross_entropy", "symmetric_cross_entropy"]
 Loss = Callable[..., Float[Array, ""]]
@@ -33,10 +38,40 @@ def soft_dice(
 
 
 def cross_entropy(
-    logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None
+    logits: Float[Array, "B *pixels K"],
+    target: Int[Array, "B *pixels"],
+    axis: str | None = None,
+    class_weights: tuple[float, ...] = (),
 ) -> Float[Array, ""]:
-    """Mean of -log softmax(logits)[target] over the pixels that are not ignored; 0 where all are."""
-    return -_mean_over_known(_log_probability(logits, target), target, axis)
+    """Mean of -log softmax(logits)[target] over the pixels that are not ignored; 0 where all are.
+
+    With `class_weights`, one per class, the mean is weighted by the weight of each pixel's target, as in PyTorch.
+
+    Raises:
+        InputError: the count of weights is not that of the classes.
+    """
+    if not class_weights:
+        return -_mean_over_known(_log_probability(logits, target), target, axis)
+    if len(class_weights) != logits.shape[-1]:
+        raise InputError(f"class_weights has {len(class_weights)} numbers for {logits.shape[-1]} classes")
+    weights = jnp.where(target >= 0, jnp.asarray(class_weights, logits.dtype)[jnp.maximum(target, 0)], 0.0)
+    weight = _over(axis, jnp.sum(weights))
+    return -_over(axis, jnp.sum(weights * _log_probability(logits, target))) / jnp.where(weight > 0, weight, 1.0)
+
+
+def balanced_weights(targets: Int[np.ndarray, "P *pixels"], classes: int) -> tuple[float, ...]:
+    """Class weights P / (K n_k) that make every class count alike, of targets with n_k of class k.
+
+    Raises:
+        InputError: a class does not occur.
+    """
+    counts = np.bincount(targets[targets >= 0].ravel(), minlength=classes)
+    if len(counts) > classes or not counts.all():
+        raise InputError(
+            f"class_weights: targets must show each of the classes 0 to {classes - 1}, their counts are "
+            f"{', '.join(map(str, counts))}; give pictures of every class"
+        )
+    return tuple(float(counts.sum() / (classes * count)) for count in counts)
 
 
 def generalized_cross_entropy(

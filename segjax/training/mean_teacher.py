@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.training.augment import flip_and_turn
-from segjax.training.losses import LOSSES
-from segjax.training.steps import Steps, TrainConfig, make_steps, optimizer_of
+from segjax.training.steps import Steps, TrainConfig, loss_of, make_steps, optimizer_of
 from segjax.types import InputError
 
 TEACHER = "teacher"  # the collection of the model state that holds the teacher's weights
@@ -40,7 +39,7 @@ def make_mean_teacher_steps(
     """
     if getattr(network, "norm", "none") == "running":
         raise InputError('norm: a mean teacher cannot have norm="running"; choose "batch", "group" or "none"')
-    plain, loss, optimizer = make_steps(network, config), LOSSES[config.loss], optimizer_of(config)
+    plain, loss, optimizer = make_steps(network, config), loss_of(config), optimizer_of(config)
 
     def init(key, images, learning_rate=config.learning_rate):
         state = plain.init(key, images, learning_rate)

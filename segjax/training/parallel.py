@@ -112,7 +112,7 @@ def _filled(images, targets, count: int) -> tuple[np.ndarray, np.ndarray, np.nda
     missing = -len(images) % count
     margin = [(0, missing)]
     images = np.pad(images, margin + [(0, 0)] * 3)
-    targets = np.pad(targets, margin + [(0, 0)] * 2, constant_values=-1)
+    targets = np.pad(targets, margin + [(0, 0)] * (targets.ndim - 1), constant_values=-1)
     return images, targets, np.arange(len(images)) < len(images) - missing
 
 

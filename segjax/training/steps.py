@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from segjax.training.augment import flip_and_turn
-from segjax.training.losses import LOSSES, LossName
+from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
 from segjax.types import InputError
 
@@ -20,6 +21,7 @@ class TrainConfig:
 
     Attributes:
         loss: soft Dice as published, cross entropy, their sum, or one that tolerates wrong labels.
+        class_weights: weight of each class in the cross entropy, background first; () weighs all alike.
         learning_rate: step size of Adam.
         batch_size: pictures per step.
         accumulate: steps whose gradients are averaged before the weights move; saves memory, as the weights then follow
@@ -34,6 +36,7 @@ class TrainConfig:
     """
 
     loss: LossName = "dice"
+    class_weights: tuple[float, ...] = ()
     learning_rate: float = 1e-4
     batch_size: int = 1
     accumulate: int = 1
@@ -46,6 +49,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_learning_rate(self.learning_rate)
+        if self.class_weights and self.loss != "cross_entropy":
+            raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")
+        if not all(0 < weight < float("inf") for weight in self.class_weights):
+            raise InputError(f"class_weights must be positive numbers, not {self.class_weights}")
         lowest = {"batch_size": 1, "accumulate": 1, "epochs": 1, "patience": 1, "restarts": 0}
         for name, least in lowest.items():
             if getattr(self, name) < least:
@@ -56,6 +63,12 @@ def check_learning_rate(value: float) -> None:
     """Raises InputError unless the step size is positive and finite."""
     if not 0 < value < float("inf"):
         raise InputError(f"learning_rate must be a positive number, not {value}")
+
+
+def loss_of(config: TrainConfig) -> Loss:
+    """The loss (logits, targets, axis=None) -> scalar of a configuration."""
+    loss = LOSSES[config.loss]
+    return partial(loss, class_weights=config.class_weights) if config.class_weights else loss
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class Steps:
 
 
 def make_steps(network: Any, config: TrainConfig) -> Steps:
-    """Compiled steps of a network.
+    """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
 
     Returns:
         init(key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState;
@@ -78,7 +91,7 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
         predict(variables, images) -> class indices int32 [B, H, W].
         Validation and prediction treat every picture alone, so batch statistics are those of the picture.
     """
-    loss = LOSSES[config.loss]
+    loss = loss_of(config)
     step = pure_step(network, config)
 
     def train(state, images, targets):
@@ -133,15 +146,19 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
     """
-    loss, optimizer = LOSSES[config.loss], optimizer_of(config)
+    loss, optimizer = loss_of(config), optimizer_of(config)
 
     def step(state, images, targets, present=None):
         masked = {} if present is None else {"present": present}
+        # fold_in(key, step) itself draws the augmentation
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+        if axis is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
 
         def objective(params):
             variables = {"params": params, **state.model_state}
             logits, model_state = network.apply(
-                variables, images, train=True, mutable=list(state.model_state), **masked
+                variables, images, train=True, mutable=list(state.model_state), rngs={"dropout": key}, **masked
             )
             return loss(logits, targets, axis), model_state
 

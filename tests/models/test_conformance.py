@@ -210,7 +210,7 @@ def test_receptive_field_of_the_published_networks_is_the_documented_one(name, s
 
 
 def test_unknown_network_and_option_are_refused_with_what_exists():
-    with pytest.raises(InputError, match="unknown network 'vnet'; choose one of unet, segnet, msd"):
+    with pytest.raises(InputError, match="unknown network 'vnet'; choose one of unet, segnet, msd, vgg16, resnet18"):
         create("vnet")
     with pytest.raises(InputError, match=r"network unet: unknown option 'depth'.*classes, norm, width, levels"):
         create("unet", depth=3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.ops import convolution
-from segjax.ops.convolution import convolve, upsample_convolution
+from segjax.ops.convolution import convolve, strided_convolution, upsample_convolution
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -32,6 +32,19 @@ def loop(function, *arguments, mapped):
 def test_convolving_equals_the_library(assert_same_gradients, shape):
     b, h, w, c, f = shape
     assert_same_gradients(convolve, library, normal(0, b, h, w, c), normal(1, 3, 3, c, f))
+
+
+@pytest.mark.parametrize(("size", "stride", "shape"), [(3, 2, (5, 6)), (7, 2, (9, 8)), (3, 2, (1, 2)), (5, 3, (8, 7))])
+def test_strided_convolving_equals_the_library(assert_same_gradients, size, stride, shape):
+    def theirs(x, kernel):
+        margin = ((size // 2, size // 2),) * 2
+        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), margin, dimension_numbers=LAYOUT)
+
+    ours = lambda x, kernel: strided_convolution(x, kernel, stride)  # noqa: E731
+    assert_same_gradients(ours, theirs, normal(0, 2, *shape, 3), normal(1, size, size, 3, 4))
+    assert strided_convolution(normal(0, 2, *shape, 3), normal(1, size, size, 3, 4), stride).shape[1:3] == tuple(
+        -(-length // stride) for length in shape
+    )
 
 
 # One shape per formulation on CPU: forward, gradient of the kernel.

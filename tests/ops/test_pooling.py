@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.ops.pooling import max_pool, max_pool_with_indices, pad_to, unpool
+from segjax.ops.pooling import average_pool_to, max_pool, max_pool_with_indices, overlapping_max_pool, pad_to, unpool
 
 SIZES = [(4, 6), (5, 7)]
 
@@ -64,3 +64,26 @@ def test_gradient_of_unpooling_reads_the_place_of_each_value():
 def test_padding_adds_zeros_below_and_on_the_right():
     padded = pad_to(jnp.ones((1, 1, 2, 1)), 2, 3)
     np.testing.assert_array_equal(padded[0, :, :, 0], [[1, 1, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 2)])
+def test_overlapping_pooling_equals_the_library_in_value_and_gradient(size):
+    def library(x):
+        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+    x = picture(*size)
+    weights = jax.random.normal(jax.random.key(1), library(x).shape)
+    np.testing.assert_array_equal(overlapping_max_pool(x), library(x))
+    ours, theirs = (jax.grad(lambda x, f=f: jnp.sum(f(x) * weights))(x) for f in (overlapping_max_pool, library))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(14, 7), (9, 20), (3, 1)])
+def test_average_pooling_takes_the_means_of_its_windows(size):
+    x = np.asarray(picture(*size))
+    pooled = average_pool_to(jnp.asarray(x), 7, 7)
+    for i in range(7):
+        for j in range(7):
+            rows = slice(i * size[0] // 7, -(-(i + 1) * size[0] // 7))
+            columns = slice(j * size[1] // 7, -(-(j + 1) * size[1] // 7))
+            np.testing.assert_allclose(pooled[:, i, j], x[:, rows, columns].mean((1, 2)), rtol=1e-5, atol=1e-6)

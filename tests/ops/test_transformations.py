@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.ops.convolution import convolve, upsample_convolution
+from segjax.ops.convolution import convolve, strided_convolution, upsample_convolution
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
-from segjax.ops.pooling import max_pool, max_pool_with_indices, unpool
+from segjax.ops.global_pooling import rank_weighted, top_share
+from segjax.ops.pooling import max_pool, max_pool_with_indices, overlapping_max_pool, unpool
 
 
 def pool_and_back(x):
@@ -22,8 +23,12 @@ def stack(x, kernels, biases):
 
 OPERATIONS = {
     "convolve": (convolve, [(2, 4, 5, 3), (3, 3, 3, 2)]),
+    "strided": (lambda x, kernel: strided_convolution(x, kernel, 2), [(2, 5, 4, 3), (3, 3, 3, 2)]),
     "upsample": (upsample_convolution, [(2, 3, 2, 3), (2, 2, 3, 2)]),
     "max pool": (max_pool, [(2, 5, 4, 3)]),
+    "overlapping pool": (overlapping_max_pool, [(2, 5, 4, 3)]),
+    "top share": (lambda x: top_share(x, 0.3), [(2, 5, 4, 3)]),
+    "rank": (lambda x: rank_weighted(x, 0.3), [(2, 5, 4, 3)]),
     "pool with indices": (pool_and_back, [(2, 5, 4, 3)]),
     "dense stack": (stack, [(2, 1, 4, 5), (9, dense_stack_columns(2, 3, 1)), (3,)]),
 }

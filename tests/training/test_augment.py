@@ -24,3 +24,11 @@ def test_other_pictures_only_flip():
     _, moved = flip_and_turn(jax.random.key(1), targets[..., None].astype(jnp.float32), targets)
     assert moved.shape == (64, 2, 3)
     assert len({np.asarray(one).tobytes() for one in moved}) == 4
+
+
+def test_targets_of_whole_pictures_stay():
+    images = jax.random.normal(jax.random.key(0), (4, 3, 3, 1))
+    labels = jnp.arange(4)
+    turned, kept = flip_and_turn(jax.random.key(1), images, labels)
+    np.testing.assert_array_equal(kept, labels)
+    assert (np.asarray(turned) != np.asarray(images)).any()

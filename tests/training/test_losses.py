@@ -8,11 +8,13 @@ import pytest
 
 from segjax.training.losses import (
     LOSSES,
+    balanced_weights,
     cross_entropy,
     generalized_cross_entropy,
     soft_dice,
     symmetric_cross_entropy,
 )
+from segjax.types import InputError
 
 KEY = jax.random.key(0)
 LOGITS = jax.random.normal(KEY, (2, 3, 4, 2))
@@ -96,3 +98,29 @@ def test_noise_robust_losses_ignore_pixels_and_stay_bounded_by_wrong_labels(loss
         for size in (0.0, 12.0)
     ]
     assert pulls[1] < 0.3 * pulls[0]
+
+
+def test_class_weights_weigh_the_mean():
+    # -log softmax of (0, log 3): log 4 for class 0, log 4/3 for class 1; weights 1 and 9
+    logits = jnp.broadcast_to(jnp.log(jnp.array([1.0, 3.0])), (3, 2))
+    expected = (np.log(4) + 9 * 2 * np.log(4 / 3)) / 19
+    np.testing.assert_allclose(cross_entropy(logits, jnp.array([0, 1, 1]), None, (0.1, 0.9)), expected, rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy(logits, jnp.array([0, -1, 1]), None, (1.0, 1.0)), np.log(16 / 3) / 2)
+    with pytest.raises(InputError, match="class_weights has 3 numbers for 2 classes"):
+        cross_entropy(logits, jnp.array([0, 1, 1]), None, (1.0, 1.0, 1.0))
+
+
+def test_weights_over_a_mapped_axis_are_those_of_the_whole_batch():
+    weights = (0.2, 0.8)
+    spread = jax.vmap(lambda *part: cross_entropy(*part, "data", weights), axis_name="data")(
+        LOGITS[:, None], TARGET[:, None]
+    )
+    np.testing.assert_allclose(spread, cross_entropy(LOGITS, TARGET, None, weights), rtol=1e-5)
+
+
+def test_balanced_weights_make_classes_count_alike():
+    targets = np.array([0] * 9 + [1], np.int32)
+    assert balanced_weights(targets, 2) == (10 / 18, 10 / 2)
+    assert balanced_weights(np.array([0, 1, -1, 1], np.int32), 2) == (3 / 2, 3 / 4)
+    with pytest.raises(InputError, match=r"each of the classes 0 to 2, their counts are 9, 1, 0"):
+        balanced_weights(targets, 3)
