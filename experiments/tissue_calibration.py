@@ -108,8 +108,8 @@ def calibrate(
     classes = len(CELL_TYPES) + 1
     steps = make_steps(create("unet", width=width, levels=levels, classes=classes), config)
     train, validation, test = (np.asarray(side) for side in (split.train, split.validation, split.test))
-    sides = (Pictures(images[side], targets[side]) for side in (train, validation))
-    found = fit(jax.random.key(seed), steps, *sides, config, on_epoch=_show)
+    learn, choose = (Pictures(images[side], targets[side]) for side in (train, validation))
+    found = fit(jax.random.key(seed), steps, learn, choose, config, on_epoch=_show)
     predicted = predict(steps, found.variables, images[test])
     scores = [float(dice(counts(predicted == index, targets[test] == index).pooled())) for index in range(1, classes)]
     rows, taken = tabulated(source, confusion(predicted, targets[test], classes), scores)

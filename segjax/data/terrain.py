@@ -31,7 +31,7 @@ class TerrainSource:
     backgrounds it depends on the number of sheets too, among which they are divided.
     """
 
-    class_names = ("site",)
+    class_names: tuple[str, ...] = ("site",)
     label_names = ("no site", "site")
     test_groups: frozenset[str] = frozenset()
 

@@ -162,7 +162,7 @@ def _cut_wadi(generator: np.random.Generator, height: np.ndarray, tone: np.ndarr
     """A winding dry river bed: bright sand between dark, overgrown banks; sometimes a branch."""
     pixels = len(tone)
     extent = pixels * metres
-    width, bed, bank = generator.uniform(3, 12), generator.uniform(0.3, 0.9), generator.uniform(0.2, 0.7)
+    usual, bed, bank = generator.uniform(3, 12), generator.uniform(0.3, 0.9), generator.uniform(0.2, 0.7)
     start, heading = generator.uniform(0, extent, 2), generator.uniform(0, 2 * np.pi)
     courses = [_winding(generator, start, heading + turn, 1.5 * extent) for turn in (0.0, np.pi)]
     if generator.random() < 0.4:
@@ -170,7 +170,7 @@ def _cut_wadi(generator: np.random.Generator, height: np.ndarray, tone: np.ndarr
     away = distance_to(np.concatenate([line(course, metres) for course in courses]), pixels, metres)
     if not np.isfinite(away).all():
         return
-    width = np.maximum(width * (1 + 0.5 * fractal(generator, pixels, metres, 1.2)), 1.0)
+    width = np.maximum(usual * (1 + 0.5 * fractal(generator, pixels, metres, 1.2)), 1.0)
     growth = np.clip(0.6 + 0.5 * fractal(generator, pixels, metres, 0.9), 0, 1.5)
     tone -= bank * growth * np.exp(-np.square((away - 1.2 * width) / (0.6 * width + 4)))
     _paint(tone, bed, 1 / (1 + np.exp(np.clip((away - width / 2) / (0.3 * metres + 1.0), -30, 30))))

@@ -125,7 +125,7 @@ def prepare(source: MicroscopeSource | TissueSource, data_dir: str | Path, name:
     """
     if not (name.isidentifier() and name == name.lower()):
         raise InputError(f"the name of a set, {name!r}, must consist of lower-case letters, digits and underscores")
-    body = {"name": name, "KIND": source.kind, "BUILDER_CONFIGS": [], "source": source}
+    body: dict[str, Any] = {"name": name, "KIND": source.kind, "BUILDER_CONFIGS": [], "source": source}
     builder = type("PreparedMicroscope", (MicroscopeBuilder,), body, skip_registration=True)(
         data_dir=str(data_dir), file_format="array_record"
     )

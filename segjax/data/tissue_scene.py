@@ -48,10 +48,10 @@ class Gland:
 
     def outline(self, angle: np.ndarray) -> np.ndarray:
         """Radius of the outline in each direction."""
-        lobes = enumerate(self.waves, start=2)
-        return self.radius * (
-            1.0 + sum(amplitude * np.cos(count * angle + phase) for count, (amplitude, phase) in lobes)
-        )
+        outline = np.ones_like(angle)
+        for count, (amplitude, phase) in enumerate(self.waves, start=2):
+            outline += amplitude * np.cos(count * angle + phase)
+        return self.radius * outline
 
     def inwards(self, angle: np.ndarray, depth: np.ndarray) -> Float64[np.ndarray, "N 2"]:
         """Points at these depths under the outline."""

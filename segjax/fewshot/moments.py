@@ -74,7 +74,7 @@ def support_moments(moments: Moments, weights: Weights, subset: Subset, balanced
 
 def pixel_weights(targets: Targets, weights: Weights, balanced: bool = False) -> Float[Array, "S H W"]:
     """Weight of every pixel in a mean over the support: sum 1, ignored pixels 0; see `support_moments`."""
-    of_class = [weights[:, None, None] * (targets == index) for index in (0, 1)]
+    of_class = [jnp.where(targets == index, weights[:, None, None], 0.0) for index in (0, 1)]
     if not balanced:
         known = of_class[0] + of_class[1]
         return known / jnp.maximum(jnp.sum(known), 1e-30)

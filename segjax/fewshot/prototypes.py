@@ -66,7 +66,7 @@ class CosinePrototype:
         shares = weights[:, None] * (pixels > 0)
         means = jnp.einsum("sc,scf->cf", shares, sums / jnp.maximum(pixels, 1.0)[..., None])
         means = means / jnp.maximum(jnp.sum(shares, 0), _TINY)[:, None]
-        return {"prototypes": _unit(means * subset[None]), "subset": subset}
+        return {"prototypes": _unit(means * subset[None]), "subset": jnp.asarray(subset)}
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Score of every pixel; above 0 it is of the type."""
@@ -119,7 +119,7 @@ class LocalPrototypes:
             "prototypes": _unit(jnp.concatenate([local, whole[None]]) * subset[None]),
             "is_background": jnp.append(is_local[0], False),
             "is_type": jnp.append(is_local[1], True),
-            "subset": subset,
+            "subset": jnp.asarray(subset),
         }
 
     def _sums(self, maps: Float[Array, "S H W F"]) -> Float[Array, "S h w F"]:
@@ -188,7 +188,7 @@ class ThresholdPrototype:
             return jnp.where(rising, low, middle), jnp.where(rising, middle, high)
 
         low, high = jax.lax.fori_loop(0, 24, halve, (-2 * SHARPNESS, 2 * SHARPNESS))
-        return {"prototypes": prototype, "threshold": (low + high) / 2, "subset": subset}
+        return {"prototypes": prototype, "threshold": (low + high) / 2, "subset": jnp.asarray(subset)}
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Log odds of the type for every pixel."""

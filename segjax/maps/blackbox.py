@@ -95,7 +95,8 @@ def rise(
         raise InputError(f"rise: masks and grid from 1 on, keep above 0 up to 1, not {masks}, {grid}, {keep}")
 
     def weighted(some):
-        drawn = jax.vmap(lambda one: rise_mask(one, *image.shape[1:3], grid, keep))(some)
+        height, width = image.shape[1:3]
+        drawn = jax.vmap(lambda one: rise_mask(one, height, width, grid, keep))(some)
 
         def of_picture(x):
             return jnp.einsum("m,mhw->hw", target(apply(variables, x[None] * drawn[..., None])), drawn)

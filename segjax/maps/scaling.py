@@ -66,7 +66,7 @@ def steepest_level(maps: Float[Array, "*B H W"], levels: int = 64) -> Float[Arra
 
     def steepness(share):
         is_above = maps > share * highest[..., None, None]
-        total = count = 0.0
+        total = count = jnp.zeros(())
         for axis in (-2, -1):
             is_cut = jnp.diff(is_above.astype(jnp.int8), axis=axis) != 0
             total += jnp.sum(jnp.abs(jnp.diff(maps, axis=axis)), (-2, -1), where=is_cut)

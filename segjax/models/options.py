@@ -27,8 +27,9 @@ def number(lowest: float, highest: float, *, above: bool = False) -> Option:
     start = f"above {lowest:g}" if above else f"of at least {lowest:g}"
 
     def accepts(value: object) -> bool:
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and lowest <= value <= highest and not (above and value == lowest)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return lowest <= value <= highest and not (above and value == lowest)
 
     return Option(f"a number {start}, up to {highest:g}", accepts)
 
