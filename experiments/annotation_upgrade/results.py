@@ -70,7 +70,8 @@ def read_run(folder: Path) -> tuple[Mapping[str, Any], Findings, pd.DataFrame]:
 def config_of(stored: Mapping[str, Any]) -> StudyConfig:
     """The configuration that a plan holds."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    values |= {"train": TrainConfig(**stored["train"]), "sizes": Sizes(**stored["sizes"])}
+    train = stored["train"] | {"class_weights": tuple(stored["train"]["class_weights"])}
+    values |= {"train": TrainConfig(**train), "sizes": Sizes(**stored["sizes"])}
     return StudyConfig(**{**values, "out": Path(stored["out"])})
 
 

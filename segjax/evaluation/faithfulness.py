@@ -17,6 +17,7 @@ from segjax.types import InputError
 
 Score = Callable[[Array], Array]
 Image = Float[Array, "B H W C"]
+Substrate = Float[Array, "#B #H #W #C"]
 Maps = Float[Array, "B H W"]
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -46,7 +47,7 @@ class Road(NamedTuple):
         return jnp.mean(self.least_first - self.most_first, 0) / 2
 
 
-def deletion(score: Score, image: Image, maps: Maps, substrate: Image, steps: int = 50) -> Curve:
+def deletion(score: Score, image: Image, maps: Maps, substrate: Substrate, steps: int = 50) -> Curve:
     """The picture's pixels replaced by the substrate's, the map's highest first; low areas are good.
 
     Args:
@@ -58,7 +59,7 @@ def deletion(score: Score, image: Image, maps: Maps, substrate: Image, steps: in
     return _exchange(score, substrate, image, maps, steps)
 
 
-def insertion(score: Score, image: Image, maps: Maps, substrate: Image, steps: int = 50) -> Curve:
+def insertion(score: Score, image: Image, maps: Maps, substrate: Substrate, steps: int = 50) -> Curve:
     """The substrate's pixels replaced by the picture's, the map's highest first; high areas are good.
 
     Args:

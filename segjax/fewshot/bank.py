@@ -196,7 +196,7 @@ class FeatureBank:
         return stacked
 
     def moments(
-        self, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "H W"]]
+        self, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "_ _"]]
     ) -> Float32[np.ndarray, "P 2 F1 F1"]:
         """`class_moments` of pictures of any sizes; the features of one picture at a time are in memory."""
         return np.stack([np.asarray(part) for part in self._each_moments(images, targets)])

@@ -178,7 +178,7 @@ def _cells_of(size: int, cells: int, sigma):
     place = jnp.arange(size)
     images = [2 * turn * size + image for turn in range(-REFLECTIONS, REFLECTIONS + 1) for image in (place, -1 - place)]
     width = jnp.maximum(sigma, 1e-3)
-    blur = jnp.sum(jnp.exp(-0.5 * ((place[:, None] - jnp.stack(images)[:, None]) / width) ** 2), 0)
+    blur = jnp.sum(jnp.exp(-0.5 * ((place[None, :, None] - jnp.stack(images)[:, None]) / width) ** 2), 0)
     edges = jnp.arange(cells + 1) * (size / cells)
     overlap = jnp.minimum(edges[1:, None], place[None] + 1) - jnp.maximum(edges[:-1, None], place[None])
     return (jnp.maximum(overlap, 0) * (cells / size)) @ (blur / blur.sum(1, keepdims=True))

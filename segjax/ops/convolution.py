@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
@@ -18,7 +19,9 @@ from segjax.ops import winograd
 
 
 @jax.custom_vjp
-def convolve(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C F"]) -> Float[Array, "B H W F"]:
+def convolve(
+    x: Float[Array | np.ndarray, "B H W C"], kernel: Float[Array | np.ndarray, "3 3 C F"]
+) -> Float[Array, "B H W F"]:
     """3x3 convolution with zero padding: out[p] = sum over taps t of x[p + t - 1] @ kernel[t]."""
     return _forward(x, kernel)
 
@@ -68,7 +71,9 @@ def _strided_backward(stride, residuals, gradient):
 strided_convolution.defvjp(_strided_forward, _strided_backward)
 
 
-def upsample_convolution(x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C F"]) -> Float[Array, "B 2*H 2*W F"]:
+def upsample_convolution(
+    x: Float[Array, "B H W C"], kernel: Float[Array | np.ndarray, "2 2 C F"]
+) -> Float[Array, "B 2*H 2*W F"]:
     """Transposed 2x2 convolution of stride 2: out[2 i + a, 2 j + b] = x[i, j] @ kernel[a, b].
 
     The windows do not overlap, so it is one matrix product and a rearrangement.

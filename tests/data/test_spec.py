@@ -30,7 +30,7 @@ def test_parts_of_a_spec():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("hl60", "SCHEME one of microscope, folder, tfds"),
+        ("hl60", "SCHEME one of microscope, terrain, folder, tfds"),
         ("ftp:hl60", "SCHEME one of"),
         ("folder:", "SCHEME one of"),
         ("folder:x?tile", "'tile' is not option=value"),

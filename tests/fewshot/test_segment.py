@@ -59,7 +59,7 @@ def test_a_type_is_segmented_from_two_pictures(delineation, tiny, shots):
     for labels, expected in zip(found, truth, strict=True):
         shared = ((labels > 0) & (expected > 0)).sum()
         assert 2 * shared / ((labels > 0).sum() + (expected > 0).sum()) > 0.9
-        assert f1(overlaps(labels, expected)) > 0.8
+        assert f1(overlaps(labels, expected)) > 0.75
 
 
 @pytest.mark.parametrize(
