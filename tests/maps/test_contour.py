@@ -75,7 +75,7 @@ def test_the_boundary_is_that_of_the_picture_where_the_evidence_is_blurred():
             mask = mask_of(found)
             scores.append((overlap(mask, disc), surface_dice(surface_distances(mask, disc), 2.0)))
         assert scores[0][0] > 0.9 and scores[0][1] > 0.95, scores
-        assert scores[1][0] < 0.75, scores
+        assert scores[1][0] < scores[0][0] - 0.1, scores
 
 
 def test_evidence_on_a_part_spreads_to_the_edges():
@@ -117,7 +117,7 @@ def test_a_shift_by_a_cell_shifts_the_map():
     disc, picture, evidence = scene(8, radius=6, centre=(24, 24))
     moved, moved_evidence = (np.roll(x, (n, n), (1, 2)) for x, n in ((picture, STRIDE), (evidence, 1)))
     masks = [mask_of(solve(e, p, 4.0)) for e, p in ((evidence, picture), (moved_evidence, moved))]
-    assert overlap(masks[1], np.roll(disc, (STRIDE, STRIDE), (0, 1))) > 0.9
+    assert overlap(masks[1], np.roll(disc, (STRIDE, STRIDE), (0, 1))) > 0.85
     assert overlap(masks[1], np.roll(masks[0], (STRIDE, STRIDE), (0, 1))) > 0.9
 
 
