@@ -64,6 +64,8 @@ class Annotations:
 
     Attributes:
         split: test pictures are never annotated; validation pictures are careful ones that choose the best epoch.
+        test: the test pictures. Here and below those without a single object of the target class are left out, as
+            published: most are background that nobody annotates.
         order: training pictures in the order in which they are annotated, int [P]: volume by volume in turn, both in an
             order drawn by the seed. The first ones are careful, those after them careless: the sets cannot overlap.
         validation_order: likewise.
@@ -72,6 +74,11 @@ class Annotations:
     def __init__(self, config: StudyConfig, domain: Domain, seed: int) -> None:
         self._config, self._domain, self._seed = config, domain, seed
         self.split = split_of(domain, config, seed)
+        self.test = np.asarray(self._showing(self.split.test))
+        if not len(self.test):
+            raise InputError(
+                f"data: no test picture of seed {seed} shows an object; give more pictures or other --folds"
+            )
         self.order = self._in_turn(self.split.train)
         self.validation_order = self._in_turn(self.split.validation)
         self.masks = lru_cache(maxsize=8)(self._masks)
@@ -138,13 +145,13 @@ class Annotations:
         every = tuple(range(len(self._domain.source)))
         return faulty_targets(key, self._domain, every, recipe) > 0
 
-    def _in_turn(self, indices: tuple[int, ...]) -> Int[np.ndarray, " P"]:
-        """The pictures one volume after the other and round again, volumes and their pictures in random order.
+    def _showing(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(index for index in indices if self._domain.labels[index].any())
 
-        Pictures without a single object of the target class are left out, as published.
-        """
+    def _in_turn(self, indices: tuple[int, ...]) -> Int[np.ndarray, " P"]:
+        """The pictures one volume after the other and round again, volumes and their pictures in random order."""
         generator = np.random.default_rng(np.random.SeedSequence([self._seed, 1]))
-        indices = tuple(index for index in indices if self._domain.labels[index].any())
+        indices = self._showing(indices)
         members = [generator.permutation(np.asarray(indices)[rows]) for rows in self._domain.members(indices)]
         turns = [(turn, place) for place, rows in enumerate(members) for turn in range(len(rows))]
         rank = generator.permutation(len(members))

@@ -48,7 +48,7 @@ class Trainer:
         for index, cell in enumerate(cells):
             training = training_of(cell)
             trained = self.trainings.load(training)
-            test = np.asarray(self.trainings.annotations(cell["seed"]).split.test)
+            test = self.trainings.annotations(cell["seed"]).test
             measure = self._labels if cell["method"] == UPGRADE else self._segmentation
             yield index, measure(cell, trained, test)
             if training not in self._kept:
