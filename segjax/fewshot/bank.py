@@ -68,7 +68,8 @@ class Extractor:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         side = 16 * self.network.stride
         blank = jax.ShapeDtypeStruct((1, side, side, self.channels), jnp.float32)
-        maps = jax.eval_shape(lambda image: self.network.apply(self.variables, image, features=True)[1], blank)
+        apply = self.network.apply
+        maps = jax.eval_shape(lambda own, image: apply(own, image, features=True)[1], self.variables, blank)
         return {name: value.shape for name, value in maps.items()}
 
     @property
@@ -196,7 +197,7 @@ class FeatureBank:
         return stacked
 
     def moments(
-        self, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "H W"]]
+        self, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "_ _"]]
     ) -> Float32[np.ndarray, "P 2 F1 F1"]:
         """`class_moments` of pictures of any sizes; the features of one picture at a time are in memory."""
         return np.stack([np.asarray(part) for part in self._each_moments(images, targets)])

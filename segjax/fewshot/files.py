@@ -77,7 +77,7 @@ def write(path: Path, facts: dict[str, Any], arrays: dict[str, Any]) -> None:
 def read(path: Path, what: str, needed: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `write` wrote. Raises InputError where the file is missing, damaged, or lacks a needed fact."""
     try:
-        with np.load(path) as content:
+        with path.open("rb") as file, np.load(file) as content:
             arrays = {name: content[name] for name in content.files}
         facts = json.loads(arrays.pop("facts").tobytes())
         missing = [name for name in needed if name not in facts]

@@ -83,7 +83,7 @@ def fit_grid(
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(draws.pictures)], *found)
 
 
-def check_shots(targets: Sequence[Int32[np.ndarray, "H W"]]) -> None:
+def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
     """Raises InputError where a shot is ignored throughout or has no pixel of the type, or none has any background."""
     for number, target in enumerate(targets):
         if not (target >= 0).any():

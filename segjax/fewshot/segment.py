@@ -120,7 +120,7 @@ class NewType:
 
 def fit_new_type(
     bank: FeatureBank,
-    images: Sequence[Float32[np.ndarray, "H W C"]],
+    images: Sequence[Float32[np.ndarray, "_ _ _"]],
     masks: Sequence[np.ndarray],
     head: Head | None = None,
     objects: Objects | None = None,
@@ -154,12 +154,12 @@ def fit_new_type(
 
 def segment_new_type(
     extractors: Sequence[Extractor],
-    images: Sequence[Float32[np.ndarray, "H W C"]],
+    images: Sequence[Float32[np.ndarray, "_ _ _"]],
     masks: Sequence[np.ndarray],
-    query: Sequence[Float32[np.ndarray, "H W C"]],
+    query: Sequence[Float32[np.ndarray, "_ _ _"]],
     head: Head | None = None,
     objects: Objects | None = None,
-) -> list[Int32[np.ndarray, "H W"]]:
+) -> list[Int32[np.ndarray, "_ _"]]:
     """Segment a type in some pictures after it was annotated in a few others; arguments as `fit_new_type`.
 
     Features are standardised by the extractors' own statistics where they have them, else by those of the annotated

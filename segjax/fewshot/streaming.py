@@ -15,7 +15,7 @@ from segjax.types import InputError
 
 
 def fit_streamed(
-    head: Head, bank: FeatureBank, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "H W"]]
+    head: Head, bank: FeatureBank, images: Sequence[np.ndarray], targets: Sequence[Int32[np.ndarray, "_ _"]]
 ) -> Params:
     """What `head.fit` gives for the features of some pictures, which may differ in size, holding those of one.
 

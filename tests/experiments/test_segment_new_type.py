@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,7 +36,7 @@ def options(tmp_path):
     for seed in (7, 8):
         Image.fromarray(dish(seed)[0]).save(tmp_path / f"query/{seed}.png")
     network = create("msd", depth=2)
-    variables = network.init(jax.random.key(0), np.zeros((1, 16, 16, 1), np.float32))
+    variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     extractor = with_statistics(Extractor(network, variables), [dish(0)[0].astype(np.float32)[..., None] / 255])
     save_extractors(tmp_path / "extractors", [extractor])
     return Options(tmp_path / "extractors", tmp_path / "query", tmp_path / "out", shots=str(tmp_path / "shots"))
