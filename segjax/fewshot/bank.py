@@ -68,7 +68,8 @@ class Extractor:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         side = 16 * self.network.stride
         blank = jax.ShapeDtypeStruct((1, side, side, self.channels), jnp.float32)
-        maps = jax.eval_shape(lambda image: self.network.apply(self.variables, image, features=True)[1], blank)
+        apply = self.network.apply
+        maps = jax.eval_shape(lambda own, image: apply(own, image, features=True)[1], self.variables, blank)
         return {name: value.shape for name, value in maps.items()}
 
     @property

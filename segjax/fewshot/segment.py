@@ -120,7 +120,7 @@ class NewType:
 
 def fit_new_type(
     bank: FeatureBank,
-    images: Sequence[Float32[np.ndarray, "_ _ C"]],
+    images: Sequence[Float32[np.ndarray, "_ _ _"]],
     masks: Sequence[np.ndarray],
     head: Head | None = None,
     objects: Objects | None = None,
@@ -154,9 +154,9 @@ def fit_new_type(
 
 def segment_new_type(
     extractors: Sequence[Extractor],
-    images: Sequence[Float32[np.ndarray, "_ _ C"]],
+    images: Sequence[Float32[np.ndarray, "_ _ _"]],
     masks: Sequence[np.ndarray],
-    query: Sequence[Float32[np.ndarray, "_ _ C"]],
+    query: Sequence[Float32[np.ndarray, "_ _ _"]],
     head: Head | None = None,
     objects: Objects | None = None,
 ) -> list[Int32[np.ndarray, "_ _"]]:

@@ -1,6 +1,7 @@
 """A small support set of features, and tiny networks to take features from."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -45,7 +46,7 @@ def tiny():
         network = create(name, **OPTIONS[name])
         shapes = jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 16, 16, channels), np.float32))
         generator = np.random.default_rng(seed)
-        variables = jax.tree.map(lambda x: generator.uniform(-0.5, 0.6, x.shape).astype(np.float32), shapes)
+        variables = jax.tree.map(lambda x: jnp.float32(generator.uniform(-0.5, 0.6, x.shape)), shapes)
         return Extractor(network, variables, layers)
 
     return make
