@@ -33,7 +33,7 @@ def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> f
         raise ValueError("labels must be 0 or 1")
     if not count or not others:
         return float("nan")
-    wins = rankdata(scores)[positives].sum() - count * (count + 1) / 2
+    wins = rankdata(np.asarray(scores, np.float64))[positives].sum() - count * (count + 1) / 2
     return float(wins / (count * others))
 
 
