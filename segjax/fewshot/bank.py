@@ -54,7 +54,7 @@ class Extractor:
     def channels(self) -> int:
         """Channels of the pictures that the network was trained on."""
         own = jax.tree.map(np.shape, self.variables)
-        for channels in range(1, _MOST_CHANNELS + 1):
+        for channels in sorted(range(1, _MOST_CHANNELS + 1), key=lambda count: count not in (1, 3)):
             blank = jax.ShapeDtypeStruct((1, *[2 * self.network.stride * 8] * 2, channels), jnp.float32)
             try:
                 shapes = jax.eval_shape(self.network.init, jax.random.key(0), blank)

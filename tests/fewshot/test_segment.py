@@ -11,7 +11,6 @@ from segjax.fewshot import (
     Logistic,
     NewType,
     Objects,
-    Prototype,
     Ridge,
     SoftDice,
     fit_new_type,
@@ -55,16 +54,14 @@ def bank(tiny, shots):
 @pytest.mark.parametrize("delineation", ["line", "border", "none"])
 def test_a_type_is_segmented_from_two_pictures(delineation, tiny, shots):
     query, truth = dishes(2, 1)
-    found = segment_new_type([tiny("msd", 0)], *shots, query, objects=Objects(delineation, smallest=4))
+    found = segment_new_type([tiny("msd", 0)], *shots, query, objects=Objects(delineation, smallest=10))
     for labels, expected in zip(found, truth, strict=True):
         shared = ((labels > 0) & (expected > 0)).sum()
         assert 2 * shared / ((labels > 0).sum() + (expected > 0).sum()) > 0.9
         assert f1(overlaps(labels, expected)) > 0.75
 
 
-@pytest.mark.parametrize(
-    "head", [Logistic(tolerance=1e-7), Logistic(balanced=True, tolerance=1e-7), Ridge(), Prototype(), CosinePrototype()]
-)
+@pytest.mark.parametrize("head", [Logistic(balanced=True, tolerance=1e-7), Ridge(), CosinePrototype()])
 def test_what_does_not_fit_in_memory_is_fitted_pass_by_pass(head, bank, shots):
     images, masks = shots
     targets = [type_target(mask, "line") for mask in masks]
@@ -99,14 +96,14 @@ def test_a_saved_type_belongs_to_its_extractors(tmp_path, tiny, bank, shots):
 
 @pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
 def test_extractors_come_back_with_their_digest(name, tmp_path, tiny):
-    extractor = tiny(name, 0, 3)
+    extractor = tiny(name, 0)
     save_extractors(tmp_path, [extractor])
     (loaded,) = load_extractors(tmp_path)
     assert loaded.digest == extractor.digest and loaded.network == extractor.network
     assert jax.tree.structure(loaded.variables) == jax.tree.structure(extractor.variables)
     save_extractors(tmp_path, [extractor])
     with pytest.raises(InputError, match="another extractor"):
-        save_extractors(tmp_path, [tiny(name, 1, 3)])
+        save_extractors(tmp_path, [tiny(name, 1)])
 
 
 def test_damaged_files_are_refused(tmp_path, tiny, bank):
