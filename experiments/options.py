@@ -1,7 +1,8 @@
 """What the command lines of the studies share: pictures, splits, networks, training, and how the work is shared out."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -135,12 +136,15 @@ def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
         raise InputError(f"{name}: one is given twice")
 
 
-def with_simulation(data: str, options: str) -> str:
-    """A data spec, where it is a simulated set without options, with those of the scale."""
-    return f"{data}?{options}" if data.startswith("microscope:") and "?" not in data else data
+def with_data(config: _Options, data_options: Mapping[str, str]) -> _Options:
+    """The configuration with the size of the simulation, which its scale decides, and the source of foreign objects."""
+    data = config.data
+    if data.startswith("microscope:") and "?" not in data:
+        data = f"{data}?{data_options[config.scale]}"
+    return dataclasses.replace(config, data=data, extra=config.extra or _other_set(data))
 
 
-def other_set(data: str) -> str | None:
+def _other_set(data: str) -> str | None:
     """The published source of foreign objects: granulocytes for HL60 and the reverse, at the same size."""
     for own, other in (("hl60", "granulocytes"), ("granulocytes", "hl60")):
         if data.startswith(f"microscope:{own}"):

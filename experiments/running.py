@@ -58,6 +58,20 @@ def origin(out: Path, command: str) -> dict[str, Any]:
     }
 
 
+def cautions(config: StudyOptions) -> list[str]:
+    """What a reader of any study's page has to know before believing it."""
+    found = []
+    if config.data.startswith("microscope:"):
+        found.append("The pictures are simulated; the published ones came from another virtual microscope.")
+    if config.scale in ("smoke", "demo"):
+        found.append(
+            f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
+        )
+    if config.validation == "slice":
+        found.append("Validation pictures share volumes with training pictures, as published.")
+    return found
+
+
 def command_of(plan: Mapping[str, Any], usual: StudyOptions) -> str:
     """The command of a study from its plan: what differs from `usual`, the resolved defaults of its scale and data."""
     config = plan["config"]

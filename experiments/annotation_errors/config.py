@@ -6,7 +6,7 @@ from typing import Any
 
 import tyro
 
-from experiments.options import Sizes, StudyOptions, check_choices, check_options, other_set, with_simulation
+from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
 from experiments.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
 from segjax.sweeps import Cell, cell
@@ -79,8 +79,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     Raises:
         InputError: names the option and what it may be.
     """
-    data = with_simulation(config.data, DATA_OPTIONS[config.scale])
-    resolved = dataclasses.replace(config, data=data, extra=config.extra or other_set(data))
+    resolved = with_data(config, DATA_OPTIONS)
     _check(resolved)
     return resolved
 

@@ -10,7 +10,7 @@ import pandas as pd
 from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
 from experiments.annotation_errors.pictures import Study
 from experiments.pictures import Domain, faulty_targets, split_of
-from experiments.running import origin, save_figures
+from experiments.running import cautions, origin, save_figures
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS
 from segjax.reports import (
@@ -151,12 +151,5 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
                 f"Outline errors move by whole pixels, so here they start at {source.coarsening:g} published pixels, "
                 "where the published ones start at 1: at equal strength they are larger and cost more."
             )
-    if source.spec.startswith("microscope:"):
-        found.append("The pictures are simulated; the published ones came from another virtual microscope.")
-    if config.scale in ("smoke", "demo"):
-        found.append(
-            f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
-        )
-    if config.validation == "slice":
-        found.append("Validation pictures share volumes with training pictures, as published.")
+    found += cautions(config)
     return found

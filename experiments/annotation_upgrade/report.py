@@ -13,7 +13,7 @@ from experiments.annotation_upgrade.findings import SEEDS_FOR_INTERVAL, Findings
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE, make_cells
 from experiments.annotation_upgrade.trainings import name_of
 from experiments.pictures import Domain
-from experiments.running import origin, save_figures
+from experiments.running import cautions, origin, save_figures
 from segjax.evaluation import METRICS, Metric, mean_interval
 from segjax.reports import (
     Figure,
@@ -167,14 +167,7 @@ def _warnings(config: StudyConfig, domain: Domain) -> list[str]:
             f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in "
             "pixels count published pixels."
         )
-    if source.spec.startswith("microscope:"):
-        found.append("The pictures are simulated; the published ones came from another virtual microscope.")
-    if config.scale in ("smoke", "demo"):
-        found.append(
-            f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
-        )
-    if config.validation == "slice":
-        found.append("Validation pictures share volumes with training pictures, as published.")
+    found += cautions(config)
     if len(config.networks) > 1:
         found.append(
             f"Sentences and figures are about {network_name(config.networks[0])}; the tables have all networks."

@@ -7,11 +7,11 @@ from segjax.fewshot.bank import Extractor, FeatureBank, with_statistics
 from segjax.fewshot.draws import CHOICES, Draws, check_apart, draw_support, ranking
 from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
 from segjax.fewshot.grid import Grid, Pictures, best_threshold, check_shots, fit_grid
-from segjax.fewshot.heads import HEADS, Head, MomentsHead, create_head, name_of
+from segjax.fewshot.heads import HEADS, Head, create_head, name_of
 from segjax.fewshot.hidden import HiddenLayer
 from segjax.fewshot.instances import border_target, instances, type_target
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
-from segjax.fewshot.moments import class_moments
+from segjax.fewshot.moments import MomentsHead, class_moments
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
 from segjax.fewshot.rivals import WAYS, shot_steps, train_on_shots
 from segjax.fewshot.segment import NewType, Objects, fit_new_type, segment_new_type

@@ -5,8 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Array, Float
 
 from segjax.fewshot.hidden import HiddenLayer
-from segjax.fewshot.linear import Logistic, Params, Ridge, SoftDice
-from segjax.fewshot.moments import Features, Maps, Moments, Subset, Targets, Weights
+from segjax.fewshot.linear import Logistic, Ridge, SoftDice
+from segjax.fewshot.moments import Features, Maps, Params, Subset, Targets, Weights
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
 from segjax.types import InputError
 
@@ -38,15 +38,6 @@ class Head(Protocol):
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Score of every pixel: above 0 it is of the type; the log odds of it for heads with a logistic loss."""
-        ...
-
-
-@runtime_checkable
-class MomentsHead(Head, Protocol):
-    """A head that needs no more of the support than its class moments."""
-
-    def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
-        """Parameters from the class moments of the support pictures; the other arguments as in `Head.fit`."""
         ...
 
 

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.fewshot.linear import Params, all_of, check_positive, softplus, total
+from segjax.fewshot.linear import all_of, check_positive, softplus, total
 from segjax.fewshot.minimise import lbfgs, whitening
 from segjax.fewshot.moments import (
     PRECISION,
     Features,
     Maps,
+    Params,
     Subset,
     Targets,
     Weights,

@@ -13,6 +13,8 @@ from segjax.fewshot.moments import (
     Features,
     Maps,
     Moments,
+    MomentsHead,
+    Params,
     Subset,
     Support,
     Targets,
@@ -23,8 +25,6 @@ from segjax.fewshot.moments import (
     support_moments,
 )
 from segjax.types import InputError
-
-Params = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -195,20 +195,10 @@ class SoftDice(Perceptron):
 
 
 @dataclass(frozen=True)
-class Ridge(Perceptron):
+class Ridge(MomentsHead, Perceptron):
     """Perceptron by least squares on the targets -1 and 1, in closed form from the class moments."""
 
     balanced: bool = True
-
-    def fit(
-        self,
-        features: Features,
-        targets: Targets,
-        weights: Weights,
-        subset: Subset | None = None,
-    ) -> Params:
-        """See `Head.fit`."""
-        return self.fit_moments(class_moments(features, targets), weights, subset)
 
     def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
         """`fit` from the class moments of the pictures."""

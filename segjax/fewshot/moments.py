@@ -4,6 +4,7 @@ They are taken picture by picture, so a support set of any size needs the memory
 adding their matrices, leaving one out is a weight of 0, and a subset of the features is a submatrix.
 """
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ Targets = Int[Array | np.ndarray, "S H W"]
 Weights = Float[Array | np.ndarray, " S"]
 Subset = Float[Array | np.ndarray, " F"]
 Moments = Float[Array | np.ndarray, "S 2 F1 F1"]  # F1 = F + 1: the features and a constant 1
+Params = dict[str, Array]
 PRECISION = jax.lax.Precision.HIGHEST  # of products summed over pixels; a GPU would round them to 10 bits
 
 dot = partial(jnp.einsum, precision=PRECISION)
@@ -99,3 +101,15 @@ def relevance(support: Support) -> Float[Array, " F"]:
     within = spreads[0] + spreads[1]
     varies = within > 1e-5 * (squares[0] + squares[1])  # below, it is rounding
     return jnp.where(varies, (means[1] - means[0]) ** 2 / jnp.where(varies, within, 1.0), 0.0)
+
+
+class MomentsHead(ABC):
+    """A head that needs no more of the support than its class moments."""
+
+    @abstractmethod
+    def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
+        """Parameters from the class moments of the support pictures; the other arguments as in `Head.fit`."""
+
+    def fit(self, features: Features, targets: Targets, weights: Weights, subset: Subset | None = None) -> Params:
+        """See `Head.fit`."""
+        return self.fit_moments(class_moments(features, targets), weights, subset)

@@ -6,31 +6,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.fewshot.linear import Linear, Params, all_of, check_positive
-from segjax.fewshot.moments import Features, Maps, Moments, Subset, Targets, Weights, class_moments, dot
+from segjax.fewshot.linear import Linear, all_of, check_positive
+from segjax.fewshot.moments import Features, Maps, Moments, MomentsHead, Params, Subset, Targets, Weights, dot
 
 SHARPNESS = 20.0  # factor of every cosine, as published
 _TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Prototype(Linear):
+class Prototype(MomentsHead, Linear):
     """Squared distances to the mean features of the background and of the type, the nearer one wins.
 
     The score, |x - m0|^2 - |x - m1|^2, is linear in x: weights 2 (m1 - m0), bias |m0|^2 - |m1|^2.
 
     Source: Snell, Swersky and Zemel, NIPS (2017), for pixels.
     """
-
-    def fit(
-        self,
-        features: Features,
-        targets: Targets,
-        weights: Weights,
-        subset: Subset | None = None,
-    ) -> Params:
-        """See `Head.fit`."""
-        return self.fit_moments(class_moments(features, targets), weights, subset)
 
     def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
         """`fit` from the class moments of the pictures; a mean is over the pixels of all of them."""
@@ -41,23 +31,13 @@ class Prototype(Linear):
 
 
 @dataclass(frozen=True)
-class CosinePrototype:
+class CosinePrototype(MomentsHead):
     """Cosines with the mean features of the background and of the type, 20 times their difference.
 
     A mean is taken over the pixels of each picture, then over the pictures that have any (masked average pooling).
 
     Source: Wang et al., ICCV (2019), without its training.
     """
-
-    def fit(
-        self,
-        features: Features,
-        targets: Targets,
-        weights: Weights,
-        subset: Subset | None = None,
-    ) -> Params:
-        """See `Head.fit`."""
-        return self.fit_moments(class_moments(features, targets), weights, subset)
 
     def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
         """`fit` from the class moments of the pictures."""

@@ -16,7 +16,8 @@ from segjax.fewshot.files import read, write
 from segjax.fewshot.grid import best_threshold, check_shots
 from segjax.fewshot.heads import Head, create_head, name_of
 from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
-from segjax.fewshot.linear import Logistic, Params
+from segjax.fewshot.linear import Logistic
+from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.types import InputError
 

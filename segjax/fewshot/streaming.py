@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from segjax.fewshot.bank import FeatureBank
-from segjax.fewshot.heads import Head, MomentsHead, name_of
-from segjax.fewshot.linear import Logistic, Params, log_loss_parts
+from segjax.fewshot.heads import Head, name_of
+from segjax.fewshot.linear import Logistic, log_loss_parts
 from segjax.fewshot.minimise import newton_advance, newton_goes_on, newton_start
+from segjax.fewshot.moments import MomentsHead, Params
 from segjax.types import InputError
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import Linear, standardised
 from segjax.models.msd import MSD
-from segjax.models.options import Option, number, one_of, per_channel
+from segjax.models.options import INPUT_OPTIONS, Option, number, one_of
 from segjax.models.probe import Named
 from segjax.models.unet import UNet
 from segjax.ops.global_pooling import POOLINGS, global_pooling
@@ -100,13 +100,7 @@ class UNetClassifier(nn.Module):
     axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = (
-        UNet.OPTIONS
-        | POOLING_OPTIONS
-        | {
-            "norm": one_of("running", "group", "none"),
-            "input_mean": per_channel(),
-            "input_std": per_channel(above=0.0),
-        }
+        UNet.OPTIONS | POOLING_OPTIONS | INPUT_OPTIONS | {"norm": one_of("running", "group", "none")}
     )
 
     @property

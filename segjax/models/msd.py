@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import check_size, standardised
-from segjax.models.options import Option, one_of, per_channel, whole_number
+from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
 
@@ -46,8 +46,7 @@ class MSD(nn.Module):
         "norm": one_of("none"),
         "depth": whole_number(1, 1000),
         "width": whole_number(1, 64),
-        "input_mean": per_channel(),
-        "input_std": per_channel(above=0.0),
+        **INPUT_OPTIONS,
         "remat": one_of(True, False),
     }
 

@@ -55,6 +55,10 @@ def per_channel(*, above: float = float("-inf")) -> Option:
     return Option(f"a number{positive}, or a tuple of them, one per channel", accepts)
 
 
+# Fixed normalisation of the picture; see `segjax.models.layers.standardised`.
+INPUT_OPTIONS = {"input_mean": per_channel(), "input_std": per_channel(above=0.0)}
+
+
 def check_options(network: str, given: Mapping[str, object], options: Mapping[str, Option]) -> None:
     """Refuse an unknown option or a value outside its range.
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import Convolution, Linear, Norm, check_size, standardised
-from segjax.models.options import Option, one_of, per_channel, whole_number
+from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import Named, Relu
 from segjax.ops.pooling import overlapping_max_pool
 
@@ -99,8 +99,7 @@ class ResNet18(nn.Module):
         "classes": whole_number(2, 1000),
         "norm": one_of("running", "group", "none"),
         "width": whole_number(1, 1024),
-        "input_mean": per_channel(),
-        "input_std": per_channel(above=0.0),
+        **INPUT_OPTIONS,
     }
 
     @property

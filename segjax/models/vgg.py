@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import Convolution, Linear, Norm, check_size, standardised
-from segjax.models.options import Option, number, one_of, per_channel, whole_number
+from segjax.models.options import INPUT_OPTIONS, Option, number, one_of, whole_number
 from segjax.models.probe import Named, Relu
 from segjax.ops.pooling import average_pool_to, max_pool
 
@@ -81,8 +81,7 @@ class VGG16(nn.Module):
         "width": whole_number(1, 1024),
         "head": one_of("hidden", "average"),
         "dropout": number(0.0, 0.99),
-        "input_mean": per_channel(),
-        "input_std": per_channel(above=0.0),
+        **INPUT_OPTIONS,
     }
 
     @property
