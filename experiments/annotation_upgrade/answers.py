@@ -42,9 +42,10 @@ def _verdict(found: Findings) -> list[str]:
     config = found.config
     upgraded = found.interval("dice_pooled", **found.method(UPGRADED))
     clean = found.interval("dice_pooled", **found.method(CLEAN))
+    gain = f"upgrading {_verb(ahead[CLEAN])} {_points(ahead[CLEAN])}"
     said = [
         f"{verdict(ahead[CLEAN])} Trained on {method_name(CLEAN, config)}, the network reaches Dice {clean.mean:.3f}; "
-        f"on {method_name(UPGRADED, config)}, {upgraded.mean:.3f}: {_points(ahead[CLEAN])}."
+        f"on {method_name(UPGRADED, config)}, {upgraded.mean:.3f}: {gain}."
     ]
     if ALL_CLEAN in ahead:
         behind = -ahead[ALL_CLEAN].mean
@@ -59,8 +60,7 @@ def _rivals(found: Findings) -> list[str]:
     for name, difference in found.ahead():
         if name not in (CLEAN, ALL_CLEAN):
             what = "training on the careless annotations as they are" if name == RAW else name
-            verb = "gains" if difference.mean >= 0 else "loses"
-            said.append(f"Against {what}, upgrading {verb} {_points(difference)}.")
+            said.append(f"Against {what}, upgrading {_verb(difference)} {_points(difference)}.")
     return said
 
 
@@ -117,6 +117,10 @@ def _predictions(found: Findings) -> list[str]:
             place = "ahead of" if difference.mean >= 0 else "behind"
             said.append(f"A network retrained on the upgraded predictions is {place} {what} by {_points(difference)}.")
     return said
+
+
+def _verb(difference: Difference) -> str:
+    return "gains" if difference.mean >= 0 else "loses"
 
 
 def _points(difference: Difference) -> str:

@@ -99,6 +99,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "careful_counts": (5, 20),
         "compare_at": 20,
         "volumes": (),
+        "imperfections": (),
         "rounds": 1,
         "rivals": ("confident learning",),
         "epoch_pictures": 32,

@@ -86,7 +86,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
         ),
         "Budgets": (
             lambda: line_chart(found.budget_panels(), "training pictures", "Dice of the test pictures"),
-            bool(found.budget_panels()),
+            "pays" in found.config.questions and bool(found.budget_panels()),
             f"Equal numbers of training pictures, of which a share is annotated carefully. {intervals}",
         ),
         "Predictions upgraded": (

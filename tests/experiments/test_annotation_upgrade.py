@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments.annotation_upgrade.__main__ import main
-from experiments.annotation_upgrade.annotations import Annotations, check_sets, labels_of, open_pictures
+from experiments.annotation_upgrade.annotations import Annotations, check_sets, labels_of, open_pictures, split_of
 from experiments.annotation_upgrade.config import (
     SCALES,
     StudyConfig,
@@ -242,6 +242,14 @@ def test_inclusion_needs_foreign_objects(tiny, tmp_path):
         open_pictures(config)
     without = {"error": "omission=0.5", "errors": (), "imperfections": ()}
     assert len(open_pictures(dataclasses.replace(config, **without)).images) == 4
+
+
+@pytest.mark.parametrize("scale", [scale for scale in SCALES if scale != "paper"])
+def test_what_a_scale_sets_can_be_drawn_from_its_pictures(scale, tmp_path):
+    config = resolve(dataclasses.replace(defaults_of(scale), out=tmp_path))
+    domain = open_pictures(config)
+    groups = len(domain.members(split_of(domain, config, 0).train))
+    check_sets(config, domain, make_cells(config, groups))
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -81,6 +81,7 @@ def test_the_verdict_follows_the_interval(config, upgraded, said):
     found, _ = found_in(config, *laboratory(upgraded))
     assert answers(found)[0].startswith(said)
     assert "10 careful pictures only, the network reaches Dice 0.720" in answers(found)[0]
+    assert f"upgrading {'loses' if upgraded[1] < 0.7 else 'gains'} " in answers(found)[0]
 
 
 def test_two_seeds_are_no_finding():

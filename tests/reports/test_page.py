@@ -101,7 +101,7 @@ def test_page_shows_what_it_was_given(table, tmp_path):
         METRICS["hd95"].empty,
     ):
         assert part in text
-    assert "There are no pictures of predictions yet." in text
+    assert "predicted</h2>" not in (tmp_path / "report.html").read_text()
     assert "Already 30\N{NO-BREAK SPACE}% omitted cells" in "".join(reader.text)
 
 
