@@ -20,6 +20,7 @@ SCALES = ("smoke", "demo", "reduced", "paper")
 NOT_FACTS = ("out", "networks", "seeds", "scale", "share", "plan", "resume", "pack", "strategy")
 
 _Options = TypeVar("_Options", bound="StudyOptions")
+_Faulty = TypeVar("_Faulty", bound="AnnotationOptions")
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,6 @@ class StudyOptions:
     scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
     """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: the published networks, pictures
     and epochs, for a GPU; --validation slice --scope dataset --train.no-shuffle are published too, but no default."""
-    extra: str | None = None
-    """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
-    Default: the other simulated set, or the other classes of the pictures where they have any."""
-    target: int = 1
-    """Class of the objects to segment."""
     networks: tuple[str, ...] = ("unet", "segnet", "msd")
     """Any of unet, segnet, msd."""
     seeds: int = 10
@@ -74,8 +70,6 @@ class StudyOptions:
     """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = "group"
     """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
-    scope: Literal["dataset", "volume", "picture", "object"] = "volume"
-    """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
     tolerance: float = 2.0
     """Tolerance of the surface Dice, in pixels."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -91,6 +85,19 @@ class StudyOptions:
     """Print the cells with estimated time and disk; train nothing."""
     resume: bool = False
     """Refuse to begin anew: there must be results in --out."""
+
+
+@dataclass(frozen=True)
+class AnnotationOptions(StudyOptions):
+    """Options of the studies of faulty annotations of one class."""
+
+    extra: str | None = None
+    """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
+    Default: the other simulated set, or the other classes of the pictures where they have any."""
+    target: int = 1
+    """Class of the objects to segment."""
+    scope: Literal["dataset", "volume", "picture", "object"] = "volume"
+    """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
 
 
 def parse_options(kind: type[_Options], prog: str, defaults_of: Callable[[str], _Options]) -> _Options:
@@ -123,8 +130,6 @@ def check_options(config: StudyOptions) -> None:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
     if not 0 < config.tolerance < float("inf"):
         raise InputError(f"tolerance must be a positive number of pixels, not {config.tolerance}")
-    if config.target < 1:
-        raise InputError(f"target: classes count from 1, not {config.target}")
 
 
 def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
@@ -137,11 +142,23 @@ def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
 
 
 def with_data(config: _Options, data_options: Mapping[str, str]) -> _Options:
-    """The configuration with the size of the simulation, which its scale decides, and the source of foreign objects."""
-    data = config.data
-    if data.startswith("microscope:") and "?" not in data:
-        data = f"{data}?{data_options[config.scale]}"
-    return dataclasses.replace(config, data=data, extra=config.extra or _other_set(data))
+    """The configuration with the size of the simulation, which its scale decides."""
+    if "?" in config.data or not config.data.startswith(("microscope:", "terrain:")):
+        return config
+    return dataclasses.replace(config, data=f"{config.data}?{data_options[config.scale]}")
+
+
+def with_annotations(config: _Faulty, data_options: Mapping[str, str]) -> _Faulty:
+    """`with_data`, and the source of foreign objects; refuses what no study of faulty annotations can use.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    sized = with_data(config, data_options)
+    check_options(sized)
+    if sized.target < 1:
+        raise InputError(f"target: classes count from 1, not {sized.target}")
+    return dataclasses.replace(sized, extra=sized.extra or _other_set(sized.data))
 
 
 def _other_set(data: str) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
-from experiments.options import StudyOptions
+from experiments.options import AnnotationOptions, StudyOptions
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
 from segjax.types import IGNORED, InputError, Source
@@ -39,7 +39,7 @@ class Domain:
         return 1 << int(max(self.labels.max(), self.foreign.max(), 62)).bit_length()
 
 
-def open_target(config: StudyOptions) -> Source:
+def open_target(config: AnnotationOptions) -> Source:
     """The source of a study's pictures.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tyro
 
-from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
+from experiments.options import AnnotationOptions, Sizes, check_choices, with_annotations
 from experiments.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
 from segjax.sweeps import Cell, cell
@@ -24,7 +24,7 @@ PUBLISHED_LEVELS = {
 
 
 @dataclass(frozen=True)
-class StudyConfig(StudyOptions):
+class StudyConfig(AnnotationOptions):
     """What do annotation errors cost? Trains networks on faulty annotations and tests them on clean ones.
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
@@ -79,7 +79,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     Raises:
         InputError: names the option and what it may be.
     """
-    resolved = with_data(config, DATA_OPTIONS)
+    resolved = with_annotations(config, DATA_OPTIONS)
     _check(resolved)
     return resolved
 
@@ -118,7 +118,6 @@ def recipe_of(config: StudyConfig, error: str, level: float, coarsening: float) 
 
 
 def _check(config: StudyConfig) -> None:
-    check_options(config)
     check_choices("errors", config.errors, ERRORS)
     for level in config.levels:
         if not (0 < level < 1 or (level >= 1 and level == int(level))):

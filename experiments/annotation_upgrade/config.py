@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import tyro
 
-from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
+from experiments.options import AnnotationOptions, Sizes, check_choices, with_annotations
 from experiments.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
 from segjax.training import TrainConfig
@@ -24,7 +24,7 @@ PUBLISHED_ERRORS = (
 
 
 @dataclass(frozen=True)
-class StudyConfig(StudyOptions):
+class StudyConfig(AnnotationOptions):
     """Does it pay to repair careless annotations with a network that has learnt from a few careful ones?
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
@@ -140,7 +140,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     Raises:
         InputError: names the option and what it may be.
     """
-    resolved = with_data(config, DATA_OPTIONS)
+    resolved = with_annotations(config, DATA_OPTIONS)
     _check(resolved)
     return resolved
 
@@ -207,7 +207,6 @@ def clean_of(budget: int, share: float) -> int:
 
 
 def _check(config: StudyConfig) -> None:
-    check_options(config)
     check_choices("questions", config.questions, QUESTIONS)
     check_choices("rivals", config.rivals, RIVALS)
     strengths_of(config.error)
