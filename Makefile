@@ -8,7 +8,8 @@ BIN = $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
 	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
-	@echo "Open runs/demo/report.html and runs/demo_upgrade/report.html"
+	$(BIN)/python -m experiments.few_shot --scale demo --out runs/demo_few_shot
+	@echo "Open runs/demo/report.html, runs/demo_upgrade/report.html and runs/demo_few_shot/report.html"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile

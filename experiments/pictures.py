@@ -1,6 +1,7 @@
 """Pictures of a study as arrays, their splits, and faulty annotations drawn for them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,21 +10,31 @@ from jaxtyping import Array, Bool, Float32, Int32, Key
 from experiments.options import AnnotationOptions, StudyOptions
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
-from segjax.types import IGNORED, InputError, Source
+from segjax.types import IGNORED, InputError, Sample, Source
 
 
 @dataclass(frozen=True, eq=False)
-class Domain:
-    """All pictures of a source, of one size, with the target objects and the foreign ones apart.
+class PictureSet:
+    """All pictures of a source, of one size.
 
     Attributes:
         source: where they come from.
-        images: float32 [P, H, W, C]; labels, foreign: int32 [P, H, W], objects of the target class and the others.
-        ignored: bool [P, H, W], pixels that nobody judged; `labels` and `foreign` are 0 there.
+        images: float32 [P, H, W, C].
     """
 
     source: Source
     images: Float32[np.ndarray, "P H W C"]
+
+
+@dataclass(frozen=True, eq=False)
+class Domain(PictureSet):
+    """Pictures with the target objects and the foreign ones apart.
+
+    Attributes:
+        labels, foreign: int32 [P, H, W], objects of the target class and the others.
+        ignored: bool [P, H, W], pixels that nobody judged; `labels` and `foreign` are 0 there.
+    """
+
     labels: Int32[np.ndarray, "P H W"]
     foreign: Int32[np.ndarray, "P H W"]
     ignored: Bool[np.ndarray, "P H W"]
@@ -53,11 +64,11 @@ def open_target(config: AnnotationOptions) -> Source:
     return source
 
 
-def read_domain(source: Source, target: int) -> Domain:
-    """Read every picture of a source.
+def read_samples(source: Source) -> list[Sample]:
+    """Every picture of a source.
 
     Raises:
-        InputError: pictures differ in size or channels, or none shows an object of the target class.
+        InputError: pictures differ in size or channels.
     """
     samples = [source[index] for index in range(len(source))]
     shapes = {sample.image.shape for sample in samples}
@@ -66,20 +77,34 @@ def read_domain(source: Source, target: int) -> Domain:
         raise InputError(
             f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256"
         )
+    return samples
+
+
+def unjudged(samples: Sequence[Sample]) -> Bool[np.ndarray, "P H W"]:
+    """The pixels that nobody judged."""
+    judged = np.zeros(samples[0].labels.shape, bool)
+    return np.stack([judged if sample.ignored is None else sample.ignored for sample in samples])
+
+
+def read_domain(source: Source, target: int) -> Domain:
+    """Read every picture of a source.
+
+    Raises:
+        InputError: pictures differ in size or channels, or none shows an object of the target class.
+    """
+    samples = read_samples(source)
     labels = np.stack([sample.of_class(target) for sample in samples])
     if not labels.any():
         raise InputError(f"{source.spec}: no picture shows an object of class {target}")
     everything = np.stack([sample.labels for sample in samples])
-    judged = np.zeros(labels.shape[1:], bool)
-    ignored = np.stack([judged if sample.ignored is None else sample.ignored for sample in samples])
     images = np.stack([sample.image for sample in samples])
-    return Domain(source, images, labels, np.where(labels == 0, everything, 0), ignored)
+    return Domain(source, images, labels, np.where(labels == 0, everything, 0), unjudged(samples))
 
 
-def split_of(domain: Domain, config: StudyOptions, seed: int) -> Split:
+def split_of(pictures: PictureSet, config: StudyOptions, seed: int) -> Split:
     """Train, validation and test pictures of a seed; the test groups are those of the data, or fold `seed`."""
     return make_split(
-        domain.source, fold=seed % config.folds, folds=config.folds, validation=config.validation, seed=seed
+        pictures.source, fold=seed % config.folds, folds=config.folds, validation=config.validation, seed=seed
     )
 
 

@@ -1,7 +1,7 @@
 """Segment a new type of cell in many pictures after it was annotated in a few.
 
-    python -m experiments.segment_new_type --extractors runs/few_shot/extractors --shots my_shots --query my_pictures \
-        --out my_labels
+    python -m experiments.segment_new_type --extractors runs/few_shot/extractors/NAME --shots my_shots \
+        --query my_pictures --out my_labels
 
 SHOTS has images/ and labels/ as `python -m experiments.check` expects them; a data spec gives options, such as
 "folder:my_shots?labels=components". QUERY has the pictures, by themselves or in its folder images/. For each, a TIFF of

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from experiments.options import Sizes, StudyOptions
-from experiments.pictures import Domain, split_of
+from experiments.pictures import Domain, PictureSet, split_of
 from segjax.data import Split
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
@@ -28,27 +28,27 @@ from segjax.training import (
 SHOWN = 3  # test pictures whose predictions are kept for the report
 
 
-def network_of(sizes: Sizes, name: str, domain: Domain) -> Any:
+def network_of(sizes: Sizes, name: str, pictures: PictureSet, classes: int = 2) -> Any:
     """A network for these pictures; MSD is given their mean and deviation, as published."""
-    options = sizes.options(name)
+    options = {**sizes.options(name), "classes": classes}
     if name == "msd":
-        channels = tuple(range(domain.images.ndim - 1))
-        options["input_mean"] = tuple(float(value) for value in domain.images.mean(channels))
-        options["input_std"] = tuple(float(max(value, 1e-6)) for value in domain.images.std(channels))
+        channels = tuple(range(pictures.images.ndim - 1))
+        options["input_mean"] = tuple(float(value) for value in pictures.images.mean(channels))
+        options["input_std"] = tuple(float(max(value, 1e-6)) for value in pictures.images.std(channels))
     return create(name, **options)
 
 
-def check_trainable(config: StudyOptions, domain: Domain) -> None:
+def check_trainable(config: StudyOptions, pictures: PictureSet) -> None:
     """Refuse, before anything is written, pictures that a network cannot take and groups that cannot be divided.
 
     Raises:
         InputError: names the network or the option, and the remedy.
     """
-    image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
+    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
     for name in config.networks:
-        jax.eval_shape(network_of(config.sizes, name, domain).init, jax.random.key(0), image)
+        jax.eval_shape(network_of(config.sizes, name, pictures).init, jax.random.key(0), image)
     for seed in range(min(config.seeds, config.folds)):
-        split_of(domain, config, seed)
+        split_of(pictures, config, seed)
 
 
 class Layouts:
@@ -91,9 +91,9 @@ def seconds_of(config: StudyOptions, count: int, steps: Steps, blank: Pictures, 
     return timing + count * config.train.epochs * (batches * step + checking)
 
 
-def blank_pictures(domain: Domain, config: TrainConfig) -> Pictures:
+def blank_pictures(pictures: PictureSet, config: TrainConfig) -> Pictures:
     """One batch with nothing annotated."""
-    images = domain.images[: config.batch_size]
+    images = pictures.images[: config.batch_size]
     return Pictures(images, np.zeros(images.shape[:3], np.int32))
 
 
@@ -114,10 +114,10 @@ def shown_of(test: np.ndarray) -> np.ndarray:
     return np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int)
 
 
-def keep_split(path: Path, split: Split, domain: Domain) -> None:
+def keep_split(path: Path, split: Split, pictures: PictureSet) -> None:
     """The split of a seed on disk; pictures with foreign objects pasted in are divided like the plain ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    split.write(path, domain.source)
+    split.write(path, pictures.source)
 
 
 def keep_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from experiments.annotation_upgrade.answers import answers, question
 from experiments.annotation_upgrade.config import StudyConfig
 from experiments.annotation_upgrade.findings import SEEDS_FOR_INTERVAL, Findings, error_name
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE, make_cells
-from experiments.annotation_upgrade.trainings import name_of
+from experiments.kept_trainings import name_of
 from experiments.pictures import Domain
 from experiments.running import cautions, origin, save_figures
 from segjax.evaluation import METRICS, Metric, mean_interval
@@ -68,7 +68,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
     intervals = f"Means over seeds; bars are 95 % intervals (Student's t), from {SEEDS_FOR_INTERVAL} seeds on."
     charts: dict[str, tuple[Callable[[], Figure], bool, str]] = {
         "Does it pay": (
-            lambda: comparison_chart(found.compared()),
+            lambda: comparison_chart(found.compared(), "careful + upgraded"),
             bool(found.compared()),
             "Left, the Dice of networks trained in different ways; right, how far careful + upgraded is ahead of each, "
             f"as paired differences of the same seeds. {intervals}",

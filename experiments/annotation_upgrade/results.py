@@ -8,8 +8,6 @@ findings.md. The folders are only read.
 """
 
 import dataclasses
-import json
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -26,14 +24,12 @@ from experiments.annotation_upgrade.findings import Findings, method_name
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE
 from experiments.annotation_upgrade.report import figures_of
 from experiments.cli import run_command
-from experiments.options import Sizes
-from experiments.provenance import comment, provenance
+from experiments.committed import config_of, in_markdown, read_results, run_facts, set_name, write_table
+from experiments.provenance import provenance
 from experiments.running import command_of
 from segjax.data import open_source, parse_spec
 from segjax.evaluation import mean_interval
 from segjax.reports import data_name
-from segjax.training import TrainConfig
-from segjax.types import InputError
 
 POOLED = ("label_dice", "upgraded_dice", "dice_pooled")
 
@@ -54,25 +50,11 @@ def read_run(folder: Path) -> tuple[Mapping[str, Any], Findings, pd.DataFrame]:
     Raises:
         InputError: no plan or no rows.
     """
-    for name in ("plan.json", "results.csv"):
-        if not (folder / name).exists():
-            raise InputError(f"{folder}: there is no {name}; name the --out folder of a study")
-    plan = json.loads((folder / "plan.json").read_text())
-    table = pd.read_csv(folder / "results.csv", keep_default_na=False, na_values={"value": ["", "nan"]})
-    if table.empty:
-        raise InputError(f"{folder}/results.csv: no training has finished yet; wait for the first")
-    config = config_of(plan["config"])
+    plan, table = read_results(folder)
+    config = config_of(StudyConfig, plan["config"])
     # Own pictures are their own measure; they may lie elsewhere by now.
     coarsening = 1.0 if parse_spec(config.data).scheme == "folder" else open_source(config.data).coarsening
     return plan, Findings(config, table, config.networks[0], coarsening), table
-
-
-def config_of(stored: Mapping[str, Any]) -> StudyConfig:
-    """The configuration that a plan holds."""
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    train = stored["train"] | {"class_weights": tuple(stored["train"]["class_weights"])}
-    values |= {"train": TrainConfig(**train), "sizes": Sizes(**stored["sizes"])}
-    return StudyConfig(**{**values, "out": Path(stored["out"])})
 
 
 def labels_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,12 +80,6 @@ def methods_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def set_name(data: str) -> str:
-    """The set in file names: letters, digits, - and _."""
-    spec = parse_spec(data)
-    return re.sub(r"\W+", "_", spec.name if spec.scheme == "microscope" else Path(spec.name).name).strip("_")
-
-
 def main() -> None:
     """Read the folders, write what they give.
 
@@ -113,29 +89,23 @@ def main() -> None:
     config = tyro.cli(Config, prog="python -m experiments.annotation_upgrade.results", description=__doc__)
     facts = provenance(shlex.join(["python", "-m", "experiments.annotation_upgrade.results", *sys.argv[1:]]))
     config.out.mkdir(parents=True, exist_ok=True)
-    lines = ["# Study 2: does repairing cheap annotations pay", "", *_facts(facts), ""]
+    lines = ["# Study 2: does repairing cheap annotations pay", "", *in_markdown(facts), ""]
     for folder in config.folders:
         plan, found, table = read_run(folder)
         name = set_name(found.config.data)
         stored = found.config
         usual = dataclasses.replace(defaults_of(stored.scale), out=stored.out, data=stored.data)
-        own = {"study": command_of(plan, resolve(usual))}
-        own |= {"commit of the study": plan["commit"], "machine of the study": plan["machine"]}
+        own = run_facts(plan, command_of(plan, resolve(usual)))
         pooled = table[table["metric"].isin(POOLED)][[*FACTORS, "metric", "value", "status"]]
         tables = {"labels": labels_table(table), "methods": methods_table(found), "seeds": pooled}
         for stem, frame in tables.items():
-            text = frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-            (config.out / f"{stem}_{name}.csv").write_text(comment({**facts, **own}) + text)
+            write_table(config.out / f"{stem}_{name}.csv", frame, {**facts, **own})
         for heading, figure in figures_of(found).items():
             assert isinstance(figure.content, str)
             (config.out / f"{heading.lower().replace(' ', '_')}_{name}.svg").write_text(figure.content)
-        lines += [f"## {data_name(found.config.data)}", "", *_facts(own), "", question(found), ""]
+        lines += [f"## {data_name(found.config.data)}", "", *in_markdown(own), "", question(found), ""]
         lines += [*(f"- {answer}" for answer in answers(found)), ""]
     (config.out / "findings.md").write_text("\n".join(lines))
-
-
-def _facts(facts: Mapping[str, str]) -> list[str]:
-    return [f"- {name}: `{fact}`" for name, fact in facts.items()]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import numpy as np
 from experiments.annotation_upgrade.annotations import Annotations
 from experiments.annotation_upgrade.config import StudyConfig
 from experiments.annotation_upgrade.grid import UPGRADE, kind_of, needs_of, training_of, upgrader_of
-from experiments.annotation_upgrade.trainings import Trained, Trainings, name_of, pooled_dice
+from experiments.annotation_upgrade.trainings import Trainings, pooled_dice
+from experiments.kept_trainings import Trained, name_of
 from experiments.pictures import Domain
 from experiments.running import plan_of
 from experiments.training import SHOWN, blank_pictures, keep_arrays, keep_split, rows_of, seconds_of, shown_of

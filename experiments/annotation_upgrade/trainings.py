@@ -1,19 +1,11 @@
-"""The trainings that cells rest on: made ready, run in packs, and kept on disk for the cells that need them."""
+"""The trainings that the cells of study 2 rest on, made ready."""
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, Int32
 
@@ -37,12 +29,13 @@ from experiments.annotation_upgrade.grid import (
     upgrader_of,
     with_factors,
 )
+from experiments.kept_trainings import Job, KeptTrainings, applied, name_of
 from experiments.pictures import Domain, stable_number
-from experiments.training import Layouts, keep_arrays, network_of
+from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.evaluation import counts, dice
-from segjax.sweeps import Cell, fingerprint
-from segjax.training import Fit, Member, Pictures, Steps, fit_pack, make_mean_teacher_steps, make_steps
+from segjax.sweeps import Cell
+from segjax.training import Pictures, Steps, make_mean_teacher_steps, make_steps
 from segjax.training.fit import in_batches
 from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, with_labels
 from segjax.upgrade.confident import correct_mask
@@ -52,138 +45,28 @@ VALIDATION_DRAWS = 2  # fixed careless versions of every careful picture that ch
 PAIRS = 5  # pictures annotated both carefully and carelessly, from which an error is estimated
 
 
-class Trained(NamedTuple):
-    """A finished training: weights, how it ended, how often it was begun again, and Dice of its careless labels.
-
-    `facts` has "label_dice" of the careless labels as they were and, where something was done to them, "upgraded_dice".
-    """
-
-    variables: Any
-    status: str
-    restarts: int
-    facts: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A training made ready."""
-
-    cell: Cell
-    train: Pictures
-    validation: Pictures
-    facts: dict[str, float]
-
-
-class Trainings:
+class Trainings(KeptTrainings):
     """Networks of one study by their cells; every kind of steps is compiled once."""
 
     def __init__(self, config: StudyConfig, domain: Domain) -> None:
+        super().__init__(config, domain.images, kind_of, needs_of)
         self._config, self._domain = config, domain
-        self._layouts = Layouts(config)
-        self.steps = functools.cache(self._make_steps)
-        self._structure = functools.cache(self._make_structure)
         self.annotations = functools.cache(functools.partial(Annotations, config, domain))
         self._probability = functools.cache(self._make_probability)
-        self._locks = config.out / "networks" / ".lock"
-
-    def ensure(self, cells: Sequence[Cell], on_share: Callable[[float], None] = lambda share: None) -> None:
-        """Train what is not on disk yet, first whatever these trainings need themselves.
-
-        Args:
-            cells: as `training_of` gives them.
-            on_share: called with the share of the trainings that is done.
-        """
-        waves = [self._missing(cells)]
-        while waves[-1]:
-            waves.append(self._missing([need for cell in waves[-1] for need in needs_of(cell)]))
-        shares = {cell: 0.0 for wave in waves for cell in wave}
-
-        def reached(cell: Cell, share: float) -> None:
-            shares[cell] = share
-            on_share(sum(shares.values()) / len(shares))
-
-        size = self._config.pack
-        for wave in reversed(waves):
-            kinds: dict[str, list[Cell]] = {}
-            for cell in self._missing(wave):  # some may have been needed by an earlier wave
-                kinds.setdefault(kind_of(cell), []).append(cell)
-            for kind, alike in kinds.items():
-                for start in range(0, len(alike), size):
-                    with self._locked(alike[start : start + size]) as pack:
-                        self._train(kind, pack, reached)
-
-    @contextlib.contextmanager
-    def _locked(self, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-        """Wait until no other process trains any of the cells; gives those that are still missing then.
-
-        Every process locks in one order, so that none waits for one that waits for it; the system frees the locks of a
-        process that dies.
-        """
-        self._locks.parent.mkdir(parents=True, exist_ok=True)
-        with self._locks.open("a+") as file:
-            for byte in sorted(int(fingerprint(dict(cell.factors))[:15], 16) for cell in cells):
-                fcntl.lockf(file, fcntl.LOCK_EX, 1, byte)
-            yield self._missing(cells)
-
-    def _missing(self, cells: Sequence[Cell]) -> list[Cell]:
-        return [cell for cell in dict.fromkeys(cells) if not self._path(cell).exists()]
-
-    def load(self, cell: Cell) -> Trained:
-        """A finished training from disk."""
-        structure = self._structure(kind_of(cell))
-        with np.load(self._path(cell)) as kept:
-            facts = json.loads(str(kept["facts"]))
-            variables = structure.unflatten([jnp.asarray(kept[str(index)]) for index in range(structure.num_leaves)])
-        return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
-
-    def drop(self, cell: Cell) -> None:
-        """Remove a training that no other one needs."""
-        self._path(cell).unlink(missing_ok=True)
 
     def predicted(self, cell: Cell, indices: Int[np.ndarray, " P"]) -> Bool[np.ndarray, "P H W"]:
         """Masks that a segmentation network predicts for some pictures."""
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
-        return _applied(steps, variables, self._domain.images[indices])
+        return applied(steps, variables, self._domain.images[indices]) > 0
 
     def upgraded(
         self, cell: Cell, indices: Int[np.ndarray, " P"], masks: Bool[np.ndarray, "P H W"]
     ) -> Bool[np.ndarray, "P H W"]:
         """What an upgrade network makes of the masks of some pictures."""
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
-        return _applied(steps, variables, np.asarray(with_labels(self._domain.images[indices], masks)))
+        return applied(steps, variables, np.asarray(with_labels(self._domain.images[indices], masks))) > 0
 
-    def _path(self, cell: Cell) -> Path:
-        return self._config.out / "networks" / f"{name_of(cell)}.npz"
-
-    def _train(self, kind: str, pack: Sequence[Cell], reached: Callable[[Cell, float], None]) -> None:
-        if not pack:
-            return
-        jobs = [self._job(cell) for cell in pack]
-        members = [self._member(job, reached) for job in jobs]
-        steps = self.steps(kind)
-        layout = self._layouts.of(kind, steps, members)
-        for index, fit in fit_pack(members, steps, self._config.train, layout):
-            self._keep(jobs[index], fit)
-
-    def _keep(self, job: Job, fit: Fit) -> None:
-        path = self._path(job.cell)
-        leaves = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(fit.variables))}
-        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        keep_arrays(unfinished, facts=np.asarray(json.dumps(facts)), **leaves)
-        unfinished.replace(path)
-        shutil.rmtree(self._checkpoints(job.cell), ignore_errors=True)
-
-    def _member(self, job: Job, reached: Callable[[Cell, float], None]) -> Member:
-        # one key per seed: all methods of a seed start from the same weights
-        key = jax.random.key(job.cell["seed"])
-        on_epoch = functools.partial(reached, job.cell)
-        return Member(key, job.train, job.validation, checkpoints=self._checkpoints(job.cell), on_epoch=on_epoch)
-
-    def _checkpoints(self, cell: Cell) -> Path:
-        return self._config.out / "checkpoints" / name_of(cell)
-
-    def _make_steps(self, kind: str) -> Steps:
+    def make_steps(self, kind: str) -> Steps:
         network_name, _, method = kind.partition("-")
         config, domain = self._config, self._domain
         if method == UPGRADE:
@@ -201,12 +84,7 @@ class Trainings:
             return make_mean_teacher_steps(network, config.train, ramp_up=max(1, config.train.epochs * per_epoch // 3))
         return make_steps(network, config.train)
 
-    def _make_structure(self, kind: str) -> Any:
-        """Of the variables of a kind of networks."""
-        images = self._domain.images[: self._config.train.batch_size]  # as training does, so that it compiles once
-        return jax.tree.structure(self.steps(kind).init(jax.random.key(0), jnp.asarray(images)).variables)
-
-    def _job(self, cell: Cell) -> Job:
+    def job(self, cell: Cell) -> Job:
         if cell["method"] == UPGRADE:
             return self._upgrade_job(cell)
         annotations, domain = self.annotations(cell["seed"]), self._domain
@@ -316,11 +194,6 @@ class Trainings:
         return tuple(name for name in names if name in names[:3] or any(recipe.has(name) for recipe in recipes))
 
 
-def name_of(cell: Cell) -> str:
-    """A file name: the factors but the data, spelt without spaces."""
-    return "_".join(str(value).replace(" ", "-") for name, value in cell.factors if name != "data")
-
-
 def median_radius(labels: Int32[np.ndarray, "P H W"]) -> float:
     """Of the objects, each in each picture: the radius in pixels of the disc of equal area."""
     areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
@@ -330,8 +203,3 @@ def median_radius(labels: Int32[np.ndarray, "P H W"]) -> float:
 def pooled_dice(masks: Bool[np.ndarray, "P H W"], truth: Bool[np.ndarray, "P H W"]) -> float:
     """Dice of all pixels of some pictures together."""
     return float(dice(counts(masks, truth).pooled()))
-
-
-def _applied(steps: Steps, variables: Any, images: np.ndarray) -> Bool[np.ndarray, "P H W"]:
-    batches = [np.asarray(steps.predict(variables, batch)) for batch in in_batches(images)]
-    return np.concatenate(batches)[: len(images)] > 0

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -55,22 +55,17 @@ class Extractor:
         """Channels of the pictures that the network was trained on."""
         own = jax.tree.map(np.shape, self.variables)
         for channels in sorted(range(1, _MOST_CHANNELS + 1), key=lambda count: count not in (1, 3)):
-            blank = jax.ShapeDtypeStruct((1, *[2 * self.network.stride * 8] * 2, channels), jnp.float32)
             try:
-                shapes = jax.eval_shape(self.network.init, jax.random.key(0), blank)
+                shapes, _ = _shapes_of(self.network, channels)
             except InputError:  # MSD knows the number of channels that it normalises
                 continue
-            if jax.tree.map(np.shape, shapes) == own:
+            if shapes == own:
                 return channels
         raise InputError(f"extractor: these variables are not those of the network {self.kind} with these options")
 
-    @cached_property
+    @property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        side = 16 * self.network.stride
-        blank = jax.ShapeDtypeStruct((1, side, side, self.channels), jnp.float32)
-        apply = self.network.apply
-        maps = jax.eval_shape(lambda own, image: apply(own, image, features=True)[1], self.variables, blank)
-        return {name: value.shape for name, value in maps.items()}
+        return _shapes_of(self.network, self.channels)[1]
 
     @property
     def count(self) -> int:
@@ -103,6 +98,16 @@ class Extractor:
         _, maps = self.network.apply(variables, image[None], features=True)
         height, width = image.shape[:2]
         return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
+
+
+@lru_cache(maxsize=64)
+def _shapes_of(network: Any, channels: int) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """Shapes of a network's variables and of its maps for pictures of some channels; nothing is computed."""
+    side = 16 * network.stride
+    blank = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), blank)
+    maps = jax.eval_shape(lambda own, image: network.apply(own, image, features=True)[1], variables, blank)
+    return jax.tree.map(np.shape, variables), {name: value.shape for name, value in maps.items()}
 
 
 def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:

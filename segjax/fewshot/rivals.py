@@ -1,6 +1,7 @@
 """What a head is compared with: the network itself trained on the shots, from its weights or from new ones."""
 
 import dataclasses
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -45,7 +46,7 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
     """
     if way not in WAYS:
         raise InputError(f"way: unknown {way!r}; choose one of {', '.join(WAYS)}")
-    steps = make_steps(extractor.network.clone(classes=2), config)
+    steps = _compiled_steps(extractor.network.clone(classes=2), config, way)
     if way == "from_scratch":
         return steps
 
@@ -56,8 +57,14 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
         params, model_state = jax.tree.map(jnp.array, old)  # copies: a step gives its state away
         return dataclasses.replace(state, params=params, model_state=model_state)
 
-    if way == "whole_network":
-        return dataclasses.replace(steps, init=init)
+    return dataclasses.replace(steps, init=init)
+
+
+@lru_cache(maxsize=len(WAYS))  # extractors of one network differ in their weights only, which are arguments
+def _compiled_steps(network: Any, config: TrainConfig, way: str) -> Steps:
+    steps = make_steps(network, config)
+    if way != "last_layer":
+        return steps
 
     @jax.jit
     def train(state: TrainState, images, targets):
@@ -65,7 +72,7 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
         # what is put back needs no gradient, so XLA leaves the backward pass out below the last layer
         return jax.tree_util.tree_map_with_path(_last_layer_of, moved, state), loss
 
-    return dataclasses.replace(steps, init=init, train=train)
+    return dataclasses.replace(steps, train=train)
 
 
 def _last_layer_of(path: tuple[Any, ...], new: Any, old: Any) -> Any:

@@ -4,17 +4,20 @@ from segjax.reports.curves import curve_caption, dose_response, svg
 from segjax.reports.gallery import (
     LabelTile,
     PredictionTile,
+    ShotsTile,
     UpgradeTile,
     change_overlay,
     label_gallery,
     overlay,
     prediction_gallery,
+    shots_gallery,
     upgrade_gallery,
 )
 from segjax.reports.page import Illustration, write_page, write_review
 from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
 from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
+from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.summary import failed_runs, missing_cells, number_tables, summary
 from segjax.reports.upgrades import (
     BeforeAfter,
@@ -29,6 +32,7 @@ from segjax.reports.words import data_name
 
 __all__ = [
     "STATEMENTS",
+    "Band",
     "BeforeAfter",
     "Compared",
     "Figure",
@@ -36,6 +40,8 @@ __all__ = [
     "LabelTile",
     "Line",
     "PredictionTile",
+    "ShotsTile",
+    "Spread",
     "UpgradeTile",
     "answers",
     "before_after_chart",
@@ -47,6 +53,7 @@ __all__ = [
     "dose_response",
     "failed_runs",
     "findings",
+    "heat_chart",
     "label_gallery",
     "line_chart",
     "missing_cells",
@@ -57,6 +64,8 @@ __all__ = [
     "question",
     "sentence",
     "set_findings",
+    "shots_chart",
+    "shots_gallery",
     "summary",
     "svg",
     "upgrade_gallery",

@@ -1,7 +1,7 @@
 """Picture galleries: what was wrong with the labels, and what the networks made of it, as PNG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +76,17 @@ class UpgradeTile(NamedTuple):
     clean: Mask
     before: Mask
     after: Mask
+
+
+class ShotsTile(NamedTuple):
+    """Of a type: one annotated picture, a test picture with its truth, and predictions by name."""
+
+    name: str
+    shot: Float[np.ndarray, "H W C"]
+    annotation: Mask
+    image: Float[np.ndarray, "H W C"]
+    truth: Mask
+    predictions: Mapping[str, Mask]
 
 
 def overlay(image: Float[np.ndarray, "H W C"], clean: Mask, other: Mask) -> UInt8[np.ndarray, "h w 3"]:
@@ -168,6 +179,19 @@ def upgrade_gallery(items: Sequence[UpgradeTile]) -> bytes:
             tiles[item.name, float(column)] = caption, overlay(item.image, item.clean, shown)
     rows = {item.name: item.name for item in items}
     return _sheet(rows, {row: [0.0, 1.0, 2.0] for row in rows}, tiles, _LABEL_LEGEND, 1.0)
+
+
+def shots_gallery(items: Sequence[ShotsTile]) -> bytes:
+    """PNG, a row per type: an annotated picture, and what was predicted for a test picture in several ways."""
+    tiles, columns = {}, {}
+    for item in items:
+        tiles[item.name, 0.0] = "an annotated picture", overlay(item.shot, item.annotation, item.annotation)
+        for column, (name, mask) in enumerate(item.predictions.items(), 1):
+            caption = f"{name}: Dice {float(dice(counts(mask > 0, item.truth > 0))):.2f}"
+            tiles[item.name, float(column)] = caption, prediction_overlay(item.image, item.truth, mask)
+        columns[item.name] = [float(column) for column in range(1 + len(item.predictions))]
+    legend = (_LABEL_LEGEND[0], *_PREDICTION_LEGEND)
+    return _sheet({item.name: item.name for item in items}, columns, tiles, legend, 1.0)
 
 
 def _row_name(network: str, error: str) -> str:

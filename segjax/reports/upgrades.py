@@ -1,4 +1,4 @@
-"""Figures of study 2: quality against careful pictures, labels before and after, and whether upgrading pays."""
+"""Figures of studies 2 and 3: lines with intervals, labels before and after, and methods compared."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from segjax.evaluation.statistics import Difference, Interval
 
 # Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
-_STYLES = (
+STYLES = (
     ("#0072B2", "o"),
     ("#D55E00", "s"),
     ("#009E73", "^"),
@@ -20,7 +20,7 @@ _STYLES = (
     ("#E69F00", "v"),
     ("#56B4E9", "P"),
 )
-_GREY, _INK, _GRID = "#8a8a8a", "#333333", "#e6e6e6"
+GREY, INK, _GRID = "#8a8a8a", "#333333", "#e6e6e6"
 _BEFORE, _AFTER = "#D55E00", "#0072B2"
 
 
@@ -42,7 +42,7 @@ class BeforeAfter(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A row of a chart: a method's Dice, and upgrading minus it in Dice points (None for upgrading itself)."""
+    """A row of a chart: a method's Dice, and by how many Dice points the one compared is ahead (None for itself)."""
 
     name: str
     dice: Interval
@@ -55,23 +55,23 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, t
     An interval of fewer than three values is NaN and not drawn.
     """
     figure = Figure(figsize=(max(6.6, 1.2 + 3.4 * len(panels)), 4.6), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=_INK)
+    figure.suptitle(title, fontsize=12, color=INK)
     if not any(lines for lines in panels.values()):
-        return _nothing(figure)
+        return nothing(figure)
     axes_row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines if not line.grey))
     for axes, (name, lines) in zip(axes_row, panels.items(), strict=True):
         for line in lines:
-            colour, marker = (_GREY, "") if line.grey else _STYLES[names.index(line.name) % len(_STYLES)]
+            colour, marker = (GREY, "") if line.grey else STYLES[names.index(line.name) % len(STYLES)]
             _draw_line(axes, line, colour, marker)
         places = sorted({x for line in lines for x in line.x})
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
-        axes.set_xlabel(xlabel, color=_INK)
-        axes.set_title(name, fontsize=10, color=_INK)
-        _tidy(axes, "y")
-    axes_row[0].set_ylabel(ylabel, color=_INK)
+        axes.set_xlabel(xlabel, color=INK)
+        axes.set_title(name, fontsize=10, color=INK)
+        tidy(axes, "y")
+    axes_row[0].set_ylabel(ylabel, color=INK)
     handles, labels = axes_row[0].get_legend_handles_labels()
     for axes in axes_row[1:]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -85,46 +85,49 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, t
 def before_after_chart(rows: Sequence[BeforeAfter], title: str = "") -> Figure:
     """One row per name: Dice of labels before (open) and after (filled) with its 95 % interval, joined by a line."""
     figure = Figure(figsize=(8.4, 1.5 + 0.5 * max(1, len(rows))), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=_INK)
+    figure.suptitle(title, fontsize=12, color=INK)
     if not rows:
-        return _nothing(figure)
+        return nothing(figure)
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
-        axes.plot([row.before.mean, row.after.mean], [place, place], color=_GREY, lw=1.2, zorder=1)
+        axes.plot([row.before.mean, row.after.mean], [place, place], color=GREY, lw=1.2, zorder=1)
     axes.plot([row.before.mean for row in rows], places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
     _dots(axes, [row.after for row in rows], places, _AFTER, "after upgrading")
     axes.set_yticks(places, [textwrap.fill(row.name, 44) for row in rows])
-    axes.set_xlabel("Dice of the labels", color=_INK)
+    axes.set_xlabel("Dice of the labels", color=INK)
     axes.set_xlim(0, 1.02)
-    _tidy(axes, "x")
+    tidy(axes, "x")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
-def comparison_chart(rows: Sequence[Compared], title: str = "") -> Figure:
-    """Left the Dice of every method, right how far upgrading is ahead of it, in Dice points, with 95 % intervals."""
+def comparison_chart(rows: Sequence[Compared], ahead: str, title: str = "") -> Figure:
+    """Left the Dice of every method, right how far one of them is ahead, in Dice points, with 95 % intervals.
+
+    `ahead` names that one.
+    """
     figure = Figure(figsize=(10.6, 1.5 + 0.42 * max(1, len(rows))), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=_INK)
+    figure.suptitle(title, fontsize=12, color=INK)
     if not rows:
-        return _nothing(figure)
+        return nothing(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(rows))[::-1]
     _dots(left, [row.dice for row in rows], places, _AFTER)
     left.set_yticks(places, [row.name for row in rows])
-    left.set_xlabel("Dice of the test pictures", color=_INK)
-    right.axvline(0, color=_INK, lw=1)
+    left.set_xlabel("Dice of the test pictures", color=INK)
+    right.axvline(0, color=INK, lw=1)
     for place, row in zip(places, rows, strict=True):
         if row.behind is not None and row.behind.n:
-            ahead = _AFTER if row.behind.mean > 0 else _BEFORE
-            _dots(right, [Interval(*row.behind[:4])], [place], ahead)
+            colour = _AFTER if row.behind.mean > 0 else _BEFORE
+            _dots(right, [Interval(*row.behind[:4])], [place], colour)
             shown = f"{row.behind.mean:+.1f}"
             right.annotate(
                 shown, (row.behind.mean, place), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
             )
-    right.set_xlabel("careful + upgraded is ahead by, Dice points", color=_INK)
+    right.set_xlabel(f"{ahead} is ahead by, Dice points", color=INK)
     for axes in (left, right):
-        _tidy(axes, "x")
+        tidy(axes, "x")
     left.margins(x=0.08)
     left.set_ylim(-0.6, len(rows) - 0.4)
     return figure
@@ -152,13 +155,15 @@ def _dots(axes: Axes, values: Sequence[Interval], places: ArrayLike, colour: str
     axes.errorbar(mean, places, xerr=mean - low, fmt="o", color=colour, ms=6, capsize=3, elinewidth=1.2, label=label)
 
 
-def _tidy(axes: Axes, grid: str) -> None:
+def tidy(axes: Axes, grid: str) -> None:
+    """Light grid lines of one axis, no box."""
     axes.grid(axis=grid, color=_GRID, lw=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9)
+    axes.tick_params(colors=INK, labelsize=9)
 
 
-def _nothing(figure: Figure) -> Figure:
-    figure.text(0.5, 0.5, "no results yet", ha="center", color=_GREY)
+def nothing(figure: Figure) -> Figure:
+    """The figure with a note that there is nothing to show."""
+    figure.text(0.5, 0.5, "no results yet", ha="center", color=GREY)
     return figure

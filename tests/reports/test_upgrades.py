@@ -72,7 +72,7 @@ def test_before_and_after_share_a_row():
 def test_comparison_shows_dice_and_paired_differences_on_one_row_each():
     behind = Difference(5.0, 2.0, 8.0, 5, 0.06)
     rows = [Compared("upgraded", value(0.85), None), Compared("clean", value(0.80), behind)]
-    left, right = comparison_chart(rows).axes
+    left, right = comparison_chart(rows, "upgrading").axes
     assert [round(mean, 3) for mean, _ in dots(left)] == [0.85, 0.8]
     ((mean, ends),) = dots(right)
     assert mean == 5.0 and list(ends) == [2.0, 8.0]
@@ -80,7 +80,9 @@ def test_comparison_shows_dice_and_paired_differences_on_one_row_each():
 
 
 @pytest.mark.parametrize(
-    "figure", [line_chart({}, "x", "y"), before_after_chart([]), comparison_chart([])], ids=["line", "rows", "methods"]
+    "figure",
+    [line_chart({}, "x", "y"), before_after_chart([]), comparison_chart([], "upgrading")],
+    ids=["line", "rows", "methods"],
 )
 def test_without_results_a_figure_says_so(figure):
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["no results yet"]

@@ -1,0 +1,93 @@
+"""The networks of the study: extractors of the abundant types, and the one that has all labels of a type."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+from experiments.few_shot.config import BACKGROUND, BINARY, JOINT, StudyConfig
+from experiments.few_shot.grid import extractors_of, training
+from experiments.few_shot.pictures import TypedPictures, training_targets
+from experiments.kept_trainings import Job, KeptTrainings, applied
+from experiments.pictures import split_of
+from experiments.training import network_of
+from segjax.fewshot import Extractor, FeatureBank, load_extractors, save_extractors, with_statistics
+from segjax.fewshot.bank import LAST_FULL_LAYER
+from segjax.sweeps import Cell
+from segjax.training import Pictures, Steps, make_steps
+
+
+def network_for(config: StudyConfig, name: str, task: str, pictures: TypedPictures, types: Mapping[int, str]) -> Any:
+    """The network of a training: one output per abundant type and one for the rest, or two."""
+    return network_of(config.sizes, name, pictures, classes=len(types) if task == JOINT else 2)
+
+
+def feature_counts(
+    config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str]
+) -> dict[tuple[str, str], int]:
+    """Number of features of each (network, bank), without training or computing anything."""
+    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
+    counts = {}
+    for name in config.networks:
+        network = network_of(config.sizes, name, pictures)
+        variables = jax.eval_shape(network.init, jax.random.key(0), image)
+        maps = jax.eval_shape(lambda own, x, network=network: network.apply(own, x, features=True)[1], variables, image)
+        each = sum(maps[layer].shape[-1] for layer in LAST_FULL_LAYER[name])
+        for bank in config.banks:
+            counts[name, bank] = each * len(extractors_of(bank, name, 0, next(iter(types)), types))
+    return counts
+
+
+class Extractors(KeptTrainings):
+    """Trained networks and the banks made of them; each is trained once, whatever cells need it."""
+
+    def __init__(self, config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str]) -> None:
+        super().__init__(config, pictures.images, lambda each: f"{each['network']}-{each['task']}")
+        self._config, self._pictures, self._types = config, pictures, types
+        self._network = cache(lambda name, task: network_for(config, name, task, pictures, types))
+
+    def make_steps(self, kind: str) -> Steps:
+        name, _, task = kind.partition("-")
+        return make_steps(self._network(name, task), self._config.train)
+
+    def job(self, cell: Cell) -> Job:
+        split = split_of(self._pictures, self._config, cell["seed"])
+        train, validation = (
+            Pictures(self._pictures.images[list(side)], training_targets(self._pictures, side, cell, self._types))
+            for side in (split.train, split.validation)
+        )
+        return Job(cell, train, validation)
+
+    def bank(self, name: str, network: str, seed: int, new: int) -> FeatureBank:
+        """A bank while a class is the new one, standardised over all training pictures; kept in OUT/extractors."""
+        folder = self.folder(name, network, seed, new)
+        trainings = extractors_of(name, network, seed, new, self._types)
+        with self.locked(trainings):
+            if not (folder / "complete").exists():
+                images = [self._pictures.images[index] for index in split_of(self._pictures, self._config, seed).train]
+                networks = [(self._network(network, each["task"]), self.load(each).variables) for each in trainings]
+                save_extractors(folder, [with_statistics(Extractor(*each), images) for each in networks])
+                (folder / "complete").touch()
+        return FeatureBank(load_extractors(folder))
+
+    def folder(self, name: str, network: str, seed: int, new: int) -> Path:
+        """Where the extractors of a bank are kept."""
+        return self._config.out / "extractors" / f"{network}-{name.replace(' ', '-')}-seed-{seed}-new-{new}"
+
+    def predicted(
+        self, network: str, seed: int, new: int, indices: Int[np.ndarray, " P"]
+    ) -> tuple[Bool[np.ndarray, "P H W"], str, int]:
+        """What the network with all labels of a class predicts, how its training ended, and how often it restarted."""
+        reference = all_labels(network, seed, new)
+        trained = self.load(reference)
+        predicted = applied(self.steps(self.kind_of(reference)), trained.variables, self._pictures.images[indices]) > 0
+        return predicted, trained.status, trained.restarts
+
+
+def all_labels(network: str, seed: int, new: int) -> Cell:
+    """The training that has all labels of a class: that of a binary extractor that leaves nothing out."""
+    return training(network, seed, BINARY, new, 0, BACKGROUND)
