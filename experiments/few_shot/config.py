@@ -1,5 +1,6 @@
 """The study's configuration: which types, shots, features and heads; resolved by scale."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,8 @@ class StudyConfig(StudyOptions):
     banks: tuple[str, ...] = ("joint ignored", "joint background", "binary background")
     """Extractors: "joint", one network of all abundant types, or "binary", one for each; pixels of the new type in
     their training "ignored" or "background" (which tells them about it). The first is used wherever only one is."""
+    maps: Literal["full", "half"] = "half"
+    """Feature maps: those of the last layer of full size, as published, or all of at least half the picture's edge."""
     shots: tuple[int, ...] = (1, 2, 3, 5, 7, 10)
     """Numbers of annotated pictures."""
     features: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
@@ -71,12 +74,12 @@ class StudyConfig(StudyOptions):
     """Cells worked on at once, at most: those of one type and method share their fits."""
 
 
-SMALL = Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=30)
-_TRAIN = TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, augment=True)
+TRAIN = TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, augment=True)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": 1,
         "types": (1, 2, 3),
+        "maps": "full",
         "banks": ("joint ignored", "binary background"),
         "shots": (1, 2),
         "features": (1, 2),
@@ -97,24 +100,26 @@ SCALES: dict[str, dict[str, Any]] = {
         "types": (1, 2, 3),
         "banks": ("joint ignored",),
         "shots": (1, 3, 5, 10),
-        "features": (1, 4),
+        "features": (1, 8),
         "choices": ("relevance",),
-        "draws": 20,
+        "draws": 10,
         "candidates": 16,
         "queries": 12,
         "heads": ("logistic", "ridge", "cosine"),
-        "compare_shots": (1, 5, 10),
+        "compare_shots": (5,),
         "ways": (),
-        "few_draws": 3,
-        "train": TrainConfig(loss="both", learning_rate=3e-3, batch_size=4, augment=True, epochs=8),
+        "few_draws": 2,
+        "train": dataclasses.replace(TRAIN, learning_rate=3e-3, epochs=10),
         "sizes": Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20),
     },
     "reduced": {
-        "seeds": 2,
-        "features": (1, 2, 4, 8),
-        "train": TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, augment=True, epochs=24),
-        "sizes": SMALL,
+        "seeds": 1,
+        "features": (1, 4, 16, 48),
+        "choices": ("random", "variance", "relevance"),
+        "queries": 32,
         "few_draws": 5,
+        "train": dataclasses.replace(TRAIN, epochs=24),
+        "sizes": Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=30),
     },
     "paper": {
         "train": TrainConfig(learning_rate=1e-3, batch_size=1, epochs=1000, stop="plateau", patience=10),
@@ -122,8 +127,8 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 DATA_OPTIONS = {
     "smoke": "size=quarter&volumes=4&slices=3&crop=48",
-    "demo": "size=quarter&volumes=8&slices=8&crop=96",
-    "reduced": "size=quarter&volumes=12&slices=16",
+    "demo": "size=quarter&volumes=6&slices=6&crop=96",
+    "reduced": "size=quarter&volumes=12&slices=16&crop=96",
     "paper": "size=half&volumes=30&slices=16",
 }
 

@@ -30,16 +30,29 @@ def feature_counts(
     config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str]
 ) -> dict[tuple[str, str], int]:
     """Number of features of each (network, bank), without training or computing anything."""
-    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
     counts = {}
     for name in config.networks:
-        network = network_of(config.sizes, name, pictures)
-        variables = jax.eval_shape(network.init, jax.random.key(0), image)
-        maps = jax.eval_shape(lambda own, x, network=network: network.apply(own, x, features=True)[1], variables, image)
-        each = sum(maps[layer].shape[-1] for layer in LAST_FULL_LAYER[name])
+        shapes = map_shapes(network_of(config.sizes, name, pictures), pictures)
+        each = sum(shapes[layer][-1] for layer in layers_of(config, name, shapes))
         for bank in config.banks:
             counts[name, bank] = each * len(extractors_of(bank, name, 0, next(iter(types)), types))
     return counts
+
+
+def map_shapes(network: Any, pictures: TypedPictures) -> dict[str, tuple[int, ...]]:
+    """Shapes [1, h, w, F] of a network's named maps of one of the pictures."""
+    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    maps = jax.eval_shape(lambda own, x: network.apply(own, x, features=True)[1], variables, image)
+    return {name: value.shape for name, value in maps.items()}
+
+
+def layers_of(config: StudyConfig, name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The layers whose maps are features."""
+    if config.maps == "full":
+        return LAST_FULL_LAYER[name]
+    largest = max(height for _, height, _, _ in shapes.values())
+    return tuple(layer for layer, (_, height, _, _) in shapes.items() if 2 * height >= largest - 1)
 
 
 class Extractors(KeptTrainings):
@@ -69,8 +82,10 @@ class Extractors(KeptTrainings):
         with self.locked(trainings):
             if not (folder / "complete").exists():
                 images = [self._pictures.images[index] for index in split_of(self._pictures, self._config, seed).train]
-                networks = [(self._network(network, each["task"]), self.load(each).variables) for each in trainings]
-                save_extractors(folder, [with_statistics(Extractor(*each), images) for each in networks])
+                made = self._network(network, trainings[0]["task"])
+                layers = layers_of(self._config, network, map_shapes(made, self._pictures))
+                found = [Extractor(made, self.load(each).variables, layers) for each in trainings]
+                save_extractors(folder, [with_statistics(extractor, images) for extractor in found])
                 (folder / "complete").touch()
         return FeatureBank(load_extractors(folder))
 

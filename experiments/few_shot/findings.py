@@ -152,7 +152,7 @@ class Findings:
                     self.values(metric, **self.head(shots, type=name)).mean() for metric in ("dice", "f1")
                 )
                 mean = interval(self.values(**self.head(shots, type=name)))
-                best = self.values("dice_pooled_best", **self.head(shots, type=name)).median()
+                zero = self.values("dice_pooled_zero", **self.head(shots, type=name)).median()
                 iou = self.values("iou_pooled", **self.head(shots, type=name)).median()
                 lines.append(
                     {
@@ -162,7 +162,7 @@ class Findings:
                         "quartiles": f"{gap.few.low:.3f} to {gap.few.high:.3f}",
                         "mean": mean.mean,
                         "95 % interval": f"{mean.low:.3f} to {mean.high:.3f}" if mean.low == mean.low else "-",
-                        "at the shots' best threshold": best,
+                        "at score 0": zero,
                         "median IoU": iou,
                         "mean over pictures": pictures,
                         "F1 of objects": objects,

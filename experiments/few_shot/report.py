@@ -30,9 +30,9 @@ from segjax.reports.words import FAILURES, network_name
 from segjax.sweeps import LAST_METRIC, Cell
 
 OWN_METRICS = {
-    "dice_pooled_best": Metric(
-        "2 TP / (2 TP + FP + FN), pixels of all test pictures summed first, at the threshold of the highest Dice on "
-        "the shots",
+    "dice_pooled_zero": Metric(
+        "2 TP / (2 TP + FP + FN), pixels of all test pictures summed first; predicted is what scores above 0, not, as "
+        "elsewhere, above the threshold of the highest Dice on the shots",
         "1",
         "higher",
         "both empty: NaN",

@@ -104,7 +104,7 @@ class Trainer:
             place = draws.shots.index(cell["shots"]), features.index(cell["features"])
             rows = grid_rows(grid, *place)
             if cell["choice"] == ALL and cell["shots"] in self._config.compare_shots:
-                rows += self._object_rows(cell, support, query, draws, sides, new)
+                rows += self._object_rows(cell, support, query, draws, grid.thresholds[:, *place], sides, new)
             yield index, Outcome(rows, "ok", 0, _summary(rows))
 
     def _features(self, cell: Cell, count: int) -> list[int]:
@@ -112,14 +112,16 @@ class Trainer:
             return [count]
         return [number for number in self._config.features if number < count]
 
-    def _object_rows(self, cell: Cell, support: Cached, query: Cached, draws: Draws, sides: Sides, new: int) -> Rows:
+    def _object_rows(
+        self, cell: Cell, support: Cached, query: Cached, draws: Draws, limits: np.ndarray, sides: Sides, new: int
+    ) -> Rows:
         """Objects that the first few draws predict with all features."""
         learn, predict = self._compiled(cell["method"])
         place, rows = draws.shots.index(cell["shots"]), []
         for draw in range(self._config.few_draws):
             own = draws.pictures[draw]
             params = learn(support.features[own], support.targets[own], draws.weights[draw, place])
-            masks = np.stack([np.asarray(predict(params, one[None]))[0] > 0 for one in query.features])
+            masks = np.stack([np.asarray(predict(params, one[None]))[0] > limits[draw] for one in query.features])
             rows.append(_row(draw, "f1", self._objects_found(masks, sides.query, new)))
             if draw == 0:
                 self._show(cell, sides, masks, sides.support[draws.support(0, cell["shots"])])
@@ -198,15 +200,18 @@ class Trainer:
 
 
 def grid_rows(grid: Grid, shots: int, features: int) -> Rows:
-    """Rows of every draw, for one place among the numbers of shots and one among those of features."""
+    """Rows of every draw, for one place among the numbers of shots and one among those of features.
+
+    Predicted is what scores above the threshold of the highest Dice on the shots; "_zero" is what scores above 0.
+    """
     rows = []
     for draw in range(len(grid.thresholds)):
         at_zero, at_best = (
             OverlapCounts(*(np.asarray(part[draw, shots, features], np.int64) for part in (way.tp, way.fp, way.fn)))
             for way in (grid.at_zero, grid.at_best)
         )
-        rows += count_rows(at_zero, draw)
-        rows.append(_row(draw, "dice_pooled_best", float(dice(at_best.pooled()))))
+        rows += count_rows(at_best, draw)
+        rows.append(_row(draw, "dice_pooled_zero", float(dice(at_zero.pooled()))))
     return rows
 
 

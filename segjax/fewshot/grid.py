@@ -115,20 +115,22 @@ def fit_draw(
 ) -> Grid:
     """The part of `fit_grid` that belongs to one draw, without its axis; a pure function to be mapped over draws."""
 
+    moments = class_moments(support.features, support.targets)
+
     def best_places(of_shots):
         if choice != "relevance":
             return ranking(choice, key, variance, variance)
-        moments = class_moments(support.features, support.targets)
         used = support_moments(moments, of_shots, jnp.ones_like(variance))
         return ranking(choice, key, variance, relevance(used))
 
     def fit(of_shots, count):
         subset = (best_places(of_shots) < count).astype(variance.dtype)
-        params = head.fit(support.features, support.targets, of_shots, subset)
+        params = head.fit(support.features, support.targets, of_shots, subset, moments)
         scores = head.predict(params, support.features)
         return params, best_threshold(scores, support.targets, of_shots)
 
-    params, thresholds = jax.vmap(jax.vmap(fit, (None, 0)), (0, None))(weights, counts)
+    # one number of shots after the other: few shots are fitted in fewer passes over fewer pictures
+    params, thresholds = jax.lax.map(lambda of_shots: jax.vmap(partial(fit, of_shots))(counts), weights)
 
     def judge(picture):
         def one(params, threshold):

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from segjax.fewshot.hidden import HiddenLayer
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
-from segjax.fewshot.moments import Features, Maps, Params, Subset, Targets, Weights
+from segjax.fewshot.moments import Features, Maps, Moments, Params, Subset, Targets, Weights
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
 from segjax.types import InputError
 
@@ -25,6 +25,7 @@ class Head(Protocol):
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """Parameters from a support set.
 
@@ -33,6 +34,7 @@ class Head(Protocol):
             targets: 1 the type, 0 background, -1 ignored.
             weights: of the pictures; 0 leaves one out as if it were not there.
             subset: 1 for features that are used, 0 for others; all without it.
+            moments: `class_moments` of the pictures where they are known; heads that need them compute them otherwise.
         """
         ...
 

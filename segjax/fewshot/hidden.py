@@ -12,12 +12,13 @@ from segjax.fewshot.moments import (
     PRECISION,
     Features,
     Maps,
+    Moments,
     Params,
     Subset,
     Targets,
     Weights,
-    class_moments,
     dot,
+    known_moments,
     pixel_weights,
     support_moments,
 )
@@ -52,10 +53,11 @@ class HiddenLayer:
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset
-        support = support_moments(class_moments(features, targets), weights, subset, balanced=True)
+        support = support_moments(known_moments(features, targets, moments), weights, subset, balanced=True)
         coordinates = whitening(support, 1e-3) * jnp.append(subset, 1.0)[:, None]
         rows, truth = pixel_weights(targets, weights), (targets == 1).astype(features.dtype)
         inputs = len(coordinates)
@@ -76,7 +78,7 @@ class HiddenLayer:
                 jnp.zeros(1),
             ]
         )
-        return unpack(lbfgs(objective, start, self.most_steps, 1e-6).point)
+        return unpack(lbfgs(jax.value_and_grad(objective), start, self.most_steps, 1e-6).point)
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Log odds of the type for every pixel."""

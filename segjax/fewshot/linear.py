@@ -19,8 +19,8 @@ from segjax.fewshot.moments import (
     Support,
     Targets,
     Weights,
-    class_moments,
     dot,
+    known_moments,
     pixel_weights,
     support_moments,
 )
@@ -80,14 +80,15 @@ class Logistic(Perceptron):
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset
-        support = support_moments(class_moments(features, targets), weights, subset, self.balanced)
+        support = support_moments(known_moments(features, targets, moments), weights, subset, self.balanced)
         start = _start(support)
         if self.solver == "lbfgs":
-            objective = self.loss(features, targets, weights, subset)
-            return _params(_whitened(objective, support, start, self, self.most_steps, self.tolerance), subset)
+            descent = self.evaluation(features, targets, weights, subset)
+            return _params(_whitened(descent, support, start, self, self.most_steps, self.tolerance), subset)
         rows = pixel_weights(targets, weights, self.balanced)
 
         def evaluate(point):
@@ -122,6 +123,35 @@ class Logistic(Perceptron):
             return total(rows * (softplus(scores) - signs * scores)) + self.l2 / 2 * jnp.sum(point[:-1] ** 2)
 
         return value
+
+    def evaluation(
+        self,
+        features: Features,
+        targets: Targets,
+        weights: Weights,
+        subset: Subset,
+    ) -> Callable[[Float[Array, " F1"]], tuple[Float[Array, ""], Float[Array, " F1"]]]:
+        """`loss` with its gradient, picture by picture, from the first that has a weight to the last."""
+        rows = pixel_weights(targets, weights, self.balanced)
+        signs = (jnp.asarray(targets) == 1).astype(features.dtype)
+        places = jnp.arange(len(weights))
+        first = jnp.min(jnp.where(weights > 0, places, len(weights)))
+        end = jnp.max(jnp.where(weights > 0, places + 1, 0))
+        maps = jnp.asarray(features)
+
+        def evaluate(point):
+            def add(place, sums):
+                def loss(point):
+                    scores = dot("hwf,f->hw", maps[place], point[:-1] * subset) + point[-1]
+                    return total(rows[place] * (softplus(scores) - signs[place] * scores))
+
+                return jax.tree.map(jnp.add, sums, jax.value_and_grad(loss)(point))
+
+            value, gradient = jax.lax.fori_loop(first, end, add, (jnp.zeros(()), jnp.zeros_like(point)))
+            penalty = jnp.full(point.shape, self.l2).at[-1].set(0.0)
+            return value + jnp.sum(penalty * point**2) / 2, gradient + penalty * point
+
+        return evaluate
 
     def add_penalty(self, point, loss, gradient, hessian) -> tuple[Array, Array, Array]:
         """Loss, gradient and Hessian with those of the penalty."""
@@ -176,10 +206,11 @@ class SoftDice(Perceptron):
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset
-        found = Logistic(self.l2, self.balanced, tolerance=1e-3).fit(features, targets, weights, subset)
+        found = Logistic(self.l2, self.balanced, tolerance=1e-3).fit(features, targets, weights, subset, moments)
         start = jnp.append(found["weights"], found["bias"])
         rows = pixel_weights(targets, weights)
         truth = jnp.sum(rows, where=targets == 1)
@@ -190,8 +221,9 @@ class SoftDice(Perceptron):
             overlap = total(jnp.where(targets == 1, probability, 0.0))
             return 1 - 2 * overlap / (total(probability) + truth) + self.l2 / 2 * jnp.sum(point[:-1] ** 2)
 
-        support = support_moments(class_moments(features, targets), weights, subset, self.balanced)
-        return _params(_whitened(objective, support, start, self, self.most_steps, 1e-5), subset)
+        support = support_moments(known_moments(features, targets, moments), weights, subset, self.balanced)
+        evaluate = jax.value_and_grad(objective)
+        return _params(_whitened(evaluate, support, start, self, self.most_steps, 1e-5), subset)
 
 
 @dataclass(frozen=True)
@@ -224,7 +256,7 @@ def _softplus_jvp(primals, tangents):
     return softplus(x), jnp.where(x >= 0, 1.0, below) / (1 + below) * change
 
 
-def total(values: Float[Array, "S H W"]) -> Float[Array, ""]:
+def total(values: Float[Array, "..."]) -> Float[Array, ""]:
     """Sum over all pixels; as a product, because XLA adds one by one on CPU, and computes what it adds so, too."""
     return jnp.vdot(values, jnp.ones_like(values), precision=PRECISION)
 
@@ -246,13 +278,17 @@ def _start(support: Support) -> Float[Array, " F1"]:
     return jnp.zeros(support.type.shape[0]).at[-1].set(jnp.log(share / (1 - share)))
 
 
-def _whitened(objective, support: Support, start, head: Perceptron, most_steps: int, tolerance: float) -> Array:
+def _whitened(evaluate, support: Support, start, head: Perceptron, most_steps: int, tolerance: float) -> Array:
     coordinates = whitening(support, head.l2)
 
     def point(moved):
         return start + jnp.matmul(coordinates, moved, precision=PRECISION)
 
-    found = lbfgs(lambda moved: objective(point(moved)), jnp.zeros_like(start), most_steps, tolerance)
+    def moved_evaluate(moved):
+        value, gradient = evaluate(point(moved))
+        return value, jnp.matmul(gradient, coordinates, precision=PRECISION)
+
+    found = lbfgs(moved_evaluate, jnp.zeros_like(start), most_steps, tolerance)
     return point(found.point)
 
 

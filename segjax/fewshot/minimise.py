@@ -42,9 +42,9 @@ class Descent(NamedTuple):
 
 
 def lbfgs(
-    objective: Callable[[Array], Array], start: Float[Array, " N"], most_passes: int, tolerance: float
+    evaluate: Callable[[Array], tuple[Array, Array]], start: Float[Array, " N"], most_passes: int, tolerance: float
 ) -> Descent:
-    """Minimum of an objective whose Hessian is near the identity.
+    """Minimum of an objective whose Hessian is near the identity; `evaluate` gives its value and gradient.
 
     It ends when half the product of gradient and step, about the distance to the minimum, is below tolerance x the
     value at the start, or after `most_passes` evaluations. Every pass of the loop evaluates the objective once: a step
@@ -54,7 +54,6 @@ def lbfgs(
     Source: Liu and Nocedal, Mathematical Programming 45 (1989); two-loop recursion by optax.
     """
     recursion = optax.scale_by_lbfgs(memory_size=MEMORY)
-    evaluate = jax.value_and_grad(objective)
 
     def goes_on(state):
         gap = jnp.vdot(state.direction, state.gradient) / 2

@@ -59,6 +59,11 @@ def class_moments(features: Features, targets: Targets) -> Moments:
     return jax.lax.map(lambda picture: picture_moments(*picture), (features, targets))
 
 
+def known_moments(features: Features, targets: Targets, moments: Moments | None) -> Moments | Float[Array, "S 2 F1 F1"]:
+    """The moments where they are given, else `class_moments`."""
+    return class_moments(features, targets) if moments is None else moments
+
+
 def support_moments(moments: Moments, weights: Weights, subset: Subset, balanced: bool = False) -> Support:
     """Moments of a support set.
 
@@ -110,6 +115,13 @@ class MomentsHead(ABC):
     def fit_moments(self, moments: Moments, weights: Weights, subset: Subset | None = None) -> Params:
         """Parameters from the class moments of the support pictures; the other arguments as in `Head.fit`."""
 
-    def fit(self, features: Features, targets: Targets, weights: Weights, subset: Subset | None = None) -> Params:
+    def fit(
+        self,
+        features: Features,
+        targets: Targets,
+        weights: Weights,
+        subset: Subset | None = None,
+        moments: Moments | None = None,
+    ) -> Params:
         """See `Head.fit`."""
-        return self.fit_moments(class_moments(features, targets), weights, subset)
+        return self.fit_moments(known_moments(features, targets, moments), weights, subset)

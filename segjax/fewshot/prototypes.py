@@ -82,6 +82,7 @@ class LocalPrototypes:
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset
@@ -146,6 +147,7 @@ class ThresholdPrototype:
         targets: Targets,
         weights: Weights,
         subset: Subset | None = None,
+        moments: Moments | None = None,
     ) -> Params:
         """See `Head.fit`."""
         subset = all_of(features) if subset is None else subset

@@ -100,7 +100,7 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     fitted = table[(table["method"] == "logistic") & (table["metric"] == "dice_pooled")]
     assert set(fitted["picture"]) == {"draw-000", "draw-001", "draw-002"}
     assert set(table[table["method"] == "all labels"]["picture"]) == {""}
-    for metric in ("dice_pooled", "dice_pooled_best", "iou_pooled", "dice", "f1"):
+    for metric in ("dice_pooled", "dice_pooled_zero", "iou_pooled", "dice", "f1"):
         values = table[table["metric"] == metric]["value"].replace("nan", np.nan).astype(float).dropna()
         assert len(values) and values.between(0, 1).all()
 
@@ -197,6 +197,8 @@ def test_counts_of_features_are_those_of_the_banks(config, pictures):
     types = types_of(config, pictures)
     counts = feature_counts(config, pictures, types)
     assert counts == {("unet", "joint ignored"): 4, ("unet", "binary background"): 8}
+    half = feature_counts(dataclasses.replace(config, maps="half"), pictures, types)
+    assert half["unet", "joint ignored"] == 4 + 8 + 4 + 4  # down0, down1 and up1 at half the edge, up0
     with pytest.raises(InputError, match="features: 5 are asked for, but the bank 'joint ignored' of unet has 4"):
         check_features(dataclasses.replace(config, features=(5,)), counts)
 
