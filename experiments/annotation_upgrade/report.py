@@ -22,13 +22,14 @@ from segjax.reports import (
     before_after_chart,
     comparison_chart,
     data_name,
+    failed_cells,
     line_chart,
     svg,
     upgrade_gallery,
     write_page,
 )
-from segjax.reports.words import FAILURES, METRIC_NAMES, network_name
-from segjax.sweeps import LAST_METRIC, Cell
+from segjax.reports.words import METRIC_NAMES, network_name
+from segjax.sweeps import Cell
 
 _POOLED = "2 TP / (2 TP + FP + FN), pixels of all pictures concerned summed first"
 OWN_METRICS = {
@@ -58,7 +59,7 @@ def write_report(config: StudyConfig, domain: Domain, table: pd.DataFrame, comma
         provenance=origin(config.out, command),
         warnings=_warnings(config, domain),
         metrics={**METRICS, **{name: metric for name, (_, metric) in OWN_METRICS.items()}},
-        failures=failed_runs(table),
+        failures=failed_cells(table, ["network", "seed", "method", "error", "learnt", "careful", "total"]),
     )
     return page
 
@@ -118,19 +119,6 @@ def summary(table: pd.DataFrame, metric: str) -> pd.DataFrame:
         lines.append((*cell, f"{mean:.4f}", interval, n))
     frame = pd.DataFrame(lines, columns=[*factors, "mean", "95 % interval", "seeds"])
     return frame[[name for name in frame if name in ("method", "mean") or frame[name].nunique() > 1]]
-
-
-def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell that did not end "ok" or was begun more than once."""
-    last = table[table["metric"] == LAST_METRIC]
-    again = last["value"].astype(float) > 0
-    rows = last[(last["status"] != "ok") | again]
-    said = [
-        FAILURES.get(row.status, row.status) if row.status != "ok" else "restarted, then ended well"
-        for row in rows.itertuples(index=False)
-    ]
-    names = ["network", "seed", "method", "error", "learnt", "careful", "total"]
-    return rows[names].assign(network=rows["network"].map(network_name), **{"what happened": said})
 
 
 def _galleries(config: StudyConfig, domain: Domain) -> dict[str, Illustration]:

@@ -20,14 +20,15 @@ from segjax.reports import (
     ShotsTile,
     comparison_chart,
     data_name,
+    failed_cells,
     heat_chart,
     shots_chart,
     shots_gallery,
     svg,
     write_page,
 )
-from segjax.reports.words import FAILURES, network_name
-from segjax.sweeps import LAST_METRIC, Cell
+from segjax.reports.words import network_name
+from segjax.sweeps import Cell
 
 OWN_METRICS = {
     "dice_pooled_zero": Metric(
@@ -61,7 +62,7 @@ def write_report(
         provenance=origin(config.out, command),
         warnings=_warnings(config),
         metrics={**METRICS, **OWN_METRICS},
-        failures=failed_runs(table),
+        failures=failed_cells(table, ["network", "seed", "type", "method", "bank", "shots"]),
     )
     return page
 
@@ -123,19 +124,6 @@ def methods_table(found: Findings) -> pd.DataFrame:
             lines.append((shots, method_words(name), *mean, *ahead[:3], ahead[4]))
     columns = ["shots", "method", "dice", "low", "high", "draws", "head_ahead", "ahead_low", "ahead_high", "wilcoxon_p"]
     return pd.DataFrame(lines, columns=columns)
-
-
-def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell that did not end "ok" or was begun more than once."""
-    last = table[table["metric"] == LAST_METRIC]
-    again = last["value"].astype(float) > 0
-    rows = last[(last["status"] != "ok") | again]
-    said = [
-        FAILURES.get(row.status, row.status) if row.status != "ok" else "restarted, then ended well"
-        for row in rows.itertuples(index=False)
-    ]
-    names = ["network", "seed", "type", "method", "bank", "shots"]
-    return rows[names].assign(network=rows["network"].map(network_name), **{"what happened": said})
 
 
 def _gallery(config: StudyConfig, pictures: TypedPictures, types: dict[int, str]) -> dict[str, Illustration]:

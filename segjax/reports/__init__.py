@@ -18,7 +18,7 @@ from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
 from segjax.reports.shape import STATEMENTS, by_statement, findings, sentence, set_findings
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
-from segjax.reports.summary import failed_runs, missing_cells, number_tables, summary
+from segjax.reports.summary import failed_cells, failed_runs, missing_cells, number_tables, summary
 from segjax.reports.upgrades import (
     BeforeAfter,
     Compared,
@@ -51,6 +51,7 @@ __all__ = [
     "curve_caption",
     "data_name",
     "dose_response",
+    "failed_cells",
     "failed_runs",
     "findings",
     "heat_chart",

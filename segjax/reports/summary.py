@@ -1,5 +1,7 @@
 """From the long table of results to means with intervals over seeds, missing cells and failed runs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -121,6 +123,14 @@ def failed_runs(table: pd.DataFrame, coarsening: float = 1.0) -> pd.DataFrame:
         for run in runs.itertuples(index=False)
     ]
     return pd.DataFrame(rows, columns=["network", "error", "strength", "seed", "what happened"])
+
+
+def failed_cells(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """As `failed_runs`, of the cells of any study: the given columns (among them network), and what happened."""
+    last = table[table["metric"] == "restarts"]
+    rows = last[(last["status"] != "ok") | (last["value"].astype(float) > 0)]
+    said = [words.FAILURES.get(status, status) for status in rows["status"].replace("ok", "restarted, then ended well")]
+    return rows[list(columns)].assign(network=rows["network"].map(words.network_name), **{"what happened": said})
 
 
 def _printed(cells: pd.DataFrame, metric: str, coarsening: float) -> pd.DataFrame:

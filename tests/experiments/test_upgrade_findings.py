@@ -14,8 +14,9 @@ from experiments.annotation_upgrade.answers import answers, question, verdict
 from experiments.annotation_upgrade.config import defaults_of, resolve
 from experiments.annotation_upgrade.findings import Findings, error_name
 from experiments.annotation_upgrade.grid import FACTORS
-from experiments.annotation_upgrade.report import failed_runs, figures_of, number_tables
+from experiments.annotation_upgrade.report import figures_of, number_tables
 from segjax.evaluation import Difference
+from segjax.reports import failed_cells
 from segjax.types import InputError
 
 SEEDS = 3
@@ -94,7 +95,7 @@ def test_a_failed_run_counts_in_no_mean_but_is_listed(config):
     broken = rows({"dice_pooled": [0.1, 0.1, 0.1]}, method="generalized cross entropy", status="collapsed")
     found, table = found_in(config, *laboratory([0.8, 0.8, 0.8]), broken)
     assert "generalized cross entropy" not in dict(found.ahead())
-    assert failed_runs(table)["what happened"].tolist() == ["predicted background only"] * SEEDS
+    assert failed_cells(table, ["network", "method"])["what happened"].tolist() == ["predicted background only"] * SEEDS
 
 
 def upgrades(config):
