@@ -163,17 +163,20 @@ class Trainings(KeptTrainings):
     def upgrade_pictures(self, cell: Cell, indices: Int[np.ndarray, " P"] | Sequence[int], draws: int) -> Pictures:
         """Careful pictures, and how their annotations go wrong, for an upgrade network; each listed `draws` times."""
         annotations, domain, rows = self.annotations(cell["seed"]), self._domain, np.asarray(indices)
+        recipes = self._recipes(cell)
+        if not domain.foreign[rows].any():  # very few pictures may show nothing that could be included
+            recipes = [dataclasses.replace(recipe, inclusion=0.0) for recipe in recipes]
         return careful_pictures(
             domain.images[rows],
             annotations.labels(cell["careful_error"])[rows],
-            self._recipes(cell),
+            recipes,
             foreign=domain.foreign[rows] if domain.foreign.any() else None,
             errors=self._errors,
             draws=draws,
             seed=stable_number(name_of(cell)),
         )
 
-    def _recipes(self, cell: Cell) -> Recipe | list[Recipe]:
+    def _recipes(self, cell: Cell) -> list[Recipe]:
         config, domain, annotations = self._config, self._domain, self.annotations(cell["seed"])
         train, _ = annotations.careful(cell["careful"], cell["volumes"])
         if cell["learnt"] == "mixture":
@@ -182,8 +185,8 @@ class Trainings(KeptTrainings):
             pairs = train[:PAIRS]
             careless = annotations.masks(cell["error"])[pairs]
             recipe = estimate_recipe(domain.labels[pairs], careless, foreign=domain.foreign[pairs], scope=config.scope)
-            return recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)
-        return recipe_of(config, cell["error"], domain.source.coarsening)
+            return [recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)]
+        return [recipe_of(config, cell["error"], domain.source.coarsening)]
 
     @functools.cached_property
     def _errors(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +22,7 @@ from experiments.annotation_upgrade.config import (
     train_part,
 )
 from experiments.annotation_upgrade.grid import FACTORS, kind_of, make_cells, needs_of, training_of, with_factors
-from experiments.annotation_upgrade.trainings import median_radius
+from experiments.annotation_upgrade.trainings import Trainings, median_radius
 from segjax.annotations import Recipe
 from segjax.training import steps as steps_module
 from segjax.types import InputError
@@ -130,6 +131,19 @@ def test_careful_and_careless_never_overlap_and_smaller_sets_are_within_larger_o
     left_out = test - set(annotations.test)
     assert not any(domain.labels[index].any() for index in left_out)
     assert len(set(groups[annotations.careful(3, volumes=1)[0]])) == 1
+
+
+def test_careful_pictures_without_foreign_objects_teach_the_other_errors(tiny, domain):
+    cells = make_cells(tiny, 5)
+    upgrader = next(training_of(cell) for cell in cells if cell["method"] == "upgrade" and "inclusion" in cell["error"])
+    rows, _ = Annotations(tiny, domain, 0).careful(3)
+    foreign = domain.foreign.copy()
+    foreign[rows] = 0
+    bare = Trainings(tiny, dataclasses.replace(domain, foreign=foreign))
+    with_objects = Trainings(tiny, domain).upgrade_pictures(upgrader, rows, 1)
+    without = bare.upgrade_pictures(upgrader, rows, 1)
+    same = jax.tree.map(lambda a, b: np.shape(a) == np.shape(b), with_objects, without)
+    assert jax.tree.all(same)  # so that one compiled step serves both
 
 
 def test_masks_are_those_of_the_seed_and_imperfect_labels_are_drawn_apart(tiny, domain):
