@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from experiments.options import StudyOptions
+from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
 from segjax.sweeps import Cell, fingerprint
 from segjax.training import Fit, Member, Pictures, Steps, fit_pack
@@ -48,7 +48,7 @@ class KeptTrainings(ABC):
 
     def __init__(
         self,
-        config: StudyOptions,
+        config: RunOptions,
         images: Float32[np.ndarray, "P H W C"],
         kind_of: Callable[[Cell], str],
         needs_of: Callable[[Cell], Sequence[Cell]] = lambda cell: (),

@@ -19,7 +19,7 @@ SCALES = ("smoke", "demo", "reduced", "paper")
 # options that say which cells there are, or how they are worked through, but not what comes out of one
 NOT_FACTS = ("out", "networks", "seeds", "scale", "share", "plan", "resume", "pack", "strategy")
 
-_Options = TypeVar("_Options", bound="StudyOptions")
+_Options = TypeVar("_Options", bound="RunOptions")
 _Faulty = TypeVar("_Faulty", bound="AnnotationOptions")
 
 
@@ -52,8 +52,8 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class StudyOptions:
-    """Options that every study has."""
+class RunOptions:
+    """Options of every study, whatever it measures."""
 
     out: Path
     """Folder for results.csv, report.html, plan.json and figures."""
@@ -62,18 +62,13 @@ class StudyOptions:
     scale: Literal["smoke", "demo", "reduced", "paper"] = "demo"
     """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: the published networks, pictures
     and epochs, for a GPU; --validation slice --scope dataset --train.no-shuffle are published too, but no default."""
-    networks: tuple[str, ...] = ("unet", "segnet", "msd")
-    """Any of unet, segnet, msd."""
     seeds: int = 10
     """How often every training is repeated: seeds 0, 1, ..."""
     folds: int = 4
     """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = "group"
     """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
-    tolerance: float = 2.0
-    """Tolerance of the surface Dice, in pixels."""
     train: TrainConfig = field(default_factory=TrainConfig)
-    sizes: Sizes = field(default_factory=Sizes)
     share: str = "1/1"
     """I/N: take only every N-th training, from the I-th on, so that N processes with one --out divide the study evenly.
     Without it, processes with one --out take turns: each goes on with the next training that none works on."""
@@ -85,6 +80,17 @@ class StudyOptions:
     """Print the cells with estimated time and disk; train nothing."""
     resume: bool = False
     """Refuse to begin anew: there must be results in --out."""
+
+
+@dataclass(frozen=True)
+class StudyOptions(RunOptions):
+    """Options of the studies of networks that segment."""
+
+    networks: tuple[str, ...] = ("unet", "segnet", "msd")
+    """Any of unet, segnet, msd."""
+    tolerance: float = 2.0
+    """Tolerance of the surface Dice, in pixels."""
+    sizes: Sizes = field(default_factory=Sizes)
 
 
 @dataclass(frozen=True)
@@ -115,21 +121,30 @@ def parse_options(kind: type[_Options], prog: str, defaults_of: Callable[[str], 
 
 
 def check_options(config: StudyOptions) -> None:
+    """Refuse what no study of networks that segment can use.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    check_run(config)
+    check_choices("networks", config.networks, NETWORKS)
+    for name in config.networks:
+        create(name, **config.sizes.options(name))
+    if not 0 < config.tolerance < float("inf"):
+        raise InputError(f"tolerance must be a positive number of pixels, not {config.tolerance}")
+
+
+def check_run(config: RunOptions) -> None:
     """Refuse what no study can use.
 
     Raises:
         InputError: names the option and what it may be.
     """
     parse_spec(config.data)
-    check_choices("networks", config.networks, NETWORKS)
     share_of((), config.share)
-    for name in config.networks:
-        create(name, **config.sizes.options(name))
     for count, number, least in (("seeds", config.seeds, 1), ("pack", config.pack, 1), ("folds", config.folds, 2)):
         if not least <= number <= 1000:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
-    if not 0 < config.tolerance < float("inf"):
-        raise InputError(f"tolerance must be a positive number of pixels, not {config.tolerance}")
 
 
 def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:

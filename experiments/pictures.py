@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
-from experiments.options import AnnotationOptions, StudyOptions
+from experiments.options import AnnotationOptions, RunOptions
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
 from segjax.types import IGNORED, InputError, Sample, Source
@@ -101,7 +101,7 @@ def read_domain(source: Source, target: int) -> Domain:
     return Domain(source, images, labels, np.where(labels == 0, everything, 0), unjudged(samples))
 
 
-def split_of(pictures: PictureSet, config: StudyOptions, seed: int) -> Split:
+def split_of(pictures: PictureSet, config: RunOptions, seed: int) -> Split:
     """Train, validation and test pictures of a seed; the test groups are those of the data, or fold `seed`."""
     return make_split(
         pictures.source, fold=seed % config.folds, folds=config.folds, validation=config.validation, seed=seed

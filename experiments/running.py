@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 import segjax
-from experiments.options import NOT_FACTS, StudyOptions
+from experiments.options import NOT_FACTS, RunOptions
 from experiments.provenance import commit, machine
 from segjax.reports import Illustration
 from segjax.sweeps import Cell, Ledger, fingerprint, in_words, run_cells, share_of
@@ -22,7 +22,7 @@ from segjax.types import InputError
 
 
 def plan_of(
-    study: str, config: StudyOptions, cells: Sequence[Cell], digests: Mapping[str, str], grid: Sequence[str] = ()
+    study: str, config: RunOptions, cells: Sequence[Cell], digests: Mapping[str, str], grid: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What `plan.json` holds; its fingerprint covers what decides a cell's numbers besides its place in the grid.
 
@@ -58,7 +58,7 @@ def origin(out: Path, command: str) -> dict[str, Any]:
     }
 
 
-def cautions(config: StudyOptions) -> list[str]:
+def cautions(config: RunOptions) -> list[str]:
     """What a reader of any study's page has to know before believing it."""
     found = []
     if config.data.startswith("microscope:"):
@@ -72,7 +72,7 @@ def cautions(config: StudyOptions) -> list[str]:
     return found
 
 
-def command_of(plan: Mapping[str, Any], usual: StudyOptions) -> str:
+def command_of(plan: Mapping[str, Any], usual: RunOptions) -> str:
     """The command of a study from its plan: what differs from `usual`, the resolved defaults of its scale and data."""
     config = plan["config"]
     defaults = dict(_flat(json.loads(json.dumps(dataclasses.asdict(usual), default=str))))
@@ -103,7 +103,7 @@ def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
             (folder / f"{stem}.png").write_bytes(figure.content)
 
 
-def check_resume(config: StudyOptions) -> None:
+def check_resume(config: RunOptions) -> None:
     """Raises InputError where --resume finds nothing to go on with."""
     if config.resume and not (config.out / "plan.json").exists():
         raise InputError(f"resume: there is nothing to go on with in {config.out}; leave --resume out to begin")
@@ -115,7 +115,7 @@ def say(console: Console, text: str) -> None:
 
 
 def run_study(
-    config: StudyOptions,
+    config: RunOptions,
     console: Console,
     plan: Mapping[str, Any],
     cells: Sequence[Cell],

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.options import Sizes, StudyOptions
+from experiments.options import RunOptions, Sizes, StudyOptions
 from experiments.pictures import Domain, PictureSet, split_of
 from segjax.data import Split
 from segjax.evaluation import counts, dice, picture_metrics
@@ -54,7 +54,7 @@ def check_trainable(config: StudyOptions, pictures: PictureSet) -> None:
 class Layouts:
     """How packs are laid out: as asked for or, timed once for each kind of steps, the fastest way."""
 
-    def __init__(self, config: StudyOptions) -> None:
+    def __init__(self, config: RunOptions) -> None:
         self._config = config
         self._chosen: dict[str, Layout] = {}
 
@@ -71,7 +71,7 @@ class Layouts:
         return self._chosen[kind]
 
 
-def seconds_of(config: StudyOptions, count: int, steps: Steps, blank: Pictures, train: int, validation: int) -> float:
+def seconds_of(config: RunOptions, count: int, steps: Steps, blank: Pictures, train: int, validation: int) -> float:
     """Seconds that some trainings of one kind will take, from a few timed steps on blank pictures.
 
     Args:
