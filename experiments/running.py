@@ -63,6 +63,8 @@ def cautions(config: RunOptions) -> list[str]:
     found = []
     if config.data.startswith("microscope:"):
         found.append("The pictures are simulated; the published ones came from another virtual microscope.")
+    if config.data.startswith("terrain:"):
+        found.append("The pictures are simulated; real settlements differ more from each other and from the ground.")
     if config.scale in ("smoke", "demo"):
         found.append(
             f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."

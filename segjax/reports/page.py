@@ -16,6 +16,19 @@ from segjax.reports import words
 
 _NO_FAILURES = pd.DataFrame()
 _NO_SHAPE: Mapping[str, Sequence[str]] = MappingProxyType({})
+HEADINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "curves": "Curves",
+        "labels": "What was wrong with the labels",
+        "predictions": "What the networks predicted",
+    }
+)
+"""Of the sections with figures of a study of annotations."""
+GLOSSARY = (
+    "Dice says how well a prediction covers the true cells: 1 is perfect, 0 is no overlap at all; a Dice point is "
+    "0.01. A seed is one complete repetition with new chance: other errors, another start of the network. A 95 % "
+    "interval says how far the mean may be off because only a few repetitions were made."
+)
 
 
 class Illustration(NamedTuple):
@@ -40,6 +53,8 @@ def write_page(
     shape: Mapping[str, Sequence[str]] = _NO_SHAPE,
     metrics: Mapping[str, Metric] | None = None,
     failures: pd.DataFrame = _NO_FAILURES,
+    headings: Mapping[str, str] = HEADINGS,
+    glossary: str = GLOSSARY,
 ) -> None:
     """Write the report as one self-contained HTML file, never seen half written; equal input gives equal bytes.
 
@@ -54,6 +69,8 @@ def write_page(
         shape: statements of the published study, with the sentences that test them; without any, no such section.
         metrics: what the names in results.csv stand for.
         failures: one row per run that failed or was restarted.
+        headings: of the sections "curves", "labels" and "predictions".
+        glossary: what the words of the answers mean.
 
     Raises:
         OSError: the file cannot be written; a page that was there before is kept.
@@ -77,6 +94,8 @@ def write_page(
         shape=shape,
         metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
         failures=_cells(failures),
+        headings=headings,
+        glossary=glossary,
     )
 
 

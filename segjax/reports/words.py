@@ -56,7 +56,17 @@ ERRORS = {
     "merge": _rate("merged touching cells"),
     "split": _rate("split cells"),
 }
-NETWORKS = {"unet": "U-Net", "segnet": "SegNet", "msd": "MSD"}
+NETWORKS = {
+    "unet": "U-Net",
+    "segnet": "SegNet",
+    "msd": "MSD",
+    "vgg16": "VGG16",
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "msd_classifier": "MSD classifier",
+    "unet_classifier": "U-Net classifier",
+}
 METRIC_NAMES = {
     "dice_pooled": "Dice, all test pictures pooled",
     "dice": "Dice, mean of the test pictures",
@@ -85,6 +95,8 @@ def data_name(spec: str) -> str:
     parsed = parse_spec(spec)
     if parsed.scheme == "microscope":
         return f"simulated {_SIMULATED.get(parsed.name, parsed.name)} nuclei"
+    if parsed.scheme == "terrain":
+        return f"simulated satellite pictures with {parsed.name}"
     if parsed.scheme == "folder":
         return f"pictures in {Path(parsed.name).name or parsed.name}"
     return f"{parsed.name} ({parsed.scheme})"
