@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int32
 from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
 from segjax.sweeps import Cell, fingerprint
-from segjax.training import Fit, Member, Pictures, Steps, fit_pack
+from segjax.training import Fit, Member, Pictures, Steps, TrainConfig, fit_pack
 from segjax.training.fit import in_batches
 
 
@@ -71,6 +71,10 @@ class KeptTrainings(ABC):
     @abstractmethod
     def make_steps(self, kind: str) -> Steps:
         """The steps of one kind of trainings; called once."""
+
+    def train_config(self, kind: str) -> TrainConfig:
+        """How trainings of one kind are trained: as the options say."""
+        return self._options.train
 
     @abstractmethod
     def job(self, cell: Cell) -> Job:
@@ -139,7 +143,7 @@ class KeptTrainings(ABC):
         members = [self._member(job, reached) for job in jobs]
         steps = self.steps(kind)
         layout = self._layouts.of(kind, steps, members)
-        for index, fit in fit_pack(members, steps, self._options.train, layout):
+        for index, fit in fit_pack(members, steps, self.train_config(kind), layout):
             self._keep(jobs[index], fit)
 
     def _keep(self, job: Job, fit: Fit) -> None:
