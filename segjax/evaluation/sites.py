@@ -1,11 +1,13 @@
 """Outlines judged on the ground: the same metrics in metres, and by the area of the site."""
 
+import re
+
 import numpy as np
 from jaxtyping import Bool
 
 from segjax.evaluation.boundary import boundary_f, hd95, surface_distances
 from segjax.evaluation.overlap import counts, dice, iou
-from segjax.types import InputError
+from segjax.types import Georeference, InputError
 
 TOLERANCES = (2.0, 4.0, 8.0)
 SIZE_EDGES = (0.5, 2.0, 8.0)
@@ -51,6 +53,18 @@ def area_in_hectares(mask: Bool[np.ndarray, "H W"], metres_per_pixel: float) -> 
     if not 0 < metres_per_pixel < np.inf:
         raise InputError(f"metres_per_pixel must be a positive number, not {metres_per_pixel}")
     return float(np.count_nonzero(mask)) * metres_per_pixel**2 / 10_000
+
+
+def metres_per_pixel(georeference: Georeference) -> float | None:
+    """Side of a pixel on the ground: the root of its area, in metres.
+
+    None where the coordinate system is no UTM zone (EPSG:32601 to 32660, 32701 to 32760), so that its units need not be
+    metres on the ground.
+    """
+    if not re.fullmatch(r"EPSG:32[67](0[1-9]|[1-5]\d|60)", georeference.crs):
+        return None
+    a, b, _, d, e, _ = georeference.transform
+    return float(np.sqrt(abs(a * e - b * d)))
 
 
 def size_class(hectares: float) -> str:

@@ -13,6 +13,7 @@ from segjax.reports.gallery import (
     shots_gallery,
     upgrade_gallery,
 )
+from segjax.reports.maps import MapTile, dot_chart, map_panel
 from segjax.reports.page import Illustration, write_page, write_review
 from segjax.reports.published import published
 from segjax.reports.sentences import answers, question
@@ -39,6 +40,7 @@ __all__ = [
     "Illustration",
     "LabelTile",
     "Line",
+    "MapTile",
     "PredictionTile",
     "ShotsTile",
     "Spread",
@@ -51,12 +53,14 @@ __all__ = [
     "curve_caption",
     "data_name",
     "dose_response",
+    "dot_chart",
     "failed_cells",
     "failed_runs",
     "findings",
     "heat_chart",
     "label_gallery",
     "line_chart",
+    "map_panel",
     "missing_cells",
     "number_tables",
     "overlay",
