@@ -18,7 +18,7 @@ from segjax.evaluation import metres_per_pixel
 from segjax.models import CLASSIFIERS, create
 from segjax.sweeps import Cell, cell
 from segjax.training import Pictures, Steps, TrainConfig, balanced_weights, make_steps
-from segjax.types import InputError, Sample, Source
+from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for
 
@@ -80,11 +80,13 @@ class LabelledDomain(Domain):
         presence: int32 [P], 1 where the picture has the label.
         outlined: bool [P], whether it is known which pixels the object covers.
         metres: ground metres per pixel, where all pictures have the same that is known.
+        places: where each picture lies on the ground, where that is known.
     """
 
     presence: Int32[np.ndarray, " P"]
     outlined: Bool[np.ndarray, " P"]
     metres: float | None
+    places: tuple[Georeference | None, ...]
 
     def with_object(self, indices: Sequence[int]) -> list[int]:
         """Those of the pictures that have the label and an outline."""
@@ -142,6 +144,7 @@ def read_labelled(config: ClassifierOptions) -> LabelledDomain:
         presence=presence,
         outlined=~ignored.all((1, 2)),
         metres=_common_metres(samples),
+        places=tuple(sample.georeference for sample in samples),
     )
 
 

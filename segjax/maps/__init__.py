@@ -32,11 +32,14 @@ from segjax.maps.gradients import (
     smooth_grad,
 )
 from segjax.maps.layers import layer_shapes
+from segjax.maps.masks import COMPLETIONS, RULES, complete_seeds, level_of, mask_of, seeds_of, tidied
 from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
 from segjax.maps.targets import ClassDifference, ClassProbability, ClassScore, RegionScore
 
 __all__ = [
+    "COMPLETIONS",
     "LAYER_MAPS",
+    "RULES",
     "ClassDifference",
     "ClassProbability",
     "ClassScore",
@@ -46,6 +49,7 @@ __all__ = [
     "by_maximum",
     "cam",
     "complete",
+    "complete_seeds",
     "contour_cam",
     "eigen_cam",
     "elementwise_cam",
@@ -59,7 +63,9 @@ __all__ = [
     "layer_cam",
     "layer_cam_fusion",
     "layer_shapes",
+    "level_of",
     "level_without",
+    "mask_of",
     "min_max",
     "min_max_magnitude",
     "occlusion",
@@ -70,8 +76,10 @@ __all__ = [
     "rise",
     "rise_mask",
     "score_cam",
+    "seeds_of",
     "smooth_grad",
     "steepest_level",
+    "tidied",
     "upsample",
     "x_grad_cam",
     "zoom_cam",

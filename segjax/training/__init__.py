@@ -15,7 +15,7 @@ from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pac
 from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import Steps, TrainConfig, make_steps
-from segjax.training.tiles import predict_tiled
+from segjax.training.tiles import predict_blended, predict_tiled
 
 __all__ = [
     "LOSSES",
@@ -42,6 +42,7 @@ __all__ = [
     "make_steps",
     "pack_step",
     "predict",
+    "predict_blended",
     "predict_logits",
     "predict_tiled",
     "soft_dice",

@@ -52,6 +52,56 @@ def predict_tiled(
     return logits
 
 
+def predict_blended(
+    network: Any, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int, overlap: int, batch: int = 8
+) -> Float32[np.ndarray, "H W K"]:
+    """Softmax probabilities of one large picture from overlapping windows of the size that the network was trained on.
+
+    Unlike `predict_tiled` it takes any network: each window is treated as a picture of its own, and where windows
+    overlap their probabilities are averaged, weighted by the distance from the window's border.
+
+    Args:
+        tile: side of a window in pixels; a picture smaller than that is reflected at its border.
+        overlap: least pixels that neighbouring windows share.
+        batch: windows that are computed at once.
+
+    Raises:
+        InputError: an overlap that is not from 0 to below the tile, or tile or batch below 1.
+    """
+    if tile < 1 or batch < 1:
+        raise InputError(f"tile and batch must be at least 1, not {tile} and {batch}")
+    if not 0 <= overlap < tile:
+        raise InputError(f"overlap must be from 0 to {tile - 1} pixels (below the tile), not {overlap}")
+    height, width = image.shape[:2]
+    whole = np.pad(image, [(0, max(0, tile - height)), (0, max(0, tile - width)), (0, 0)], mode="reflect")
+    ramp = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
+    weight = np.minimum(ramp[:, None], ramp[None])[..., None] / ramp.max()
+    places = list(product(*(_overlapping(size, tile, overlap) for size in whole.shape[:2])))
+    total, weights = np.zeros((*whole.shape[:2], network.classes), np.float32), np.zeros((*whole.shape[:2], 1))
+    windows = iter(places)
+    while chunk := list(islice(windows, batch)):
+        filled = [*chunk, *chunk[-1:] * (batch - len(chunk))]  # one size, so that one compilation serves all
+        stacked = np.stack([whole[y : y + tile, x : x + tile] for y, x in filled])
+        for (y, x), one in zip(chunk, np.asarray(_probabilities(network)(variables, stacked)), strict=False):
+            total[y : y + tile, x : x + tile] += weight * one
+            weights[y : y + tile, x : x + tile] += weight
+    return (total / weights)[:height, :width].astype(np.float32)
+
+
+def _overlapping(length: int, tile: int, overlap: int) -> list[int]:
+    """Starts of the fewest windows that cover a length and share so many pixels; the last is flush with the end."""
+    count = 1 + -(-(length - tile) // (tile - overlap))
+    return [int(start) for start in np.round(np.linspace(0, length - tile, count))]
+
+
+@lru_cache(maxsize=16)
+def _probabilities(network: Any) -> Callable[..., Any]:
+    """Each window alone, so that batch statistics are those of the window."""
+    return jax.jit(
+        jax.vmap(lambda variables, image: jax.nn.softmax(network.apply(variables, image[None])[0]), (None, 0))
+    )
+
+
 @lru_cache(maxsize=16)
 def _compiled(network: Any) -> Callable[..., Any]:
     """The same function for every picture, so that windows of one size are compiled once."""

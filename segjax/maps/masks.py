@@ -1,0 +1,126 @@
+"""From a map to a mask without any outline: a level, completion on the picture, components and holes.
+
+Pictures are known to show the class, or not, from image-level labels; only those that do get a mask.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.graph import MCP_Geometric
+from skimage.segmentation import random_walker
+
+from segjax.types import InputError
+
+Rule = Literal["fixed", "otsu", "percentile", "dataset"]
+Completion = Literal["none", "random_walk", "geodesic"]
+RULES: tuple[Rule, ...] = ("fixed", "otsu", "percentile", "dataset")
+COMPLETIONS: tuple[Completion, ...] = ("none", "random_walk", "geodesic")
+
+Map = Float[np.ndarray, "H W"]
+Mask = Bool[np.ndarray, "H W"]
+Image = Float[np.ndarray, "H W C"]
+
+STIFFNESS = 130.0  # of the random walk: how strongly a change of brightness holds it up
+EDGE_COST = 20.0  # of a geodesic path, in pixels of plain ground, per mean change of brightness beyond the mean
+
+
+def level_of(rule: Rule, found: Map, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
+    """The level above which a map's pixels are object.
+
+    "fixed": `share` of the map's maximum; "otsu": between the two classes of its positive values that differ most;
+    "percentile": what a share `area` of the picture is above; "dataset": one level for all pictures. A map without
+    positive values has an infinite level, so that its mask is empty.
+
+    Args:
+        dataset: the level of the rule "dataset", such as `segjax.maps.level_without` of pictures without the class.
+        share: in (0, 1).
+        area: in (0, 1).
+
+    Raises:
+        InputError: an unknown rule, or a share out of range.
+
+    Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979).
+    """
+    if not (0 < share < 1 and 0 < area < 1):
+        raise InputError(f"level: shares must be above 0 and below 1, not {share} and {area}")
+    highest = float(found.max())
+    if rule == "dataset":
+        return float(dataset)
+    if highest <= 0:
+        return float("inf")
+    if rule == "fixed":
+        return share * highest
+    if rule == "percentile":
+        return float(np.quantile(found, 1 - area))
+    if rule == "otsu":
+        positive = np.maximum(found, 0)
+        return float(threshold_otsu(positive)) if np.ptp(positive) > 0 else float("inf")
+    raise InputError(f"rule: unknown {rule!r}; choose one of {', '.join(RULES)}")
+
+
+def seeds_of(found: Map, level: float) -> tuple[Mask, Mask]:
+    """Pixels that are object for sure, half way from the level up to the maximum, and those that are as far below it.
+
+    Both empty where nothing is above the level.
+    """
+    highest = float(found.max())
+    if not highest > level:
+        return np.zeros(found.shape, bool), np.zeros(found.shape, bool)
+    reach = (highest - level) / 2
+    return found >= level + reach, found <= level - reach
+
+
+def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: Completion) -> Mask:
+    """Every pixel between the seeds given to one of the two, by what the picture shows.
+
+    "random_walk": to the seeds that a walk from the pixel, held up by changes of brightness, reaches first with the
+    larger probability; "geodesic": to those to which the cheapest path leads, changes of brightness being dear;
+    "none": what is not inside is outside. Without seeds of one kind nothing is completed: the inside seeds are the
+    result.
+
+    Raises:
+        InputError: an unknown completion.
+
+    Source: Grady, IEEE Transactions on Pattern Analysis and Machine Intelligence 28 (2006); Bai and Sapiro, ICCV
+    (2007).
+    """
+    if completion not in COMPLETIONS:
+        raise InputError(f"completion: unknown {completion!r}; choose one of {', '.join(COMPLETIONS)}")
+    is_open = ~(inside | outside)
+    if completion == "none" or not (inside.any() and outside.any() and is_open.any()):
+        return inside.copy()
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), (1, 1, 0))
+    if completion == "geodesic":
+        change = np.sqrt(sum(ndimage.sobel(smooth, axis) ** 2 for axis in (0, 1)).mean(-1))
+        costs = 1.0 + EDGE_COST * np.maximum(change / max(float(change.mean()), 1e-12) - 1, 0)
+        near, far = (MCP_Geometric(costs).find_costs(np.argwhere(seeds))[0] for seeds in (inside, outside))
+        return near < far
+    markers = np.where(inside, 1, np.where(outside, 2, 0))
+    spread = max(float(smooth.std()), 1e-6)
+    walked = random_walker((smooth - smooth.mean()) / (6 * spread), markers, STIFFNESS, mode="cg_j", channel_axis=-1)
+    return walked == 1
+
+
+def mask_of(image: Image, found: Map, level: float, completion: Completion, smallest: int = 1) -> Mask:
+    """The mask of one picture: pixels above the level, or what its seeds are completed to, tidied.
+
+    Raises:
+        InputError: an unknown completion.
+    """
+    mask = found > level
+    if completion != "none":
+        inside, outside = seeds_of(found, level)
+        if inside.any() and outside.any():
+            mask = complete_seeds(image, inside, outside, completion)
+    return tidied(mask, smallest)
+
+
+def tidied(mask: Mask, smallest: int) -> Mask:
+    """Without 8-connected components of fewer than `smallest` pixels, and without holes."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())
+    kept = (areas >= smallest)[labels] & (labels > 0)
+    return ndimage.binary_fill_holes(kept)
