@@ -31,6 +31,9 @@ ONLY_IN = {
     "tensorflow_datasets": "segjax.data",
     "PIL": ("segjax.data", "segjax.reports", "experiments"),
     "tifffile": "segjax.data",
+    "rasterio": "segjax.data",
+    "shapely": "segjax.data",
+    "pyproj": "segjax.data",
     "tensorflow": (),
     "torch": "experiments.benchmarks",
 }

@@ -34,8 +34,8 @@ def _verdict(found: Findings, network: str) -> list[str]:
     dice, share = found.interval(DICE, **best.factors), found.share(best)
     return [
         f"{network_name(network)} trained on masks of {best.name} reaches Dice {shown(dice)}, that is "
-        f"{100 * share.mean:.0f} % of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are worth "
-        f"{found.worth(best)} outlined sites."
+        f"{100 * share.mean:.0f} % of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are "
+        f"worth {found.worth(best)} outlined sites."
     ]
 
 

@@ -37,14 +37,14 @@ HEADINGS = {
     "predictions": "What the networks found",
 }
 GLOSSARY = (
-    "Dice says how well what was found covers the true sites: 1 is perfect, 0 is no overlap at all; a Dice point is 0.01. "
-    "Full supervision means that all sites of the training pictures are outlined by hand. A seed is one complete "
-    "repetition with another start and other held-out pictures. A 95 % interval says how far the mean may be off because "
-    "only a few repetitions were made."
+    "Dice says how well what was found covers the true sites: 1 is perfect, 0 is no overlap at all; a Dice point is "
+    "0.01. Full supervision means that all sites of the training pictures are outlined by hand. A seed is one complete "
+    "repetition with another start and other held-out pictures. A 95 % interval says how far the mean may be off "
+    "because only a few repetitions were made."
 )
 OWN_METRICS = {
-    "label_dice": Metric("Dice of what is learnt from against the outlines, pixels of all training pictures with a site "
-                         "summed first", "1", "higher", "NaN", 1),
+    "label_dice": Metric("Dice of what is learnt from against the outlines, training pictures with a site pooled", "1",
+                         "higher", "NaN", 1),
     "site_iou": Metric("TP / (TP + FP + FN) of one test picture with a site", "1", "higher", "one empty: 0", 1),
     "boundary_f_4px": Metric("2 P R / (P + R), P and R the shares of either outline within 4 pixels of the other", "1",
                              "higher", "one empty: 0", 1),

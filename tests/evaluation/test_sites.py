@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
 
-from segjax.evaluation import area_in_hectares, boundary_f, disc, hd95, outline_metrics, size_class, surface_distances
-from segjax.types import InputError
+from segjax.evaluation import (
+    area_in_hectares,
+    boundary_f,
+    disc,
+    hd95,
+    metres_per_pixel,
+    outline_metrics,
+    size_class,
+    surface_distances,
+)
+from segjax.types import Georeference, InputError
 
 TRUTH = disc((60, 60), (30.0, 30.0), 15.0)
 MOVED = disc((60, 60), (30.0, 33.0), 15.0)
@@ -27,3 +36,11 @@ def test_sizes_of_sites():
     assert area_in_hectares(np.ones((100, 50), bool), 2.0) == 2.0
     with pytest.raises(InputError, match="metres_per_pixel must be a positive number"):
         outline_metrics(MOVED, TRUTH, 0.0)
+
+
+def test_pixels_are_measured_where_units_are_metres_on_the_ground():
+    turned = (1.2, 1.6, 0.0, 1.6, -1.2, 0.0)  # pixels of 2 m, turned
+    assert metres_per_pixel(Georeference("EPSG:32637", turned)) == pytest.approx(2.0)
+    assert metres_per_pixel(Georeference("EPSG:32760", (4.0, 0.0, 1.0, 0.0, -1.0, 2.0))) == pytest.approx(2.0)
+    for crs in ("EPSG:3857", "EPSG:4326", "EPSG:32600", "EPSG:32661", "EPSG:326370"):
+        assert metres_per_pixel(Georeference(crs, turned)) is None

@@ -76,3 +76,9 @@ def test_lists_and_counts():
 def test_clean_runs_are_named_once():
     cells = [("unet", "omission", 0.0), ("unet", "bias", 0.0), ("msd", "omission", 0.5)]
     assert words.cells_named(cells) == "U-Net on clean labels and MSD at 50 % omitted cells"
+
+
+def test_data_in_words():
+    assert words.data_name("terrain:mounds?pixels=64") == "simulated satellite pictures with mounds"
+    assert words.data_name("microscope:hl60") == "simulated HL60 nuclei"
+    assert words.network_name("resnet18") == "ResNet-18"
