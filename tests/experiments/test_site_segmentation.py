@@ -23,8 +23,8 @@ from segjax.types import IGNORED, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 TINY = [
-    "--scale", "smoke", "--data", DATA, "--folds", "4", "--classifier-sizes.resnet-width", "1", "--sizes.unet-width", "2",
-    "--sizes.unet-levels", "1", "--strategy", "sequential", "--train.epochs", "1", "--classify.epochs", "1",
+    "--scale", "smoke", "--data", DATA, "--folds", "4", "--classifier-sizes.resnet-width", "1", "--train.epochs", "1",
+    "--sizes.unet-width", "2", "--sizes.unet-levels", "1", "--strategy", "sequential", "--classify.epochs", "1",
 ]  # fmt: skip
 
 
