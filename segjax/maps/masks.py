@@ -3,8 +3,6 @@
 Pictures are known to show the class, or not, from image-level labels; only those that do get a mask.
 """
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -14,10 +12,8 @@ from skimage.segmentation import random_walker
 
 from segjax.types import InputError
 
-Rule = Literal["fixed", "otsu", "percentile", "dataset"]
-Completion = Literal["none", "random_walk", "geodesic"]
-RULES: tuple[Rule, ...] = ("fixed", "otsu", "percentile", "dataset")
-COMPLETIONS: tuple[Completion, ...] = ("none", "random_walk", "geodesic")
+RULES = ("fixed", "otsu", "percentile", "dataset")
+COMPLETIONS = ("none", "random_walk", "geodesic")
 
 Map = Float[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
@@ -27,7 +23,7 @@ STIFFNESS = 130.0  # of the random walk: how strongly a change of brightness hol
 EDGE_COST = 20.0  # of a geodesic path, in pixels of plain ground, per mean change of brightness beyond the mean
 
 
-def level_of(rule: Rule, found: Map, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
+def level_of(rule: str, found: Map, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
     """The level above which a map's pixels are object.
 
     "fixed": `share` of the map's maximum; "otsu": between the two classes of its positive values that differ most;
@@ -73,7 +69,7 @@ def seeds_of(found: Map, level: float) -> tuple[Mask, Mask]:
     return found >= level + reach, found <= level - reach
 
 
-def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: Completion) -> Mask:
+def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: str) -> Mask:
     """Every pixel between the seeds given to one of the two, by what the picture shows.
 
     "random_walk": to the seeds that a walk from the pixel, held up by changes of brightness, reaches first with the
@@ -104,7 +100,7 @@ def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: Comple
     return walked == 1
 
 
-def mask_of(image: Image, found: Map, level: float, completion: Completion, smallest: int = 1) -> Mask:
+def mask_of(image: Image, found: Map, level: float, completion: str, smallest: int = 1) -> Mask:
     """The mask of one picture: pixels above the level, or what its seeds are completed to, tidied.
 
     Raises:

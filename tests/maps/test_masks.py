@@ -78,7 +78,7 @@ def test_seeds_keep_their_side_and_nothing_is_made_of_one_kind_alone(completion)
 
 def test_a_mask_is_completed_where_it_is_asked_for():
     disc, image, distance = scene()
-    found = np.exp(-0.5 * (distance / 12) ** 2)  # too wide at its level
+    found = np.exp(-0.5 * (distance / 9) ** 2)  # too wide at its level
     level = 0.4
     plain = mask_of(image, found, level, "none")
     np.testing.assert_array_equal(plain, found > level)
