@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
@@ -72,12 +73,13 @@ def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> Row
     if not (count and domain.outlined[list(chosen.shown)].all()):
         return []
     truths = domain.labels[chosen.all] > 0
-    versions = {0: maps, 1: np.asarray(by_maximum(positive(maps)))}
+    signed = jnp.asarray(maps)
+    versions = {0: maps, 1: np.asarray(by_maximum(positive(signed)))}
     found = {scaled: choose_threshold(list(v[:count]), list(truths[:count])) for scaled, v in versions.items()}
     scaled = max(found, key=lambda version: found[version].iou)
     usable, level = versions[scaled], found[scaled].level
     masks = usable > level
-    steepest = maps > np.asarray(steepest_level(maps))[:, None, None]
+    steepest = maps > np.asarray(steepest_level(signed))[:, None, None]
     rows: Rows = [
         {"metric": "pxap", "value": pixel_average_precision(list(maps[count:]), list(truths[count:]))},
         {"metric": "pxap_scaled", "value": pixel_average_precision(list(versions[1][count:]), list(truths[count:]))},
