@@ -2,19 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import pandas as pd
 
-from experiments.options import Sizes, StudyOptions
 from experiments.provenance import comment
 from segjax.data import parse_spec
-from segjax.training import TrainConfig
 from segjax.types import InputError
 
-_Options = TypeVar("_Options", bound=StudyOptions)
+_Config = TypeVar("_Config")
 
 
 def read_results(folder: Path) -> tuple[Mapping[str, Any], pd.DataFrame]:
@@ -33,12 +31,17 @@ def read_results(folder: Path) -> tuple[Mapping[str, Any], pd.DataFrame]:
     return plan, table
 
 
-def config_of(kind: type[_Options], stored: Mapping[str, Any]) -> _Options:
-    """The configuration that a plan holds."""
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    train = stored["train"] | {"class_weights": tuple(stored["train"]["class_weights"])}
-    values |= {"train": TrainConfig(**train), "sizes": Sizes(**stored["sizes"])}
-    return kind(**{**values, "out": Path(stored["out"])})
+def config_of(kind: type[_Config], stored: Mapping[str, Any]) -> _Config:
+    """The configuration that a plan holds, the groups of options inside it too."""
+    hints, values = get_type_hints(kind), dict(stored)
+    for name, value in stored.items():
+        if isinstance(value, Mapping):
+            values[name] = config_of(hints[name], value)
+        elif isinstance(value, list):
+            values[name] = tuple(value)
+        elif hints[name] is Path:
+            values[name] = Path(value)
+    return kind(**values)
 
 
 def set_name(data: str) -> str:
@@ -60,3 +63,9 @@ def write_table(path: Path, frame: pd.DataFrame, facts: Mapping[str, str]) -> No
 def in_markdown(facts: Mapping[str, str]) -> list[str]:
     """The same lines as a list."""
     return [f"- {name}: `{fact}`" for name, fact in facts.items()]
+
+
+def seeds_table(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Values of every seed, each the mean over its pictures."""
+    values = table.assign(value=pd.to_numeric(table["value"]))
+    return values.groupby([*factors, "metric", "status"], sort=False, as_index=False)["value"].mean()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.activation_maps import cues
@@ -61,8 +62,7 @@ def check_maps(config: StudyConfig, domain: LabelledDomain) -> None:
     Raises:
         InputError: names the layer, and those that there are.
     """
-    explorer = Explorer(config, domain)
-    image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
+    explorer, image = Explorer(config, domain), jnp.asarray(domain.images[:1])
     for name in config.classifiers:
         maker = explorer.maker(name)
         variables = jax.eval_shape(explorer.classifiers.network(name).init, jax.random.key(0), image)
@@ -228,7 +228,7 @@ def estimate(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell])
         )
         training = seconds_of(config, trained, steps, blank, len(split.train), len(split.validation))
         per_pass = training / max(trained, 1) / config.train.epochs / len(split.train) / 3  # a step is three passes
-        maker, image = explorer.maker(name), domain.images[:1]
+        maker, image = explorer.maker(name), jnp.asarray(domain.images[:1])
         shapes = jax.eval_shape(explorer.classifiers.network(name).init, jax.random.key(0), image)
         faithfulness = 2 * config.effort.steps + 14
         for cell in alike:

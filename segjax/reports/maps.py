@@ -11,17 +11,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from segjax.evaluation.statistics import Interval
+from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
 
-# Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
-_STYLES = (
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-)
-_GREY, _INK, _GRID, _OUTLINE = "#8a8a8a", "#333333", "#e6e6e6", "#ff2020"
+_OUTLINE = "#ff2020"
 _OPACITY = 0.55
 
 
@@ -56,12 +48,11 @@ def dot_chart(
     drawn = {name: value for name, value in (references or {}).items() if value.n}
     figure = Figure(figsize=(8.6, 1.6 + 0.34 * max(1, len(rows)) * max(1.0, 0.45 * len(series))), layout="constrained")
     if not rows:
-        figure.text(0.5, 0.5, "no results yet", ha="center", color=_GREY)
-        return figure
+        return nothing(figure)
     axes = figure.subplots()
     places = {row: len(rows) - 1 - place for place, row in enumerate(rows)}
     for index, (name, values) in enumerate(series.items()):
-        colour, marker = _STYLES[index % len(_STYLES)]
+        colour, marker = STYLES[index % len(STYLES)]
         shift = 0.0 if len(series) == 1 else 0.5 * (0.5 - index / (len(series) - 1))
         for row, value in values.items():
             known = value.low == value.low
@@ -78,14 +69,11 @@ def dot_chart(
             )
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=0.3 if name in faded else 1.0, label=name)
     for style, (name, value) in zip(("--", ":", "-.", (0, (5, 1)), (0, (1, 4))), drawn.items(), strict=False):
-        axes.axvline(value.mean, color=_GREY, lw=1.2, ls=style, label=name, zorder=0)
+        axes.axvline(value.mean, color=GREY, lw=1.2, ls=style, label=name, zorder=0)
     axes.set_yticks(list(places.values()), [textwrap.fill(row, 44) for row in places])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(xlabel, color=_INK)
-    axes.grid(axis="x", color=_GRID, lw=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9)
+    axes.set_xlabel(xlabel, color=INK)
+    tidy(axes, "x")
     if len(series) > 1 or drawn:
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
@@ -108,9 +96,9 @@ def map_panel(tiles: Sequence[MapTile], names: Mapping[str, str] | None = None) 
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
     for place, column in enumerate(columns):
-        panels[0, place].set_title(textwrap.fill((names or {}).get(column, column), 18), fontsize=9, color=_INK)
+        panels[0, place].set_title(textwrap.fill((names or {}).get(column, column), 18), fontsize=9, color=INK)
     for place, row in enumerate(rows):
-        panels[place, 0].set_ylabel(textwrap.fill(row, 18), fontsize=9, color=_INK)
+        panels[place, 0].set_ylabel(textwrap.fill(row, 18), fontsize=9, color=INK)
     for tile in tiles:
         axes = panels[rows.index(tile.row), columns.index(tile.column)]
         axes.imshow(_overlay(tile), interpolation="nearest")
