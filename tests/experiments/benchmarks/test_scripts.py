@@ -131,6 +131,13 @@ def test_map_loop(monkeypatch, tmp_path):
     assert (table["resident_mb"] > 10).all()
 
 
+def test_activation_maps(monkeypatch, tmp_path):
+    pytest.importorskip("pytorch_grad_cam", reason="grad-cam, of the extra bench, is missing")
+    table = table_of("activation_maps", monkeypatch, tmp_path, "--rounds", "1", "--only", "Grad-CAM, resnet18")
+    check_times(table)
+    assert table["way"].tolist() == ["segjax", "grad-cam"]
+
+
 def test_few_shot(monkeypatch, tmp_path):
     pytest.importorskip("sklearn")
     table = table_of("few_shot", monkeypatch, tmp_path, "--rounds", "1", "--draws", "2", "--only", "grid")

@@ -1,0 +1,158 @@
+"""How long activation maps and ROAD take on VGG16 and ResNet-18, ours against the package grad-cam on PyTorch.
+
+    python -m experiments.benchmarks.activation_maps
+    python -m experiments.benchmarks.activation_maps --only resnet18 --rounds 3
+
+16 pictures of 224x224 (random numbers, three channels), both networks with the same random weights in torchvision's
+layout, 1000 classes. Maps of the last layer; LayerCAM too. ROAD: nine shares of pixels, most and least important first,
+from one and the same map. grad-cam's maps include its own scaling and enlargement, ours are scaled and enlarged too.
+Before anything is timed, Grad-CAM and LayerCAM of both have to correlate by more than 0.999.
+
+Needs the extra `bench`: make bench, or pip install -e '.[bench]'. Score-CAM and Ablation-CAM take PyTorch minutes a
+round: give them --rounds 1.
+"""
+
+import tempfile
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks import timing
+from experiments.benchmarks.timing import Call, Contest, Contests, Scale
+from segjax.evaluation import road
+from segjax.maps import ClassScore, ablation_cam, grad_cam, layer_cam, min_max, positive, score_cam, upsample
+from segjax.models import Probe, create, load_torchvision
+from segjax.types import InputError
+
+CLASS = 281
+PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 32)}
+LAYERS = {"vgg16": "maps", "resnet18": "maps"}
+MAPS: dict[str, Callable[..., jax.Array]] = {
+    "Grad-CAM": grad_cam,
+    "LayerCAM": layer_cam,
+    "Score-CAM": score_cam,
+    "Ablation-CAM": ablation_cam,
+}
+RIVALS = {"Grad-CAM": "GradCAM", "LayerCAM": "LayerCAM", "Score-CAM": "ScoreCAM", "Ablation-CAM": "AblationCAM"}
+
+
+def check_installed() -> None:
+    """Stop where the rival is missing.
+
+    Raises:
+        InputError: names the packages.
+    """
+    missing = [name for name in ("torch", "torchvision", "pytorch_grad_cam") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"{', '.join(missing)} not installed; run: pip install -e '.[bench]' (grad-cam is among it)")
+
+
+@cache
+def networks(name: str) -> tuple[Any, Probe, Any]:
+    """A torchvision network with random weights, and ours with the same."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    rival = torchvision.models.get_model(name, weights=None).eval()
+    network = create(name, classes=1000)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.npz"
+        np.savez(path, **{key: value.numpy() for key, value in rival.state_dict().items()})
+        return rival, Probe(network), jax.device_put(load_torchvision(network, variables, path))
+
+
+def pictures(scale: Scale) -> np.ndarray:
+    count, side = PICTURES[scale]
+    return np.random.default_rng(0).standard_normal((count, side, side, 3)).astype(np.float32)
+
+
+def rival_map(method: str, network: str, images: np.ndarray) -> Callable[[], np.ndarray]:
+    """The package's maps, [B, H, W] in [0, 1]."""
+    import pytorch_grad_cam
+    import torch
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model, _, _ = networks(network)
+    layer = model.features[29] if network == "vgg16" else model.layer4[-1]
+    explain = getattr(pytorch_grad_cam, RIVALS[method])(model=model, target_layers=[layer])
+    tensor = torch.tensor(images).movedim(-1, 1).contiguous()
+    return partial(explain, input_tensor=tensor, targets=[ClassifierOutputTarget(CLASS)] * len(images))
+
+
+def our_map(method: str, network: str, images: np.ndarray) -> Callable[[], jax.Array]:
+    """Our maps, scaled and enlarged as the package does."""
+    _, apply, variables = networks(network)
+    size = images.shape[1:3]
+
+    @jax.jit
+    def explain(variables, image):
+        found = MAPS[method](apply, variables, image, ClassScore(CLASS), LAYERS[network])
+        return upsample(min_max(positive(found)), *size)
+
+    on_device = jax.device_put(images)
+    return lambda: explain(variables, on_device).block_until_ready()
+
+
+def maps_contest(method: str, network: str, scale: Scale) -> Contest:
+    images = pictures(scale)
+    ours, rival = our_map(method, network, images), rival_map(method, network, images)
+    if method in ("Grad-CAM", "LayerCAM"):
+        for one, other in zip(ours(), rival(), strict=True):
+            correlation = np.corrcoef(np.ravel(one), np.ravel(other))[0, 1]
+            if not correlation > 0.999:
+                raise AssertionError(f"{method} on {network}: maps correlate by {correlation:.4f} only")
+    return Contest({"segjax": lambda number: ours()}, {"grad-cam": lambda number: rival()})
+
+
+def road_contest(network: str, scale: Scale) -> Contest:
+    import torch
+    from pytorch_grad_cam.metrics.road import ROADCombined
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    images = pictures(scale)
+    maps = np.asarray(our_map("Grad-CAM", network, images)())
+    model, apply, variables = networks(network)
+    target = ClassScore(CLASS)
+
+    @jax.jit
+    def ours(key, variables, image, maps):
+        return road(key, lambda x: target(apply(variables, x)), image, maps).combined
+
+    metric = ROADCombined(percentiles=[10, 20, 30, 40, 50, 60, 70, 80, 90])
+    tensor = torch.tensor(images).movedim(-1, 1).contiguous()
+    targets = [ClassifierOutputTarget(CLASS)] * len(images)
+
+    def rival(number: int) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(metric(tensor, maps, targets, model))
+
+    on_device = jax.device_put((images, maps))
+    call: Call = lambda number: ours(jax.random.key(number), variables, *on_device).block_until_ready()  # noqa: E731
+    return Contest({"segjax": call}, {"grad-cam": rival})
+
+
+def contests(scale: Scale) -> Contests:
+    check_installed()
+    found: dict[str, Callable[[], Contest]] = {}
+    for network in LAYERS:
+        for method in MAPS:
+            found[f"{method}, {network}"] = partial(maps_contest, method, network, scale)
+        found[f"ROAD, {network}"] = partial(road_contest, network, scale)
+    return found
+
+
+def main() -> None:
+    timing.command("activation_maps", __doc__, contests)
+
+
+if __name__ == "__main__":
+    main()
