@@ -105,8 +105,11 @@ def complete(
     see_rows, see_columns = (
         _cells_of(size, cells, sigma) for size, cells in zip((height, width), evidence.shape[1:], strict=True)
     )
+    # made outside `vmap`, so that both have the batch in front, which the solver asks for
+    right = area * jnp.einsum("rh,brc,cw->bhw", see_rows, evidence, see_columns)
+    start = upsample(evidence, height, width)
     solve = partial(_solve, see_rows, see_columns, area, area + sigma**2)
-    return jax.vmap(solve)(evidence, *weights)
+    return jax.vmap(solve)(right, start, *weights)
 
 
 def relevant_channels(layer: Float[Array, "B h w K"], gradients: Float[Array, "B h w K"]) -> Float[Array, "B h w K"]:
@@ -184,23 +187,17 @@ def _cells_of(size: int, cells: int, sigma):
     return (jnp.maximum(overlap, 0) * (cells / size)) @ (blur / blur.sum(1, keepdims=True))
 
 
-def _solve(see_rows, see_columns, area, smoothness, evidence, across, down):
-    def seen(u):
-        return see_rows @ u @ see_columns.T
-
-    def back(e):
-        return area * (see_rows.T @ e @ see_columns)
-
+def _solve(see_rows, see_columns, area, smoothness, right, start, across, down):
     def operator(u):
-        right, below = across * jnp.diff(u, axis=1), down * jnp.diff(u, axis=0)
-        flow = jnp.pad(right, ((0, 0), (1, 1))), jnp.pad(below, ((1, 1), (0, 0)))
-        return back(seen(u)) - smoothness * (jnp.diff(flow[0], axis=1) + jnp.diff(flow[1], axis=0))
+        beside, below = across * jnp.diff(u, axis=1), down * jnp.diff(u, axis=0)
+        flow = jnp.pad(beside, ((0, 0), (1, 1))), jnp.pad(below, ((1, 1), (0, 0)))
+        seen = see_rows.T @ (see_rows @ u @ see_columns.T) @ see_columns
+        return area * seen - smoothness * (jnp.diff(flow[0], axis=1) + jnp.diff(flow[1], axis=0))
 
     degree = _both_sides(across, 1) + _both_sides(down, 0)
     scale = 1 / (1 + smoothness * degree)
-    start = upsample(evidence, degree.shape[0], degree.shape[1])
     solution, _ = jax.scipy.sparse.linalg.cg(
-        operator, back(evidence), start, tol=ACCURACY, maxiter=MOST_ITERATIONS, M=lambda r: scale * r
+        operator, right, start, tol=ACCURACY, maxiter=MOST_ITERATIONS, M=lambda r: scale * r
     )
     return solution
 

@@ -67,6 +67,13 @@ def test_the_map_solves_its_formula():
     np.testing.assert_allclose(found, densely(evidence, picture, 0.8), atol=2e-3)
 
 
+def test_evidence_may_be_as_fine_as_the_picture():
+    rng = np.random.default_rng(2)
+    picture, evidence = rng.uniform(0, 1, (6, 5)).astype(np.float32), rng.standard_normal((6, 5)).astype(np.float32)
+    found = solve(evidence[None], picture[None, ..., None], 0.8)[0]
+    np.testing.assert_allclose(found, densely(evidence, picture, 0.8), atol=2e-3)
+
+
 def test_the_boundary_is_that_of_the_picture_where_the_evidence_is_blurred():
     for seed, radius, centre in ((0, 11, (36, 27)), (1, 7, (30, 35)), (2, 15, (30, 30))):
         disc, picture, evidence = scene(seed, radius, centre)
