@@ -36,8 +36,8 @@ class Segmentations(KeptTrainings):
     def __init__(self, config: StudyConfig, domain: LabelledDomain, classifiers: Classifiers) -> None:
         """`classifiers` must be trained before a cell that needs them is."""
         super().__init__(config, domain.images, kind_of)
-        self._config, self._domain, self._classifiers = config, domain, classifiers
-        self.labels = Labels(config, domain, classifiers)
+        self._config, self._domain = config, domain
+        self.labels, self.split = Labels(config, domain, classifiers), classifiers.split
         self.network = functools.cache(lambda name: network_of(config.sizes, name, domain))
 
     def make_steps(self, kind: str) -> Steps:
@@ -46,7 +46,7 @@ class Segmentations(KeptTrainings):
 
     def sides(self, cell: Cell) -> Sides:
         """Which pictures a cell's network sees; fewer outlined sites are among those of more."""
-        domain, split = self._domain, self._classifiers.split(cell["seed"])
+        domain, split = self._domain, self.split(cell["seed"])
         generator = np.random.default_rng([cell["seed"], 4])
         shown = {}
         for side in ("train", "validation"):
@@ -86,11 +86,17 @@ class Segmentations(KeptTrainings):
 
 
 def check_counts(config: StudyConfig, domain: LabelledDomain, trainings: Segmentations, cells: Sequence[Cell]) -> None:
-    """Refuse numbers of outlined sites that there are not, before anything is trained.
+    """Refuse pictures without outlines to score on, and numbers of outlined sites that there are not.
 
     Raises:
         InputError: names the option and how many there are.
     """
+    for seed in range(min(config.seeds, config.folds)):
+        if not domain.with_object(trainings.split(seed).test):
+            raise InputError(
+                f"{config.data}: no test picture of seed {seed} has an outline to score on; give outlines (labels) of "
+                "some pictures of every group"
+            )
     for cell in cells:
         if cell["method"] in (OUTLINES, *config.methods) and cell["seed"] < config.folds:
             sides = trainings.sides(cell)

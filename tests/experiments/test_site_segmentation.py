@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import outline_sites
 from experiments.classifiers import LabelledDomain, read_labelled
 from experiments.map_kinds import OURS
 from experiments.site_segmentation.__main__ import main
@@ -56,8 +57,31 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.geojson"))
     said = "No GeoTIFF or GeoJSON was written" in page
     assert said == bool(missing_packages())
+    if not missing_packages():
+        check_scene(out, tmp_path, monkeypatch, capsys)
     text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--resume")
     assert f"{len(cells)} of {len(cells)} cells are done already; 0 to do" in text
+
+
+def check_scene(out, tmp_path, monkeypatch, capsys):
+    """Outlines on a scene that is larger than the pictures, by the networks of the run."""
+    import rasterio
+
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 130), np.uint8)
+    place = {"crs": "EPSG:32637", "transform": rasterio.Affine(6.64, 0, 420_000, 0, -6.64, 4_120_000)}
+    profile = {"driver": "GTiff", "height": 90, "width": 130, "count": 1, "dtype": "uint8", **place}
+    with rasterio.open(tmp_path / "scene.tif", "w", **profile) as file:
+        file.write(pixels, 1)
+    options = ["--run", str(out), "--scene", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "found")]
+    # every pixel has a probability above 0, so that all of the scene is one site
+    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
+    outline_sites.main()
+    assert "1 sites of 51.6 ha in all" in capsys.readouterr().out
+    with rasterio.open(tmp_path / "found" / "mask.tif") as file:
+        assert file.read(1).all() and file.crs.to_epsg() == 32637
+    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
+    with pytest.raises(InputError, match="learnt: nothing of that kind in the run; choose one of: Contour-CAM"):
+        outline_sites.main()
 
 
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
@@ -90,7 +114,7 @@ def test_fewer_outlined_sites_are_among_those_of_more(tiny, domain):
     one, two, every = (trainings.sides(cell_of(config, method="outlines", outlines=count)) for count in (1, 2, 0))
     assert one.train == two.train[:1] and two.train == every.train[:2]
     assert len(one.validation) == len(one.validation_without) == 1
-    split = trainings._classifiers.split(0)
+    split = trainings.split(0)
     assert set(every.train) == set(domain.with_object(split.train))
     assert set(every.train_without) == set(domain.without(split.train))
     assert set(every.validation) <= set(split.validation)
@@ -106,13 +130,14 @@ def test_epochs_have_as_many_pictures_with_a_site_as_without(tiny, domain):
 
 
 def test_a_picture_with_a_site_in_which_nothing_is_marked_is_ignored(tiny, domain):
-    trainings = Trainer(tiny, domain).trainings
+    trainer = Trainer(tiny, domain)
+    trainings = trainer.trainings
 
     class Blind(Labels):
         def masks(self, cell, indices):
             return np.zeros((len(indices), *domain.labels.shape[1:]), bool)
 
-    trainings.labels = Blind(tiny, domain, trainings._classifiers)
+    trainings.labels = Blind(tiny, domain, trainer.classifiers)
     job = trainings.job(cell_of(tiny, method="maps"))
     sites = np.all(job.train.targets == IGNORED, axis=(1, 2))
     assert sites.sum() == 2 and not job.train.targets[~sites].any()
