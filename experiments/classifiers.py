@@ -142,7 +142,7 @@ def read_labelled(config: ClassifierOptions) -> LabelledDomain:
         foreign=np.where(labels == 0, everything, 0),
         ignored=ignored,
         presence=presence,
-        outlined=~ignored.all((1, 2)),
+        outlined=np.logical_not(ignored.all((1, 2))),
         metres=_common_metres(samples),
         places=tuple(sample.georeference for sample in samples),
     )

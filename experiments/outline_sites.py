@@ -84,7 +84,7 @@ def probability_of(options: Options) -> Float32[np.ndarray, "H W"]:
         for cell in cells
         if cell["outlines"] == learnt.factors.get("outlines", 0)
     ]
-    return np.mean(found, 0, dtype=np.float32)
+    return np.asarray(np.mean(found, 0), np.float32)
 
 
 def main() -> None:

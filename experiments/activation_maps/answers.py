@@ -124,7 +124,7 @@ def _cues(found: Findings) -> list[str]:
 
 
 def _first(found: Findings) -> list[str]:
-    said = []
+    said: list[str] = []
     if "training" not in found.config.questions:
         return said
     for name in found.usable:

@@ -120,7 +120,8 @@ def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _galleries(config: StudyConfig, domain: LabelledDomain) -> dict[str, Illustration]:
-    masks, networks = [], []
+    masks: list[MapTile] = []
+    networks: list[MapTile] = []
     wanted = set(trained_ways(config))
     for cell in make_cells(config):
         path = config.out / "masks" / f"{name_of(cell)}.npz"

@@ -24,7 +24,8 @@ from segjax.types import IGNORED, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 TINY = [
-    "--scale", "smoke", "--data", DATA, "--folds", "4", "--classifier-sizes.resnet-width", "1", "--train.epochs", "1",
+    "--scale", "smoke", "--data", DATA, "--folds", "4", "--classifiers", "msd_classifier", "--train.epochs", "1",
+    "--classifier-sizes.msd-depth", "2",
     "--sizes.unet-width", "2", "--sizes.unet-levels", "1", "--strategy", "sequential", "--classify.epochs", "1",
 ]  # fmt: skip
 
@@ -37,7 +38,8 @@ def run(monkeypatch, capsys, *options: str) -> str:
 
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    assert "report:" in run(monkeypatch, capsys, *TINY, "--out", str(out))
+    text = run(monkeypatch, capsys, *TINY, "--out", str(out))
+    assert "report:" in text and "failed" not in text
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     assert list(table.columns) == ["study", *FACTORS, "picture", "metric", "value", "status"]
     config = resolve(dataclasses.replace(defaults_of("smoke"), out=out, data=DATA))
