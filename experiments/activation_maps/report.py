@@ -22,13 +22,13 @@ from segjax.reports import (
     MapTile,
     data_name,
     dot_chart,
+    failed_cells,
     line_chart,
     map_panel,
     svg,
     write_page,
 )
-from segjax.reports.words import FAILURES, network_name
-from segjax.sweeps import LAST_METRIC
+from segjax.reports.words import network_name
 
 HEADINGS = {
     "curves": "Maps, cues and training",
@@ -163,15 +163,9 @@ def tables_of(found: Findings) -> dict[str, pd.DataFrame]:
 
 
 def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per classifier that did not end "ok" or was begun more than once."""
-    last = table[(table["metric"] == LAST_METRIC) & ((table["map"] == CLASSIFIER) | (table["status"] == "failed"))]
-    rows = last[(last["status"] != "ok") | (last["value"].astype(float) > 0)]
-    said = [
-        FAILURES.get(row.status, row.status) if row.status != "ok" else "restarted, then ended well"
-        for row in rows.itertuples(index=False)
-    ]
-    names = [name for name in FACTORS if name != "data"]
-    return rows[names].assign(network=rows["network"].map(network_name), **{"what happened": said})
+    """One line per classifier, whatever is looked at, and per cell that stopped with an error."""
+    shown = table[(table["map"] == CLASSIFIER) | (table["status"] == "failed")]
+    return failed_cells(shown, [name for name in FACTORS if name != "data"])
 
 
 def _panel(config: StudyConfig, domain: LabelledDomain, found: Findings) -> dict[str, Illustration]:

@@ -23,13 +23,14 @@ from segjax.reports import (
     MapTile,
     data_name,
     dot_chart,
+    failed_cells,
     line_chart,
     map_panel,
     svg,
     write_page,
 )
-from segjax.reports.words import FAILURES, network_name
-from segjax.sweeps import LAST_METRIC, Cell
+from segjax.reports.words import network_name
+from segjax.sweeps import Cell
 
 HEADINGS = {
     "curves": "What the maps are worth",
@@ -71,7 +72,7 @@ def write_report(config: StudyConfig, domain: LabelledDomain, table: pd.DataFram
         provenance=origin(config.out, command),
         warnings=_warnings(config, domain),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
-        failures=failed_runs(table),
+        failures=failed_cells(table, [name for name in FACTORS if name != "data"]),
         headings=HEADINGS,
         glossary=GLOSSARY,
     )
@@ -105,18 +106,6 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
         ),
     }
     return {name: Illustration(svg(make()), caption) for name, (make, there, caption) in charts.items() if there}
-
-
-def failed_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell that did not end "ok" or was begun more than once."""
-    last = table[table["metric"] == LAST_METRIC]
-    rows = last[(last["status"] != "ok") | (last["value"].astype(float) > 0)]
-    said = [
-        FAILURES.get(row.status, row.status) if row.status != "ok" else "restarted, then ended well"
-        for row in rows.itertuples(index=False)
-    ]
-    names = [name for name in FACTORS if name != "data"]
-    return rows[names].assign(network=rows["network"].map(network_name), **{"what happened": said})
 
 
 def _galleries(config: StudyConfig, domain: LabelledDomain) -> dict[str, Illustration]:
