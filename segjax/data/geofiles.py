@@ -139,7 +139,3 @@ def _crs(georeference: Georeference) -> Any:
         raise InputError(
             f"coordinate system {georeference.crs!r} is unknown ({error}); give one as EPSG:32637"
         ) from error
-
-
-def _as_bytes(mask: Bool[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
-    return mask.astype(np.uint8)
