@@ -96,7 +96,9 @@ def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: str) -
         return near < far
     markers = np.where(inside, 1, np.where(outside, 2, 0))
     spread = max(float(smooth.std()), 1e-6)
-    walked = random_walker((smooth - smooth.mean()) / (6 * spread), markers, STIFFNESS, mode="cg_j", channel_axis=-1)
+    scaled = (smooth - smooth.mean()) / (6 * spread)
+    solver = {"mode": "cg_j", "tol": 1e-5, "prob_tol": 1e-2}  # the default is too coarse for maps of any shape
+    walked = random_walker(scaled, markers, STIFFNESS, channel_axis=-1, **solver)
     return walked == 1
 
 
