@@ -53,7 +53,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "seeds": 2,
-        "classifiers": ("resnet18", "msd_classifier"),
+        "classifiers": ("resnet18", "unet_classifier"),
         "questions": ("maps", "cues"),
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),
         "pictures": 12,

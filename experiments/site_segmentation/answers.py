@@ -35,7 +35,7 @@ def _verdict(found: Findings, network: str) -> list[str]:
     return [
         f"{network_name(network)} trained on masks of {best.name} reaches Dice {shown(dice)}, that is "
         f"{100 * share.mean:.0f} % of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are "
-        f"worth {found.worth(best)} outlined sites."
+        f"worth {in_sites(found.worth(best))}."
     ]
 
 
@@ -55,7 +55,7 @@ def _cheap(found: Findings, network: str) -> list[str]:
             continue
         sentence = (
             f"Learning from {learnt.name} reaches Dice {shown(dice)}, {100 * found.share(learnt).mean:.0f} % of full "
-            f"supervision, and is worth {found.worth(learnt)} outlined sites"
+            f"supervision, and is worth {in_sites(found.worth(learnt))}"
         )
         if best is not None:
             sentence += f"; against the best maps: {points(found.difference(learnt, best))}"
@@ -80,6 +80,11 @@ def _classifiers(found: Findings) -> list[str]:
 def _best(found: Findings, learnt: list[Learnt]) -> Learnt | None:
     known = [one for one in learnt if found.interval(DICE, **one.factors).n]
     return max(known, key=lambda one: found.interval(DICE, **one.factors).mean, default=None)
+
+
+def in_sites(worth: str) -> str:
+    """A number in words with what it counts: "about 8 outlined sites", "less than one outlined site"."""
+    return f"{worth} outlined site" + ("" if worth.endswith(("one", " 1")) else "s")
 
 
 def points(difference: Difference) -> str:

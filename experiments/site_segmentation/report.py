@@ -133,7 +133,8 @@ def _galleries(config: StudyConfig, domain: LabelledDomain) -> dict[str, Illustr
 
 def _column(cell: Cell) -> str:
     if cell["method"] == OUTLINES:
-        return f"{cell['outlines']} outlines" if cell["outlines"] else "all outlines"
+        many = "s" if cell["outlines"] > 1 else ""
+        return f"{cell['outlines']} outline{many}" if cell["outlines"] else "all outlines"
     return CHEAP_NAMES.get(cell["method"]) or way_name(way_in(cell))
 
 

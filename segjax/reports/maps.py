@@ -105,7 +105,7 @@ def map_panel(tiles: Sequence[MapTile], names: Mapping[str, str] | None = None) 
         if tile.outline.any() and not tile.outline.all():
             axes.contour(tile.outline.astype(float), [0.5], colors=_OUTLINE, linewidths=1.2)
     png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.savefig(png, format="png", bbox_inches="tight", metadata={"Software": None})
     return png.getvalue()
 
 
