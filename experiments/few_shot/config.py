@@ -78,7 +78,6 @@ TRAIN = TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, augment=True)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": 1,
-        "types": (1, 2, 3),
         "maps": "full",
         "banks": ("joint ignored", "binary background"),
         "shots": (1, 2),
@@ -97,7 +96,6 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "seeds": 1,
-        "types": (1, 2, 3),
         "banks": ("joint ignored",),
         "shots": (1, 3, 5, 10),
         "features": (1, 8),
@@ -114,21 +112,25 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "seeds": 1,
-        "features": (1, 4, 16, 48),
-        "choices": ("random", "variance", "relevance"),
+        "banks": ("joint ignored", "joint background"),
+        "features": (1, 4, 16),
+        "choices": ("random", "relevance"),
         "queries": 32,
-        "few_draws": 5,
+        "few_draws": 3,
+        "ways": ("whole_network", "from_scratch"),
         "train": dataclasses.replace(TRAIN, epochs=24),
-        "sizes": Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=30),
+        "sizes": Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20),
     },
     "paper": {
         "train": TrainConfig(learning_rate=1e-3, batch_size=1, epochs=1000, stop="plateau", patience=10),
     },
 }
+# the common types of the simulated tissue; small scales show too few of the others
+TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2, 3), "reduced": (1, 2, 3, 4), "paper": ()}
 DATA_OPTIONS = {
     "smoke": "size=quarter&volumes=4&slices=3&crop=48",
     "demo": "size=quarter&volumes=6&slices=6&crop=96",
-    "reduced": "size=quarter&volumes=12&slices=16&crop=96",
+    "reduced": "size=quarter&volumes=12&slices=16&crop=64",
     "paper": "size=half&volumes=30&slices=16",
 }
 
@@ -145,6 +147,8 @@ def resolve(config: StudyConfig) -> StudyConfig:
         InputError: names the option and what it may be.
     """
     resolved = with_data(config, DATA_OPTIONS)
+    if not resolved.types and resolved.data.startswith("microscope:tissue"):
+        resolved = dataclasses.replace(resolved, types=TISSUE_TYPES[resolved.scale])
     check_options(resolved)
     _check(resolved)
     return resolved

@@ -68,7 +68,7 @@ class Trainer:
             self.extractors.ensure([all_labels(network, seed, new)], on_share)
             yield 0, self._reference(cells[0], sides, new)
             return
-        draws = self._draws(seed, new, len(sides.support))
+        draws = self._draws(seed, new, len(sides.support), self._shots(method))
         bank = self._config.banks[0] if cells[0]["bank"] == "none" else cells[0]["bank"]
         self.extractors.ensure(extractors_of(bank, network, seed, new, self._types), on_share)
         if method in self._config.ways:
@@ -76,10 +76,18 @@ class Trainer:
         else:
             yield from self._fitted(cells, sides, draws, new)
 
-    def _draws(self, seed: int, new: int, candidates: int) -> Draws:
+    def _shots(self, method: str) -> tuple[int, ...]:
+        """Numbers of shots that a method is tried with."""
+        config = self._config
+        return tuple(sorted(config.shots if method == config.head else config.compare_shots))
+
+    def _draws(self, seed: int, new: int, candidates: int, shots: tuple[int, ...]) -> Draws:
+        """The draws of the study, for some of its numbers of shots; every method has the same ones."""
         key = jax.random.key(stable_number(f"draws {seed} {new}"))
         config = self._config
-        return draw_support(key, np.ones(candidates, bool), config.shots, config.draws, config.nested)
+        whole = draw_support(key, np.ones(candidates, bool), config.shots, config.draws, config.nested)
+        places = [whole.shots.index(count) for count in shots]
+        return dataclasses.replace(whole, shots=shots, weights=whole.weights[:, places])
 
     def _make_cached(self, bank: str, network: str, seed: int, new: int) -> tuple[Any, Cached, Cached]:
         """The bank, and features and targets of the candidates and of the query pictures."""
