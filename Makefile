@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	@echo "Open runs/demo/report.html, runs/demo_upgrade/report.html and runs/demo_few_shot/report.html"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
