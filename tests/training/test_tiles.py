@@ -78,7 +78,7 @@ def test_blended_windows_average_what_each_window_says():
     variables = network.init(jax.random.key(0), jnp.asarray(image[None, :, :24]))
     found = predict_blended(network, variables, image, 24, 8, batch=2)
     parts = {
-        start: np.asarray(jax.nn.softmax(network.apply(variables, image[None, :, start : start + 24])[0]))
+        start: np.asarray(jax.nn.softmax(network.apply(variables, jnp.asarray(image[None, :, start : start + 24]))[0]))
         for start in (0, 16)
     }
     np.testing.assert_allclose(found[:, :16], parts[0][:, :16], atol=1e-5)
