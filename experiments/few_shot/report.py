@@ -30,6 +30,11 @@ from segjax.reports import (
 from segjax.reports.words import network_name
 from segjax.sweeps import Cell
 
+GLOSSARY = (
+    "Dice says how well a prediction covers the true cells: 1 is perfect, 0 is none; a Dice point is 0.01. A shot is "
+    "one annotated picture that shows the type, a draw one choice of the shots by lot; half of the draws lie between "
+    "the quartiles. All labels (full supervision) is a network that learnt from every training picture."
+)
 OWN_METRICS = {
     "dice_pooled_zero": Metric(
         "2 TP / (2 TP + FP + FN), pixels of all test pictures summed first; predicted is what scores above 0, not, as "
@@ -62,6 +67,7 @@ def write_report(
         provenance=origin(config.out, command),
         warnings=_warnings(config),
         metrics={**METRICS, **OWN_METRICS},
+        glossary=GLOSSARY,
         failures=failed_cells(table, ["network", "seed", "type", "method", "bank", "shots"]),
     )
     return page
