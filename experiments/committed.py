@@ -1,18 +1,88 @@
-"""What results modules share: reading the folder of a run, and the lines that say where its numbers come from."""
+"""What results modules share: from the folders of runs to tables, figures and sentences kept beside the code."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import pandas as pd
+import tyro
 
-from experiments.provenance import comment
+from experiments.options import RunOptions
+from experiments.provenance import comment, provenance
+from experiments.running import command_of, save_figures
 from segjax.data import parse_spec
+from segjax.reports import Illustration, data_name
 from segjax.types import InputError
 
 _Config = TypeVar("_Config")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which runs, and where to."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of results of the study."""
+    out: Path
+    """Folder for the tables and figures."""
+
+
+class Kept(NamedTuple):
+    """What one run gives.
+
+    Attributes:
+        config: of the run; usual: the resolved defaults of its scale and data.
+        tables, figures: by the beginning of their files' names.
+        question, answers: sentences.
+    """
+
+    config: RunOptions
+    usual: RunOptions
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, Illustration]
+    question: str
+    answers: Sequence[str]
+
+
+def keep_results(
+    study: str, title: str, description: str | None, kept_of: Callable[[Mapping[str, Any], pd.DataFrame], Kept]
+) -> None:
+    """Command of a results module: read the folders, write NAME_SET.csv, the figures and findings.md.
+
+    Args:
+        study: its name, as in `python -m experiments.NAME`.
+        title: of findings.md.
+        description: for --help.
+        kept_of: from plan and table of a run to what is kept of it.
+
+    Raises:
+        InputError: a folder holds no results.
+    """
+    program = f"python -m experiments.{study}.results"
+    options = tyro.cli(Config, prog=program, description=description)
+    facts = provenance(f"{program} {shlex.join(sys.argv[1:])}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {title}", "", *_in_markdown(facts), ""]
+    for folder in options.folders:
+        plan, table = read_results(folder)
+        kept = kept_of(plan, table)
+        name = set_name(kept.config.data)
+        own = {
+            "study": command_of(plan, kept.usual),
+            "commit of the study": plan["commit"],
+            "machine of the study": plan["machine"],
+        }
+        for stem, frame in kept.tables.items():
+            write_table(options.out / f"{stem}_{name}.csv", frame, {**facts, **own})
+        save_figures(options.out, {f"{heading}_{name}": figure for heading, figure in kept.figures.items()})
+        lines += [f"## {data_name(kept.config.data)}", "", *_in_markdown(own), "", kept.question, ""]
+        lines += [*(f"- {answer}" for answer in kept.answers), ""]
+    (options.out / "findings.md").write_text("\n".join(lines))
 
 
 def read_results(folder: Path) -> tuple[Mapping[str, Any], pd.DataFrame]:
@@ -50,18 +120,13 @@ def set_name(data: str) -> str:
     return re.sub(r"\W+", "_", Path(spec.name).name if spec.scheme == "folder" else spec.name).strip("_")
 
 
-def run_facts(plan: Mapping[str, Any], command: str) -> dict[str, str]:
-    """Where the numbers of a run come from."""
-    return {"study": command, "commit of the study": plan["commit"], "machine of the study": plan["machine"]}
-
-
 def write_table(path: Path, frame: pd.DataFrame, facts: Mapping[str, str]) -> None:
     """A table as CSV under lines that say where it comes from."""
     path.write_text(comment(facts) + frame.to_csv(index=False, float_format="%.5g", lineterminator="\n"))
 
 
-def in_markdown(facts: Mapping[str, str]) -> list[str]:
-    """The same lines as a list."""
+def _in_markdown(facts: Mapping[str, str]) -> list[str]:
+    """Facts as the lines of a list."""
     return [f"- {name}: `{fact}`" for name, fact in facts.items()]
 
 

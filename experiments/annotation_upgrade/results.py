@@ -8,15 +8,10 @@ findings.md. The folders are only read.
 """
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import tyro
 
 from experiments.annotation_upgrade.answers import answers, question
 from experiments.annotation_upgrade.config import StudyConfig, defaults_of, resolve
@@ -24,37 +19,11 @@ from experiments.annotation_upgrade.findings import Findings, method_name
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE
 from experiments.annotation_upgrade.report import figures_of
 from experiments.cli import run_command
-from experiments.committed import config_of, in_markdown, read_results, run_facts, set_name, write_table
-from experiments.provenance import provenance
-from experiments.running import command_of
+from experiments.committed import Kept, config_of, keep_results
 from segjax.data import open_source, parse_spec
 from segjax.evaluation import mean_interval
-from segjax.reports import data_name
 
 POOLED = ("label_dice", "upgraded_dice", "dice_pooled")
-
-
-@dataclass(frozen=True)
-class Config:
-    """Which runs, and where to."""
-
-    folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of results of study 2."""
-    out: Path
-    """Folder for the tables and figures."""
-
-
-def read_run(folder: Path) -> tuple[Mapping[str, Any], Findings, pd.DataFrame]:
-    """Plan, findings and table of a run.
-
-    Raises:
-        InputError: no plan or no rows.
-    """
-    plan, table = read_results(folder)
-    config = config_of(StudyConfig, plan["config"])
-    # Own pictures are their own measure; they may lie elsewhere by now.
-    coarsening = 1.0 if parse_spec(config.data).scheme == "folder" else open_source(config.data).coarsening
-    return plan, Findings(config, table, config.networks[0], coarsening), table
 
 
 def labels_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,32 +49,21 @@ def methods_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def main() -> None:
-    """Read the folders, write what they give.
+def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+    """What is kept of a run."""
+    config = config_of(StudyConfig, plan["config"])
+    # Own pictures are their own measure; they may lie elsewhere by now.
+    coarsening = 1.0 if parse_spec(config.data).scheme == "folder" else open_source(config.data).coarsening
+    found = Findings(config, table, config.networks[0], coarsening)
+    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    pooled = table[table["metric"].isin(POOLED)][[*FACTORS, "metric", "value", "status"]]
+    tables = {"labels": labels_table(table), "methods": methods_table(found), "seeds": pooled}
+    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
 
-    Raises:
-        InputError: a folder holds no results.
-    """
-    config = tyro.cli(Config, prog="python -m experiments.annotation_upgrade.results", description=__doc__)
-    facts = provenance(shlex.join(["python", "-m", "experiments.annotation_upgrade.results", *sys.argv[1:]]))
-    config.out.mkdir(parents=True, exist_ok=True)
-    lines = ["# Study 2: does repairing cheap annotations pay", "", *in_markdown(facts), ""]
-    for folder in config.folders:
-        plan, found, table = read_run(folder)
-        name = set_name(found.config.data)
-        stored = found.config
-        usual = dataclasses.replace(defaults_of(stored.scale), out=stored.out, data=stored.data)
-        own = run_facts(plan, command_of(plan, resolve(usual)))
-        pooled = table[table["metric"].isin(POOLED)][[*FACTORS, "metric", "value", "status"]]
-        tables = {"labels": labels_table(table), "methods": methods_table(found), "seeds": pooled}
-        for stem, frame in tables.items():
-            write_table(config.out / f"{stem}_{name}.csv", frame, {**facts, **own})
-        for heading, figure in figures_of(found).items():
-            assert isinstance(figure.content, str)
-            (config.out / f"{heading.lower().replace(' ', '_')}_{name}.svg").write_text(figure.content)
-        lines += [f"## {data_name(found.config.data)}", "", *in_markdown(own), "", question(found), ""]
-        lines += [*(f"- {answer}" for answer in answers(found)), ""]
-    (config.out / "findings.md").write_text("\n".join(lines))
+
+def main() -> None:
+    """Read the folders, write what they give."""
+    keep_results("annotation_upgrade", "Study 2: does repairing cheap annotations pay", __doc__, kept)
 
 
 if __name__ == "__main__":

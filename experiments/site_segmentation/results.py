@@ -7,58 +7,37 @@ together give findings.md. The folders are only read.
 """
 
 import dataclasses
-import shlex
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-import tyro
+import pandas as pd
 
 from experiments.cli import run_command
-from experiments.committed import config_of, in_markdown, read_results, run_facts, seeds_table, set_name, write_table
-from experiments.provenance import provenance
-from experiments.running import command_of, save_figures
+from experiments.committed import (
+    Kept,
+    config_of,
+    keep_results,
+    seeds_table,
+)
 from experiments.site_segmentation.answers import answers, question
 from experiments.site_segmentation.config import StudyConfig, defaults_of, resolve
 from experiments.site_segmentation.findings import Findings
 from experiments.site_segmentation.grid import FACTORS
 from experiments.site_segmentation.report import figures_of
-from segjax.reports import data_name
 
 
-@dataclass(frozen=True)
-class Config:
-    """Which runs, and where to."""
-
-    folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of results of study 4B."""
-    out: Path
-    """Folder for the tables and figures."""
+def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+    """What is kept of a run."""
+    config = config_of(StudyConfig, plan["config"])
+    found = Findings(config, table)
+    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    tables = {"networks": found.table(), "seeds": seeds_table(table, FACTORS)}
+    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
 
 
 def main() -> None:
-    """Read the folders, write what they give.
-
-    Raises:
-        InputError: a folder holds no results.
-    """
-    config = tyro.cli(Config, prog="python -m experiments.site_segmentation.results", description=__doc__)
-    facts = provenance(shlex.join(["python", "-m", "experiments.site_segmentation.results", *sys.argv[1:]]))
-    config.out.mkdir(parents=True, exist_ok=True)
-    lines = ["# Study 4B: site outlines from image-level labels", "", *in_markdown(facts), ""]
-    for folder in config.folders:
-        plan, table = read_results(folder)
-        stored = config_of(StudyConfig, plan["config"])
-        usual = dataclasses.replace(defaults_of(stored.scale), out=stored.out, data=stored.data)
-        own, found = run_facts(plan, command_of(plan, resolve(usual))), Findings(stored, table)
-        name = set_name(stored.data)
-        tables = {"networks": found.table(), "seeds": seeds_table(table, FACTORS)}
-        for stem, frame in tables.items():
-            write_table(config.out / f"{stem}_{name}.csv", frame, {**facts, **own})
-        save_figures(config.out, {f"{heading}_{name}": figure for heading, figure in figures_of(found).items()})
-        lines += [f"## {data_name(stored.data)}", "", *in_markdown(own), "", question(found), ""]
-        lines += [*(f"- {answer}" for answer in answers(found)), ""]
-    (config.out / "findings.md").write_text("\n".join(lines))
+    """Read the folders, write what they give."""
+    keep_results("site_segmentation", "Study 4B: site outlines from image-level labels", __doc__, kept)
 
 
 if __name__ == "__main__":

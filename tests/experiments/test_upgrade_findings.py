@@ -15,6 +15,7 @@ from experiments.annotation_upgrade.config import defaults_of, resolve
 from experiments.annotation_upgrade.findings import Findings, error_name
 from experiments.annotation_upgrade.grid import FACTORS
 from experiments.annotation_upgrade.report import figures_of, number_tables
+from experiments.committed import read_results
 from segjax.evaluation import Difference
 from segjax.reports import failed_cells
 from segjax.types import InputError
@@ -172,4 +173,4 @@ def test_results_need_a_run(tmp_path, missing):
     for name in {"plan.json", "results.csv"} - {missing}:
         (tmp_path / name).write_text("{}")
     with pytest.raises(InputError, match=f"there is no {missing}"):
-        results.read_run(tmp_path)
+        read_results(tmp_path)
