@@ -15,7 +15,7 @@ from rich.console import Console
 import segjax
 from experiments.options import NOT_FACTS, RunOptions
 from experiments.provenance import commit, machine
-from segjax.reports import Illustration
+from segjax.reports import Illustration, write_page
 from segjax.sweeps import Cell, Ledger, fingerprint, in_words, run_cells, share_of
 from segjax.sweeps.run import RunPack
 from segjax.types import InputError
@@ -103,6 +103,18 @@ def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
             (folder / f"{stem}.svg").write_text(figure.content)
         else:
             (folder / f"{stem}.png").write_bytes(figure.content)
+
+
+def write_study_page(out: Path, command: str, figures: Mapping[str, Illustration], **content: Any) -> Path:
+    """Write OUT/report.html with the plan's configuration and origin, and OUT/figures; returns the page's path.
+
+    Args:
+        content: what `segjax.reports.write_page` is given besides.
+    """
+    save_figures(out / "figures", figures)
+    page, config = out / "report.html", json.loads((out / "plan.json").read_text())["config"]
+    write_page(page, figures=figures, config=config, provenance=origin(out, command), **content)
+    return page
 
 
 def check_resume(config: RunOptions) -> None:

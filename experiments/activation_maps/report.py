@@ -1,6 +1,5 @@
 """The study's report page: verdict, charts of maps, cues and training, the panel of maps, all numbers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from experiments.activation_maps.grid import CLASSIFIER, FACTORS, make_cells
 from experiments.classifiers import USABLE_AUC, LabelledDomain
 from experiments.kept_trainings import name_of
 from experiments.map_kinds import MAP_NAMES
-from experiments.running import cautions, origin, save_figures
+from experiments.running import cautions, write_study_page
 from segjax.evaluation import Metric
 from segjax.reports import (
     Figure,
@@ -26,7 +25,6 @@ from segjax.reports import (
     line_chart,
     map_panel,
     svg,
-    write_page,
 )
 from segjax.reports.words import network_name
 
@@ -84,24 +82,20 @@ def write_report(config: StudyConfig, domain: LabelledDomain, table: pd.DataFram
     """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
     found = Findings(config, table)
     figures = {**figures_of(found), **_panel(config, domain, found)}
-    save_figures(config.out / "figures", figures)
-    page = config.out / "report.html"
-    write_page(
-        page,
+    return write_study_page(
+        config.out,
+        command,
+        figures,
         title=f"What classifiers look at: {data_name(config.data)}",
         question=question(found),
         answers=answers(found),
-        figures=figures,
         tables=tables_of(found),
-        config=json.loads((config.out / "plan.json").read_text())["config"],
-        provenance=origin(config.out, command),
         warnings=_warnings(config, domain, found),
         metrics=METRICS,
         failures=failed_runs(table),
         headings=HEADINGS,
         glossary=GLOSSARY,
     )
-    return page
 
 
 def figures_of(found: Findings) -> dict[str, Illustration]:

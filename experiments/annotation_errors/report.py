@@ -1,6 +1,5 @@
 """The study's report page: sentences, curves, pictures of labels and predictions, all numbers."""
 
-import json
 from pathlib import Path
 
 import jax
@@ -10,7 +9,7 @@ import pandas as pd
 from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
 from experiments.annotation_errors.pictures import Study
 from experiments.pictures import Domain, faulty_targets, split_of
-from experiments.running import cautions, origin, save_figures
+from experiments.running import cautions, write_study_page
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS
 from segjax.reports import (
@@ -30,7 +29,6 @@ from segjax.reports import (
     published,
     question,
     svg,
-    write_page,
 )
 from segjax.sweeps import LAST_METRIC
 
@@ -41,27 +39,22 @@ def write_report(config: StudyConfig, study: Study, table: pd.DataFrame, command
     """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
     coarsening = study.plain.source.coarsening
     failures = failed_runs(table, coarsening)
-    plan = json.loads((config.out / "plan.json").read_text())
     table = plotted(table, study.has_own_foreign)
     kind = published_kind(config.data)
     figures = {**_curves(table, kind, coarsening), **_galleries(config, study)}
-    save_figures(config.out / "figures", figures)
-    page = config.out / "report.html"
-    write_page(
-        page,
+    return write_study_page(
+        config.out,
+        command,
+        figures,
         title=f"What annotation errors cost: {data_name(config.data)}",
         question=question(table, coarsening),
         answers=answers(table, coarsening),
-        figures=figures,
         shape=by_statement(findings(table, kind), coarsening) if kind else {},
         tables=number_tables(table, coarsening),
-        config=plan["config"],
-        provenance=origin(config.out, command),
         warnings=_warnings(config, study),
         metrics=METRICS,
         failures=failures,
     )
-    return page
 
 
 def plotted(table: pd.DataFrame, has_own_foreign: bool) -> pd.DataFrame:

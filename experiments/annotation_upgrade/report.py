@@ -1,6 +1,5 @@
 """The study's report page: verdict, curves before and after, the "does it pay" chart, galleries, all numbers."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from experiments.annotation_upgrade.findings import SEEDS_FOR_INTERVAL, Findings
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE, make_cells
 from experiments.kept_trainings import name_of
 from experiments.pictures import Domain
-from experiments.running import cautions, origin, save_figures
+from experiments.running import cautions, write_study_page
 from segjax.evaluation import METRICS, Metric, mean_interval
 from segjax.reports import (
     Figure,
@@ -26,7 +25,6 @@ from segjax.reports import (
     line_chart,
     svg,
     upgrade_gallery,
-    write_page,
 )
 from segjax.reports.words import METRIC_NAMES, network_name
 from segjax.sweeps import Cell
@@ -43,25 +41,21 @@ def write_report(config: StudyConfig, domain: Domain, table: pd.DataFrame, comma
     coarsening = domain.source.coarsening
     found = Findings(config, table, config.networks[0], coarsening)
     figures = {**figures_of(found), **_galleries(config, domain)}
-    save_figures(config.out / "figures", figures)
-    page = config.out / "report.html"
     tables = number_tables(table)
     if "mismatch" in config.questions:
         tables = {"Labels with one error, upgraded by networks that learnt another: Dice": found.mismatch(), **tables}
-    write_page(
-        page,
+    return write_study_page(
+        config.out,
+        command,
+        figures,
         title=f"Does repairing cheap annotations pay: {data_name(config.data)}",
         question=question(found),
         answers=answers(found),
-        figures=figures,
         tables=tables,
-        config=json.loads((config.out / "plan.json").read_text())["config"],
-        provenance=origin(config.out, command),
         warnings=_warnings(config, domain),
         metrics={**METRICS, **{name: metric for name, (_, metric) in OWN_METRICS.items()}},
         failures=failed_cells(table, ["network", "seed", "method", "error", "learnt", "careful", "total"]),
     )
-    return page
 
 
 def figures_of(found: Findings) -> dict[str, Illustration]:

@@ -1,6 +1,5 @@
 """The study's report page: verdict, Figure 1.11, heat maps, heads compared, a gallery, all numbers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from experiments.few_shot.config import StudyConfig
 from experiments.few_shot.findings import Findings, bank_words, method_words
 from experiments.few_shot.grid import ALL_LABELS, make_cells, prediction_path
 from experiments.few_shot.pictures import TypedPictures
-from experiments.running import cautions, origin, save_figures
+from experiments.running import cautions, write_study_page
 from segjax.evaluation import METRICS, Metric
 from segjax.reports import (
     Figure,
@@ -25,7 +24,6 @@ from segjax.reports import (
     shots_chart,
     shots_gallery,
     svg,
-    write_page,
 )
 from segjax.reports.words import network_name
 from segjax.sweeps import Cell
@@ -54,23 +52,19 @@ def write_report(
     """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
     found = Findings(config, table, config.networks[0])
     figures = {**figures_of(found), **_gallery(config, pictures, types)}
-    save_figures(config.out / "figures", figures)
-    page = config.out / "report.html"
-    write_page(
-        page,
+    return write_study_page(
+        config.out,
+        command,
+        figures,
         title=f"How few annotated pictures are enough: {data_name(config.data)}",
         question=question(found),
         answers=answers(found),
-        figures=figures,
         tables=tables_of(found),
-        config=json.loads((config.out / "plan.json").read_text())["config"],
-        provenance=origin(config.out, command),
         warnings=_warnings(config),
         metrics={**METRICS, **OWN_METRICS},
         glossary=GLOSSARY,
         failures=failed_cells(table, ["network", "seed", "type", "method", "bank", "shots"]),
     )
-    return page
 
 
 def figures_of(found: Findings) -> dict[str, Illustration]:

@@ -1,6 +1,5 @@
 """The study's report page: verdict, what the maps are worth, masks and predictions, all numbers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pandas as pd
 from experiments.activation_maps.report import INTERVALS
 from experiments.classifiers import LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.running import cautions, origin, save_figures
+from experiments.running import cautions, write_study_page
 from experiments.site_segmentation.answers import answers, question
 from experiments.site_segmentation.config import StudyConfig, trained_ways
 from experiments.site_segmentation.findings import CHEAP_NAMES, DICE, Findings, way_name
@@ -27,7 +26,6 @@ from segjax.reports import (
     line_chart,
     map_panel,
     svg,
-    write_page,
 )
 from segjax.reports.words import network_name
 from segjax.sweeps import Cell
@@ -59,24 +57,20 @@ def write_report(config: StudyConfig, domain: LabelledDomain, table: pd.DataFram
     """Write `report.html` and its figures as SVG and PNG files; returns the page's path."""
     found = Findings(config, table)
     figures = {**figures_of(found), **_galleries(config, domain)}
-    save_figures(config.out / "figures", figures)
-    page = config.out / "report.html"
-    write_page(
-        page,
+    return write_study_page(
+        config.out,
+        command,
+        figures,
         title=f"Site outlines from image-level labels: {data_name(config.data)}",
         question=question(found),
         answers=answers(found),
-        figures=figures,
         tables={"Networks by what they learnt from": found.table()},
-        config=json.loads((config.out / "plan.json").read_text())["config"],
-        provenance=origin(config.out, command),
         warnings=_warnings(config, domain),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
         failures=failed_cells(table, [name for name in FACTORS if name != "data"]),
         headings=HEADINGS,
         glossary=GLOSSARY,
     )
-    return page
 
 
 def figures_of(found: Findings) -> dict[str, Illustration]:
