@@ -102,8 +102,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "imperfections": (),
         "rounds": 1,
         "rivals": ("confident learning",),
-        "epoch_pictures": 32,
-        "train": TrainConfig(loss="both", epochs=12, learning_rate=5e-3, batch_size=4, augment=True),
+        "epoch_pictures": 28,
+        "train": TrainConfig(loss="both", epochs=9, learning_rate=5e-3, batch_size=4, augment=True),
         "sizes": SMALL,
     },
     "reduced": {

@@ -101,13 +101,13 @@ SCALES: dict[str, dict[str, Any]] = {
         "features": (1, 8),
         "choices": ("relevance",),
         "draws": 10,
-        "candidates": 16,
-        "queries": 12,
-        "heads": ("logistic", "ridge", "cosine"),
+        "candidates": 12,
+        "queries": 10,
+        "heads": ("logistic", "cosine"),
         "compare_shots": (5,),
         "ways": (),
         "few_draws": 2,
-        "train": dataclasses.replace(TRAIN, learning_rate=3e-3, epochs=10),
+        "train": dataclasses.replace(TRAIN, learning_rate=3e-3, epochs=8),
         "sizes": Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20),
     },
     "reduced": {
@@ -129,7 +129,7 @@ SCALES: dict[str, dict[str, Any]] = {
 TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2, 3), "reduced": (1, 2, 3, 4), "paper": ()}
 DATA_OPTIONS = {
     "smoke": "size=quarter&volumes=4&slices=3&crop=48",
-    "demo": "size=quarter&volumes=6&slices=6&crop=96",
+    "demo": "size=quarter&volumes=6&slices=6&crop=80",
     "reduced": "size=quarter&volumes=12&slices=16&crop=64",
     "paper": "size=half&volumes=30&slices=16",
 }
