@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 
 from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
 from segjax.sweeps import Cell, fingerprint
 from segjax.training import Fit, Member, Pictures, Steps, TrainConfig, fit_pack
-from segjax.training.fit import in_batches
 
 
 class Trained(NamedTuple):
@@ -62,7 +61,7 @@ class KeptTrainings(ABC):
         """
         self._options = config
         self.kind_of, self.needs_of = kind_of, needs_of
-        self._images = images[: config.train.batch_size]  # as training does, so that it compiles once
+        self._images = jax.ShapeDtypeStruct((1, *images.shape[1:]), np.float32)
         self._layouts = Layouts(config)
         self.steps = functools.cache(self.make_steps)
         self._structure = functools.cache(self._make_structure)
@@ -166,15 +165,9 @@ class KeptTrainings(ABC):
 
     def _make_structure(self, kind: str) -> Any:
         """Of the variables of a kind of networks."""
-        return jax.tree.structure(self.steps(kind).init(jax.random.key(0), jnp.asarray(self._images)).variables)
+        return jax.tree.structure(jax.eval_shape(self.steps(kind).init, jax.random.key(0), self._images).variables)
 
 
 def name_of(cell: Cell) -> str:
     """A file name: the factors but the data, spelt without spaces."""
     return "_".join(str(value).replace(" ", "-") for name, value in cell.factors if name != "data")
-
-
-def applied(steps: Steps, variables: Any, images: Float32[np.ndarray, "P H W C"]) -> Int32[np.ndarray, "P H W"]:
-    """Predicted classes of some pictures."""
-    batches = [np.asarray(steps.predict(variables, batch)) for batch in in_batches(images)]
-    return np.concatenate(batches)[: len(images)]

@@ -29,13 +29,13 @@ from experiments.annotation_upgrade.grid import (
     upgrader_of,
     with_factors,
 )
-from experiments.kept_trainings import Job, KeptTrainings, applied, name_of
+from experiments.kept_trainings import Job, KeptTrainings, name_of
 from experiments.pictures import Domain, stable_number
 from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.evaluation import counts, dice
 from segjax.sweeps import Cell
-from segjax.training import Pictures, Steps, make_mean_teacher_steps, make_steps
+from segjax.training import Pictures, Steps, make_mean_teacher_steps, make_steps, predict
 from segjax.training.fit import in_batches
 from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, with_labels
 from segjax.upgrade.confident import correct_mask
@@ -57,14 +57,14 @@ class Trainings(KeptTrainings):
     def predicted(self, cell: Cell, indices: Int[np.ndarray, " P"]) -> Bool[np.ndarray, "P H W"]:
         """Masks that a segmentation network predicts for some pictures."""
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
-        return applied(steps, variables, self._domain.images[indices]) > 0
+        return predict(steps, variables, self._domain.images[indices]) > 0
 
     def upgraded(
         self, cell: Cell, indices: Int[np.ndarray, " P"], masks: Bool[np.ndarray, "P H W"]
     ) -> Bool[np.ndarray, "P H W"]:
         """What an upgrade network makes of the masks of some pictures."""
         steps, variables = self.steps(kind_of(cell)), self.load(cell).variables
-        return applied(steps, variables, np.asarray(with_labels(self._domain.images[indices], masks))) > 0
+        return predict(steps, variables, np.asarray(with_labels(self._domain.images[indices], masks))) > 0
 
     def make_steps(self, kind: str) -> Steps:
         network_name, _, method = kind.partition("-")

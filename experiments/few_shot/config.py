@@ -126,7 +126,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
 }
 # the common types of the simulated tissue; small scales show too few of the others
-TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2, 3), "reduced": (1, 2, 3, 4), "paper": ()}
+TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2), "reduced": (1, 2, 3, 4), "paper": ()}
 DATA_OPTIONS = {
     "smoke": "size=quarter&volumes=4&slices=3&crop=48",
     "demo": "size=quarter&volumes=6&slices=6&crop=80",

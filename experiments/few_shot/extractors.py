@@ -12,13 +12,13 @@ from jaxtyping import Bool, Int
 from experiments.few_shot.config import BACKGROUND, BINARY, JOINT, StudyConfig
 from experiments.few_shot.grid import extractors_of, training
 from experiments.few_shot.pictures import TypedPictures, training_targets
-from experiments.kept_trainings import Job, KeptTrainings, applied
+from experiments.kept_trainings import Job, KeptTrainings
 from experiments.pictures import split_of
 from experiments.training import network_of
 from segjax.fewshot import Extractor, FeatureBank, load_extractors, save_extractors, with_statistics
 from segjax.fewshot.bank import LAST_FULL_LAYER
 from segjax.sweeps import Cell
-from segjax.training import Pictures, Steps, make_steps
+from segjax.training import Pictures, Steps, make_steps, predict
 
 
 def network_for(config: StudyConfig, name: str, task: str, pictures: TypedPictures, types: Mapping[int, str]) -> Any:
@@ -99,7 +99,7 @@ class Extractors(KeptTrainings):
         """What the network with all labels of a class predicts, how its training ended, and how often it restarted."""
         reference = all_labels(network, seed, new)
         trained = self.load(reference)
-        predicted = applied(self.steps(self.kind_of(reference)), trained.variables, self._pictures.images[indices]) > 0
+        predicted = predict(self.steps(self.kind_of(reference)), trained.variables, self._pictures.images[indices]) > 0
         return predicted, trained.status, trained.restarts
 
 

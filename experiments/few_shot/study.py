@@ -13,7 +13,6 @@ from experiments.few_shot.config import StudyConfig
 from experiments.few_shot.extractors import Extractors, all_labels
 from experiments.few_shot.grid import ALL, ALL_LABELS, extractors_of, prediction_path
 from experiments.few_shot.pictures import Sides, TypedPictures, shot_targets, sides_of
-from experiments.kept_trainings import applied
 from experiments.pictures import split_of, stable_number
 from experiments.running import plan_of
 from experiments.training import blank_pictures, keep_arrays, keep_split, seconds_of, shown_of
@@ -30,7 +29,7 @@ from segjax.fewshot import (
 )
 from segjax.fewshot import Pictures as Cached
 from segjax.sweeps import Cell, Outcome
-from segjax.training import Pictures, Steps, TrainConfig, fit
+from segjax.training import Pictures, Steps, TrainConfig, fit, predict
 from segjax.types import IGNORED
 
 STUDY = "few_shot"
@@ -124,12 +123,12 @@ class Trainer:
         self, cell: Cell, support: Cached, query: Cached, draws: Draws, limits: np.ndarray, sides: Sides, new: int
     ) -> Rows:
         """Objects that the first few draws predict with all features."""
-        learn, predict = self._compiled(cell["method"])
+        learn, answer = self._compiled(cell["method"])
         place, rows = draws.shots.index(cell["shots"]), []
         for draw in range(self._config.few_draws):
             own = draws.pictures[draw]
             params = learn(support.features[own], support.targets[own], draws.weights[draw, place])
-            masks = np.stack([np.asarray(predict(params, one[None]))[0] > limits[draw] for one in query.features])
+            masks = np.stack([np.asarray(answer(params, one[None]))[0] > limits[draw] for one in query.features])
             rows.append(_row(draw, "f1", self._objects_found(masks, sides.query, new)))
             if draw == 0:
                 self._show(cell, sides, masks, sides.support[draws.support(0, cell["shots"])])
@@ -163,7 +162,7 @@ class Trainer:
         config = self._way_config(len(chosen))
         key = jax.random.fold_in(jax.random.key(stable_number(f"{cell['seed']} {new}")), draw)
         found = fit(key, steps, shots, shots, config)
-        return applied(steps, found.variables, self._pictures.images[sides.query]) > 0, found.status, found.restarts
+        return predict(steps, found.variables, self._pictures.images[sides.query]) > 0, found.status, found.restarts
 
     def _way_config(self, shots: int) -> TrainConfig:
         """As extractors are trained, but for equally many steps whatever the number of shots, and to the end."""
