@@ -53,19 +53,20 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "seeds": 2,
-        "classifiers": ("resnet18", "unet_classifier"),
+        "classifiers": ("resnet18",),
         "questions": ("maps", "cues"),
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),
         "pictures": 12,
         "moments": (),
-        "train": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=8, epochs=12, augment=True),
+        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=8, augment=True),
         "classifier_sizes": SMALL,
         "effort": LITTLE,
     },
     "reduced": {
         "seeds": 5,
-        "classifiers": ("vgg16", "resnet18", "msd_classifier", "unet_classifier"),
-        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=8, epochs=30, augment=True),
+        "classifiers": ("vgg16", "resnet18", "unet_classifier"),
+        "pictures": 24,
+        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
         "classifier_sizes": SMALL,
         "effort": LITTLE,
     },
@@ -86,8 +87,8 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 DATA_OPTIONS = {
     "smoke": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1",
-    "demo": "pixels=64&metres=6.64&sheets=8&pictures=24&without=2",
-    "reduced": "pixels=96&metres=6.64&sheets=12&pictures=40&without=3",
+    "demo": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1",
+    "reduced": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1",
     "paper": "pixels=512&metres=1.66&sheets=40&pictures=200",
 }
 

@@ -89,7 +89,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1, 5),
         "methods": ("points",),
         "epoch_pictures": 48,
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=8, epochs=12, augment=True),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=8, augment=True),
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=10, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
@@ -97,7 +97,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "seeds": 5,
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=8, epochs=30, augment=True),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=20, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
@@ -120,8 +120,8 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 DATA_OPTIONS = {
     "smoke": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1",
-    "demo": "pixels=64&metres=6.64&sheets=8&pictures=24&without=2",
-    "reduced": "pixels=96&metres=6.64&sheets=12&pictures=40&without=3",
+    "demo": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1",
+    "reduced": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1",
     "paper": "pixels=512&metres=1.66&sheets=40&pictures=200",
 }
 

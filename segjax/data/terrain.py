@@ -17,7 +17,7 @@ from segjax.data.terrain_ground import Sheet, draw_ground, draw_sheet, fractal
 from segjax.data.terrain_site import draw_layer, draw_site
 from segjax.types import Georeference, InputError, Sample
 
-SIMULATOR_VERSION = 1  # goes into every digest: raise it when the same spec gives other pictures
+SIMULATOR_VERSION = 2  # goes into every digest: raise it when the same spec gives other pictures
 PUBLISHED_METRES = 1.66  # ground metres per pixel of the site outlines that the sizes come from
 CRS = "EPSG:32637"  # UTM zone 37 north: Upper Mesopotamia
 _CORNER, _SHEET_DISTANCE = (420_000.0, 4_120_000.0), 100_000.0  # upper left of the first sheet, from sheet to sheet
@@ -99,7 +99,7 @@ class TerrainSource:
     def _simulated(self, generator, country: Sheet, layer) -> Float32[np.ndarray, "H W"]:
         height, tone = draw_ground(generator, country, self.pixels, self.metres)
         if layer is not None:
-            height, tone = height + layer.height, tone * (1 - 0.7 * layer.cover) + layer.tone
+            height, tone = height + layer.height, tone * (1 - 0.85 * layer.cover) + layer.tone
         return film.develop(generator, country, tone + film.shading(height, country, self.metres), self.metres)
 
     def _planted(self, generator, country: Sheet, layer, tiles: list[np.ndarray]) -> Float32[np.ndarray, "H W"]:

@@ -52,7 +52,7 @@ def draw_sheet(generator: np.random.Generator) -> Sheet:
         tone=float(uniform(0.25, 0.75)),
         contrast=float(uniform(1.0, 1.8)),
         sun=float(uniform(0, 2 * np.pi)),
-        sun_height=float(uniform(0.6, 1.3)),
+        sun_height=float(uniform(0.4, 0.9)),
         relief=float(uniform(0.4, 2.0)),
         streaks=float(uniform(0.03, 0.18)),
         streak_angle=float(uniform(0, np.pi)),
@@ -90,7 +90,7 @@ def draw_ground(
 ) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
     """Height in metres and tone of a picture."""
     height = sheet.relief * fractal(generator, pixels, metres, 1.9)
-    tone = 0.2 * fractal(generator, pixels, metres, 1.2)
+    tone = 0.15 * fractal(generator, pixels, metres, 1.2)
     tone += sheet.streaks * fractal(generator, pixels, metres, 1.3, sheet.streak_angle, 6.0)
     tone += 0.07 * fractal(generator, pixels, metres, 0.5)
     _plough(generator, sheet, tone, metres)
@@ -145,7 +145,7 @@ def _plough(generator: np.random.Generator, sheet: Sheet, tone: np.ndarray, metr
     length = sheet.field_size * generator.uniform(0.8, 3.0, len(strips) + 1)
     place = (along + reach + offset[strip]) / length[strip]
     number = np.floor(place).astype(int)
-    tones = generator.normal(0, 0.42, (len(strips) + 1, number.max() + 2)).astype(np.float32)
+    tones = generator.normal(0, 0.25, (len(strips) + 1, number.max() + 2)).astype(np.float32)
     is_field = fractal(generator, pixels, metres, 1.8) < special.ndtri(sheet.fields)
     from_edge = np.minimum(np.abs(place - np.rint(place)) * length[strip], _to_nearest(strips, across))
     furrows = 0.04 * np.sin(2 * np.pi * across / max(9.0, 3 * metres)).astype(np.float32)

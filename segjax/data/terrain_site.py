@@ -71,17 +71,17 @@ def draw_site(generator: np.random.Generator, extent: float) -> Site:
     ways = int(generator.integers(0, 8)) if area > 0.8 else 0
     angles = np.sort(generator.uniform(0, 2 * np.pi, ways))
     is_dark = generator.random() < 0.5
-    soil = generator.uniform(0.3, 0.9) * (-1 if is_dark else 1)
+    soil = generator.uniform(0.5, 1.1) * (-1 if is_dark else 1)
     return Site(
         centre=(float(y), float(x)),
         area=area,
         amplitudes=generator.normal(0, 1, 6) * np.array([0.12, 0.07, 0.05, 0.035, 0.025, 0.02]),
         phases=generator.uniform(0, 2 * np.pi, 6),
-        height=float(generator.uniform(0.03, 0.08) * 2 * radius + generator.uniform(0.5, 2.0)),
+        height=float(generator.uniform(0.05, 0.1) * 2 * radius + generator.uniform(0.5, 2.0)),
         slope=float(generator.uniform(0.45, 0.9)),
         soil=float(soil),
         soil_edge=float(generator.uniform(3.0, 12.0)),
-        halo=float(generator.uniform(0.15, 0.6) * generator.choice([-1, 1])),
+        halo=float(generator.uniform(0.15, 0.6) * (1 if is_dark else -1)),
         halo_width=float(generator.uniform(0.3, 1.0)),
         hollow_ways=np.stack(
             [
