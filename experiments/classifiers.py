@@ -208,7 +208,7 @@ class Classifiers(KeptTrainings):
         train = config.train
         if train.loss == "cross_entropy" and not train.class_weights:
             train = dataclasses.replace(train, class_weights=balanced_weights(domain.presence, 2))
-        super().__init__(config, domain.images, lambda one: f"{one['network']}-{one['epochs']}")
+        super().__init__(config, lambda one: f"{one['network']}-{one['epochs']}")
         self._train_config, self._domain = train, domain
         self.network = functools.cache(functools.partial(classifier_of, config, domain=domain))
         self.steps_of = functools.cache(lambda name: make_steps(self.network(name), train))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
@@ -48,23 +48,19 @@ class KeptTrainings(ABC):
     def __init__(
         self,
         config: RunOptions,
-        images: Float32[np.ndarray, "P H W C"],
         kind_of: Callable[[Cell], str],
         needs_of: Callable[[Cell], Sequence[Cell]] = lambda cell: (),
     ) -> None:
         """Set up; nothing is trained or written.
 
         Args:
-            images: pictures of the size that the networks are trained on.
             kind_of: what trainings that share compiled steps have in common; a file name.
             needs_of: the trainings that must be there before one can begin.
         """
         self._options = config
         self.kind_of, self.needs_of = kind_of, needs_of
-        self._images = jax.ShapeDtypeStruct((1, *images.shape[1:]), np.float32)
         self._layouts = Layouts(config)
         self.steps = functools.cache(self.make_steps)
-        self._structure = functools.cache(self._make_structure)
         self._locks = config.out / "networks" / ".lock"
 
     @abstractmethod
@@ -122,10 +118,10 @@ class KeptTrainings(ABC):
 
     def load(self, cell: Cell) -> Trained:
         """A finished training from disk."""
-        structure = self._structure(self.kind_of(cell))
         with np.load(self._path(cell)) as kept:
-            facts = json.loads(str(kept["facts"]))
-            variables = structure.unflatten([jnp.asarray(kept[str(index)]) for index in range(structure.num_leaves)])
+            arrays = dict(kept)
+        facts = json.loads(str(arrays.pop("facts")))
+        variables = unflatten_dict({name: jnp.asarray(array) for name, array in arrays.items()}, sep="/")
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
     def drop(self, cell: Cell) -> None:
@@ -147,7 +143,7 @@ class KeptTrainings(ABC):
 
     def _keep(self, job: Job, fit: Fit) -> None:
         path = self._path(job.cell)
-        leaves = {str(index): np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(fit.variables))}
+        leaves = jax.tree.map(np.asarray, flatten_dict(fit.variables, sep="/"))
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
         unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         keep_arrays(unfinished, facts=np.asarray(json.dumps(facts)), **leaves)
@@ -162,10 +158,6 @@ class KeptTrainings(ABC):
 
     def _checkpoints(self, cell: Cell) -> Path:
         return self._options.out / "checkpoints" / name_of(cell)
-
-    def _make_structure(self, kind: str) -> Any:
-        """Of the variables of a kind of networks."""
-        return jax.tree.structure(jax.eval_shape(self.steps(kind).init, jax.random.key(0), self._images).variables)
 
 
 def name_of(cell: Cell) -> str:

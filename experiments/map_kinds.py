@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
@@ -39,6 +38,7 @@ from segjax.types import InputError
 
 TARGET, PROBABILITY = ClassDifference(1, 0), ClassProbability(1)
 EVIDENCE = "maps"  # the layer that every classifier pools
+Blurs = Float32[np.ndarray, " L"]
 OURS = "contour_cam"
 MAPS = (
     OURS,
@@ -106,21 +106,30 @@ class Effort:
 
 @dataclass(frozen=True)
 class Layers:
-    """Where the maps of a classifier are made: `deep` for maps of one layer, `fused` from shallow to deep."""
+    """Where the maps of a classifier are made.
+
+    Attributes:
+        deep: for maps of one layer.
+        fused: for maps of several, from shallow to deep.
+        evidence: for our own, from shallow to deep: those of at most a quarter of the picture's size, and the last.
+    """
 
     deep: str
     fused: tuple[str, ...]
+    evidence: tuple[str, ...]
 
 
 def layers_of(name: str, sizes: ClassifierSizes) -> Layers:
     """The layers of a classifier: the last one of each size on the way down, and the deepest with many channels."""
     if name == "vgg16":
-        return Layers(EVIDENCE, tuple(f"stage{stage}" for stage in range(1, 6)))
+        return Layers(EVIDENCE, tuple(f"stage{n}" for n in range(1, 6)), ("stage3", "stage4", EVIDENCE))
     if name == "msd_classifier":
-        return Layers("msd/dense", ("msd/dense",))
+        return Layers("msd/dense", ("msd/dense",), (EVIDENCE,))
     if name == "unet_classifier":
-        return Layers("unet/up0", tuple(f"unet/down{level}" for level in range(sizes.unet_levels + 1)))
-    return Layers(EVIDENCE, tuple(f"layer{stage}" for stage in range(1, 5)))
+        down = tuple(f"unet/down{level}" for level in range(sizes.unet_levels + 1))
+        return Layers("unet/up0", down, (*down[2:], EVIDENCE))
+    stages = tuple(f"layer{stage}" for stage in range(1, 5))
+    return Layers(EVIDENCE, stages, stages)
 
 
 def reason_without(map_name: str, network: str, sizes: ClassifierSizes) -> str | None:
@@ -156,32 +165,36 @@ class MapMaker:
         self.apply = Probe(network)
         self.layers, self._effort = layers_of(name, sizes), effort
         self._compiled = functools.cache(self._compile)
-        self._blur = jax.jit(lambda variables, image: blur_of(self.apply, variables, image, TARGET, EVIDENCE))
+        self._blurs = jax.jit(
+            lambda variables, image: [
+                blur_of(self.apply, variables, image, TARGET, layer) for layer in self.layers.evidence
+            ]
+        )
 
-    def blur(self, variables: Any, images: Float32[np.ndarray, "P H W C"]) -> float:
-        """What a cell of the evidence sees, in pixels, by some pictures; see `segjax.maps.blur_of`."""
-        return float(self._blur(variables, in_batches(images)[0]))
+    def blurs(self, variables: Any, images: Float32[np.ndarray, "P H W C"]) -> Blurs:
+        """What a cell of each layer of our map sees, in pixels, by some pictures; see `segjax.maps.blur_of`."""
+        return np.asarray(self._blurs(variables, in_batches(images)[0]), np.float32)
 
     def maps(
-        self, kind: str, variables: Any, images: Float32[np.ndarray, "P H W C"], blur: float, seed: int = 0
+        self, kind: str, variables: Any, images: Float32[np.ndarray, "P H W C"], blurs: Blurs, seed: int = 0
     ) -> Float32[np.ndarray, "P H W"]:
         """Maps of one kind for some pictures; `seed` decides the random masks and the noise of those that draw them."""
         key, compiled = jax.random.key(seed), self._compiled(kind)
-        found = [np.asarray(compiled(variables, batch, jnp.float32(blur), key)) for batch in in_batches(images)]
+        found = [np.asarray(compiled(variables, batch, blurs, key)) for batch in in_batches(images)]
         return np.concatenate(found)[: len(images)].astype(np.float32)
 
     def _compile(self, kind: str) -> Callable[..., Any]:
-        def explain(variables, image, blur, key):
-            return upsample(self._map(kind, variables, image, blur, key), *image.shape[1:3])
+        def explain(variables, image, blurs, key):
+            return upsample(self._map(kind, variables, image, blurs, key), *image.shape[1:3])
 
         return jax.jit(explain)
 
-    def _map(self, kind: str, variables: Any, image: Any, blur: Any, key: Any) -> Any:
+    def _map(self, kind: str, variables: Any, image: Any, blurs: Any, key: Any) -> Any:
         given = (self.apply, variables, image)
         one_layer = {**LAYER_MAPS, "score_cam": score_cam, "ablation_cam": ablation_cam}
         fusions = {"layer_cam_fusion": layer_cam_fusion, "zoom_cam": zoom_cam, "refine_cam": refine_cam}
         if kind == OURS:
-            return contour_cam(*given, TARGET, EVIDENCE, blur=blur)
+            return contour_cam(*given, TARGET, self.layers.evidence, blurs=list(blurs))
         if kind == "cam":
             return cam(*given, TARGET, EVIDENCE)
         if kind in one_layer:

@@ -24,7 +24,7 @@ from experiments.activation_maps.measure import (
 )
 from experiments.classifiers import Classifiers, LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.map_kinds import EVIDENCE, MapMaker, passes_of
+from experiments.map_kinds import EVIDENCE, Blurs, MapMaker, passes_of
 from experiments.pictures import stable_number
 from experiments.running import plan_of
 from experiments.training import keep_arrays, keep_split, seconds_of
@@ -102,22 +102,22 @@ class Explorer:
     def _choose(self, seed: int) -> Chosen:
         return choose(self._domain, self._split(seed), self._config.budget, self._config.pictures)
 
-    def _look_at(self, training: Cell) -> tuple[Any, float]:
-        """A trained classifier, and what a cell of its maps sees in pixels."""
+    def _look_at(self, training: Cell) -> tuple[Any, Blurs]:
+        """A trained classifier, and what a cell of the layers of our map sees in pixels."""
         trained, chosen = self.classifiers.load(training), self.chosen(training["seed"])
-        return trained, self.maker(training["network"]).blur(trained.variables, self._domain.images[chosen.all])
+        return trained, self.maker(training["network"]).blurs(trained.variables, self._domain.images[chosen.all])
 
     def _measure(self, cell: Cell) -> Outcome:
         if cell["network"] == REFERENCE:
             rows = self._reference(cell["map"], cell["seed"])
             return Outcome(rows, "ok", 0, _said(rows))
-        trained, blur = self._looked_at(training_of(cell))
+        trained, blurs = self._looked_at(training_of(cell))
         if cell["map"] == CLASSIFIER:
-            rows = [*self._classifier(cell, trained.variables), {"metric": "blur_px", "value": blur}]
+            rows = [*self._classifier(cell, trained.variables), {"metric": "blur_px", "value": float(blurs[-1])}]
         elif cell["map"] == CUES:
             rows = self._cues(cell, trained.variables)
         else:
-            rows = self._map(cell, trained.variables, blur)
+            rows = self._map(cell, trained.variables, blurs)
         return Outcome(rows, trained.status, trained.restarts, f"{_said(rows)} ({trained.status})")
 
     def _classifier(self, cell: Cell, variables: Any) -> Rows:
@@ -131,10 +131,10 @@ class Explorer:
         }
         return [{"metric": name, "value": value} for name, value in values.items()]
 
-    def _map(self, cell: Cell, variables: Any, blur: float) -> Rows:
+    def _map(self, cell: Cell, variables: Any, blurs: Blurs) -> Rows:
         kind, seed, chosen = cell["map"], cell["seed"], self.chosen(cell["seed"])
         maker, images = self.maker(cell["network"]), self._domain.images[chosen.all]
-        maps = maker.maps(kind, variables, images, blur, seed)
+        maps = maker.maps(kind, variables, images, blurs, seed)
         refuse_unusable(maps, [self._domain.source.names[index] for index in chosen.all])
         rows = localisation_rows(maps, chosen, self._domain)
         first = len(chosen.budget)
@@ -143,7 +143,7 @@ class Explorer:
         few = slice(first, first + min(SANITY_PICTURES, len(chosen.shown)))
         params = variables["params"]
         other = {**variables, "params": shuffled(jax.random.key(seed), params, list(params))}
-        similar = sanity(maps[few], maker.maps(kind, other, images[few], blur, seed))
+        similar = sanity(maps[few], maker.maps(kind, other, images[few], blurs, seed))
         rows.append({"metric": "sanity", "value": similar})
         if seed == 0 and cell["epochs"] == 0:
             self._show(cell, maps[tested], chosen)

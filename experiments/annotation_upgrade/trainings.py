@@ -49,7 +49,7 @@ class Trainings(KeptTrainings):
     """Networks of one study by their cells; every kind of steps is compiled once."""
 
     def __init__(self, config: StudyConfig, domain: Domain) -> None:
-        super().__init__(config, domain.images, kind_of, needs_of)
+        super().__init__(config, kind_of, needs_of)
         self._config, self._domain = config, domain
         self.annotations = functools.cache(functools.partial(Annotations, config, domain))
         self._probability = functools.cache(self._make_probability)

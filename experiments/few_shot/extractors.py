@@ -59,7 +59,7 @@ class Extractors(KeptTrainings):
     """Trained networks and the banks made of them; each is trained once, whatever cells need it."""
 
     def __init__(self, config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str]) -> None:
-        super().__init__(config, pictures.images, lambda each: f"{each['network']}-{each['task']}")
+        super().__init__(config, lambda each: f"{each['network']}-{each['task']}")
         self._config, self._pictures, self._types = config, pictures, types
         self._network = cache(lambda name, task: network_for(config, name, task, pictures, types))
 

@@ -35,7 +35,7 @@ class Segmentations(KeptTrainings):
 
     def __init__(self, config: StudyConfig, domain: LabelledDomain, classifiers: Classifiers) -> None:
         """`classifiers` must be trained before a cell that needs them is."""
-        super().__init__(config, domain.images, kind_of)
+        super().__init__(config, kind_of)
         self._config, self._domain = config, domain
         self.labels, self.split = Labels(config, domain, classifiers), classifiers.split
         self.network = functools.cache(lambda name: network_of(config.sizes, name, domain))

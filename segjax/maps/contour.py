@@ -5,37 +5,40 @@ for the class, and for CAM, HiResCAM and Grad-CAM on average-pooled linear heads
 a cell is a square of s x s pixels (s = H / h) and has looked at a window of the picture that is larger still: E is
 the evidence seen through a blur G (the effective receptive field, a Gaussian of standard deviation sigma) and averaged
 over cells (D). Bilinear enlargement takes the blurred values for the values at the pixels: the map has a halo, its
-level sets are round, and its maximum is where windows overlap most.
+level sets are round, and its maximum is where windows overlap most. Shallower layers see less far, but their evidence
+is patchy: it stands where the layer found something, on a rim or in a gully, and not on the object.
 
-**The formula.** Contour-CAM is the map u [H, W] which, seen through the same blur, is the evidence, and which changes
-only where the picture does:
+**The formula.** Contour-CAM is the map u [H, W] which, seen through the blur of each of the layers l, is that layer's
+evidence, and which changes only where the picture does:
 
-    u = argmin  s^2 |D G u - E|^2  +  lambda  sum over neighbouring pixels p, q of  w_pq (u_p - u_q)^2
-    (s^2 (DG)' DG + lambda L) u = s^2 (DG)' E,     L the graph Laplacian of the weights w
+    u = argmin  mean over l of  s_l^2 |D_l G_l u - E_l|^2  +  lambda  sum over neighbours p, q of  w_pq (u_p - u_q)^2
+    (mean of s_l^2 (D_l G_l)' D_l G_l + lambda L) u = mean of s_l^2 (D_l G_l)' E_l,     L the graph Laplacian of w
 
     w_pq = max(exp(-d_pq^2 / 2), 0.001),   d_pq^2 = |F_p - F_q|^2 / (its mean over the picture)
-    lambda = s^2 + sigma^2
+    lambda = mean over l of  s_l^2 + sigma_l^2
 
 F is the picture, smoothed by one pixel. Where asked for, layers of the network at high resolution count beside it (d^2
 is the mean of theirs), every channel weighted by how much it speaks for the class, so that edges that the classifier
-uses count more than field borders.
+uses count more than field borders. E_l is HiResCAM times the number of cells, N g A summed over channels.
 
 **Why it should work.** Below the scale sqrt(s^2 + sigma^2) E has no information, so there the picture decides, and
 above it E does: that fixes lambda, and sigma is measured on the network (`blur_of`), so nothing is left to tune on
 outlines. A halo is explained by its source: evidence that stands outside an edge only because windows reach across it
-goes back inside. Evidence on a part of an object (its rim, its core) spreads to the edges that enclose it.
+goes back inside. Evidence on a part of an object (its rim, its core) spreads to the edges that enclose it. Deep layers
+say where the object is and shallow ones where in it, and both explain the same score: there are no weights to choose.
 
 **What holds exactly.** u is linear in E, so a map of a class difference keeps its zero. The weights of the operator sum
 to one: constant evidence stays constant, and none at all stays none, whatever the picture shows, so a picture's
-brightness cannot be copied without evidence. Its mean is the mean of E: if E is a CAM, so is u, and its mean is the
-class score. Flips and quarter turns of picture and evidence turn u, shifts by whole cells shift it (away from the
-border), and F may be brightened or stretched in contrast without effect.
+brightness cannot be copied without evidence. Its mean is the mean of E over layers: with one layer whose E is a CAM, so
+is u, and its mean is the class score. Flips and quarter turns of picture and evidence turn u, shifts by whole cells
+shift it (away from the border), and F may be brightened or stretched in contrast without effect.
 
 **From the map to a mask.** Zero is a threshold where the evidence is that of a class difference; `level_without` sets
 one for a data set from pictures without the class, and `steepest_level` one for each picture. None needs an outline.
 
 **Where it cannot work.** Where an object has no edge anywhere, u is a smooth guess; where evidence covers two things
-that touch (a mound and the village on it), they stay one.
+that touch (a mound and the village on it), they stay one. Layers as fine as the picture have evidence so patchy that it
+outweighs the deep ones' (measured with U-Net): a quarter of the picture's size is as fine as they should be.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +52,7 @@ from jaxtyping import Array, Float
 from segjax.maps.cam import hires_cam_formula
 from segjax.maps.layers import Apply, Target, layer_shapes, layers_and_gradients
 from segjax.maps.scaling import upsample
+from segjax.types import InputError
 
 SMALLEST_WEIGHT = 1e-3
 ACCURACY = 1e-4  # relative residual of the solution
@@ -64,52 +68,61 @@ def contour_cam(
     variables: Variables,
     image: Image,
     target: Target,
-    layer: str,
+    layers: Sequence[str],
     guides: Sequence[str] = (),
-    blur: Float[Array, ""] | float | None = None,
+    blurs: Sequence[Float[Array, ""] | float] | None = None,
 ) -> Float[Array, "B H W"]:
-    """Contour-CAM of the evidence sum over channels of N g A (HiResCAM times its N cells) at one layer; see the module.
+    """Contour-CAM of the evidence sum over channels of N g A (HiResCAM times its N cells) at some layers; see above.
 
     Args:
-        layer: where the evidence is taken; before average pooling its mean plus the head's bias is the target.
+        layers: where the evidence is taken; the mean of one before average pooling plus the head's bias is the target.
         guides: further layers, at high resolution, whose edges count beside the picture's.
-        blur: standard deviation sigma in pixels of what a cell sees; measured by `blur_of` where it is None.
+        blurs: of each layer the standard deviation sigma in pixels of what a cell sees; `blur_of` measures them where
+            it is None.
 
     Raises:
-        InputError: a layer does not exist or has no pixels.
+        InputError: no layers, or one that does not exist or has no pixels.
     """
-    _, layers, gradients = layers_and_gradients(apply, variables, image, target, [layer, *guides])
-    cells = layers[layer].shape[1] * layers[layer].shape[2]
-    evidence = cells * hires_cam_formula(layers[layer], gradients[layer])
-    sigma = blur_of(apply, variables, image, target, layer) if blur is None else jnp.asarray(blur, image.dtype)
-    relevant = [relevant_channels(layers[name], gradients[name]) for name in guides]
-    return complete(evidence, [image, *relevant], sigma)
+    if not layers:
+        raise InputError("contour_cam: name at least one layer")
+    _, values, gradients = layers_and_gradients(apply, variables, image, target, [*layers, *guides])
+    evidence = [
+        values[name].shape[1] * values[name].shape[2] * hires_cam_formula(values[name], gradients[name])
+        for name in layers
+    ]
+    if blurs is None:
+        blurs = [blur_of(apply, variables, image, target, name) for name in layers]
+    relevant = [relevant_channels(values[name], gradients[name]) for name in guides]
+    return complete(evidence, [image, *relevant], blurs)
 
 
 def complete(
-    evidence: Float[Array, "B h w"], guides: Sequence[Float[Array, "B _ _ _"]], blur: Float[Array, ""] | float
+    evidence: Sequence[Float[Array, "B _ _"]],
+    guides: Sequence[Float[Array, "B _ _ _"]],
+    blurs: Sequence[Float[Array, ""] | float],
 ) -> Float[Array, "B H W"]:
     """The map at the size of the first guide that explains the evidence with the guides' edges; see the module.
 
     Args:
-        evidence: of each cell; any unit.
+        evidence: of each layer's cells [B, h, w]; one unit for all.
         guides: pictures or layers; the first decides the size, the others are enlarged to it. All count alike.
-        blur: sigma in pixels, 0 or more.
+        blurs: sigma of each layer in pixels, 0 or more.
     """
     height, width = guides[0].shape[1:3]
-    sigma = jnp.asarray(blur, evidence.dtype)
     across = sum(_differences(_smoothed(_full_size(guide, height, width)), 2) for guide in guides) / len(guides)
     down = sum(_differences(_smoothed(_full_size(guide, height, width)), 1) for guide in guides) / len(guides)
     weights = tuple(jnp.maximum(jnp.exp(-0.5 * part), SMALLEST_WEIGHT) for part in (across, down))
-    area = height * width / (evidence.shape[1] * evidence.shape[2])
-    see_rows, see_columns = (
-        _cells_of(size, cells, sigma) for size, cells in zip((height, width), evidence.shape[1:], strict=True)
-    )
-    # made outside `vmap`, so that both have the batch in front, which the solver asks for
-    right = area * jnp.einsum("rh,brc,cw->bhw", see_rows, evidence, see_columns)
-    start = upsample(evidence, height, width)
-    solve = partial(_solve, see_rows, see_columns, area, area + sigma**2)
-    return jax.vmap(solve)(right, start, *weights)
+    views, right, smoothness = [], jnp.zeros(()), jnp.zeros(())
+    for one, blur in zip(evidence, blurs, strict=True):
+        sigma, area = jnp.asarray(blur, one.dtype), height * width / (one.shape[1] * one.shape[2])
+        rows, columns = (_cells_of(size, n, sigma) for size, n in zip((height, width), one.shape[1:], strict=True))
+        share = area / len(evidence)
+        views.append((share, rows, columns))
+        # made outside `vmap`, so that both have the batch in front, which the solver asks for
+        right = right + share * jnp.einsum("rh,brc,cw->bhw", rows, one, columns)
+        smoothness = smoothness + (area + sigma**2) / len(evidence)
+    start = upsample(evidence[-1], height, width)
+    return jax.vmap(partial(_solve, views, smoothness))(right, start, *weights)
 
 
 def relevant_channels(layer: Float[Array, "B h w K"], gradients: Float[Array, "B h w K"]) -> Float[Array, "B h w K"]:
@@ -187,12 +200,12 @@ def _cells_of(size: int, cells: int, sigma):
     return (jnp.maximum(overlap, 0) * (cells / size)) @ (blur / blur.sum(1, keepdims=True))
 
 
-def _solve(see_rows, see_columns, area, smoothness, right, start, across, down):
+def _solve(views, smoothness, right, start, across, down):
     def operator(u):
         beside, below = across * jnp.diff(u, axis=1), down * jnp.diff(u, axis=0)
         flow = jnp.pad(beside, ((0, 0), (1, 1))), jnp.pad(below, ((1, 1), (0, 0)))
-        seen = see_rows.T @ (see_rows @ u @ see_columns.T) @ see_columns
-        return area * seen - smoothness * (jnp.diff(flow[0], axis=1) + jnp.diff(flow[1], axis=0))
+        seen = sum(share * (rows.T @ (rows @ u @ columns.T) @ columns) for share, rows, columns in views)
+        return seen - smoothness * (jnp.diff(flow[0], axis=1) + jnp.diff(flow[1], axis=0))
 
     degree = _both_sides(across, 1) + _both_sides(down, 0)
     scale = 1 / (1 + smoothness * degree)

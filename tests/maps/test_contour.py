@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from segjax.evaluation import surface_dice, surface_distances
 from segjax.maps import ClassDifference, blur_of, cam, complete, contour_cam, steepest_level, upsample
+from segjax.types import InputError
 
 SIZE, STRIDE, BLUR = 64, 16, 10.0
 compiled = jax.jit(complete)
@@ -24,10 +26,10 @@ def scene(seed, radius=11, centre=(36, 27), lit=lambda rows, columns: True):
 
 
 def solve(evidence, picture, blur=BLUR):
-    return np.asarray(compiled(jnp.asarray(evidence), [jnp.asarray(picture)], jnp.float32(blur)))
+    return np.asarray(compiled([jnp.asarray(evidence)], [jnp.asarray(picture)], [jnp.float32(blur)]))
 
 
-def densely(evidence, picture, blur):
+def densely(evidence, picture, blurs):
     """The formula of the module with matrices, in float64, for one picture of one channel."""
     height, width = picture.shape
     smooth = ndimage.gaussian_filter(picture.astype(float), 1, truncate=3, mode="nearest")
@@ -40,15 +42,18 @@ def densely(evidence, picture, blur):
         i, j = np.ravel_multi_index(a, picture.shape), np.ravel_multi_index(b, picture.shape)
         laplacian[[i, j], [i, j]] += weight
         laplacian[[i, j], [j, i]] -= weight
-    seen = []
-    for unit in np.eye(picture.size).reshape(-1, height, width):
-        blurred = ndimage.gaussian_filter(unit, blur, mode="reflect", truncate=12)
-        h, w = evidence.shape
-        seen.append(blurred.reshape(h, height // h, w, width // w).mean((1, 3)).ravel())
-    seen = np.array(seen).T
-    area = picture.size / evidence.size
-    matrix = area * seen.T @ seen + (area + blur**2) * laplacian
-    return np.linalg.solve(matrix, area * seen.T @ evidence.ravel()).reshape(height, width)
+    matrix, right = np.zeros_like(laplacian), np.zeros(picture.size)
+    for one, blur in zip(evidence, blurs, strict=True):
+        seen = []
+        for unit in np.eye(picture.size).reshape(-1, height, width):
+            blurred = ndimage.gaussian_filter(unit, blur, mode="reflect", truncate=12)
+            h, w = one.shape
+            seen.append(blurred.reshape(h, height // h, w, width // w).mean((1, 3)).ravel())
+        seen = np.array(seen).T
+        area = picture.size / one.size
+        matrix += (area * seen.T @ seen + (area + blur**2) * laplacian) / len(evidence)
+        right += area * seen.T @ one.ravel() / len(evidence)
+    return np.linalg.solve(matrix, right).reshape(height, width)
 
 
 def mask_of(maps):
@@ -64,14 +69,26 @@ def test_the_map_solves_its_formula():
     rng = np.random.default_rng(1)
     picture, evidence = rng.uniform(0, 1, (8, 6)).astype(np.float32), rng.standard_normal((4, 3)).astype(np.float32)
     found = solve(evidence[None], picture[None, ..., None], 0.8)[0]
-    np.testing.assert_allclose(found, densely(evidence, picture, 0.8), atol=2e-3)
+    np.testing.assert_allclose(found, densely([evidence], picture, [0.8]), atol=2e-3)
 
 
 def test_evidence_may_be_as_fine_as_the_picture():
     rng = np.random.default_rng(2)
     picture, evidence = rng.uniform(0, 1, (6, 5)).astype(np.float32), rng.standard_normal((6, 5)).astype(np.float32)
     found = solve(evidence[None], picture[None, ..., None], 0.8)[0]
-    np.testing.assert_allclose(found, densely(evidence, picture, 0.8), atol=2e-3)
+    np.testing.assert_allclose(found, densely([evidence], picture, [0.8]), atol=2e-3)
+
+
+def test_evidence_of_several_layers_counts_alike():
+    rng = np.random.default_rng(9)
+    picture = rng.uniform(0, 1, (8, 6)).astype(np.float32)
+    evidence, blurs = (
+        [rng.standard_normal(size).astype(np.float32) for size in ((2, 3), (4, 3), (8, 6))],
+        [1.5, 0.8, 0.6],
+    )
+    found = compiled([one[None] for one in evidence], [picture[None, ..., None]], blurs)[0]
+    np.testing.assert_allclose(found, densely(evidence, picture, blurs), atol=2e-3)
+    np.testing.assert_allclose(np.mean(found), np.mean([one.mean() for one in evidence]), atol=2e-3)
 
 
 def test_the_boundary_is_that_of_the_picture_where_the_evidence_is_blurred():
@@ -134,7 +151,7 @@ def test_on_a_network_it_keeps_the_score(tiny):
     bias = variables["params"]["head"]["bias"]
     maps = []
     for guides in ((), ("first",)):
-        maps.append(jax.jit(lambda x, g=guides: contour_cam(apply, variables, x, target, "maps", g))(image))
+        maps.append(jax.jit(lambda x, g=guides: contour_cam(apply, variables, x, target, ["maps"], g))(image))
         mean = maps[-1].mean((1, 2))
         np.testing.assert_allclose(mean + bias[1] - bias[0], target(apply(variables, image)), rtol=2e-3, atol=2e-3)
     assert not np.allclose(*maps, atol=1e-3)
@@ -153,3 +170,9 @@ def test_blur_is_that_of_the_window_that_a_cell_sees():
 
     found = blur_of(apply, {}, jnp.ones((2, 40, 40, 1)), lambda logits: logits[:, 0], "maps")
     np.testing.assert_allclose(found, 2.5, rtol=0.02)
+
+
+def test_it_asks_for_a_layer(tiny):
+    apply, variables, image, _ = tiny
+    with pytest.raises(InputError, match="name at least one layer"):
+        contour_cam(apply, variables, image, ClassDifference(1, 0), [])
