@@ -48,7 +48,7 @@ SCALES: dict[str, dict[str, Any]] = {
     "demo": {
         "levels": (0.3, 0.7, 6.0, 12.0),
         "seeds": 2,
-        "train": TrainConfig(epochs=12, learning_rate=3e-3, batch_size=2),
+        "train": TrainConfig(epochs=10, learning_rate=3e-3, batch_size=2),
         "sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20),
     },
     "reduced": {
