@@ -27,7 +27,7 @@ from segjax.evaluation import (
     pointing_game,
     road,
 )
-from segjax.maps import by_maximum, positive, steepest_level
+from segjax.maps import by_maximum, level_of, positive
 
 BLUR = 10.0  # pixels: the blurred picture that insertion starts from
 ROAD_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -79,7 +79,6 @@ def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> Row
     scaled = max(found, key=lambda version: found[version].iou)
     usable, level = versions[scaled], found[scaled].level
     masks = usable > level
-    steepest = maps > np.asarray(steepest_level(signed))[:, None, None]
     rows: Rows = [
         {"metric": "pxap", "value": pixel_average_precision(list(maps[count:]), list(truths[count:]))},
         {"metric": "pxap_scaled", "value": pixel_average_precision(list(versions[1][count:]), list(truths[count:]))},
@@ -89,7 +88,8 @@ def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> Row
     for place, index in enumerate(chosen.shown, count):
         one, truth = maps[place], truths[place]
         values = outline_metrics(masks[place], truth, domain.metres)
-        values |= {f"free_{name}": v for name, v in outline_metrics(steepest[place], truth).items()}
+        free = one > level_of("contour", one, domain.images[index], 0.0)
+        values |= {f"free_{name}": v for name, v in outline_metrics(free, truth).items()}
         values["oracle_iou"] = oracle_threshold(one, truth).iou
         values["pointing_game"] = pointing_game(one, truth)
         values["energy"] = energy_in_mask(one, truth)

@@ -40,10 +40,10 @@ class StudyConfig(ClassifierOptions, StudyOptions):
     maps: tuple[str, ...] = (OURS, "cam", "grad_cam", "layer_cam_fusion")
     """Maps that masks are made of."""
     rules: tuple[str, ...] = RULES
-    """Rules for the level above which a map is object: any of fixed, otsu, percentile, dataset."""
+    """Rules for the level above which a map is object: any of fixed, otsu, percentile, dataset, contour."""
     completions: tuple[str, ...] = COMPLETIONS
     """What masks are completed by on the picture: any of none, random_walk, geodesic."""
-    trained: tuple[str, ...] = (f"{OURS}:otsu:none", f"{OURS}:otsu:random_walk", "grad_cam:otsu:none")
+    trained: tuple[str, ...] = (f"{OURS}:contour:none", f"{OURS}:otsu:none", "grad_cam:otsu:none")
     """MAP:RULE:COMPLETION of the masks that networks are trained on; all others are only measured as masks."""
     outlines: tuple[int, ...] = (1, 2, 5, 10)
     """Numbers of outlined sites that networks are trained on for comparison; all of them always are."""
@@ -83,9 +83,9 @@ SCALES: dict[str, dict[str, Any]] = {
     "demo": {
         "seeds": 2,
         "maps": (OURS, "grad_cam"),
-        "rules": ("otsu",),
+        "rules": ("otsu", "contour"),
         "completions": ("none",),
-        "trained": (f"{OURS}:otsu:none", "grad_cam:otsu:none"),
+        "trained": (f"{OURS}:contour:none", "grad_cam:otsu:none"),
         "outlines": (1, 5),
         "methods": ("points",),
         "epoch_pictures": 48,
@@ -97,6 +97,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "seeds": 5,
+        "classifiers": ("unet_classifier",),
         "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=20, augment=True),
         "classifier_sizes": SMALL,

@@ -93,8 +93,8 @@ class Labels:
     def _make_masks(self, classifier: Cell, way: Way) -> dict[int, Mask]:
         made, found = self._made(classifier, way.map), {}
         for index, one in made.maps.items():
-            level = level_of(way.rule, one, made.level)
             image = self._domain.images[index]
+            level = level_of(way.rule, one, image, made.level)
             found[index] = mask_of(image, one, level, way.completion, self._config.smallest)
         return found
 

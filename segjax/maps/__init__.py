@@ -21,7 +21,7 @@ from segjax.maps.cam import (
     x_grad_cam,
 )
 from segjax.maps.channels import ablation_cam, score_cam
-from segjax.maps.contour import blur_of, complete, contour_cam
+from segjax.maps.contour import blur_of, complete, contour_cam, edge_weights
 from segjax.maps.fusion import layer_cam_fusion, poly_cam, refine_cam, zoom_cam
 from segjax.maps.gradients import (
     full_grad,
@@ -32,8 +32,8 @@ from segjax.maps.gradients import (
     smooth_grad,
 )
 from segjax.maps.layers import layer_shapes
-from segjax.maps.masks import COMPLETIONS, RULES, complete_seeds, level_of, mask_of, seeds_of, tidied
-from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
+from segjax.maps.masks import COMPLETIONS, RULES, complete_seeds, contour_level, level_of, mask_of, seeds_of, tidied
+from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, upsample
 from segjax.maps.targets import ClassDifference, ClassProbability, ClassScore, RegionScore
 
 __all__ = [
@@ -51,6 +51,8 @@ __all__ = [
     "complete",
     "complete_seeds",
     "contour_cam",
+    "contour_level",
+    "edge_weights",
     "eigen_cam",
     "elementwise_cam",
     "full_grad",
@@ -78,7 +80,6 @@ __all__ = [
     "score_cam",
     "seeds_of",
     "smooth_grad",
-    "steepest_level",
     "tidied",
     "upsample",
     "x_grad_cam",

@@ -34,7 +34,7 @@ is u, and its mean is the class score. Flips and quarter turns of picture and ev
 shift it (away from the border), and F may be brightened or stretched in contrast without effect.
 
 **From the map to a mask.** Zero is a threshold where the evidence is that of a class difference; `level_without` sets
-one for a data set from pictures without the class, and `steepest_level` one for each picture. None needs an outline.
+one for a data set from pictures without the class, and `contour_level` one for each picture. None needs an outline.
 
 **Where it cannot work.** Where an object has no edge anywhere, u is a smooth guess; where evidence covers two things
 that touch (a mound and the village on it), they stay one. Layers as fine as the picture have evidence so patchy that it
@@ -109,9 +109,6 @@ def complete(
         blurs: sigma of each layer in pixels, 0 or more.
     """
     height, width = guides[0].shape[1:3]
-    across = sum(_differences(_smoothed(_full_size(guide, height, width)), 2) for guide in guides) / len(guides)
-    down = sum(_differences(_smoothed(_full_size(guide, height, width)), 1) for guide in guides) / len(guides)
-    weights = tuple(jnp.maximum(jnp.exp(-0.5 * part), SMALLEST_WEIGHT) for part in (across, down))
     views, right, smoothness = [], jnp.zeros(()), jnp.zeros(())
     for one, blur in zip(evidence, blurs, strict=True):
         sigma, area = jnp.asarray(blur, one.dtype), height * width / (one.shape[1] * one.shape[2])
@@ -122,7 +119,21 @@ def complete(
         right = right + share * jnp.einsum("rh,brc,cw->bhw", rows, one, columns)
         smoothness = smoothness + (area + sigma**2) / len(evidence)
     start = upsample(evidence[-1], height, width)
-    return jax.vmap(partial(_solve, views, smoothness))(right, start, *weights)
+    return jax.vmap(partial(_solve, views, smoothness))(right, start, *edge_weights(guides))
+
+
+def edge_weights(
+    guides: Sequence[Float[Array, "B _ _ _"]],
+) -> tuple[Float[Array, "B _ _"], Float[Array, "B _ _"]]:
+    """The weights w of neighbours beside [B, H, W - 1] and below each other [B, H - 1, W]; low across edges.
+
+    Args:
+        guides: pictures or layers; the first decides the size, the others are enlarged to it. All count alike.
+    """
+    height, width = guides[0].shape[1:3]
+    smooth = [_smoothed(_full_size(guide, height, width)) for guide in guides]
+    across, down = (sum(_differences(guide, axis) for guide in smooth) / len(smooth) for axis in (2, 1))
+    return jnp.maximum(jnp.exp(-0.5 * across), SMALLEST_WEIGHT), jnp.maximum(jnp.exp(-0.5 * down), SMALLEST_WEIGHT)
 
 
 def relevant_channels(layer: Float[Array, "B h w K"], gradients: Float[Array, "B h w K"]) -> Float[Array, "B h w K"]:

@@ -3,6 +3,7 @@
 Pictures are known to show the class, or not, from image-level labels; only those that do get a mask.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -10,9 +11,10 @@ from skimage.filters import threshold_otsu
 from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
+from segjax.maps.contour import edge_weights
 from segjax.types import InputError
 
-RULES = ("fixed", "otsu", "percentile", "dataset")
+RULES = ("fixed", "otsu", "percentile", "dataset", "contour")
 COMPLETIONS = ("none", "random_walk", "geodesic")
 
 Map = Float[np.ndarray, "H W"]
@@ -23,14 +25,15 @@ STIFFNESS = 130.0  # of the random walk: how strongly a change of brightness hol
 EDGE_COST = 20.0  # of a geodesic path, in pixels of plain ground, per mean change of brightness beyond the mean
 
 
-def level_of(rule: str, found: Map, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
+def level_of(rule: str, found: Map, image: Image, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
     """The level above which a map's pixels are object.
 
     "fixed": `share` of the map's maximum; "otsu": between the two classes of its positive values that differ most;
-    "percentile": what a share `area` of the picture is above; "dataset": one level for all pictures. A map without
-    positive values has an infinite level, so that its mask is empty.
+    "percentile": what a share `area` of the picture is above; "dataset": one level for all pictures; "contour": see
+    `contour_level`. A map without positive values has an infinite level, so that its mask is empty.
 
     Args:
+        image: the picture, which "contour" looks at.
         dataset: the level of the rule "dataset", such as `segjax.maps.level_without` of pictures without the class.
         share: in (0, 1).
         area: in (0, 1).
@@ -54,7 +57,36 @@ def level_of(rule: str, found: Map, dataset: float, share: float = 0.3, area: fl
     if rule == "otsu":
         positive = np.maximum(found, 0)
         return float(threshold_otsu(positive)) if np.ptp(positive) > 0 else float("inf")
+    if rule == "contour":
+        return contour_level(found, image)
     raise InputError(f"rule: unknown {rule!r}; choose one of {', '.join(RULES)}")
+
+
+def contour_level(found: Map, image: Image) -> float:
+    """The level of a map that separates it best along edges of the picture.
+
+    Of 33 levels from 0.1 to 0.9 of the maximum, which must be positive, the one with the largest
+
+        (m1 - m0) sqrt(a (1 - a))  (1 - mean of w_pq over the neighbours p, q that it separates),
+
+    m1 and m0 the map's means above and below the level, a the share of the pixels above it: Otsu's criterion, times
+    the share of the contour that lies on edges (`edge_weights` of the picture).
+
+    Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), for the first factor.
+    """
+    across, down = (np.asarray(weights[0]) for weights in edge_weights([jnp.asarray(image[None], jnp.float32)]))
+    levels = np.linspace(0.1, 0.9, 33) * float(found.max())
+
+    def quality(level):
+        above = found > level
+        weights = np.concatenate([across[above[:, 1:] != above[:, :-1]], down[above[1:] != above[:-1]]])
+        if not weights.size:
+            return 0.0
+        share = above.mean()
+        apart = (found[above].mean() - found[~above].mean()) * np.sqrt(share * (1 - share))
+        return apart * (1 - weights.mean())
+
+    return float(levels[np.argmax([quality(level) for level in levels])])
 
 
 def seeds_of(found: Map, level: float) -> tuple[Mask, Mask]:

@@ -54,32 +54,6 @@ def level_without(maps: ArrayLike, share: float = 0.99) -> float:
     return float(np.quantile(values, share))
 
 
-def steepest_level(maps: Float[Array, "*B H W"], levels: int = 64) -> Float[Array, "*B"]:
-    """The level of each map whose contour is steepest: between the two sides of a sharp boundary, where there is one.
-
-    Among levels from 0.3 to 0.9 of the map's maximum, the one with the largest mean of |u_p - u_q| over the pairs of
-    neighbours p, q that it separates; of equal ones the middle one. No outline is needed for it, but a map has such a
-    level also where there is nothing: decide first whether the picture has the class. 0 where no value is positive.
-    """
-    highest = jnp.maximum(jnp.max(maps, (-2, -1)), 0)
-    shares = jnp.linspace(0.3, 0.9, levels)
-
-    def steepness(share):
-        is_above = maps > share * highest[..., None, None]
-        total = count = jnp.zeros(())
-        for axis in (-2, -1):
-            is_cut = jnp.diff(is_above.astype(jnp.int8), axis=axis) != 0
-            total += jnp.sum(jnp.abs(jnp.diff(maps, axis=axis)), (-2, -1), where=is_cut)
-            count += jnp.sum(is_cut, (-2, -1))
-        return total / jnp.maximum(count, 1)
-
-    found = jax.lax.map(steepness, shares)
-    is_best = found >= 0.999 * found.max(0, keepdims=True)
-    rank = jnp.cumsum(is_best, 0)
-    middle = jnp.argmax(rank >= (rank[-1:] + 1) // 2, 0)
-    return shares[middle] * highest
-
-
 def refuse_unusable(maps: ArrayLike, names: Sequence[str]) -> None:
     """Stop where a map has a value that is not a number, which a compiled function cannot.
 

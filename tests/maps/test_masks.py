@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
 
-from segjax.maps import complete_seeds, level_of, mask_of, seeds_of, tidied
+from segjax.maps import complete_seeds, contour_level, level_of, mask_of, seeds_of, tidied
 from segjax.types import InputError
 
 
@@ -23,27 +23,37 @@ def overlap(mask, other):
 
 def test_levels_by_hand():
     found = np.array([[-1.0, 0.0, 1.0, 2.0], [0.0, 0.0, 8.0, 10.0]])
-    assert level_of("fixed", found, 0.5) == pytest.approx(3.0)
-    assert level_of("fixed", found, 0.5, share=0.15) == pytest.approx(1.5)
-    assert level_of("dataset", found, 0.5) == 0.5
+    blank = np.zeros((2, 4, 1), np.float32)
+    assert level_of("fixed", found, blank, 0.5) == pytest.approx(3.0)
+    assert level_of("fixed", found, blank, 0.5, share=0.15) == pytest.approx(1.5)
+    assert level_of("dataset", found, blank, 0.5) == 0.5
     # a quarter of the eight pixels: the two highest
-    assert np.sum(found > level_of("percentile", found, 0.5, area=0.25)) == 2
-    assert level_of("otsu", found, 0.5) == pytest.approx(threshold_otsu(np.maximum(found, 0)))
-    assert np.sum(found > level_of("otsu", found, 0.5)) == 2
+    assert np.sum(found > level_of("percentile", found, blank, 0.5, area=0.25)) == 2
+    assert level_of("otsu", found, blank, 0.5) == pytest.approx(threshold_otsu(np.maximum(found, 0)))
+    assert np.sum(found > level_of("otsu", found, blank, 0.5)) == 2
 
 
-@pytest.mark.parametrize("rule", ["fixed", "otsu", "percentile"])
+@pytest.mark.parametrize("rule", ["fixed", "otsu", "percentile", "contour"])
 def test_a_map_without_positive_values_gives_an_empty_mask(rule):
     found = -np.ones((6, 6))
-    assert not np.any(found > level_of(rule, found, 0.0))
+    assert not np.any(found > level_of(rule, found, np.zeros((6, 6, 1), np.float32), 0.0))
+
+
+def test_the_contour_level_ends_at_the_edge_where_the_map_goes_on():
+    disc, image, distance = scene()
+    found = np.exp(-((distance / 12) ** 2)) + 0.02  # a blurred map: half of its maximum is far outside
+    assert overlap(found > contour_level(found, image), disc) > 0.95
+    assert overlap(found > level_of("otsu", found, image, 0.0), disc) < 0.9
+    flat = np.full(found.shape, 0.5, np.float32)[..., None]
+    assert 0.1 <= contour_level(found, flat) / found.max() <= 0.9
 
 
 def test_unknown_names_and_shares_are_refused():
-    found = np.eye(4)
+    found, blank = np.eye(4), np.zeros((4, 4, 1), np.float32)
     with pytest.raises(InputError, match="rule: unknown 'guess'"):
-        level_of("guess", found, 0.0)
+        level_of("guess", found, blank, 0.0)
     with pytest.raises(InputError, match="shares must be above 0"):
-        level_of("fixed", found, 0.0, share=1.5)
+        level_of("fixed", found, blank, 0.0, share=1.5)
     with pytest.raises(InputError, match="completion: unknown 'crf'"):
         complete_seeds(np.zeros((4, 4, 1), np.float32), found > 0, found <= 0, "crf")
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.maps import by_maximum, level_without, min_max, positive, refuse_unusable, steepest_level, upsample
+from segjax.maps import by_maximum, level_without, min_max, positive, refuse_unusable, upsample
 from segjax.types import InputError
 
 from .conftest import enlarged
@@ -32,17 +32,6 @@ def test_the_level_of_pictures_without_the_class_is_a_quantile():
         level_without(np.zeros((0, 4, 4)))
     with pytest.raises(InputError, match="share must be above 0 and below 1"):
         level_without(MAPS, 1.0)
-
-
-def test_the_steepest_level_lies_between_the_two_sides_of_a_step():
-    rows, columns = np.mgrid[:40, :40]
-    slope = 0.2 * np.exp(-(((rows - 20) / 12) ** 2) - ((columns - 20) / 12) ** 2)
-    step = np.hypot(rows - 20, columns - 18) < 9
-    maps = jnp.asarray(np.stack([slope + step, 5 * (slope + step), -1 - slope]), jnp.float32)
-    levels = np.asarray(steepest_level(maps))
-    assert 0.2 < levels[0] < 1 and levels[1] == pytest.approx(5 * levels[0], rel=0.02) and levels[2] == 0
-    np.testing.assert_array_equal(maps[0] > levels[0], step)
-    assert steepest_level(maps[0]).shape == ()
 
 
 def test_maps_that_are_not_finite_are_refused_by_name():
