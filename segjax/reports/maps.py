@@ -15,6 +15,7 @@ from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
 
 _OUTLINE = "#ff2020"
 _OPACITY = 0.55
+_COLUMNS = 7  # of a panel; more maps go into further blocks below
 
 
 class MapTile(NamedTuple):
@@ -80,7 +81,8 @@ def dot_chart(
 
 
 def map_panel(tiles: Sequence[MapTile], names: Mapping[str, str] | None = None) -> bytes:
-    """PNG: networks in rows, maps in columns, each map as warm colours on its picture, the expert's outline in red.
+    """PNG: networks in rows, maps in columns (seven side by side, further ones below), each as warm colours on its
+    picture, the expert's outline in red.
 
     A map is drawn from 0 (nothing) to its own maximum; what is negative is not drawn.
 
@@ -89,18 +91,21 @@ def map_panel(tiles: Sequence[MapTile], names: Mapping[str, str] | None = None) 
         names: heading of each column, where it is not the column's name.
     """
     rows, columns = (list(dict.fromkeys(getattr(tile, part) for tile in tiles)) for part in ("row", "column"))
-    figure = Figure(figsize=(0.9 + 1.75 * len(columns), 0.5 + 1.85 * len(rows)), dpi=110, layout="constrained")
-    panels = figure.subplots(len(rows), len(columns), squeeze=False)
+    wide, blocks = min(len(columns), _COLUMNS), -(-len(columns) // _COLUMNS)
+    figure = Figure(figsize=(0.9 + 1.75 * wide, blocks * (0.5 + 1.85 * len(rows))), dpi=110, layout="constrained")
+    panels = figure.subplots(blocks * len(rows), wide, squeeze=False)
     for axes in panels.ravel():
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
     for place, column in enumerate(columns):
-        panels[0, place].set_title(textwrap.fill((names or {}).get(column, column), 18), fontsize=9, color=INK)
-    for place, row in enumerate(rows):
+        first = panels[place // wide * len(rows), place % wide]
+        first.set_title(textwrap.fill((names or {}).get(column, column), 18), fontsize=9, color=INK)
+    for place, row in enumerate(rows * blocks):
         panels[place, 0].set_ylabel(textwrap.fill(row, 18), fontsize=9, color=INK)
     for tile in tiles:
-        axes = panels[rows.index(tile.row), columns.index(tile.column)]
+        block, place = divmod(columns.index(tile.column), wide)
+        axes = panels[block * len(rows) + rows.index(tile.row), place]
         axes.imshow(_overlay(tile), interpolation="nearest")
         if tile.outline.any() and not tile.outline.all():
             axes.contour(tile.outline.astype(float), [0.5], colors=_OUTLINE, linewidths=1.2)
