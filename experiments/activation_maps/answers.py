@@ -18,8 +18,8 @@ def question(found: Findings) -> str:
     """What the page answers."""
     networks = joined(network_name(name) for name in found.config.classifiers)
     return (
-        f"{networks} learnt from {data_name(found.config.data)} only whether a picture shows what is looked for. Have "
-        "they learnt it, what do they look at, and do the maps of what they look at end where the object ends?"
+        f"{networks} learnt from {data_name(found.config.data)} only whether a picture shows what is looked for. Was "
+        "it learnt, what does the decision rest on, and do activation maps end where the object ends?"
     )
 
 

@@ -58,7 +58,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),
         "pictures": 12,
         "moments": (),
-        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=8, augment=True),
+        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
         "classifier_sizes": SMALL,
         "effort": LITTLE,
     },

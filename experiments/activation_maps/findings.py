@@ -76,7 +76,9 @@ class Findings:
 
     def references(self, metric: str) -> dict[str, Interval]:
         """What every map has to be compared with."""
-        return {kind: self.interval(REFERENCE, kind, metric) for kind in REFERENCES}
+        return {
+            kind.replace("stride", "perfect map, stride"): self.interval(REFERENCE, kind, metric) for kind in REFERENCES
+        }
 
     def best_rival(self, network: str, metric: str) -> str | None:
         """The best map that is not ours, by its mean."""

@@ -89,7 +89,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1, 5),
         "methods": ("points",),
         "epoch_pictures": 48,
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=8, augment=True),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=10, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
