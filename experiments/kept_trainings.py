@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
@@ -121,8 +120,7 @@ class KeptTrainings(ABC):
         with np.load(self._path(cell)) as kept:
             arrays = dict(kept)
         facts = json.loads(str(arrays.pop("facts")))
-        variables = unflatten_dict({name: jnp.asarray(array) for name, array in arrays.items()}, sep="/")
-        return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
+        return Trained(_nested(arrays), facts.pop("status"), facts.pop("restarts"), facts)
 
     def drop(self, cell: Cell) -> None:
         """Remove a training that no other one needs."""
@@ -143,7 +141,10 @@ class KeptTrainings(ABC):
 
     def _keep(self, job: Job, fit: Fit) -> None:
         path = self._path(job.cell)
-        leaves = jax.tree.map(np.asarray, flatten_dict(fit.variables, sep="/"))
+        leaves = {
+            jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(fit.variables)
+        }
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
         unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         keep_arrays(unfinished, facts=np.asarray(json.dumps(facts)), **leaves)
@@ -158,6 +159,18 @@ class KeptTrainings(ABC):
 
     def _checkpoints(self, cell: Cell) -> Path:
         return self._options.out / "checkpoints" / name_of(cell)
+
+
+def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Variables from arrays that are named by their paths, "params/conv/kernel"."""
+    variables: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *outer, last = name.split("/")
+        branch = variables
+        for part in outer:
+            branch = branch.setdefault(part, {})
+        branch[last] = jnp.asarray(array)
+    return variables
 
 
 def name_of(cell: Cell) -> str:
