@@ -1,5 +1,6 @@
 """What results modules share: from the folders of runs to tables, figures and sentences kept beside the code."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -7,12 +8,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints
 
 import pandas as pd
 import tyro
 
-from experiments.options import RunOptions
 from experiments.provenance import comment, provenance
 from experiments.running import command_of, save_figures
 from segjax.data import parse_spec
@@ -32,17 +32,26 @@ class Config:
     """Folder for the tables and figures."""
 
 
+class Configured(Protocol):
+    """A study's module `config`."""
+
+    StudyConfig: type[Any]
+
+    def defaults_of(self, scale: str, /) -> Any:
+        """What a scale sets."""
+
+    def resolve(self, config: Any, /) -> Any:
+        """The configuration filled in and checked."""
+
+
 class Kept(NamedTuple):
     """What one run gives.
 
     Attributes:
-        config: of the run; usual: the resolved defaults of its scale and data.
         tables, figures: by the beginning of their files' names.
         question, answers: sentences.
     """
 
-    config: RunOptions
-    usual: RunOptions
     tables: Mapping[str, pd.DataFrame]
     figures: Mapping[str, Illustration]
     question: str
@@ -50,7 +59,11 @@ class Kept(NamedTuple):
 
 
 def keep_results(
-    study: str, title: str, description: str | None, kept_of: Callable[[Mapping[str, Any], pd.DataFrame], Kept]
+    study: str,
+    title: str,
+    description: str | None,
+    configured: Configured,
+    kept_of: Callable[[Any, pd.DataFrame], Kept],
 ) -> None:
     """Command of a results module: read the folders, write NAME_SET.csv, the figures and findings.md.
 
@@ -58,7 +71,8 @@ def keep_results(
         study: its name, as in `python -m experiments.NAME`.
         title: of findings.md.
         description: for --help.
-        kept_of: from plan and table of a run to what is kept of it.
+        configured: the study's module `config`.
+        kept_of: from configuration and table of a run to what is kept of it.
 
     Raises:
         InputError: a folder holds no results.
@@ -70,17 +84,18 @@ def keep_results(
     lines = [f"# {title}", "", *_in_markdown(facts), ""]
     for folder in options.folders:
         plan, table = read_results(folder)
-        kept = kept_of(plan, table)
-        name = set_name(kept.config.data)
+        config = config_of(configured.StudyConfig, plan["config"])
+        usual = dataclasses.replace(configured.defaults_of(config.scale), out=config.out, data=config.data)
+        kept, name = kept_of(config, table), set_name(config.data)
         own = {
-            "study": command_of(plan, kept.usual),
+            "study": command_of(plan, configured.resolve(usual)),
             "commit of the study": plan["commit"],
             "machine of the study": plan["machine"],
         }
         for stem, frame in kept.tables.items():
             write_table(options.out / f"{stem}_{name}.csv", frame, {**facts, **own})
         save_figures(options.out, {f"{heading}_{name}": figure for heading, figure in kept.figures.items()})
-        lines += [f"## {data_name(kept.config.data)}", "", *_in_markdown(own), "", kept.question, ""]
+        lines += [f"## {data_name(config.data)}", "", *_in_markdown(own), "", kept.question, ""]
         lines += [*(f"- {answer}" for answer in kept.answers), ""]
     (options.out / "findings.md").write_text("\n".join(lines))
 

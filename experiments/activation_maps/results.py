@@ -6,38 +6,28 @@ Each folder gives maps_SET.csv (all maps x classifiers), sizes_SET.csv (by the a
 of every seed) and the figures; all together give findings.md. The folders are only read.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
+from experiments.activation_maps import config
 from experiments.activation_maps.answers import answers, question
-from experiments.activation_maps.config import StudyConfig, defaults_of, resolve
+from experiments.activation_maps.config import StudyConfig
 from experiments.activation_maps.findings import Findings
 from experiments.activation_maps.grid import FACTORS
 from experiments.activation_maps.report import figures_of
 from experiments.cli import run_command
-from experiments.committed import (
-    Kept,
-    config_of,
-    keep_results,
-    seeds_table,
-)
+from experiments.committed import Kept, keep_results, seeds_table
 
 
-def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+def kept(options: StudyConfig, table: pd.DataFrame) -> Kept:
     """What is kept of a run."""
-    config = config_of(StudyConfig, plan["config"])
-    found = Findings(config, table)
-    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    found = Findings(options, table)
     tables = {"maps": found.table(), "sizes": found.by_size(), "seeds": seeds_table(table, FACTORS)}
-    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
+    return Kept(tables, figures_of(found), question(found), answers(found))
 
 
 def main() -> None:
     """Read the folders, write what they give."""
-    keep_results("activation_maps", "Study 4A: what classifiers look at", __doc__, kept)
+    keep_results("activation_maps", "Study 4A: what classifiers look at", __doc__, config, kept)
 
 
 if __name__ == "__main__":

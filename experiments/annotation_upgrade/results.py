@@ -7,19 +7,16 @@ and how far careful + upgraded is ahead), seeds_SET.csv (every pooled value) and
 findings.md. The folders are only read.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
+from experiments.annotation_upgrade import config
 from experiments.annotation_upgrade.answers import answers, question
-from experiments.annotation_upgrade.config import StudyConfig, defaults_of, resolve
+from experiments.annotation_upgrade.config import StudyConfig
 from experiments.annotation_upgrade.findings import Findings, method_name
 from experiments.annotation_upgrade.grid import FACTORS, UPGRADE
 from experiments.annotation_upgrade.report import figures_of
 from experiments.cli import run_command
-from experiments.committed import Kept, config_of, keep_results
+from experiments.committed import Kept, keep_results
 from segjax.data import open_source, parse_spec
 from segjax.evaluation import mean_interval
 
@@ -49,21 +46,19 @@ def methods_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+def kept(options: StudyConfig, table: pd.DataFrame) -> Kept:
     """What is kept of a run."""
-    config = config_of(StudyConfig, plan["config"])
     # Own pictures are their own measure; they may lie elsewhere by now.
-    coarsening = 1.0 if parse_spec(config.data).scheme == "folder" else open_source(config.data).coarsening
-    found = Findings(config, table, config.networks[0], coarsening)
-    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    coarsening = 1.0 if parse_spec(options.data).scheme == "folder" else open_source(options.data).coarsening
+    found = Findings(options, table, options.networks[0], coarsening)
     pooled = table[table["metric"].isin(POOLED)][[*FACTORS, "metric", "value", "status"]]
     tables = {"labels": labels_table(table), "methods": methods_table(found), "seeds": pooled}
-    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
+    return Kept(tables, figures_of(found), question(found), answers(found))
 
 
 def main() -> None:
     """Read the folders, write what they give."""
-    keep_results("annotation_upgrade", "Study 2: does repairing cheap annotations pay", __doc__, kept)
+    keep_results("annotation_upgrade", "Study 2: does repairing cheap annotations pay", __doc__, config, kept)
 
 
 if __name__ == "__main__":

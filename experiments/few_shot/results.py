@@ -7,20 +7,13 @@ Each folder gives types_SET.csv (per type and number of shots), methods_SET.csv 
 only read.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from experiments.cli import run_command
-from experiments.committed import (
-    Kept,
-    config_of,
-    keep_results,
-)
+from experiments.committed import Kept, keep_results
+from experiments.few_shot import config
 from experiments.few_shot.answers import answers, question
-from experiments.few_shot.config import StudyConfig, defaults_of, resolve
+from experiments.few_shot.config import StudyConfig
 from experiments.few_shot.findings import Findings
 from experiments.few_shot.grid import FACTORS
 from experiments.few_shot.report import figures_of, methods_table
@@ -35,18 +28,16 @@ def draws_table(table: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index()
 
 
-def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+def kept(options: StudyConfig, table: pd.DataFrame) -> Kept:
     """What is kept of a run."""
-    config = config_of(StudyConfig, plan["config"])
-    found = Findings(config, table, config.networks[0])
-    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    found = Findings(options, table, options.networks[0])
     tables = {"types": found.type_table(), "methods": methods_table(found), "draws": draws_table(table)}
-    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
+    return Kept(tables, figures_of(found), question(found), answers(found))
 
 
 def main() -> None:
     """Read the folders, write what they give."""
-    keep_results("few_shot", "Study 3: how few annotated pictures of a new cell type are enough", __doc__, kept)
+    keep_results("few_shot", "Study 3: how few annotated pictures of a new cell type are enough", __doc__, config, kept)
 
 
 if __name__ == "__main__":

@@ -6,38 +6,28 @@ Each folder gives networks_SET.csv (by what they learnt from), seeds_SET.csv (va
 together give findings.md. The folders are only read.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from experiments.cli import run_command
-from experiments.committed import (
-    Kept,
-    config_of,
-    keep_results,
-    seeds_table,
-)
+from experiments.committed import Kept, keep_results, seeds_table
+from experiments.site_segmentation import config
 from experiments.site_segmentation.answers import answers, question
-from experiments.site_segmentation.config import StudyConfig, defaults_of, resolve
+from experiments.site_segmentation.config import StudyConfig
 from experiments.site_segmentation.findings import Findings
 from experiments.site_segmentation.grid import FACTORS
 from experiments.site_segmentation.report import figures_of
 
 
-def kept(plan: Mapping[str, Any], table: pd.DataFrame) -> Kept:
+def kept(options: StudyConfig, table: pd.DataFrame) -> Kept:
     """What is kept of a run."""
-    config = config_of(StudyConfig, plan["config"])
-    found = Findings(config, table)
-    usual = resolve(dataclasses.replace(defaults_of(config.scale), out=config.out, data=config.data))
+    found = Findings(options, table)
     tables = {"networks": found.table(), "seeds": seeds_table(table, FACTORS)}
-    return Kept(config, usual, tables, figures_of(found), question(found), answers(found))
+    return Kept(tables, figures_of(found), question(found), answers(found))
 
 
 def main() -> None:
     """Read the folders, write what they give."""
-    keep_results("site_segmentation", "Study 4B: site outlines from image-level labels", __doc__, kept)
+    keep_results("site_segmentation", "Study 4B: site outlines from image-level labels", __doc__, config, kept)
 
 
 if __name__ == "__main__":
