@@ -60,7 +60,7 @@ METRICS = {
                              f"{_OUTLINE}", "1", "higher", "left out; one empty: 0", 1),
     "hd95_px": Metric("larger of the two 95th percentiles of the distances between outlines", "pixel", "lower",
                       "left out; one empty: the picture's diagonal", 1),
-    "free_iou": Metric("IoU at each map's steepest level, which needs no outline", "1", "higher", "left out", 1),
+    "free_iou": Metric("IoU at each map's contour level, which needs no outline", "1", "higher", "left out", 2),
     "lit_without": Metric("share of pictures without the object in which anything is above the threshold", "1", "lower",
                           "NaN", 1),
     "pointing_game": Metric("share of pictures whose highest value stands on the object", "1", "higher", "left out", 1),

@@ -38,7 +38,7 @@ one for a data set from pictures without the class, and `contour_level` one for 
 
 **Where it cannot work.** Where an object has no edge anywhere, u is a smooth guess; where evidence covers two things
 that touch (a mound and the village on it), they stay one. Layers as fine as the picture have evidence so patchy that it
-outweighs the deep ones' (measured with U-Net): a quarter of the picture's size is as fine as they should be.
+outweighs the deep ones' (seen with U-Net): a quarter of the picture's size is as fine as they should be.
 """
 
 from collections.abc import Mapping, Sequence

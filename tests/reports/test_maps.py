@@ -49,3 +49,11 @@ def test_a_panel_has_maps_in_columns_and_the_outline_in_red():
         is_red[height // 2 :, width // 2 :],
     ]
     assert [quarter.any() for quarter in quarters] == [True, True, True, False]
+
+
+def test_a_panel_goes_on_below_after_seven_maps():
+    blank, outline = np.full((8, 8, 1), 0.5, np.float32), np.eye(8, dtype=bool)
+    tiles = [MapTile("VGG16", f"map {place}", blank, np.eye(8), outline) for place in range(9)]
+    sizes = [Image.open(io.BytesIO(map_panel(tiles[:count]))).size for count in (7, 9)]
+    assert abs(sizes[1][0] - sizes[0][0]) < 0.05 * sizes[0][0]
+    assert sizes[1][1] > 1.7 * sizes[0][1]
