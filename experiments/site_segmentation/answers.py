@@ -31,6 +31,8 @@ def _verdict(found: Findings, network: str) -> list[str]:
     best = _best(found, found.maps(network))
     if best is None or not full.n:
         return []
+    if full.mean == 0:
+        return [f"{network_name(network)} finds nothing even with all outlines: nothing can be compared; train longer."]
     dice, share = found.interval(DICE, **best.factors), found.share(best)
     return [
         f"{network_name(network)} trained on masks of {best.name} reaches Dice {shown(dice)}, that is "
@@ -50,11 +52,11 @@ def _ours(found: Findings, network: str) -> list[str]:
 def _cheap(found: Findings, network: str) -> list[str]:
     best, said = _best(found, found.maps(network)), []
     for learnt in found.cheap(network):
-        dice = found.interval(DICE, **learnt.factors)
-        if not dice.n:
+        dice, share = found.interval(DICE, **learnt.factors), found.share(learnt)
+        if not (dice.n and share.n):
             continue
         sentence = (
-            f"Learning from {learnt.name} reaches Dice {shown(dice)}, {100 * found.share(learnt).mean:.0f} % of full "
+            f"Learning from {learnt.name} reaches Dice {shown(dice)}, {100 * share.mean:.0f} % of full "
             f"supervision, and is worth {in_sites(found.worth(learnt))}"
         )
         if best is not None:

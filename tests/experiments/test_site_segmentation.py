@@ -250,3 +250,17 @@ def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
     assert json.loads(json.dumps(dataclasses.asdict(config), default=str))["scale"] == scale
     cells = make_cells(config)
     assert len(set(cells)) == len(cells) and {cell["seed"] for cell in cells} == set(range(config.seeds))
+
+
+def test_nothing_is_said_in_shares_of_nothing(tiny):
+    config = dataclasses.replace(tiny, outlines=(1,), trained=(f"{OURS}:otsu:none",))
+    nothing = {
+        ("outlines", 0, ""): [0.0],
+        ("outlines", 1, ""): [0.0],
+        ("maps", 0, OURS): [0.0],
+        ("points", 0, ""): [0.0],
+    }
+    said = " ".join(answers(Findings(config, table_of(nothing))))
+    assert "finds nothing even with all outlines" in said and "nan" not in said
+    all_of_it = {**nothing, ("outlines", 0, ""): [0.5], ("maps", 0, OURS): [0.6]}
+    assert "worth all of the outlined sites" in " ".join(answers(Findings(config, table_of(all_of_it))))
