@@ -12,7 +12,17 @@ from jaxtyping import Array, Float, Float32, Int, Int32, Key
 from segjax.evaluation import OverlapCounts
 from segjax.fewshot.draws import CHOICES, Draws, check_counts, ranking
 from segjax.fewshot.heads import Head
-from segjax.fewshot.moments import Targets, Weights, class_moments, dot, pixel_weights, relevance, support_moments
+from segjax.fewshot.moments import (
+    Moments,
+    Targets,
+    Weights,
+    class_moments,
+    dot,
+    pixel_weights,
+    relevance,
+    span,
+    support_moments,
+)
 from segjax.types import InputError
 
 _CANDIDATES = 24  # thresholds that are tried
@@ -73,12 +83,14 @@ def fit_grid(
         raise InputError(f"choice: unknown {choice!r}; choose one of {', '.join(CHOICES)}")
     check_shots(list(np.asarray(support.targets)[np.unique(draws.pictures)]))
     keys = jax.vmap(lambda draw: jax.random.fold_in(key, draw))(jnp.arange(len(draws.pictures)))
-    on_device = jax.tree.map(jnp.asarray, (support, query, jnp.asarray(counts, jnp.int32), variance))
+    on_device = jax.tree.map(jnp.asarray, (support, query, variance))
     found = []
     for start in range(0, len(draws.pictures), together):
         # the last call repeats its last draw, so that one size is compiled
         rows = np.arange(start, start + together).clip(max=len(draws.pictures) - 1)
-        result = _fit_draws(head, choice, *on_device, keys[rows], draws.pictures[rows], draws.weights[rows])
+        result = _fit_draws(
+            head, choice, tuple(counts), *on_device, keys[rows], draws.pictures[rows], draws.weights[rows]
+        )
         found.append(result)
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(draws.pictures)], *found)
 
@@ -94,54 +106,74 @@ def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
         raise InputError("shots: no shot has a background pixel; a head has nothing to tell the type from")
 
 
-@partial(jax.jit, static_argnames=("head", "choice"))
-def _fit_draws(head, choice, support, query, counts, variance, keys, pictures, weights) -> Grid:
+@partial(jax.jit, static_argnames=("head", "choice", "counts"))
+def _fit_draws(head, choice, counts, support, query, variance, keys, pictures, weights) -> Grid:
     def one(key, pictures, weights):
         own = Pictures(support.features[pictures], support.targets[pictures])
-        return fit_draw(head, choice, own, query, counts, variance, key, weights)
+        return _fit_draw(head, choice, counts, own, query, variance, key, weights)
 
     return jax.vmap(one)(keys, pictures, weights)
 
 
-def fit_draw(
+def _fit_draw(
     head: Head,
     choice: str,
+    counts: tuple[int, ...],
     support: Pictures,
     query: Pictures,
-    counts: Int[Array, " N"],
     variance: Float[Array, " F"],
     key: Key[Array, ""],
     weights: Float[Array, "K L"],
 ) -> Grid:
-    """The part of `fit_grid` that belongs to one draw, without its axis; a pure function to be mapped over draws."""
-
+    """The part of `fit_grid` that belongs to one draw, without its axis."""
     moments = class_moments(support.features, support.targets)
+    # subsets fitted together have as many columns, and take as many steps, as the largest of them
+    small = [count for count in counts if 4 * count <= max(counts)]
+    groups = [group for group in (small, [count for count in counts if count not in small]) if group]
+    places = np.argsort(np.argsort([count not in small for count in counts], kind="stable"))
 
-    def best_places(of_shots):
-        if choice != "relevance":
-            return ranking(choice, key, variance, variance)
+    def fit(of_shots):
         used = support_moments(moments, of_shots, jnp.ones_like(variance))
-        return ranking(choice, key, variance, relevance(used))
-
-    def fit(of_shots, count):
-        subset = (best_places(of_shots) < count).astype(variance.dtype)
-        params = head.fit(support.features, support.targets, of_shots, subset, moments)
-        scores = head.predict(params, support.features)
-        return params, best_threshold(scores, support.targets, of_shots)
+        ranks = ranking(choice, key, variance, relevance(used))
+        found = [_fit_subsets(head, group, ranks, support, query, moments, of_shots) for group in groups]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[places], *found)
 
     # one number of shots after the other: few shots are fitted in fewer passes over fewer pictures
-    params, thresholds = jax.lax.map(lambda of_shots: jax.vmap(partial(fit, of_shots))(counts), weights)
+    return jax.lax.map(fit, weights)
+
+
+def _fit_subsets(
+    head: Head,
+    counts: list[int],
+    ranks: Int[Array, " F"],
+    support: Pictures,
+    query: Pictures,
+    moments: Moments,
+    weights: Float[Array, " L"],
+) -> Grid:
+    """The fits to one support set, one for each number of features, in one `vmap`; counts [N, Q], thresholds [N]."""
+    if max(counts) < len(ranks):
+        columns = jnp.argsort(ranks)[: max(counts)]
+        support, query = (pictures._replace(features=pictures.features[..., columns]) for pictures in (support, query))
+        ranks, with_one = ranks[columns], jnp.append(columns, len(ranks))
+        moments = moments[:, :, with_one[:, None], with_one]
+
+    def fit(count):
+        subset = (ranks < count).astype(support.features.dtype)
+        params = head.fit(support.features, support.targets, weights, subset, moments)
+        scores = head.predict(params, support.features)
+        return params, best_threshold(scores, support.targets, weights)
+
+    params, thresholds = jax.vmap(fit)(jnp.asarray(counts))
 
     def judge(picture):
         def one(params, threshold):
             scores = head.predict(params, picture.features[None])[0]
             return [pixel_counts(scores > limit, picture.targets) for limit in (0.0, threshold)]
 
-        return jax.vmap(jax.vmap(one))(params, thresholds)
+        return jax.vmap(one)(params, thresholds)
 
-    at_zero, at_best = (
-        jax.tree.map(lambda part: jnp.moveaxis(part, 0, -1), counted) for counted in jax.lax.map(judge, query)
-    )
+    at_zero, at_best = (jax.tree.map(jnp.transpose, counted) for counted in jax.lax.map(judge, query))
     return Grid(at_zero, at_best, thresholds)
 
 
@@ -153,16 +185,20 @@ def best_threshold(scores: Float[Array | np.ndarray, "S H W"], targets: Targets,
     rows = pixel_weights(targets, weights)
     of_type = jnp.where(targets == 1, rows, 0.0)
     size = jnp.sum(of_type)
+    scores = jnp.asarray(scores)
     mean_type = dot("shw,shw->", of_type, scores) / size
     mean_background = dot("shw,shw->", rows - of_type, scores) / jnp.maximum(1 - size, 1e-6)
     places = jnp.linspace(0.0, 1.5, _CANDIDATES - 1)
     candidates = jnp.append(mean_background + places * (mean_type - mean_background), 0.0)
 
-    def quality(threshold):
-        above = (scores > threshold).astype(scores.dtype)
-        return 2 * dot("shw,shw->", of_type, above) / (dot("shw,shw->", rows, above) + size)
+    shares = jnp.stack([of_type, rows], axis=-1)
 
-    return candidates[jnp.argmax(jax.lax.map(quality, candidates))]
+    def add(place, sums):
+        above = (scores[place][None] > candidates[:, None, None]).astype(scores.dtype)
+        return sums + dot("chw,hwk->ck", above, shares[place])
+
+    found = jax.lax.fori_loop(*span(weights), add, jnp.zeros((_CANDIDATES, 2)))
+    return candidates[jnp.argmax(2 * found[:, 0] / (found[:, 1] + size))]
 
 
 def pixel_counts(predicted: Array, targets: Int[Array, "H W"]) -> OverlapCounts:

@@ -22,6 +22,7 @@ from segjax.fewshot.moments import (
     dot,
     known_moments,
     pixel_weights,
+    span,
     support_moments,
 )
 from segjax.types import InputError
@@ -134,9 +135,6 @@ class Logistic(Perceptron):
         """`loss` with its gradient, picture by picture, from the first that has a weight to the last."""
         rows = pixel_weights(targets, weights, self.balanced)
         signs = (jnp.asarray(targets) == 1).astype(features.dtype)
-        places = jnp.arange(len(weights))
-        first = jnp.min(jnp.where(weights > 0, places, len(weights)))
-        end = jnp.max(jnp.where(weights > 0, places + 1, 0))
         maps = jnp.asarray(features)
 
         def evaluate(point):
@@ -147,7 +145,7 @@ class Logistic(Perceptron):
 
                 return jax.tree.map(jnp.add, sums, jax.value_and_grad(loss)(point))
 
-            value, gradient = jax.lax.fori_loop(first, end, add, (jnp.zeros(()), jnp.zeros_like(point)))
+            value, gradient = jax.lax.fori_loop(*span(weights), add, (jnp.zeros(()), jnp.zeros_like(point)))
             penalty = jnp.full(point.shape, self.l2).at[-1].set(0.0)
             return value + jnp.sum(penalty * point**2) / 2, gradient + penalty * point
 

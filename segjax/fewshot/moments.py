@@ -89,6 +89,12 @@ def pixel_weights(targets: Targets, weights: Weights, balanced: bool = False) ->
     return background + of_type
 
 
+def span(weights: Weights) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Place of the first picture that has a weight, and the place after the last: bounds of a loop over pictures."""
+    places = jnp.arange(len(weights))
+    return jnp.min(jnp.where(weights > 0, places, len(weights))), jnp.max(jnp.where(weights > 0, places + 1, 0))
+
+
 def relevance(support: Support) -> Float[Array, " F"]:
     """How well each feature alone tells the type: squared distance of the two class means over the variance within.
 

@@ -1,6 +1,7 @@
 """The grid against its fits one by one, its counts against those of evaluation, and its traces."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -68,7 +69,7 @@ def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(poo
     first = fit_grid(*arguments)
     assert len(Counted.traces) == 1
     other = draw_support(jax.random.key(9), EVERY, (1, 2), 4, nested=False)
-    fit_grid(jax.random.key(5), Counted(), pool, query, other, (2, 5), "random", VARIANCE)
+    fit_grid(jax.random.key(5), Counted(), pool, query, other, (1, 3), "random", VARIANCE)
     assert len(Counted.traces) == 1
     together = fit_grid(*arguments, together=2)
     assert first.at_zero.tp.shape == (5, 2, 2, 3)
@@ -76,6 +77,17 @@ def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(poo
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1)
     again = fit_grid(*arguments)
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
+
+
+@pytest.mark.parametrize("choice", ["random", "relevance"])
+def test_small_subsets_are_fitted_apart_and_nothing_else_changes(choice, pool, query):
+    draws = draw_support(jax.random.key(4), EVERY, (1, 3), 2)
+    fit = partial(fit_grid, jax.random.key(7), Logistic(), pool, query, draws, choice=choice, variance=VARIANCE)
+    together = fit(counts=(5, 1, 4))  # 1 is small beside 5, and stands in the middle
+    for place, count in enumerate((5, 1, 4)):
+        alone = fit(counts=(count,))
+        for one, other in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(one[:, :, place], other[:, :, 0], rtol=1e-3, atol=1)
 
 
 def test_relevant_features_are_chosen_on_the_shots_alone(pool, query):
