@@ -1,6 +1,5 @@
 """Where numbers come from: the lines that stand above every file of results."""
 
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
+
+from segjax.training import cores
 
 VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "scikit-learn", "torch", "opencv-python-headless")
 
@@ -32,11 +33,6 @@ def machine() -> str:
         f"{cores()} cores in use, {_processor()}, {device.platform} {device.device_kind}; "
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
-
-
-def cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str:

@@ -30,7 +30,6 @@ from segjax.maps import ClassScore, ablation_cam, grad_cam, layer_cam, min_max, 
 from segjax.models import Probe, create, load_torchvision
 from segjax.types import InputError
 
-CLASS = 281
 PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 32)}
 LAYERS = {"vgg16": "maps", "resnet18": "maps"}
 MAPS: dict[str, Callable[..., jax.Array]] = {
@@ -75,7 +74,14 @@ def pictures(scale: Scale) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, side, side, 3)).astype(np.float32)
 
 
-def rival_map(method: str, network: str, images: np.ndarray) -> Callable[[], np.ndarray]:
+@cache
+def class_of(network: str, scale: Scale) -> int:
+    """The class with the highest mean score: other classes of random weights may have maps without a positive value."""
+    _, apply, variables = networks(network)
+    return int(np.argmax(np.mean(apply(variables, jnp.asarray(pictures(scale))), 0)))
+
+
+def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarray]:
     """The package's maps, [B, H, W] in [0, 1]."""
     import pytorch_grad_cam
     import torch
@@ -84,18 +90,21 @@ def rival_map(method: str, network: str, images: np.ndarray) -> Callable[[], np.
     model, _, _ = networks(network)
     layer = model.features[29] if network == "vgg16" else model.layer4[-1]
     explain = getattr(pytorch_grad_cam, RIVALS[method])(model=model, target_layers=[layer])
+    images = pictures(scale)
     tensor = torch.tensor(images).movedim(-1, 1).contiguous()
-    return partial(explain, input_tensor=tensor, targets=[ClassifierOutputTarget(CLASS)] * len(images))
+    targets = [ClassifierOutputTarget(class_of(network, scale))] * len(images)
+    return partial(explain, input_tensor=tensor, targets=targets)
 
 
-def our_map(method: str, network: str, images: np.ndarray) -> Callable[[], jax.Array]:
+def our_map(method: str, network: str, scale: Scale) -> Callable[[], jax.Array]:
     """Our maps, scaled and enlarged as the package does."""
     _, apply, variables = networks(network)
+    images, target = pictures(scale), ClassScore(class_of(network, scale))
     size = images.shape[1:3]
 
     @jax.jit
     def explain(variables, image):
-        found = MAPS[method](apply, variables, image, ClassScore(CLASS), LAYERS[network])
+        found = MAPS[method](apply, variables, image, target, LAYERS[network])
         return upsample(min_max(positive(found)), *size)
 
     on_device = jax.device_put(images)
@@ -103,8 +112,7 @@ def our_map(method: str, network: str, images: np.ndarray) -> Callable[[], jax.A
 
 
 def maps_contest(method: str, network: str, scale: Scale) -> Contest:
-    images = pictures(scale)
-    ours, rival = our_map(method, network, images), rival_map(method, network, images)
+    ours, rival = our_map(method, network, scale), rival_map(method, network, scale)
     if method in ("Grad-CAM", "LayerCAM"):
         for one, other in zip(ours(), rival(), strict=True):
             correlation = np.corrcoef(np.ravel(one), np.ravel(other))[0, 1]
@@ -119,9 +127,10 @@ def road_contest(network: str, scale: Scale) -> Contest:
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     images = pictures(scale)
-    maps = np.asarray(our_map("Grad-CAM", network, images)())
+    maps = np.asarray(our_map("Grad-CAM", network, scale)())
     model, apply, variables = networks(network)
-    target = ClassScore(CLASS)
+    chosen = class_of(network, scale)
+    target = ClassScore(chosen)
 
     @jax.jit
     def ours(key, variables, image, maps):
@@ -129,7 +138,7 @@ def road_contest(network: str, scale: Scale) -> Contest:
 
     metric = ROADCombined(percentiles=[10, 20, 30, 40, 50, 60, 70, 80, 90])
     tensor = torch.tensor(images).movedim(-1, 1).contiguous()
-    targets = [ClassifierOutputTarget(CLASS)] * len(images)
+    targets = [ClassifierOutputTarget(chosen)] * len(images)
 
     def rival(number: int) -> np.ndarray:
         with torch.inference_mode():

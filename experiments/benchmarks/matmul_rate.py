@@ -11,7 +11,7 @@ import tyro
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Contests, Options, Row, Scale
 from experiments.cli import run_command
-from experiments.provenance import cores
+from segjax.training import cores
 
 SIDES: dict[Scale, tuple[int, ...]] = {"full": (1024, 2048, 4096), "smoke": (32,)}
 TRIES = 7

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cli import run_command
-from experiments.provenance import comment, cores, provenance
+from experiments.provenance import comment, provenance
+from segjax.training import cores
 from segjax.types import InputError
 
 Scale = Literal["full", "smoke"]

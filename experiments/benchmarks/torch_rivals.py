@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.timing import Call
 from experiments.benchmarks.torch_networks import WAYS, build
-from experiments.provenance import cores
+from segjax.training import cores
 
 FORMATS = {"default": torch.contiguous_format, "channels-last": torch.channels_last}
 Tree = Mapping[str, Any]

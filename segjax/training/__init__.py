@@ -12,7 +12,7 @@ from segjax.training.losses import (
 )
 from segjax.training.mean_teacher import make_mean_teacher_steps
 from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
-from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
+from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import Steps, TrainConfig, make_steps
 from segjax.training.tiles import predict_blended, predict_tiled
@@ -29,6 +29,7 @@ __all__ = [
     "TrainState",
     "balanced_weights",
     "candidate_layouts",
+    "cores",
     "cross_entropy",
     "dice_and_cross_entropy",
     "fit",

@@ -1,6 +1,5 @@
 """Many trainings of one network at once: one after the other, in one vmapped step, spread over devices, or both."""
 
-import os
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.training.fit import Call, Fit, Member, rows_of, training
+from segjax.training.parallel import cores
 from segjax.training.steps import Steps, TrainConfig
 from segjax.types import InputError
 
@@ -52,7 +52,7 @@ def layout_of(strategy: str, members: int) -> Layout:
     if strategy not in STRATEGIES:
         raise InputError(f"strategy: unknown {strategy!r}; choose one of auto, {', '.join(STRATEGIES)}")
     one_cpu = jax.default_backend() == "cpu" and jax.local_device_count() == 1
-    places = len(os.sched_getaffinity(0)) if one_cpu else jax.local_device_count()
+    places = cores() if one_cpu else jax.local_device_count()
     workers = min(members, places) if strategy in ("spread", "both") else 1
     return Layout(workers, -(-members // workers) if strategy in ("vmap", "both") else 1)
 

@@ -4,6 +4,7 @@ Both give the numbers of one device up to rounding: batch statistics, loss and g
 A batch that the devices do not divide is filled up with blank pictures that are masked out.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,11 @@ from segjax.training.state import TrainState
 from segjax.training.steps import Steps, TrainConfig, initial_state, make_steps, pure_step
 
 DATA, MEMBER = "data", "member"
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_mesh(devices: list[jax.Device] | None = None, members: int = 1) -> Mesh:
