@@ -28,7 +28,8 @@ class MSD(nn.Module):
         width: channels that each layer adds.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
-        remat: keep only the picture for the gradient and compute the layers again (memory for time).
+        remat: keep only the picture for the gradient and compute the layers again; lowers the peak only of a larger
+            program, because the gradient of the layers needs all of them at once.
 
     Source: Pelt and Sethian, PNAS 115 (2018); defaults as in the annotation-error study.
     """

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.training.augment import flip_and_turn
-from segjax.training.steps import Steps, TrainConfig, loss_of, make_steps, optimizer_of
+from segjax.training.steps import Steps, TrainConfig, compiled, loss_of, make_steps, optimizer_of
 from segjax.types import InputError
 
 TEACHER = "teacher"  # the collection of the model state that holds the teacher's weights
@@ -71,7 +71,7 @@ def make_mean_teacher_steps(
 
     return Steps(
         init,
-        jax.jit(train, donate_argnums=0),
+        compiled(network, train, donate_argnums=0),
         lambda variables, images, targets: plain.validate(_teacher(variables), images, targets),
         lambda variables, images: plain.predict(_teacher(variables), images),
     )

@@ -191,7 +191,8 @@ def _stacked(function):
     @jax.jit
     def run(arguments):
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arguments)
-        results = jax.vmap(function)(*stacked)
+        # unwrapped, because options of a compiled function may not be nested
+        results = jax.vmap(getattr(function, "__wrapped__", function))(*stacked)
         return [jax.tree.map(lambda leaf, place=place: leaf[place], results) for place in range(len(arguments))]
 
     return run

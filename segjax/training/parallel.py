@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from segjax.training.augment import flip_and_turn
 from segjax.training.state import TrainState
-from segjax.training.steps import Steps, TrainConfig, initial_state, make_steps, pure_step
+from segjax.training.steps import Steps, TrainConfig, compiled, initial_state, make_steps, pure_step
 
 DATA, MEMBER = "data", "member"
 
@@ -35,7 +35,7 @@ def make_sharded_steps(network: Any, config: TrainConfig, mesh: Mesh) -> Steps:
 
     Every process must be given the same pictures; each puts those on its devices that they need.
     """
-    train = jax.jit(_augmented(pure_step(network, config), config), donate_argnums=0)
+    train = compiled(network, _augmented(pure_step(network, config), config), donate_argnums=0)
     return _spread_steps(network, config, mesh, lambda state, batch: train(state, *_on(mesh, batch)))
 
 
@@ -78,9 +78,8 @@ def pack_step(network: Any, config: TrainConfig, mesh: Mesh) -> Callable[..., tu
         check_vma=False,
     )
     members, pictures = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((MEMBER,), (MEMBER, DATA)))
-    return jax.jit(
-        share, donate_argnums=0, in_shardings=(members, pictures, pictures), out_shardings=(members, members)
-    )
+    shardings = {"in_shardings": (members, pictures, pictures), "out_shardings": (members, members)}
+    return compiled(network, share, donate_argnums=0, **shardings)
 
 
 def _augmented(step, config: TrainConfig):

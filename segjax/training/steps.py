@@ -116,9 +116,20 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     quick = {"xla_backend_optimization_level": 0}
     return Steps(
         jax.jit(initial_state(network, config), compiler_options=quick),
-        jax.jit(train, donate_argnums=0),
+        compiled(network, train, donate_argnums=0),
         jax.jit(validate),
         jax.jit(predict),
+    )
+
+
+def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jax.jit` of a training step of the network, which keeps `remat`.
+
+    XLA for CPU drops the barriers around what `remat` computes twice, then merges both and saves nothing.
+    """
+    merges = getattr(network, "remat", False) and jax.default_backend() == "cpu"
+    return jax.jit(
+        step, compiler_options={"xla_disable_hlo_passes": "cse_barrier_expander"} if merges else None, **options
     )
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from segjax.models import create
 from segjax.training import (
     STRATEGIES,
     Layout,
@@ -76,6 +77,13 @@ def test_members_that_share_a_step_agree_to_rounding(alone, layout):
         np.testing.assert_allclose(results[index].losses, single.losses, atol=2e-5)
         for a, b in zip(leaves(results[index]), leaves(single), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_members_share_a_step_that_computes_maps_twice():
+    steps = make_steps(create("unet", width=2, levels=1, remat=True), CONFIG)
+    together, one_by_one = (dict(fit_pack(MEMBERS[:2], steps, CONFIG, layout)) for layout in (Layout(1, 2), Layout()))
+    for index in (0, 1):
+        np.testing.assert_allclose(together[index].losses, one_by_one[index].losses, atol=2e-5)
 
 
 def test_members_of_unlike_sizes_share_a_step_as_far_as_they_are_alike(alone):

@@ -56,6 +56,21 @@ def test_accumulated_batches_move_the_weights_like_one_large_batch():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["unet", "segnet"])
+def test_a_step_that_computes_maps_twice_takes_less_memory_and_gives_the_same(name):
+    images = np.random.default_rng(1).random((1, 64, 64, 1), np.float32)
+    targets = (images[..., 0] > 0.5).astype(np.int32)
+    planned, losses = [], []
+    for remat in (False, True):
+        steps = make_steps(create(name, width=8, levels=3, remat=remat), CONFIG)
+        state = steps.init(jax.random.key(0), images)
+        plan = steps.train.lower(state, images, targets).compile().memory_analysis()
+        planned.append(plan.temp_size_in_bytes)
+        losses.append(steps.train(state, images, targets)[1])
+    assert planned[1] < 0.7 * planned[0]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_the_learning_rate_is_data():
     steps = make_steps(NETWORK, CONFIG)
     states = [steps.init(jax.random.key(0), IMAGES, rate) for rate in (0.01, 0.03)]
