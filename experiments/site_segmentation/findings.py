@@ -104,7 +104,7 @@ class Findings:
         if not (value.n and points):
             return "not known"
         if full.n and value.mean >= full.mean:
-            return "all of the"
+            return "all"
         if value.mean < points[0][1].mean:
             return f"fewer than {points[0][0]}" if points[0][0] > 1 else "less than one"
         best = np.maximum.accumulate([mean.mean for _, mean in points])  # more outlines are never worth less

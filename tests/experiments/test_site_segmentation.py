@@ -263,4 +263,4 @@ def test_nothing_is_said_in_shares_of_nothing(tiny):
     said = " ".join(answers(Findings(config, table_of(nothing))))
     assert "finds nothing even with all outlines" in said and "nan" not in said
     all_of_it = {**nothing, ("outlines", 0, ""): [0.5], ("maps", 0, OURS): [0.6]}
-    assert "worth all of the outlined sites" in " ".join(answers(Findings(config, table_of(all_of_it))))
+    assert "worth all outlined sites" in " ".join(answers(Findings(config, table_of(all_of_it))))
