@@ -189,6 +189,13 @@ class Findings:
         return pd.DataFrame(rows)
 
 
+LEVELS = {
+    "fixed": "fixed level",
+    "otsu": "Otsu's level",
+    "percentile": "level of a percentile",
+    "dataset": "one level for all",
+    "contour": "contour level",
+}
 CHEAP_NAMES = {
     "points": "a disc of the usual size on each site's point",
     "walked points": "a point per site, completed by a random walk",
@@ -198,5 +205,5 @@ CHEAP_NAMES = {
 
 def way_name(way: Way, classifier: str = "") -> str:
     """A way of making masks as the page calls it."""
-    named = f"{MAP_NAMES[way.map]}, {way.rule} level{COMPLETED[way.completion]}"
+    named = f"{MAP_NAMES[way.map]}, {LEVELS[way.rule]}{COMPLETED[way.completion]}"
     return f"{named} ({network_name(classifier)})" if classifier else named

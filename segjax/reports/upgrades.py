@@ -19,7 +19,9 @@ STYLES = (
     ("#CC79A7", "D"),
     ("#E69F00", "v"),
     ("#56B4E9", "P"),
+    ("#000000", "X"),
 )
+_DASHES = ("-", "--", ":")  # of the lines that have the colours for the first, second and third time
 GREY, INK, _GRID = "#8a8a8a", "#333333", "#e6e6e6"
 _BEFORE, _AFTER = "#D55E00", "#0072B2"
 
@@ -62,8 +64,7 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, t
     names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines if not line.grey))
     for axes, (name, lines) in zip(axes_row, panels.items(), strict=True):
         for line in lines:
-            colour, marker = (GREY, "") if line.grey else STYLES[names.index(line.name) % len(STYLES)]
-            _draw_line(axes, line, colour, marker)
+            _draw_line(axes, line, 0 if line.grey else names.index(line.name))
         places = sorted({x for line in lines for x in line.x})
         axes.set_xscale("log")
         axes.set_xticks(places, [f"{x:g}" for x in places])
@@ -133,7 +134,9 @@ def comparison_chart(rows: Sequence[Compared], ahead: str, title: str = "") -> F
     return figure
 
 
-def _draw_line(axes: Axes, line: Line, colour: str, marker: str) -> None:
+def _draw_line(axes: Axes, line: Line, number: int) -> None:
+    turn, place = divmod(number, len(STYLES))
+    colour, marker = (GREY, "") if line.grey else STYLES[place]
     mean, low = (np.asarray([getattr(y, part) for y in line.y], float) for part in ("mean", "low"))
     axes.errorbar(
         line.x,
@@ -143,7 +146,7 @@ def _draw_line(axes: Axes, line: Line, colour: str, marker: str) -> None:
         marker=marker,
         ms=5.5,
         lw=1.1 if line.grey else 1.7,
-        ls="-." if line.grey else "-",
+        ls="-." if line.grey else _DASHES[turn % len(_DASHES)],
         elinewidth=1.1,
         capsize=2.5,
         label=line.name,
