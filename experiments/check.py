@@ -42,13 +42,16 @@ def check(
         data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the
             shell). Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B|FILE.csv,
             groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
-            image_labels=FILE.csv, label_names=A,B, volumes=false|true, tile=PIXELS, crop=PIXELS, presence=PIXELS.
+            image_labels=FILE.csv, label_names=A,B, volumes=false|true, shrink=N, tile=PIXELS, crop=PIXELS,
+            presence=PIXELS.
         split: A split written by a study; a picture that is on two of its sides under two names is then named as such.
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     try:
         spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
-        options = {name: value for name, value in spec.options.items() if name not in ("tile", "crop", "presence")}
+        options = {
+            name: value for name, value in spec.options.items() if name not in ("tile", "crop", "presence", "shrink")
+        }
         folder = Path(spec.name).expanduser()
         inspection = inspect_folder(folder, FolderOptions.parse(options), read_sides(split) if split else None)
     except InputError as error:

@@ -97,6 +97,10 @@ def _learn(options: Options, shots: str, extractors: list[Any]) -> tuple[Feature
     spec = parse_spec(text)
     if spec.scheme != "folder":
         raise InputError(f"shots: {shots!r} is no folder; give one with images/ and labels/")
+    if "shrink" in spec.options:
+        raise InputError(
+            "shots: shrink cannot be given here; shrink the pictures beforehand, and those to segment alike"
+        )
     source = open_source(text)
     if not 1 <= options.target <= len(source.class_names):
         raise InputError(

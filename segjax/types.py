@@ -31,6 +31,11 @@ class Georeference:
         a, b, c, d, e, f = self.transform
         return Georeference(self.crs, (a, b, a * x + b * y + c, d, e, d * x + e * y + f))
 
+    def coarser(self, factor: int) -> "Georeference":
+        """That of the same picture with pixels whose edges are `factor` times as long."""
+        a, b, c, d, e, f = self.transform
+        return Georeference(self.crs, (a * factor, b * factor, c, d * factor, e * factor, f))
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

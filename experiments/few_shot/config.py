@@ -32,7 +32,9 @@ class StudyConfig(StudyOptions):
     seeds: int = 5
     """How often extractors are trained and shots are drawn anew: seeds 0, 1, ..."""
     types: tuple[int, ...] = ()
-    """Classes that take part; others count as background. None: all that enough training pictures show."""
+    """Classes that take part; for the others see --others. None: all that enough training pictures show."""
+    others: Literal["background", "ignored"] = "background"
+    """Objects of classes that do not take part: background, or ignored, so that they count in no loss and no metric."""
     banks: tuple[str, ...] = ("joint ignored", "joint background", "binary background")
     """Extractors: "joint", one network of all abundant types, or "binary", one for each; pixels of the new type in
     their training "ignored" or "background" (which tells them about it). The first is used wherever only one is."""
@@ -204,5 +206,7 @@ def _check(config: StudyConfig) -> None:
         raise InputError(f"candidates: {config.candidates} pictures are fewer than {max(config.shots)} shots")
     if config.few_draws > config.draws:
         raise InputError(f"few_draws: {config.few_draws} are more than the {config.draws} draws")
+    if config.others == "ignored" and not config.types:
+        raise InputError("others: ignored needs --types, which says what the others are")
     if config.types and len(config.types) < 2:
         raise InputError("types: give at least two; extractors learn from the others while one is new")

@@ -69,6 +69,8 @@ def read_pictures(config: StudyConfig) -> TypedPictures:
     ignored = unjudged(samples)
     labels = np.stack([sample.labels for sample in samples])
     classes = np.stack([np.append(0, sample.classes)[sample.labels] for sample in samples])
+    if config.others == "ignored":
+        ignored |= ~np.isin(classes, [0, *config.types])
     classes = np.where(ignored, IGNORED, classes).astype(np.int32)
     return TypedPictures(source, np.stack([sample.image for sample in samples]), labels, classes)
 

@@ -138,7 +138,7 @@ def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
     if spec.scheme != "folder":
         raise InputError(f"data: {config.data} is not a folder; give the folder with images/, labels/ and careless/")
     options = dict(spec.options)
-    for name in ("annotations", "unlabelled", "volumes", "crop"):
+    for name in ("annotations", "unlabelled", "volumes", "crop", "shrink"):
         if name in options:
             raise InputError(f"data: option {name} cannot be given here; the command decides it")
     tile = options.pop("tile", None)

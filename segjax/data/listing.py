@@ -74,9 +74,8 @@ class FolderOptions:
         allowed = [field.name for field in fields(cls)]
         for name in options:
             if name not in allowed:
-                raise InputError(
-                    f"option {name!r} is unknown for folder:; allowed are {', '.join(allowed)}, tile, crop, presence"
-                )
+                names = ", ".join([*allowed, "shrink", "tile", "crop", "presence"])
+                raise InputError(f"option {name!r} is unknown for folder:; allowed are {names}")
         for name, choices in _CHOICES.items():
             if options.get(name, choices[0]) not in choices:
                 raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from segjax.data.folder import FolderSource
 from segjax.data.image_labels import with_presence
 from segjax.data.listing import FolderOptions
+from segjax.data.shrink import shrunk
 from segjax.data.tiles import cropped, tiled
 from segjax.types import InputError, Source
 
@@ -51,7 +52,8 @@ def parse_spec(text: str) -> Spec:
 def open_source(text: str) -> Source:
     """The source that a spec describes; `tile=N` cuts the pictures of any of them, `crop=N` keeps their middles.
 
-    `presence=N` then labels each picture by whether it shows an object of at least N pixels.
+    Before that `shrink=N` makes one pixel of N x N; afterwards `presence=N` labels each picture by whether it shows an
+    object of at least N pixels.
 
     Args:
         text: `microscope:hl60?size=quarter&volumes=6`, `terrain:mounds?pixels=128` (options: `open_terrain`),
@@ -62,9 +64,11 @@ def open_source(text: str) -> Source:
     """
     spec = parse_spec(text)
     options = dict(spec.options)
-    cuts: dict[str, Callable[[Source, int], Source]] = {"crop": cropped, "tile": tiled, "presence": with_presence}
+    cuts: dict[str, Callable[[Source, int], Source]]
+    cuts = {"shrink": shrunk, "crop": cropped, "tile": tiled, "presence": with_presence}
     if spec.scheme in ("microscope", "terrain"):
-        del cuts["crop"]  # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle
+        # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle; both have sizes
+        del cuts["crop"], cuts["shrink"]
     sizes = {name: options.pop(name) for name in cuts if name in options}
     for name, size in sizes.items():
         if not size.isdecimal():

@@ -173,6 +173,15 @@ def test_extractors_learn_the_others_and_what_is_new_is_left_out_or_background(c
     assert [training_targets(pictures, everywhere, each, types)[classes == 3].max() for each in held] == [-1, -1]
 
 
+def test_classes_that_do_not_take_part_are_background_or_ignored(config, pictures):
+    ignoring = read_pictures(dataclasses.replace(config, types=(1, 3), others="ignored"))
+    assert (ignoring.classes == np.where(pictures.classes == 2, -1, pictures.classes)).all()
+    (joint,) = extractors_of("joint background", "unet", 0, 3, {1: "disc", 3: "ring"})
+    targets = training_targets(ignoring, (0, 1), joint, {1: "disc", 3: "ring"})
+    assert ((targets == -1) == (pictures.classes[:2] == 2)).all()
+    assert (shot_targets(config, ignoring, np.arange(2), 1)[pictures.classes[:2] == 2] == -1).all()
+
+
 def test_shots_and_queries_share_no_slide_and_every_shot_shows_the_type(config, pictures):
     for new in (1, 2, 3):
         sides = sides_of(config, pictures, 0, new)
@@ -238,6 +247,7 @@ def test_pictures_that_cannot_answer_are_refused(config, changes, message):
         ({"candidates": 1}, "candidates: 1 pictures are fewer than 2 shots"),
         ({"few_draws": 7}, "few_draws: 7 are more than the 3 draws"),
         ({"types": (2,)}, "types: give at least two"),
+        ({"others": "ignored", "types": ()}, "others: ignored needs --types"),
     ],
 )
 def test_options_that_nothing_can_be_made_of_are_refused(config, changes, message):
