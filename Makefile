@@ -9,7 +9,9 @@ demo: $(VENV)/installed
 	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
 	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
 	$(BIN)/python -m experiments.few_shot --scale demo --out runs/demo_few_shot
-	@echo "Open runs/demo/report.html, runs/demo_upgrade/report.html and runs/demo_few_shot/report.html"
+	$(BIN)/python -m experiments.activation_maps --scale demo --out runs/demo_maps
+	$(BIN)/python -m experiments.site_segmentation --scale demo --out runs/demo_sites
+	@echo "Open report.html in runs/demo, runs/demo_upgrade, runs/demo_few_shot, runs/demo_maps and runs/demo_sites"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)

@@ -52,7 +52,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
     },
     "demo": {
-        "seeds": 2,
+        "seeds": 1,
         "classifiers": ("resnet18",),
         "questions": ("maps", "cues"),
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),

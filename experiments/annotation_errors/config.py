@@ -62,7 +62,7 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 DATA_OPTIONS = {
     "smoke": "size=sixth&volumes=4&slices=2",
-    "demo": "size=sixth&volumes=8&slices=3",
+    "demo": "size=sixth&volumes=8&slices=3&crop=72",
     "reduced": "size=quarter&volumes=30&slices=4&crop=104",
     "paper": "size=paper",
 }

@@ -81,7 +81,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
     },
     "demo": {
-        "seeds": 2,
+        "seeds": 1,
         "maps": (OURS, "grad_cam"),
         "rules": ("otsu", "contour"),
         "completions": ("none",),

@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 ACCURACY = 1e-4  # relative residual
@@ -56,7 +57,9 @@ def _neighbours(x):
 
 
 def _degree(x):
-    return _neighbours(jnp.ones_like(x))
+    """Sum of the weights of the neighbours of each pixel; by NumPy, because XLA is slow at folding constants."""
+    rows, columns = (np.convolve(np.ones(length), [1, 2, 1])[1:-1] for length in x.shape)
+    return jnp.asarray((np.outer(rows, columns) - 4) / 12, x.dtype)
 
 
 def _operator(unknown, x):
@@ -68,18 +71,20 @@ def _cycle(levels, residual):
     """One symmetric V-cycle: the approximate solution for a residual."""
     unknown = levels[0]
     step = jnp.where(unknown, DAMPING / _degree(residual), 0)
+
+    def swept(x):
+        return x + step * (residual - _operator(unknown, x))
+
     x = step * residual
-    if len(levels) == 1:
-        for _ in range(COARSEST_SWEEPS):
-            x += step * (residual - _operator(unknown, x))
-        return x
+    if len(levels) == 1:  # in a loop: written out, its sweeps take XLA most of the time to compile
+        return jax.lax.fori_loop(0, COARSEST_SWEEPS, lambda _, x: swept(x), x)
     finer = partial(_finer, shape=residual.shape)
     left = jnp.where(unknown, residual - _operator(unknown, x), 0)
     coarse_shape = jax.ShapeDtypeStruct(levels[1].shape, residual.dtype)
     restricted = jax.linear_transpose(finer, coarse_shape)(left)[0]
     correction = _cycle(levels[1:], jnp.where(levels[1], restricted, 0))
     x += jnp.where(unknown, finer(correction), 0)
-    return x + step * (residual - _operator(unknown, x))
+    return swept(x)
 
 
 def _coarser(unknown):
