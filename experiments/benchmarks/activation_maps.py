@@ -3,13 +3,13 @@
     python -m experiments.benchmarks.activation_maps
     python -m experiments.benchmarks.activation_maps --only resnet18 --rounds 3
 
-16 pictures of 224x224 (random numbers, three channels), both networks with the same random weights in torchvision's
-layout, 1000 classes. Maps of the last layer; LayerCAM too. ROAD: nine shares of pixels, most and least important first,
-from one and the same map. grad-cam's maps include its own scaling and enlargement, ours are scaled and enlarged too.
+16 pictures of 224x224 (random numbers, three channels; Score-CAM and Ablation-CAM, whose 512 passes per picture take
+minutes for 16, of one), both networks with the same random weights in torchvision's layout, 1000 classes. Maps of the
+last layer; LayerCAM too. ROAD: nine shares of pixels, most and least important first, from one and the same map.
+grad-cam's maps include its own scaling and enlargement, ours are scaled and enlarged too.
 Before anything is timed, Grad-CAM and LayerCAM of both have to correlate by more than 0.999.
 
-Needs the extra `bench`: make bench, or pip install -e '.[bench]'. Score-CAM and Ablation-CAM take PyTorch minutes a
-round: give them --rounds 1.
+Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """
 
 import tempfile
@@ -30,7 +30,8 @@ from segjax.maps import ClassScore, ablation_cam, grad_cam, layer_cam, min_max, 
 from segjax.models import Probe, create, load_torchvision
 from segjax.types import InputError
 
-PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 32)}
+PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 64)}
+CHANNEL_BY_CHANNEL = ("Score-CAM", "Ablation-CAM")  # a pass of the network for each
 LAYERS = {"vgg16": "maps", "resnet18": "maps"}
 MAPS: dict[str, Callable[..., jax.Array]] = {
     "Grad-CAM": grad_cam,
@@ -69,8 +70,9 @@ def networks(name: str) -> tuple[Any, Probe, Any]:
         return rival, Probe(network), jax.device_put(load_torchvision(network, variables, path))
 
 
-def pictures(scale: Scale) -> np.ndarray:
+def pictures(scale: Scale, method: str = "") -> np.ndarray:
     count, side = PICTURES[scale]
+    count = 1 if method in CHANNEL_BY_CHANNEL else count
     return np.random.default_rng(0).standard_normal((count, side, side, 3)).astype(np.float32)
 
 
@@ -90,7 +92,7 @@ def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarra
     model, _, _ = networks(network)
     layer = model.features[29] if network == "vgg16" else model.layer4[-1]
     explain = getattr(pytorch_grad_cam, RIVALS[method])(model=model, target_layers=[layer])
-    images = pictures(scale)
+    images = pictures(scale, method)
     tensor = torch.tensor(images).movedim(-1, 1).contiguous()
     targets = [ClassifierOutputTarget(class_of(network, scale))] * len(images)
     return partial(explain, input_tensor=tensor, targets=targets)
@@ -99,7 +101,7 @@ def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarra
 def our_map(method: str, network: str, scale: Scale) -> Callable[[], jax.Array]:
     """Our maps, scaled and enlarged as the package does."""
     _, apply, variables = networks(network)
-    images, target = pictures(scale), ClassScore(class_of(network, scale))
+    images, target = pictures(scale, method), ClassScore(class_of(network, scale))
     size = images.shape[1:3]
 
     @jax.jit
@@ -118,7 +120,8 @@ def maps_contest(method: str, network: str, scale: Scale) -> Contest:
             correlation = np.corrcoef(np.ravel(one), np.ravel(other))[0, 1]
             if not correlation > 0.999:
                 raise AssertionError(f"{method} on {network}: maps correlate by {correlation:.4f} only")
-    return Contest({"segjax": lambda number: ours()}, {"grad-cam": lambda number: rival()})
+    facts = {"pictures": len(pictures(scale, method))}
+    return Contest({"segjax": lambda number: ours()}, {"grad-cam": lambda number: rival()}, facts)
 
 
 def road_contest(network: str, scale: Scale) -> Contest:
@@ -146,7 +149,7 @@ def road_contest(network: str, scale: Scale) -> Contest:
 
     on_device = jax.device_put((images, maps))
     call: Call = lambda number: ours(jax.random.key(number), variables, *on_device).block_until_ready()  # noqa: E731
-    return Contest({"segjax": call}, {"grad-cam": rival})
+    return Contest({"segjax": call}, {"grad-cam": rival}, {"pictures": len(images)})
 
 
 def contests(scale: Scale) -> Contests:
