@@ -53,6 +53,7 @@ WAYS = {
     "winograd at an odd size": (3, 19, 21, 32, 32),
     "plain, product": (2, 5, 3, 64, 64),
     "plain, product of a width that is no multiple of a vector": (2, 5, 6, 12, 20),
+    "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
     "pairs of columns, plain": (2, 5, 6, 8, 8),
     "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
 }
@@ -66,7 +67,12 @@ def test_every_formulation_equals_the_library(assert_same_gradients, way):
 
 def test_the_shapes_above_take_every_formulation(monkeypatch):
     ways = [convolution._by_pairs, convolution._kernel_gradient_by_product, convolution._plain]
-    ways += [convolution._plain_kernel_gradient, convolution.winograd.convolve, convolution.winograd.kernel_gradient]
+    ways += [
+        convolution._by_product,
+        convolution._plain_kernel_gradient,
+        convolution.winograd.convolve,
+        convolution.winograd.kernel_gradient,
+    ]
     taken = set()
     for b, h, w, c, f in WAYS.values():
         x, kernel, gradient = jnp.zeros((b, h, w, c)), jnp.zeros((3, 3, c, f)), jnp.zeros((b, h, w, f))
