@@ -142,7 +142,7 @@ def test_few_shot(monkeypatch, tmp_path):
     pytest.importorskip("sklearn")
     table = table_of("few_shot", monkeypatch, tmp_path, "--rounds", "1", "--draws", "2", "--only", "grid")
     assert table["way"].tolist() == ["segjax", "scikit-learn lbfgs", "scikit-learn newton-cholesky"]
-    assert (table["fits"] == 8).all() and (table["difference"] < 0.005).all()
+    assert (table["fits"] == 8).all() and (table["largest_difference"] < 0.005).all()
     assert np.isfinite(table[["seconds", "ms_per_fit", "ratio", "dice"]].to_numpy()).all()
 
 
