@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.activation_maps
     python -m experiments.benchmarks.activation_maps --only resnet18 --rounds 3
 
-16 pictures of 224x224 (random numbers, three channels; Score-CAM and Ablation-CAM, whose 512 passes per picture take
-minutes for 16, of one), both networks with the same random weights in torchvision's layout, 1000 classes. Maps of the
+16 pictures of 224x224 (random numbers, three channels; one for Score-CAM, Ablation-CAM and ROAD, of which the package
+takes minutes for 16), both networks with the same random weights in torchvision's layout, 1000 classes. Maps of the
 last layer; LayerCAM too. ROAD: nine shares of pixels, most and least important first, from one and the same map.
 grad-cam's maps include its own scaling and enlargement, ours are scaled and enlarged too.
 Before anything is timed, Grad-CAM and LayerCAM of both have to correlate by more than 0.999.
@@ -31,7 +31,7 @@ from segjax.models import Probe, create, load_torchvision
 from segjax.types import InputError
 
 PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 64)}
-CHANNEL_BY_CHANNEL = ("Score-CAM", "Ablation-CAM")  # a pass of the network for each
+LONG = ("Score-CAM", "Ablation-CAM", "ROAD")  # of one picture
 LAYERS = {"vgg16": "maps", "resnet18": "maps"}
 MAPS: dict[str, Callable[..., jax.Array]] = {
     "Grad-CAM": grad_cam,
@@ -72,7 +72,7 @@ def networks(name: str) -> tuple[Any, Probe, Any]:
 
 def pictures(scale: Scale, method: str = "") -> np.ndarray:
     count, side = PICTURES[scale]
-    count = 1 if method in CHANNEL_BY_CHANNEL else count
+    count = 1 if method in LONG else count
     return np.random.default_rng(0).standard_normal((count, side, side, 3)).astype(np.float32)
 
 
@@ -129,8 +129,8 @@ def road_contest(network: str, scale: Scale) -> Contest:
     from pytorch_grad_cam.metrics.road import ROADCombined
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    images = pictures(scale)
-    maps = np.asarray(our_map("Grad-CAM", network, scale)())
+    images = pictures(scale, "ROAD")
+    maps = np.asarray(our_map("Grad-CAM", network, scale)())[: len(images)]
     model, apply, variables = networks(network)
     chosen = class_of(network, scale)
     target = ClassScore(chosen)
