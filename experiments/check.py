@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from segjax.data import FolderOptions, parse_spec, read_sides
+from segjax.data import CUTS, FolderOptions, parse_spec, read_sides
 from segjax.data.check import UNCLASSIFIED, Inspection, inspect_folder
 from segjax.types import InputError
 
@@ -49,9 +49,7 @@ def check(
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     try:
         spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
-        options = {
-            name: value for name, value in spec.options.items() if name not in ("tile", "crop", "presence", "shrink")
-        }
+        options = {name: value for name, value in spec.options.items() if name not in CUTS}
         folder = Path(spec.name).expanduser()
         inspection = inspect_folder(folder, FolderOptions.parse(options), read_sides(split) if split else None)
     except InputError as error:

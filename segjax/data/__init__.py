@@ -5,7 +5,7 @@ from segjax.data.folder import FolderSource
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
-from segjax.data.listing import FolderOptions, Problem
+from segjax.data.listing import CUTS, FolderOptions, Problem
 from segjax.data.paste import paste, pasted
 from segjax.data.shots import pictures_by_class
 from segjax.data.spec import open_source, parse_spec
@@ -13,6 +13,7 @@ from segjax.data.splits import Split, group_folds, make_split, read_sides, split
 from segjax.data.tiles import cropped, tiled
 
 __all__ = [
+    "CUTS",
     "FolderOptions",
     "FolderSource",
     "Problem",

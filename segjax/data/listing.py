@@ -74,7 +74,7 @@ class FolderOptions:
         allowed = [field.name for field in fields(cls)]
         for name in options:
             if name not in allowed:
-                names = ", ".join([*allowed, "shrink", "tile", "crop", "presence"])
+                names = ", ".join([*allowed, *CUTS])
                 raise InputError(f"option {name!r} is unknown for folder:; allowed are {names}")
         for name, choices in _CHOICES.items():
             if options.get(name, choices[0]) not in choices:
@@ -91,6 +91,7 @@ class FolderOptions:
             )
 
 
+CUTS = ("shrink", "crop", "tile", "presence")  # options of `open_source` that say what is made of the pictures
 _CHOICES = {
     "labels": ("instances", "components"),
     "scale": ("max", "dtype"),

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from segjax.data.folder import FolderSource
 from segjax.data.image_labels import with_presence
-from segjax.data.listing import FolderOptions
+from segjax.data.listing import CUTS, FolderOptions
 from segjax.data.shrink import shrunk
 from segjax.data.tiles import cropped, tiled
 from segjax.types import InputError, Source
@@ -64,8 +64,8 @@ def open_source(text: str) -> Source:
     """
     spec = parse_spec(text)
     options = dict(spec.options)
-    cuts: dict[str, Callable[[Source, int], Source]]
-    cuts = {"shrink": shrunk, "crop": cropped, "tile": tiled, "presence": with_presence}
+    ways: tuple[Callable[[Source, int], Source], ...] = (shrunk, cropped, tiled, with_presence)
+    cuts = dict(zip(CUTS, ways, strict=True))
     if spec.scheme in ("microscope", "terrain"):
         # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle; both have sizes
         del cuts["crop"], cuts["shrink"]
