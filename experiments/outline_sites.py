@@ -71,12 +71,11 @@ def probability_of(options: Options) -> Float32[np.ndarray, "H W"]:
     """
     plan, table = read_results(options.run)
     config = config_of(StudyConfig, plan["config"])
-    learnt = learnt_of(Findings(config, table), config.networks[0], options.learnt)
-    domain = read_labelled(config)
-    spec = parse_spec(config.data)
+    spec = parse_spec(config.data)  # brightness is read as that of the run's own pictures
     if "shrink" in spec.options:
         raise InputError(f"run: {options.run} learnt from pictures with shrink=; a scene is looked at as it is")
-    # brightness is read as that of the run's own pictures
+    learnt = learnt_of(Findings(config, table), config.networks[0], options.learnt)
+    domain = read_labelled(config)
     as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
     image = read_picture(options.scene, scale="max" if as_maximum else "dtype", channels=domain.images.shape[3])
     trainings, tile = Trainer(config, domain).trainings, domain.images.shape[1]

@@ -62,6 +62,7 @@ def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path)
         ({"head": "svm"}, "head: unknown 'svm'"),
         ({"target": 2}, "target: class 2"),
         ({"shots": "microscope:hl60"}, "is no folder"),
+        ({"shots": "folder:shots?shrink=2"}, "shrink cannot be given here"),
         ({"query": "nothing"}, "there is no folder"),
         ({"query": "shots"}, "has no picture"),
         ({"extractors": "query"}, "has no file"),

@@ -14,12 +14,13 @@ from experiments.map_kinds import OURS
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.answers import answers
 from experiments.site_segmentation.config import SCALES, StudyConfig, Way, defaults_of, resolve, way_of, ways_of
-from experiments.site_segmentation.findings import Findings
+from experiments.site_segmentation.findings import LEVELS, Findings
 from experiments.site_segmentation.grid import FACTORS, MASKS, NONE, make_cells
 from experiments.site_segmentation.labels import Labels, ellipses_in_boxes
 from experiments.site_segmentation.study import Trainer
 from experiments.site_segmentation.trainings import Segmentations, check_counts
 from segjax.data.geofiles import missing_packages
+from segjax.maps.masks import RULES
 from segjax.types import IGNORED, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
@@ -84,6 +85,19 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
     with pytest.raises(InputError, match="learnt: nothing of that kind in the run; choose one of: Contour-CAM"):
         outline_sites.main()
+
+
+def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    config = dataclasses.replace(defaults_of("smoke"), data="folder:tiles?shrink=2", out=out)
+    monkeypatch.setattr(outline_sites, "read_results", lambda path: ({"config": {}}, pd.DataFrame()))
+    monkeypatch.setattr(outline_sites, "config_of", lambda kind, values: config)
+    with pytest.raises(InputError, match="learnt from pictures with shrink="):
+        outline_sites.probability_of(outline_sites.Options(run=out, scene=tmp_path / "x.tif", out=tmp_path / "y"))
+
+
+def test_every_rule_for_a_level_has_words():
+    assert set(LEVELS) == set(RULES)
 
 
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):

@@ -166,6 +166,7 @@ def read(folder, tmp_path, **options):
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
         ({"data": "folder:x?annotations=masks"}, "option annotations cannot be given here"),
+        ({"data": "folder:x?shrink=2"}, "option shrink cannot be given here"),
         ({"data": "folder:x?tile=big"}, "tile=big is no whole number"),
         ({"data": "folder:x?typo=1"}, "option 'typo' is unknown"),
     ],

@@ -49,6 +49,13 @@ def test_lines_stand_at_their_counts_and_what_is_compared_with_is_grey():
     assert axes.get_xscale() == "log" and axes.get_xlabel() == "careful pictures"
 
 
+def test_lines_beyond_the_colours_are_told_apart_by_dashes():
+    lines = [Line(f"way {number}", (1, 10), (value(0.5), value(0.6))) for number in range(16)]
+    (axes,) = line_chart({"U-Net": lines}, "outlined sites", "Dice").axes
+    drawn = [container.lines[0] for container in axes.containers]
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 16
+
+
 def test_one_panel_per_name_and_one_colour_per_line():
     panels = {name: [Line("raw", (10, 50), (value(0.6), value(0.7)))] for name in ("0 %", "10 %")}
     panels["10 %"].append(Line("clean", (10,), (value(0.8),)))

@@ -1,5 +1,7 @@
 """Several devices give the numbers of one, with batch statistics, loss and gradient of the whole batch."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from segjax.models import create
 from segjax.training import Pictures, TrainConfig, fit, make_steps, predict
-from segjax.training.parallel import make_mesh, make_pmap_steps, make_sharded_steps, pack_step
+from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 
 NETWORKS = {
     "unet": {"width": 2, "levels": 1, "norm": "batch"},
@@ -25,6 +27,14 @@ def network(name):
 def pictures(count, seed=0):
     images = np.random.default_rng(seed).random((count, 8, 8, 1), np.float32)
     return Pictures(images, (images[..., 0] > 0.6).astype(np.int32))
+
+
+def test_cores_are_counted_with_and_without_an_affinity(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
+    assert cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert cores() == 7
 
 
 @pytest.mark.parametrize(("loss", "batch"), [("dice", 4), ("both", 5)])
