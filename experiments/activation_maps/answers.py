@@ -119,7 +119,7 @@ def _cues(found: Findings) -> list[str]:
             continue
         order = sorted(lost, key=lambda region: -lost[region].mean)
         parts = [f"{100 * lost[region].mean:.0f} % without {REGION_NAMES[region]}" for region in order]
-        said.append(f"{network_name(name)} loses of what speaks for the site {joined(parts)}.")
+        said.append(f"{network_name(name)} loses of what speaks for the object {joined(parts)}.")
     return said
 
 

@@ -98,7 +98,7 @@ class Findings:
         return pd.DataFrame(rows)
 
     def by_size(self) -> pd.DataFrame:
-        """IoU and boundary F of our map, its best rival and the discs by the area of the site."""
+        """IoU and boundary F of our map, its best rival and the discs by the area of the object."""
         pictures = self._rows[self._rows["picture"].astype(str).ne("") & self._rows["picture"].notna()]
         pictures = pictures[pictures["epochs"] == 0]
         wide = pictures.pivot_table(index=["network", "map", "seed", "picture"], columns="metric", values="value")
@@ -157,7 +157,7 @@ class Findings:
 
 
 REGION_NAMES = {
-    "inside": "the inside of the site",
+    "inside": "the inside of the object",
     "rim": "its rim",
     "halo": "its halo, one radius around it",
     "surroundings": "everything further away",

@@ -119,7 +119,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
             f"{intervals} {discs if any(value.n for value in references.values()) else ''}".strip(),
         )
     lost, left = found.cue_series("cue_lost_without"), found.cue_series("cue_left_with")
-    share = "share of what speaks for the site"
+    share = "share of what speaks for the object"
     charts["What the decision rests on"] = (
         lambda: dot_chart(lost, f"{share} that is lost without", None, faded),
         bool(lost),
@@ -140,7 +140,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
 
 
 def tables_of(found: Findings) -> dict[str, pd.DataFrame]:
-    """Classifiers, maps x classifiers, and maps by the size of the site."""
+    """Classifiers, maps x classifiers, and maps by the size of the object."""
     rows = []
     for name in found.config.classifiers:
         values = {m: found.interval(name, CLASSIFIER, m) for m in ("auc", "accuracy", "balanced_accuracy", "blur_px")}
@@ -151,7 +151,7 @@ def tables_of(found: Findings) -> dict[str, pd.DataFrame]:
     named = {
         "Classifiers on held-out pictures": pd.DataFrame(rows),
         "All maps of all classifiers": found.table(),
-        "By the area of the site": found.by_size(),
+        "By the area of the object": found.by_size(),
     }
     return {name: frame for name, frame in named.items() if len(frame)}
 
