@@ -2,8 +2,8 @@
 
     python -m experiments.activation_maps.results runs/mounds runs/wbc --out experiments/results/activation_maps
 
-Each folder gives maps_SET.csv (all maps x classifiers), sizes_SET.csv (by the area of the object), seeds_SET.csv (values
-of every seed) and the figures; all together give findings.md. The folders are only read.
+Each folder gives maps_SET.csv (all maps x classifiers), sizes_SET.csv (by the area of the object), seeds_SET.csv
+(values of every seed) and the figures; all together give findings.md. The folders are only read.
 """
 
 import pandas as pd
