@@ -11,6 +11,7 @@ temporaries; MB are 10^6 bytes), for a pack together with the states of the othe
 so the exponents lie below those of large sizes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -59,11 +60,13 @@ def curves(scale: Scale) -> list[Curve]:
     """All curves; nothing is compiled before `make` is called."""
     networks = NETWORKS[scale]
     by_side = {
-        network: [Case(network, options, side, 1) for side in SIDES[scale]] for network, options in networks.items()
+        network: [Case(network, options, (side, side), 1) for side in SIDES[scale]]
+        for network, options in networks.items()
     }
-    widths = [Case("unet", {**networks["unet"], "width": width}, SIDES[scale][1], 1) for width in WIDTHS[scale]]
+    size = (SIDES[scale][1],) * 2
+    widths = [Case("unet", {**networks["unet"], "width": width}, size, 1) for width in WIDTHS[scale]]
     found = [
-        Curve(network, "pixels", lambda cases=cases: [step_point(case, case.side**2) for case in cases])
+        Curve(network, "pixels", lambda cases=cases: [step_point(case, math.prod(case.size)) for case in cases])
         for network, cases in by_side.items()
     ]
     found.append(Curve("unet", "width", lambda: [step_point(case, case.options["width"]) for case in widths]))

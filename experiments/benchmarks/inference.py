@@ -2,6 +2,7 @@
 
     python -m experiments.benchmarks.inference
     python -m experiments.benchmarks.inference --only segnet --threads 1
+    python -m experiments.benchmarks.inference --published --precision float32 tf32 bfloat16    # on a GPU
 
 Networks, shapes and columns are those of the benchmark training_step, operations counted for the forward pass alone.
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
@@ -11,13 +12,13 @@ import jax
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.matmul_rate import run_with_rates
-from experiments.benchmarks.networks import CASES, Case, start
-from experiments.benchmarks.timing import Contest, Contests, Scale
+from experiments.benchmarks.networks import Case, NetworkOptions, cases, start
+from experiments.benchmarks.timing import Contest, Contests
 from experiments.benchmarks.torch_rivals import flops, predictions
 
 
-def contests(scale: Scale) -> Contests:
-    return {case.name: lambda case=case: contest(case) for case in CASES[scale]}
+def contests(options: NetworkOptions) -> Contests:
+    return {case.name: lambda case=case: contest(case) for case in cases(options)}
 
 
 def contest(case: Case) -> Contest:
@@ -25,7 +26,8 @@ def contest(case: Case) -> Contest:
     given = (case.network, case.all_options, state.params, images)
     pictures, variables = jax.device_put(images), state.variables
     ours = {"segjax": lambda number: steps.predict(variables, pictures).block_until_ready()}
-    return Contest(ours, predictions(*given), {"gflop": timing.rounded(1e-9 * flops(*given))})
+    facts = {"precision": case.precision, "gflop": timing.rounded(1e-9 * flops(*given))}
+    return Contest(ours, predictions(*given, case.precision), facts)
 
 
 def main() -> None:

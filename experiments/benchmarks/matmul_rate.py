@@ -9,25 +9,42 @@ import torch
 import tyro
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.timing import Contests, Options, Row, Scale
+from experiments.benchmarks.networks import NetworkOptions
+from experiments.benchmarks.timing import Contests, Row
+from experiments.benchmarks.torch_rivals import computing, device, finished
 from experiments.cli import run_command
-from segjax.training import cores
+from segjax.training import Precision, TrainConfig, cores, in_precision_of
 
-SIDES: dict[Scale, tuple[int, ...]] = {"full": (1024, 2048, 4096), "smoke": (32,)}
 TRIES = 7
 
 
-def matmul_rate(scale: Scale) -> float:
-    """GFLOP/s of the fastest of several float32 products of square matrices, 2 n^3 operations each, by JAX and PyTorch.
+def sides_of(options: NetworkOptions) -> tuple[int, ...]:
+    """Sides of the matrices, large enough for the machine that the options speak of."""
+    if options.published:
+        return 4096, 8192
+    return (1024, 2048, 4096) if options.scale == "full" else (32,)
+
+
+def matmul_rate(sides: tuple[int, ...], precision: Precision) -> float:
+    """GFLOP/s of the fastest of several products of square matrices, 2 n^3 operations each, by JAX and PyTorch.
 
     The best single time counts, because this is what the machine can do, not what it does on average.
     """
     torch.set_num_threads(cores())
-    product = jax.jit(jnp.matmul)
+    product = jax.jit(in_precision_of(TrainConfig(precision=precision))(jnp.matmul))
+    number = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+
+    def theirs(x: torch.Tensor) -> None:
+        with computing(precision):
+            finished(x @ x)
+
     best = 0.0
-    for side in SIDES[scale]:
-        ours, theirs = jnp.ones((side, side)), torch.ones(side, side)
-        fastest = min(_fastest(lambda x: product(x, x).block_until_ready(), ours), _fastest(lambda x: x @ x, theirs))
+    for side in sides:
+        matrix = jax.random.normal(jax.random.key(0), (side, side), number)
+        rival = torch.randn(side, side, device=device())
+        if precision == "bfloat16":
+            rival = rival.bfloat16()
+        fastest = min(_fastest(lambda x: product(x, x).block_until_ready(), matrix), _fastest(theirs, rival))
         best = max(best, 2e-9 * side**3 / fastest)
     return best
 
@@ -43,28 +60,32 @@ def _fastest(multiply: Callable, matrix: object) -> float:
     return min(times)
 
 
-def with_rates(rows: list[Row], rate: float) -> list[Row]:
-    """The rows with the rate achieved, in GFLOP/s and as a share of `rate`."""
-
+def with_rates(rows: list[Row], rates: dict[Precision, float]) -> list[Row]:
+    """The rows with the rate achieved, in GFLOP/s and as a share of the machine's rate in their precision."""
     rows_with_rates = []
     for row in rows:
         achieved = 1000 * float(row["gflop"]) / float(row["median_ms"])
-        rows_with_rates.append(
-            row | {"gflop_per_s": timing.rounded(achieved), "of_matmul": timing.rounded(achieved / rate)}
-        )
+        share = achieved / rates[row["precision"]]  # type: ignore[index]
+        rows_with_rates.append(row | {"gflop_per_s": timing.rounded(achieved), "of_matmul": timing.rounded(share)})
     return rows_with_rates
 
 
-def run_with_rates(name: str, description: str | None, contests: Callable[[Scale], Contests]) -> None:
-    """A command whose contests know their `gflop`: as `timing.command`, with the rates beside the times."""
+def run_with_rates(name: str, description: str | None, contests: Callable[[NetworkOptions], Contests]) -> None:
+    """A command whose contests know their `precision` and `gflop`: times, and the rates beside them."""
 
     def body() -> None:
-        options = tyro.cli(Options, description=description)
+        options = tyro.cli(NetworkOptions, description=description)
         header = timing.begin(name, options)
-        rates = [matmul_rate(options.scale)]
-        rows = timing.measure(timing.chosen(contests(options.scale), options.only), options.rounds)
-        rates.append(matmul_rate(options.scale))
-        header["fastest matrix product, before and after"] = f"{rates[0]:.0f} and {rates[1]:.0f} GFLOP/s"
-        timing.report(name, header, with_rates(rows, max(rates)), options.out)
+
+        def measured_rates() -> list[float]:
+            return [matmul_rate(sides_of(options), precision) for precision in options.precision]
+
+        before = measured_rates()
+        rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds)
+        rates = list(zip(before, measured_rates(), strict=True))
+        for precision, pair in zip(options.precision, rates, strict=True):
+            header[f"fastest matrix product, {precision}, before and after"] = "{:.0f} and {:.0f} GFLOP/s".format(*pair)
+        fastest = dict(zip(options.precision, map(max, rates), strict=True))
+        timing.report(name, header, with_rates(rows, fastest), options.out)
 
     run_command(body)

@@ -1,31 +1,50 @@
 """The networks that the benchmarks train and ask, each on one shape of picture, and their pictures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
-from experiments.benchmarks.timing import Call, Scale
+from experiments.benchmarks.timing import Call, Options, Scale
 from segjax.models import create
-from segjax.training import Steps, TrainConfig, TrainState, make_steps
+from segjax.training import Precision, Steps, TrainConfig, TrainState, make_steps
+from segjax.types import InputError
 
 LEARNING_RATE = 1e-4
 
 
 @dataclass(frozen=True)
+class NetworkOptions(Options):
+    precision: tuple[Precision, ...] = ("float32",)
+    """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. PyTorch's bfloat16 is its
+    autocast."""
+    published: bool = False
+    """Networks of the published sizes, on pictures of 256x256, 512x512 and 565x807 pixels; wants a GPU."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.published and self.scale == "smoke":
+            raise InputError("published: sizes are published or smoke, not both; leave one of the options out")
+        if not self.precision or len(set(self.precision)) < len(self.precision):
+            raise InputError(f"precision: name each once, and at least one, not {' '.join(self.precision) or 'none'}")
+
+
+@dataclass(frozen=True)
 class Case:
-    """A network without normalisation and the square grey pictures that it is given."""
+    """A network without normalisation, the grey pictures that it is given, and how it computes."""
 
     network: str
     options: Mapping[str, int]
-    side: int
+    size: tuple[int, int]
     batch: int
+    precision: Precision = "float32"
 
     @property
     def name(self) -> str:
         options = " ".join(f"{option}={value}" for option, value in self.options.items())
-        return f"{self.network} {options}, {self.side}x{self.side}, batch {self.batch}"
+        height, width = self.size
+        return f"{self.network} {options}, {height}x{width}, batch {self.batch}, {self.precision}"
 
     @property
     def all_options(self) -> dict[str, int | str]:
@@ -35,34 +54,50 @@ class Case:
 
 def _hourglasses(network: str, levels: int) -> list[Case]:
     shapes = ((16, 256, 4), (32, 128, 4), (8, 128, 8))
-    return [Case(network, {"width": width, "levels": levels}, side, batch) for width, side, batch in shapes]
+    return [Case(network, {"width": width, "levels": levels}, (side, side), batch) for width, side, batch in shapes]
 
 
 CASES: dict[Scale, list[Case]] = {
     "full": [
         *_hourglasses("unet", 4),
         *_hourglasses("segnet", 5),
-        Case("msd", {"depth": 50}, 128, 2),
-        Case("msd", {"depth": 100}, 128, 2),
-        Case("msd", {"depth": 50}, 256, 1),
+        Case("msd", {"depth": 50}, (128, 128), 2),
+        Case("msd", {"depth": 100}, (128, 128), 2),
+        Case("msd", {"depth": 50}, (256, 256), 1),
     ],
     "smoke": [
-        Case("unet", {"width": 2, "levels": 1}, 8, 2),
-        Case("segnet", {"width": 2, "levels": 1}, 8, 2),
-        Case("msd", {"depth": 2}, 8, 2),
+        Case("unet", {"width": 2, "levels": 1}, (8, 8), 2),
+        Case("segnet", {"width": 2, "levels": 1}, (8, 8), 2),
+        Case("msd", {"depth": 2}, (8, 8), 2),
     ],
 }
+# As published but for the normalisation: pictures of a batch chosen to fill a GPU, the last size one at a time.
+PUBLISHED = [
+    Case(network, options, size, batch)
+    for network, options in (
+        ("unet", {"width": 64, "levels": 4}),
+        ("segnet", {"width": 64, "levels": 5}),
+        ("msd", {"depth": 100}),
+    )
+    for size, batch in (((256, 256), 16), ((512, 512), 4), ((565, 807), 1))
+]
+
+
+def cases(options: NetworkOptions) -> list[Case]:
+    """Every case in every precision asked for."""
+    sizes = PUBLISHED if options.published else CASES[options.scale]
+    return [replace(case, precision=precision) for case in sizes for precision in options.precision]
 
 
 def pictures(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Random pictures float32 [B, H, W, 1], and targets int32 [B, H, W] that a threshold would find."""
-    images = np.random.default_rng(seed).random((case.batch, case.side, case.side, 1), np.float32)
+    images = np.random.default_rng(seed).random((case.batch, *case.size, 1), np.float32)
     return images, (images[..., 0] > 0.5).astype(np.int32)
 
 
 def steps_of(case: Case) -> Steps:
     """Our compiled steps for the case."""
-    config = TrainConfig(batch_size=case.batch, learning_rate=LEARNING_RATE)
+    config = TrainConfig(batch_size=case.batch, learning_rate=LEARNING_RATE, precision=case.precision)
     return make_steps(create(case.network, **case.all_options), config)
 
 

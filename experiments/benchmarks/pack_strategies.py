@@ -1,23 +1,24 @@
 """Ways to take one training step of all members of a pack: networks that share shapes but not weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.networks import Case, pictures, steps_of
+from experiments.benchmarks.networks import Case, NetworkOptions, pictures, steps_of
 from experiments.benchmarks.timing import Call, Scale
 from segjax.training import Steps, TrainState, layout_of
 from segjax.training.fit import Call as Asked
 from segjax.training.packs import Work, drive
 
 CASES: dict[Scale, Case] = {
-    "full": Case("unet", {"width": 8, "levels": 3}, 64, 4),
-    "smoke": Case("unet", {"width": 2, "levels": 1}, 8, 2),
+    "full": Case("unet", {"width": 8, "levels": 3}, (64, 64), 4),
+    "smoke": Case("unet", {"width": 2, "levels": 1}, (8, 8), 2),
 }
+PUBLISHED = Case("unet", {"width": 64, "levels": 4}, (128, 128), 4)
 MEMBERS: dict[Scale, tuple[int, ...]] = {"full": (1, 2, 4, 8, 16), "smoke": (1, 2)}
 
 
@@ -36,6 +37,12 @@ class Pack:
     states: list[TrainState]
     images: np.ndarray
     targets: np.ndarray
+
+
+def cases(options: NetworkOptions) -> list[Case]:
+    """What every member is, in every precision asked for."""
+    case = PUBLISHED if options.published else CASES[options.scale]
+    return [replace(case, precision=precision) for precision in options.precision]
 
 
 def pack_of(case: Case, members: int) -> Pack:

@@ -1,4 +1,4 @@
-"""Layers and rules shared by the networks."""
+"""Layers and rules shared by the networks; each computes in the number format of its input."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -49,12 +49,14 @@ class Norm(nn.Module):
         if self.kind == "none":
             return x
         if self.kind == "group":
-            return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), epsilon=1e-5, name="group")(x)
+            return nn.GroupNorm(num_groups=math.gcd(x.shape[-1], 8), epsilon=1e-5, dtype=x.dtype, name="group")(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        mean, variance = self._running(x, train, mask) if self.kind == "running" else self._statistics(x, mask)
+        numbers = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # sums over a batch need more digits than its maps
+        statistics = self._running(numbers, train, mask) if self.kind == "running" else self._statistics(numbers, mask)
+        mean, variance = statistics
         factor = scale.reshape(1, 1, 1, -1) * jax.lax.rsqrt(variance + 1e-5)
-        return (x - mean) * factor + bias.reshape(1, 1, 1, -1)
+        return ((numbers - mean) * factor + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
     def _running(self, x, train, mask):
         """Statistics of the batch in training, which move the running ones by a tenth; the running ones in testing."""
@@ -114,7 +116,7 @@ class Upsample(nn.Module):
         initialise = fan_in_uniform(4 * channels)
         kernel = self.param("kernel", initialise, (2, 2, channels, channels))
         bias = self.param("bias", initialise, (channels,))
-        return upsample_convolution(x, kernel) + bias.reshape(1, 1, 1, -1)
+        return upsample_convolution(x, kernel.astype(x.dtype)) + bias.astype(x.dtype).reshape(1, 1, 1, -1)
 
 
 class Convolution(nn.Module):
@@ -139,6 +141,7 @@ class Convolution(nn.Module):
         channels = x.shape[-1]
         uniform = fan_in_uniform(self.size * self.size * channels)
         kernel = self.param("kernel", self.initialise or uniform, (self.size, self.size, channels, self.width))
+        kernel = kernel.astype(x.dtype)
         if self.size == 1:
             out = jnp.einsum("bhwc,cf->bhwf", x[:, :: self.stride, :: self.stride], kernel[0, 0])
         elif self.size == 3 and self.stride == 1:
@@ -148,7 +151,7 @@ class Convolution(nn.Module):
         if not self.bias:
             return out
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return out + bias.reshape(1, 1, 1, -1)
+        return out + bias.astype(x.dtype).reshape(1, 1, 1, -1)
 
 
 class Linear(nn.Module):
@@ -162,11 +165,11 @@ class Linear(nn.Module):
     def __call__(self, x: Float[Array, "B *rest"]) -> Float[Array, "B F"]:
         uniform = fan_in_uniform(math.prod(x.shape[1:]))
         kernel = self.param("kernel", self.initialise or uniform, (*x.shape[1:], self.width))
-        out = jnp.tensordot(x, kernel, axes=x.ndim - 1)
+        out = jnp.tensordot(x, kernel.astype(x.dtype), axes=x.ndim - 1)
         if not self.bias:
             return out
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return out + bias[None]
+        return out + bias.astype(x.dtype)[None]
 
 
 def standardised(
@@ -181,7 +184,9 @@ def standardised(
         InputError: another count of numbers than the picture has channels.
     """
     given = {"input_mean": mean, "input_std": std}
-    centre, spread = (_per_channel(network, name, value, image.shape[-1]) for name, value in given.items())
+    centre, spread = (
+        _per_channel(network, name, value, image.shape[-1]).astype(image.dtype) for name, value in given.items()
+    )
     return Named(name="input")((image - centre) / spread, -centre / spread)
 
 

@@ -92,6 +92,9 @@ class MSD(nn.Module):
         head_kernel = self.param("head_kernel", nn.initializers.zeros, (total, self.classes))
         head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
 
+        kernels, biases, head_kernel, head_bias = (
+            value.astype(image.dtype) for value in (kernels, biases, head_kernel, head_bias)
+        )
         picture = standardised("msd", image, self.input_mean, self.input_std)
         constants = biases.reshape(1, 1, 1, -1)
         before_relu = Named(name="layers")(constants, constants, (*image.shape[:3], biases.size))

@@ -83,8 +83,11 @@ def upsample_convolution(
     return blocks.reshape(b, 2 * h, 2 * w, kernel.shape[-1])
 
 
+APART = ("cpu", "gpu")
+
+
 def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[..., Array]:
-    """The function with a batching rule: on CPU one call per member, elsewhere the grouped convolution of XLA.
+    """The function with a batching rule: one call per member on the backends of `APART`, elsewhere XLA's grouped one.
 
     Args:
         shares_kernel: the second argument is a kernel; where it is not mapped, all pictures make one batch.
@@ -97,7 +100,7 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
             together = mapped(first.reshape(-1, *first.shape[2:]), second)
             return together.reshape(*first.shape[:2], *together.shape[1:]), True
         axes = tuple(0 if part else None for part in is_mapped)
-        if jax.default_backend() != "cpu":
+        if jax.default_backend() not in APART:
             return jax.vmap(function, axes)(first, second), True
         members = [
             mapped(*(part[m] if axis == 0 else part for part, axis in zip((first, second), axes, strict=True)))
@@ -138,18 +141,23 @@ def _winograd_pays(pixels: int, c: int, f: int) -> bool:
     return min(c, f) >= WINOGRAD_CHANNELS and pixels >= WINOGRAD_PIXELS and _copies_fit(pixels, c, f)
 
 
+def _is_measured(x) -> bool:
+    """Whether the table above speaks of it."""
+    return jax.default_backend() == "cpu" and x.dtype.itemsize >= 4
+
+
 def _is_small(x, size: int) -> bool:
     return min(x.shape[1:3]) < size
 
 
 def _strided_way(x, kernel) -> Callable[..., Array]:
-    return _by_product if jax.default_backend() == "cpu" and _is_small(x, len(kernel)) else _strided
+    return _by_product if _is_measured(x) and _is_small(x, len(kernel)) else _strided
 
 
 def _forward_way(x, kernel) -> Callable[..., Array]:
     _, _, c, f = kernel.shape
     few, some, out = PAIRS_CHANNELS
-    if jax.default_backend() != "cpu":
+    if not _is_measured(x):
         return _plain
     if _is_small(x, 3):
         return _by_product
@@ -162,7 +170,7 @@ def _forward_way(x, kernel) -> Callable[..., Array]:
 
 def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
     c, f = x.shape[-1], gradient.shape[-1]
-    if jax.default_backend() != "cpu":
+    if not _is_measured(x):
         return _plain_kernel_gradient
     if _is_small(x, 3):
         return _kernel_gradient_by_product

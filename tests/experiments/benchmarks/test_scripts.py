@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.benchmarks import few_shot, timing
+from segjax.types import InputError
 
 TIMES = ["contest", "side", "way", "rounds", "median_ms", "low_ms", "high_ms", "ratio"]
 
@@ -34,16 +35,46 @@ def test_networks(name, monkeypatch, tmp_path):
     pytest.importorskip("torch")
     table = table_of(name, monkeypatch, tmp_path, "--rounds", "1")
     check_times(table)
-    assert list(table.columns[len(TIMES) :]) == ["gflop", "gflop_per_s", "of_matmul"]
+    assert list(table.columns[len(TIMES) :]) == ["precision", "gflop", "gflop_per_s", "of_matmul"]
     assert (table[["gflop", "gflop_per_s", "of_matmul"]] > 0).all(axis=None)
     assert table["contest"].nunique() == 3 and table.groupby("contest").size().tolist() == [5, 3, 3]
+
+
+def test_precisions_are_timed_apart(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    options = ("--rounds", "1", "--only", "unet", "--precision", "tf32", "bfloat16")
+    table = table_of("training_step", monkeypatch, tmp_path, *options)
+    check_times(table)
+    assert table.groupby("precision", sort=False).size().to_dict() == {"tf32": 3, "bfloat16": 3}
+    header = (tmp_path / "training_step.csv").read_text()
+    assert "matrix product, tf32" in header and "matrix product, bfloat16" in header
+
+
+def test_contradicting_sizes_and_repeated_precisions_are_refused():
+    from experiments.benchmarks.networks import PUBLISHED, NetworkOptions, cases
+
+    with pytest.raises(InputError, match="published or smoke, not both"):
+        NetworkOptions(published=True, scale="smoke")
+    with pytest.raises(InputError, match="precision: name each once"):
+        NetworkOptions(precision=("tf32", "tf32"))
+    assert len(cases(NetworkOptions(published=True, precision=("tf32", "bfloat16")))) == 2 * len(PUBLISHED)
+
+
+def test_the_rival_computes_as_asked():
+    torch = pytest.importorskip("torch")
+    from experiments.benchmarks.torch_rivals import computing
+
+    x = torch.ones(2, 2)
+    for precision, number, tf32 in (("bfloat16", torch.bfloat16, False), ("tf32", torch.float32, True)):
+        with computing(precision):
+            assert (x @ x).dtype == number and torch.backends.cudnn.allow_tf32 == tf32
 
 
 def test_packs(monkeypatch, tmp_path):
     pytest.importorskip("torch")
     table = table_of("packs", monkeypatch, tmp_path, "--rounds", "1")
     check_times(table)
-    assert set(table["members"]) == {1, 2}
+    assert set(table["members"]) == {1, 2} and set(table["precision"]) == {"float32"}
     assert {"one after the other", "plain vmap"} <= set(table["way"])
 
 
