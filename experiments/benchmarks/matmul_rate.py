@@ -1,7 +1,7 @@
 """How fast this machine multiplies matrices, and the rates of networks beside it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ def _fastest(multiply: Callable, matrix: object) -> float:
     return min(times)
 
 
-def with_rates(rows: list[Row], rates: dict[Precision, float]) -> list[Row]:
+def with_rates(rows: Sequence[Row], rates: dict[Precision, float]) -> list[Row]:
     """The rows with the rate achieved, in GFLOP/s and as a share of the machine's rate in their precision."""
     rows_with_rates = []
     for row in rows:
@@ -81,7 +81,11 @@ def run_with_rates(name: str, description: str | None, contests: Callable[[Netwo
             return [matmul_rate(sides_of(options), precision) for precision in options.precision]
 
         before = measured_rates()
-        rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds)
+
+        def keep(rows: Sequence[Row]) -> None:
+            timing.write(name, header, with_rates(rows, dict(zip(options.precision, before, strict=True))), options.out)
+
+        rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds, keep)
         rates = list(zip(before, measured_rates(), strict=True))
         for precision, pair in zip(options.precision, rates, strict=True):
             header[f"fastest matrix product, {precision}, before and after"] = "{:.0f} and {:.0f} GFLOP/s".format(*pair)

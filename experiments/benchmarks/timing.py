@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -79,7 +80,8 @@ def command(name: str, description: str | None, contests: Callable[[Scale], Cont
     def body() -> None:
         options = tyro.cli(Options, description=description)
         header = begin(name, options)
-        report(name, header, measure(chosen(contests(options.scale), options.only), options.rounds), options.out)
+        kept = partial(write, name, header, out=options.out)
+        report(name, header, measure(chosen(contests(options.scale), options.only), options.rounds, kept), options.out)
 
     run_command(body)
 
@@ -121,8 +123,8 @@ def chosen(contests: Mapping[str, Named], only: Sequence[str]) -> Mapping[str, N
     return kept
 
 
-def measure(contests: Contests, rounds: int) -> list[Row]:
-    """Rows of the table: one per contest and way, times in milliseconds per call.
+def measure(contests: Contests, rounds: int, keep: Callable[[Sequence[Row]], object] = lambda rows: None) -> list[Row]:
+    """Rows of the table: one per contest and way, times in milliseconds per call; `keep` is given them as they grow.
 
     `ratio` is the median of the fastest rival over the median of this way: above 1, this way is faster than every
     rival; empty where there is no rival. `low_ms` and `high_ms` are the quartiles.
@@ -132,6 +134,7 @@ def measure(contests: Contests, rounds: int) -> list[Row]:
     for name, make in contests.items():
         progress.print(f"timing {name}", markup=False)
         rows += _rows(name, make(), rounds)
+        keep(rows)
     return rows
 
 
@@ -185,7 +188,7 @@ def header_of(name: str) -> dict[str, str]:
 
 def report(name: str, header: Mapping[str, str], rows: Sequence[Row], out: Path) -> Path:
     """Print the rows as a table and write them to OUT/NAME.csv under the header; returns the file."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = _columns(rows)
     table = Table(title=name, title_justify="left")
     for column in columns:
         is_text = any(isinstance(row.get(column), str) for row in rows)
@@ -195,12 +198,22 @@ def report(name: str, header: Mapping[str, str], rows: Sequence[Row], out: Path)
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     console.print(table)
     console.print(comment(header), markup=False, soft_wrap=True, end="")
+    path = write(name, header, rows, out)
+    console.print(f"written: {path}", markup=False, soft_wrap=True)
+    return path
+
+
+def write(name: str, header: Mapping[str, str], rows: Sequence[Row], out: Path) -> Path:
+    """Write the rows to OUT/NAME.csv under the header; returns the file."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.csv"
     with path.open("w", newline="") as file:
         file.write(comment(header))
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, fieldnames=_columns(rows), lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
-    console.print(f"written: {path}", markup=False, soft_wrap=True)
     return path
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row))

@@ -83,7 +83,9 @@ def upsample_convolution(
     return blocks.reshape(b, 2 * h, 2 * w, kernel.shape[-1])
 
 
-APART = ("cpu", "gpu")
+# Backends where members of a pack are convolved one by one. On a GPU one grouped convolution is faster: a step of 8
+# small U-Nets (H200, TF32) takes 7.1 ms, with a convolution per member 9.2, member after member 24.
+APART = ("cpu",)
 
 
 def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[..., Array]:
