@@ -35,9 +35,9 @@ class TrainConfig:
         augment: flips and quarter turns.
         shuffle: a new order in every epoch; the published runs kept one order.
         restarts: how often a run that only predicts background or diverges is begun again from another start.
-        precision: how the network computes: "float32"; "tf32", where products read the leading 10 bits after the point
-            on devices that are faster so (Nvidia's from Ampere on; none on CPU); "bfloat16", where maps are held in 16
-            bits as well. Weights, batch statistics, loss and optimizer are float32 in all of them.
+        precision: how the network computes: "float32"; "tf32": the same but for products of a GPU from Ampere on, which
+            then read 10 bits after the point and are several times as fast; "bfloat16": maps of 16 bits too, faster
+            still. On CPU the first two are one. Weights, batch statistics, loss and optimizer are float32 in all.
     """
 
     loss: LossName = "dice"
@@ -51,7 +51,7 @@ class TrainConfig:
     augment: bool = False
     shuffle: bool = True
     restarts: int = 3
-    precision: Precision = "float32"
+    precision: Precision = "tf32"
 
     def __post_init__(self) -> None:
         known = {"loss": LOSSES, "stop": ("fixed", "plateau"), "precision": get_args(Precision)}
