@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 ACCURACY = 1e-4  # relative residual
 MOST_ITERATIONS = 60
 DAMPING = 0.8
+SWEEPS = 2  # before and after each correction; one would be no loop
 COARSEST = 4  # pixels a side
 COARSEST_SWEEPS = 8
 
@@ -68,23 +69,29 @@ def _operator(unknown, x):
 
 
 def _cycle(levels, residual):
-    """One symmetric V-cycle: the approximate solution for a residual."""
+    """One symmetric V-cycle: the approximate solution for a residual.
+
+    Sweeps are in loops because what enters and leaves a loop is computed once. Written out, XLA computes a neighbour's
+    neighbours again for each pixel, at eight times the time, and takes long to compile.
+    """
     unknown = levels[0]
     step = jnp.where(unknown, DAMPING / _degree(residual), 0)
 
-    def swept(x):
+    def downwards(_, pair):
+        x = pair[0] + step * pair[1]
+        return x, jnp.where(unknown, residual - _operator(unknown, x), 0)
+
+    def upwards(_, x):
         return x + step * (residual - _operator(unknown, x))
 
-    x = step * residual
-    if len(levels) == 1:  # in a loop: written out, its sweeps take XLA most of the time to compile
-        return jax.lax.fori_loop(0, COARSEST_SWEEPS, lambda _, x: swept(x), x)
+    if len(levels) == 1:
+        return jax.lax.fori_loop(0, COARSEST_SWEEPS, upwards, step * residual)
+    x, left = jax.lax.fori_loop(0, SWEEPS, downwards, (jnp.zeros_like(residual), residual))
     finer = partial(_finer, shape=residual.shape)
-    left = jnp.where(unknown, residual - _operator(unknown, x), 0)
     coarse_shape = jax.ShapeDtypeStruct(levels[1].shape, residual.dtype)
     restricted = jax.linear_transpose(finer, coarse_shape)(left)[0]
     correction = _cycle(levels[1:], jnp.where(levels[1], restricted, 0))
-    x += jnp.where(unknown, finer(correction), 0)
-    return swept(x)
+    return jax.lax.fori_loop(0, SWEEPS, upwards, x + jnp.where(unknown, finer(correction), 0))
 
 
 def _coarser(unknown):
