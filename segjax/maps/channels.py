@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from segjax.maps.layers import Apply, Target, in_chunks, layer_outputs
 from segjax.maps.scaling import min_max, upsample
 
-CHUNK = 32  # pictures, or erased channels, that the network sees at once
+CHUNK = 16  # pictures, or erased channels, that the network sees at once
 Variables = Mapping[str, Any]
 
 

@@ -128,7 +128,10 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 # (4, 256, 1, 16)                  17.1       8.7    3.7                        4.3     16.6      23.1
 # Maps smaller than the kernel XLA takes pixel by pixel: (64, 2, 512, 512) forward plain 768, by product 5.6; both
 # gradients of it 1496 and 20; gradient of the picture at stride 2, (16, 4, 256, 512), 73.5 and 0.8 (one core, AVX-512).
-WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 32, 1024  # from these on, channels in and out, pixels of the batch
+# With AVX-512, forward plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128)
+# 5.5 and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
+WINOGRAD_CHANNELS = 32  # from here on, in and out
+WINOGRAD_PIXELS, WINOGRAD_GRADIENT_PIXELS = 4096, 1024  # from these on, of the batch
 COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which both of these hold several copies
 PRODUCT_CHANNELS = 64  # from here on, in and out
 PAIRS_CHANNELS = 3, 16, 12  # up to the first in; or up to the second in and the third out
@@ -139,8 +142,8 @@ def _copies_fit(pixels: int, c: int, f: int) -> bool:
     return pixels * (c + f) <= COPIED_NUMBERS
 
 
-def _winograd_pays(pixels: int, c: int, f: int) -> bool:
-    return min(c, f) >= WINOGRAD_CHANNELS and pixels >= WINOGRAD_PIXELS and _copies_fit(pixels, c, f)
+def _winograd_pays(pixels: int, c: int, f: int, least: int) -> bool:
+    return min(c, f) >= WINOGRAD_CHANNELS and pixels >= least and _copies_fit(pixels, c, f)
 
 
 def _is_measured(x) -> bool:
@@ -163,7 +166,7 @@ def _forward_way(x, kernel) -> Callable[..., Array]:
         return _plain
     if _is_small(x, 3):
         return _by_product
-    if _winograd_pays(x.size // c, c, f):
+    if _winograd_pays(x.size // c, c, f, WINOGRAD_PIXELS):
         return winograd.convolve
     if x.shape[2] % 2 == 0 and (c <= few or (c <= some and f <= out)):
         return _by_pairs
@@ -176,7 +179,7 @@ def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
         return _plain_kernel_gradient
     if _is_small(x, 3):
         return _kernel_gradient_by_product
-    if _winograd_pays(x.size // c, c, f):
+    if _winograd_pays(x.size // c, c, f, WINOGRAD_GRADIENT_PIXELS):
         return winograd.kernel_gradient
     slow = min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)
     if (min(c, f) >= PRODUCT_CHANNELS or slow) and _copies_fit(x.size // c, c, f):
