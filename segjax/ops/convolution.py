@@ -128,8 +128,9 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 # (4, 256, 1, 16)                  17.1       8.7    3.7                        4.3     16.6      23.1
 # Maps smaller than the kernel XLA takes pixel by pixel: (64, 2, 512, 512) forward plain 768, by product 5.6; both
 # gradients of it 1496 and 20; gradient of the picture at stride 2, (16, 4, 256, 512), 73.5 and 0.8 (one core, AVX-512).
-# With AVX-512, forward plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128)
-# 5.5 and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
+# With AVX-512, forward plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7;
+# (4, 32, 256, 128) 5.5 and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients of
+# (4, 16, 256, 256) 4.0 and 2.7.
 WINOGRAD_CHANNELS = 32  # from here on, in and out
 WINOGRAD_PIXELS, WINOGRAD_GRADIENT_PIXELS = 4096, 1024  # from these on, of the batch
 COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which both of these hold several copies
