@@ -129,8 +129,8 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 # Maps smaller than the kernel XLA takes pixel by pixel: (64, 2, 512, 512) forward plain 768, by product 5.6; both
 # gradients of it 1496 and 20; gradient of the picture at stride 2, (16, 4, 256, 512), 73.5 and 0.8 (one core, AVX-512).
 # With AVX-512:
-#   forward, plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128) 5.5 and
-#   5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
+#   forward, plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128) 5.5
+#   and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
 #   forward, plain and pairs, one core: (4, 256, 16, 16) 12.7 and 7.4; (4, 128, 16, 16) 3.0 and 1.7.
 #   kernel gradient, plain and pairs, one core: (4, 256, 16, 16) 19.4 and 18.1; (4, 256, 32, 16) 41 and 37; (4, 128, 64,
 #   16) 22 and 13; (2, 256, 12, 12) 12.7 and 7.2; (8, 128, 8, 8) 3.2 and 3.5; (4, 128, 32, 32) 11.5 and 12.7.
