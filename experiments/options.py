@@ -30,6 +30,7 @@ class Sizes:
     Attributes:
         norm: "batch" takes the statistics of the picture at hand also when testing, as published; "running" their
             running averages; "group" is GroupNorm; "none" leaves normalisation out (MSD never normalises).
+        dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
     """
 
     unet_width: int = 64
@@ -39,12 +40,14 @@ class Sizes:
     msd_depth: int = 100
     msd_width: int = 1
     norm: Literal["batch", "running", "group", "none"] = "batch"
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def options(self, network: str) -> dict[str, Any]:
         """Options of `segjax.models.create` for a network."""
         if network == "msd":
-            return {"depth": self.msd_depth, "width": self.msd_width}
+            return {"depth": self.msd_depth, "width": self.msd_width, "dtype": self.dtype}
         return {
+            "dtype": self.dtype,
             "width": getattr(self, f"{network}_width"),
             "levels": getattr(self, f"{network}_levels"),
             "norm": self.norm,

@@ -1,7 +1,7 @@
 """How fast this machine multiplies matrices, and the rates of networks beside it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ import torch
 import tyro
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.networks import NetworkOptions
+from experiments.benchmarks.networks import NetworkOptions, Precision, set_products
 from experiments.benchmarks.timing import Contests, Row
 from experiments.benchmarks.torch_rivals import computing, device, finished
 from experiments.cli import run_command
-from segjax.training import Precision, TrainConfig, cores, in_precision_of
+from segjax.training import cores
 
 TRIES = 7
 
@@ -31,7 +31,8 @@ def matmul_rate(sides: tuple[int, ...], precision: Precision) -> float:
     The best single time counts, because this is what the machine can do, not what it does on average.
     """
     torch.set_num_threads(cores())
-    product = jax.jit(in_precision_of(TrainConfig(precision=precision))(jnp.matmul))
+    set_products(precision)
+    product = jax.jit(jnp.matmul)
     number = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
 
     def theirs(x: torch.Tensor) -> None:
@@ -60,7 +61,7 @@ def _fastest(multiply: Callable, matrix: object) -> float:
     return min(times)
 
 
-def with_rates(rows: Sequence[Row], rates: dict[Precision, float]) -> list[Row]:
+def with_rates(rows: list[Row], rates: dict[Precision, float]) -> list[Row]:
     """The rows with the rate achieved, in GFLOP/s and as a share of the machine's rate in their precision."""
     rows_with_rates = []
     for row in rows:
@@ -81,10 +82,7 @@ def run_with_rates(name: str, description: str | None, contests: Callable[[Netwo
             return [matmul_rate(sides_of(options), precision) for precision in options.precision]
 
         before = measured_rates()
-
-        def keep(rows: Sequence[Row]) -> None:
-            timing.write(name, header, with_rates(rows, dict(zip(options.precision, before, strict=True))), options.out)
-
+        keep = timing.unfinished(name, header, options.out)
         rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds, keep)
         rates = list(zip(before, measured_rates(), strict=True))
         for precision, pair in zip(options.precision, rates, strict=True):

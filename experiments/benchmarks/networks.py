@@ -2,25 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import jax
 import numpy as np
 
 from experiments.benchmarks.timing import Call, Options, Scale
 from segjax.models import create
-from segjax.training import Precision, Steps, TrainConfig, TrainState, make_steps
+from segjax.training import Steps, TrainConfig, TrainState, make_steps
 from segjax.types import InputError
 
 LEARNING_RATE = 1e-4
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class NetworkOptions(Options):
     precision: tuple[Precision, ...] = ("float32",)
-    """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. PyTorch's bfloat16 is its
-    autocast."""
+    """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. tf32 is float32 whose products
+    read fewer bits on a GPU; PyTorch's bfloat16 is its autocast."""
     published: bool = False
-    """Networks of the published sizes, on pictures of 256x256, 512x512 and 565x807 pixels; wants a GPU."""
+    """The larger networks and pictures that the description above calls published; wants a GPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,6 +30,8 @@ class NetworkOptions(Options):
             raise InputError("published: sizes are published or smoke, not both; leave one of the options out")
         if not self.precision or len(set(self.precision)) < len(self.precision):
             raise InputError(f"precision: name each once, and at least one, not {' '.join(self.precision) or 'none'}")
+        if "tf32" in self.precision and jax.default_backend() == "cpu":
+            raise InputError("precision: on CPU tf32 is float32; leave it out")
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,17 @@ def pictures(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return images, (images[..., 0] > 0.5).astype(np.int32)
 
 
+def set_products(precision: Precision) -> None:
+    """Put in force, in JAX, how many bits products of float32 read."""
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "float32")
+
+
 def steps_of(case: Case) -> Steps:
-    """Our compiled steps for the case."""
-    config = TrainConfig(batch_size=case.batch, learning_rate=LEARNING_RATE, precision=case.precision)
-    return make_steps(create(case.network, **case.all_options), config)
+    """Our compiled steps for the case; from here on JAX computes in its precision."""
+    set_products(case.precision)
+    config = TrainConfig(batch_size=case.batch, learning_rate=LEARNING_RATE)
+    dtype = "bfloat16" if case.precision == "bfloat16" else "float32"
+    return make_steps(create(case.network, **case.all_options, dtype=dtype), config)
 
 
 def start(case: Case) -> tuple[Steps, TrainState, np.ndarray, np.ndarray]:

@@ -12,8 +12,6 @@ Times are for one step of the whole pack. `ratio` is the faster PyTorch over eac
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """
 
-from functools import partial
-
 import tyro
 
 from experiments.benchmarks import timing
@@ -62,8 +60,8 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(NetworkOptions, description=__doc__)
         header = timing.begin("packs", options)
-        kept = partial(timing.write, "packs", header, out=options.out)
-        rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds, kept)
+        keep = timing.unfinished("packs", header, options.out)
+        rows = timing.measure(timing.chosen(contests(options), options.only), options.rounds, keep)
         timing.report("packs", header, rows, options.out)
 
     run_command(body)

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -80,8 +79,8 @@ def command(name: str, description: str | None, contests: Callable[[Scale], Cont
     def body() -> None:
         options = tyro.cli(Options, description=description)
         header = begin(name, options)
-        kept = partial(write, name, header, out=options.out)
-        report(name, header, measure(chosen(contests(options.scale), options.only), options.rounds, kept), options.out)
+        keep = unfinished(name, header, options.out)
+        report(name, header, measure(chosen(contests(options.scale), options.only), options.rounds, keep), options.out)
 
     run_command(body)
 
@@ -198,15 +197,23 @@ def report(name: str, header: Mapping[str, str], rows: Sequence[Row], out: Path)
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     console.print(table)
     console.print(comment(header), markup=False, soft_wrap=True, end="")
-    path = write(name, header, rows, out)
+    path = _write(out / f"{name}.csv", header, rows)
+    _unfinished_path(name, out).unlink(missing_ok=True)
     console.print(f"written: {path}", markup=False, soft_wrap=True)
     return path
 
 
-def write(name: str, header: Mapping[str, str], rows: Sequence[Row], out: Path) -> Path:
-    """Write the rows to OUT/NAME.csv under the header; returns the file."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{name}.csv"
+def unfinished(name: str, header: Mapping[str, str], out: Path) -> Callable[[Sequence[Row]], object]:
+    """Writes the rows there are to OUT/NAME.unfinished.csv, which `report` takes away."""
+    return lambda rows: _write(_unfinished_path(name, out), header, rows)
+
+
+def _unfinished_path(name: str, out: Path) -> Path:
+    return out / f"{name}.unfinished.csv"
+
+
+def _write(path: Path, header: Mapping[str, str], rows: Sequence[Row]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         file.write(comment(header))
         writer = csv.DictWriter(file, fieldnames=_columns(rows), lineterminator="\n", restval="")

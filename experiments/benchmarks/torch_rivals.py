@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks.networks import Precision
 from experiments.benchmarks.timing import Call
 from experiments.benchmarks.torch_networks import WAYS, build
-from segjax.training import Precision, cores
+from segjax.training import cores
 from segjax.types import InputError
 
 FORMATS = {"default": torch.contiguous_format, "channels-last": torch.channels_last}
@@ -35,9 +36,12 @@ def device() -> torch.device:
     """Where ours computes.
 
     Raises:
-        InputError: JAX sees a GPU and PyTorch none.
+        InputError: JAX sees a GPU and PyTorch none, or computes on something else that PyTorch cannot use.
     """
-    if jax.default_backend() != "gpu":
+    backend = jax.default_backend()
+    if backend not in ("cpu", "gpu"):
+        raise InputError(f"PyTorch has no {backend} to be timed on; set JAX_PLATFORMS=cpu for both")
+    if backend == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise InputError("PyTorch sees no GPU, JAX does: install PyTorch for CUDA, or set JAX_PLATFORMS=cpu for both")

@@ -6,7 +6,8 @@
 
 U-Net, SegNet and MSD, three shapes each, no normalisation, the same weights at the start, the same pictures, the same
 cores or the same GPU. PyTorch runs in both memory formats, MSD in two ways of writing it, and the fastest counts:
-`ratio` is its median over ours, so above 1 we are faster.
+`ratio` is its median over ours, so above 1 we are faster. With `--published` networks have their published sizes and
+pictures 256x256, 512x512 and 565x807 pixels.
 
 `gflop` are the operations of the convolutions forward and backward, counted by PyTorch's counter on its network (two
 per multiplication and addition; the backward pass has the gradients of all weights and of all inputs but the pictures).

@@ -15,6 +15,7 @@ from segjax.ops.convolution import convolve, strided_convolution, upsample_convo
 from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
+DTYPE = one_of("float32", "bfloat16")
 
 
 def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -116,7 +117,7 @@ class Upsample(nn.Module):
         initialise = fan_in_uniform(4 * channels)
         kernel = self.param("kernel", initialise, (2, 2, channels, channels))
         bias = self.param("bias", initialise, (channels,))
-        return upsample_convolution(x, kernel.astype(x.dtype)) + bias.astype(x.dtype).reshape(1, 1, 1, -1)
+        return _plus(upsample_convolution(x, kernel.astype(x.dtype)), bias.reshape(1, 1, 1, -1))
 
 
 class Convolution(nn.Module):
@@ -151,7 +152,7 @@ class Convolution(nn.Module):
         if not self.bias:
             return out
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return out + bias.astype(x.dtype).reshape(1, 1, 1, -1)
+        return _plus(out, bias.reshape(1, 1, 1, -1))
 
 
 class Linear(nn.Module):
@@ -169,7 +170,17 @@ class Linear(nn.Module):
         if not self.bias:
             return out
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return out + bias.astype(x.dtype)[None]
+        return _plus(out, bias[None])
+
+
+def _plus(x: Float[Array, "*shape"], bias: Float[Array, "*_"]) -> Float[Array, "*shape"]:
+    """x + bias in the format of x; added in that of the bias, or its gradient would be summed in 16 bits."""
+    return (x + bias).astype(x.dtype)
+
+
+def answer(logits: Array, maps: dict[str, Array], features: bool) -> Any:
+    """What a network returns, in float32 whatever it computes in: logits, and with `features` the maps beside them."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32), (logits, maps) if features else logits)
 
 
 def standardised(
@@ -184,9 +195,7 @@ def standardised(
         InputError: another count of numbers than the picture has channels.
     """
     given = {"input_mean": mean, "input_std": std}
-    centre, spread = (
-        _per_channel(network, name, value, image.shape[-1]).astype(image.dtype) for name, value in given.items()
-    )
+    centre, spread = (_per_channel(network, name, value, image.shape[-1]) for name, value in given.items())
     return Named(name="input")((image - centre) / spread, -centre / spread)
 
 

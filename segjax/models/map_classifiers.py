@@ -32,7 +32,7 @@ class MSDClassifier(nn.Module):
             `segjax.ops.global_pooling`.
         share: share of the pixels that "top_share" averages, or over which the weights of "rank" fall.
         sharpness: of "log_sum_exp".
-        norm, depth, width, input_mean, input_std, remat: those of `MSD`.
+        norm, depth, width, input_mean, input_std, remat, dtype: those of `MSD`.
 
     Source: Pelt and Sethian, PNAS 115 (2018), for the network; Zhou et al., CVPR 2016, for the head.
     """
@@ -47,6 +47,7 @@ class MSDClassifier(nn.Module):
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
     remat: bool = False
+    dtype: str = "float32"
 
     OPTIONS: ClassVar[dict[str, Option]] = MSD.OPTIONS | POOLING_OPTIONS
 
@@ -80,7 +81,7 @@ class UNetClassifier(nn.Module):
         classes: length of the logits, and number of maps.
         pooling, share, sharpness: as of `MSDClassifier`.
         norm: "running", "group" or "none"; see `Norm`.
-        width, levels, remat, axis: those of `UNet`.
+        width, levels, remat, dtype, axis: those of `UNet`.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
 
@@ -97,6 +98,7 @@ class UNetClassifier(nn.Module):
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
     remat: bool = False
+    dtype: str = "float32"
     axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = (

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import check_size, standardised
+from segjax.models.layers import DTYPE, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
@@ -30,6 +30,7 @@ class MSD(nn.Module):
         input_std: the picture is divided by it; a number, or one per channel.
         remat: keep only the picture for the gradient and compute the layers again; lowers the peak only of a larger
             program, because the gradient of the layers needs all of them at once.
+        dtype: "float32" or "bfloat16"; see `segjax.models.create`.
 
     Source: Pelt and Sethian, PNAS 115 (2018); defaults as in the annotation-error study.
     """
@@ -41,6 +42,7 @@ class MSD(nn.Module):
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
     remat: bool = False
+    dtype: str = "float32"
 
     OPTIONS: ClassVar[dict[str, Option]] = {
         "classes": whole_number(2, 1000),
@@ -49,6 +51,7 @@ class MSD(nn.Module):
         "width": whole_number(1, 64),
         **INPUT_OPTIONS,
         "remat": one_of(True, False),
+        "dtype": DTYPE,
     }
 
     @property
@@ -92,10 +95,8 @@ class MSD(nn.Module):
         head_kernel = self.param("head_kernel", nn.initializers.zeros, (total, self.classes))
         head_bias = self.param("head_bias", nn.initializers.zeros, (self.classes,))
 
-        kernels, biases, head_kernel, head_bias = (
-            value.astype(image.dtype) for value in (kernels, biases, head_kernel, head_bias)
-        )
-        picture = standardised("msd", image, self.input_mean, self.input_std)
+        kernels, biases, head_kernel = (value.astype(self.dtype) for value in (kernels, biases, head_kernel))
+        picture = standardised("msd", image, self.input_mean, self.input_std).astype(self.dtype)
         constants = biases.reshape(1, 1, 1, -1)
         before_relu = Named(name="layers")(constants, constants, (*image.shape[:3], biases.size))
         grow = partial(dense_dilated_stack, dilations=self.dilations, guided=Named(name=GUIDED)(False))
@@ -105,4 +106,4 @@ class MSD(nn.Module):
         dense = Named(name="dense")(stack.transpose(1, 2, 3, 0))
         head_bias = head_bias.reshape(1, 1, 1, -1)
         logits = Named(name="head")(jnp.einsum("bhwc,ck->bhwk", dense, head_kernel) + head_bias, head_bias)
-        return (logits, {"dense": dense}) if features else logits
+        return answer(logits, {"dense": dense}, features)

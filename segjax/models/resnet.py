@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import Convolution, Linear, Norm, check_size, standardised
+from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import Named, Relu
 from segjax.ops.pooling import overlapping_max_pool
@@ -81,6 +81,7 @@ class ResNet18(nn.Module):
         width: channels of the first stage; they double with every stage.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
+        dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: He et al., CVPR 2016; the stride of a bottleneck block is that of its 3x3 convolution.
@@ -91,6 +92,7 @@ class ResNet18(nn.Module):
     width: int = 64
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
+    dtype: str = "float32"
     axis: str | None = None
 
     BLOCKS: ClassVar[tuple[int, ...]] = (2, 2, 2, 2)
@@ -100,6 +102,7 @@ class ResNet18(nn.Module):
         "norm": one_of("running", "group", "none"),
         "width": whole_number(1, 1024),
         **INPUT_OPTIONS,
+        "dtype": DTYPE,
     }
 
     @property
@@ -124,7 +127,7 @@ class ResNet18(nn.Module):
                 `input_std`.
         """
         check_size("resnet", image, 32, "its maps are 1/32 of the size")
-        x = standardised("resnet", image, self.input_mean, self.input_std)
+        x = standardised("resnet", image, self.input_mean, self.input_std).astype(self.dtype)
         x = Convolution(self.width, 7, 2, bias=False, initialise=KAIMING, name="conv1")(x)
         x = Relu(name="relu")(Norm(self.norm, self.axis, name="conv1_norm")(x, train, present))
         x = overlapping_max_pool(x)
@@ -136,7 +139,7 @@ class ResNet18(nn.Module):
         x = maps["maps"] = Named(name="maps")(x)
         x = maps["pool"] = Named(name="pool")(x.mean((1, 2)))
         logits = Linear(self.classes, name="head")(x)
-        return (logits, maps) if features else logits
+        return answer(logits, maps, features)
 
     def torchvision_name(self, path: tuple[str, ...]) -> str:
         """What torchvision calls the layer whose submodules have these names."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, Convolution, block_maker, check_size, hourglass_receptive_field
+from segjax.models.layers import DTYPE, NORM, Convolution, answer, block_maker, check_size, hourglass_receptive_field
 from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool_with_indices, unpool
 
@@ -26,6 +26,7 @@ class SegNet(nn.Module):
         published_head: the last convolution is followed by normalisation and ReLU like every other one, so that logits
             are never negative, as in the annotation-error study; without it they are the plain convolution.
         remat: keep only the maps between blocks for the gradient and compute those inside again (memory for time).
+        dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: Badrinarayanan, Kendall and Cipolla, PAMI 39 (2017); defaults as in the annotation-error study.
@@ -37,6 +38,7 @@ class SegNet(nn.Module):
     levels: int = 5
     published_head: bool = True
     remat: bool = False
+    dtype: str = "float32"
     axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = {
@@ -46,6 +48,7 @@ class SegNet(nn.Module):
         "levels": whole_number(1, len(CONVOLUTIONS)),
         "published_head": one_of(True, False),
         "remat": one_of(True, False),
+        "dtype": DTYPE,
     }
 
     @property
@@ -80,7 +83,7 @@ class SegNet(nn.Module):
         widths = [self.width * 2 ** min(level, 3) for level in range(self.levels)]
         block = block_maker(self.norm, self.axis, self.remat, train, present)
         maps, places = {}, []
-        x = image
+        x = image.astype(self.dtype)
         for level, width in enumerate(widths):
             x = maps[f"down{level}"] = block((width,) * CONVOLUTIONS[level], f"down{level}", x)
             x, index = max_pool_with_indices(x)
@@ -94,4 +97,4 @@ class SegNet(nn.Module):
             logits = block((self.classes,), "head", x)
         else:
             logits = Convolution(self.classes, 3, name="head")(x)
-        return (logits, maps) if features else logits
+        return answer(logits, maps, features)

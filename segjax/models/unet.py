@@ -6,7 +6,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import NORM, Convolution, Upsample, block_maker, check_size, hourglass_receptive_field
+from segjax.models.layers import (
+    DTYPE,
+    NORM,
+    Convolution,
+    Upsample,
+    answer,
+    block_maker,
+    check_size,
+    hourglass_receptive_field,
+)
 from segjax.models.options import Option, one_of, whole_number
 from segjax.ops.pooling import max_pool, pad_to
 
@@ -24,6 +33,7 @@ class UNet(nn.Module):
         width: channels of the first level; they double with every level but the last.
         levels: poolings.
         remat: keep only the maps between blocks for the gradient and compute those inside again (memory for time).
+        dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: Ronneberger, Fischer and Brox, MICCAI 2015; defaults as in the annotation-error study.
@@ -34,6 +44,7 @@ class UNet(nn.Module):
     width: int = 64
     levels: int = 4
     remat: bool = False
+    dtype: str = "float32"
     axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = {
@@ -42,6 +53,7 @@ class UNet(nn.Module):
         "width": whole_number(1, 1024),
         "levels": whole_number(1, 8),
         "remat": one_of(True, False),
+        "dtype": DTYPE,
     }
 
     @property
@@ -75,7 +87,7 @@ class UNet(nn.Module):
         widths = [self.width * 2**level for level in range(self.levels)]
         block = block_maker(self.norm, self.axis, self.remat, train, present)
         maps = {}
-        x = image
+        x = image.astype(self.dtype)
         for level, width in enumerate(widths):
             x = maps[f"down{level}"] = block((width, width), f"down{level}", x)
             x = max_pool(x)
@@ -88,4 +100,4 @@ class UNet(nn.Module):
             joined = jnp.concatenate([skip, x], axis=-1)
             x = maps[f"up{level}"] = block((narrow, narrow), f"up{level}", joined)
         logits = Convolution(self.classes, 1, name="head")(x)
-        return (logits, maps) if features else logits
+        return answer(logits, maps, features)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import Convolution, Linear, Norm, check_size, standardised
+from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of, whole_number
 from segjax.models.probe import Named, Relu
 from segjax.ops.pooling import average_pool_to, max_pool
@@ -61,6 +61,7 @@ class VGG16(nn.Module):
         dropout: share of the hidden layers that is dropped in training; `apply` then needs `rngs={"dropout": key}`.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
+        dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
 
     Source: Simonyan and Zisserman, ICLR 2015; the head "average" as in Zhou et al., CVPR 2016.
@@ -73,6 +74,7 @@ class VGG16(nn.Module):
     dropout: float = 0.5
     input_mean: float | tuple[float, ...] = 0.0
     input_std: float | tuple[float, ...] = 1.0
+    dtype: str = "float32"
     axis: str | None = None
 
     OPTIONS: ClassVar[dict[str, Option]] = {
@@ -82,6 +84,7 @@ class VGG16(nn.Module):
         "head": one_of("hidden", "average"),
         "dropout": number(0.0, 0.99),
         **INPUT_OPTIONS,
+        "dtype": DTYPE,
     }
 
     @property
@@ -107,7 +110,7 @@ class VGG16(nn.Module):
                 `input_std`.
         """
         check_size("vgg16", image, 32, "5 poolings")
-        x = standardised("vgg16", image, self.input_mean, self.input_std)
+        x = standardised("vgg16", image, self.input_mean, self.input_std).astype(self.dtype)
         maps = {}
         for stage, count in enumerate(CONVOLUTIONS, 1):
             width = self.width * 2 ** min(stage - 1, 3)
@@ -124,7 +127,7 @@ class VGG16(nn.Module):
                 x = Relu(name=f"relu{layer}")(Linear(64 * self.width, initialise=normal, name=f"hidden{layer}")(x))
                 x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{layer}")(x)
         logits = Linear(self.classes, initialise=normal, name="head")(x)
-        return (logits, maps) if features else logits
+        return answer(logits, maps, features)
 
     def torchvision_name(self, path: tuple[str, ...]) -> str:
         """What torchvision calls the layer whose submodules have these names."""

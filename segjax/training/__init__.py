@@ -14,7 +14,7 @@ from segjax.training.mean_teacher import make_mean_teacher_steps
 from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
-from segjax.training.steps import Precision, Steps, TrainConfig, in_precision_of, make_steps
+from segjax.training.steps import Steps, TrainConfig, make_steps
 from segjax.training.tiles import predict_blended, predict_tiled
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Layout",
     "Member",
     "Pictures",
-    "Precision",
     "Steps",
     "TrainConfig",
     "TrainState",
@@ -36,7 +35,6 @@ __all__ = [
     "fit",
     "fit_pack",
     "generalized_cross_entropy",
-    "in_precision_of",
     "layout_of",
     "make_mean_teacher_steps",
     "make_mesh",

@@ -11,16 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.training.augment import flip_and_turn
-from segjax.training.steps import (
-    Steps,
-    TrainConfig,
-    apply_of,
-    compiled,
-    in_precision_of,
-    loss_of,
-    make_steps,
-    optimizer_of,
-)
+from segjax.training.steps import Steps, TrainConfig, compiled, loss_of, make_steps, optimizer_of
 from segjax.types import InputError
 
 TEACHER = "teacher"  # the collection of the model state that holds the teacher's weights
@@ -49,7 +40,6 @@ def make_mean_teacher_steps(
     if getattr(network, "norm", "none") == "running":
         raise InputError('norm: a mean teacher cannot have norm="running"; choose "batch", "group" or "none"')
     plain, loss, optimizer = make_steps(network, config), loss_of(config), optimizer_of(config)
-    apply = apply_of(network, config)
 
     def init(key, images, learning_rate=config.learning_rate):
         state = plain.init(key, images, learning_rate)
@@ -59,17 +49,16 @@ def make_mean_teacher_steps(
     def noisy(key, images):
         return images + noise * jnp.clip(jax.random.normal(key, images.shape), -2, 2)
 
-    @in_precision_of(config)
     def train(state, images, targets):
         for_turn, for_student, for_teacher = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         if config.augment:
             images, targets = flip_and_turn(for_turn, images, targets)
         teacher = state.model_state[TEACHER]
-        aim = jax.nn.softmax(apply({"params": teacher}, noisy(for_teacher, images)))
+        aim = jax.nn.softmax(network.apply({"params": teacher}, noisy(for_teacher, images)))
         agreement = weight * jnp.exp(-5 * (1 - jnp.minimum(state.step / ramp_up, 1.0)) ** 2)
 
         def objective(params):
-            logits = apply({"params": params}, noisy(for_student, images), train=True)
+            logits = network.apply({"params": params}, noisy(for_student, images), train=True)
             return loss(logits, targets) + agreement * jnp.mean((jax.nn.softmax(logits) - aim) ** 2)
 
         value, gradient = jax.value_and_grad(objective)(state.params)

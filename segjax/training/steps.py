@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, wraps
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,6 @@ from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
 from segjax.types import InputError
-
-Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,6 @@ class TrainConfig:
         augment: flips and quarter turns.
         shuffle: a new order in every epoch; the published runs kept one order.
         restarts: how often a run that only predicts background or diverges is begun again from another start.
-        precision: how the network computes: "float32"; "tf32": the same but for products of a GPU from Ampere on, which
-            then read 10 bits after the point and are several times as fast; "bfloat16": maps of 16 bits too, faster
-            still. On CPU the first two are one. Weights, batch statistics, loss and optimizer are float32 in all.
     """
 
     loss: LossName = "dice"
@@ -51,13 +46,8 @@ class TrainConfig:
     augment: bool = False
     shuffle: bool = True
     restarts: int = 3
-    precision: Precision = "tf32"
 
     def __post_init__(self) -> None:
-        known = {"loss": LOSSES, "stop": ("fixed", "plateau"), "precision": get_args(Precision)}
-        for name, names in known.items():
-            if getattr(self, name) not in names:
-                raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(names)}")
         check_learning_rate(self.learning_rate)
         if self.class_weights and self.loss != "cross_entropy":
             raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")
@@ -101,7 +91,7 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
         predict(variables, images) -> class indices int32 [B, H, W].
         Validation and prediction treat every picture alone, so batch statistics are those of the picture.
     """
-    loss, apply = loss_of(config), apply_of(network, config)
+    loss = loss_of(config)
     step = pure_step(network, config)
 
     def train(state, images, targets):
@@ -110,9 +100,8 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
         return step(state, images, targets)
 
     def alone(variables, image):
-        return apply(variables, image[None])
+        return network.apply(variables, image[None])
 
-    @in_precision_of(config)
     def validate(variables, images, targets):
         def one(image, target):
             logits = alone(variables, image)
@@ -120,7 +109,6 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
 
         return jax.vmap(one)(images, targets)
 
-    @in_precision_of(config)
     def predict(variables, images):
         return jax.vmap(lambda image: jnp.argmax(alone(variables, image)[0], -1).astype(jnp.int32))(images)
 
@@ -143,34 +131,6 @@ def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable
     return jax.jit(
         step, compiler_options={"xla_disable_hlo_passes": "cse_barrier_expander"} if merges else None, **options
     )
-
-
-def apply_of(network: Any, config: TrainConfig) -> Callable[..., Any]:
-    """`network.apply` in the number format of the configuration; logits are float32 in all of them."""
-    number = jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
-
-    def apply(variables, images, **options):
-        found = network.apply(variables, images.astype(number), **options)
-        if "mutable" in options:
-            return found[0].astype(jnp.float32), found[1]
-        return found.astype(jnp.float32)
-
-    return apply
-
-
-def in_precision_of(config: TrainConfig) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The decorator of a function whose products, those of its gradients too, read as many bits as configured."""
-    products = "tensorfloat32" if config.precision == "tf32" else "float32"
-
-    def decorate(function):
-        @wraps(function)
-        def run(*arguments):
-            with jax.default_matmul_precision(products):
-                return function(*arguments)
-
-        return run
-
-    return decorate
 
 
 def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
@@ -197,9 +157,8 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
     """
-    loss, optimizer, apply = loss_of(config), optimizer_of(config), apply_of(network, config)
+    loss, optimizer = loss_of(config), optimizer_of(config)
 
-    @in_precision_of(config)
     def step(state, images, targets, present=None):
         masked = {} if present is None else {"present": present}
         # fold_in(key, step) itself draws the augmentation
@@ -209,7 +168,7 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
 
         def objective(params):
             variables = {"params": params, **state.model_state}
-            logits, model_state = apply(
+            logits, model_state = network.apply(
                 variables, images, train=True, mutable=list(state.model_state), rngs={"dropout": key}, **masked
             )
             return loss(logits, targets, axis), model_state

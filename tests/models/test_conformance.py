@@ -68,17 +68,6 @@ def test_any_size_gives_float32_logits_of_that_size(name, size):
     assert {leaf.dtype for leaf in jax.tree.leaves((logits, variables))} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize(("name", "norm"), [*NORMS, ("msd", "none")])
-def test_a_network_computes_in_the_number_format_of_its_pictures(name, norm):
-    network = create(name, **DEEPER[name], norm=norm)
-    variables = jax.eval_shape(network.init, jax.random.key(0), pictures((16, 24)))
-    halved = pictures((16, 24)).astype(jnp.bfloat16)
-    apply = partial(network.apply, train=True, features=True, mutable=["batch_stats"])
-    found, state = jax.eval_shape(apply, variables, halved)
-    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("bfloat16")}
-    assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype("float32")}
-
-
 @pytest.mark.parametrize(("name", "smallest"), [("unet", 8), ("segnet", 8), ("msd", 11)])
 def test_too_small_a_picture_is_refused_with_the_smallest_size(name, smallest):
     network = create(name, **DEEPER[name])

@@ -1,8 +1,11 @@
 """Every benchmark runs at its smallest size and writes its table; what the times are is not tested."""
 
 import importlib
+import re
 import sys
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,12 +45,13 @@ def test_networks(name, monkeypatch, tmp_path):
 
 def test_precisions_are_timed_apart(monkeypatch, tmp_path):
     pytest.importorskip("torch")
-    options = ("--rounds", "1", "--only", "unet", "--precision", "tf32", "bfloat16")
+    options = ("--rounds", "1", "--only", "unet", "--precision", "float32", "bfloat16")
     table = table_of("training_step", monkeypatch, tmp_path, *options)
     check_times(table)
-    assert table.groupby("precision", sort=False).size().to_dict() == {"tf32": 3, "bfloat16": 3}
+    assert table.groupby("precision", sort=False).size().to_dict() == {"float32": 3, "bfloat16": 3}
     header = (tmp_path / "training_step.csv").read_text()
-    assert "matrix product, tf32" in header and "matrix product, bfloat16" in header
+    assert "matrix product, float32" in header and "matrix product, bfloat16" in header
+    assert [path.name for path in tmp_path.iterdir()] == ["training_step.csv"]
 
 
 def test_contradicting_sizes_and_repeated_precisions_are_refused():
@@ -56,8 +60,35 @@ def test_contradicting_sizes_and_repeated_precisions_are_refused():
     with pytest.raises(InputError, match="published or smoke, not both"):
         NetworkOptions(published=True, scale="smoke")
     with pytest.raises(InputError, match="precision: name each once"):
-        NetworkOptions(precision=("tf32", "tf32"))
-    assert len(cases(NetworkOptions(published=True, precision=("tf32", "bfloat16")))) == 2 * len(PUBLISHED)
+        NetworkOptions(precision=("float32", "float32"))
+    with pytest.raises(InputError, match="on CPU tf32 is float32"):
+        NetworkOptions(precision=("tf32",))
+    assert len(cases(NetworkOptions(published=True, precision=("float32", "bfloat16")))) == 2 * len(PUBLISHED)
+
+
+def test_products_read_the_bits_asked_for(monkeypatch):
+    from experiments.benchmarks.networks import CASES, start
+
+    kept = jax.config.jax_default_matmul_precision
+    try:
+        for precision, expected in (("float32", "HIGHEST"), ("tf32", "HIGH"), ("bfloat16", "HIGHEST")):
+            steps, state, images, targets = start(replace(CASES["smoke"][0], precision=precision))
+            step = str(
+                jax.make_jaxpr(jax.vmap(steps.train))(*jax.tree.map(lambda x: x[None], (state, images, targets)))
+            )
+            found = set(re.findall(r"precision=\(?(?:Precision\.)?(\w+)", step))
+            assert found == {expected}, precision
+            assert ("bf16" in step) == (precision == "bfloat16")
+    finally:
+        jax.config.update("jax_default_matmul_precision", kept)
+
+
+def test_rows_are_kept_until_the_table_is_whole(tmp_path):
+    row = {"contest": "a", "median_ms": 1.0}
+    timing.unfinished("name", {"command": "x"}, tmp_path)([row])
+    assert (tmp_path / "name.unfinished.csv").read_text() == "# command: x\ncontest,median_ms\na,1.0\n"
+    timing.report("name", {"command": "x"}, [row], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["name.csv"]
 
 
 def test_the_rival_computes_as_asked():
