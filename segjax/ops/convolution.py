@@ -132,15 +132,12 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 # With AVX-512:
 #   forward, plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128) 5.5
 #   and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
-#   forward, plain and pairs, one core: (4, 256, 16, 16) 12.7 and 7.4; (4, 128, 16, 16) 3.0 and 1.7.
-#   kernel gradient, plain and pairs, one core: (4, 256, 16, 16) 19.4 and 18.1; (4, 256, 32, 16) 41 and 37; (4, 128, 64,
-#   16) 22 and 13; (2, 256, 12, 12) 12.7 and 7.2; (8, 128, 8, 8) 3.2 and 3.5; (4, 128, 32, 32) 11.5 and 12.7.
+#   forward, plain and pairs: (4, 256, 16, 16) 6.2 and 7.3; (8, 128, 8, 8) 4.0 and 1.3.
 WINOGRAD_CHANNELS = 32  # from here on, in and out
 WINOGRAD_PIXELS, WINOGRAD_GRADIENT_PIXELS = 4096, 1024  # from these on, of the batch
 COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which both of these hold several copies
 PRODUCT_CHANNELS = 64  # from here on, in and out
-PAIRS_CHANNELS = 3, 16  # up to the first in; or up to the second in and out
-PAIRS_GRADIENT_CHANNELS = 12, 16  # from the first in, up to the second out
+PAIRS_CHANNELS = 3, 16, 12  # up to the first in; or up to the second in and the third out
 VECTOR = 8  # numbers that the processor handles at once; other multiples slow the plain kernel gradient down
 
 
@@ -162,7 +159,7 @@ def _strided_way(x, kernel) -> Callable[..., Array]:
 
 def _forward_way(x, kernel) -> Callable[..., Array]:
     _, _, c, f = kernel.shape
-    few, some = PAIRS_CHANNELS
+    few, some, out = PAIRS_CHANNELS
     if jax.default_backend() != "cpu":
         return _plain
     if _is_small(x, 3):
@@ -171,7 +168,7 @@ def _forward_way(x, kernel) -> Callable[..., Array]:
         return _plain  # the table is of float32; sums of Winograd's products need its digits
     if _winograd_pays(x.size // c, c, f, WINOGRAD_PIXELS):
         return winograd.convolve
-    if x.shape[2] % 2 == 0 and (c <= few or max(c, f) <= some):
+    if x.shape[2] % 2 == 0 and (c <= few or (c <= some and f <= out)):
         return _by_pairs
     return _plain
 
@@ -186,9 +183,6 @@ def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
         return _plain_kernel_gradient
     if _winograd_pays(x.size // c, c, f, WINOGRAD_GRADIENT_PIXELS):
         return winograd.kernel_gradient
-    least, most = PAIRS_GRADIENT_CHANNELS
-    if x.shape[2] % 2 == 0 and c >= least and f <= most:
-        return _kernel_gradient_by_pairs
     slow = min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)
     if (min(c, f) >= PRODUCT_CHANNELS or slow) and _copies_fit(x.size // c, c, f):
         return _kernel_gradient_by_product
@@ -201,23 +195,12 @@ def _plain(x, kernel):
 
 def _by_pairs(x, kernel):
     """Two neighbouring columns at a time, as one pixel of twice the channels: more work in fewer, wider products."""
+    b, h, w, _ = x.shape
+    f = kernel.shape[-1]
     pair = jnp.concatenate([jnp.pad(kernel, [(0, 0), (j, 1 - j), (0, 0), (0, 0)]) for j in range(2)], axis=-1)
-    return _every_second_column(x, pair).reshape(*x.shape[:3], kernel.shape[-1])
-
-
-def _kernel_gradient_by_pairs(x, gradient):
-    """Likewise: both columns of a pair see the kernel, one of them a column further."""
-    b, h, w, f = gradient.shape
-    blank = jnp.zeros((3, 4, x.shape[-1], 2 * f), x.dtype)
-    pairs = gradient.reshape(b, h, w // 2, 2 * f)
-    wide = jax.linear_transpose(lambda kernel: _every_second_column(x, kernel), blank)(pairs)[0]
-    return wide[:, :3, :, :f] + wide[:, 1:, :, f:]
-
-
-def _every_second_column(x, kernel):
-    """Convolution by a 3x4 kernel at every row and every second column."""
-    axes = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (1, 2), ((1, 1), (1, 1)), dimension_numbers=axes)
+    numbers = ("NHWC", "HWIO", "NHWC")
+    out = jax.lax.conv_general_dilated(x, pair, (1, 2), ((1, 1), (1, 1)), dimension_numbers=numbers)
+    return out.reshape(b, h, w, f)
 
 
 def _strided(x, kernel, stride):

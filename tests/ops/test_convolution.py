@@ -57,7 +57,6 @@ WAYS = {
     "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
     "pairs of columns, plain": (2, 5, 6, 8, 8),
     "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
-    "pairs of columns, pairs of columns": (2, 5, 6, 16, 12),
 }
 
 
@@ -71,7 +70,6 @@ def test_the_shapes_above_take_every_formulation(monkeypatch):
     ways = [convolution._by_pairs, convolution._kernel_gradient_by_product, convolution._plain]
     ways += [
         convolution._by_product,
-        convolution._kernel_gradient_by_pairs,
         convolution._plain_kernel_gradient,
         convolution.winograd.convolve,
         convolution.winograd.kernel_gradient,
