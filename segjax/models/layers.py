@@ -16,6 +16,8 @@ from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
 DTYPE = one_of("float32", "bfloat16")
+# For products: sums in 32 bits, those of their gradients too, which on CPU would stop growing in 16.
+IN_32_BITS: Any = {"preferred_element_type": jnp.float32}
 
 
 def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -144,15 +146,15 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", self.initialise or uniform, (self.size, self.size, channels, self.width))
         kernel = kernel.astype(x.dtype)
         if self.size == 1:
-            out = jnp.einsum("bhwc,cf->bhwf", x[:, :: self.stride, :: self.stride], kernel[0, 0])
+            out = jnp.einsum("bhwc,cf->bhwf", x[:, :: self.stride, :: self.stride], kernel[0, 0], **IN_32_BITS)
         elif self.size == 3 and self.stride == 1:
             out = convolve(x, kernel)
         else:
             out = strided_convolution(x, kernel, self.stride)
         if not self.bias:
-            return out
+            return out.astype(x.dtype)
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return _plus(out, bias.reshape(1, 1, 1, -1))
+        return _plus(out, bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 class Linear(nn.Module):
@@ -166,11 +168,11 @@ class Linear(nn.Module):
     def __call__(self, x: Float[Array, "B *rest"]) -> Float[Array, "B F"]:
         uniform = fan_in_uniform(math.prod(x.shape[1:]))
         kernel = self.param("kernel", self.initialise or uniform, (*x.shape[1:], self.width))
-        out = jnp.tensordot(x, kernel.astype(x.dtype), axes=x.ndim - 1)
+        out = jnp.tensordot(x, kernel.astype(x.dtype), axes=x.ndim - 1, **IN_32_BITS)
         if not self.bias:
-            return out
+            return out.astype(x.dtype)
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return _plus(out, bias[None])
+        return _plus(out, bias[None]).astype(x.dtype)
 
 
 def _plus(x: Float[Array, "*shape"], bias: Float[Array, "*_"]) -> Float[Array, "*shape"]:

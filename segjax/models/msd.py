@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import DTYPE, answer, check_size, standardised
+from segjax.models.layers import DTYPE, IN_32_BITS, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
@@ -105,5 +105,7 @@ class MSD(nn.Module):
         )
         dense = Named(name="dense")(stack.transpose(1, 2, 3, 0))
         head_bias = head_bias.reshape(1, 1, 1, -1)
-        logits = Named(name="head")(jnp.einsum("bhwc,ck->bhwk", dense, head_kernel) + head_bias, head_bias)
+        logits = Named(name="head")(
+            jnp.einsum("bhwc,ck->bhwk", dense, head_kernel, **IN_32_BITS) + head_bias, head_bias
+        )
         return answer(logits, {"dense": dense}, features)

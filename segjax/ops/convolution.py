@@ -79,7 +79,7 @@ def upsample_convolution(
     The windows do not overlap, so it is one matrix product and a rearrangement.
     """
     b, h, w, _ = x.shape
-    blocks = jnp.einsum("bhwc,rscf->bhrwsf", x, kernel)
+    blocks = jnp.einsum("bhwc,rscf->bhrwsf", x, kernel, preferred_element_type=jnp.float32).astype(x.dtype)
     return blocks.reshape(b, 2 * h, 2 * w, kernel.shape[-1])
 
 

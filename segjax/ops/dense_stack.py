@@ -106,7 +106,8 @@ def _grow_backward(dilations, guided, residuals, gradient):
             passing = jax.nn.relu(gradient[layer.rows]) if guided else gradient[layer.rows]
             active = jnp.where(stack[layer.rows] > 0, passing, 0)
             taps = _scatter_taps(active.reshape(width, *shape), layer.dilation).reshape(9 * width, -1)
-            kernel_parts.append((taps @ stack.T)[:, : layer.rows.start])
+            summed = jnp.matmul(taps, stack.T, preferred_element_type=jnp.float32).astype(kernels.dtype)
+            kernel_parts.append(summed[:, : layer.rows.start])
             bias_parts.append(active.reshape(width, *biases.shape[1:]) if is_per_pixel else active.sum(1))
             gradient = gradient + _kernel(kernels, layer, end).T @ taps
     kernel_gradient = jnp.concatenate(kernel_parts[::-1], axis=1)
