@@ -1,4 +1,7 @@
-"""Layers and rules shared by the networks; each computes in the number format of its input."""
+"""Layers and rules shared by the networks; each computes in the number format of its input.
+
+Biases are added in float32, because their gradients are sums over all pixels.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -119,7 +122,7 @@ class Upsample(nn.Module):
         initialise = fan_in_uniform(4 * channels)
         kernel = self.param("kernel", initialise, (2, 2, channels, channels))
         bias = self.param("bias", initialise, (channels,))
-        return _plus(upsample_convolution(x, kernel.astype(x.dtype)), bias.reshape(1, 1, 1, -1))
+        return (upsample_convolution(x, kernel.astype(x.dtype)) + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 class Convolution(nn.Module):
@@ -154,7 +157,7 @@ class Convolution(nn.Module):
         if not self.bias:
             return out.astype(x.dtype)
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return _plus(out, bias.reshape(1, 1, 1, -1)).astype(x.dtype)
+        return (out + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 class Linear(nn.Module):
@@ -172,12 +175,7 @@ class Linear(nn.Module):
         if not self.bias:
             return out.astype(x.dtype)
         bias = self.param("bias", nn.initializers.zeros if self.initialise else uniform, (self.width,))
-        return _plus(out, bias[None]).astype(x.dtype)
-
-
-def _plus(x: Float[Array, "*shape"], bias: Float[Array, "*_"]) -> Float[Array, "*shape"]:
-    """x + bias in the format of x; added in that of the bias, or its gradient would be summed in 16 bits."""
-    return (x + bias).astype(x.dtype)
+        return (out + bias[None]).astype(x.dtype)
 
 
 def answer(logits: Array, maps: dict[str, Array], features: bool) -> Any:
