@@ -29,6 +29,7 @@ def ring_area(ring):
 
 
 @needs_geo
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # rasterio 1.4, NumPy 2.5
 def test_a_mask_keeps_its_coordinate_system(tmp_path):
     import rasterio
 
