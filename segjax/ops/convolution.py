@@ -6,8 +6,10 @@ picture, gradient of the kernel) each carry a batching rule of their own: `jax.c
 `jax.custom_vjp`.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,9 +80,14 @@ def upsample_convolution(
 
     The windows do not overlap, so it is one matrix product and a rearrangement.
     """
-    b, h, w, _ = x.shape
-    blocks = jnp.einsum("bhwc,rscf->bhrwsf", x, kernel, preferred_element_type=jnp.float32).astype(x.dtype)
-    return blocks.reshape(b, 2 * h, 2 * w, kernel.shape[-1])
+    b, h, w, c = x.shape
+    f = kernel.shape[-1]
+    # As an einsum XLA gives the product pixels last, several times slower to rearrange.
+    blocks = jnp.matmul(
+        x.reshape(-1, c), kernel.transpose(2, 0, 1, 3).reshape(c, 4 * f), preferred_element_type=jnp.float32
+    )
+    blocks = blocks.astype(x.dtype).reshape(b, h, w, 2, 2, f)
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, f)
 
 
 # Backends where members of a pack are convolved one by one. On a GPU grouped convolutions are faster, as far as it was
@@ -114,7 +121,32 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
     return mapped
 
 
-# How a layer is computed on CPU. Milliseconds on 2 cores (AVX2, memory in huge pages) by (batch, side, C, F):
+class Limits(NamedTuple):
+    """From which sizes on a 3x3 layer is computed in which way on CPU; the fastest in the table, else the plain one.
+
+    Attributes:
+        winograd: channels, in and out, from which on the forward convolution is Winograd's, where
+        pixels: the batch has so many.
+        winograd_gradient, pixels_gradient: the same for the kernel's gradient.
+        product: channels, in and out, from which on the kernel's gradient is one product.
+        band: pixels at a time in that product; none: all.
+        few, some, out: pairs of columns are taken up to `few` channels in; or up to `some` in and `out` out.
+        vector: channels that the processor handles at once; of other multiples the plain kernel gradient is slow.
+    """
+
+    winograd: float
+    pixels: int
+    winograd_gradient: int
+    pixels_gradient: int
+    product: int
+    band: int | None
+    few: int
+    some: int
+    out: int
+    vector: int
+
+
+# Milliseconds on 2 cores by (batch, side, C, F), memory in huge pages. JAX 0.10, AVX2:
 #                        forward: plain  winograd  pairs     kernel gradient: plain  product  winograd
 # (4, 64, 64, 64)                  14.5       6.9   14.2                       31.6     13.5      12.5
 # (4, 32, 128, 128)                 8.2       5.8   11.1                       16.5      9.5       7.4
@@ -133,20 +165,28 @@ def _mapped(function: Callable[..., Array], shares_kernel: bool) -> Callable[...
 #   forward, plain and Winograd: (4, 16, 256, 256) 2.7 and 5.4; (16, 14, 256, 256) 8.4 and 9.7; (4, 32, 256, 128) 5.5
 #   and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
 #   forward, plain and pairs: (4, 256, 16, 16) 6.2 and 7.3; (8, 128, 8, 8) 4.0 and 1.3.
-WINOGRAD_CHANNELS = 32  # from here on, in and out
-WINOGRAD_PIXELS, WINOGRAD_GRADIENT_PIXELS = 4096, 1024  # from these on, of the batch
-COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which both of these hold several copies
-PRODUCT_CHANNELS = 64  # from here on, in and out
-PAIRS_CHANNELS = 3, 16, 12  # up to the first in; or up to the second in and the third out
-VECTOR = 8  # numbers that the processor handles at once; other multiples slow the plain kernel gradient down
+OF_JAX_0_10 = Limits(32, 4096, 32, 1024, product=64, band=None, few=3, some=16, out=12, vector=8)
+# From JAX 0.11 on XLA convolves by YNNPACK or, as `experiments` sets it up, by oneDNN. JAX 0.12, oneDNN, AVX-512:
+#                        forward: plain  winograd  pairs     kernel gradient: plain  product  in bands  winograd
+# (4, 64, 64, 64)                   2.3       2.6      -                        5.4      5.1       3.5       6.3
+# (4, 32, 128, 128)                 2.5       2.2      -                        5.5      3.1       2.9       2.2
+# (4, 16, 256, 256)                 2.3       2.8      -                        5.2      2.9         -       2.5
+# (4, 8, 256, 256)                  0.7       1.9      -                        1.3      0.7         -       1.1
+# (4, 128, 32, 32)                  2.4       6.2      -                        8.0      9.3       4.4       9.6
+# (8, 32, 32, 32)                   0.4       0.6      -                        1.1      0.6         -       1.1
+# (4, 64, 128, 64)                    -         -      -                       10.6     10.0       6.2       9.7
+# (4, 256, 32, 16)                  6.4         -      -                       26.7     26.4      15.2      34.3
+# (4, 256, 16, 16)                  3.0      17.3    4.9                       14.0     15.9       8.0      21.7
+# (8, 128, 8, 8)                    0.7         -    0.5                        2.8      2.1       1.5       5.7
+# (4, 256, 1, 16)                   0.4         -    0.8                        2.6      7.0       4.4       8.5
+# With YNNPACK a third to a half more where channels are 16 or fewer. JAX 0.10 is slower in bands than at once.
+SINCE_JAX_0_11 = Limits(math.inf, 0, 128, 1024, product=4, band=8192, few=0, some=0, out=0, vector=1)
+LIMITS = SINCE_JAX_0_11 if jax.__version_info__ >= (0, 11) else OF_JAX_0_10
+COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which Winograd and the product hold several
 
 
 def _copies_fit(pixels: int, c: int, f: int) -> bool:
     return pixels * (c + f) <= COPIED_NUMBERS
-
-
-def _winograd_pays(pixels: int, c: int, f: int, least: int) -> bool:
-    return min(c, f) >= WINOGRAD_CHANNELS and pixels >= least and _copies_fit(pixels, c, f)
 
 
 def _is_small(x, size: int) -> bool:
@@ -159,33 +199,38 @@ def _strided_way(x, kernel) -> Callable[..., Array]:
 
 def _forward_way(x, kernel) -> Callable[..., Array]:
     _, _, c, f = kernel.shape
-    few, some, out = PAIRS_CHANNELS
+    pixels = x.size // c
     if jax.default_backend() != "cpu":
         return _plain
     if _is_small(x, 3):
         return _by_product
     if x.dtype.itemsize < 4:
         return _plain  # the table is of float32; sums of Winograd's products need its digits
-    if _winograd_pays(x.size // c, c, f, WINOGRAD_PIXELS):
+    if min(c, f) >= LIMITS.winograd and pixels >= LIMITS.pixels and _copies_fit(pixels, c, f):
         return winograd.convolve
-    if x.shape[2] % 2 == 0 and (c <= few or (c <= some and f <= out)):
+    if x.shape[2] % 2 == 0 and (c <= LIMITS.few or (c <= LIMITS.some and f <= LIMITS.out)):
         return _by_pairs
     return _plain
 
 
 def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
     c, f = x.shape[-1], gradient.shape[-1]
+    pixels = x.size // c
     if jax.default_backend() != "cpu":
         return _plain_kernel_gradient
     if _is_small(x, 3):
         return _kernel_gradient_by_product
     if x.dtype.itemsize < 4:
         return _plain_kernel_gradient
-    if _winograd_pays(x.size // c, c, f, WINOGRAD_GRADIENT_PIXELS):
+    fits = _copies_fit(pixels, c, f)
+    if min(c, f) >= LIMITS.winograd_gradient and pixels >= LIMITS.pixels_gradient and fits:
         return winograd.kernel_gradient
-    slow = min(c, f) > VECTOR and (c % VECTOR or f % VECTOR)
-    if (min(c, f) >= PRODUCT_CHANNELS or slow) and _copies_fit(x.size // c, c, f):
-        return _kernel_gradient_by_product
+    slow = min(c, f) > LIMITS.vector and (c % LIMITS.vector or f % LIMITS.vector)
+    if min(c, f) >= LIMITS.product or slow:
+        if LIMITS.band and pixels > LIMITS.band:
+            return _kernel_gradient_in_bands
+        if fits:
+            return _kernel_gradient_by_product
     return _plain_kernel_gradient
 
 
@@ -225,10 +270,34 @@ def _plain_kernel_gradient(x, gradient):
 
 def _kernel_gradient_by_product(x, gradient):
     """All nine taps as one product of pictures shifted by columns with gradients shifted by rows."""
-    _, h, w, c = x.shape
-    f = gradient.shape[-1]
-    wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
-    tall = jnp.pad(gradient, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    wide, tall = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0))), jnp.pad(gradient, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    return _taps(wide, tall)
+
+
+def _kernel_gradient_in_bands(x, gradient):
+    """The same, summed over whole pictures or bands of rows, so few pixels that their copies stay in the caches."""
+    pictures, height, width, c = x.shape
+    together = max(
+        n for n in range(1, pictures + 1) if pictures % n == 0 and (n == 1 or n * height * width <= LIMITS.band)
+    )
+    bands = -(-height // max(1, LIMITS.band // width))
+    rows = -(-height // bands)
+    missing = bands * rows - height
+    wide = jnp.pad(x, ((0, 0), (0, missing), (1, 1), (0, 0)))
+    tall = jnp.pad(gradient, ((0, 0), (1, 1 + missing), (0, 0), (0, 0)))
+
+    def add(index, total):
+        at = (index // bands * together, index % bands * rows, 0, 0)
+        part = jax.lax.dynamic_slice(wide, at, (together, rows, *wide.shape[2:]))
+        return total + _taps(part, jax.lax.dynamic_slice(tall, at, (together, rows + 2, *tall.shape[2:])))
+
+    blank = jnp.zeros((3, 3, c, gradient.shape[-1]), x.dtype)
+    return jax.lax.fori_loop(0, pictures // together * bands, add, blank)
+
+
+def _taps(wide: Float[Array, "B H Wide C"], tall: Float[Array, "B Tall W F"]) -> Float[Array, "3 3 C F"]:
+    """Kernel gradient of pictures with a column more on either side, and of gradients with a row more."""
+    h, w, c, f = wide.shape[1], tall.shape[2], wide.shape[3], tall.shape[3]
     columns = jnp.stack([wide[:, :, v : v + w] for v in range(3)], 3).reshape(-1, 3 * c)
     rows = jnp.stack([tall[:, 2 - u : 2 - u + h] for u in range(3)], 3).reshape(-1, 3 * f)
     return (columns.T @ rows).reshape(3, c, 3, f).transpose(2, 0, 1, 3)

@@ -47,42 +47,73 @@ def test_strided_convolving_equals_the_library(assert_same_gradients, size, stri
     )
 
 
-# One shape per formulation on CPU: forward, gradient of the kernel.
+# One shape per formulation on CPU, forward and gradient of the kernel, by what XLA is good at.
 WAYS = {
-    "winograd, winograd": (4, 32, 32, 32, 40),
-    "winograd, winograd at an odd size": (3, 41, 39, 32, 32),
-    "plain, winograd": (3, 19, 21, 32, 32),
-    "plain, product": (2, 5, 3, 64, 64),
-    "plain, product of a width that is no multiple of a vector": (2, 5, 6, 12, 20),
-    "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
-    "pairs of columns, plain": (2, 5, 6, 8, 8),
-    "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
+    "OF_JAX_0_10": {
+        "winograd, winograd": (4, 32, 32, 32, 40),
+        "winograd, winograd at an odd size": (3, 41, 39, 32, 32),
+        "plain, winograd": (3, 19, 21, 32, 32),
+        "plain, product": (2, 5, 3, 64, 64),
+        "plain, product of a width that is no multiple of a vector": (2, 5, 6, 12, 20),
+        "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
+        "pairs of columns, plain": (2, 5, 6, 8, 8),
+        "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
+    },
+    "SINCE_JAX_0_11": {
+        "plain, winograd": (4, 16, 16, 128, 129),
+        "plain, product": (2, 5, 3, 64, 64),
+        "plain, bands of rows, the last not full": (2, 101, 99, 5, 4),
+        "plain, bands of whole pictures": (12, 31, 33, 4, 6),
+        "plain, a row of more than a band": (1, 3, 8200, 4, 4),
+        "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
+        "plain, plain": (2, 4, 6, 1, 16),
+    },
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_formulation_equals_the_library(assert_same_gradients, way):
-    b, h, w, c, f = WAYS[way]
-    assert_same_gradients(convolve, library, normal(0, b, h, w, c), normal(1, 3, 3, c, f) / c, atol=2e-4)
+@pytest.mark.parametrize(("limits", "way"), [(limits, way) for limits, ways in WAYS.items() for way in ways])
+def test_every_formulation_equals_the_library(monkeypatch, assert_same_gradients, limits, way):
+    monkeypatch.setattr(convolution, "LIMITS", getattr(convolution, limits))
+    jax.clear_caches()  # compiled with the limits of the test before
+    b, h, w, c, f = WAYS[limits][way]
+    pixels = b * h * w
+    x, kernel = normal(0, b, h, w, c), normal(1, 3, 3, c, f) / c
+    assert_same_gradients(convolve, library, x, kernel, atol=2e-4 * max(1, pixels / 4096) ** 0.5)
 
 
-def test_the_shapes_above_take_every_formulation(monkeypatch):
-    ways = [convolution._by_pairs, convolution._kernel_gradient_by_product, convolution._plain]
-    ways += [
+FORMULATIONS = {
+    "OF_JAX_0_10": [
+        convolution._by_pairs,
         convolution._by_product,
-        convolution._plain_kernel_gradient,
+        convolution._plain,
         convolution.winograd.convolve,
+        convolution._kernel_gradient_by_product,
+        convolution._plain_kernel_gradient,
         convolution.winograd.kernel_gradient,
-    ]
+    ],
+    "SINCE_JAX_0_11": [
+        convolution._by_product,
+        convolution._plain,
+        convolution._kernel_gradient_by_product,
+        convolution._kernel_gradient_in_bands,
+        convolution._plain_kernel_gradient,
+        convolution.winograd.kernel_gradient,
+    ],
+}
+
+
+@pytest.mark.parametrize("limits", WAYS)
+def test_the_shapes_above_take_every_formulation(monkeypatch, limits):
+    monkeypatch.setattr(convolution, "LIMITS", getattr(convolution, limits))
     taken = set()
-    for b, h, w, c, f in WAYS.values():
+    for b, h, w, c, f in WAYS[limits].values():
         x, kernel, gradient = jnp.zeros((b, h, w, c)), jnp.zeros((3, 3, c, f)), jnp.zeros((b, h, w, f))
         taken |= {convolution._forward_way(x, kernel), convolution._kernel_gradient_way(x, gradient)}
-        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-        assert convolution._forward_way(x, kernel) is convolution._plain
-        assert convolution._kernel_gradient_way(x, gradient) is convolution._plain_kernel_gradient
-        monkeypatch.undo()
-    assert taken == set(ways)
+        with monkeypatch.context() as patch:
+            patch.setattr(jax, "default_backend", lambda: "gpu")
+            assert convolution._forward_way(x, kernel) is convolution._plain
+            assert convolution._kernel_gradient_way(x, gradient) is convolution._plain_kernel_gradient
+    assert taken == set(FORMULATIONS[limits])
 
 
 @pytest.mark.parametrize("mapped", [(0, 0), (0, None), (None, 0)])
