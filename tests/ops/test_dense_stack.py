@@ -82,3 +82,29 @@ def test_stack_is_the_same_mapped_over_weights():
         alone = gradient(kernels[member], biases[member])
         for a, b in zip(mapped, alone, strict=True):
             np.testing.assert_allclose(a[member], b, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("per_pixel", [False, True])
+def test_stack_is_the_same_mapped_over_pictures_and_then_over_weights(per_pixel):
+    dilations = (1, 2, 3)
+    x, kernels = normal(0, 4, 2, 3, 5, 6), normal(1, 2, 9, 9)
+    biases = normal(2, 2, 3, *((3, 5, 6) if per_pixel else ()))
+
+    def gradient(x, kernels, biases):
+        return jax.value_and_grad(lambda *a: jnp.sum(dense_dilated_stack(*a, dilations) ** 2))(x, kernels, biases)
+
+    over_pictures = jax.vmap(gradient, (0, None, None))
+    mapped, gradient = jax.jit(jax.vmap(over_pictures, (None, 0, 0)))(x, kernels, biases), jax.jit(gradient)
+    for member in range(2):
+        for picture in range(4):
+            alone = gradient(x[picture], kernels[member], biases[member])
+            for a, b in zip(mapped, alone, strict=True):
+                np.testing.assert_allclose(a[member, picture], b, rtol=1e-4, atol=1e-3)
+
+
+def test_pictures_that_are_mapped_make_one_batch():
+    stack = jax.vmap(lambda x: dense_dilated_stack(x, normal(1, 9, 6), normal(2, 3), (1, 2, 3)))
+    products = [
+        line for line in str(jax.make_jaxpr(stack)(normal(0, 8, 1, 1, 5, 6))).splitlines() if "dot_general" in line
+    ]
+    assert products and all(":f32[9,240]" in line for line in products)
