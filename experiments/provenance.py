@@ -1,5 +1,6 @@
 """Where numbers come from: the lines that stand above every file of results."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -50,8 +51,9 @@ def _processor() -> str:
 
 
 def provenance(command: str) -> dict[str, str]:
-    """Command, commit and machine of numbers made here and now; take it before files are written."""
-    return {"command": command, "commit": commit(), "machine": machine()}
+    """Command, commit, machine and flags of XLA of numbers made here and now; take it before files are written."""
+    flags = {"XLA_FLAGS": chosen} if (chosen := os.environ.get("XLA_FLAGS")) else {}
+    return {"command": command, "commit": commit(), "machine": machine(), **flags}
 
 
 def comment(facts: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ picture, gradient of the kernel) each carry a batching rule of their own: `jax.c
 `jax.custom_vjp`.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -134,7 +133,7 @@ class Limits(NamedTuple):
         vector: channels that the processor handles at once; of other multiples the plain kernel gradient is slow.
     """
 
-    winograd: float
+    winograd: int
     pixels: int
     winograd_gradient: int
     pixels_gradient: int
@@ -166,21 +165,23 @@ class Limits(NamedTuple):
 #   and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
 #   forward, plain and pairs: (4, 256, 16, 16) 6.2 and 7.3; (8, 128, 8, 8) 4.0 and 1.3.
 OF_JAX_0_10 = Limits(32, 4096, 32, 1024, product=64, band=None, few=3, some=16, out=12, vector=8)
-# From JAX 0.11 on XLA convolves by YNNPACK or, as `experiments` sets it up, by oneDNN. JAX 0.12, oneDNN, AVX-512:
+# From JAX 0.11 on XLA convolves by YNNPACK, except few channels. JAX 0.12, AVX-512:
 #                        forward: plain  winograd  pairs     kernel gradient: plain  product  in bands  winograd
-# (4, 64, 64, 64)                   2.3       2.6      -                        5.4      5.1       3.5       6.3
-# (4, 32, 128, 128)                 2.5       2.2      -                        5.5      3.1       2.9       2.2
-# (4, 16, 256, 256)                 2.3       2.8      -                        5.2      2.9         -       2.5
-# (4, 8, 256, 256)                  0.7       1.9      -                        1.3      0.7         -       1.1
-# (4, 128, 32, 32)                  2.4       6.2      -                        8.0      9.3       4.4       9.6
-# (8, 32, 32, 32)                   0.4       0.6      -                        1.1      0.6         -       1.1
-# (4, 64, 128, 64)                    -         -      -                       10.6     10.0       6.2       9.7
-# (4, 256, 32, 16)                  6.4         -      -                       26.7     26.4      15.2      34.3
-# (4, 256, 16, 16)                  3.0      17.3    4.9                       14.0     15.9       8.0      21.7
-# (8, 128, 8, 8)                    0.7         -    0.5                        2.8      2.1       1.5       5.7
-# (4, 256, 1, 16)                   0.4         -    0.8                        2.6      7.0       4.4       8.5
-# With YNNPACK a third to a half more where channels are 16 or fewer. JAX 0.10 is slower in bands than at once.
-SINCE_JAX_0_11 = Limits(math.inf, 0, 128, 1024, product=4, band=8192, few=0, some=0, out=0, vector=1)
+# (4, 64, 64, 64)                   2.7       2.6      -                        5.6      5.7       4.9       5.8
+# (4, 32, 128, 128)                 2.9       2.0      -                        6.5      4.4       4.0       3.0
+# (4, 16, 256, 256)                 3.0       2.7      -                        5.0      3.1         -       2.8
+# (4, 32, 256, 128)                 5.8       4.8      -                       12.4      7.8         -       6.1
+# (4, 8, 256, 256)                  0.9       1.8      -                        1.3      1.0         -       1.2
+# (4, 128, 32, 32)                  2.8       6.3      -                        7.4     10.6       6.2      10.3
+# (8, 32, 32, 32)                   0.4       0.6      -                        0.9      0.7         -       0.7
+# (4, 256, 32, 16)                 12.0         -    8.9                       23.2     31.9      13.6      33.5
+# (4, 128, 64, 16)                  3.9         -    4.6                          -        -         -         -
+# (4, 256, 16, 16)                  7.1      16.7    5.2                       12.9     15.6       8.3      22.3
+# (8, 128, 8, 8)                    2.6         -    1.6                        2.1      2.3       1.5       4.7
+# (4, 256, 4, 16)                   6.4         -    2.6                          -        -         -         -
+# (4, 256, 1, 16)                   3.7         -    1.0                        1.3      7.1       4.5      10.4
+# JAX 0.10 is slower in bands than at once: (4, 256, 16, 16) 28.7 and 15.3.
+SINCE_JAX_0_11 = Limits(128, 4096, 128, 1024, product=4, band=8192, few=4, some=16, out=16, vector=1)
 LIMITS = SINCE_JAX_0_11 if jax.__version_info__ >= (0, 11) else OF_JAX_0_10
 COPIED_NUMBERS = 2**24  # up to so many in input and output together, of which Winograd and the product hold several
 

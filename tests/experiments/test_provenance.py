@@ -8,12 +8,15 @@ import jax
 from experiments import provenance
 
 
-def test_a_comment_names_command_commit_and_machine():
+def test_a_comment_names_command_commit_machine_and_flags(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     lines = provenance.comment(provenance.provenance("python -m experiments.x --out a")).splitlines()
     assert lines[0] == "# command: python -m experiments.x --out a"
     assert re.fullmatch(r"# commit: (unknown|.*[0-9a-f]{7,}(-dirty)?)", lines[1])
     assert lines[2].startswith("# machine: ") and f"jax {jax.__version__}" in lines[2]
     assert len(lines) == 3
+    monkeypatch.setenv("XLA_FLAGS", "--xla_x=1")
+    assert provenance.comment(provenance.provenance("x")).endswith("\n# XLA_FLAGS: --xla_x=1\n")
 
 
 def test_without_a_checkout_the_commit_is_unknown(tmp_path, monkeypatch):

@@ -60,13 +60,14 @@ WAYS = {
         "pairs of columns of a grey picture": (2, 4, 6, 1, 16),
     },
     "SINCE_JAX_0_11": {
+        "winograd, winograd": (4, 32, 32, 128, 129),
         "plain, winograd": (4, 16, 16, 128, 129),
         "plain, product": (2, 5, 3, 64, 64),
         "plain, bands of rows, the last not full": (2, 101, 99, 5, 4),
         "plain, bands of whole pictures": (12, 31, 33, 4, 6),
         "plain, a row of more than a band": (1, 3, 8200, 4, 4),
         "product, product of maps smaller than the kernel": (3, 2, 5, 24, 40),
-        "plain, plain": (2, 4, 6, 1, 16),
+        "pairs of columns, plain": (2, 4, 6, 1, 16),
     },
 }
 
@@ -92,8 +93,10 @@ FORMULATIONS = {
         convolution.winograd.kernel_gradient,
     ],
     "SINCE_JAX_0_11": [
+        convolution._by_pairs,
         convolution._by_product,
         convolution._plain,
+        convolution.winograd.convolve,
         convolution._kernel_gradient_by_product,
         convolution._kernel_gradient_in_bands,
         convolution._plain_kernel_gradient,
