@@ -228,7 +228,8 @@ def _kernel_gradient_way(x, gradient) -> Callable[..., Array]:
         return winograd.kernel_gradient
     slow = min(c, f) > LIMITS.vector and (c % LIMITS.vector or f % LIMITS.vector)
     if min(c, f) >= LIMITS.product or slow:
-        if LIMITS.band and pixels > LIMITS.band:
+        # a loop would gather the pictures that a mesh spreads over devices
+        if LIMITS.band and pixels > LIMITS.band and jax.device_count() == 1:
             return _kernel_gradient_in_bands
         if fits:
             return _kernel_gradient_by_product

@@ -75,6 +75,7 @@ WAYS = {
 @pytest.mark.parametrize(("limits", "way"), [(limits, way) for limits, ways in WAYS.items() for way in ways])
 def test_every_formulation_equals_the_library(monkeypatch, assert_same_gradients, limits, way):
     monkeypatch.setattr(convolution, "LIMITS", getattr(convolution, limits))
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     jax.clear_caches()  # compiled with the limits of the test before
     b, h, w, c, f = WAYS[limits][way]
     pixels = b * h * w
@@ -108,6 +109,7 @@ FORMULATIONS = {
 @pytest.mark.parametrize("limits", WAYS)
 def test_the_shapes_above_take_every_formulation(monkeypatch, limits):
     monkeypatch.setattr(convolution, "LIMITS", getattr(convolution, limits))
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     taken = set()
     for b, h, w, c, f in WAYS[limits].values():
         x, kernel, gradient = jnp.zeros((b, h, w, c)), jnp.zeros((3, 3, c, f)), jnp.zeros((b, h, w, f))
@@ -117,6 +119,16 @@ def test_the_shapes_above_take_every_formulation(monkeypatch, limits):
             assert convolution._forward_way(x, kernel) is convolution._plain
             assert convolution._kernel_gradient_way(x, gradient) is convolution._plain_kernel_gradient
     assert taken == set(FORMULATIONS[limits])
+
+
+def test_no_loop_over_pictures_is_made_that_may_lie_on_several_devices(monkeypatch):
+    monkeypatch.setattr(convolution, "LIMITS", convolution.SINCE_JAX_0_11)
+    x = jnp.zeros(WAYS["SINCE_JAX_0_11"]["plain, bands of whole pictures"][:4])
+    ways = {}
+    for devices in (1, 2):
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        ways[devices] = convolution._kernel_gradient_way(x, x)
+    assert ways == {1: convolution._kernel_gradient_in_bands, 2: convolution._kernel_gradient_by_product}
 
 
 @pytest.mark.parametrize("mapped", [(0, 0), (0, None), (None, 0)])
