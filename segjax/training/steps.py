@@ -48,6 +48,9 @@ class TrainConfig:
     restarts: int = 3
 
     def __post_init__(self) -> None:
+        for name, known in {"loss": tuple(LOSSES), "stop": ("fixed", "plateau")}.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(known)}")
         check_learning_rate(self.learning_rate)
         if self.class_weights and self.loss != "cross_entropy":
             raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")

@@ -1,6 +1,8 @@
 """One step: gradient accumulation, learning rates as data, and losses over a mapped axis."""
 
 import dataclasses
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -95,3 +97,22 @@ def test_a_loss_over_a_mapped_axis_is_that_of_the_whole_batch(name):
 def test_accumulating_nothing_is_refused():
     with pytest.raises(InputError, match="accumulate must be at least 1"):
         TrainConfig(accumulate=0)
+
+
+UNKNOWN = """
+from segjax.training import TrainConfig
+from segjax.types import InputError
+for option in ({"loss": "hinge"}, {"stop": "never"}):
+    try:
+        TrainConfig(**option)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_unknown_names_are_refused_with_those_there_are():
+    # in a process of its own, because here the annotations are executed and refuse them first
+    run = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, check=True)
+    loss, stop = run.stdout.splitlines()
+    assert loss.startswith("loss: unknown 'hinge'; choose one of dice, cross_entropy, ")
+    assert stop == "stop: unknown 'never'; choose one of fixed, plateau"
