@@ -165,7 +165,7 @@ class Limits(NamedTuple):
 #   and 5.7; (4, 64, 64, 64) 5.2 and 3.5; (16, 28, 256, 256) 37 and 31. Kernel gradients (4, 16, 256, 256) 4.0 and 2.7.
 #   forward, plain and pairs: (4, 256, 16, 16) 6.2 and 7.3; (8, 128, 8, 8) 4.0 and 1.3.
 OF_JAX_0_10 = Limits(32, 4096, 32, 1024, product=64, band=None, few=3, some=16, out=12, vector=8)
-# From JAX 0.11 on XLA convolves by YNNPACK, except few channels. JAX 0.12, AVX-512:
+# From JAX 0.11 on YNNPACK, by which XLA convolves all but few channels, is up to twice as fast. JAX 0.12, AVX-512:
 #                        forward: plain  winograd  pairs     kernel gradient: plain  product  in bands  winograd
 # (4, 64, 64, 64)                   2.7       2.6      -                        5.6      5.7       4.9       5.8
 # (4, 32, 128, 128)                 2.9       2.0      -                        6.5      4.4       4.0       3.0

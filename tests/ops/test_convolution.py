@@ -84,25 +84,13 @@ def test_every_formulation_equals_the_library(monkeypatch, assert_same_gradients
 
 
 FORMULATIONS = {
-    "OF_JAX_0_10": [
-        convolution._by_pairs,
-        convolution._by_product,
-        convolution._plain,
-        convolution.winograd.convolve,
-        convolution._kernel_gradient_by_product,
-        convolution._plain_kernel_gradient,
-        convolution.winograd.kernel_gradient,
-    ],
-    "SINCE_JAX_0_11": [
-        convolution._by_pairs,
-        convolution._by_product,
-        convolution._plain,
-        convolution.winograd.convolve,
-        convolution._kernel_gradient_by_product,
-        convolution._kernel_gradient_in_bands,
-        convolution._plain_kernel_gradient,
-        convolution.winograd.kernel_gradient,
-    ],
+    convolution._by_pairs,
+    convolution._by_product,
+    convolution._plain,
+    convolution.winograd.convolve,
+    convolution._kernel_gradient_by_product,
+    convolution._plain_kernel_gradient,
+    convolution.winograd.kernel_gradient,
 }
 
 
@@ -118,7 +106,8 @@ def test_the_shapes_above_take_every_formulation(monkeypatch, limits):
             patch.setattr(jax, "default_backend", lambda: "gpu")
             assert convolution._forward_way(x, kernel) is convolution._plain
             assert convolution._kernel_gradient_way(x, gradient) is convolution._plain_kernel_gradient
-    assert taken == set(FORMULATIONS[limits])
+    in_bands = {convolution._kernel_gradient_in_bands} if convolution.LIMITS.band else set()
+    assert taken == FORMULATIONS | in_bands
 
 
 def test_no_loop_over_pictures_is_made_that_may_lie_on_several_devices(monkeypatch):
