@@ -154,7 +154,7 @@ def run_study(
             say(console, str(cell))
         seconds, megabytes = estimate(share)
         amounts = f"about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained"
-        say(console, f"{len(share)} trainings, {amounts}")
+        say(console, f"{len(share)} cells, {amounts}")
         return
     factors = [name for name, _ in cells[0].factors]
     with Ledger(config.out, plan["study"], factors, plan) as ledger:

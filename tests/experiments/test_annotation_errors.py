@@ -113,7 +113,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--networks", "msd", "--errors", "omission", "--out", str(out), "--plan")
-    assert "2 trainings" in text and "nothing was trained" in text
+    assert "2 cells" in text and "nothing was trained" in text
     assert not out.exists()
 
 
