@@ -46,7 +46,7 @@ def draw_staining(seed: int, slide: int) -> Staining:
         vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
         strengths=np.exp(generator.normal(0.0, (0.10, 0.16))),
         light=np.clip(generator.normal((0.985, 0.975, 0.985), 0.012), 0.0, 1.02),
-        lens=float(generator.uniform(0.5, 0.9)),
+        lens=float(generator.uniform(0.7, 1.2)),
     )
 
 

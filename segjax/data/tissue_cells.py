@@ -102,7 +102,7 @@ def make_cell(generator: np.random.Generator, kind: int, angle: float) -> Cell:
 
 
 def _epithelial(generator: np.random.Generator, angle: float) -> Cell:
-    semi = np.array([4.5, 3.0]) * np.exp(generator.normal(0.0, 0.12, 2))
+    semi = np.array([4.1, 2.75]) * np.exp(generator.normal(0.0, 0.12, 2))
     spots = tuple(
         (Ellipse(generator.normal(0.0, 0.9, 2), np.full(2, generator.uniform(0.5, 0.9)), 0.0), 0.35)
         for _ in range(generator.integers(0, 3))
@@ -112,7 +112,7 @@ def _epithelial(generator: np.random.Generator, angle: float) -> Cell:
         lobes=(Ellipse(np.zeros(2), semi, angle + generator.normal(0.0, 0.2)),),
         surface=_roughness(generator, 0.3),
         chromatin=random_waves(generator, 16, (1.2, 4.0), 0.18),
-        haematoxylin=_about(generator, 0.52, 0.3),
+        haematoxylin=_about(generator, 0.33, 0.45),
         rim=0.3,
         spots=spots,
     )
@@ -126,7 +126,7 @@ def _connective(generator: np.random.Generator, angle: float) -> Cell:
         lobes=(Ellipse(np.zeros(2), semi, angle + generator.normal(0.0, 0.25)),),
         surface=_roughness(generator, 0.2),
         chromatin=random_waves(generator, 12, (2.0, 6.0), 0.14),
-        haematoxylin=_about(generator, 0.7, 0.28),
+        haematoxylin=_about(generator, 0.62, 0.32),
         rim=0.15,
         bend=0.0 if cut_across else float(generator.normal(0.0, 0.03)),
     )
@@ -139,7 +139,7 @@ def _lymphocyte(generator: np.random.Generator, angle: float) -> Cell:
         lobes=(Ellipse(np.zeros(2), semi, angle),),
         surface=_roughness(generator, 0.15),
         chromatin=random_waves(generator, 12, (2.0, 4.5), 0.16),
-        haematoxylin=_about(generator, 1.08, 0.14),
+        haematoxylin=_about(generator, 1.04, 0.16),
         rim=0.1,
     )
 
@@ -172,12 +172,12 @@ def _plasma(generator: np.random.Generator, angle: float) -> Cell:
 
 def _neutrophil(generator: np.random.Generator, angle: float) -> Cell:
     lobes = _chain(generator, int(generator.integers(3, 5)), 1.8, angle, turn=(0.6, 1.3))
-    return _granulocyte(generator, 5, lobes, haematoxylin=1.1, eosin=0.24)
+    return _granulocyte(generator, 5, lobes, haematoxylin=1.2, eosin=0.1)
 
 
 def _eosinophil(generator: np.random.Generator, angle: float) -> Cell:
     lobes = _chain(generator, 2, 2.2, angle, turn=(0.2, 0.6))
-    return _granulocyte(generator, 6, lobes, haematoxylin=0.9, eosin=0.62)
+    return _granulocyte(generator, 6, lobes, haematoxylin=0.9, eosin=0.7)
 
 
 def _granulocyte(
@@ -186,7 +186,7 @@ def _granulocyte(
     body = Body(
         shape=Ellipse(generator.normal(0.0, 0.4, 2), np.full(2, generator.normal(5.0, 0.3)), 0.0),
         haematoxylin=0.05,
-        eosin=_about(generator, eosin, 0.28),
+        eosin=_about(generator, eosin, 0.2),
         grain=random_waves(generator, 12, (0.8, 1.8), 0.25 if kind == 6 else 0.1),
         cover=0.9,
     )

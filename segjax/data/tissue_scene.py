@@ -174,7 +174,7 @@ def _stain_gland(stains: Stains, gland: Gland, y: np.ndarray, x: np.ndarray, edg
     level = gland.level(y, x)
     inside = _filled(level, edge)
     lumen = _filled(level + _CELL_HEIGHT, 2.0)
-    _cover(stains, inside, 0.2 * np.exp(gland.depth.on_plane(y, x)), eosin=0.24)
+    _cover(stains, inside, 0.24 * np.exp(gland.depth.on_plane(y, x)), eosin=0.24)
     for vacuole in gland.vacuoles:
         _cover(stains, inside * _filled(vacuole.level(y, x), 1.0), haematoxylin=0.09, eosin=0.05)
     _cover(stains, lumen, haematoxylin=0.02, eosin=0.02)
@@ -235,7 +235,7 @@ def _glands(generator: np.random.Generator) -> tuple[Gland, ...]:
         waves = tuple((float(generator.normal(0.0, 0.07)), float(generator.uniform(0, 2 * np.pi))) for _ in range(2))
         is_clear = all(np.linalg.norm(centre - other.centre) > 1.08 * (radius + other.radius) + 3.0 for other in glands)
         if is_clear:
-            gland = Gland(centre, radius, waves, random_waves(generator, 24, (5.0, 14.0), 0.4))
+            gland = Gland(centre, radius, waves, random_waves(generator, 24, (5.0, 14.0), 0.5))
             glands.append(replace(gland, vacuoles=_vacuoles(generator, gland)))
     return tuple(glands)
 
