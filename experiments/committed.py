@@ -146,6 +146,7 @@ def _in_markdown(facts: Mapping[str, str]) -> list[str]:
 
 
 def seeds_table(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """Values of every seed, each the mean over its pictures."""
+    """A row per cell: every metric's mean over its pictures, blank where the cell has none."""
     values = table.assign(value=pd.to_numeric(table["value"]))
-    return values.groupby([*factors, "metric", "status"], sort=False, as_index=False)["value"].mean()
+    wide = values.pivot_table("value", [*factors, "status"], "metric", sort=False)
+    return wide.rename_axis(columns=None).reset_index()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments.activation_maps import cues
+from experiments.activation_maps import cues, results
 from experiments.activation_maps.__main__ import main
 from experiments.activation_maps.answers import answers, verdict
 from experiments.activation_maps.config import SCALES, StudyConfig, defaults_of, resolve
@@ -86,6 +86,14 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert "What classifiers look at: simulated satellite pictures with mounds" in page
     assert "Contour-CAM (ours)" in page and "Panel of maps" in page
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
+
+    committed = tmp_path / "committed"
+    monkeypatch.setattr(sys, "argv", ["results", str(out), "--out", str(committed)])
+    results.main()
+    assert "## simulated satellite pictures with mounds" in (committed / "findings.md").read_text()
+    seeds = pd.read_csv(committed / "seeds_mounds.csv", comment="#")
+    assert len(seeds) == len(found)
+    assert (seeds["iou"].notna() == ~seeds["map"].isin([CLASSIFIER, CUES])).all()
 
     before = (out / "results.csv").read_text()
     lines = [line for line in before.splitlines(keepends=True) if f",{OURS}," not in line]
