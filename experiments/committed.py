@@ -117,9 +117,17 @@ def read_results(folder: Path) -> tuple[Mapping[str, Any], pd.DataFrame]:
 
 
 def config_of(kind: type[_Config], stored: Mapping[str, Any]) -> _Config:
-    """The configuration that a plan holds, the groups of options inside it too."""
+    """The configuration that a plan holds, the groups of options inside it too.
+
+    Raises:
+        InputError: it holds an option that this version lacks.
+    """
     hints, values = get_type_hints(kind), dict(stored)
     for name, value in stored.items():
+        if name not in hints:
+            raise InputError(
+                f"plan.json: this version has no option {name!r}; check out the commit that plan.json names"
+            )
         if isinstance(value, Mapping):
             values[name] = config_of(hints[name], value)
         elif isinstance(value, list):

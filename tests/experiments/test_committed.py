@@ -1,11 +1,13 @@
 """What is kept of runs beside the code: tables, and what is said of folders without results."""
 
+import dataclasses
 import json
 
 import pandas as pd
 import pytest
 
-from experiments.committed import read_results, seeds_table, set_name, write_table
+from experiments.committed import config_of, read_results, seeds_table, set_name, write_table
+from segjax.training import TrainConfig
 from segjax.types import InputError
 
 
@@ -44,3 +46,11 @@ def test_folders_without_results_are_refused(tmp_path):
     (tmp_path / "results.csv").write_text("study,value\n")
     with pytest.raises(InputError, match="no training has finished yet"):
         read_results(tmp_path)
+
+
+def test_a_plan_gives_its_configuration_back_and_options_of_other_versions_are_named():
+    config = TrainConfig(loss="cross_entropy", class_weights=(1.0, 2.0), epochs=3)
+    stored = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert config_of(TrainConfig, stored) == config
+    with pytest.raises(InputError, match=r"plan\.json: this version has no option 'precision'"):
+        config_of(TrainConfig, {**stored, "precision": "float32"})
