@@ -26,13 +26,14 @@ def positive(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
 
 
 def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
-    """Each map divided by its own maximum where that is above 0, and 0 elsewhere."""
+    """Each map divided by its own maximum where that is above 0, and 0 elsewhere; all NaN where it holds NaN."""
     highest = jnp.max(maps, (-2, -1), keepdims=True)
-    return jnp.where(highest > 0, maps / jnp.where(highest > 0, highest, 1), 0)
+    is_empty = highest <= 0  # not `highest > 0`, which would make empty maps of those that are not finite
+    return jnp.where(is_empty, 0, maps / jnp.where(is_empty, 1, highest))
 
 
 def min_max(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
-    """Each map moved and stretched to [0, 1] by its own extremes; 0 where it is constant."""
+    """Each map moved and stretched to [0, 1] by its own extremes; 0 where constant, all NaN where it holds NaN."""
     lowest = jnp.min(maps, (-2, -1), keepdims=True)
     return by_maximum(maps - lowest)
 

@@ -26,6 +26,16 @@ def test_scales_are_those_of_each_map_and_empty_maps_stay_empty():
     np.testing.assert_array_equal(positive(both), np.maximum(both, 0))
 
 
+@pytest.mark.parametrize("scale", [by_maximum, min_max])
+def test_maps_that_are_not_finite_are_not_taken_for_empty_ones(scale):
+    maps = jnp.stack([MAPS[0], MAPS[1].at[1, 2].set(jnp.nan), jnp.full((3, 4), jnp.nan), jnp.zeros((3, 4))])
+    for found in (scale(maps), scale(positive(maps))):
+        np.testing.assert_array_equal(np.isfinite(found).all((1, 2)), [True, False, False, True])
+        assert not found[3].any()
+        with pytest.raises(InputError, match=r"not finite in 2 of 4 pictures \(b, c\)"):
+            refuse_unusable(found, list("abcd"))
+
+
 def test_the_level_of_pictures_without_the_class_is_a_quantile():
     assert level_without(np.arange(101), 0.9) == pytest.approx(90)
     with pytest.raises(InputError, match="none of a picture without the class"):
