@@ -53,7 +53,25 @@ def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(InputError, match="without scale and tie point"):
         read_georeference(path)
     tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
-    assert read_georeference(path) is None and read_georeference(tmp_path / "b.png") is None
+    (tmp_path / "b.png").write_bytes(b"any")
+    (tmp_path / "c.tif").write_bytes((tmp_path / "b.png").read_bytes())
+    assert [read_georeference(tmp_path / name) for name in ("a.tif", "b.png", "c.tif")] == [None] * 3
+
+
+def test_a_place_without_any_key_lacks_a_coordinate_system(tmp_path):
+    pixels, path = np.zeros((8, 9), np.uint8), tmp_path / "a.tif"
+    matrix = (1.0, 0.5, 0.0, 7.0, 0.25, -1.0, 0.0, 9.0, *[0.0] * 7, 1.0)
+    for places in (((33550, SCALE), (33922, TIE)), ((34264, matrix),)):  # as rasterio writes it without a CRS
+        tags = [(tag, "d", len(numbers), numbers, False) for tag, numbers in places]
+        tifffile.imwrite(path, pixels, extratags=tags)
+        with pytest.raises(InputError, match=r"a\.tif: a GeoTIFF without a coordinate system.*gdal_edit\.py -a_srs"):
+            read_georeference(path)
+
+
+@pytest.mark.parametrize("name", ["none.tif", "none.png"])
+def test_a_missing_file_is_named(tmp_path, name):
+    with pytest.raises(InputError, match=f"{name}: there is no such file"):
+        read_georeference(tmp_path / name)
 
 
 def test_a_folder_of_geotiffs_gives_it_to_samples_and_tiles(tmp_path):
