@@ -11,6 +11,9 @@ bits, fractional, negative or colour labels, masks given as instances, pictures 
 same picture twice (also across a split), files without partner, mixed numbers of channels; and in class images also
 values above 64 or without a name, and classes that contradict the objects.
 
+Remarks, which keep no folder from being used, are: pictures without a place on the ground where others have one, and
+GeoTIFF files without a coordinate system.
+
 Exit code: 0 the folder can be used, 2 it cannot.
 """
 
@@ -25,7 +28,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from segjax.data import CUTS, FolderOptions, parse_spec, read_sides
+from segjax.data import CUTS, FolderOptions, Problem, parse_spec, read_sides
 from segjax.data.check import UNCLASSIFIED, Inspection, inspect_folder
 from segjax.types import InputError
 
@@ -36,7 +39,7 @@ def check(
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")],
     split: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
 ) -> int:
-    """Print what a folder holds and every problem; returns the exit code.
+    """Print what a folder holds and every problem and remark; returns the exit code.
 
     Args:
         data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the
@@ -56,10 +59,13 @@ def check(
         console.print(f"[red]cannot be checked:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
     console.print(_summary(folder, inspection))
+    if inspection.remarks:
+        console.print(_table(folder, "remark", inspection.remarks))
+        console.print(f"[yellow]{len(inspection.remarks)} remark(s), which keep no study from the folder[/yellow]")
     if not inspection.problems:
         console.print("[green]no problems: the folder can be used[/green]")
         return 0
-    console.print(_problem_table(folder, inspection))
+    console.print(_table(folder, "problem", inspection.problems))
     console.print(f"[red]{len(inspection.problems)} problem(s): a study would refuse this folder[/red]")
     return 2
 
@@ -84,10 +90,10 @@ def _summary(folder: Path, inspection: Inspection) -> Table:
     return table
 
 
-def _problem_table(folder: Path, inspection: Inspection) -> Table:
-    columns = [Column(title, overflow="fold") for title in ("file", "problem", "what to do")]
+def _table(folder: Path, kind: str, problems: Sequence[Problem]) -> Table:
+    columns = [Column(title, overflow="fold") for title in ("file", kind, "what to do")]
     table = Table(*columns, show_lines=True)
-    for problem in sorted(inspection.problems, key=lambda problem: str(problem.path)):
+    for problem in sorted(problems, key=lambda problem: str(problem.path)):
         is_inside = problem.path.is_relative_to(folder) and problem.path != folder
         path = problem.path.relative_to(folder) if is_inside else problem.path
         table.add_row(escape(str(path)), escape(problem.reason), escape(problem.remedy))

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -13,6 +13,7 @@ import cc3d
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from segjax.data.georeference import read_georeference
 from segjax.data.images import is_8_bit, read_labels, read_picture
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder, read_class_names
 from segjax.types import InputError
@@ -21,6 +22,10 @@ UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
 _LARGEST_CLASS = 64
 _SAME_SIZE = "export both at the same size, labels without interpolation"
 _SECOND_CLASS = 0.25  # share of an object from which a second class contradicts the first; outlines may differ a little
+_NO_PLACE = (
+    "no georeference, which others have",
+    "write them as GeoTIFF, or go without their masks and outlines on maps",
+)
 _PIECES_OF_A_MASK = 4.0  # mean pieces per value from which ids are taken for a mask; lobed nuclei stay below
 
 
@@ -56,13 +61,15 @@ class Inspected:
 class Inspection:
     """The pictures of a folder that could be read, and everything that is wrong with the folder.
 
-    `options` are those given, fitted to the folder; `names` are the class names given.
+    `options` are those given, fitted to the folder; `names` are the class names given; `remarks` are what one should
+    know, but can be used.
     """
 
     options: FolderOptions
     names: dict[int, str]
     pictures: list[tuple[Entry, Inspected]]
     problems: list[Problem]
+    remarks: list[Problem] = field(default_factory=list)
 
     def has_classes(self) -> bool:
         """Whether classes are told apart: by class images, or by masks with more than one value beside 0 in all."""
@@ -94,7 +101,7 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
         results = list(threads.map(lambda entry: _inspect(entry, options), entries))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
     problems += [problem for _, of_picture in results for problem in of_picture]
-    inspection = Inspection(options, names, pictures, problems)
+    inspection = Inspection(options, names, pictures, problems, _places(path, [entry.image for entry, _ in pictures]))
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
     problems += _masks(inspection)
@@ -195,6 +202,10 @@ def _contradictions(
     return contradictions
 
 
+def _named(paths: Sequence[Path], count: int = 3) -> str:
+    return ", ".join(path.name for path in paths[:count]) + (f" and {len(paths) - count} more" if paths[count:] else "")
+
+
 def _first(ids: Int32[np.ndarray, " N"], count: int = 5) -> str:
     return ", ".join(map(str, ids[:count])) + (f" and {len(ids) - count} more" if len(ids) > count else "")
 
@@ -254,6 +265,24 @@ def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> 
     kinds = ", ".join(f"{count} with {channels}" for channels, count in sorted(counts.items()))
     remedy = "give channels=1 (all grey) or channels=3 (all RGB), or choose one kind with groups= and keep="
     return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy)]
+
+
+def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
+    """What keeps masks and outlines of some pictures off the ground, a remark for each reason."""
+    unplaced: dict[tuple[str, str], list[Path]] = {}
+    for image in images:
+        try:
+            found = read_georeference(image)
+        except InputError as error:
+            problem = _problem(image, error)
+            unplaced.setdefault((problem.reason, problem.remedy), []).append(image)
+        else:
+            if found is None:
+                unplaced.setdefault(_NO_PLACE, []).append(image)
+    if len(unplaced.get(_NO_PLACE, ())) == len(images):  # plain pictures, which nobody expects to be anywhere
+        return []
+    shown = {why: f"{len(those)} of {len(images)} pictures ({_named(those)})" for why, those in unplaced.items()}
+    return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
 
 
 def _masks(inspection: Inspection) -> list[Problem]:

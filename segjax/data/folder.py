@@ -99,7 +99,7 @@ class FolderSource:
 def _georeference(path: Path) -> Georeference | None:
     try:
         return read_georeference(path)
-    except InputError:  # what needs a place on the ground asks `read_georeference` itself, which says what is missing
+    except InputError:  # not all that is learnt needs a place on the ground; `inspect_folder` remarks what is missing
         return None
 
 

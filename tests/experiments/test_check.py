@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from experiments.check import check
+from segjax.data import FolderOptions
+from segjax.data.check import inspect_folder
 
 
 @pytest.fixture
@@ -47,6 +50,33 @@ def test_every_problem_is_shown_with_file_and_remedy(folder, capsys):
     text = capsys.readouterr().out
     for part in ("images/a.png", "has no label image", "images/b.png", "cannot be read", "2 problem(s)"):
         assert part in text
+
+
+KEYS = (34735, "H", 12, (1, 1, 0, 2, 1025, 0, 1, 1, 3072, 0, 1, 32637), False)
+PLACE = [(33550, "d", 3, (2.0, 2.0, 0.0), False), (33922, "d", 6, (0.0, 0.0, 0.0, 4e5, 4e6, 0.0), False)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ([KEYS, *PLACE], "1 of 2 pictures (b.png): no georeference, which others have"),
+        (PLACE, "1 of 2 pictures (a.tif): a GeoTIFF without a coordinate system"),
+    ],
+)
+def test_what_lacks_a_place_on_the_ground_is_remarked(folder, capsys, tags, said):
+    (folder / "images/a.png").unlink()
+    pixels = np.random.default_rng(0).integers(0, 200, (20, 24)).astype(np.uint8)
+    tifffile.imwrite(folder / "images/a.tif", pixels, extratags=tags)
+    assert check(str(folder)) == 0
+    text = capsys.readouterr().out
+    assert any(said in str(remark) for remark in inspect_folder(folder, FolderOptions()).remarks)
+    for part in ("remark(s), which keep no study from the folder", "no problems: the folder can be used"):
+        assert part in text
+
+
+def test_pictures_without_any_place_are_not_remarked(folder, capsys):
+    assert check(str(folder)) == 0
+    assert "remark" not in capsys.readouterr().out
 
 
 def test_same_picture_on_two_sides_of_a_split(folder, tmp_path, capsys):
