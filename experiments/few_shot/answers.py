@@ -62,7 +62,8 @@ def _shots(found: Findings) -> list[str]:
     return [
         f"From {few} to {many} shots the median over draws goes from {median[0]:.3f} to {median[1]:.3f}, and the range "
         f"between the quartiles {moved} from {width[0]:.3f} to {width[1]:.3f}: which pictures are annotated matters "
-        f"{'less' if width[1] < width[0] else 'no less'} with more of them."
+        f"{'less' if width[1] < width[0] else 'no less'} with more of them. Part of that is because draws of {many} out "
+        f"of at most {found.config.candidates} candidates share pictures."
     ]
 
 
@@ -71,9 +72,11 @@ def _features(found: Findings) -> list[str]:
         return []
     shots = main_shots(found)
     count = found.saturation(shots)
+    tried = f"tried: {joined([str(number) for number in found.counts])}, chosen by {joined(found.config.choices)}"
     if count == found.counts[-1]:
-        return [f"With {_pictures(shots)} all {count} features are needed: fewer, however chosen, lose over 0.02 Dice."]
-    return [f"With {_pictures(shots)}, {count} of {found.counts[-1]} features, well chosen, are within 0.02 of all."]
+        largest = found.counts[-2]
+        return [f"With {_pictures(shots)}, {largest} of {count} features lose over 0.02 Dice against all ({tried})."]
+    return [f"With {_pictures(shots)}, {count} of {found.counts[-1]} features are within 0.02 Dice of all ({tried})."]
 
 
 def _heads(found: Findings) -> list[str]:

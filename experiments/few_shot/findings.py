@@ -116,15 +116,17 @@ class Findings:
     def compared(self, shots: int) -> list[Compared]:
         """Heads and rivals: mean Dice over types and draws, and how far the study's head is ahead, in Dice points.
 
-        Draws are paired: both sides have the same shots. The mean over types of a draw is one value.
+        Draws are paired: both sides have the same shots. The mean over types of a draw is one value. Trained networks
+        are cut at score 0, so beside them the head is cut there as well, not at its own threshold.
         """
-        own = self.values(**self.head(shots))
+        own, at_zero = (self.values(metric, **self.head(shots)) for metric in ("dice_pooled", "dice_pooled_zero"))
         names = [self.config.head, *(name for name in self.config.heads if name != self.config.head)]
         rows = []
         for name in (*names, *self.config.ways):
             values = self.values(**self.method(name, shots))
             if len(values):
-                behind = None if name == self.config.head else paired(own, values)
+                beside = at_zero if name in self.config.ways else own
+                behind = None if name == self.config.head else paired(beside, values)
                 rows.append(Compared(name, interval(over_types(values)), behind))
         return rows
 
@@ -143,14 +145,12 @@ class Findings:
         """One line per type and number of shots."""
         lines = []
         for name in self.types:
-            reference = self.reference(name)
+            references = {metric: self.reference(name, metric).mean for metric in ("dice_pooled", "iou_pooled", "f1")}
             for shots in self.shots:
                 gap = self.gap(name, shots)
                 if gap is None:
                     continue
-                pictures, objects = (
-                    self.values(metric, **self.head(shots, type=name)).mean() for metric in ("dice", "f1")
-                )
+                pictures, objects = (self.values(metric, **self.head(shots, type=name)) for metric in ("dice", "f1"))
                 mean = interval(self.values(**self.head(shots, type=name)))
                 zero = self.values("dice_pooled_zero", **self.head(shots, type=name)).median()
                 iou = self.values("iou_pooled", **self.head(shots, type=name)).median()
@@ -164,9 +164,12 @@ class Findings:
                         "95 % interval": f"{mean.low:.3f} to {mean.high:.3f}" if mean.low == mean.low else "-",
                         "at score 0": zero,
                         "median IoU": iou,
-                        "mean over pictures": pictures,
-                        "F1 of objects": objects,
-                        "all labels": reference.mean,
+                        "mean over pictures": pictures.mean(),
+                        "F1 of objects": objects.mean(),
+                        "draws of F1": len(objects),
+                        "all labels": references["dice_pooled"],
+                        "IoU with all labels": references["iou_pooled"],
+                        "F1 with all labels": references["f1"],
                         "behind, Dice points": 100 * gap.absolute,
                         "behind, %": 100 * gap.relative,
                         "draws": gap.few.n,

@@ -61,10 +61,17 @@ def write_report(
         answers=answers(found),
         tables=tables_of(found),
         warnings=_warnings(config),
-        metrics={**METRICS, **OWN_METRICS},
+        metrics={**METRICS, **OWN_METRICS, "f1": _f1_of(config)},
         glossary=GLOSSARY,
         failures=failed_cells(table, ["network", "seed", "type", "method", "bank", "shots"]),
     )
+
+
+def _f1_of(config: StudyConfig) -> Metric:
+    """F1 of objects as this study parts them, in the first draws."""
+    parted = {"components": "its 8-connected components", "watershed": "parted along a watershed of its distance map"}
+    formula = METRICS["f1"].formula.replace("its 8-connected components", parted[config.grouping])
+    return METRICS["f1"]._replace(formula=f"{formula}; of the first {config.few_draws} draws")
 
 
 def figures_of(found: Findings) -> dict[str, Illustration]:
@@ -94,7 +101,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
             lambda rows=heads, own=own: comparison_chart(rows, own),
             len(heads) > 1,
             f"Ways to learn a new type from {shots} shots. {paired} Networks trained on the shots: "
-            f"{found.config.few_draws} draws.",
+            f"{found.config.few_draws} draws, cut at score 0, and so is the head in its difference to them.",
         )
     banks = [row._replace(name=bank_words(row.name)) for row in found.banks(main_shots(found))]
     charts["Extractors"] = (
