@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from segjax.fewshot.linear import Linear, all_of, check_positive
@@ -11,6 +12,7 @@ from segjax.fewshot.moments import Features, Maps, Moments, MomentsHead, Params,
 
 SHARPNESS = 20.0  # factor of every cosine, as published
 _TINY = 1e-6
+_BLOCK_BYTES = 2**22  # of similarities held at once; a CPU's caches hold about as much
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class LocalPrototypes:
 
     A window of the support is a prototype of the type, or of the background, where more than `purity` of its known
     pixels are; the type has its mean over the whole support besides. With similarity s = 20 cosine to each prototype, a
-    class has the score sum(softmax(s) s). The class without any prototype has the similarity -20.
+    class has the score sum(softmax(s) s). The class without any prototype has the similarity -20. Pixels are scored in
+    blocks, so that memory does not grow with pixels x windows.
 
     Attributes:
         window: side of the windows in pixels.
@@ -112,15 +115,27 @@ class LocalPrototypes:
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Score of every pixel; above 0 it is of the type."""
-        similarity = SHARPNESS * cosines(features, params["prototypes"], params["subset"])
+        pixels = jnp.asarray(features).reshape(-1, features.shape[-1])
+        most = max(1, _BLOCK_BYTES // (4 * len(params["prototypes"])))
+        if len(pixels) <= most:
+            return _local_scores(params, pixels).reshape(features.shape[:-1])
+        blocks = -(-len(pixels) // most)
+        padded = jnp.pad(pixels, ((0, -len(pixels) % blocks), (0, 0))).reshape(blocks, -1, pixels.shape[1])
+        scores = jax.lax.map(lambda block: _local_scores(params, block), padded)
+        return scores.ravel()[: len(pixels)].reshape(features.shape[:-1])
 
-        def of_class(is_class):
-            found = jnp.where(jnp.broadcast_to(is_class, similarity.shape), similarity, -jnp.inf)
-            # without any prototype every entry is -inf and the softmax would be NaN
-            found = jnp.where(jnp.any(is_class), found, -SHARPNESS)
-            return jnp.sum(jax.nn.softmax(found) * jnp.where(jnp.isfinite(found), found, 0.0), axis=-1)
 
-        return of_class(params["is_type"]) - of_class(params["is_background"])
+def _local_scores(params: Params, pixels: Float[Array, "P F"]) -> Float[Array, " P"]:
+    """Scores of `LocalPrototypes`, holding the similarity of every pixel with every prototype."""
+    similarity = SHARPNESS * cosines(pixels, params["prototypes"], params["subset"])
+
+    def of_class(is_class):
+        found = jnp.where(jnp.broadcast_to(is_class, similarity.shape), similarity, -jnp.inf)
+        # without any prototype every entry is -inf and the softmax would be NaN
+        found = jnp.where(jnp.any(is_class), found, -SHARPNESS)
+        return jnp.sum(jax.nn.softmax(found) * jnp.where(jnp.isfinite(found), found, 0.0), axis=-1)
+
+    return of_class(params["is_type"]) - of_class(params["is_background"])
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,9 @@ class ThresholdPrototype:
         return (params["threshold"] + SHARPNESS * near) / 2
 
 
-def cosines(features: Maps, prototypes: Float[Array, "N F"], subset: Subset) -> Float[Array, "*B H W N"]:
+def cosines(
+    features: Float[Array | np.ndarray, "*B F"], prototypes: Float[Array, "N F"], subset: Subset
+) -> Float[Array, "*B N"]:
     """Cosine of every pixel with prototypes of length 1 over the chosen features; 0 where a pixel has none."""
     length = jnp.sqrt(dot("...f,f->...", features**2, subset))
     return dot("...f,nf->...n", features, prototypes) / jnp.maximum(length, _TINY)[..., None]

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from segjax.fewshot import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
+from segjax.fewshot import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype, prototypes
 from segjax.types import InputError
 
 
@@ -65,6 +65,38 @@ def test_local_prototypes_are_pure_windows(support):
         similarity = 20 * np.stack([cosine(features[:1], mean) for mean in local[index]], -1)
         scores.append((softmax(similarity, -1) * similarity).sum(-1))
     np.testing.assert_allclose(found, scores[1] - scores[0], rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 24, 479])  # per block, of 480; with and without a remainder
+def test_local_prototypes_in_blocks_of_pixels_are_the_direct_formula(pixels, support, monkeypatch):
+    features, targets = support
+    head = LocalPrototypes(window=3, purity=0.7)
+    weights = np.float32([[1, 0, 1, 1], [1, 1, 1, 1]])
+    params = jax.vmap(head.fit, (None, None, 0))(features, targets, weights)
+    expected = []
+    for near, is_type, is_background in zip(
+        *(np.asarray(params[name]) for name in ("prototypes", "is_type", "is_background")), strict=True
+    ):
+        length = np.linalg.norm(features.astype(np.float64), axis=-1, keepdims=True)
+        similarity = 20 * (features / length) @ near.T.astype(np.float64)
+        classes = (similarity[..., is_type], similarity[..., is_background])
+        of_type, of_background = ((softmax(each, -1) * each).sum(-1) for each in classes)
+        expected.append(of_type - of_background)
+    monkeypatch.setattr(prototypes, "_BLOCK_BYTES", 4 * params["prototypes"].shape[1] * pixels)
+    np.testing.assert_allclose(jax.vmap(head.predict, (0, None))(params, features), expected, rtol=1e-4, atol=1e-4)
+    first = jax.tree.map(lambda part: part[0], params)
+    for predict in (head.predict, jax.jit(lambda *given: head.predict(*given))):
+        np.testing.assert_allclose(predict(first, features), expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_similarities_of_large_pictures_are_never_held_together():
+    windows, count = 5 * 32 * 32 + 1, 4
+    shapes = {"prototypes": (windows, count), "subset": (count,)}
+    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    params |= {name: jax.ShapeDtypeStruct((windows,), bool) for name in ("is_type", "is_background")}
+    features = jax.ShapeDtypeStruct((5, 256, 256, count), jnp.float32)
+    compiled = jax.jit(LocalPrototypes().predict).lower(params, features).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2**26  # all of them take 6.7e9 bytes
 
 
 def test_without_pure_windows_the_type_has_its_mean_and_the_background_nothing(support):
