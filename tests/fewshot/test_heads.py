@@ -48,9 +48,7 @@ def test_vmap_over_draws_and_subsets_is_the_loop(head, support):
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["logistic", "cosine", "threshold_prototype"])  # the others are made of the same parts
-def test_jit_is_eager(name, support):
-    head = create_head(name)
+def test_jit_is_eager(head, support):
     features, targets = (jnp.asarray(part) for part in support)
     eager = head.predict(head.fit(features, targets, jnp.ones(4), jnp.ones(5)), features)
     np.testing.assert_allclose(scores_of(head, features, targets, [1] * 4), eager, **TOLERANCE)
