@@ -17,6 +17,7 @@ from segjax.types import Georeference, InputError
 
 PACKAGES = ("rasterio", "shapely", "pyproj")
 WGS84 = "EPSG:4326"
+NODATA = 255  # of masks, where nothing is known
 
 
 class Outline(NamedTuple):
@@ -50,8 +51,14 @@ def check_geo() -> None:
         raise InputError(f"{', '.join(missing)} not installed; run: pip install -e '.[geo]'")
 
 
-def write_mask(path: Path, mask: Bool[np.ndarray, "H W"], georeference: Georeference) -> None:
+def write_mask(
+    path: Path, mask: Bool[np.ndarray, "H W"], georeference: Georeference, known: Bool[np.ndarray, "H W"] | None = None
+) -> None:
     """A GeoTIFF of one band, 1 inside and 0 outside, in the picture's own coordinate system.
+
+    Args:
+        known: where the picture has data; elsewhere the mask has its nodata value, 255. None: everywhere, and the file
+            has no nodata value.
 
     Raises:
         InputError: the extra `geo` is missing, or the coordinate system is unknown.
@@ -68,10 +75,12 @@ def write_mask(path: Path, mask: Bool[np.ndarray, "H W"], georeference: Georefer
         "compress": "deflate",
         "crs": _crs(georeference),
         "transform": rasterio.Affine(*georeference.transform),
+        "nodata": None if known is None else NODATA,
     }
+    values = mask.astype(np.uint8) if known is None else np.where(known, mask, NODATA).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", **profile) as file:
-        file.write(mask.astype(np.uint8), 1)
+        file.write(values, 1)
 
 
 def outlines_of(

@@ -41,6 +41,20 @@ def test_a_mask_keeps_its_coordinate_system(tmp_path):
 
 
 @needs_geo
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # rasterio 1.4, NumPy 2.5
+def test_a_mask_has_no_data_where_the_picture_has_none(tmp_path):
+    import rasterio
+
+    known = np.ones((60, 80), bool)
+    known[:, :30] = False
+    write_mask(tmp_path / "mask.tif", mask(), PLACE, known)
+    with rasterio.open(tmp_path / "mask.tif") as file:
+        assert file.nodata == 255
+        np.testing.assert_array_equal(file.dataset_mask() > 0, known)
+        np.testing.assert_array_equal(file.read(1)[known], mask()[known])
+
+
+@needs_geo
 def test_outlines_have_place_score_and_hectares():
     probability = np.where(mask(), 0.8, 0.1).astype(np.float32)
     large, small = outlines_of(mask(), probability, PLACE, "tile")
