@@ -2,32 +2,40 @@
 
     python -m experiments.outline_sites --run runs/sites --scene scene.tif --out runs/found
 
-The scene (a GeoTIFF of any size) is looked at in overlapping windows of the size that the networks were trained on; its
-pixels should be as large on the ground. Written are `mask.tif`, in the scene's own coordinate system, and
+The scene (a GeoTIFF of any size) is looked at in overlapping windows of the size that the networks were trained on. It
+must have as many bands as the run's pictures, and pixels within 10 % of theirs on the ground, where both are known.
+Written are `mask.tif`, in the scene's own coordinate system, with a nodata value where the scene has no data, and
 `sites.geojson`, outlines in WGS84 with score and hectares, valid and empty where no site was found.
 """
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
+import tifffile
 import tyro
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from rich.console import Console
+from scipy import ndimage
 
-from experiments.classifiers import read_labelled
+from experiments.classifiers import LabelledDomain, read_labelled
 from experiments.cli import run_command
 from experiments.committed import config_of, read_results
 from experiments.running import say
 from experiments.site_segmentation.config import StudyConfig
 from experiments.site_segmentation.findings import DICE, Findings, Learnt
 from experiments.site_segmentation.grid import make_cells
-from experiments.site_segmentation.study import Trainer
+from experiments.site_segmentation.study import STUDY, Trainer
 from segjax.data import parse_spec, read_georeference, read_picture
 from segjax.data.geofiles import check_geo, outlines_of, write_geojson, write_mask
+from segjax.evaluation import metres_per_pixel
 from segjax.maps import tidied
 from segjax.training import predict_blended
-from segjax.types import InputError
+from segjax.types import Georeference, InputError
+
+LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a share of these
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,97 @@ class Options:
     """Share of a window that neighbouring windows have in common."""
 
 
+class Scene(NamedTuple):
+    """What is known of a scene before its pixels are read.
+
+    Attributes:
+        path: its file.
+        georeference: where it lies.
+        known: bool [H, W], False where it has no data.
+        bands: numbers of its bands in the file, without transparency.
+    """
+
+    path: Path
+    georeference: Georeference
+    known: Bool[np.ndarray, "H W"]
+    bands: tuple[int, ...]
+
+
+def open_scene(path: Path) -> Scene:
+    """Place, bands and missing pixels of a scene.
+
+    Raises:
+        InputError: no such file, no place on the ground, colours from a palette, or no data at all.
+    """
+    import rasterio
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import RasterioIOError
+
+    georeference = read_georeference(path)
+    if georeference is None:
+        raise InputError(f"{path}: not a GeoTIFF, so it has no place on the ground; give one")
+    try:
+        with rasterio.open(path) as file:
+            known, kinds = file.dataset_mask() > 0, file.colorinterp
+    except RasterioIOError as error:
+        raise InputError(f"{path}: cannot be read ({error}); write it again as GeoTIFF") from error
+    if ColorInterp.palette in kinds:
+        raise InputError(f"{path}: has colours from a palette; write them as bands with gdal_translate -expand rgb")
+    if not known.any():
+        raise InputError(f"{path}: no pixel has data; give a scene that shows something, or correct its nodata value")
+    bands = tuple(number for number, kind in enumerate(kinds, 1) if kind != ColorInterp.alpha)
+    return Scene(path, georeference, known, bands)
+
+
+def check_scene(scene: Scene, config: StudyConfig, domain: LabelledDomain) -> None:
+    """Refuse a scene that is not like the pictures of the run.
+
+    Raises:
+        InputError: another number of bands, or pixels of another size on the ground.
+    """
+    own, here = domain.images.shape[3], len(scene.bands)
+    is_converted = "channels" in parse_spec(config.data).options and {own, here} == {1, 3}
+    if own != here and not is_converted:
+        raise InputError(
+            f"{scene.path}: has {here} band(s), but the networks learnt from pictures of {own}; "
+            f"give a scene of {own}, chosen for example with gdal_translate -b 1"
+        )
+    sizes = [metres for place in domain.places if place is not None and (metres := metres_per_pixel(place))]
+    found = metres_per_pixel(scene.georeference, scene.known.shape)
+    if not sizes or found is None:
+        return
+    usual = float(np.median(sizes))
+    if abs(found / usual - 1) > LARGEST_DIFFERENCE:
+        a, b, _, d, e, _ = scene.georeference.transform
+        wanted = f"{np.sqrt(abs(a * e - b * d)) * usual / found:.6g}"  # in units of the scene's coordinate system
+        raise InputError(
+            f"{scene.path}: has pixels of {found:.3g} m, but the run's pictures have pixels of {usual:.3g} m; "
+            f"resample the scene, for example with gdalwarp -tr {wanted} {wanted} -r average"
+        )
+
+
+def picture_of(scene: Scene, scale: Literal["max", "dtype"], channels: int) -> Float32[np.ndarray, "H W C"]:
+    """The scene as `read_picture` reads it, where it has no data with the values of the nearest pixel that has.
+
+    Raises:
+        InputError: intensities that no picture can have.
+    """
+    if scene.known.all():
+        return read_picture(scene.path, scale=scale, channels=channels)
+    import rasterio
+
+    with rasterio.open(scene.path) as file:
+        pixels = file.read(scene.bands)
+    rows, columns = ndimage.distance_transform_edt(~scene.known, return_distances=False, return_indices=True)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / scene.path.name
+        tifffile.imwrite(copy, pixels[:, rows, columns], photometric="minisblack", metadata={"axes": "CYX"})
+        try:
+            return read_picture(copy, scale=scale, channels=channels)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(scene.path))) from None
+
+
 def learnt_of(found: Findings, network: str, name: str) -> Learnt:
     """What is called so, or the maps with the highest mean Dice.
 
@@ -63,21 +162,24 @@ def learnt_of(found: Findings, network: str, name: str) -> Learnt:
     return max(chosen, key=lambda one: found.interval(DICE, **one.factors).mean)
 
 
-def probability_of(options: Options) -> Float32[np.ndarray, "H W"]:
+def probability_of(options: Options, scene: Scene) -> Float32[np.ndarray, "H W"]:
     """Of a site at every pixel: the mean of the networks of all seeds.
 
     Raises:
-        InputError: the run or the scene cannot be read.
+        InputError: the run or the scene cannot be read, the run is of another study, or the scene not like its own.
     """
     plan, table = read_results(options.run)
+    if (study := plan.get("study")) != STUDY:
+        raise InputError(f"run: {options.run} is of the study {study}; name the --out folder of one of {STUDY}")
     config = config_of(StudyConfig, plan["config"])
     spec = parse_spec(config.data)  # brightness is read as that of the run's own pictures
     if "shrink" in spec.options:
         raise InputError(f"run: {options.run} learnt from pictures with shrink=; a scene is looked at as it is")
     learnt = learnt_of(Findings(config, table), config.networks[0], options.learnt)
     domain = read_labelled(config)
+    check_scene(scene, config, domain)
     as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
-    image = read_picture(options.scene, scale="max" if as_maximum else "dtype", channels=domain.images.shape[3])
+    image = picture_of(scene, "max" if as_maximum else "dtype", domain.images.shape[3])
     trainings, tile = Trainer(config, domain).trainings, domain.images.shape[1]
     cells = [cell for cell in make_cells(config) if all(cell[name] == value for name, value in learnt.factors.items())]
     network, overlap = trainings.network(config.networks[0]), round(options.overlap * tile)
@@ -93,7 +195,7 @@ def main() -> None:
     """Read, look, write.
 
     Raises:
-        InputError: an option that cannot be used, a scene without coordinate system, or a missing extra.
+        InputError: an option, a run or a scene that cannot be used, or a missing extra.
     """
     options = tyro.cli(Options, prog="python -m experiments.outline_sites", description=__doc__)
     console = Console()
@@ -101,13 +203,12 @@ def main() -> None:
     for name, value in (("threshold", options.threshold), ("overlap", options.overlap)):
         if not 0 <= value < 1:
             raise InputError(f"{name} must be from 0 to below 1, not {value}")
-    georeference = read_georeference(options.scene)
-    if georeference is None:
-        raise InputError(f"{options.scene}: not a GeoTIFF, so it has no place on the ground; give one")
-    probability = probability_of(options)
-    mask = tidied(probability > options.threshold, 1)
-    outlines = outlines_of(mask, probability, georeference, options.scene.stem)
-    write_mask(options.out / "mask.tif", mask, georeference)
+    scene = open_scene(options.scene)
+    probability = probability_of(options, scene)
+    # twice, as holes are filled, those without data too
+    mask = tidied((probability > options.threshold) & scene.known, 1) & scene.known
+    outlines = outlines_of(mask, probability, scene.georeference, options.scene.stem)
+    write_mask(options.out / "mask.tif", mask, scene.georeference, scene.known)
     write_geojson(options.out / "sites.geojson", outlines)
     hectares = sum(outline.hectares for outline in outlines)
     say(console, f"{len(outlines)} sites of {hectares:.1f} ha in all: {options.out / 'sites.geojson'}")

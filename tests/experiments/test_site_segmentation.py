@@ -21,7 +21,7 @@ from experiments.site_segmentation.study import Trainer
 from experiments.site_segmentation.trainings import Segmentations, check_counts
 from segjax.data.geofiles import missing_packages
 from segjax.maps.masks import RULES
-from segjax.types import IGNORED, InputError
+from segjax.types import IGNORED, Georeference, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 TINY = [
@@ -70,11 +70,15 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     """Outlines on a scene that is larger than the pictures, by the networks of the run."""
     import rasterio
 
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 130), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 254, (90, 130), np.uint8)
     place = {"crs": "EPSG:32637", "transform": rasterio.Affine(6.64, 0, 420_000, 0, -6.64, 4_120_000)}
     profile = {"driver": "GTiff", "height": 90, "width": 130, "count": 1, "dtype": "uint8", **place}
     with rasterio.open(tmp_path / "scene.tif", "w", **profile) as file:
         file.write(pixels, 1)
+    known = np.ones(pixels.shape, bool)
+    known[:, :13], known[40:50, 60:70] = False, False
+    with rasterio.open(tmp_path / "partly.tif", "w", **profile, nodata=255) as file:
+        file.write(np.where(known, pixels, 255).astype(np.uint8), 1)
     options = ["--run", str(out), "--scene", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "found")]
     # every pixel has a probability above 0, so that all of the scene is one site
     monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
@@ -82,6 +86,13 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     assert "1 sites of 51.6 ha in all" in capsys.readouterr().out
     with rasterio.open(tmp_path / "found" / "mask.tif") as file:
         assert file.read(1).all() and file.crs.to_epsg() == 32637
+    options[3] = str(tmp_path / "partly.tif")
+    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
+    outline_sites.main()
+    assert f"1 sites of {known.sum() * 6.64**2 / 1e4:.1f} ha in all" in capsys.readouterr().out
+    with rasterio.open(tmp_path / "found" / "mask.tif") as file:
+        assert file.nodata == 255
+        np.testing.assert_array_equal(file.read(1), np.where(known, 1, 255))
     monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
     with pytest.raises(InputError, match="learnt: nothing of that kind in the run; choose one of: Contour-CAM"):
         outline_sites.main()
@@ -90,10 +101,14 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
 def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
     out = tmp_path / "run"
     config = dataclasses.replace(defaults_of("smoke"), data="folder:tiles?shrink=2", out=out)
-    monkeypatch.setattr(outline_sites, "read_results", lambda path: ({"config": {}}, pd.DataFrame()))
+    plan = {"study": "site_segmentation", "config": {}}
+    monkeypatch.setattr(outline_sites, "read_results", lambda path: (plan, pd.DataFrame()))
     monkeypatch.setattr(outline_sites, "config_of", lambda kind, values: config)
+    scene = outline_sites.Scene(
+        tmp_path / "x.tif", Georeference("EPSG:32637", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)), np.ones((4, 4), bool), (1,)
+    )
     with pytest.raises(InputError, match="learnt from pictures with shrink="):
-        outline_sites.probability_of(outline_sites.Options(run=out, scene=tmp_path / "x.tif", out=tmp_path / "y"))
+        outline_sites.probability_of(outline_sites.Options(run=out, scene=scene.path, out=tmp_path / "y"), scene)
 
 
 def test_every_rule_for_a_level_has_words():

@@ -1,0 +1,160 @@
+"""Scenes that networks of a run can look at, and those that are refused; the whole command is with its study."""
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from experiments import outline_sites
+from experiments.classifiers import LabelledDomain, read_labelled
+from experiments.outline_sites import Options, check_scene, open_scene, picture_of, probability_of
+from experiments.site_segmentation.config import StudyConfig, defaults_of, resolve
+from segjax.data import read_picture
+from segjax.types import InputError
+
+rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
+DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> StudyConfig:
+    return resolve(dataclasses.replace(defaults_of("smoke"), out=tmp_path_factory.mktemp("o"), data=DATA, folds=4))
+
+
+@pytest.fixture(scope="module")
+def domain(config) -> LabelledDomain:
+    return read_labelled(config)
+
+
+def write(path, pixels, metres=6.64, crs="EPSG:32637", **more):
+    """A scene of [bands, H, W]."""
+    transform = rasterio.Affine(metres, 0, 420_000, 0, -metres, 4_120_000)
+    count, height, width = pixels.shape
+    size = {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name}
+    with rasterio.open(path, "w", driver="GTiff", transform=transform, crs=crs, **size, **more) as file:
+        file.write(pixels)
+    return path
+
+
+def noise(bands=1, dtype=np.uint8):
+    return np.random.default_rng(0).integers(1, 200, (bands, 20, 30)).astype(dtype)
+
+
+@pytest.mark.parametrize("metres", [6.64, 6.1, 7.2])
+def test_pixels_may_differ_a_little(tmp_path, config, domain, metres):
+    check_scene(open_scene(write(tmp_path / "scene.tif", noise(), metres)), config, domain)
+
+
+@pytest.mark.parametrize(("metres", "said"), [(1.66, "1.66 m"), (7.4, "7.4 m")])
+def test_pixels_of_another_size_are_refused(tmp_path, config, domain, metres, said):
+    scene = open_scene(write(tmp_path / "scene.tif", noise(), metres))
+    with pytest.raises(InputError, match=rf"scene\.tif: has pixels of {said}.*pixels of 6\.64 m; resample.*-tr 6\.64 "):
+        check_scene(scene, config, domain)
+
+
+def test_their_size_is_that_on_the_ground(tmp_path, config, domain):
+    def scene(metres):
+        write(tmp_path / "scene.tif", noise(), metres, "EPSG:3857")
+        found = open_scene(tmp_path / "scene.tif")
+        north = (metres, 0.0, 4_300_000.0, 0.0, -metres, 4_300_000.0)
+        return found._replace(georeference=dataclasses.replace(found.georeference, transform=north))
+
+    check_scene(scene(8.2), config, domain)  # about 0.81 of that at latitude 36 degrees
+    with pytest.raises(InputError, match=r"has pixels of 5\.3\d m.*gdalwarp -tr 8\.2"):
+        check_scene(scene(6.64), config, domain)
+
+
+@pytest.mark.parametrize("bands", [2, 3, 5])
+def test_other_bands_are_refused(tmp_path, config, domain, bands):
+    scene = open_scene(write(tmp_path / "scene.tif", noise(bands)))
+    with pytest.raises(
+        InputError, match=rf"scene\.tif: has {bands} band\(s\), but the networks learnt from pictures of 1"
+    ):
+        check_scene(scene, config, domain)
+
+
+def test_colours_become_grey_where_the_run_made_them_so(tmp_path, config, domain):
+    scene = open_scene(write(tmp_path / "scene.tif", noise(3), photometric="rgb"))
+    check_scene(scene, dataclasses.replace(config, data="folder:tiles?channels=1"), domain)
+    assert picture_of(scene, "max", 1).shape == (20, 30, 1)
+
+
+def test_transparency_is_no_band(tmp_path):
+    pixels = noise(4)
+    pixels[3] = 255
+    pixels[3, :, :5] = 0
+    scene = open_scene(write(tmp_path / "scene.tif", pixels, photometric="rgb", alpha="yes"))
+    assert scene.bands == (1, 2, 3) and scene.known[:, 5:].all() and not scene.known[:, :5].any()
+    found = picture_of(scene, "dtype", 3)
+    np.testing.assert_allclose(found[:, 5:], np.moveaxis(pixels[:3, :, 5:], 0, -1) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", 0), ("uint16", 65535), ("float32", -9999), ("float32", np.nan)]
+)
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_pixels_without_data_are_filled_and_set_no_scale(tmp_path, bands, dtype, nodata):
+    pixels = noise(bands, dtype)
+    whole = open_scene(write(tmp_path / "whole.tif", pixels, photometric="minisblack"))
+    assert whole.known.all()
+    pixels[0, 3, 7] = pixels.max() + 1  # the brightest pixel is one that has data
+    holed = pixels.copy()
+    holed[:, :, :5] = nodata
+    scene = open_scene(write(tmp_path / "scene.tif", holed, nodata=nodata, photometric="minisblack"))
+    assert scene.known[:, 5:].all() and not scene.known[:, :5].any()
+    found = picture_of(scene, "max", bands)
+    expected = np.moveaxis(pixels, 0, -1) / pixels.max()
+    np.testing.assert_allclose(found[:, 5:], expected[:, 5:], rtol=1e-6)
+    np.testing.assert_allclose(found[:, :5], np.repeat(expected[:, 5:6], 5, 1), rtol=1e-6)
+
+
+def test_a_whole_scene_is_read_as_pictures_are(tmp_path):
+    scene = open_scene(write(tmp_path / "scene.tif", noise()))
+    np.testing.assert_array_equal(picture_of(scene, "dtype", 1), read_picture(scene.path, scale="dtype"))
+
+
+def test_what_is_wrong_with_a_partly_empty_scene_names_its_file(tmp_path):
+    pixels = noise(dtype="float32") - 50
+    pixels[:, 0] = -9999
+    scene = open_scene(write(tmp_path / "scene.tif", pixels, nodata=-9999))
+    with pytest.raises(InputError, match=rf"^{tmp_path}/scene\.tif: holds negative intensities"):
+        picture_of(scene, "max", 1)
+
+
+def test_scenes_that_cannot_be_used_are_named(tmp_path):
+    path = tmp_path / "scene.tif"
+    with pytest.raises(InputError, match=r"scene\.tif: there is no such file"):
+        open_scene(path)
+    tifffile.imwrite(path, noise()[0])
+    with pytest.raises(InputError, match=r"scene\.tif: not a GeoTIFF, so it has no place"):
+        open_scene(path)
+    write(path, noise(), crs=None)
+    with pytest.raises(InputError, match=r"scene\.tif: a GeoTIFF without a coordinate system"):
+        open_scene(path)
+    write(path, np.full((1, 20, 30), 7, np.uint8), nodata=7)
+    with pytest.raises(InputError, match=r"scene\.tif: no pixel has data"):
+        open_scene(path)
+    write(path, noise(), photometric="palette")
+    with pytest.raises(InputError, match=r"scene\.tif: has colours from a palette"):
+        open_scene(path)
+
+
+def test_a_missing_scene_stops_the_command(tmp_path, monkeypatch):
+    options = ["--run", str(tmp_path), "--scene", str(tmp_path / "none.tif"), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["outline_sites", *options])
+    with pytest.raises(InputError, match=r"none\.tif: there is no such file"):
+        outline_sites.main()
+
+
+def test_a_run_of_another_study_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text(json.dumps({"study": "activation_maps", "config": {"colour": 1}}))
+    (tmp_path / "results.csv").write_text("metric,value\ndice,1\n")
+    scene = open_scene(write(tmp_path / "scene.tif", noise()))
+    with pytest.raises(
+        InputError, match=r"run: .* is of the study activation_maps; name the --out folder of one of site"
+    ):
+        probability_of(Options(run=tmp_path, scene=scene.path, out=tmp_path / "out"), scene)
