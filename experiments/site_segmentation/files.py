@@ -10,6 +10,7 @@ from experiments.classifiers import LabelledDomain
 from segjax.data.geofiles import Outline, outlines_of, write_geojson, write_mask
 
 OUTLINES = "sites.geojson"
+SHOWN = 5
 
 
 def write_sites(
@@ -22,7 +23,7 @@ def write_sites(
     """Masks and outlines of the pictures whose place on the ground is known; nothing where none's is.
 
     Writes `masks/PICTURE.tif` in the picture's coordinate system and `sites.geojson` in WGS84, which is valid and empty
-    where no site was found.
+    where no site was found. Where that is not every picture, prints how many got none and which.
 
     Raises:
         InputError: the extra `geo` is missing.
@@ -36,3 +37,14 @@ def write_sites(
         outlines += outlines_of(masks[place], probability[place], georeference, name)
     if placed:
         write_geojson(folder / OUTLINES, outlines)
+    if 0 < len(placed) < len(indices):
+        unplaced = [domain.source.names[index] for index in indices if domain.places[index] is None]
+        print(f"{folder}: {said_without(unplaced, len(indices))}")
+
+
+def said_without(names: Sequence[str], count: int) -> str:
+    """In words, which of `count` pictures no mask was written of."""
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+    return (
+        f"{len(names)} of {count} pictures have no place on the ground and got no GeoTIFF mask and outlines ({shown})"
+    )

@@ -14,6 +14,7 @@ from experiments.map_kinds import OURS
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.answers import answers
 from experiments.site_segmentation.config import SCALES, StudyConfig, Way, defaults_of, resolve, way_of, ways_of
+from experiments.site_segmentation.files import write_sites
 from experiments.site_segmentation.findings import LEVELS, Findings
 from experiments.site_segmentation.grid import FACTORS, MASKS, NONE, make_cells
 from experiments.site_segmentation.labels import Labels, ellipses_in_boxes
@@ -196,6 +197,20 @@ def test_an_ellipse_fills_its_box():
     assert not found[~truth].any()
     assert found[5:16, 4:25].sum() == pytest.approx(np.pi / 4 * 11 * 21, rel=0.05)
     assert found[10, 4] and found[10, 24] and found[5, 14] and found[21, 31] and not found[5, 4]
+
+
+def test_pictures_without_a_mask_are_counted(domain, tmp_path, capsys):
+    pytest.importorskip("rasterio")
+    indices, shape = list(range(8)), (8, *domain.labels.shape[1:])
+    masks, probability = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    write_sites(tmp_path / "all", domain, indices, masks, probability)
+    assert capsys.readouterr().out == ""
+    partly = dataclasses.replace(domain, places=tuple(None if i < 6 else p for i, p in enumerate(domain.places)))
+    write_sites(tmp_path / "some", partly, indices, masks, probability)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "some: 6 of 8 pictures have no place on the ground and got no GeoTIFF mask and outlines" in said
+    assert f"{', '.join(domain.source.names[:5])} and 1 more" in said
+    assert len(list((tmp_path / "some/masks").iterdir())) == 2 and len(list((tmp_path / "all/masks").iterdir())) == 8
 
 
 def table_of(values):
