@@ -69,6 +69,12 @@ def cautions(config: RunOptions) -> list[str]:
         found.append(
             f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
         )
+    if config.seeds > config.folds:
+        found.append(
+            f"Where the data name no test pictures, seeds {config.folds} apart are tested on the same ones: there are "
+            f"{config.folds} test sets for {config.seeds} seeds, and intervals over seeds are narrower than those over "
+            "as many test sets. --folds with at least as many as --seeds gives every seed its own."
+        )
     if config.validation == "slice":
         found.append("Validation pictures share volumes with training pictures, as published.")
     return found

@@ -45,7 +45,9 @@ def _classifiers(found: Findings) -> list[str]:
 
 
 def _verdict(found: Findings) -> list[str]:
-    said = []
+    said: list[str] = []
+    if "maps" not in found.config.questions:  # the maps that are followed over time are too few to be best
+        return said
     for name in found.usable:
         if OURS not in found.kinds(name):
             continue

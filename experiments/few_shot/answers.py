@@ -62,8 +62,8 @@ def _shots(found: Findings) -> list[str]:
     return [
         f"From {few} to {many} shots the median over draws goes from {median[0]:.3f} to {median[1]:.3f}, and the range "
         f"between the quartiles {moved} from {width[0]:.3f} to {width[1]:.3f}: which pictures are annotated matters "
-        f"{'less' if width[1] < width[0] else 'no less'} with more of them. Part of that is because draws of {many} out "
-        f"of at most {found.config.candidates} candidates share pictures."
+        f"{'less' if width[1] < width[0] else 'no less'} with more of them. Part of that is because draws of {many} "
+        f"out of at most {found.config.candidates} candidates share pictures."
     ]
 
 

@@ -4,7 +4,7 @@ from experiments.activation_maps.answers import shown
 from experiments.classifiers import USABLE_AUC
 from experiments.map_kinds import OURS
 from experiments.site_segmentation.findings import DICE, Findings, Learnt
-from segjax.evaluation import Difference
+from segjax.evaluation import Difference, Interval
 from segjax.reports import data_name
 from segjax.reports.words import joined, network_name, seeds
 
@@ -34,11 +34,14 @@ def _verdict(found: Findings, network: str) -> list[str]:
     if full.mean == 0:
         return [f"{network_name(network)} finds nothing even with all outlines: nothing can be compared; train longer."]
     dice, share = found.interval(DICE, **best.factors), found.share(best)
-    return [
+    said = (
         f"{network_name(network)} trained on masks of {best.name} reaches Dice {shown(dice)}, that is "
-        f"{100 * share.mean:.0f} % of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are "
-        f"worth {in_sites(found.worth(best))}."
-    ]
+        f"{percent(share)} of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are "
+        f"worth {in_sites(found.worth(best))}"
+    )
+    few = found.outlined(network, max(found.config.outlines, default=0))
+    against = found.difference(best, few)
+    return [said + (f"; against {few.name}: {points(against)}." if found.config.outlines and against.n else ".")]
 
 
 def _ours(found: Findings, network: str) -> list[str]:
@@ -56,7 +59,7 @@ def _cheap(found: Findings, network: str) -> list[str]:
         if not (dice.n and share.n):
             continue
         sentence = (
-            f"Learning from {learnt.name} reaches Dice {shown(dice)}, {100 * share.mean:.0f} % of full "
+            f"Learning from {learnt.name} reaches Dice {shown(dice)}, {percent(share)} of full "
             f"supervision, and is worth {in_sites(found.worth(learnt))}"
         )
         if best is not None:
@@ -82,6 +85,13 @@ def _classifiers(found: Findings) -> list[str]:
 def _best(found: Findings, learnt: list[Learnt]) -> Learnt | None:
     known = [one for one in learnt if found.interval(DICE, **one.factors).n]
     return max(known, key=lambda one: found.interval(DICE, **one.factors).mean, default=None)
+
+
+def percent(share: Interval) -> str:
+    """A share in per cent with its interval, where there is one."""
+    return f"{100 * share.mean:.0f} %" + (
+        f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if share.low == share.low else ""
+    )
 
 
 def in_sites(worth: str) -> str:

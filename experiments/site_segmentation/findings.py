@@ -101,7 +101,7 @@ class Findings:
         network = str(learnt.factors["network"])
         value, points = self.interval(DICE, **learnt.factors), self.curve(network)
         full = self.interval(DICE, **self.outlined(network, 0).factors)
-        if not (value.n and points):
+        if not (value.n and points) or full.mean == 0:  # where nothing is found, nothing is worth more
             return "not known"
         if full.n and value.mean >= full.mean:
             return "all"

@@ -245,7 +245,7 @@ def test_what_the_maps_are_worth(tiny):
     assert found.worth(ours) == "about 8" and found.worth(cam) == "less than one"
     assert found.worth(found.cheap("unet")[0]) == "more than 16"
     said = " ".join(answers(found))
-    assert "reaches Dice 0.550" in said and "69 % of the 0.800" in said and "worth about 8 outlined sites" in said
+    assert "reaches Dice 0.550" in said and "69 % (53 to 84 %) of the 0.800" in said and "worth about 8 outlined sites" in said
     assert "+45.0 Dice points (95 % interval" in said and "against the best maps: +20.0 Dice points" in said
 
 
