@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int32
 from experiments.kept_trainings import Job, KeptTrainings
 from experiments.options import RunOptions, check_choices, check_run
 from experiments.pictures import Domain, read_samples, split_of, unjudged
-from segjax.data import Split, open_source
+from segjax.data import Split, open_source, parse_spec
 from segjax.evaluation import metres_per_pixel
 from segjax.models import CLASSIFIERS, create
 from segjax.sweeps import Cell, cell
@@ -74,7 +74,8 @@ class ClassifierOptions(RunOptions):
     target: int = 1
     """Class of the objects that are looked for, counted from 1."""
     label: str = ""
-    """The image-level label that is looked for, where there are more than two or it is not the second."""
+    """The image-level label that is looked for. Needed where a table gives more than two or does not say their order by
+    label_names; else it is the second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +162,9 @@ def _presence(config: ClassifierOptions, source: Source, samples: Sequence[Sampl
         return np.asarray([sample.of_class(config.target).any() for sample in samples], np.int32)
     if config.label and config.label not in names:
         raise InputError(f"label: {config.label!r} is not among the labels of {config.data}: {', '.join(names)}")
-    if not config.label and len(names) > 2:
+    options = parse_spec(config.data).options
+    is_ordered = "image_labels" not in options or "label_names" in options  # else they come by the alphabet
+    if not config.label and not (is_ordered and len(names) == 2):
         raise InputError(f"label: say which of {', '.join(names)} is looked for; it is told apart from all others")
     wanted = names.index(config.label) if config.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)

@@ -295,6 +295,10 @@ def test_labels_from_a_table_without_any_outline(tiny, tmp_path):
     config = dataclasses.replace(tiny, data=f"folder:{path}?image_labels=sites.csv", label="site")
     domain = read_labelled(config)
     np.testing.assert_array_equal(domain.presence, [1, 1, 1, 0, 0, 0])
+    with pytest.raises(InputError, match="label: say which of none, site is looked for"):
+        read_labelled(dataclasses.replace(config, label=""))
+    ordered = dataclasses.replace(config, label="", data=f"{config.data}&label_names=site,none")
+    np.testing.assert_array_equal(read_labelled(ordered).presence, [0, 0, 0, 1, 1, 1])
     assert not domain.outlined.any() and not domain.with_object(range(6))
     kinds = {cell["map"] for cell in make_cells(resolve(config), False)}
     assert not kinds & {CUES, *REFERENCES} and CLASSIFIER in kinds
