@@ -171,8 +171,14 @@ def _presence(config: ClassifierOptions, source: Source, samples: Sequence[Sampl
 
 
 def _common_metres(samples: Sequence[Sample]) -> float | None:
-    found = {None if s.georeference is None else metres_per_pixel(s.georeference) for s in samples}
-    return found.pop() if len(found) == 1 else None
+    """Ground metres per pixel of all pictures, where each is within 1 % of the median."""
+    places = [(sample.georeference, sample.image.shape[:2]) for sample in samples]
+    found = [None if place is None else metres_per_pixel(place, shape) for place, shape in places]
+    known = [value for value in found if value is not None]
+    if not known or len(known) < len(found):
+        return None
+    middle = float(np.median(known))
+    return middle if max(abs(value - middle) for value in known) <= 0.01 * middle else None
 
 
 def classifier_of(config: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:

@@ -109,9 +109,11 @@ def _banks(found: Findings) -> list[str]:
         if behind is not None and behind.n:
             verb = "loses" if behind.mean > 0 else "gains"
             interval = f", 95 % interval {_bounds(behind)}" if behind.low == behind.low else ""
+            relative = np.mean([gap.relative for gap in found.gaps(main_shots(found), bank=bank).values()])
             said.append(
                 f"Another bank, {bank_words(bank)}, {verb} {abs(behind.mean):.1f} Dice points against "
-                f"{bank_words(found.config.banks[0])}{interval}."
+                f"{bank_words(found.config.banks[0])}{interval}; with it Dice is {relative:.0%} lower than with all "
+                "labels."
             )
     return said
 

@@ -72,17 +72,17 @@ class Findings:
         """Of the network with all labels of a type, over seeds."""
         return mean_interval(self.values(metric, type=type_name, method=ALL_LABELS).to_numpy())
 
-    def gap(self, type_name: str, shots: int) -> Gap | None:
-        """How far some shots are behind all labels; None without results."""
-        few, whole = self.values(**self.head(shots, type=type_name)), self.reference(type_name).mean
+    def gap(self, type_name: str, shots: int, **changes: Any) -> Gap | None:
+        """How far some shots are behind all labels; None without results. `changes` are factors, such as the bank."""
+        few, whole = self.values(**self.head(shots, type=type_name, **changes)), self.reference(type_name).mean
         if few.empty or whole != whole:
             return None
         found = spread(few)
         return Gap(whole, found, whole - found.median, 1 - found.median / whole)
 
-    def gaps(self, shots: int) -> dict[str, Gap]:
+    def gaps(self, shots: int, **changes: Any) -> dict[str, Gap]:
         """By type."""
-        return {name: gap for name in self.types if (gap := self.gap(name, shots)) is not None}
+        return {name: gap for name in self.types if (gap := self.gap(name, shots, **changes)) is not None}
 
     def shot_bands(self, type_name: str) -> list[Band]:
         """Dice against shots for a few numbers of features, chosen by the last choice of the study; all come first."""
