@@ -25,7 +25,8 @@ def question(found: Findings) -> str:
 
 def answers(found: Findings) -> list[str]:
     """The verdict first, then what it rests on; questions without results are left out."""
-    return [*_classifiers(found), *_verdict(found), *_coarse(found), *_cautions(found), *_cues(found), *_first(found)]
+    maps = [*_verdict(found), *_faithful(found), *_coarse(found), *_cautions(found)]
+    return [*_classifiers(found), *maps, *_cues(found), *_first(found)]
 
 
 def _classifiers(found: Findings) -> list[str]:
@@ -64,6 +65,25 @@ def _verdict(found: Findings) -> list[str]:
             )
         if parts:
             said.append(f"{network_name(name)}: {'; '.join(parts)}.")
+    return said
+
+
+def _faithful(found: Findings) -> list[str]:
+    """Another order than by outlines: what the classifier itself goes by."""
+    said: list[str] = []
+    if "maps" not in found.config.questions:
+        return said
+    for name in found.usable:
+        known = {kind: found.interval(name, kind, "road").mean for kind in found.kinds(name)}
+        known = {kind: value for kind, value in known.items() if value == value}
+        if OURS in known and len(known) > 1:
+            best = max(known, key=lambda kind: known[kind])
+            rank = 1 + sum(value > known[OURS] for value in known.values())
+            said.append(
+                f"{network_name(name)}: pixels are ranked most as the classifier goes by them (ROAD) by "
+                f"{MAP_NAMES[best]} with {known[best]:.3f}; Contour-CAM is number {rank} of {len(known)} with "
+                f"{known[OURS]:.3f}."
+            )
     return said
 
 

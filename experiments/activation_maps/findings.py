@@ -112,7 +112,8 @@ class Findings:
         found = wide.groupby(["network", "map", "size"], sort=False)[columns].mean().round(3).reset_index()
         counts = wide.groupby(["network", "map", "size"], sort=False).size()
         found["pictures"] = [counts[tuple(row)] for row in found[["network", "map", "size"]].itertuples(index=False)]
-        return found.assign(map=found["map"].map(lambda kind: MAP_NAMES.get(kind, kind)))
+        names = found["network"].map(network_name), found["map"].map(lambda kind: MAP_NAMES.get(kind, kind))
+        return found.assign(network=names[0], map=names[1])
 
     # ---- cues and training
 

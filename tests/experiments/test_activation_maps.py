@@ -189,6 +189,7 @@ def test_answers_say_who_wins_and_whose_maps_are_meaningless(tiny):
     for kind, iou in ((OURS, [0.6, 0.62, 0.61]), ("cam", [0.4, 0.43, 0.41])):
         values["resnet18", kind, "iou"] = iou
         values["resnet18", kind, "boundary_f_4px"] = [1 - value for value in iou]
+        values["resnet18", kind, "road"] = [0.5 - value / 2 for value in iou]
     found = Findings(tiny, table_of(values))
     assert found.usable == ["resnet18"] and found.meaningless == ["msd_classifier"]
     said = " ".join(answers(found))
@@ -196,6 +197,9 @@ def test_answers_say_who_wins_and_whose_maps_are_meaningless(tiny):
     assert "in IoU Contour-CAM has 0.610 and the best other map, CAM, 0.413: it wins, ahead by 0.197" in said
     assert "in boundary F at 4 px Contour-CAM has 0.390 and the best other map, CAM, 0.587: it loses, behind" in said
     assert "is below it with 0.610" in said
+    assert "(ROAD) by CAM with 0.293; Contour-CAM is number 2 of 2 with 0.195" in said
+    followed = Findings(dataclasses.replace(tiny, questions=("training",)), table_of(values))
+    assert not any("best other map" in sentence or "ROAD" in sentence for sentence in answers(followed))
 
 
 def test_verdicts():
