@@ -14,7 +14,7 @@ from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.moments import MomentsHead, class_moments
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
 from segjax.fewshot.rivals import WAYS, shot_steps, train_on_shots
-from segjax.fewshot.segment import NewType, Objects, fit_new_type, segment_new_type
+from segjax.fewshot.segment import NewType, Objects, Reading, fit_new_type, segment_new_type
 from segjax.fewshot.streaming import fit_streamed
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Objects",
     "Pictures",
     "Prototype",
+    "Reading",
     "Ridge",
     "SoftDice",
     "ThresholdPrototype",

@@ -164,6 +164,7 @@ class FeatureBank:
         )
         self.variance = std**2
         self._scale = 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
+        self._variables = [extractor.variables for extractor in self.extractors]
         self._compiled = jax.jit(self._features)
 
     @staticmethod
@@ -171,7 +172,7 @@ class FeatureBank:
         """A bank whose features have mean 0 and deviation 1 over all pixels of `images`, taken one at a time.
 
         Raises:
-            InputError: no extractor, no picture, or another number of channels than the extractors'.
+            InputError: no extractor, no picture, or one that `features` refuses.
         """
         return FeatureBank([with_statistics(extractor, images) for extractor in extractors])
 
@@ -182,11 +183,19 @@ class FeatureBank:
         """Standardised features of one picture; compiled once per size of picture.
 
         Raises:
-            InputError: another number of channels than the extractors'.
+            InputError: another number of channels than the extractors', NaN or infinite values, or a picture too small
+                for a network.
         """
-        check_channels(image, self.channels)
-        variables = [extractor.variables for extractor in self.extractors]
-        return self._compiled(variables, jnp.asarray(image, jnp.float32))
+        check_picture(image, self.channels)
+        return self._compiled(self._variables, jnp.asarray(image, jnp.float32))
+
+    def check(self, image: Float32[np.ndarray, "_ _ _"], name: str = "images: one") -> None:
+        """Raises InputError as `features` does, without computing them; its message begins with the picture's name."""
+        check_picture(image, self.channels, name)
+        try:
+            self._compiled.eval_shape(self._variables, jax.ShapeDtypeStruct(image.shape, jnp.float32))
+        except InputError as error:
+            raise InputError(f"{name} cannot be used: {error}; give larger pictures") from None
 
     def _features(self, variables, image):
         each = [extractor.raw(own, image) for extractor, own in zip(self.extractors, variables, strict=True)]
@@ -198,6 +207,7 @@ class FeatureBank:
         images = list(images)
         stacked = np.empty((len(images), *images[0].shape[:2], len(self)), np.float32)
         for place, image in enumerate(images):
+            check_picture(image, self.channels, f"images: number {place}")
             stacked[place] = self.features(image)
         return stacked
 
@@ -209,7 +219,8 @@ class FeatureBank:
 
     def _each_moments(self, images, targets) -> Iterator[Array]:
         compiled = jax.jit(picture_moments)
-        for image, target in zip(images, targets, strict=True):
+        for place, (image, target) in enumerate(zip(images, targets, strict=True)):
+            check_picture(image, self.channels, f"images: number {place}")
             yield compiled(self.features(image), jnp.asarray(target))
 
 
@@ -217,7 +228,7 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
     """The extractor with mean and deviation of its features over all pixels of some pictures, one at a time.
 
     Raises:
-        InputError: no picture, or another number of channels than the extractor's.
+        InputError: no picture, another number of channels than the extractor's, or NaN or infinite values.
     """
     if len(images) == 0:
         raise InputError("images: none is given to standardise the features by")
@@ -229,8 +240,8 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
         return mean[0, 0], jnp.sum((raw - mean) ** 2, axis=(0, 1))
 
     count, mean, squares = 0, np.zeros(extractor.count), np.zeros(extractor.count)
-    for image in images:
-        check_channels(image, extractor.channels)
+    for number, image in enumerate(images):
+        check_picture(image, extractor.channels, f"images: number {number}")
         found = sums(extractor.variables, jnp.asarray(image, jnp.float32))
         own_mean, own_squares = (np.asarray(part, np.float64) for part in found)
         own = image.shape[0] * image.shape[1]
@@ -243,9 +254,11 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
     return replace(extractor, mean=mean.astype(np.float32), std=deviation.astype(np.float32))
 
 
-def check_channels(image: np.ndarray, channels: int) -> None:
-    """Raises InputError unless the picture has the extractor's number of channels."""
+def check_picture(image: np.ndarray, channels: int, name: str = "images: one") -> None:
+    """Raises InputError unless the picture has the extractor's number of channels and finite values throughout."""
     if image.ndim != 3 or image.shape[-1] != channels:
         raise InputError(
-            f"images: one has the shape {image.shape}; the extractors were trained on pictures [H, W, {channels}]"
+            f"{name} has the shape {image.shape}; give pictures [H, W, {channels}], as the extractors were trained on"
         )
+    if not np.isfinite(image).all():
+        raise InputError(f"{name} holds NaN or infinite values; replace them before use")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -22,6 +22,7 @@ from segjax.fewshot.streaming import fit_streamed
 from segjax.types import InputError
 
 THRESHOLDS = ("best", "zero")
+SCALES = ("max", "dtype")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,25 @@ class Objects:
             raise InputError(f"smallest must be at least 1 pixel, not {self.smallest}")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How picture files become the values that a type was learnt on; see `segjax.data.read_picture`.
+
+    Attributes:
+        scale: division by "max", the picture's own maximum, or by "dtype", the largest value of its file type.
+        channels: 0 leaves them as they are, 1 makes grey, 3 repeats grey.
+    """
+
+    scale: str = "max"
+    channels: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise InputError(f"scale: unknown {self.scale!r}; choose one of {', '.join(SCALES)}")
+        if self.channels not in (0, 1, 3):
+            raise InputError(f"channels: {self.channels} cannot be made of a picture; choose 0 (as they are), 1 or 3")
+
+
 @dataclass(frozen=True, eq=False)
 class NewType:
     """A type that was learnt on the features of one bank.
@@ -61,6 +81,7 @@ class NewType:
         border: parameters of the head for outlines, where those were learnt.
         objects: how its objects are kept apart.
         bank_digest: of the bank that the features must come from.
+        reading: how files of further pictures are to be read; for the user of the type, who reads them.
     """
 
     head: Head
@@ -69,12 +90,13 @@ class NewType:
     border: Params | None
     objects: Objects
     bank_digest: str
+    reading: Reading = field(default_factory=Reading)
 
     def scores(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Float32[np.ndarray, "H W"]:
         """Score of every pixel less the threshold.
 
         Raises:
-            InputError: another bank than the one that the type was learnt on, or another number of channels.
+            InputError: another bank than the one that the type was learnt on, or a picture that the bank refuses.
         """
         self._check(bank)
         return np.asarray(self.head.predict(self.params, bank.features(image))) - np.float32(self.threshold)
@@ -101,6 +123,7 @@ class NewType:
             "threshold": self.threshold,
             "objects": dataclasses.asdict(self.objects),
             "bank": self.bank_digest,
+            "reading": dataclasses.asdict(self.reading),
         }
         arrays = {f"params/{name}": value for name, value in self.params.items()}
         write(path, facts, arrays | {f"border/{name}": value for name, value in (self.border or {}).items()})
@@ -114,7 +137,8 @@ class NewType:
             for part in ("params/", "border/")
         )
         head, objects = create_head(facts["head"], **facts["options"]), Objects(**facts["objects"])
-        loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"])
+        reading = Reading(**facts.get("reading", {}))  # the first saved types do not have it
+        loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"], reading)
         loaded._check(bank)
         return loaded
 
@@ -134,11 +158,14 @@ def fit_new_type(
         head: the logistic perceptron by default.
 
     Raises:
-        InputError: pictures and masks that do not fit each other or the extractors, a picture that does not show the
-            type, no background, only ignored pixels, or a head that needs more memory than `objects.most_bytes`.
+        InputError: pictures and masks that do not fit each other or the extractors, NaN or infinite values, a picture
+            that does not show the type, no background, only ignored pixels, or a head that needs more memory than
+            `objects.most_bytes`.
     """
     head, objects = head or Logistic(), objects or Objects()
     labels = _labels(images, masks)
+    for number, image in enumerate(images):
+        bank.check(image, f"images: number {number}")
     targets = [type_target(np.maximum(label, 0), objects.delineation, label < 0) for label in labels]
     check_shots(targets)
     outlines = [border_target(np.maximum(label, 0), label < 0) for label in labels]
@@ -168,9 +195,14 @@ def segment_new_type(
 
     Returns:
         For each query picture its numbered objects, 0 elsewhere.
+
+    Raises:
+        InputError: as `fit_new_type`; a query picture that the extractors cannot take, before anything is learnt.
     """
     known = all(extractor.mean is not None for extractor in extractors)
     bank = FeatureBank(extractors) if known else FeatureBank.standardised(extractors, images)
+    for number, image in enumerate(query):
+        bank.check(image, f"query: number {number}")
     learnt = fit_new_type(bank, images, masks, head, objects)
     return [learnt.segment(bank, image) for image in query]
 

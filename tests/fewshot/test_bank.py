@@ -83,6 +83,32 @@ def test_an_extractor_knows_its_channels(tiny):
     assert [tiny(name, 0, 3).channels for name in ("msd", "unet", "segnet")] == [3, 3, 3]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_that_is_not_finite_is_refused_by_its_number(value, extractors):
+    images = pictures()
+    bank = FeatureBank.standardised(extractors, images)
+    images[2][4, 5] = value
+    targets = [np.int32(image[..., 0] > 0.5) for image in images]
+    for use in (
+        lambda: bank.stack(images),
+        lambda: bank.moments(images, targets),
+        lambda: with_statistics(extractors[0], images),
+    ):
+        with pytest.raises(InputError, match="number 2 holds NaN or infinite values"):
+            use()
+    with pytest.raises(InputError, match="one holds NaN"):
+        bank.features(images[2])
+
+
+def test_a_picture_is_checked_without_its_features(extractors):
+    bank = FeatureBank.standardised(extractors, pictures())
+    bank.check(pictures()[0])
+    with pytest.raises(InputError, match=r"mine.png cannot be used: .* at least 4 x 4 pixels"):
+        bank.check(pictures(1, 3, 16)[0], "mine.png")
+    with pytest.raises(InputError, match=r"mine.png has the shape \(18, 16, 3\)"):
+        bank.check(pictures(1, channels=3)[0], "mine.png")
+
+
 def test_what_does_not_fit_is_refused(extractors, tiny):
     bank = FeatureBank.standardised(extractors, pictures())
     with pytest.raises(InputError, match=r"\[H, W, 1\]"):

@@ -1,5 +1,8 @@
 """A new type from a few pictures, end to end, with extractors that were never trained; saved, loaded, refused."""
 
+import dataclasses
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from segjax.fewshot import (
     Logistic,
     NewType,
     Objects,
+    Reading,
     Ridge,
     SoftDice,
     fit_new_type,
@@ -94,6 +98,22 @@ def test_a_saved_type_belongs_to_its_extractors(tmp_path, tiny, bank, shots):
             use()
 
 
+def test_a_saved_type_knows_how_pictures_are_read(tmp_path, bank, shots):
+    learnt = fit_new_type(bank, *shots, Ridge())
+    assert learnt.reading == Reading("max", 0)
+    path, reading = tmp_path / "type.npz", Reading("dtype", 1)
+    dataclasses.replace(learnt, reading=reading).save(path)
+    assert NewType.load(path, bank).reading == reading
+    content = dict(np.load(path))
+    facts = json.loads(content.pop("facts").tobytes())
+    del facts["reading"]  # as the first saved types
+    np.savez(path, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **content)
+    assert NewType.load(path, bank).reading == Reading("max", 0)
+    for make in (lambda: Reading("min"), lambda: Reading(channels=2)):
+        with pytest.raises(InputError):
+            make()
+
+
 @pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
 def test_extractors_come_back_with_their_digest(name, tmp_path, tiny):
     extractor = tiny(name, 0)
@@ -135,11 +155,14 @@ def test_shots_that_cannot_teach_are_refused(bank, shots):
         (images, [masks[0], 0 * masks[1]], "shot 1 does not show the type"),
         (images, [masks[0], 0 * masks[1] - 1], "all pixels of shot 1 are ignored"),
         (images, [0 * mask + 1 for mask in masks], "background"),
-        ([np.repeat(image, 3, 2) for image in images], masks, r"\[H, W, 1\]"),
+        ([images[0], np.repeat(images[1], 3, 2)], masks, r"number 1 has the shape .*\[H, W, 1\]"),
+        ([images[0], images[1] * np.float32(np.nan)], masks, "images: number 1 holds NaN"),
     ]
     for given, annotated, message in cases:
         with pytest.raises(InputError, match=message):
             fit_new_type(bank, given, annotated)
+    with pytest.raises(InputError, match="query: number 1 holds NaN or infinite"):
+        segment_new_type(bank.extractors, images, masks, [images[0], images[1] + np.float32(np.inf)])
     with pytest.raises(InputError, match="delineation"):
         Objects("snakes")
     with pytest.raises(InputError, match="smallest"):
