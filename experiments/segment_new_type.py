@@ -5,30 +5,32 @@
 
 SHOTS has images/ and labels/ as `python -m experiments.check` expects them; a data spec gives options, such as
 "folder:my_shots?labels=components". QUERY has the pictures, by themselves or in its folder images/. For each, a TIFF of
-the same name is written into OUT: 0 background, 1, 2, ... the objects. OUT/type.npz keeps what was learnt; instead of
-shots it can be given again with --learnt.
+the same name is written into OUT: 0 background, 1, 2, ... the objects. OUT/type.npz keeps what was learnt, and
+how the pictures were read (scale, channels); instead of shots it can be given again with --learnt.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import tyro
+from jaxtyping import Float32, Int32
 from rich.console import Console
 
 from experiments.cli import run_command
-from segjax.data import FolderOptions, open_source, parse_spec, read_picture, write_labels
+from segjax.data import CUTS, FolderOptions, open_source, parse_spec, read_picture, write_labels
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.fewshot import (
     HEADS,
     FeatureBank,
     NewType,
     Objects,
+    Reading,
     create_head,
     fit_new_type,
     load_extractors,
 )
-from segjax.types import InputError
+from segjax.types import IGNORED, InputError, Sample, Source
 
 
 @dataclass(frozen=True)
@@ -60,39 +62,74 @@ def main() -> None:
 
 
 def segment_folder(options: Options) -> list[Path]:
-    """Write a label image for every query picture; returns the files.
+    """Write a label image for every query picture; returns the files. Nothing is written before all can be read.
 
     Raises:
-        InputError: both or neither of shots and learnt, pictures or extractors that cannot be used, no query picture,
-            or files in the way.
+        InputError: both or neither of shots and learnt, options that what was learnt has already decided, pictures or
+            extractors that cannot be used, no query picture, or files in the way.
     """
     if (options.shots is None) == (options.learnt is None):
         raise InputError("shots, learnt: give one of the two: annotated pictures, or what was learnt from them before")
     if options.head not in HEADS:
         raise InputError(f"head: unknown {options.head!r}; choose one of {', '.join(HEADS)}")
-    extractors = load_extractors(options.extractors)
+    bank = _open_bank(options.extractors)
     paths = _query_paths(options.query)
     targets = [options.out / f"{path.stem}.tif" for path in paths]
-    for target in (*targets, options.out / "type.npz"):
-        if target.exists():
-            raise InputError(f"out: {target} is there already; choose another folder")
-    if options.shots is None:
-        assert options.learnt is not None
-        bank, reading = FeatureBank(extractors), FolderOptions()
-        learnt = NewType.load(options.learnt, bank)
+    _refuse_files_in_the_way(options, targets)
+    if options.learnt is None:
+        assert options.shots is not None
+        source, reading = _open_shots(options.shots, options.target)
+        _check_query(paths, bank, reading)
+        learnt = replace(_learn(options, source, bank), reading=reading)
     else:
-        bank, learnt, reading = _learn(options, options.shots, extractors)
+        _refuse_what_is_decided(options)
+        learnt = NewType.load(options.learnt, bank)
+        _check_query(paths, bank, learnt.reading)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.learnt is None:
         learnt.save(options.out / "type.npz")
     for path, target in zip(paths, targets, strict=True):
-        image = read_picture(path, scale=reading.scale, channels=bank.channels)  # type: ignore[arg-type]
-        write_labels(target, learnt.segment(bank, image))
+        write_labels(target, learnt.segment(bank, _read(path, learnt.reading)))
     return targets
 
 
-def _learn(options: Options, shots: str, extractors: list[Any]) -> tuple[FeatureBank, NewType, FolderOptions]:
-    """What the shots teach, and how their files are read."""
+def _open_bank(folder: Path) -> FeatureBank:
+    extractors = load_extractors(folder)
+    # statistics of the extractors' own training pictures, so that --learnt needs no shots
+    if any(extractor.mean is None for extractor in extractors):
+        raise InputError(
+            f"extractors: those of {folder} have no statistics of their features; save them with "
+            "with_statistics(extractor, images)"
+        )
+    return FeatureBank(extractors)
+
+
+def _refuse_files_in_the_way(options: Options, targets: list[Path]) -> None:
+    kept = options.out / "type.npz"
+    is_read = options.learnt is not None and options.learnt.resolve() == kept.resolve()
+    for target in targets if is_read else (*targets, kept):
+        if target.exists():
+            raise InputError(
+                f"out: {target} is there already; choose another folder, or, where an earlier run was stopped, remove "
+                "the files that it left"
+            )
+
+
+def _refuse_what_is_decided(options: Options) -> None:
+    """Options that say how to learn, given beside what was learnt, would do nothing."""
+    defaults = {field.name: field.default for field in fields(Options)} | {"objects": Objects()}
+    given = [name for name in ("target", "head") if getattr(options, name) != defaults[name]]
+    names = [field.name for field in fields(Objects)]
+    given += [f"objects.{name}" for name in names if getattr(options.objects, name) != getattr(Objects(), name)]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: {options.learnt} has what was learnt, which decides this; leave it out, or learn "
+            "again from shots"
+        )
+
+
+def _open_shots(shots: str, target: int) -> tuple[Source, Reading]:
+    """The annotated pictures, and how their files are read."""
     text = shots if ":" in shots else f"folder:{shots}"
     spec = parse_spec(text)
     if spec.scheme != "folder":
@@ -102,23 +139,45 @@ def _learn(options: Options, shots: str, extractors: list[Any]) -> tuple[Feature
             "shots: shrink cannot be given here; shrink the pictures beforehand, and those to segment alike"
         )
     source = open_source(text)
-    if not 1 <= options.target <= len(source.class_names):
-        raise InputError(
-            f"target: class {options.target} is not among those of {shots}: {', '.join(source.class_names)}"
-        )
+    if not 1 <= target <= len(source.class_names):
+        raise InputError(f"target: class {target} is not among those of {shots}: {', '.join(source.class_names)}")
+    read = FolderOptions.parse({name: value for name, value in spec.options.items() if name not in CUTS})
+    return source, Reading(read.scale, int(read.channels or 0))
+
+
+def _learn(options: Options, source: Source, bank: FeatureBank) -> NewType:
     samples = [source[index] for index in range(len(source))]
-    # statistics of the extractors' own training pictures where they are known, so that --learnt needs no shots
-    if any(extractor.mean is None for extractor in extractors):
-        raise InputError(
-            f"extractors: those of {options.extractors} have no statistics of their features; save them with "
-            "with_statistics(extractor, images)"
-        )
-    bank = FeatureBank(extractors)
+    for sample in samples:
+        _check(sample.image, f"shots: picture {sample.name}", bank)
+    masks = [_mask(sample, options.target) for sample in samples]
     images = [sample.image for sample in samples]
-    masks = [sample.of_class(options.target) for sample in samples]
-    learnt = fit_new_type(bank, images, masks, create_head(options.head), options.objects)
-    reading = {name: value for name, value in spec.options.items() if name not in ("tile", "crop")}
-    return bank, learnt, FolderOptions.parse(reading)
+    return fit_new_type(bank, images, masks, create_head(options.head), options.objects)
+
+
+def _mask(sample: Sample, target: int) -> Int32[np.ndarray, "H W"]:
+    """The objects of a class; what nobody judged is -1, neither object nor background."""
+    objects = sample.of_class(target)
+    return objects if sample.ignored is None else np.where(sample.ignored, IGNORED, objects).astype(np.int32)
+
+
+def _check_query(paths: list[Path], bank: FeatureBank, reading: Reading) -> None:
+    """Read every picture, one at a time, so that a bad one stops the command before minutes of learning."""
+    for path in paths:
+        _check(_read(path, reading), f"query: {path}", bank)
+
+
+def _read(path: Path, reading: Reading) -> Float32[np.ndarray, "H W C"]:
+    return read_picture(path, scale=reading.scale, channels=reading.channels)  # type: ignore[arg-type]
+
+
+def _check(image: Float32[np.ndarray, "H W C"], name: str, bank: FeatureBank) -> None:
+    found, channels = image.shape[-1], bank.channels
+    if found != channels:
+        remedy = "give such pictures"
+        if channels in (1, 3):
+            remedy += f", or learn from shots given as folder:SHOTS?channels={channels}, which converts all pictures"
+        raise InputError(f"{name} has {found} channel(s), the extractors were trained on {channels}; {remedy}")
+    bank.check(image, name)
 
 
 def _query_paths(folder: Path) -> list[Path]:

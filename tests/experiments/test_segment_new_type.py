@@ -6,11 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from experiments.segment_new_type import Options, segment_folder
 from segjax.data import read_labels
-from segjax.fewshot import Extractor, save_extractors, with_statistics
+from segjax.fewshot import (
+    Extractor,
+    FeatureBank,
+    NewType,
+    Objects,
+    fit_new_type,
+    load_extractors,
+    save_extractors,
+    with_statistics,
+)
 from segjax.models import create
 from segjax.types import InputError
 
@@ -51,8 +61,124 @@ def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path)
     again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
     for one, two in zip(paths, segment_folder(again), strict=True):
         np.testing.assert_array_equal(read_labels(one), read_labels(two))
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match=r"there already; choose another folder, or, .* remove the files that it left"):
         segment_folder(options)
+
+
+def test_a_stopped_run_goes_on_from_what_it_learnt(options):
+    paths = segment_folder(options)
+    expected = [read_labels(path) for path in paths]
+    for path in paths:
+        path.unlink()
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz")
+    for labels, path in zip(expected, segment_folder(again), strict=True):
+        np.testing.assert_array_equal(labels, read_labels(path))
+    paths[0].unlink()
+    with pytest.raises(InputError, match=r"8.tif is there already"):
+        segment_folder(again)
+
+
+def test_pixels_that_nobody_judged_are_not_taken_for_background(options, tmp_path):
+    (tmp_path / "shots/classes").mkdir()
+    images, masks = [], []
+    for seed in range(2):
+        image, labels = dish(seed)
+        image[:3, :8] = 200  # as bright as the type, and left out
+        classes = (labels > 0).astype(np.uint8)
+        classes[:3, :8] = 255
+        Image.fromarray(image).save(tmp_path / f"shots/images/{seed}.png")
+        Image.fromarray(classes).save(tmp_path / f"shots/classes/{seed}.png")
+        images.append((image.astype(np.float32) / np.float32(image.max()))[..., None])
+        masks.append(np.where(classes == 255, -1, labels.astype(np.int32)))
+    segment_folder(options)
+    bank = FeatureBank(load_extractors(options.extractors))
+    found, expected = NewType.load(options.out / "type.npz", bank), fit_new_type(bank, images, masks)
+    as_background = fit_new_type(bank, images, [np.maximum(mask, 0) for mask in masks])
+    assert abs(found.params["bias"] - as_background.params["bias"]) > 0.1
+    np.testing.assert_allclose(found.threshold, expected.threshold, rtol=1e-4)
+    for name, value in expected.params.items():
+        np.testing.assert_allclose(found.params[name], value, rtol=1e-4)
+
+
+def test_what_was_learnt_knows_how_pictures_are_read(options, tmp_path):
+    dark = np.random.default_rng(0).integers(60, 80, (24, 30), np.uint8)  # background; over its own maximum as bright
+    Image.fromarray(dark).save(tmp_path / "query/7.png")
+    given = dataclasses.replace(options, shots=f"folder:{options.shots}?scale=dtype")
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    by_maximum = dataclasses.replace(options, out=tmp_path / "maximum")
+    first, second, other = (read_labels(segment_folder(each)[0]) for each in (given, again, by_maximum))
+    assert not first.any() and other.any()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_pictures_of_other_channels_are_named_and_converted_only_if_asked_for(options, tmp_path):
+    colour = np.repeat(dish(8)[0][..., None], 3, 2)
+    Image.fromarray(colour).save(tmp_path / "query/8.png")
+    with pytest.raises(InputError, match=r"query: .*8.png has 3 channel\(s\), the extractors were trained on 1"):
+        segment_folder(options)
+    assert not options.out.exists()
+    _, converted = segment_folder(dataclasses.replace(options, shots=f"folder:{options.shots}?channels=1"))
+    truth, found = dish(8)[1] > 0, read_labels(converted) > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    np.testing.assert_array_equal(read_labels(segment_folder(again)[1]), read_labels(converted))
+    for seed in range(2):
+        Image.fromarray(np.repeat(dish(seed)[0][..., None], 3, 2)).save(tmp_path / f"shots/images/{seed}.png")
+    (tmp_path / "query/8.png").unlink()
+    with pytest.raises(InputError, match=r"shots: picture 0 has 3 channel\(s\)"):
+        segment_folder(dataclasses.replace(options, out=tmp_path / "third"))
+
+
+def test_grey_pictures_are_not_repeated_for_colour_extractors(options, tmp_path):
+    network = create("msd", depth=2)
+    extractor = Extractor(network, network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3))))
+    colour = np.repeat(dish(0)[0].astype(np.float32)[..., None] / 255, 3, 2)
+    save_extractors(tmp_path / "colour", [with_statistics(extractor, [colour])])
+    with pytest.raises(InputError, match=r"query: .*7.png has 1 channel\(s\), .* trained on 3; .*channels=3"):
+        segment_folder(dataclasses.replace(options, extractors=tmp_path / "colour"))
+    paths = segment_folder(
+        dataclasses.replace(options, extractors=tmp_path / "colour", shots=f"folder:{options.shots}?channels=3")
+    )
+    assert read_labels(paths[0]).any()
+
+
+@pytest.mark.parametrize("learnt", [False, True])
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.full((24, 30), np.nan, np.float32), "9.tif: holds NaN"),
+        (np.ones((2, 30), np.uint8), "9.tif cannot be used: .* at least"),
+        (np.ones((24, 30, 3), np.uint8), "9.tif has 3 channel"),
+        (None, "9.tif: cannot be read"),
+    ],
+)
+def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_path):
+    if learnt:
+        segment_folder(options)
+        options = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    path = tmp_path / "query/9.tif"
+    if picture is None:
+        path.write_bytes(b"II*\0 and nothing more")
+    else:
+        tifffile.imwrite(path, picture, photometric="rgb" if picture.ndim == 3 else "minisblack")
+    with pytest.raises(InputError, match=message):
+        segment_folder(options)
+    assert not options.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"head": "ridge"}, "head"),
+        ({"target": 2}, "target"),
+        ({"objects": Objects(smallest=5)}, "objects.smallest"),
+        ({"objects": Objects("border", "watershed")}, "objects.delineation, objects.grouping"),
+    ],
+)
+def test_options_that_the_learnt_type_decides_are_refused(change, name, options):
+    given = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", **change)
+    with pytest.raises(InputError, match=f"^{name}: .* leave it out"):
+        segment_folder(given)
 
 
 @pytest.mark.parametrize(
