@@ -76,7 +76,7 @@ METRIC_NAMES = {
     "aji": "Aggregated Jaccard index (objects)",
     "pq": "Panoptic quality (objects)",
     "f1": "F1 of found objects",
-    "label_dice": "Dice of the faulty training labels against the clean ones",
+    "label_dice": "Dice of the labels that are learnt from against the clean ones",
 }
 FAILURES = {
     "collapsed": "predicted background only",

@@ -245,7 +245,14 @@ def test_what_the_maps_are_worth(tiny):
     assert found.worth(ours) == "about 8" and found.worth(cam) == "less than one"
     assert found.worth(found.cheap("unet")[0]) == "more than 16"
     said = " ".join(answers(found))
-    assert "reaches Dice 0.550" in said and "69 % (53 to 84 %) of the 0.800" in said and "worth about 8 outlined sites" in said
+    assert "reaches Dice 0.550" in said and "69 % (53 to 84 %) of the 0.800" in said
+    assert "worth about 8 outlined sites; against 16 outlined sites: -15.0 Dice points (95 % interval" in said
+    seen = table[table["outlines"] == 0]
+    more = [table, seen.assign(metric="found", value=0.9), seen.assign(metric="false_alarms", value=0.5)]
+    said = " ".join(answers(Findings(config, pd.concat(more))))
+    assert "finds something in 90% of the pictures with a site and in 50% of those without" in said
+    nothing = table.assign(value=0.0)
+    assert Findings(config, nothing).worth(ours) == "not known"
     assert "+45.0 Dice points (95 % interval" in said and "against the best maps: +20.0 Dice points" in said
 
 
