@@ -13,8 +13,7 @@ from jaxtyping import Bool, Int32
 from experiments.kept_trainings import Job, KeptTrainings
 from experiments.options import RunOptions, check_choices, check_run
 from experiments.pictures import Domain, read_samples, split_of, unjudged
-from segjax.data import Split, open_source, parse_spec
-from segjax.evaluation import metres_per_pixel
+from segjax.data import Split, metres_per_pixel, open_source, parse_spec
 from segjax.models import CLASSIFIERS, create
 from segjax.sweeps import Cell, cell
 from segjax.training import Pictures, Steps, TrainConfig, balanced_weights, make_steps

@@ -8,17 +8,13 @@ Written are `mask.tif`, in the scene's own coordinate system, with a nodata valu
 `sites.geojson`, outlines in WGS84 with score and hectares, valid and empty where no site was found.
 """
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
-import tifffile
 import tyro
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from rich.console import Console
-from scipy import ndimage
 
 from experiments.classifiers import LabelledDomain, read_labelled
 from experiments.cli import run_command
@@ -28,12 +24,12 @@ from experiments.site_segmentation.config import StudyConfig
 from experiments.site_segmentation.findings import DICE, Findings, Learnt
 from experiments.site_segmentation.grid import make_cells
 from experiments.site_segmentation.study import STUDY, Trainer
-from segjax.data import parse_spec, read_georeference, read_picture
+from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.geofiles import check_geo, outlines_of, write_geojson, write_mask
-from segjax.evaluation import metres_per_pixel
+from segjax.data.scene import Scene, open_scene, picture_of
 from segjax.maps import tidied
 from segjax.training import predict_blended
-from segjax.types import Georeference, InputError
+from segjax.types import InputError
 
 LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a share of these
 
@@ -54,48 +50,6 @@ class Options:
     """Probability above which a pixel is site."""
     overlap: float = 0.5
     """Share of a window that neighbouring windows have in common."""
-
-
-class Scene(NamedTuple):
-    """What is known of a scene before its pixels are read.
-
-    Attributes:
-        path: its file.
-        georeference: where it lies.
-        known: bool [H, W], False where it has no data.
-        bands: numbers of its bands in the file, without transparency.
-    """
-
-    path: Path
-    georeference: Georeference
-    known: Bool[np.ndarray, "H W"]
-    bands: tuple[int, ...]
-
-
-def open_scene(path: Path) -> Scene:
-    """Place, bands and missing pixels of a scene.
-
-    Raises:
-        InputError: no such file, no place on the ground, colours from a palette, or no data at all.
-    """
-    import rasterio
-    from rasterio.enums import ColorInterp
-    from rasterio.errors import RasterioIOError
-
-    georeference = read_georeference(path)
-    if georeference is None:
-        raise InputError(f"{path}: not a GeoTIFF, so it has no place on the ground; give one")
-    try:
-        with rasterio.open(path) as file:
-            known, kinds = file.dataset_mask() > 0, file.colorinterp
-    except RasterioIOError as error:
-        raise InputError(f"{path}: cannot be read ({error}); write it again as GeoTIFF") from error
-    if ColorInterp.palette in kinds:
-        raise InputError(f"{path}: has colours from a palette; write them as bands with gdal_translate -expand rgb")
-    if not known.any():
-        raise InputError(f"{path}: no pixel has data; give a scene that shows something, or correct its nodata value")
-    bands = tuple(number for number, kind in enumerate(kinds, 1) if kind != ColorInterp.alpha)
-    return Scene(path, georeference, known, bands)
 
 
 def check_scene(scene: Scene, config: StudyConfig, domain: LabelledDomain) -> None:
@@ -123,28 +77,6 @@ def check_scene(scene: Scene, config: StudyConfig, domain: LabelledDomain) -> No
             f"{scene.path}: has pixels of {found:.3g} m, but the run's pictures have pixels of {usual:.3g} m; "
             f"resample the scene, for example with gdalwarp -tr {wanted} {wanted} -r average"
         )
-
-
-def picture_of(scene: Scene, scale: Literal["max", "dtype"], channels: int) -> Float32[np.ndarray, "H W C"]:
-    """The scene as `read_picture` reads it, where it has no data with the values of the nearest pixel that has.
-
-    Raises:
-        InputError: intensities that no picture can have.
-    """
-    if scene.known.all():
-        return read_picture(scene.path, scale=scale, channels=channels)
-    import rasterio
-
-    with rasterio.open(scene.path) as file:
-        pixels = file.read(scene.bands)
-    rows, columns = ndimage.distance_transform_edt(~scene.known, return_distances=False, return_indices=True)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / scene.path.name
-        tifffile.imwrite(copy, pixels[:, rows, columns], photometric="minisblack", metadata={"axes": "CYX"})
-        try:
-            return read_picture(copy, scale=scale, channels=channels)
-        except InputError as error:
-            raise InputError(str(error).replace(str(copy), str(scene.path))) from None
 
 
 def learnt_of(found: Findings, network: str, name: str) -> Learnt:

@@ -2,7 +2,7 @@
 
 from segjax.data.check import check_folder
 from segjax.data.folder import FolderSource
-from segjax.data.georeference import read_georeference
+from segjax.data.georeference import metres_per_pixel, read_georeference
 from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import CUTS, FolderOptions, Problem
@@ -22,6 +22,7 @@ __all__ = [
     "cropped",
     "group_folds",
     "make_split",
+    "metres_per_pixel",
     "open_source",
     "parse_spec",
     "paste",

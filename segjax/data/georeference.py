@@ -1,8 +1,11 @@
-"""Where a GeoTIFF lies on the ground, read from its tags."""
+"""Where a GeoTIFF lies on the ground, read from its tags, and how large its pixels are there."""
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from segjax.types import Georeference, InputError
@@ -53,3 +56,38 @@ def _tags(path: Path) -> tuple[dict[str, Any], bool]:
         return {}, False
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
+
+
+def metres_per_pixel(georeference: Georeference, shape: tuple[int, int] = (0, 0)) -> float | None:
+    """Side of a pixel on the ground: the root of its area, in metres.
+
+    In a UTM zone (EPSG:32601 to 32660, 32701 to 32760) the units of the system are taken for metres, as they are to
+    0.1 %. In any other system the edges of one pixel are measured on the ellipsoid, which needs pyproj (extra `geo`).
+
+    Args:
+        shape: height and width of the picture, whose middle pixel is measured; else that at its first corner.
+
+    Returns:
+        None where the system is no UTM zone and pyproj is missing, does not know it, or finds no place on the ground.
+    """
+    if re.fullmatch(r"EPSG:32[67](0[1-9]|[1-5]\d|60)", georeference.crs):
+        a, b, _, d, e, _ = georeference.transform
+        return float(np.sqrt(abs(a * e - b * d)))
+    return _geodesic_side(georeference.at(shape[0] // 2, shape[1] // 2)) if find_spec("pyproj") else None
+
+
+def _geodesic_side(georeference: Georeference) -> float | None:
+    """Root of the area of the first pixel on the ellipsoid of WGS84, in metres."""
+    from pyproj import Geod, Transformer
+    from pyproj.exceptions import ProjError  # of which an unknown system's is one
+
+    a, b, c, d, e, f = georeference.transform
+    try:
+        to_wgs84 = Transformer.from_crs(georeference.crs, "EPSG:4326", always_xy=True)
+        longitude, latitude = to_wgs84.transform([c, c + a, c + b], [f, f + d, f + e])
+        corner = [longitude[0]] * 2, [latitude[0]] * 2
+        azimuths, _, lengths = Geod(ellps="WGS84").inv(*corner, longitude[1:], latitude[1:])
+    except ProjError:
+        return None
+    area = lengths[0] * lengths[1] * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1])))
+    return float(np.sqrt(area)) if 0 < area < np.inf else None

@@ -26,7 +26,7 @@ from segjax.evaluation.references import (
     fixed_discs,
 )
 from segjax.evaluation.sanity import map_similarity, shuffled
-from segjax.evaluation.sites import area_in_hectares, metres_per_pixel, outline_metrics, size_class
+from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
 from segjax.evaluation.statistics import Difference, Interval, holm, mean_interval, paired_difference, rank_sum
 
 __all__ = [
@@ -67,7 +67,6 @@ __all__ = [
     "map_similarity",
     "mean_interval",
     "mean_roc_auc",
-    "metres_per_pixel",
     "oracle_threshold",
     "outline_metrics",
     "overlaps",

@@ -1,13 +1,16 @@
 """Georeferences of GeoTIFF files, whose tags are written here number by number."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import tifffile
 
-from segjax.data import open_source
+from segjax.data import georeference, metres_per_pixel, open_source
 from segjax.data.georeference import read_georeference
-from segjax.types import InputError
+from segjax.types import Georeference, InputError
 
+needs_pyproj = pytest.mark.skipif(find_spec("pyproj") is None, reason="pyproj (extra geo) is not installed")
 SCALE, TIE = (3.32, 3.32, 0.0), (0.0, 0.0, 0.0, 420_000.0, 4_120_000.0, 0.0)
 
 
@@ -82,3 +85,52 @@ def test_a_folder_of_geotiffs_gives_it_to_samples_and_tiles(tmp_path):
     source = open_source(f"folder:{tmp_path}?tile=5")
     places = {name: source[index].georeference.transform[2::3] for index, name in enumerate(source.names)}
     np.testing.assert_allclose(places["a@3,4"], (420_000 + 4 * 3.32, 4_120_000 - 3 * 3.32))
+
+
+def square(crs, side, x, y):
+    return Georeference(crs, (side, 0.0, x, 0.0, -side, y))
+
+
+def test_pixels_of_utm_are_as_long_as_their_units_say():
+    turned = (1.2, 1.6, 0.0, 1.6, -1.2, 0.0)  # pixels of 2 m, turned
+    assert metres_per_pixel(Georeference("EPSG:32637", turned)) == pytest.approx(2.0)
+    assert metres_per_pixel(Georeference("EPSG:32760", (4.0, 0.0, 1.0, 0.0, -1.0, 2.0))) == pytest.approx(2.0)
+    assert metres_per_pixel(square("EPSG:32637", 1.66, 420_000.0, 4_120_000.0)) == pytest.approx(1.66, rel=1e-12)
+
+
+@needs_pyproj
+def test_pixels_of_other_systems_are_measured_on_the_ground():
+    # UTM on the European Datum of 1950, ETRS89-LAEA, which keeps areas, and feet
+    assert metres_per_pixel(square("EPSG:23037", 1.66, 420_000.0, 4_120_000.0)) == pytest.approx(1.66, rel=1e-3)
+    assert metres_per_pixel(square("EPSG:3035", 1.66, 4_400_000.0, 3_100_000.0)) == pytest.approx(1.66, rel=1e-6)
+    assert metres_per_pixel(square("EPSG:2263", 10.0, 980_000.0, 200_000.0)) == pytest.approx(3.048, rel=1e-3)
+    # Web Mercator at latitude 36 degrees
+    north = 6_378_137 * np.log(np.tan(np.pi / 4 + np.deg2rad(36) / 2))
+    found = metres_per_pixel(square("EPSG:3857", 2.0, 4_300_000.0, float(north)))
+    assert found == pytest.approx(2 * np.cos(np.deg2rad(36)), rel=2e-3)
+    # degrees at latitude 36: the series of the lengths of one degree of latitude and of longitude
+    two, one, three = np.cos(np.deg2rad(72)), np.cos(np.deg2rad(36)), np.cos(np.deg2rad(108))
+    along, across = 111_132.95 - 559.85 * two, 111_412.88 * one - 93.50 * three
+    for side in (1e-5, 1e-4):
+        found = metres_per_pixel(square("EPSG:4326", side, 39.0, 36.0))
+        assert found == pytest.approx(side * np.sqrt(along * across), rel=1e-4)
+
+
+@needs_pyproj
+def test_it_is_the_middle_of_a_picture_that_is_measured():
+    whole = square("EPSG:3857", 1000.0, 4_300_000.0, 5_000_000.0)
+    assert metres_per_pixel(whole, (400, 600)) == metres_per_pixel(whole.at(200, 300))
+    assert metres_per_pixel(whole, (400, 600)) > 1.01 * metres_per_pixel(whole)
+
+
+@needs_pyproj
+@pytest.mark.parametrize(("crs", "x"), [("EPSG:326370", 0.0), ("EPSG:3035", 1e30), ("mine", 0.0)])
+def test_what_is_nowhere_on_the_ground_has_no_size(crs, x):
+    assert metres_per_pixel(square(crs, 2.0, x, 0.0)) is None
+
+
+def test_without_pyproj_only_utm_is_known(monkeypatch):
+    monkeypatch.setattr(georeference, "find_spec", lambda name: None)
+    for crs in ("EPSG:3857", "EPSG:4326", "EPSG:32600", "EPSG:32661"):
+        assert metres_per_pixel(square(crs, 2.0, 0.0, 0.0)) is None
+    assert metres_per_pixel(square("EPSG:32637", 2.0, 0.0, 0.0)) == 2.0

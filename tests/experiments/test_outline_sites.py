@@ -10,9 +10,10 @@ import tifffile
 
 from experiments import outline_sites
 from experiments.classifiers import LabelledDomain, read_labelled
-from experiments.outline_sites import Options, check_scene, open_scene, picture_of, probability_of
+from experiments.outline_sites import Options, check_scene, probability_of
 from experiments.site_segmentation.config import StudyConfig, defaults_of, resolve
 from segjax.data import read_picture
+from segjax.data.scene import open_scene, picture_of
 from segjax.types import InputError
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")

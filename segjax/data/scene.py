@@ -1,0 +1,78 @@
+"""A georeferenced scene of any size: its place, its bands, and where it has no data; needs the extra `geo`."""
+
+import tempfile
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tifffile
+from jaxtyping import Bool, Float32
+from scipy import ndimage
+
+from segjax.data.georeference import read_georeference
+from segjax.data.images import read_picture
+from segjax.types import Georeference, InputError
+
+
+class Scene(NamedTuple):
+    """What is known of a scene before its pixels are read.
+
+    Attributes:
+        path: its file.
+        georeference: where it lies.
+        known: bool [H, W], False where it has no data.
+        bands: numbers of its bands in the file, without transparency.
+    """
+
+    path: Path
+    georeference: Georeference
+    known: Bool[np.ndarray, "H W"]
+    bands: tuple[int, ...]
+
+
+def open_scene(path: Path) -> Scene:
+    """Place, bands and missing pixels of a scene.
+
+    Raises:
+        InputError: no such file, no place on the ground, colours from a palette, or no data at all.
+    """
+    import rasterio
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import RasterioIOError
+
+    georeference = read_georeference(path)
+    if georeference is None:
+        raise InputError(f"{path}: not a GeoTIFF, so it has no place on the ground; give one")
+    try:
+        with rasterio.open(path) as file:
+            known, kinds = file.dataset_mask() > 0, file.colorinterp
+    except RasterioIOError as error:
+        raise InputError(f"{path}: cannot be read ({error}); write it again as GeoTIFF") from error
+    if ColorInterp.palette in kinds:
+        raise InputError(f"{path}: has colours from a palette; write them as bands with gdal_translate -expand rgb")
+    if not known.any():
+        raise InputError(f"{path}: no pixel has data; give a scene that shows something, or correct its nodata value")
+    bands = tuple(number for number, kind in enumerate(kinds, 1) if kind != ColorInterp.alpha)
+    return Scene(path, georeference, known, bands)
+
+
+def picture_of(scene: Scene, scale: Literal["max", "dtype"], channels: int) -> Float32[np.ndarray, "H W C"]:
+    """The scene as `read_picture` reads it, where it has no data with the values of the nearest pixel that has.
+
+    Raises:
+        InputError: intensities that no picture can have.
+    """
+    if scene.known.all():
+        return read_picture(scene.path, scale=scale, channels=channels)
+    import rasterio
+
+    with rasterio.open(scene.path) as file:
+        pixels = file.read(scene.bands)
+    rows, columns = ndimage.distance_transform_edt(~scene.known, return_distances=False, return_indices=True)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / scene.path.name
+        tifffile.imwrite(copy, pixels[:, rows, columns], photometric="minisblack", metadata={"axes": "CYX"})
+        try:
+            return read_picture(copy, scale=scale, channels=channels)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(scene.path))) from None
