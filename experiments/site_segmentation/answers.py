@@ -39,15 +39,16 @@ def _verdict(found: Findings, network: str) -> list[str]:
         f"{percent(share)} of the {full.mean:.3f} that all outlines give ({seeds(dice.n)}). The masks are "
         f"worth {in_sites(found.worth(best))}"
     )
+    few = found.outlined(network, max(found.config.outlines, default=0))
+    against = found.difference(best, few)
+    said += f"; against {few.name}: {points(against)}." if found.config.outlines and against.n else "."
     sites, alarms = (found.interval(metric, **best.factors) for metric in ("found", "false_alarms"))
     if sites.n and alarms.n:
         said += (
-            f"; the network finds something in {sites.mean:.0%} of the pictures with a site and in "
-            f"{alarms.mean:.0%} of those without"
+            f" The network finds something in {sites.mean:.0%} of the pictures with a site and in "
+            f"{alarms.mean:.0%} of those without."
         )
-    few = found.outlined(network, max(found.config.outlines, default=0))
-    against = found.difference(best, few)
-    return [said + (f"; against {few.name}: {points(against)}." if found.config.outlines and against.n else ".")]
+    return [said]
 
 
 def _ours(found: Findings, network: str) -> list[str]:
