@@ -18,7 +18,7 @@ from experiments.provenance import commit, machine
 from segjax.reports import Illustration, write_page
 from segjax.sweeps import Cell, Ledger, fingerprint, in_words, run_cells, share_of
 from segjax.sweeps.run import RunPack
-from segjax.types import InputError
+from segjax.types import InputError, Source
 
 
 def plan_of(
@@ -58,7 +58,7 @@ def origin(out: Path, command: str) -> dict[str, Any]:
     }
 
 
-def cautions(config: RunOptions) -> list[str]:
+def cautions(config: RunOptions, source: Source) -> list[str]:
     """What a reader of any study's page has to know before believing it."""
     found = []
     if config.data.startswith("microscope:"):
@@ -69,11 +69,11 @@ def cautions(config: RunOptions) -> list[str]:
         found.append(
             f"This is the {config.scale} scale: small networks, few pictures and few seeds, to see how it works."
         )
-    if config.seeds > config.folds:
+    if not source.test_groups and config.seeds > config.folds:
         found.append(
-            f"Where the data name no test pictures, seeds {config.folds} apart are tested on the same ones: there are "
-            f"{config.folds} test sets for {config.seeds} seeds, and intervals over seeds are narrower than those over "
-            "as many test sets. --folds with at least as many as --seeds gives every seed its own."
+            f"There are {config.folds} sets of test pictures for {config.seeds} seeds: seeds {config.folds} apart "
+            "share theirs, so intervals over seeds are narrower than as many sets would give. --folds with at least as "
+            "many as --seeds gives every seed its own."
         )
     if config.validation == "slice":
         found.append("Validation pictures share volumes with training pictures, as published.")

@@ -25,8 +25,16 @@ def question(found: Findings) -> str:
 
 def answers(found: Findings) -> list[str]:
     """The verdict first, then what it rests on; questions without results are left out."""
-    maps = [*_verdict(found), *_faithful(found), *_coarse(found), *_cautions(found)]
-    return [*_classifiers(found), *maps, *_cues(found), *_first(found)]
+    # maps that are followed over time are too few for one to be the best
+    contest = [*_verdict(found), *_faithful(found)] if "maps" in found.config.questions else []
+    return [
+        *_classifiers(found),
+        *contest,
+        *_coarse(found),
+        *_cautions(found),
+        *_cues(found),
+        *_first(found),
+    ]
 
 
 def _classifiers(found: Findings) -> list[str]:
@@ -46,9 +54,7 @@ def _classifiers(found: Findings) -> list[str]:
 
 
 def _verdict(found: Findings) -> list[str]:
-    said: list[str] = []
-    if "maps" not in found.config.questions:  # the maps that are followed over time are too few to be best
-        return said
+    said = []
     for name in found.usable:
         if OURS not in found.kinds(name):
             continue
@@ -70,9 +76,7 @@ def _verdict(found: Findings) -> list[str]:
 
 def _faithful(found: Findings) -> list[str]:
     """Another order than by outlines: what the classifier itself goes by."""
-    said: list[str] = []
-    if "maps" not in found.config.questions:
-        return said
+    said = []
     for name in found.usable:
         known = {kind: found.interval(name, kind, "road").mean for kind in found.kinds(name)}
         known = {kind: value for kind, value in known.items() if value == value}

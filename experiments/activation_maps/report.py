@@ -187,7 +187,7 @@ def _panel(config: StudyConfig, domain: LabelledDomain, found: Findings) -> dict
 
 
 def _warnings(config: StudyConfig, domain: LabelledDomain, found: Findings) -> list[str]:
-    said = cautions(config)
+    said = cautions(config, domain.source)
     if not domain.with_object(range(len(domain.presence))):
         said.append("There are no outlines, so maps are judged by what they do to the score only.")
     for name in found.meaningless:

@@ -144,5 +144,5 @@ def _warnings(config: StudyConfig, study: Study) -> list[str]:
                 f"Outline errors move by whole pixels, so here they start at {source.coarsening:g} published pixels, "
                 "where the published ones start at 1: at equal strength they are larger and cost more."
             )
-    found += cautions(config)
+    found += cautions(config, source)
     return found

@@ -149,7 +149,7 @@ def _warnings(config: StudyConfig, domain: Domain) -> list[str]:
             f"The pictures have pixels {source.coarsening:g} times as coarse as the published ones; strengths in "
             "pixels count published pixels."
         )
-    found += cautions(config)
+    found += cautions(config, source)
     if len(config.networks) > 1:
         found.append(
             f"Sentences and figures are about {network_name(config.networks[0])}; the tables have all networks."

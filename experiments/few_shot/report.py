@@ -60,7 +60,7 @@ def write_report(
         question=question(found),
         answers=answers(found),
         tables=tables_of(found),
-        warnings=_warnings(config),
+        warnings=_warnings(config, pictures),
         metrics={**METRICS, **OWN_METRICS, "f1": _f1_of(config)},
         glossary=GLOSSARY,
         failures=failed_cells(table, ["network", "seed", "type", "method", "bank", "shots"]),
@@ -163,8 +163,8 @@ def _tile(config: StudyConfig, pictures: TypedPictures, cells: list[Cell], new: 
     return ShotsTile(name, pictures.images[shot], annotation, pictures.images[index], truth, masks)
 
 
-def _warnings(config: StudyConfig) -> list[str]:
-    found = cautions(config)
+def _warnings(config: StudyConfig, pictures: TypedPictures) -> list[str]:
+    found = cautions(config, pictures.source)
     if len(config.networks) > 1:
         found.append(f"Sentences and figures are about {network_name(config.networks[0])}; results.csv has all.")
     return found

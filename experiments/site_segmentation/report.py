@@ -133,7 +133,7 @@ def _column(cell: Cell) -> str:
 
 
 def _warnings(config: StudyConfig, domain: LabelledDomain) -> list[str]:
-    said = cautions(config)
+    said = cautions(config, domain.source)
     if all(place is None for place in domain.places):
         said.append("The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written.")
     elif missing := missing_packages():
