@@ -2,8 +2,9 @@
 
     python -m experiments.activation_maps.results runs/mounds runs/wbc --out experiments/results/activation_maps
 
-Each folder gives maps_SET.csv (all maps x classifiers), sizes_SET.csv (by the area of the object), seeds_SET.csv
-(values of every seed) and the figures; all together give findings.md. The folders are only read.
+Each folder gives maps_SET.csv (all maps x classifiers), sizes_SET.csv (by the area of the object, where the ground
+metres are known), seeds_SET.csv (values of every seed) and the figures; all together give findings.md.
+The folders are only read.
 """
 
 import pandas as pd
@@ -22,6 +23,7 @@ def kept(options: StudyConfig, table: pd.DataFrame) -> Kept:
     """What is kept of a run."""
     found = Findings(options, table)
     tables = {"maps": found.table(), "sizes": found.by_size(), "seeds": seeds_table(table, FACTORS)}
+    tables = {name: frame for name, frame in tables.items() if len(frame)}
     return Kept(tables, figures_of(found), question(found), answers(found))
 
 
