@@ -83,10 +83,10 @@ def _faithful(found: Findings) -> list[str]:
         if OURS in known and len(known) > 1:
             best = max(known, key=lambda kind: known[kind])
             rank = 1 + sum(value > known[OURS] for value in known.values())
+            ours = f"Contour-CAM is number {rank} of {len(known)} with {known[OURS]:.3f}"
             said.append(
-                f"{network_name(name)}: pixels are ranked most as the classifier goes by them (ROAD) by "
-                f"{MAP_NAMES[best]} with {known[best]:.3f}; Contour-CAM is number {rank} of {len(known)} with "
-                f"{known[OURS]:.3f}."
+                f"{network_name(name)}: as rankings of the pixels that the classifier goes by (ROAD), {ours}"
+                + ("." if best == OURS else f"; the most faithful is {MAP_NAMES[best]} with {known[best]:.3f}.")
             )
     return said
 

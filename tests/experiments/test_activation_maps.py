@@ -197,7 +197,7 @@ def test_answers_say_who_wins_and_whose_maps_are_meaningless(tiny):
     assert "in IoU Contour-CAM has 0.610 and the best other map, CAM, 0.413: it wins, ahead by 0.197" in said
     assert "in boundary F at 4 px Contour-CAM has 0.390 and the best other map, CAM, 0.587: it loses, behind" in said
     assert "is below it with 0.610" in said
-    assert "(ROAD) by CAM with 0.293; Contour-CAM is number 2 of 2 with 0.195" in said
+    assert "(ROAD), Contour-CAM is number 2 of 2 with 0.195; the most faithful is CAM with 0.293." in said
     followed = Findings(dataclasses.replace(tiny, questions=("training",)), table_of(values))
     assert not any("best other map" in sentence or "ROAD" in sentence for sentence in answers(followed))
 
