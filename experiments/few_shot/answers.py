@@ -83,8 +83,9 @@ def _heads(found: Findings) -> list[str]:
     said = []
     for shots in found.config.compare_shots:
         rows = [(name, behind) for name, _, behind in found.compared(shots) if behind is not None and behind.n]
-        better = [_against(name, behind) for name, behind in rows if behind.high < 0]
-        worse = [_against(name, behind) for name, behind in rows if behind.low > 0]
+        words = {name: _against(found, name, shots, behind) for name, behind in rows}
+        better = [words[name] for name, behind in rows if behind.high < 0]
+        worse = [words[name] for name, behind in rows if behind.low > 0]
         parts = []
         if worse:
             parts.append(f"ahead of {joined(worse)}")
@@ -99,8 +100,10 @@ def _heads(found: Findings) -> list[str]:
     return said
 
 
-def _against(name: str, behind: Difference) -> str:
-    return f"{method_words(name)} ({abs(behind.mean):.1f} points)"
+def _against(found: Findings, name: str, shots: int, behind: Difference) -> str:
+    known, all_types = found.types_with(name, shots), len(found.types)
+    where = "" if known == all_types else f" on the {known} of {all_types} types for which no training collapsed"
+    return f"{method_words(name)} ({abs(behind.mean):.1f} points{where})"
 
 
 def _banks(found: Findings) -> list[str]:

@@ -130,6 +130,10 @@ class Findings:
                 rows.append(Compared(name, interval(over_types(values)), behind))
         return rows
 
+    def types_with(self, name: str, shots: int) -> int:
+        """Number of types for which a head or rival has results: trainings that collapsed have none."""
+        return self.values(**self.method(name, shots)).index.get_level_values("type").nunique()
+
     def banks(self, shots: int) -> list[Compared]:
         """Banks of extractors, as `compared`."""
         own, first = self.values(**self.head(shots)), self.config.banks[0]

@@ -95,7 +95,7 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
         ),
     }
     for shots in found.config.compare_shots:
-        heads = [row._replace(name=method_words(row.name)) for row in found.compared(shots)]
+        heads = [row._replace(name=_label(found, row.name, shots)) for row in found.compared(shots)]
         own = method_words(found.config.head)
         charts[f"Heads and rivals with {shots} shots"] = (
             lambda rows=heads, own=own: comparison_chart(rows, own),
@@ -110,6 +110,11 @@ def figures_of(found: Findings) -> dict[str, Illustration]:
         f"Extractors that had the new type as background have seen it. {paired}",
     )
     return {name: Illustration(svg(make()), caption) for name, (make, there, caption) in charts.items() if there}
+
+
+def _label(found: Findings, name: str, shots: int) -> str:
+    known, all_types = found.types_with(name, shots), len(found.types)
+    return method_words(name) + ("" if known == all_types else f", {known} of {all_types} types")
 
 
 def tables_of(found: Findings) -> dict[str, pd.DataFrame]:
@@ -128,8 +133,10 @@ def methods_table(found: Findings) -> pd.DataFrame:
     for shots in found.config.compare_shots:
         for name, mean, behind in found.compared(shots):
             ahead = behind or (float("nan"),) * 5
-            lines.append((shots, method_words(name), *mean, *ahead[:3], ahead[4]))
-    columns = ["shots", "method", "dice", "low", "high", "draws", "head_ahead", "ahead_low", "ahead_high", "wilcoxon_p"]
+            numbers = found.types_with(name, shots), *mean, *ahead[:3], ahead[4]
+            lines.append((shots, method_words(name), *numbers))
+    columns = ["shots", "method", "types", "dice", "low", "high", "draws"]
+    columns += ["head_ahead", "ahead_low", "ahead_high", "wilcoxon_p"]
     return pd.DataFrame(lines, columns=columns)
 
 

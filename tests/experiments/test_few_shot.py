@@ -11,6 +11,7 @@ from PIL import Image
 
 from experiments.few_shot import results
 from experiments.few_shot.__main__ import main
+from experiments.few_shot.answers import answers
 from experiments.few_shot.config import StudyConfig, check_features, defaults_of, resolve
 from experiments.few_shot.extractors import all_labels, feature_counts
 from experiments.few_shot.findings import Findings
@@ -23,6 +24,7 @@ from experiments.few_shot.pictures import (
     training_targets,
     types_of,
 )
+from experiments.few_shot.report import methods_table
 from segjax.fewshot import load_extractors
 from segjax.sweeps import cell
 from segjax.training import steps as steps_module
@@ -292,3 +294,18 @@ def test_gaps_and_paired_differences_by_hand(config):
     assert behind.mean == pytest.approx(10) and behind.n == 3
     assert other.mean == pytest.approx(0.4)
     assert found.heat("first")[-1].tolist() == pytest.approx([0.5])
+
+
+def test_rivals_without_results_for_a_type_say_so(config):
+    table = made_up(
+        {
+            ("a", "logistic", 2): [0.5, 0.6, 0.7],
+            ("b", "logistic", 2): [0.4, 0.4, 0.4],
+            ("a", "prototype", 2): [0.4, 0.5, 0.6],
+        }
+    )
+    found = Findings(config, table, "unet")
+    assert [found.types_with(name, 2) for name in ("logistic", "prototype")] == [2, 1]
+    said = " ".join(answers(found))
+    assert "prototype (distance) (10.0 points on the 1 of 2 types for which no training collapsed)" in said
+    assert methods_table(found)["types"].tolist() == [2, 1]
