@@ -1,25 +1,36 @@
-"""Pictures of the study with and without foreign objects pasted in, and training pictures with faulty annotations."""
+"""Pictures of study 1 with and without foreign objects pasted in, and targets with drawn errors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import numpy as np
+from jaxtyping import Int32
 
-from experiments.annotation_errors.config import StudyConfig, levels_of, recipe_of
-from experiments.pictures import Domain, faulty_targets, open_target, read_domain, stable_number
+from experiments.annotation_errors.grid import Config, levels_of, recipe_of
+from experiments.harness.networks import check_trainable
+from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
 from segjax.annotations import Recipe
 from segjax.data import Split, open_source, pasted
-from segjax.evaluation import counts, dice
-from segjax.training import Pictures
-from segjax.types import InputError
+from segjax.types import InputError, Source
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Opened data of a configuration: plain pictures and, for inclusion, those with foreign objects pasted in."""
+class Data:
+    """Plain pictures and, for inclusion, those with foreign objects pasted in."""
 
     plain: Domain
     with_foreign: Domain | None
+
+    @property
+    def source(self) -> Source:
+        """That of the plain pictures."""
+        return self.plain.source
+
+    @property
+    def split(self) -> Callable[[int], Split]:
+        """Pictures with foreign objects pasted in are divided like the plain ones."""
+        return self.plain.split
 
     @property
     def has_own_foreign(self) -> bool:
@@ -27,60 +38,58 @@ class Study:
         return self.with_foreign is self.plain
 
     def domain(self, error: str) -> Domain:
-        """Pictures that the cells of an error are trained and tested on."""
+        """Pictures that the trials of an error are trained and tested on."""
         return self.with_foreign if error == "inclusion" and self.with_foreign is not None else self.plain
 
 
-def open_study(config: StudyConfig) -> Study:
+def open_pictures(config: Config) -> Data:
     """Open and read the pictures of a resolved configuration.
 
     Raises:
-        InputError: the data cannot be used, or inclusion has no foreign objects to include.
+        InputError: the data cannot be used, inclusion has no foreign objects to include, or a strength changes nothing
+            or cannot be drawn.
     """
-    source = open_target(config)
-    plain = read_domain(source, config.target)
+    data = _read(config)
+    for error in config.errors:
+        for level in levels_of(config, error):
+            _check_recipe(config, data.domain(error), error, level)
+    check_trainable(config.segmentation, data.plain, config.run.seeds)
+    return data
+
+
+def drawn_targets(domain: Domain, split: Split, recipe: Recipe, seed: int) -> Int32[np.ndarray, "P H W"]:
+    """Targets of the training pictures and then the validation pictures, with the errors of a seed."""
+    key = jax.random.fold_in(jax.random.key(seed), stable_number(str(recipe)))
+    return faulty_targets(key, domain, (*split.train, *split.validation), recipe)
+
+
+def _read(config: Config) -> Data:
+    options, splitting = config.annotations, Splitting.of(config.source)
+    source = open_target(config.source.data, options.target)
+    plain = read_domain(source, splitting, options.target)
     if "inclusion" not in config.errors:
-        return Study(plain, None)
-    if config.extra is not None:
-        return Study(plain, read_domain(pasted(source, open_source(config.extra)), config.target))
+        return Data(plain, None)
+    if options.extra is not None:
+        return Data(plain, read_domain(pasted(source, open_source(options.extra)), splitting, options.target))
     if not plain.foreign.any():
         raise InputError(
-            f"inclusion needs foreign objects, and {config.data} has only one class: name a source of them "
+            f"inclusion needs foreign objects, and {config.source.data} has only one class: name a source of them "
             "with --extra, as in --extra microscope:granulocytes, or leave it out: --errors omission bias"
         )
-    return Study(plain, plain)
+    return Data(plain, plain)
 
 
-def training_pictures(domain: Domain, split: Split, recipe: Recipe, seed: int) -> tuple[Pictures, Pictures, float]:
-    """Training and validation pictures with faulty targets, and the Dice of those targets against the clean ones."""
-    indices = (*split.train, *split.validation)
-    key = jax.random.fold_in(jax.random.key(seed), stable_number(str(recipe)))
-    targets = faulty_targets(key, domain, indices, recipe)
-    clean = domain.labels[np.asarray(indices)] > 0
-    label_dice = float(dice(counts(targets > 0, clean).pooled()))
-    cut = len(split.train)
-    images = domain.images[np.asarray(indices)]
-    return Pictures(images[:cut], targets[:cut]), Pictures(images[cut:], targets[cut:]), label_dice
-
-
-def check_recipes(config: StudyConfig, study: Study) -> None:
-    """Refuse strengths that change nothing or cannot be drawn, before anything is trained.
-
-    Raises:
-        InputError: names the strength, and what to do.
-    """
-    for error in config.errors:
-        domain = study.domain(error)
-        for level in levels_of(config, error):
-            recipe_of(config, error, level, domain.source.coarsening)
-            if error in ("omission", "inclusion") and config.scope != "object":
-                objects = domain.labels if error == "omission" else domain.foreign
-                most = _most_objects(objects, domain, per_picture=config.scope == "picture")
-                if int(level * most + 1e-6) == 0:
-                    raise InputError(
-                        f"levels: {error} {level:g} of at most {most} objects is none in any {config.scope}; "
-                        "give a higher rate, or draw over more objects with another --scope"
-                    )
+def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> None:
+    recipe_of(config, error, level, domain.source.coarsening)
+    scope = config.annotations.scope
+    if error in ("omission", "inclusion") and scope != "object":
+        objects = domain.labels if error == "omission" else domain.foreign
+        most = _most_objects(objects, domain, per_picture=scope == "picture")
+        if int(level * most + 1e-6) == 0:
+            raise InputError(
+                f"levels: {error} {level:g} of at most {most} objects is none in any {scope}; "
+                "give a higher rate, or draw over more objects with another --scope"
+            )
 
 
 def _most_objects(objects: np.ndarray, domain: Domain, per_picture: bool) -> int:

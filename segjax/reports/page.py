@@ -15,7 +15,6 @@ from segjax.evaluation.picture import Metric
 from segjax.reports import words
 
 _NO_FAILURES = pd.DataFrame()
-_NO_SHAPE: Mapping[str, Sequence[str]] = MappingProxyType({})
 HEADINGS: Mapping[str, str] = MappingProxyType(
     {
         "curves": "Curves",
@@ -23,12 +22,7 @@ HEADINGS: Mapping[str, str] = MappingProxyType(
         "predictions": "What the networks predicted",
     }
 )
-"""Of the sections with figures of a study of annotations."""
-GLOSSARY = (
-    "Dice says how well a prediction covers the true cells: 1 is perfect, 0 is no overlap at all; a Dice point is "
-    "0.01. A seed is one complete repetition with new chance: other errors, another start of the network. A 95 % "
-    "interval says how far the mean may be off because only a few repetitions were made."
-)
+"""Of the sections with figures, unless others are given."""
 
 
 class Illustration(NamedTuple):
@@ -50,11 +44,10 @@ def write_page(
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
     warnings: Sequence[str] = (),
-    shape: Mapping[str, Sequence[str]] = _NO_SHAPE,
     metrics: Mapping[str, Metric] | None = None,
     failures: pd.DataFrame = _NO_FAILURES,
     headings: Mapping[str, str] = HEADINGS,
-    glossary: str = GLOSSARY,
+    glossary: str = "",
 ) -> None:
     """Write the report as one self-contained HTML file, never seen half written; equal input gives equal bytes.
 
@@ -66,10 +59,9 @@ def write_page(
         config: the resolved configuration, as it would be written to JSON.
         provenance: versions, digests, command, machine; a value may be a mapping itself.
         warnings: what a reader has to know before believing the page.
-        shape: statements of the published study, with the sentences that test them; without any, no such section.
         metrics: what the names in results.csv stand for.
         failures: one row per run that failed or was restarted.
-        headings: of the sections "curves", "labels" and "predictions".
+        headings: of the sections "curves", "labels" and "predictions", where they are others than usual.
         glossary: what the words of the answers mean.
 
     Raises:
@@ -91,10 +83,9 @@ def write_page(
         config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
         provenance=_flat(provenance),
         warnings=warnings,
-        shape=shape,
         metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
         failures=_cells(failures),
-        headings=headings,
+        headings={**HEADINGS, **headings},
         glossary=glossary,
     )
 

@@ -19,7 +19,6 @@ class ErrorWords(NamedTuple):
         thing: what the labels suffer from, plural.
         axis: label of the axis of strengths.
         amount: one strength or several ("10, 30 and 50 %"), with the levels filled in.
-        most: everything from the mildest strength to this one.
         scale: what the level is multiplied with before it is shown.
         falling: True where a smaller level is the worse one.
         pixels: True where levels are pixels of the published pictures.
@@ -28,30 +27,25 @@ class ErrorWords(NamedTuple):
     thing: str
     axis: str
     amount: str
-    most: str
     scale: float = 1.0
     falling: bool = False
     pixels: bool = False
 
 
 def _rate(thing: str) -> ErrorWords:
-    return ErrorWords(thing, f"{thing}, %", "{} %", "up to {} %", 100)
+    return ErrorWords(thing, f"{thing}, %", "{} %", 100)
 
 
 def _length(thing: str) -> ErrorWords:
-    return ErrorWords(thing, f"{thing}, pixels", "{} px", "up to {} px", pixels=True)
+    return ErrorWords(thing, f"{thing}, pixels", "{} px", pixels=True)
 
 
 ERRORS = {
     "omission": _rate("omitted cells"),
     "inclusion": _rate("wrongly included objects"),
-    "bias": ErrorWords(
-        "outline errors", "outline errors (bias): most pixels moved", "up to {} px", "up to {} px", pixels=True
-    ),
+    "bias": ErrorWords("outline errors", "outline errors (bias): most pixels moved", "up to {} px", pixels=True),
     "jitter": _length("jittered outlines"),
-    "polygon": ErrorWords(
-        "polygon outlines", "polygon outlines, corners per cell", "{} corners", "down to {} corners", 1, True
-    ),
+    "polygon": ErrorWords("polygon outlines", "polygon outlines, corners per cell", "{} corners", falling=True),
     "shift": _length("shifted labels"),
     "merge": _rate("merged touching cells"),
     "split": _rate("split cells"),
@@ -77,11 +71,6 @@ METRIC_NAMES = {
     "pq": "Panoptic quality (objects)",
     "f1": "F1 of found objects",
     "label_dice": "Dice of the labels that are learnt from against the clean ones",
-}
-FAILURES = {
-    "collapsed": "predicted background only",
-    "diverged": "training diverged (a number became NaN)",
-    "failed": "stopped with an error",
 }
 _SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
@@ -109,13 +98,12 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
         coarsening: edge of a pixel of the pictures in published pixels; where it is not 1, the words say which pixels
             a strength counts.
     """
-    known = ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}", "strength up to {}"))
+    known = ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}"))
     if coarsening == 1 or not known.pixels:
         return known
     return known._replace(
         axis=f"{known.axis}\n(published pixels; 1 pixel here = {coarsening:g})",
         amount=known.amount.replace("px", "published px"),
-        most=known.most.replace("px", "published px"),
     )
 
 
@@ -156,30 +144,6 @@ def amount_of(error: str, level: Level, coarsening: float = 1.0) -> str:
     return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level, coarsening))
 
 
-def most(error: str, level: Level, coarsening: float = 1.0) -> str:
-    """All strengths as far as this one: "up to 30 %"."""
-    return error_words(error, coarsening).most.format(f"{shown_level(error, level):g}")
-
-
-def most_of(error: str, level: Level, coarsening: float = 1.0) -> str:
-    """All strengths as far as this one: "up to 30 % omitted cells", "outline errors of up to 4 px"."""
-    return _of_thing(error, most(error, level, coarsening))
-
-
-def cells_named(cells: Iterable[tuple[str, str, Level]], coarsening: float = 1.0) -> str:
-    """Cells (network, error, level) in a row: "U-Net on clean labels and SegNet at 50 % omitted cells"."""
-    named = [
-        f"{network_name(network)} {'on' if is_clean(error, level) else 'at'} {amount_of(error, level, coarsening)}"
-        for network, error, level in cells
-    ]
-    return joined(dict.fromkeys(named))
-
-
-def capital(sentence: str) -> str:
-    """The sentence with a capital at its beginning; the rest stays."""
-    return sentence[:1].upper() + sentence[1:]
-
-
 def _of_thing(error: str, strength: str) -> str:
     words = error_words(error)
     return f"{strength} {words.thing}" if words.scale == 100 else f"{words.thing} of {strength}"
@@ -201,8 +165,3 @@ def joined(parts: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def seeds(n: int) -> str:
-    """ "1 seed", "5 seeds"."""
-    return "1 seed" if n == 1 else f"{n} seeds"

@@ -1,8 +1,27 @@
-"""Grid -> plan -> cells -> results, claimed and resumed through plain files."""
+"""Grid -> plan -> trials -> results, claimed and resumed through plain files, and the table of what came out."""
 
-from segjax.sweeps.cells import Cell, cell, fingerprint, share_of
-from segjax.sweeps.ledger import LAST_METRIC, Ledger
+from segjax.sweeps.ledger import LAST_METRIC, Ledger, Row, read_plan, read_rows
 from segjax.sweeps.pace import in_words
-from segjax.sweeps.run import Outcome, run_cells
+from segjax.sweeps.run import Outcome, run_trials
+from segjax.sweeps.table import ResultTable, Replicates
+from segjax.sweeps.trials import AnyTrial, Trial, described, factors_of, file_stem, fingerprint, shard_of
 
-__all__ = ["LAST_METRIC", "Cell", "Ledger", "Outcome", "cell", "fingerprint", "in_words", "run_cells", "share_of"]
+__all__ = [
+    "LAST_METRIC",
+    "AnyTrial",
+    "Ledger",
+    "Outcome",
+    "ResultTable",
+    "Row",
+    "Replicates",
+    "Trial",
+    "described",
+    "factors_of",
+    "file_stem",
+    "fingerprint",
+    "in_words",
+    "read_plan",
+    "read_rows",
+    "run_trials",
+    "shard_of",
+]

@@ -1,7 +1,7 @@
-"""Results of a study as plain files: `plan.json` says what belongs here, `results.csv` grows cell by cell.
+"""Results of a study as plain files: `plan.json` says what belongs here, `results.csv` grows trial by trial.
 
 Several processes, also of several machines, may work in one folder. They meet in its file `.lock`: byte 0 is locked
-while results are read or written, and a byte per cell, placed by its fingerprint, while it is worked on. The system
+while results are read or written, and a byte per trial, placed by its fingerprint, while it is worked on. The system
 frees the locks of a process that dies.
 """
 
@@ -12,16 +12,27 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from segjax.sweeps.cells import Cell, fingerprint
+from segjax.sweeps.trials import AnyTrial, Trial, factors_of, fingerprint
 from segjax.types import InputError
 
-LAST_METRIC = "restarts"  # every cell's last row: its presence says that the cell's rows are whole
-VALUE_COLUMNS = ("picture", "metric", "value", "status")
+LAST_METRIC = "restarts"  # every trial's last row: its presence says that the trial's rows are whole
+FIRST_COLUMNS = ("study", "data")
+VALUE_COLUMNS = ("picture", "metric", "value", "status", "code")
+PRECISION = ".6g"  # of every value of every study
+
+
+class Row(NamedTuple):
+    """One value of a trial; `picture` is empty where pictures are pooled."""
+
+    metric: str
+    value: float
+    picture: str = ""
 
 
 class Ledger:
@@ -29,20 +40,26 @@ class Ledger:
 
     Attributes:
         out: the folder; `plan.json` and `results.csv` lie in it.
-        columns: `study`, the factors of the cells, then picture, metric, value, status.
+        columns: `study`, `data`, the factors of the trials, then picture, metric, value, status, code.
     """
 
-    def __init__(self, out: Path, study: str, factors: Sequence[str], plan: Mapping[str, Any]) -> None:
-        """Open or begin a results folder; cells that failed before may be tried again.
+    def __init__(self, out: Path, trial: type[Trial], plan: Mapping[str, Any], accept_code: bool = False) -> None:
+        """Open or begin a results folder; trials that failed before may be tried again.
 
         Args:
-            plan: JSON values; its "fingerprint" must be that of the results already there.
+            trial: the class of the study's trials.
+            plan: JSON values: "study", "data", "fingerprint" (that of results already there must be the same), "facts"
+                (what the fingerprint covers), "sources" (hashes of the files of this code), and "opening", which has
+                "code" and "commit" and joins the plan's list of openings.
+            accept_code: go on where the results were made by other code.
 
         Raises:
-            InputError: the folder cannot be written or locked, or holds results of another configuration.
+            InputError: the folder cannot be written or locked, or holds results of another configuration or code.
         """
-        self.out, self.study = out, study
-        self.columns = ("study", *factors, *VALUE_COLUMNS)
+        self.out, self._study, self._data = out, plan["study"], plan["data"]
+        self._code: str = plan["opening"]["code"]
+        self._types = {field.name: field.type for field in fields(trial)}
+        self.columns = (*FIRST_COLUMNS, *self._types, *VALUE_COLUMNS)
         try:
             out.mkdir(parents=True, exist_ok=True)
             self._lock = (out / ".lock").open("a+")
@@ -50,10 +67,13 @@ class Ledger:
             raise InputError(f"out: cannot write in {out} ({error.strerror}); choose another folder") from error
         try:
             with self._locked(fcntl.LOCK_EX):
-                self._check_plan(plan)
+                old = self._check_plan(plan, accept_code)
                 self._mend()
                 self._drop_failed()
-                _write_atomically(self.out / "plan.json", f"{json.dumps(plan, indent=1)}\n".encode())
+                kept = {name: value for name, value in plan.items() if name != "opening"}
+                kept["sources"] = {**old.get("sources", {}), self._code: plan["sources"]}
+                kept["openings"] = [*old.get("openings", ()), plan["opening"]]
+                _write_atomically(self.out / "plan.json", f"{json.dumps(kept, indent=1)}\n".encode())
         except BaseException:
             self._lock.close()
             raise
@@ -74,46 +94,46 @@ class Ledger:
         with self._locked(fcntl.LOCK_SH):
             if not self.path.exists() or self.path.stat().st_size == 0:
                 return pd.DataFrame(columns=list(self.columns))
-            return pd.read_csv(
-                self.path, dtype={"picture": str}, keep_default_na=False, na_values={"value": ["", "nan"]}
-            )
+            return read_rows(self.path, self._types)
 
-    def missing(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Cells without results; one that failed is missing only when the folder is opened again."""
+    def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
+        """Trials without results; one that failed is missing only when the folder is opened again."""
         table = self.table()
         ended = table[table["metric"] == LAST_METRIC]
-        done = {tuple(row) for row in ended[list(self._factors)].itertuples(index=False)}
-        return [cell for cell in cells if tuple(cell[name] for name in self._factors) not in done]
+        done = {tuple(row) for row in ended[list(self._types)].itertuples(index=False)}
+        return [trial for trial in trials if tuple(factors_of(trial).values()) not in done]
 
-    def claim(self, cell: Cell) -> bool:
-        """Take a cell for this process, until it is released or the process ends.
+    def claim(self, trial: Trial) -> bool:
+        """Take a trial for this process, until it is released or the process ends.
 
         Returns:
-            False where another process works on the cell, or has finished it.
+            False where another process works on the trial, or has finished it.
         """
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(cell))
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte_of(trial))
         except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that is held
             return False
-        if self.missing([cell]):
+        if self.missing([trial]):
             return True
-        self.release(cell)
+        self.release(trial)
         return False
 
-    def release(self, cell: Cell) -> None:
-        """Give a claimed cell back."""
-        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _byte_of(cell))
+    def release(self, trial: Trial) -> None:
+        """Give a claimed trial back."""
+        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, byte_of(trial))
 
-    def append(self, cell: Cell, rows: Sequence[Mapping[str, object]], restarts: int, status: str) -> None:
-        """Add a cell's rows (metric, value and, but for pooled rows, picture) in one write, its last row at the end.
+    def append(self, trial: Trial, rows: Sequence[Row], restarts: int, status: str) -> None:
+        """Add a trial's rows in one write, its last row at the end.
 
         Raises:
             InputError: the disk is full or the file cannot be written; rows already there stay.
         """
         text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
-        for row in (*rows, {"metric": LAST_METRIC, "value": restarts}):
-            writer.writerow({"study": self.study, **dict(cell.factors), "status": status, **row})
+        writer = csv.writer(text, lineterminator="\n")
+        factors = factors_of(trial).values()
+        for row in (*rows, Row(LAST_METRIC, restarts)):
+            value = format(float(row.value), PRECISION)
+            writer.writerow((self._study, self._data, *factors, row.picture, row.metric, value, status, self._code))
         with self._locked(fcntl.LOCK_EX):
             self._mend()
             self._write(text.getvalue())
@@ -131,10 +151,6 @@ class Ledger:
                 os.truncate(self.path, size)
             raise InputError(f"out: {self.path} could not be written ({error.strerror}); nothing is lost") from error
 
-    @property
-    def _factors(self) -> tuple[str, ...]:
-        return self.columns[1 : -len(VALUE_COLUMNS)]
-
     @contextlib.contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
         try:
@@ -148,26 +164,34 @@ class Ledger:
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, 0)
 
-    def _check_plan(self, plan: Mapping[str, Any]) -> None:
-        path = self.out / "plan.json"
-        if not path.exists():
+    def _check_plan(self, plan: Mapping[str, Any], accept_code: bool) -> dict[str, Any]:
+        """The plan that is there, empty where there is none."""
+        if not (self.out / "plan.json").exists():
             if self.path.exists():
                 raise InputError(f"out: {self.path} has no plan.json beside it; choose another folder")
-            return
-        try:
-            old = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"out: {path} is not readable ({error}); choose another folder") from error
-        if old.get("fingerprint") != plan["fingerprint"]:
-            known = old.get("facts", {})
-            changed = [name for name, value in plan.get("facts", {}).items() if known.get(name) != value]
+            return {}
+        old = read_plan(self.out)
+        if old["study"] != plan["study"]:
+            raise InputError(f"out: {self.out} holds results of the study {old['study']}; choose another folder")
+        if old["fingerprint"] != plan["fingerprint"]:
+            known = old["facts"]
+            changed = [name for name, value in plan["facts"].items() if known.get(name) != value]
             raise InputError(
                 f"out: {self.out} holds results of another configuration (differing in "
                 f"{', '.join(changed) or 'its data'}); choose another folder or the options they were made with"
             )
+        before, now = old["openings"][-1], plan["opening"]
+        if before["code"] != now["code"] and not accept_code and self.path.exists():
+            known, own = old["sources"][before["code"]], plan["sources"]
+            differing = sorted(name for name in {*known, *own} if known.get(name) != own.get(name))
+            raise InputError(
+                f"out: {self.out} holds results of other code (commit {before['commit']}, this is {now['commit']}; "
+                f"differing in {', '.join(differing)}); choose another folder, or go on with --accept-code"
+            )
+        return old
 
     def _mend(self) -> None:
-        """Cut off the rows of a cell whose process was killed while it wrote them; byte 0 is locked."""
+        """Cut off the rows of a trial whose process was killed while it wrote them; byte 0 is locked."""
         if not self.path.exists():
             return
         lines = self.path.read_bytes().splitlines(keepends=True)
@@ -179,23 +203,62 @@ class Ledger:
         if kept < len(lines):
             os.truncate(self.path, sum(map(len, lines[:kept])))
 
+    def _fields(self, line: bytes) -> dict[str, str]:
+        parts = next(csv.reader([line.decode(errors="replace")]))
+        return dict(zip(self.columns, parts, strict=True)) if len(parts) == len(self.columns) else {}
+
     def _is_last_row(self, line: bytes) -> bool:
-        fields = next(csv.reader([line.decode(errors="replace")]))
-        return len(fields) == len(self.columns) and line.endswith(b"\n") and fields[-3] == LAST_METRIC
+        return line.endswith(b"\n") and self._fields(line).get("metric") == LAST_METRIC
 
     def _drop_failed(self) -> None:
-        """Forget failed cells, so that they are missing; byte 0 is locked."""
+        """Forget failed trials, so that they are missing; byte 0 is locked."""
         if not self.path.exists():
             return
         lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not line.endswith(b",failed\n")]
+        kept = [line for line in lines if self._fields(line).get("status") != "failed"]
         if len(kept) != len(lines):
             _write_atomically(self.path, b"".join(kept))
 
 
-def _byte_of(cell: Cell) -> int:
-    """Where in the lock file a cell's byte is: from 1 to 2 ** 60, the same in every process."""
-    return 1 + int(fingerprint(dict(cell.factors))[:15], 16)
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The plan of a results folder.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it was written by a version whose results this one cannot read.
+    """
+    path = folder / "plan.json"
+    if not path.exists():
+        raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
+    try:
+        plan = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"out: {path} is not readable ({error}); choose another folder") from error
+    if "openings" not in plan:
+        raise InputError(
+            f"out: {folder} was written by an earlier version; check out its commit, {plan.get('commit', 'unknown')}, "
+            "to read it, or choose another folder"
+        )
+    return plan
+
+
+def read_rows(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of a results file; text stays text, whatever it looks like.
+
+    Args:
+        types: of the factors.
+    """
+    texts = {name: str for name, kind in types.items() if kind in (str, "str")}
+    return pd.read_csv(
+        path,
+        dtype={**texts, "picture": str, "code": str},
+        keep_default_na=False,
+        na_values={"value": ["", "nan"]},
+    )
+
+
+def byte_of(trial: Trial) -> int:
+    """Where in a lock file a trial's byte is: from 1 to 2 ** 60, the same in every process."""
+    return 1 + int(fingerprint(factors_of(trial))[:15], 16)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

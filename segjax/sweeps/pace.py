@@ -1,4 +1,4 @@
-"""How long the cells that are left will take, without promising the compilation of the first ones over and over."""
+"""How long the trials that are left will take, without promising the compilation of the first ones over and over."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,22 +7,22 @@ UNKNOWN = "time left not known yet"
 
 
 class Pace:
-    """Measures packs of cells by kind and adds up the time left.
+    """Measures packs of trials by kind and adds up the time left.
 
-    The first pack of a kind carries its compilation. Until a second one has ended, cells of that kind count by the rate
+    The first pack of a kind carries its compilation. Until a second one has ended, trials of that kind count by the rate
     between two reports of progress within the first one, which come after the compilation.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
         self._clock = clock
-        self._whole: dict[str, list[float]] = {}  # seconds per cell of every ended pack
-        self._rough: dict[str, float] = {}  # seconds per cell, from reports within the first pack
-        self._kind, self._cells, self._share = "", 0, 0.0
+        self._whole: dict[str, list[float]] = {}  # seconds per trial of every ended pack
+        self._rough: dict[str, float] = {}  # seconds per trial, from reports within the first pack
+        self._kind, self._trials, self._share = "", 0, 0.0
 
-    def begin(self, kind: str, cells: int) -> None:
-        """A pack of this many cells starts."""
-        self._kind, self._cells, self._share = kind, cells, 0.0
+    def begin(self, kind: str, trials: int) -> None:
+        """A pack of this many trials starts."""
+        self._kind, self._trials, self._share = kind, trials, 0.0
         self._began = self._clock()
         self._first: tuple[float, float] | None = None  # time and share of the first report
 
@@ -32,23 +32,23 @@ class Pace:
         if self._first is None:
             self._first = now, share
         elif share > self._first[1]:
-            self._rough[self._kind] = (now - self._first[0]) / (share - self._first[1]) / self._cells
+            self._rough[self._kind] = (now - self._first[0]) / (share - self._first[1]) / self._trials
 
     def end(self) -> None:
         """The running pack is done."""
-        self._whole.setdefault(self._kind, []).append((self._clock() - self._began) / self._cells)
-        self._cells = 0
+        self._whole.setdefault(self._kind, []).append((self._clock() - self._began) / self._trials)
+        self._trials = 0
 
     def left(self, waiting: Mapping[str, int], speed: float = 1.0) -> str:
         """Time left, in words.
 
         Args:
-            waiting: how many cells of each kind are to do, without those of the running pack.
-            speed: how many times as many cells get done as this process does; above 1 where others work along.
+            waiting: how many trials of each kind are to do, without those of the running pack.
+            speed: how many times as many trials get done as this process does; above 1 where others work along.
         """
         counts: dict[str, float] = {**waiting}
-        if self._cells:
-            counts[self._kind] = counts.get(self._kind, 0) + self._cells * (1 - self._share)
+        if self._trials:
+            counts[self._kind] = counts.get(self._kind, 0) + self._trials * (1 - self._share)
         known = {kind: seconds for kind in (*self._whole, *self._rough) if (seconds := self._seconds(kind)) is not None}
         if not known and any(counts.values()):
             return UNKNOWN

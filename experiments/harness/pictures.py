@@ -1,16 +1,38 @@
 """Pictures of a study as arrays, their splits, and faulty annotations drawn for them."""
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, Key
 
-from experiments.options import AnnotationOptions, RunOptions
+from experiments.harness.options import DataOptions
 from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
 from segjax.types import IGNORED, InputError, Sample, Source
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How pictures are divided: the test groups are those of the data, or fold `seed`.
+
+    Attributes:
+        folds: test groups, where the data do not name them.
+        validation: whether groups or single pictures are held out for choosing the best epoch.
+        share: of the groups or pictures that remain, those that are held out.
+    """
+
+    folds: int
+    validation: Literal["group", "slice"]
+    share: float = 0.3
+
+    @classmethod
+    def of(cls, options: DataOptions, share: float = 0.3) -> "Splitting":
+        """As the options say."""
+        return cls(options.folds, options.validation, share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +41,29 @@ class PictureSet:
 
     Attributes:
         source: where they come from.
+        splitting: how they are divided.
         images: float32 [P, H, W, C].
     """
 
     source: Source
+    splitting: Splitting
     images: Float32[np.ndarray, "P H W C"]
+
+    @functools.cached_property
+    def split(self) -> Callable[[int], Split]:
+        """Train, validation and test pictures by seed."""
+        return functools.cache(self._split)
+
+    def _split(self, seed: int) -> Split:
+        how = self.splitting
+        return make_split(
+            self.source,
+            fold=seed % how.folds,
+            folds=how.folds,
+            validation=how.validation,
+            validation_share=how.share,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +90,23 @@ class Domain(PictureSet):
         return 1 << int(max(self.labels.max(), self.foreign.max(), 62)).bit_length()
 
 
-def open_target(config: AnnotationOptions) -> Source:
+def open_target(data: str, target: int) -> Source:
     """The source of a study's pictures.
 
     Raises:
         InputError: it cannot be opened, or has no such class as the target.
     """
-    source = open_source(config.data)
-    if config.target > len(source.class_names):
-        raise InputError(
-            f"target: class {config.target} is not among those of {config.data}: {', '.join(source.class_names)}"
-        )
+    source = open_source(data)
+    check_target(source, target)
     return source
+
+
+def check_target(source: Source, target: int) -> None:
+    """Raises InputError where a source has no such class."""
+    if target > len(source.class_names):
+        raise InputError(
+            f"target: class {target} is not among those of {source.spec}: {', '.join(source.class_names)}"
+        )
 
 
 def read_samples(source: Source) -> list[Sample]:
@@ -86,7 +131,7 @@ def unjudged(samples: Sequence[Sample]) -> Bool[np.ndarray, "P H W"]:
     return np.stack([judged if sample.ignored is None else sample.ignored for sample in samples])
 
 
-def read_domain(source: Source, target: int) -> Domain:
+def read_domain(source: Source, splitting: Splitting, target: int) -> Domain:
     """Read every picture of a source.
 
     Raises:
@@ -98,14 +143,7 @@ def read_domain(source: Source, target: int) -> Domain:
         raise InputError(f"{source.spec}: no picture shows an object of class {target}")
     everything = np.stack([sample.labels for sample in samples])
     images = np.stack([sample.image for sample in samples])
-    return Domain(source, images, labels, np.where(labels == 0, everything, 0), unjudged(samples))
-
-
-def split_of(pictures: PictureSet, config: RunOptions, seed: int) -> Split:
-    """Train, validation and test pictures of a seed; the test groups are those of the data, or fold `seed`."""
-    return make_split(
-        pictures.source, fold=seed % config.folds, folds=config.folds, validation=config.validation, seed=seed
-    )
+    return Domain(source, splitting, images, labels, np.where(labels == 0, everything, 0), unjudged(samples))
 
 
 def faulty_targets(

@@ -1,22 +1,22 @@
-"""Classifiers of whole pictures in the studies: options, pictures with image-level labels, trainings on disk."""
+"""Classifiers of whole pictures in the studies: options, pictures with image-level labels, trainings."""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from experiments.kept_trainings import Job, KeptTrainings
-from experiments.options import RunOptions, check_choices, check_run
-from experiments.pictures import Domain, read_samples, split_of, unjudged
-from segjax.data import Split, metres_per_pixel, open_source, parse_spec
+from experiments.harness.networks import standardisation
+from experiments.harness.options import TrainOptions, arranges, check_choices, decides
+from experiments.harness.pictures import Domain, Splitting, check_target, read_samples, unjudged
+from experiments.harness.store import Extent, Job, Load, Trainer
+from segjax.data import metres_per_pixel, open_source, parse_spec
 from segjax.models import CLASSIFIERS, create
-from segjax.sweeps import Cell, cell
-from segjax.training import Pictures, Steps, TrainConfig, balanced_weights, make_steps
+from segjax.training import LoopConfig, Pictures, Steps, balanced_weights, make_steps
 from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for
@@ -61,20 +61,27 @@ class ClassifierSizes:
 
 
 @dataclass(frozen=True)
-class ClassifierOptions(RunOptions):
-    """Options of the studies of classifiers of whole pictures."""
+class ClassifierOptions:
+    """Which classifiers of whole pictures, and what they look for."""
 
-    data: str = "terrain:mounds"
-    """Pictures: terrain:mounds, folder:PATH?image_labels=FILE.csv, folder:PATH?tile=64&presence=50, or a folder with
-    classes: pictures that show class --target against all others."""
-    classifiers: tuple[str, ...] = ("vgg16", "resnet18", "msd_classifier")
+    classifiers: tuple[str, ...] = arranges(("vgg16", "resnet18", "msd_classifier"))
     """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
-    classifier_sizes: ClassifierSizes = field(default_factory=ClassifierSizes)
-    target: int = 1
+    classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
+    target: int = decides(1)
     """Class of the objects that are looked for, counted from 1."""
-    label: str = ""
+    label: str = decides("")
     """The image-level label that is looked for. Needed where a table gives more than two or does not say their order by
     label_names; else it is the second."""
+
+    def check(self) -> None:
+        """Raises InputError where an option cannot be; names it and what it may be."""
+        check_choices("classifiers", self.classifiers, CLASSIFIERS)
+        if not self.classifiers:
+            raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
+        if self.target < 1:
+            raise InputError(f"target: classes count from 1, not {self.target}")
+        for name in self.classifiers:
+            create(name, **self.classifier_sizes.options(name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,44 +111,26 @@ class LabelledDomain(Domain):
         return [index for index in indices if not self.presence[index]]
 
 
-def check_classifiers(config: ClassifierOptions) -> None:
-    """Refuse what no study of classifiers can use.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    check_run(config)
-    check_choices("classifiers", config.classifiers, CLASSIFIERS)
-    if not config.classifiers:
-        raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
-    if config.target < 1:
-        raise InputError(f"target: classes count from 1, not {config.target}")
-    for name in config.classifiers:
-        create(name, **config.classifier_sizes.options(name))
-
-
-def read_labelled(config: ClassifierOptions) -> LabelledDomain:
+def read_labelled(data: str, splitting: Splitting, options: ClassifierOptions) -> LabelledDomain:
     """Every picture with its image-level label.
 
     Raises:
         InputError: a class or label that does not exist, no picture with or without it, or pictures of several sizes.
     """
-    source = open_source(config.data)
-    if config.target > len(source.class_names):
-        raise InputError(
-            f"target: class {config.target} is not among those of {config.data}: {', '.join(source.class_names)}"
-        )
+    source = open_source(data)
+    check_target(source, options.target)
     samples = read_samples(source)
-    presence = _presence(config, source, samples)
+    presence = _presence(data, options, source, samples)
     for found, what in ((presence == 1, "shows"), (presence == 0, "is without")):
         if not found.any():
-            raise InputError(f"{config.data}: no picture {what} what is looked for; a classifier needs both kinds")
-    objects = np.stack([sample.of_class(config.target) for sample in samples])
+            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs both kinds")
+    objects = np.stack([sample.of_class(options.target) for sample in samples])
     everything = np.stack([sample.labels for sample in samples])
     labels = np.where(presence[:, None, None] == 1, objects, 0)
     ignored = unjudged(samples)
     return LabelledDomain(
         source=source,
+        splitting=splitting,
         images=np.stack([sample.image for sample in samples]),
         labels=labels,
         foreign=np.where(labels == 0, everything, 0),
@@ -153,19 +142,21 @@ def read_labelled(config: ClassifierOptions) -> LabelledDomain:
     )
 
 
-def _presence(config: ClassifierOptions, source: Source, samples: Sequence[Sample]) -> Int32[np.ndarray, " P"]:
-    names = getattr(source, "label_names", ())
+def _presence(
+    data: str, options: ClassifierOptions, source: Source, samples: Sequence[Sample]
+) -> Int32[np.ndarray, " P"]:
+    names = source.label_names
     if not names:
-        if config.label:
-            raise InputError(f"label: the pictures of {config.data} have no image-level labels; use target")
-        return np.asarray([sample.of_class(config.target).any() for sample in samples], np.int32)
-    if config.label and config.label not in names:
-        raise InputError(f"label: {config.label!r} is not among the labels of {config.data}: {', '.join(names)}")
-    options = parse_spec(config.data).options
-    is_ordered = "image_labels" not in options or "label_names" in options  # else they come by the alphabet
-    if not config.label and not (is_ordered and len(names) == 2):
+        if options.label:
+            raise InputError(f"label: the pictures of {data} have no image-level labels; use target")
+        return np.asarray([sample.of_class(options.target).any() for sample in samples], np.int32)
+    if options.label and options.label not in names:
+        raise InputError(f"label: {options.label!r} is not among the labels of {data}: {', '.join(names)}")
+    given = parse_spec(data).options
+    is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
+    if not options.label and not (is_ordered and len(names) == 2):
         raise InputError(f"label: say which of {', '.join(names)} is looked for; it is told apart from all others")
-    wanted = names.index(config.label) if config.label else 1
+    wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 
 
@@ -180,68 +171,79 @@ def _common_metres(samples: Sequence[Sample]) -> float | None:
     return middle if max(abs(value - middle) for value in known) <= 0.01 * middle else None
 
 
-def classifier_of(config: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:
-    """A classifier for these pictures, which are given their mean and deviation 0 and 1."""
-    channels = tuple(range(domain.images.ndim - 1))
-    mean = tuple(float(value) for value in domain.images.mean(channels))
-    std = tuple(float(max(value, 1e-6)) for value in domain.images.std(channels))
-    return create(name, **config.classifier_sizes.options(name), input_mean=mean, input_std=std)
-
-
-def check_trainable_classifiers(config: ClassifierOptions, domain: LabelledDomain) -> None:
+def check_trainable_classifiers(options: ClassifierOptions, domain: LabelledDomain, seeds: int) -> None:
     """Refuse, before anything is written, pictures that a classifier cannot take and groups that cannot be divided.
 
     Raises:
         InputError: names the network or the option, and the remedy.
     """
     image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
-    for name in config.classifiers:
-        jax.eval_shape(classifier_of(config, name, domain).init, jax.random.key(0), image)
-    for seed in range(min(config.seeds, config.folds)):
-        split = split_of(domain, config, seed)
+    for name in options.classifiers:
+        jax.eval_shape(classifier_of(options, name, domain).init, jax.random.key(0), image)
+    for seed in range(min(seeds, domain.splitting.folds)):
+        split = domain.split(seed)
         for side in ("train", "validation", "test"):
             shown = set(domain.presence[list(getattr(split, side))])
             if shown != {0, 1}:
                 raise InputError(
-                    f"{config.data}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} what is "
-                    "looked for; give more pictures or groups, or another number of folds"
+                    f"{domain.source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
+                    "what is looked for; give more pictures or groups, or another number of folds"
                 )
 
 
-def training_cell(data: str, network: str, seed: int, epochs: int) -> Cell:
-    """The training of a classifier, as the store knows it; `epochs` 0 are those of the configuration."""
-    return cell(data=data, network=network, seed=seed, epochs=epochs)
+def classifier_of(options: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:
+    """A classifier for these pictures, which are given their mean and deviation 0 and 1."""
+    return create(name, **options.classifier_sizes.options(name), **standardisation(domain))
 
 
-class Classifiers(KeptTrainings):
-    """Classifiers of one study by their cells (`training_cell`); the steps of a network are compiled once."""
+@dataclass(frozen=True)
+class Classifier:
+    """The training of a classifier; `epochs` 0 are those of the configuration."""
 
-    def __init__(self, config: ClassifierOptions, domain: LabelledDomain) -> None:
+    network: str
+    seed: int
+    epochs: int = 0
+
+
+class ClassifierTrainer(Trainer[Classifier]):
+    """How classifiers are trained; the steps of a network are compiled once, however long it is trained.
+
+    Attributes:
+        network: the module of a classifier by name, made once.
+    """
+
+    def __init__(self, options: ClassifierOptions, train: TrainOptions, domain: LabelledDomain) -> None:
         """Without class weights in a cross entropy, both classes count alike."""
-        train = config.train
-        if train.loss == "cross_entropy" and not train.class_weights:
-            train = dataclasses.replace(train, class_weights=balanced_weights(domain.presence, 2))
-        super().__init__(config, lambda one: f"{one['network']}-{one['epochs']}")
-        self._train_config, self._domain = train, domain
-        self.network = functools.cache(functools.partial(classifier_of, config, domain=domain))
-        self.steps_of = functools.cache(lambda name: make_steps(self.network(name), train))
-        self.split: Callable[[int], Split] = functools.cache(functools.partial(split_of, domain, config))
+        step = train.step
+        if step.loss == "cross_entropy" and not step.class_weights:
+            step = dataclasses.replace(step, class_weights=balanced_weights(domain.presence, 2))
+        self._step, self._loop, self._domain = step, train.loop, domain
+        self.network: Callable[[str], Any] = functools.cache(
+            functools.partial(classifier_of, options, domain=domain)
+        )
+        self._steps_of = functools.cache(lambda name: make_steps(self.network(name), step))
+
+    def kind(self, training: Classifier) -> str:
+        return f"{training.network}-{training.epochs}"
 
     def make_steps(self, kind: str) -> Steps:
-        """Those of the network, however long it is trained."""
-        return self.steps_of(kind.rpartition("-")[0])
+        return self._steps_of(kind.rpartition("-")[0])
 
-    def train_config(self, kind: str) -> TrainConfig:
-        """With the kind's number of epochs."""
+    def loop(self, kind: str) -> LoopConfig:
         epochs = int(kind.rpartition("-")[2])
-        return dataclasses.replace(self._train_config, epochs=epochs or self._train_config.epochs)
+        return dataclasses.replace(self._loop, epochs=epochs or self._loop.epochs)
 
-    def job(self, cell: Cell) -> Job:
-        """The training of a classifier made ready."""
-        split = self.split(cell["seed"])
-        return Job(cell, self.pictures(split.train), self.pictures(split.validation))
+    def job(self, training: Classifier, load: Load) -> Job:
+        split = self._domain.split(training.seed)
+        return Job(self._pictures(split.train), self._pictures(split.validation))
 
-    def pictures(self, indices: Sequence[int]) -> Pictures:
-        """Pictures with their image-level labels."""
+    def extent(self, training: Classifier) -> Extent:
+        split = self._domain.split(training.seed)
+        return Extent(len(split.train), len(split.validation))
+
+    def blank(self, kind: str) -> Pictures:
+        return self._pictures(range(self._loop.batch_size))
+
+    def _pictures(self, indices: Sequence[int]) -> Pictures:
         chosen = list(indices)
         return Pictures(self._domain.images[chosen], self._domain.presence[chosen])

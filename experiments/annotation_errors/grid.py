@@ -1,0 +1,156 @@
+"""The grid of study 1: its configuration, the strengths of errors, and its trials."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from experiments.harness.options import (
+    AnnotationOptions,
+    DataOptions,
+    Flat,
+    RunOptions,
+    SegmentationOptions,
+    Sizes,
+    TrainOptions,
+    arranges,
+    check_choices,
+    decides,
+)
+from experiments.harness.recipes import ERRORS, RATE_ERRORS, recipe_from
+from segjax.annotations import Recipe
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
+PUBLISHED_LEVELS = {
+    "omission": (0.1, 0.2, 0.3, 0.5, 0.7),
+    "inclusion": (0.1, 0.2, 0.3, 0.5, 0.7),
+    "bias": (2.0, 4.0, 6.0),
+    "jitter": (2.0, 4.0, 8.0),
+    "shift": (2.0, 4.0, 8.0),
+    "polygon": (12.0, 8.0, 4.0),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What do annotation errors cost? Trains networks on faulty annotations and tests them on clean ones.
+
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    """
+
+    run: Annotated[RunOptions, Flat]
+    source: Annotated[DataOptions, Flat] = DataOptions()
+    segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
+    annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
+    train: TrainOptions = decides(TrainOptions())
+    errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
+    """Any of omission, inclusion, bias, jitter, shift, polygon."""
+    levels: tuple[float, ...] = arranges(())
+    """Strengths: numbers below 1 are rates (omission, inclusion), from 1 on pixels (bias, jitter, shift) or corners
+    (polygon). Pixels are published pixels: with coarser pixels they scale along. None: the published ones."""
+
+
+BASE = Config(RunOptions(Path()), DataOptions(simulation="size=paper"))
+SMALL = Sizes(unet_width=12, unet_levels=3, segnet_width=12, segnet_levels=3, msd_depth=30)
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "size=sixth&volumes=4&slices=2"},
+        "segmentation": {"sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5)},
+        "train": TrainOptions(StepConfig(learning_rate=1e-3), LoopConfig(epochs=2, batch_size=2)),
+        "levels": (0.5, 6.0),
+    },
+    "demo": {
+        "run": {"seeds": 2},
+        "source": {"simulation": "size=sixth&volumes=8&slices=3&crop=72"},
+        "segmentation": {"sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20)},
+        "train": TrainOptions(StepConfig(learning_rate=3e-3), LoopConfig(epochs=10, batch_size=2)),
+        "levels": (0.3, 0.7, 6.0, 12.0),
+    },
+    "reduced": {
+        "run": {"seeds": 5},
+        # validation as published; whole volumes held out end the training before a U-Net memorises
+        "source": {"simulation": "size=quarter&volumes=30&slices=4&crop=104", "validation": "slice"},
+        "segmentation": {"sizes": SMALL},
+        "train": TrainOptions(StepConfig(learning_rate=2e-3), LoopConfig(epochs=15, batch_size=4)),
+        "levels": (0.3, 0.5, 0.7, 4.0, 8.0, 12.0),
+    },
+    "paper": {},
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training on faulty annotations.
+
+    Attributes:
+        error: what the annotations suffer from; "none" for clean labels.
+        level: its strength: a rate, published pixels, or corners. At 0, inclusion has foreign objects in the pictures
+            that nobody annotated.
+    """
+
+    network: str
+    seed: int
+    error: str = "none"
+    level: float = 0.0
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with the source of foreign objects filled in, and checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    config.segmentation.check()
+    check_choices("errors", config.errors, ERRORS)
+    for level in config.levels:
+        if not (0 < level < 1 or (level >= 1 and level == int(level))):
+            raise InputError(
+                f"levels: {level:g} is neither a rate between 0 and 1 (omission, inclusion) "
+                "nor a whole number of pixels or corners (bias, jitter, shift, polygon)"
+            )
+    for error in config.errors:
+        if not levels_of(config, error):
+            kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
+            raise InputError(
+                f"levels: none of {config.levels} is a strength of {error}; give {kind}, or leave {error} out"
+            )
+        if error == "polygon" and min(levels_of(config, error)) < 3:
+            raise InputError("levels: a polygon needs at least 3 corners")
+    return dataclasses.replace(config, annotations=config.annotations.resolved(config.source.data))
+
+
+def levels_of(config: Config, error: str) -> tuple[float, ...]:
+    """Strengths of one error, weakest first: those given that are of its kind, or the published ones."""
+    given = config.levels or PUBLISHED_LEVELS[error]
+    kept = {float(level) for level in given if (level < 1) == (error in RATE_ERRORS)}
+    return tuple(sorted(kept, reverse=error == "polygon"))
+
+
+def recipe_of(config: Config, error: str, level: float, coarsening: float) -> Recipe:
+    """The recipe of an error; pixel strengths are divided by `coarsening`.
+
+    Raises:
+        InputError: a bias strength that is no whole number of the pictures' pixels.
+    """
+    if error == "none" or level == 0:
+        return Recipe(scope=config.annotations.scope)
+    return recipe_from({error: level}, config.annotations.scope, coarsening, "levels")
+
+
+def trials_of(config: Config, has_own_foreign: bool) -> list[Trial]:
+    """Every trial, seed by seed, so that an unfinished study has whole curves with fewer seeds.
+
+    Where foreign objects are pasted in, inclusion has a zero point of its own: pasted, and not annotated.
+    """
+    settings = [("none", 0.0)]
+    for error in config.errors:
+        zero = (0.0,) if error == "inclusion" and not has_own_foreign else ()
+        settings += [(error, level) for level in (*zero, *levels_of(config, error))]
+    return [
+        Trial(network, seed, error, level)
+        for seed in range(config.run.seeds)
+        for error, level in settings
+        for network in config.segmentation.networks
+    ]

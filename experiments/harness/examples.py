@@ -1,0 +1,44 @@
+"""Arrays of a few pictures that trials leave for the page: kept and found again by trial."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segjax.sweeps import Trial, file_stem
+
+SHOWN = 3  # pictures
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Those of one run, in its folder."""
+
+    folder: Path
+
+    def keep(self, trial: Trial, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a trial's arrays."""
+        path = self._path(trial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.part")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # names of arrays, not of options
+        unfinished.replace(path)
+
+    def load(self, trial: Trial) -> dict[str, np.ndarray] | None:
+        """A trial's arrays; None where it left none, or the file is damaged."""
+        try:
+            with np.load(self._path(trial)) as kept:
+                return dict(kept)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return None
+
+    def _path(self, trial: Trial) -> Path:
+        return self.folder / f"{file_stem(trial)}.npz"
+
+
+def places_shown(count: int) -> np.ndarray:
+    """Evenly spread positions of the few among `count` pictures that are kept."""
+    return np.linspace(0, count - 1, min(SHOWN, count)).astype(int)

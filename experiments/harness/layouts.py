@@ -1,0 +1,53 @@
+"""How packs are laid out on cores or devices, and how long trainings take."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from experiments.harness.options import RunOptions
+from segjax.training import (
+    Layout,
+    LoopConfig,
+    Member,
+    Pictures,
+    Steps,
+    candidate_layouts,
+    layout_of,
+    time_layouts,
+)
+
+
+class Layouts:
+    """As asked for or, timed once for each kind of steps, the fastest way."""
+
+    def __init__(self, run: RunOptions) -> None:
+        self._run = run
+        self._chosen: dict[str, Layout] = {}
+
+    def of(self, kind: str, steps: Steps, members: Sequence[Member], loop: LoopConfig) -> Layout:
+        """The layout of a pack; timings are written to `OUT/packs/KIND.json`."""
+        if self._run.strategy != "auto":
+            return layout_of(self._run.strategy, len(members))
+        if kind not in self._chosen:
+            layouts = candidate_layouts(len(members))
+            seconds = time_layouts(members, steps, loop, layouts) if len(layouts) > 1 else {}
+            fastest = min(seconds, key=seconds.__getitem__, default=next(iter(layouts)))
+            self._chosen[kind] = layouts[fastest]
+            _keep_choice(self._run.out / "packs" / f"{kind}.json", fastest, len(members), seconds)
+        return self._chosen[kind]
+
+
+def step_seconds(run: RunOptions, count: int, steps: Steps, blank: Pictures, loop: LoopConfig) -> float:
+    """Seconds per step of one of `count` trainings of a kind, by a few timed steps on one batch."""
+    members = [Member(jax.random.key(0), blank, blank)] * min(run.pack, max(count, 1))
+    layouts = candidate_layouts(len(members))
+    if run.strategy != "auto":
+        layouts = {str(run.strategy): layout_of(run.strategy, len(members))}
+    return min(time_layouts(members, steps, loop, layouts).values())
+
+
+def _keep_choice(path: Path, strategy: str, pack: int, seconds: dict[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"strategy": strategy, "pack": pack, "seconds per member and step": seconds}) + "\n")

@@ -1,0 +1,68 @@
+"""Networks of the studies that segment, for the pictures at hand, and the values of their predictions."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+from experiments.harness.options import SegmentationOptions, Sizes
+from experiments.harness.pictures import Domain, PictureSet
+from segjax.evaluation import counts, dice, picture_metrics
+from segjax.models import create
+from segjax.sweeps import Row
+from segjax.training import Pictures
+
+
+def network_of(sizes: Sizes, name: str, pictures: PictureSet, classes: int = 2) -> Any:
+    """A network for these pictures; MSD is given their mean and deviation, as published."""
+    options = {**sizes.options(name), "classes": classes}
+    if name == "msd":
+        options |= standardisation(pictures)
+    return create(name, **options)
+
+
+def standardisation(pictures: PictureSet) -> dict[str, tuple[float, ...]]:
+    """Options of a network that gives these pictures mean and deviation 0 and 1, channel by channel."""
+    axes = tuple(range(pictures.images.ndim - 1))
+    return {
+        "input_mean": tuple(float(value) for value in pictures.images.mean(axes)),
+        "input_std": tuple(float(max(value, 1e-6)) for value in pictures.images.std(axes)),
+    }
+
+
+def check_trainable(options: SegmentationOptions, pictures: PictureSet, seeds: int) -> None:
+    """Refuse, before anything is written, pictures that a network cannot take and groups that cannot be divided.
+
+    Raises:
+        InputError: names the network or the option, and the remedy.
+    """
+    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
+    for name in options.networks:
+        jax.eval_shape(network_of(options.sizes, name, pictures).init, jax.random.key(0), image)
+    for seed in range(min(seeds, pictures.splitting.folds)):
+        pictures.split(seed)
+
+
+def blank_pictures(pictures: PictureSet, batch_size: int) -> Pictures:
+    """One batch with nothing annotated."""
+    images = pictures.images[:batch_size]
+    return Pictures(images, np.zeros(images.shape[:3], np.int32))
+
+
+def pooled_dice(masks: Bool[np.ndarray, "P H W"], truth: Bool[np.ndarray, "P H W"]) -> float:
+    """Dice of all pixels of some pictures together."""
+    return float(dice(counts(masks, truth).pooled()))
+
+
+def prediction_rows(
+    predicted: Bool[np.ndarray, "P H W"], domain: Domain, test: Int[np.ndarray, " P"], tolerance: float
+) -> tuple[list[Row], float]:
+    """Values of every test picture, and the pooled Dice; pixels that nobody judged count as background."""
+    predicted = predicted & ~domain.ignored[test]
+    rows = [
+        Row(metric, value, domain.source.names[index])
+        for mask, index in zip(predicted, test, strict=True)
+        for metric, value in picture_metrics(mask, domain.labels[index], tolerance).items()
+    ]
+    return rows, pooled_dice(predicted, domain.labels[test] > 0)

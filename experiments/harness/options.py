@@ -1,0 +1,243 @@
+"""Options that studies share, as groups that a study's configuration is composed of."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from segjax.data import parse_spec
+from segjax.models import NETWORKS, create
+from segjax.sweeps import shard_of
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
+Flat = tyro.conf.arg(name="")  # a group whose options carry no prefix
+_AnyConfig = TypeVar("_AnyConfig")
+
+
+def decides(default: Any = MISSING, *, make: Any = MISSING) -> Any:
+    """A field, with its default or the function that makes it, whose value decides the numbers of a trial."""
+    return field(default=default, default_factory=make, metadata={"decides": True})
+
+
+def arranges(default: Any = MISSING, *, make: Any = MISSING) -> Any:
+    """A field that says which trials there are, or how they are worked through, but not what comes out of one."""
+    return field(default=default, default_factory=make, metadata={"decides": False})
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is worked through."""
+
+    out: Path = arranges()
+    """Folder for results.csv, report.html, plan.json and figures."""
+    scale: Literal["smoke", "demo", "reduced", "paper"] = arranges("demo")
+    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: the published networks, pictures
+    and epochs, for a GPU; --validation slice --scope dataset --train.no-shuffle are published too, but no default."""
+    seeds: int = arranges(10)
+    """How often every training is repeated: seeds 0, 1, ..."""
+    shard: str = arranges("1/1")
+    """I/N: take only every N-th trial, from the I-th on, so that N processes with one --out divide the study evenly.
+    Without it, processes with one --out take turns: each goes on with the next trial that none works on."""
+    pack: int = arranges(8)
+    """How many trainings of one network are run as one pack."""
+    strategy: Literal["auto", "sequential", "vmap", "spread", "both"] = arranges("auto")
+    """How a pack is run: one after the other, in one step, spread over devices or cores, or both; auto times them."""
+    plan: bool = arranges(False)
+    """Print the trials with estimated time and disk; train nothing."""
+    resume: bool = arranges(False)
+    """Refuse to begin anew: there must be results in --out."""
+    accept_code: bool = arranges(False)
+    """Go on with results that were made by other code; the page says so."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which pictures, and who tests on which of them."""
+
+    data: str = decides("microscope:hl60")
+    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
+    folds: int = decides(4)
+    """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
+    validation: Literal["group", "slice"] = decides("group")
+    """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
+    simulation: tyro.conf.Suppress[str] = arranges("")
+    """Options of a simulated set that are not given in `data`; the scale decides them, `resolved` puts them there."""
+
+    def resolved(self) -> "DataOptions":
+        """With the size of the simulation in the data spec."""
+        is_open = "?" not in self.data and self.data.startswith(("microscope:", "terrain:"))
+        data = f"{self.data}?{self.simulation}" if is_open and self.simulation else self.data
+        return dataclasses.replace(self, data=data, simulation="")
+
+    @property
+    def name(self) -> str:
+        """The data spec without its options: the column `data` of results."""
+        return self.data.partition("?")[0]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How networks are trained: what a step needs, and what the loop needs."""
+
+    step: Annotated[StepConfig, Flat] = decides(make=StepConfig)
+    loop: Annotated[LoopConfig, Flat] = decides(make=LoopConfig)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the networks; the defaults are the published ones.
+
+    Attributes:
+        norm: "batch" takes the statistics of the picture at hand also when testing, as published; "running" their
+            running averages; "group" is GroupNorm; "none" leaves normalisation out (MSD never normalises).
+        dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
+    """
+
+    unet_width: int = 64
+    unet_levels: int = 4
+    segnet_width: int = 64
+    segnet_levels: int = 5
+    msd_depth: int = 100
+    msd_width: int = 1
+    norm: Literal["batch", "running", "group", "none"] = "batch"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def options(self, network: str) -> dict[str, Any]:
+        """Options of `segjax.models.create` for a network."""
+        if network == "msd":
+            return {"depth": self.msd_depth, "width": self.msd_width, "dtype": self.dtype}
+        return {
+            "dtype": self.dtype,
+            "width": getattr(self, f"{network}_width"),
+            "levels": getattr(self, f"{network}_levels"),
+            "norm": self.norm,
+        }
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Which networks segment, and how they are judged."""
+
+    networks: tuple[str, ...] = arranges(("unet", "segnet", "msd"))
+    """Any of unet, segnet, msd."""
+    tolerance: float = decides(2.0)
+    """Tolerance of the surface Dice, in pixels."""
+    sizes: Sizes = decides(make=Sizes)
+
+    def check(self) -> None:
+        """Raises InputError where a network or number is not usable."""
+        check_choices("networks", self.networks, NETWORKS)
+        for name in self.networks:
+            create(name, **self.sizes.options(name))
+        if not 0 < self.tolerance < float("inf"):
+            raise InputError(f"tolerance must be a positive number of pixels, not {self.tolerance}")
+
+
+@dataclass(frozen=True)
+class AnnotationOptions:
+    """Whose annotations go wrong, and how errors are drawn."""
+
+    extra: str | None = decides(None)
+    """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
+    Default: the other simulated set, or the other classes of the pictures where they have any."""
+    target: int = decides(1)
+    """Class of the objects to segment."""
+    scope: Literal["dataset", "volume", "picture", "object"] = decides("volume")
+    """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
+
+    def resolved(self, data: str) -> "AnnotationOptions":
+        """With the source of foreign objects: the published one, granulocytes for HL60 and the reverse, at equal size.
+
+        Raises:
+            InputError: a class that cannot be.
+        """
+        if self.target < 1:
+            raise InputError(f"target: classes count from 1, not {self.target}")
+        return dataclasses.replace(self, extra=self.extra or _other_set(data))
+
+
+def check_run(run: RunOptions, source: DataOptions) -> None:
+    """Refuse what no study can use.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    parse_spec(source.data)
+    shard_of((), run.shard)
+    for count, number, least in (("seeds", run.seeds, 1), ("pack", run.pack, 1), ("folds", source.folds, 2)):
+        if not least <= number <= 1000:
+            raise InputError(f"{count} must be from {least} to 1000, not {number}")
+
+
+def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
+    """Raises InputError where a value is unknown or given twice."""
+    for value in values:
+        if value not in allowed:
+            raise InputError(f"{name}: unknown {value!r}; choose from {', '.join(allowed)}")
+    if len(set(values)) != len(values):
+        raise InputError(f"{name}: one is given twice")
+
+
+def check_least(numbers: Mapping[str, tuple[float | Sequence[float], float]]) -> None:
+    """Refuse numbers that are too small or not finite.
+
+    Args:
+        numbers: by option: a number or several, and the least that it may be.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    for name, (given, least) in numbers.items():
+        for number in given if isinstance(given, Sequence) else (given,):
+            if not least <= number < float("inf"):
+                raise InputError(f"{name} must be at least {least:g}, not {number:g}")
+
+
+def overlaid(config: _AnyConfig, overlay: Mapping[str, Any]) -> _AnyConfig:
+    """A configuration with other values of some fields; mappings go into the groups of options."""
+    values = {
+        name: overlaid(getattr(config, name), value) if isinstance(value, Mapping) else value
+        for name, value in overlay.items()
+    }
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The options that decide numbers, by name; groups that are marked as a whole stay whole.
+
+    Raises:
+        TypeError: a field is not marked.
+    """
+    found: dict[str, Any] = {}
+    for one in fields(config):
+        value = getattr(config, one.name)
+        if "decides" in one.metadata:
+            if one.metadata["decides"]:
+                found[one.name] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+        elif dataclasses.is_dataclass(value):
+            found |= deciding(value)
+        else:
+            raise TypeError(f"{type(config).__name__}.{one.name} says neither that it decides nor that it arranges")
+    return found
+
+
+def flags(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option of a configuration as the command line names it, with its value."""
+    for one in fields(config):
+        value = getattr(config, one.name)
+        if dataclasses.is_dataclass(value):
+            is_flat = Flat in getattr(one.type, "__metadata__", ())
+            yield from flags(value, prefix if is_flat else f"{prefix}{one.name.replace('_', '-')}.")
+        else:
+            yield f"--{prefix}{one.name.replace('_', '-')}", value
+
+
+def _other_set(data: str) -> str | None:
+    for own, other in (("hl60", "granulocytes"), ("granulocytes", "hl60")):
+        if data.startswith(f"microscope:{own}"):
+            return data.replace(f"microscope:{own}", f"microscope:{other}", 1)
+    return None

@@ -1,0 +1,97 @@
+"""Where numbers come from: the code, its commit, the machine, and the lines above every file of results."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+import segjax
+from segjax.training import cores
+
+ROOT = Path(__file__).parents[2]
+VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "scikit-learn", "torch", "opencv-python-headless")
+
+
+def sources_of(study: str) -> dict[str, str]:
+    """Hashes of the files that a study stands on, by their path: segjax, the harness, and the study itself.
+
+    `study` is the name of its folder in `experiments`.
+    """
+    package = Path(segjax.__file__).parent
+    folders = {"segjax": package, "harness": ROOT / "experiments" / "harness", study: ROOT / "experiments" / study}
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        for name, folder in folders.items()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def code_of(sources: Mapping[str, str]) -> str:
+    """Eight hexadecimal digits that change when any of the sources does: the version of a study's code."""
+    return hashlib.sha256("".join(f"{name} {found}\n" for name, found in sorted(sources.items())).encode()).hexdigest()[
+        :8
+    ]
+
+
+def commit() -> str:
+    """The commit of this checkout, "-dirty" where files differ; of an installed package "segjax VERSION".
+
+    A repository that happens to lie around the package is not asked.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != ROOT.resolve() or _git("ls-files", "--", __file__) in (None, ""):
+        return f"segjax {segjax.__version__}"
+    return _git("describe", "--always", "--dirty", "--exclude", "*") or f"segjax {segjax.__version__}"
+
+
+def is_clean(found: str) -> bool:
+    """Whether a commit, as `commit` gives it, says all of the code."""
+    return not found.endswith("-dirty")
+
+
+def machine() -> str:
+    """Cores in use, processor, device, and the versions that numbers and timings depend on."""
+    device = jax.devices()[0]
+    versions = [f"{package} {found}" for package in VERSIONS_OF if (found := _version(package))]
+    return (
+        f"{cores()} cores in use, {_processor()}, {device.platform} {device.device_kind}; "
+        f"Python {platform.python_version()}, {', '.join(versions)}"
+    )
+
+
+def provenance(command: str) -> dict[str, str]:
+    """Command, commit, machine and flags of XLA of numbers made here and now; take it before files are written."""
+    flags = {"XLA_FLAGS": chosen} if (chosen := os.environ.get("XLA_FLAGS")) else {}
+    return {"command": command, "commit": commit(), "machine": machine(), **flags}
+
+
+def comment(facts: Mapping[str, str]) -> str:
+    """The facts as comment lines for the head of a CSV file."""
+    return "".join(f"# {name}: {value}\n" for name, value in facts.items())
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

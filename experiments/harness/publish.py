@@ -1,0 +1,199 @@
+"""From runs to committed results: values per trial, and the pages, figures and README's table that are made of them.
+
+A published run is a folder `experiments/STUDY/results/NAME` with `trials.csv` (a row per trial: factors, replicate, and
+the mean over pictures of every metric) and `run.json` (configuration, openings, digests). Runs of earlier versions that
+kept no values per seed have `summary.csv` instead, which is shown as it is.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pandas as pd
+
+from experiments.harness.page import answers, claims_table, figure_stem, save_figures
+from experiments.harness.provenance import ROOT, is_clean
+from experiments.harness.run import AnyStudy
+from experiments.harness.study import Analysis
+from segjax.data import parse_spec
+from segjax.evaluation import Claim
+from segjax.reports import data_name
+from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
+from segjax.types import InputError
+
+BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
+NO_SEEDS = "It kept no values per seed, so no verdict can be given."
+CHANGED = "It was run from a tree with changes that no commit holds."
+OWN = (":!experiments/*/results", ":!README.md")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published run: its folder, what `run.json` says, and what came out (None for a run with `summary.csv`)."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    found: Analysis | None
+
+    @property
+    def marks(self) -> list[str]:
+        """What keeps it from being full evidence."""
+        dirty = any(not is_clean(opening["commit"]) for opening in self.facts["openings"])
+        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else [])
+
+
+def results_folder(study: AnyStudy) -> Path:
+    """Where a study's published runs are."""
+    return ROOT / "experiments" / study.name / "results"
+
+
+def check_tree() -> None:
+    """Raises InputError where files other than results differ from the commit, or there is no repository."""
+    command = ["git", "status", "--porcelain", "--", ".", *OWN]
+    state = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if state.returncode:
+        raise InputError(f"publish: {ROOT} is no git checkout; publish from one")
+    if state.stdout.strip():
+        changed = ", ".join(line[3:] for line in state.stdout.splitlines()[:5])
+        raise InputError(f"publish: the tree has changes that no commit holds ({changed}); commit them first")
+
+
+def take_run(study: AnyStudy, out: Path, name: str) -> Path:
+    """Copy the values of a run into a folder of published results; returns it.
+
+    Raises:
+        InputError: the folder holds no finished trial, or another study.
+    """
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise InputError(f"name: {name!r} must be small letters, digits and underscores, as in real_nuclei")
+    plan = read_plan(out)
+    if plan["study"] != study.name:
+        raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")
+    if not (out / "results.csv").exists():
+        raise InputError(f"{out}/results.csv: no trial has finished yet; wait for the first")
+    rows = read_rows(out / "results.csv", get_type_hints(study.trial))
+    replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
+    folder = results_folder(study) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"]).write(folder / "trials.csv")
+    kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
+    (folder / "run.json").write_text(json.dumps(kept, indent=1) + "\n")
+    return folder
+
+
+def published_runs(study: AnyStudy) -> list[Published]:
+    """All published runs of a study, by name."""
+    return [_published(study, path.parent) for path in sorted(results_folder(study).glob("*/run.json"))]
+
+
+def table_in(study: AnyStudy, folder: Path, facts: Mapping[str, Any]) -> ResultTable[Any]:
+    """The table of a published run."""
+    return ResultTable.read(folder / "trials.csv", study.trial, facts["overlap"], facts["coarsening"])
+
+
+def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
+    """The configuration that a plan holds, the groups of options inside it too.
+
+    Raises:
+        InputError: it holds an option that this version lacks.
+    """
+    hints, values = get_type_hints(kind), dict(stored)
+    for name, value in stored.items():
+        if name not in hints:
+            raise InputError(f"plan.json: this version has no option {name!r}; check out the commit that it names")
+        if isinstance(value, Mapping):
+            values[name] = config_of(hints[name], value)
+        elif isinstance(value, list):
+            values[name] = tuple(value)
+        elif hints[name] is Path:
+            values[name] = Path(value)
+    return kind(**values)
+
+
+def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:
+    """`results/README.md` of a study, with the figures that it shows; returns its path."""
+    lines = [f"# Results of {study.name}", "", "Made from the values beside it by `python -m experiments.publish`.", ""]
+    for run in runs:
+        lines += _section(run)
+    page = results_folder(study) / "README.md"
+    page.write_text("\n".join(lines).rstrip() + "\n")
+    return page
+
+
+def write_readme(readme: Path, runs: Sequence[Published]) -> None:
+    """Replace README's table of results.
+
+    Raises:
+        InputError: README lacks the lines between which the table stands.
+    """
+    text = readme.read_text()
+    if BEGIN not in text or END not in text:
+        raise InputError(f"{readme}: has no lines {BEGIN} and {END}")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    readme.write_text(f"{before}{BEGIN}\n{_readme_table(runs)}{END}{after}")
+
+
+def _published(study: AnyStudy, folder: Path) -> Published:
+    facts = json.loads((folder / "run.json").read_text())
+    if not (folder / "trials.csv").exists():
+        return Published(folder, facts, None)
+    config = config_of(study.config, facts["config"])
+    return Published(folder, facts, study.analyse(config, table_in(study, folder, facts)))
+
+
+def _section(run: Published) -> list[str]:
+    last = run.facts["openings"][-1]
+    lines = [f"## {run.folder.name}: {_what(run)}", ""]
+    lines += [f"**{mark}**" for mark in run.marks] + ([""] if run.marks else [])
+    lines += [f"- {name}: `{last[name]}`" for name in ("command", "commit", "machine")]
+    lines += [f"- test sets: {len(set(_replicates(run)))}", ""]
+    if run.found is None:
+        lines += [f"![{name}]({run.folder.name}/{name})" for name in sorted(p.name for p in run.folder.glob("*.svg"))]
+        return [*lines, "", *markdown(pd.read_csv(run.folder / "summary.csv")), ""]
+    figures = {name: run.found.figures[name] for name in run.found.shown if name in run.found.figures}
+    save_figures(run.folder, figures)
+    for name, figure in figures.items():
+        lines += [f"![{name}]({run.folder.name}/{figure_stem(name)}.svg)", "", figure.caption, ""]
+    lines += [f"- {answer}" for answer in answers(run.found)] + [""]
+    for name, frame in run.found.tables.items():
+        lines += [f"<details><summary>{name}</summary>", "", *markdown(frame), "", "</details>", ""]
+    return lines
+
+
+def _replicates(run: Published) -> Sequence[str]:
+    path = run.folder / "trials.csv"
+    return list(pd.read_csv(path, dtype=str)["replicate"]) if path.exists() else run.facts["test_sets"]
+
+
+def _what(run: Published) -> str:
+    spec = run.facts["config"]["source"]["data"]
+    return data_name(spec) if parse_spec(spec) else spec
+
+
+def _readme_table(runs: Sequence[Published]) -> str:
+    rows = []
+    for run in runs:
+        link = f"[{_what(run)}]({(run.folder.parent / 'README.md').relative_to(ROOT).as_posix()})"
+        for claim in run.found.main if run.found else ():
+            rows.append({"pictures": link, **_claim_row(claim)})
+    return "\n".join(markdown(pd.DataFrame(rows))) + "\n" if rows else ""
+
+
+def _claim_row(claim: Claim) -> dict[str, Any]:
+    line = claims_table([claim]).iloc[0]
+    return {
+        "compared": f"{claim.subject} with {claim.rival}",
+        "difference": f"{line['difference']} {claim.unit or claim.metric}",
+        **{name: line[name] for name in ("95 % interval", "test sets", "verdict")},
+    }
+
+
+def markdown(frame: pd.DataFrame) -> list[str]:
+    """A table as lines of Markdown."""
+    rows = [["-" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False)]
+    return [f"| {' | '.join(map(str, row))} |" for row in (frame.columns, ["---"] * len(frame.columns), *rows)]

@@ -1,0 +1,222 @@
+"""How every study runs: its plan, its missing trials through the ledger, and the page by whoever finishes last."""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from experiments.harness.examples import Examples
+from experiments.harness.layouts import step_seconds
+from experiments.harness.options import check_run, deciding, overlaid
+from experiments.harness.page import write_study_page
+from experiments.harness.provenance import code_of, commit, machine, sources_of
+from experiments.harness.study import Config, Context, Study, StudyData
+from segjax.sweeps import (
+    Ledger,
+    Outcome,
+    Replicates,
+    ResultTable,
+    described,
+    fingerprint,
+    in_words,
+    run_trials,
+    shard_of,
+)
+from segjax.types import InputError
+
+ROW_BYTES = 100
+PASSES_OF_A_STEP = 3  # a step is about three forward passes
+AnyStudy = Study[Any, Any, Any, Any]
+
+
+def defaults_of(study: AnyStudy, scale: str) -> Any:
+    """The configuration of a scale: what it sets unless the command line says otherwise."""
+    return overlaid(overlaid(study.base, study.scales[scale]), {"run": {"scale": scale}})
+
+
+def resolved(study: AnyStudy, config: Config) -> Config:
+    """A configuration with what depends on other options filled in, and checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    check_run(config.run, config.source)
+    return study.resolve(overlaid(config, {"source": {**vars(config.source.resolved())}}))
+
+
+def parse(study: AnyStudy) -> Any:
+    """The configuration of the command line, over what the chosen --scale sets.
+
+    Raises:
+        InputError: an unknown scale, or an option that cannot be.
+    """
+    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scale.add_argument("--scale", default="demo")
+    chosen = scale.parse_known_args()[0].scale
+    if chosen not in study.scales:
+        raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
+    default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
+    return resolved(study, tyro.cli(study.config, prog=f"python -m experiments.{study.name}", default=default))
+
+
+def run(study: AnyStudy) -> None:
+    """The command of a study: parse, plan, run the missing trials of this shard; the last process writes the page.
+
+    Raises:
+        InputError: the options, the pictures or the folder cannot be used.
+    """
+    config, console = parse(study), Console(highlight=False, markup=False)
+    if config.run.resume and not (config.run.out / "plan.json").exists():
+        raise InputError(f"resume: there is nothing to go on with in {config.run.out}; leave --resume out to begin")
+    console.print(f"reading {config.source.data}", soft_wrap=True)
+    context, trials = opened(study, config)
+    shard = shard_of(trials, config.run.shard)
+    if config.run.plan:
+        _print_plan(study, context, shard, console)
+        return
+    plan = plan_of(study, config, context.data)
+    with Ledger(config.run.out, study.trial, plan, config.run.accept_code) as ledger:
+        sweep = Sweep(study, context, trials)
+        run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
+        left = len(ledger.missing(trials))
+        if left:
+            waiting = f"{left} of {len(trials)} trials are left to others"
+            console.print(f"{waiting}; the last process to finish writes the report", soft_wrap=True)
+            return
+        table = table_of(study, config, context.data, ledger)
+    console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
+
+
+def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context[Config, Any, Any], list[Any]]:
+    """A study's pictures and store, and all its trials; nothing is trained or written."""
+    data = study.read(config)
+    store = study.trainings(config, data)
+    return Context(config, data, store, Examples(config.run.out / "examples")), study.trials(config, data)
+
+
+def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
+    """What `plan.json` holds; its fingerprint covers what decides a trial's numbers besides its factors and the code."""
+    sources, replicates = sources_of(study.name), replicates_of(config, data)
+    facts = json.loads(json.dumps({**deciding(config), "digest": data.source.digest}, default=str))
+    return {
+        "study": study.name,
+        "data": config.source.name,
+        "fingerprint": fingerprint(facts),
+        "facts": facts,
+        "config": json.loads(json.dumps(dataclasses.asdict(config), default=str)),
+        "replicates": replicates.names,
+        "overlap": replicates.overlap,
+        "coarsening": data.source.coarsening,
+        "sources": sources,
+        "opening": {
+            "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", f"experiments.{study.name}", *sys.argv[1:]]),
+            "code": code_of(sources),
+            "commit": commit(),
+            "machine": machine(),
+            "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        },
+    }
+
+
+def replicates_of(config: Any, data: StudyData) -> Replicates:
+    """The test set of every seed, and test pictures per other picture where there are several."""
+    splits = [data.split(seed) for seed in range(config.run.seeds)]
+    names = [fingerprint({"test": [data.source.names[index] for index in split.test]})[:8] for split in splits]
+    others = [len(split.test) / (len(split.train) + len(split.validation)) for split in splits]
+    return Replicates(tuple(names), sum(others) / len(others) if len(set(names)) > 1 else 0.0)
+
+
+def table_of(study: AnyStudy, config: Any, data: StudyData, ledger: Ledger) -> ResultTable[Any]:
+    """The table of all results so far."""
+    return ResultTable.from_rows(
+        ledger.table(), study.trial, replicates_of(config, data), data.source.coarsening
+    )
+
+
+class Sweep:
+    """Trains, measures and tidies up for batches of trials."""
+
+    def __init__(self, study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]) -> None:
+        """`trials` are all of the study: a network that none of them needs any more may be dropped."""
+        self._study, self._context = study, context
+        self._uses: Counter[Any] = Counter()
+        for trial in trials:
+            needed = study.needs(trial)
+            self._uses.update(needed)
+            for training in needed:
+                self._uses.update(context.store.trainer.needs(training))
+
+    @property
+    def pack(self) -> int:
+        """Most trials of one batch."""
+        return sys.maxsize if self._study.together else self._context.config.run.pack
+
+    def together(self, trial: Any) -> str:
+        """What the trials of one batch have in common."""
+        if self._study.together:
+            return self._study.together(trial)
+        needed = self._study.needs(trial)
+        return self._context.store.trainer.kind(needed[-1]) if needed else ""
+
+    def run(self, trials: Sequence[Any], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+        """Train what the trials need, and measure each."""
+        context, study = self._context, self._study
+        for seed in {trial.seed for trial in trials}:
+            path = context.config.run.out / "splits" / f"seed-{seed}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            context.data.split(seed).write(path, context.data.source)
+        context.store.ensure([training for trial in trials for training in study.needs(trial)], on_share)
+        for index, trial in enumerate(trials):
+            outcome = study.measure(context, trial)
+            if outcome.examples and trial.seed == 0:
+                context.examples.keep(trial, outcome.examples)
+            yield index, outcome
+            for training in () if study.keeps_networks else study.needs(trial):
+                if self._uses[training] == 1:
+                    context.store.drop(training)
+
+
+def estimate(
+    study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]
+) -> tuple[float, float]:
+    """Seconds and megabytes of some trials: the sum over the trainings that they need, each kind timed by a few steps.
+
+    Where the study says how many forward passes measuring takes, these are added.
+    """
+    trainer, run = context.store.trainer, context.config.run
+    needed = context.store.closure([training for trial in trials for training in study.needs(trial)])
+    kinds = {trainer.kind(training): trainer.loop(trainer.kind(training)) for training in needed}
+    step = {}
+    for kind, loop in kinds.items():
+        count = sum(trainer.kind(training) == kind for training in needed)
+        step[kind] = step_seconds(run, count, trainer.steps(kind), trainer.blank(kind), loop)
+    seconds = 0.0
+    for training in needed:
+        kind, extent = trainer.kind(training), trainer.extent(training)
+        batch = kinds[kind].batch_size
+        epoch = -(-extent.train // batch) + extent.validation / batch / PASSES_OF_A_STEP
+        seconds += kinds[kind].epochs * epoch * step[kind]
+    for trial in trials if study.passes else ():
+        for training in study.needs(trial)[-1:]:
+            kind = trainer.kind(training)
+            seconds += study.passes(context, trial) * step[kind] / PASSES_OF_A_STEP / kinds[kind].batch_size
+    pictures = len(context.data.split(0).test)
+    return seconds, len(trials) * (8 * pictures + 4) * ROW_BYTES / 1e6
+
+
+def _print_plan(study: AnyStudy, context: Context[Any, Any, Any], shard: Sequence[Any], console: Console) -> None:
+    for trial in shard:
+        console.print(described(trial), soft_wrap=True)
+    seconds, megabytes = estimate(study, context, shard)
+    amounts = f"about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained"
+    console.print(f"{len(shard)} trials, {amounts}", soft_wrap=True)

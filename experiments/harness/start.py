@@ -1,0 +1,33 @@
+"""How every command starts and ends. Loads nothing heavy, since a command may begin anew before it has done anything."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command's body; wrong input gives one message and exit code 2, an interruption says how to go on.
+
+    Training steps on CPU take a fifth less time in huge pages. The C library reads its settings only at its start, so
+    the process is replaced by one with the setting. Compiled programs are kept for the next run. SIGTERM is treated
+    like Ctrl-C, so that open files are closed.
+    """
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    from experiments.harness.compilation_cache import keep_compilations
+    from segjax.types import InputError
+
+    keep_compilations()
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,124 @@
+"""The contract of a study: what is varied, what is trained, what is measured, and what is made of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import pandas as pd
+
+from experiments.harness.examples import Examples
+from experiments.harness.options import DataOptions, RunOptions
+from experiments.harness.store import AnyTraining, TrainingStore
+from segjax.data import Split
+from segjax.evaluation import Claim, Metric
+from segjax.reports import Illustration
+from segjax.sweeps import Outcome, ResultTable
+from segjax.types import Source
+
+
+class StudyConfig(Protocol):
+    """What every study's configuration is composed of, beside the study's own options."""
+
+    @property
+    def run(self) -> RunOptions: ...
+
+    @property
+    def source(self) -> DataOptions: ...
+
+
+class StudyData(Protocol):
+    """Opened pictures: where they come from, and the split of each seed."""
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def split(self) -> Callable[[int], Split]: ...
+
+
+Config = TypeVar("Config", bound=StudyConfig)
+Data = TypeVar("Data", bound=StudyData)
+Trial = TypeVar("Trial", bound=Any)  # a frozen dataclass with a seed
+
+
+@dataclass(frozen=True, eq=False)
+class Context(Generic[Config, Data, AnyTraining]):
+    """What measuring a trial can rest on: the trainings that it needs are in the store."""
+
+    config: Config
+    data: Data
+    store: TrainingStore[AnyTraining]
+    examples: Examples
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out, for a page, for `results/` and for README.
+
+    Attributes:
+        title, question: of the page, for people.
+        claims: comparisons; each becomes a row of the table of decisions and a sentence.
+        main: those of them that stand in README's table of results.
+        tables, figures: by heading, in the order of the page.
+        cautions: what a reader has to know before believing it.
+        metrics: formulas and rules of the metrics in the tables.
+        shown: headings of the figures that are committed with published results.
+        headings: of the page's sections with figures.
+        glossary: what the words mean.
+    """
+
+    title: str
+    question: str
+    claims: Sequence[Claim] = ()
+    main: Sequence[Claim] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    figures: Mapping[str, Illustration] = field(default_factory=dict)
+    cautions: Sequence[str] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    shown: Sequence[str] = ()
+    headings: Mapping[str, str] = field(default_factory=dict)
+    glossary: str = ""
+
+
+@dataclass(frozen=True)
+class Study(Generic[Config, Data, Trial, AnyTraining]):
+    """A study. The harness does all the rest: plan, ledger, trainings, splits, examples, page, publishing.
+
+    Attributes:
+        name: as in `python -m experiments.NAME`.
+        config: a frozen dataclass; composed of groups of options, each field marked by `decides` or `arranges`.
+        base: a configuration with the defaults of the "paper" scale; its `run.out` is not used.
+        scales: for smoke, demo, reduced and paper, what the scale sets over `base`, group by group.
+        trial: a frozen dataclass; its fields are the columns of results, `seed` among them.
+        resolve: fills in what depends on other options, and refuses what cannot be meant.
+        read: opens the pictures, and refuses what cannot be used.
+        trials: every trial once, seed by seed.
+        trainings: the store, told how to train.
+        needs: the trainings that must be in the store before a trial is measured.
+        measure: a trial's values.
+        analyse: tables, figures and claims, from the table alone.
+        gallery: figures that need pictures or example arrays.
+        cautions: what only the opened pictures tell.
+        together: trials with the same text are measured together by one process; without, up to `pack` trials whose
+            trainings are of one kind.
+        passes: about how many forward passes over one picture measuring a trial takes, where that is many.
+        keeps_networks: whether trained networks stay after the trials that need them are measured.
+    """
+
+    name: str
+    config: type[Config]
+    base: Config
+    scales: Mapping[str, Mapping[str, Any]]
+    trial: type[Trial]
+    resolve: Callable[[Config], Config]
+    read: Callable[[Config], Data]
+    trials: Callable[[Config, Data], list[Trial]]
+    trainings: Callable[[Config, Data], TrainingStore[AnyTraining]]
+    needs: Callable[[Trial], Sequence[AnyTraining]]
+    measure: Callable[[Context[Config, Data, AnyTraining], Trial], Outcome]
+    analyse: Callable[[Config, ResultTable[Trial]], Analysis]
+    gallery: Callable[[Context[Config, Data, AnyTraining]], Mapping[str, Illustration]] = lambda context: {}
+    cautions: Callable[[Config, Data], Sequence[str]] = lambda config, data: ()
+    together: Callable[[Trial], str] | None = None
+    passes: Callable[[Context[Config, Data, AnyTraining], Trial], float] | None = None
+    keeps_networks: bool = False

@@ -1,0 +1,74 @@
+"""Keep the values of a run beside its study, and make the results pages and README's table of results anew.
+
+    python -m experiments.publish                              from what is published already
+    python -m experiments.publish --run runs/hl60 --name hl60  takes a run's values first
+
+Values, pages and the table come from one commit: a tree with changes is refused.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+import experiments
+from experiments.harness.provenance import ROOT
+from experiments.harness.publish import check_tree, published_runs, take_run, write_readme, write_results_page
+from experiments.harness.run import AnyStudy
+from experiments.harness.start import run_command
+from segjax.sweeps import read_plan
+from segjax.types import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which run to take, if any."""
+
+    run: Path | None = None
+    """The --out folder of a study."""
+    name: str | None = None
+    """What the published run is called: small letters, digits and underscores."""
+
+
+def study_names() -> list[str]:
+    """The studies: folders of experiments with a module `study`."""
+    base = Path(experiments.__path__[0])
+    names = [found.name for found in pkgutil.iter_modules([str(base)]) if found.ispkg]
+    return [name for name in names if name != "harness" and (base / name / "study.py").exists()]
+
+
+def study_of(name: str) -> AnyStudy:
+    """A study by its name.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    if name not in study_names():
+        raise InputError(f"study: unknown {name!r}; choose one of {', '.join(study_names())}")
+    return importlib.import_module(f"experiments.{name}.study").STUDY
+
+
+def main() -> None:
+    """Take the run, write the pages.
+
+    Raises:
+        InputError: the tree has changes, or the run cannot be used.
+    """
+    options = tyro.cli(Options, prog="python -m experiments.publish", description=__doc__)
+    check_tree()
+    if (options.run is None) != (options.name is None):
+        raise InputError("run, name: give both, or neither to make the pages anew")
+    if options.run is not None and options.name is not None:
+        print(f"values: {take_run(study_of(read_plan(options.run)['study']), options.run, options.name)}")
+    everything = []
+    for name in study_names():
+        runs = published_runs(study_of(name))
+        everything += runs
+        print(f"page: {write_results_page(study_of(name), runs)}")
+    write_readme(ROOT / "README.md", everything)
+
+
+if __name__ == "__main__":
+    run_command(main)
