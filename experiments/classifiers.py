@@ -16,7 +16,7 @@ from experiments.pictures import Domain, read_samples, split_of, unjudged
 from segjax.data import Split, metres_per_pixel, open_source, parse_spec
 from segjax.models import CLASSIFIERS, create
 from segjax.sweeps import Cell, cell
-from segjax.training import Pictures, Steps, TrainConfig, balanced_weights, make_steps
+from segjax.training import LoopConfig, Pictures, Steps, balanced_weights, make_steps
 from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for
@@ -218,23 +218,23 @@ class Classifiers(KeptTrainings):
 
     def __init__(self, config: ClassifierOptions, domain: LabelledDomain) -> None:
         """Without class weights in a cross entropy, both classes count alike."""
-        train = config.train
-        if train.loss == "cross_entropy" and not train.class_weights:
-            train = dataclasses.replace(train, class_weights=balanced_weights(domain.presence, 2))
+        step = config.train.step
+        if step.loss == "cross_entropy" and not step.class_weights:
+            step = dataclasses.replace(step, class_weights=balanced_weights(domain.presence, 2))
         super().__init__(config, lambda one: f"{one['network']}-{one['epochs']}")
-        self._train_config, self._domain = train, domain
+        self._loop, self._domain = config.train.loop, domain
         self.network = functools.cache(functools.partial(classifier_of, config, domain=domain))
-        self.steps_of = functools.cache(lambda name: make_steps(self.network(name), train))
+        self.steps_of = functools.cache(lambda name: make_steps(self.network(name), step))
         self.split: Callable[[int], Split] = functools.cache(functools.partial(split_of, domain, config))
 
     def make_steps(self, kind: str) -> Steps:
         """Those of the network, however long it is trained."""
         return self.steps_of(kind.rpartition("-")[0])
 
-    def train_config(self, kind: str) -> TrainConfig:
+    def loop(self, kind: str) -> LoopConfig:
         """With the kind's number of epochs."""
         epochs = int(kind.rpartition("-")[2])
-        return dataclasses.replace(self._train_config, epochs=epochs or self._train_config.epochs)
+        return dataclasses.replace(self._loop, epochs=epochs or self._loop.epochs)
 
     def job(self, cell: Cell) -> Job:
         """The training of a classifier made ready."""

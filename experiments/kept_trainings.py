@@ -19,7 +19,7 @@ import numpy as np
 from experiments.options import RunOptions
 from experiments.training import Layouts, keep_arrays
 from segjax.sweeps import Cell, fingerprint
-from segjax.training import Fit, Member, Pictures, Steps, TrainConfig, fit_pack
+from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack
 
 
 class Trained(NamedTuple):
@@ -66,9 +66,9 @@ class KeptTrainings(ABC):
     def make_steps(self, kind: str) -> Steps:
         """The steps of one kind of trainings; called once."""
 
-    def train_config(self, kind: str) -> TrainConfig:
-        """How trainings of one kind are trained: as the options say."""
-        return self._options.train
+    def loop(self, kind: str) -> LoopConfig:
+        """How long trainings of one kind go on: as the options say."""
+        return self._options.train.loop
 
     @abstractmethod
     def job(self, cell: Cell) -> Job:
@@ -136,7 +136,7 @@ class KeptTrainings(ABC):
         members = [self._member(job, reached) for job in jobs]
         steps = self.steps(kind)
         layout = self._layouts.of(kind, steps, members)
-        for index, fit in fit_pack(members, steps, self.train_config(kind), layout):
+        for index, fit in fit_pack(members, steps, self.loop(kind), layout):
             self._keep(jobs[index], fit)
 
     def _keep(self, job: Job, fit: Fit) -> None:

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar
 
 import tyro
 
+from experiments.harness.options import TrainOptions
 from segjax.data import parse_spec
 from segjax.models import NETWORKS, create
 from segjax.sweeps import share_of
-from segjax.training import TrainConfig
 from segjax.types import InputError
 
 SCALES = ("smoke", "demo", "reduced", "paper")
@@ -71,7 +71,7 @@ class RunOptions:
     """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = "group"
     """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainOptions = field(default_factory=TrainOptions)
     share: str = "1/1"
     """I/N: take only every N-th training, from the I-th on, so that N processes with one --out divide the study evenly.
     Without it, processes with one --out take turns: each goes on with the next training that none works on."""

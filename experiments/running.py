@@ -13,6 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 import segjax
+from experiments.harness.options import UNNAMED
 from experiments.options import NOT_FACTS, RunOptions
 from experiments.provenance import commit, machine
 from segjax.reports import Illustration, write_page
@@ -95,7 +96,7 @@ def command_of(plan: Mapping[str, Any], usual: RunOptions) -> str:
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in entries.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, prefix if name in UNNAMED else f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -16,10 +16,10 @@ from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import create
 from segjax.training import (
     Layout,
+    LoopConfig,
     Member,
     Pictures,
     Steps,
-    TrainConfig,
     candidate_layouts,
     layout_of,
     time_layouts,
@@ -64,7 +64,7 @@ class Layouts:
             return layout_of(self._config.strategy, len(members))
         if kind not in self._chosen:
             layouts = candidate_layouts(len(members))
-            seconds = time_layouts(members, steps, self._config.train, layouts) if len(layouts) > 1 else {}
+            seconds = time_layouts(members, steps, self._config.train.loop, layouts) if len(layouts) > 1 else {}
             fastest = min(seconds, key=seconds.__getitem__, default=next(iter(layouts)))
             self._chosen[kind] = layouts[fastest]
             _keep_choice(self._config.out / "packs" / f"{kind}.json", fastest, len(members), seconds)
@@ -84,14 +84,14 @@ def seconds_of(config: RunOptions, count: int, steps: Steps, blank: Pictures, tr
     if config.strategy != "auto":
         layouts = {str(config.strategy): layout_of(config.strategy, len(members))}
     began = time.monotonic()
-    step = min(time_layouts(members, steps, config.train, layouts).values())
+    step = min(time_layouts(members, steps, config.train.loop, layouts).values())
     timing = time.monotonic() - began
-    batches = -(-train // config.train.batch_size)
-    checking = step / 3 * validation / config.train.batch_size  # a forward pass is a third of a step
-    return timing + count * config.train.epochs * (batches * step + checking)
+    batches = -(-train // config.train.loop.batch_size)
+    checking = step / 3 * validation / config.train.loop.batch_size  # a forward pass is a third of a step
+    return timing + count * config.train.loop.epochs * (batches * step + checking)
 
 
-def blank_pictures(pictures: PictureSet, config: TrainConfig) -> Pictures:
+def blank_pictures(pictures: PictureSet, config: LoopConfig) -> Pictures:
     """One batch with nothing annotated."""
     images = pictures.images[: config.batch_size]
     return Pictures(images, np.zeros(images.shape[:3], np.int32))

@@ -6,11 +6,12 @@ from typing import Any
 
 import tyro
 
+from experiments.harness.options import TrainOptions
 from experiments.options import AnnotationOptions, Sizes, check_choices, with_annotations
 from experiments.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
 from segjax.sweeps import Cell, cell
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 PUBLISHED_LEVELS = {
@@ -42,20 +43,20 @@ SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "levels": (0.5, 6.0),
         "seeds": 1,
-        "train": TrainConfig(epochs=2, learning_rate=1e-3, batch_size=2),
+        "train": TrainOptions(StepConfig(learning_rate=1e-3), LoopConfig(epochs=2, batch_size=2)),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5),
     },
     "demo": {
         "levels": (0.3, 0.7, 6.0, 12.0),
         "seeds": 2,
-        "train": TrainConfig(epochs=10, learning_rate=3e-3, batch_size=2),
+        "train": TrainOptions(StepConfig(learning_rate=3e-3), LoopConfig(epochs=10, batch_size=2)),
         "sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20),
     },
     "reduced": {
         "levels": (0.3, 0.5, 0.7, 4.0, 8.0, 12.0),
         "seeds": 5,
         "validation": "slice",  # as published; whole volumes held out end the training before a U-Net memorises
-        "train": TrainConfig(epochs=15, learning_rate=2e-3, batch_size=4),
+        "train": TrainOptions(StepConfig(learning_rate=2e-3), LoopConfig(epochs=15, batch_size=4)),
         "sizes": SMALL,
     },
     "paper": {},

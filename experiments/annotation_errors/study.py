@@ -72,7 +72,7 @@ class Trainer:
         self._layouts = Layouts(config)
 
     def _make_steps(self, network: str) -> Steps:
-        return make_steps(network_of(self._config.sizes, network, self._study.plain), self._config.train)
+        return make_steps(network_of(self._config.sizes, network, self._study.plain), self._config.train.step)
 
     def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Degrade, train, test the cells of one network; rows of results.csv and a line for people, as each ends."""
@@ -86,7 +86,7 @@ class Trainer:
         network = cells[0]["network"]
         steps, members = self._steps(network), [job.member for job in jobs]
         layout = self._layouts.of(network, steps, members)
-        for index, result in fit_pack(members, steps, self._config.train, layout):
+        for index, result in fit_pack(members, steps, self._config.train.loop, layout):
             yield index, self._outcome(jobs[index], steps, result)
 
     def _job(self, cell: Cell, on_epoch: Callable[[float], None]) -> Job:
@@ -119,10 +119,10 @@ def estimate(config: StudyConfig, study: Study, cells: Sequence[Cell]) -> tuple[
     """Seconds and megabytes that the cells will take, from a few timed steps of every network on blank pictures."""
     seconds = 0.0
     split = split_of(study.plain, config, 0)
-    blank = blank_pictures(study.plain, config.train)
+    blank = blank_pictures(study.plain, config.train.loop)
     for network in config.networks:
         count = sum(cell["network"] == network for cell in cells)
-        steps = make_steps(network_of(config.sizes, network, study.plain), config.train)
+        steps = make_steps(network_of(config.sizes, network, study.plain), config.train.step)
         seconds += seconds_of(config, count, steps, blank, len(split.train), len(split.validation))
     rows = len(cells) * (7 * len(split.test) + 3)
     predictions = len(cells) / config.seeds * SHOWN * blank.images[0, ..., 0].size / 50

@@ -1,0 +1,1 @@
+"""How any study runs; knows no study."""
