@@ -24,7 +24,7 @@ from segjax.data.tissue_cells import CELL_TYPES
 from segjax.data.tissue_scene import LIZARD_COUNTS
 from segjax.evaluation import counts, dice
 from segjax.models import create
-from segjax.training import Pictures, TrainConfig, fit, make_steps, predict
+from segjax.training import LoopConfig, Pictures, StepConfig, fit, make_steps, predict
 from segjax.types import InputError, Source
 
 AIM = (0.75, 0.9)  # Dice of each type under full supervision
@@ -104,12 +104,13 @@ def calibrate(
     images = np.stack([sample.image for sample in samples])
     targets = np.stack([np.asarray(to_target(sample.labels, classes=sample.classes)) for sample in samples])
     split = make_split(source, validation_share=0.2, seed=seed)
-    config = TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, epochs=epochs, augment=True)
     classes = len(CELL_TYPES) + 1
-    steps = make_steps(create("unet", width=width, levels=levels, classes=classes), config)
+    step = StepConfig(loss="both", learning_rate=2e-3, augment=True)
+    steps = make_steps(create("unet", width=width, levels=levels, classes=classes), step)
     train, validation, test = (np.asarray(side) for side in (split.train, split.validation, split.test))
     learn, choose = (Pictures(images[side], targets[side]) for side in (train, validation))
-    found = fit(jax.random.key(seed), steps, learn, choose, config, on_epoch=_show)
+    loop = LoopConfig(batch_size=4, epochs=epochs)
+    found = fit(jax.random.key(seed), steps, learn, choose, loop, on_epoch=_show)
     predicted = predict(steps, found.variables, images[test])
     scores = [float(dice(counts(predicted == index, targets[test] == index).pooled())) for index in range(1, classes)]
     rows, taken = tabulated(source, confusion(predicted, targets[test], classes), scores)

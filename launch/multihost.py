@@ -19,13 +19,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.annotation_errors.pictures import training_pictures
 from experiments.cli import run_command
+from experiments.harness.options import TrainOptions
 from experiments.options import Sizes
 from experiments.pictures import read_domain
 from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.data import make_split, open_source
 from segjax.evaluation import counts, dice
-from segjax.training import TrainConfig, fit, make_mesh, make_sharded_steps, predict
+from segjax.training import LoopConfig, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
 
 
@@ -54,7 +55,7 @@ class MultihostConfig:
     folds: int = 4
     """Test groups, where the data do not name them: the seed's fold is tested."""
     seed: int = 0
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=8))
+    train: TrainOptions = field(default_factory=lambda: TrainOptions(loop=LoopConfig(batch_size=8)))
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -113,13 +114,13 @@ def train(config: MultihostConfig, topology: Topology) -> None:
     domain = read_domain(open_source(config.data), config.target)
     split = make_split(domain.source, fold=config.seed % config.folds, folds=config.folds, seed=config.seed)
     learn, validation, _ = training_pictures(domain, split, Recipe(), config.seed)
-    steps = make_sharded_steps(network_of(config.sizes, config.network, domain), config.train, make_mesh())
+    steps = make_sharded_steps(network_of(config.sizes, config.network, domain), config.train.step, make_mesh())
 
     def told(share: float) -> None:
         if first:
             print(f"{share:.0%} of the epochs done", flush=True)
 
-    result = fit(jax.random.key(config.seed), steps, learn, validation, config.train, on_epoch=told)
+    result = fit(jax.random.key(config.seed), steps, learn, validation, config.train.loop, on_epoch=told)
     test = np.asarray(split.test)
     predicted = predict(steps, result.variables, domain.images[test]) > 0
     pooled = float(dice(counts(predicted, domain.labels[test] > 0).pooled()))

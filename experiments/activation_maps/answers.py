@@ -160,7 +160,7 @@ def _first(found: Findings) -> list[str]:
         if known:
             said.append(
                 f"{network_name(name)} has reached nine tenths of its final value in epochs: {joined(known)} of "
-                f"{found.config.train.epochs}."
+                f"{found.config.train.loop.epochs}."
             )
     return said
 

@@ -6,9 +6,10 @@ from typing import Any
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
+from experiments.harness.options import TrainOptions
 from experiments.map_kinds import MAPS, OURS, Effort, reason_without
 from experiments.options import check_choices, with_data
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 QUESTIONS = ("maps", "cues", "training")
@@ -47,7 +48,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "budget": 2,
         "pictures": 4,
         "moments": (1,),
-        "train": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
+        "train": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
+        ),
         "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
         "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
     },
@@ -58,7 +61,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),
         "pictures": 12,
         "moments": (),
-        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
+        "train": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=14)
+        ),
         "classifier_sizes": SMALL,
         "effort": LITTLE,
     },
@@ -66,22 +71,18 @@ SCALES: dict[str, dict[str, Any]] = {
         "seeds": 5,
         "classifiers": ("vgg16", "resnet18", "unet_classifier"),
         "pictures": 24,
-        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
+        "train": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=10)
+        ),
         "classifier_sizes": SMALL,
         "effort": LITTLE,
     },
     "paper": {
         "classifiers": ("vgg16", "resnet18", "resnet50", "msd_classifier", "unet_classifier"),
         "seeds": 10,
-        "train": TrainConfig(
-            loss="cross_entropy",
-            class_weights=(0.1, 0.9),
-            learning_rate=1e-3,
-            batch_size=8,
-            epochs=1000,
-            stop="plateau",
-            patience=10,
-            augment=True,
+        "train": TrainOptions(
+            StepConfig(loss="cross_entropy", class_weights=(0.1, 0.9), learning_rate=1e-3, augment=True),
+            LoopConfig(batch_size=8, epochs=1000, stop="plateau", patience=10),
         ),
     },
 }
@@ -113,9 +114,9 @@ def resolve(config: StudyConfig) -> StudyConfig:
         if number < least:
             raise InputError(f"{name} must be at least {least}, not {number}")
     for moment in resolved.moments:
-        if not 1 <= moment < resolved.train.epochs:
+        if not 1 <= moment < resolved.train.loop.epochs:
             raise InputError(
-                f"moments: {moment} must be from 1 to {resolved.train.epochs - 1}, before the last of train.epochs"
+                f"moments: {moment} must be from 1 to {resolved.train.loop.epochs - 1}, before the last of train.epochs"
             )
     if "maps" in resolved.questions and not resolved.maps:
         raise InputError("maps: name at least one")

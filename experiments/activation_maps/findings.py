@@ -132,7 +132,7 @@ class Findings:
 
     def over_training(self, network: str) -> Mapping[str, list[tuple[int, Interval]]]:
         """AUC, outline quality and cues of a classifier against epochs."""
-        whole = self.config.train.epochs
+        whole = self.config.train.loop.epochs
         moments = [(moment, moment) for moment in self.config.moments] + [(0, whole)]
         wanted = {"area under the curve (AUC)": (CLASSIFIER, "auc")}
         wanted |= {f"IoU of {MAP_NAMES[kind]}": (kind, "iou") for kind in self.config.moment_maps}

@@ -224,10 +224,11 @@ def estimate(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell])
         trained = len({training_of(cell) for cell in alike})
         steps, blank = (
             explorer.classifiers.steps_of(name),
-            explorer.classifiers.pictures(range(config.train.batch_size)),
+            explorer.classifiers.pictures(range(config.train.loop.batch_size)),
         )
         training = seconds_of(config, trained, steps, blank, len(split.train), len(split.validation))
-        per_pass = training / max(trained, 1) / config.train.epochs / len(split.train) / 3  # a step is three passes
+        # a step is three passes
+        per_pass = training / max(trained, 1) / config.train.loop.epochs / len(split.train) / 3
         maker, image = explorer.maker(name), jnp.asarray(domain.images[:1])
         shapes = jax.eval_shape(explorer.classifiers.network(name).init, jax.random.key(0), image)
         faithfulness = 2 * config.effort.steps + 14

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import tyro
 
+from experiments.harness.options import TrainOptions
 from experiments.options import AnnotationOptions, Sizes, check_choices, with_annotations
 from experiments.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 from segjax.upgrade import mixture
 
@@ -87,7 +88,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "clean_shares": (0.0, 0.3),
         "rounds": 1,
         "epoch_pictures": 4,
-        "train": TrainConfig(epochs=2, learning_rate=1e-3, batch_size=2, augment=True),
+        "train": TrainOptions(StepConfig(learning_rate=1e-3, augment=True), LoopConfig(epochs=2, batch_size=2)),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5),
     },
     "demo": {
@@ -103,7 +104,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "rounds": 1,
         "rivals": ("confident learning",),
         "epoch_pictures": 28,
-        "train": TrainConfig(loss="both", epochs=9, learning_rate=5e-3, batch_size=4, augment=True),
+        "train": TrainOptions(
+            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(epochs=9, batch_size=4)
+        ),
         "sizes": SMALL,
     },
     "reduced": {
@@ -114,11 +117,16 @@ SCALES: dict[str, dict[str, Any]] = {
         "imperfections": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
         "epoch_pictures": 64,
-        "train": TrainConfig(loss="both", epochs=24, learning_rate=5e-3, batch_size=4, augment=True),
+        "train": TrainOptions(
+            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(epochs=24, batch_size=4)
+        ),
         "sizes": SMALL,
     },
     "paper": {
-        "train": TrainConfig(learning_rate=1e-3, batch_size=1, epochs=1000, stop="plateau", patience=10, shuffle=False),
+        "train": TrainOptions(
+            StepConfig(learning_rate=1e-3),
+            LoopConfig(batch_size=1, epochs=1000, stop="plateau", patience=10, shuffle=False),
+        ),
     },
 }
 DATA_OPTIONS = {

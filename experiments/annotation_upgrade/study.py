@@ -98,9 +98,9 @@ def estimate(config: StudyConfig, domain: Domain, cells: Sequence[Cell]) -> tupl
     for kind in {kind_of(cell): None for cell in trained}:
         alike = [cell for cell in trained if kind_of(cell) == kind]
         steps = trainings.steps(kind)
-        blank = blank_pictures(domain, config.train)
+        blank = blank_pictures(domain, config.train.loop)
         if alike[0]["method"] == UPGRADE:
-            blank = trainings.upgrade_pictures(alike[0], split.train[: config.train.batch_size], 1)
+            blank = trainings.upgrade_pictures(alike[0], split.train[: config.train.loop.batch_size], 1)
         train = max(config.epoch_pictures, *(cell["total"] for cell in alike))
         validation = max(1, round(config.careful / 5))
         seconds += seconds_of(config, len(alike), steps, blank, train, validation)

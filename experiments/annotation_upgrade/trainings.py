@@ -72,17 +72,21 @@ class Trainings(KeptTrainings):
         if method == UPGRADE:
             options = config.sizes.options(network_name)
             network = upgrade_network(network_name, domain.images, domain.labels, **options)
-            return make_upgrade_steps(network, config.train, max_objects=domain.largest_id, rounding=config.rounding)
+            return make_upgrade_steps(
+                network, config.train.step, max_objects=domain.largest_id, rounding=config.rounding
+            )
         network = network_of(config.sizes, network_name, domain)
         losses = {name.replace(" ", "-"): loss for name, loss in LOSS_OF.items()}
         if method in losses:
             plain = self.steps(f"{network_name}-{SEGMENTATION}")
-            steps = make_steps(network, dataclasses.replace(config.train, loss=losses[method]))
+            steps = make_steps(network, dataclasses.replace(config.train.step, loss=losses[method]))
             return dataclasses.replace(steps, init=plain.init, predict=plain.predict)  # those of any loss
         if method == TEACHER.replace(" ", "-"):
-            per_epoch = -(-config.epoch_pictures // config.train.batch_size)
-            return make_mean_teacher_steps(network, config.train, ramp_up=max(1, config.train.epochs * per_epoch // 3))
-        return make_steps(network, config.train)
+            per_epoch = -(-config.epoch_pictures // config.train.loop.batch_size)
+            return make_mean_teacher_steps(
+                network, config.train.step, ramp_up=max(1, config.train.loop.epochs * per_epoch // 3)
+            )
+        return make_steps(network, config.train.step)
 
     def job(self, cell: Cell) -> Job:
         if cell["method"] == UPGRADE:

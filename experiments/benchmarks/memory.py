@@ -27,7 +27,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Row, Scale
 from experiments.cli import run_command
 from segjax.models import create
-from segjax.training import TrainConfig, make_steps
+from segjax.training import StepConfig, make_steps
 from segjax.types import InputError
 
 NETWORKS = ("unet", "msd")
@@ -63,7 +63,7 @@ def planned_bytes(compiled: jax.stages.Compiled) -> int:
 def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> Row:
     """One step in this process, which should have done nothing else before."""
     options = OPTIONS[scale][network] | {"remat": remat}
-    steps = make_steps(create(network, **options), TrainConfig(batch_size=1))
+    steps = make_steps(create(network, **options), StepConfig())
     images = np.random.default_rng(0).random((1, *side, 1), np.float32)
     targets = (images[..., 0] > 0.5).astype(np.int32)
     state = steps.init(jax.random.key(0), images)

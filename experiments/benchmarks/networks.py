@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.benchmarks.timing import Call, Options, Scale
 from segjax.models import create
-from segjax.training import Steps, TrainConfig, TrainState, make_steps
+from segjax.training import StepConfig, Steps, TrainState, make_steps
 from segjax.types import InputError
 
 LEARNING_RATE = 1e-4
@@ -107,7 +107,7 @@ def set_products(precision: Precision) -> None:
 def steps_of(case: Case) -> Steps:
     """Our compiled steps for the case; from here on JAX computes in its precision."""
     set_products(case.precision)
-    config = TrainConfig(batch_size=case.batch, learning_rate=LEARNING_RATE)
+    config = StepConfig(learning_rate=LEARNING_RATE)
     dtype = "bfloat16" if case.precision == "bfloat16" else "float32"
     return make_steps(create(case.network, **case.all_options, dtype=dtype), config)
 

@@ -21,7 +21,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Call, Contest, Contests, Options, Scale
 from experiments.cli import run_command
 from segjax.annotations import Recipe
-from segjax.training import TrainConfig, make_steps
+from segjax.training import StepConfig, make_steps
 from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, upgrade_set, with_labels
 
 PICTURES = 8
@@ -60,7 +60,7 @@ def training(options: dict[str, Any], side: int) -> Contest:
     """A training step that draws its errors, and one whose careless masks are there already."""
     images, labels = scenes(4, side)
     network = upgrade_network("unet", images, labels, **options)
-    config = TrainConfig(batch_size=4)
+    config = StepConfig()
     fresh, plain = make_upgrade_steps(network, config, max_objects=63), make_steps(network, config)
     pictures = careful_pictures(images, labels, RECIPE, foreign=labels[:, ::-1].copy())
     fixed = with_labels(images, labels > 0), (labels > 0).astype(np.int32)

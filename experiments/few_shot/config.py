@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import tyro
 
+from experiments.harness.options import TrainOptions
 from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
 from segjax.fewshot import CHOICES, HEADS, WAYS
 from segjax.fewshot.instances import GROUPINGS
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 JOINT, BINARY = "joint", "binary"
@@ -76,7 +77,7 @@ class StudyConfig(StudyOptions):
     """Cells worked on at once, at most: those of one type and method share their fits."""
 
 
-TRAIN = TrainConfig(loss="both", learning_rate=2e-3, batch_size=4, augment=True)
+STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": 1,
@@ -93,7 +94,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "ways": ("last_layer",),
         "few_draws": 2,
         "way_steps": 2,
-        "train": TrainConfig(epochs=2, learning_rate=1e-3, batch_size=2),
+        "train": TrainOptions(StepConfig(learning_rate=1e-3), LoopConfig(epochs=2, batch_size=2)),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5),
     },
     "demo": {
@@ -109,7 +110,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "compare_shots": (5,),
         "ways": (),
         "few_draws": 2,
-        "train": dataclasses.replace(TRAIN, learning_rate=3e-3, epochs=8),
+        "train": TrainOptions(dataclasses.replace(STEP, learning_rate=3e-3), LoopConfig(epochs=8, batch_size=4)),
         "sizes": Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20),
     },
     "reduced": {
@@ -120,11 +121,13 @@ SCALES: dict[str, dict[str, Any]] = {
         "queries": 32,
         "few_draws": 3,
         "ways": ("whole_network", "from_scratch"),
-        "train": dataclasses.replace(TRAIN, epochs=24),
+        "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
         "sizes": Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20),
     },
     "paper": {
-        "train": TrainConfig(learning_rate=1e-3, batch_size=1, epochs=1000, stop="plateau", patience=10),
+        "train": TrainOptions(
+            StepConfig(learning_rate=1e-3), LoopConfig(batch_size=1, epochs=1000, stop="plateau", patience=10)
+        ),
     },
 }
 # the common types of the simulated tissue; small scales show too few of the others

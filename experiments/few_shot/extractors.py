@@ -65,7 +65,7 @@ class Extractors(KeptTrainings):
 
     def make_steps(self, kind: str) -> Steps:
         name, _, task = kind.partition("-")
-        return make_steps(self._network(name, task), self._config.train)
+        return make_steps(self._network(name, task), self._config.train.step)
 
     def job(self, cell: Cell) -> Job:
         split = split_of(self._pictures, self._config, cell["seed"])

@@ -29,7 +29,7 @@ from segjax.fewshot import (
 )
 from segjax.fewshot import Pictures as Cached
 from segjax.sweeps import Cell, Outcome
-from segjax.training import Pictures, Steps, TrainConfig, fit, predict
+from segjax.training import LoopConfig, Pictures, Steps, fit, predict
 from segjax.types import IGNORED
 
 STUDY = "few_shot"
@@ -159,20 +159,20 @@ class Trainer:
     ) -> tuple[Bool[np.ndarray, "Q H W"], str, int]:
         shots = Pictures(self._pictures.images[chosen], shot_targets(self._config, self._pictures, chosen, new))
         steps = self._way_steps(cell["method"], cell["network"], cell["seed"], new)
-        config = self._way_config(len(chosen))
+        loop = self._way_loop(len(chosen))
         key = jax.random.fold_in(jax.random.key(stable_number(f"{cell['seed']} {new}")), draw)
-        found = fit(key, steps, shots, shots, config)
+        found = fit(key, steps, shots, shots, loop)
         return predict(steps, found.variables, self._pictures.images[sides.query]) > 0, found.status, found.restarts
 
-    def _way_config(self, shots: int) -> TrainConfig:
+    def _way_loop(self, shots: int) -> LoopConfig:
         """As extractors are trained, but for equally many steps whatever the number of shots, and to the end."""
-        train = self._config.train
-        steps = -(-shots // train.batch_size)
-        return dataclasses.replace(train, epochs=-(-self._config.way_steps // steps), stop="fixed")
+        loop = self._config.train.loop
+        steps = -(-shots // loop.batch_size)
+        return dataclasses.replace(loop, epochs=-(-self._config.way_steps // steps), stop="fixed")
 
     def _make_way_steps(self, way: str, network: str, seed: int, new: int) -> Steps:
         extractor = self.extractors.bank(self._config.banks[0], network, seed, new).extractors[0]
-        return shot_steps(extractor, self._way_config(1), way)
+        return shot_steps(extractor, self._config.train.step, way)
 
     def _reference(self, cell: Cell, sides: Sides, new: int) -> Outcome:
         """The network with all labels of the type."""
@@ -251,7 +251,7 @@ def estimate(
     seconds = 0.0
     for kind in {extractors.kind_of(each): None for each in trainings}:
         count = sum(extractors.kind_of(each) == kind for each in trainings)
-        blank = blank_pictures(pictures, config.train)
+        blank = blank_pictures(pictures, config.train.loop)
         seconds += seconds_of(config, count, extractors.steps(kind), blank, len(split.train), len(split.validation))
     return seconds, len(cells) * config.draws * 4 * 120 / 1e6
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
+from experiments.harness.options import TrainOptions
 from experiments.map_kinds import MAPS, OURS, Effort, reason_without
 from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
 from segjax.maps import COMPLETIONS, RULES
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 METHODS = ("points", "walked points", "boxes")
@@ -35,7 +36,7 @@ class StudyConfig(ClassifierOptions, StudyOptions):
     classifiers: tuple[str, ...] = ("resnet18",)
     """Classifiers whose maps make masks: any of vgg16, resnet18, resnet34, resnet50, msd_classifier,
     unet_classifier."""
-    classify: TrainConfig = field(default_factory=lambda: TrainConfig(loss="cross_entropy"))
+    classify: TrainOptions = field(default_factory=lambda: TrainOptions(StepConfig(loss="cross_entropy")))
     """How classifiers are trained; --train is for the networks that segment."""
     maps: tuple[str, ...] = (OURS, "cam", "grad_cam", "layer_cam_fusion")
     """Maps that masks are made of."""
@@ -74,8 +75,12 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1,),
         "methods": ("points",),
         "epoch_pictures": 4,
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
-        "train": TrainConfig(loss="both", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
+        "classify": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
+        ),
+        "train": TrainOptions(
+            StepConfig(loss="both", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
+        ),
         "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5, norm="group"),
         "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
@@ -89,8 +94,12 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1, 5),
         "methods": ("points",),
         "epoch_pictures": 48,
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
-        "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=10, augment=True),
+        "classify": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=14)
+        ),
+        "train": TrainOptions(
+            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(batch_size=8, epochs=10)
+        ),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
         "effort": LITTLE,
@@ -98,8 +107,12 @@ SCALES: dict[str, dict[str, Any]] = {
     "reduced": {
         "seeds": 5,
         "classifiers": ("unet_classifier",),
-        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
-        "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=20, augment=True),
+        "classify": TrainOptions(
+            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=10)
+        ),
+        "train": TrainOptions(
+            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(batch_size=8, epochs=20)
+        ),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
         "effort": LITTLE,
@@ -107,16 +120,13 @@ SCALES: dict[str, dict[str, Any]] = {
     "paper": {
         "seeds": 10,
         "epoch_pictures": 1000,
-        "classify": TrainConfig(
-            loss="cross_entropy",
-            class_weights=(0.1, 0.9),
-            learning_rate=1e-3,
-            batch_size=8,
-            epochs=1000,
-            stop="plateau",
-            augment=True,
+        "classify": TrainOptions(
+            StepConfig(loss="cross_entropy", class_weights=(0.1, 0.9), learning_rate=1e-3, augment=True),
+            LoopConfig(batch_size=8, epochs=1000, stop="plateau"),
         ),
-        "train": TrainConfig(learning_rate=1e-3, batch_size=4, epochs=1000, stop="plateau", augment=True),
+        "train": TrainOptions(
+            StepConfig(learning_rate=1e-3, augment=True), LoopConfig(batch_size=4, epochs=1000, stop="plateau")
+        ),
     },
 }
 DATA_OPTIONS = {

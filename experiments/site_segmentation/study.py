@@ -147,12 +147,12 @@ def estimate(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell])
     classify = dataclasses.replace(config, train=config.classify)
     for name in dict.fromkeys(one["network"] for one in needed):
         count = sum(one["network"] == name for one in needed)
-        blank = trainer.classifiers.pictures(range(config.classify.batch_size))
+        blank = trainer.classifiers.pictures(range(config.classify.loop.batch_size))
         steps = trainer.classifiers.steps_of(name)
         seconds += seconds_of(classify, count, steps, blank, len(split.train), len(split.validation))
     for name in config.networks:
         count = sum(kind_of(cell) == name for cell in cells)
-        blank = blank_pictures(domain, config.train)
+        blank = blank_pictures(domain, config.train.loop)
         validating = len(domain.with_object(split.validation)) * 2
         seconds += seconds_of(config, count, trainer.trainings.steps(name), blank, config.epoch_pictures, validating)
     return seconds, len(cells) * ROWS_OF_A_PICTURE * len(split.test) * 100 / 1e6

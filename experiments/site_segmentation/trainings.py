@@ -42,7 +42,7 @@ class Segmentations(KeptTrainings):
 
     def make_steps(self, kind: str) -> Steps:
         """Those of the network."""
-        return make_steps(self.network(kind), self._config.train)
+        return make_steps(self.network(kind), self._config.train.step)
 
     def sides(self, cell: Cell) -> Sides:
         """Which pictures a cell's network sees; fewer outlined sites are among those of more."""

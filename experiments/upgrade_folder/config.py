@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.harness.options import TrainOptions
 from segjax.annotations import Recipe
 from segjax.data import FolderOptions, parse_spec
 from segjax.models import NETWORKS
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 from segjax.upgrade import mixture
 
@@ -67,9 +68,10 @@ class FolderConfig:
     """Poolings of unet or segnet."""
     depth: int = 50
     """Layers of msd."""
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            loss="both", learning_rate=1e-3, batch_size=4, epochs=300, stop="plateau", patience=30, augment=True
+    train: TrainOptions = field(
+        default_factory=lambda: TrainOptions(
+            StepConfig(loss="both", learning_rate=1e-3, augment=True),
+            LoopConfig(batch_size=4, epochs=300, stop="plateau", patience=30),
         )
     )
     draws: int = 4

@@ -89,7 +89,7 @@ class Repair:
         sizes = {"width": config.width, "levels": config.levels, "norm": "running"}
         options = {"depth": config.depth} if config.network == "msd" else sizes
         self.network = upgrade_network(config.network, images[self.train_rows], labels[self.train_rows], **options)
-        self._steps: Steps = make_upgrade_steps(self.network, config.train, max_objects=self._max_objects)
+        self._steps: Steps = make_upgrade_steps(self.network, config.train.step, max_objects=self._max_objects)
         self._variables: Variables | None = None
 
     def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None, radius: float) -> list[Recipe]:
@@ -113,7 +113,7 @@ class Repair:
             self._steps,
             self._train,
             self._validation,
-            self._config.train,
+            self._config.train.loop,
             checkpoints=self._config.out / "checkpoints",
             checkpoint_seconds=20.0,
             on_epoch=on_share,

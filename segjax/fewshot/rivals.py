@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from segjax.fewshot.bank import Extractor
-from segjax.training import Fit, Pictures, Steps, TrainConfig, TrainState, fit, make_steps
+from segjax.training import Fit, LoopConfig, Pictures, StepConfig, Steps, TrainState, fit, make_steps
 from segjax.types import InputError
 
 WAYS = ("last_layer", "whole_network", "from_scratch")
 
 
 def train_on_shots(
-    key: Key[Array, ""], extractor: Extractor, shots: Pictures, config: TrainConfig, way: str
+    key: Key[Array, ""], extractor: Extractor, shots: Pictures, step: StepConfig, loop: LoopConfig, way: str
 ) -> tuple[Fit, Steps]:
     """Train a network on the shots of a new type.
 
@@ -34,11 +34,11 @@ def train_on_shots(
     Raises:
         InputError: unknown way, or no shots.
     """
-    steps = shot_steps(extractor, config, way)
-    return fit(key, steps, shots, shots, config), steps
+    steps = shot_steps(extractor, step, way)
+    return fit(key, steps, shots, shots, loop), steps
 
 
-def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
+def shot_steps(extractor: Extractor, config: StepConfig, way: str) -> Steps:
     """The compiled steps of `train_on_shots`; make them once for many support sets of one size.
 
     Raises:
@@ -61,7 +61,7 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
 
 
 @lru_cache(maxsize=len(WAYS))  # extractors of one network differ in their weights only, which are arguments
-def _compiled_steps(network: Any, config: TrainConfig, way: str) -> Steps:
+def _compiled_steps(network: Any, config: StepConfig, way: str) -> Steps:
     steps = make_steps(network, config)
     if way != "last_layer":
         return steps

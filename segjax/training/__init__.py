@@ -1,6 +1,6 @@
 """Losses, compiled steps, the training loop and its checkpoints. Networks come as arguments."""
 
-from segjax.training.fit import Fit, Member, Pictures, fit, predict, predict_logits
+from segjax.training.fit import Fit, LoopConfig, Member, Pictures, fit, predict, predict_logits
 from segjax.training.losses import (
     LOSSES,
     balanced_weights,
@@ -14,7 +14,7 @@ from segjax.training.mean_teacher import make_mean_teacher_steps
 from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
-from segjax.training.steps import Steps, TrainConfig, make_steps
+from segjax.training.steps import StepConfig, Steps, make_steps
 from segjax.training.tiles import predict_blended, predict_tiled
 
 __all__ = [
@@ -22,10 +22,11 @@ __all__ = [
     "STRATEGIES",
     "Fit",
     "Layout",
+    "LoopConfig",
     "Member",
     "Pictures",
+    "StepConfig",
     "Steps",
-    "TrainConfig",
     "TrainState",
     "balanced_weights",
     "candidate_layouts",

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float32, Float64, Int32, Key
 
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
-from segjax.training.steps import Steps, TrainConfig, check_learning_rate
+from segjax.training.steps import Steps, check_choice, check_learning_rate, check_least
 from segjax.types import InputError
 
 Status = Literal["ok", "collapsed", "diverged"]
@@ -23,6 +23,33 @@ Status = Literal["ok", "collapsed", "diverged"]
 SMALLEST_GAIN = 1e-3  # relative fall of the validation loss that counts as progress
 CHECKPOINT_SECONDS = 60.0
 VALIDATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long a network is trained, and on which pictures at a time.
+
+    Attributes:
+        batch_size: pictures per step.
+        epochs: passes over the training pictures; an upper bound with stop="plateau".
+        stop: "fixed" trains all epochs; "plateau" ends when more than `patience` epochs in a row have not
+            lowered the validation loss by 0.1 %.
+        patience: epochs without gain that stop="plateau" allows; the next one is the last.
+        shuffle: a new order in every epoch; the published runs kept one order.
+        restarts: how often a run that only predicts background or diverges is begun again from another start.
+    """
+
+    batch_size: int = 1
+    epochs: int = 20
+    stop: Literal["fixed", "plateau"] = "fixed"
+    patience: int = 10
+    shuffle: bool = True
+    restarts: int = 3
+
+    def __post_init__(self) -> None:
+        check_choice("stop", self.stop, ("fixed", "plateau"))
+        for name, least in {"batch_size": 1, "epochs": 1, "patience": 1, "restarts": 0}.items():
+            check_least(name, getattr(self, name), least)
 
 
 class Pictures(NamedTuple):
@@ -57,7 +84,7 @@ class Fit:
     restarts: int = 0
 
 
-def batch_order(key: Key[Array, ""], epoch: int, count: int, config: TrainConfig) -> Int32[np.ndarray, "S B"]:
+def batch_order(key: Key[Array, ""], epoch: int, count: int, config: LoopConfig) -> Int32[np.ndarray, "S B"]:
     """Which pictures each step of an epoch sees: a pure function of key and epoch.
 
     A permutation of the pictures; the last batch is filled up from the permutation's beginning.
@@ -75,7 +102,7 @@ class Member:
         key: decides initial weights, order and augmentation; attempt n uses fold_in(key, n).
         train: pictures to learn from.
         validation: pictures that choose the best epoch.
-        learning_rate: step size; None: that of the configuration.
+        learning_rate: step size; None: that of the steps.
         checkpoints: folder for interrupted runs; a run found there goes on to the same bits.
         checkpoint_seconds: least time between two checkpoints.
         on_epoch: called after every epoch with the share of the epochs done.
@@ -107,7 +134,7 @@ class Call(NamedTuple):
 Training = Generator[Call, Any, Fit]
 
 
-def training(member: Member, config: TrainConfig) -> Training:
+def training(member: Member, config: LoopConfig) -> Training:
     """A member's training as a generator, so that one alone and many in step run the same code.
 
     It yields calls and is sent their results, until it is sound: a run that diverges or only predicts background starts
@@ -121,7 +148,7 @@ def training(member: Member, config: TrainConfig) -> Training:
 
 
 def fit(
-    key: Key[Array, ""], steps: Steps, train: Pictures, validation: Pictures, config: TrainConfig, **options: Any
+    key: Key[Array, ""], steps: Steps, train: Pictures, validation: Pictures, config: LoopConfig, **options: Any
 ) -> Fit:
     """Train one network; the options are the other attributes of `Member`.
 
@@ -164,11 +191,11 @@ class Run:
     losses: Any
 
 
-def _attempt(member: Member, config: TrainConfig, attempt: int) -> Training:
+def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
     folder = member.checkpoints / f"attempt-{attempt}" if member.checkpoints else None
     key_init, key_order = jax.random.split(jax.random.fold_in(member.key, attempt))
-    rate = config.learning_rate if member.learning_rate is None else member.learning_rate
-    state = yield Call("init", (key_init, jnp.asarray(member.train.images[: config.batch_size]), rate))
+    rate = () if member.learning_rate is None else (member.learning_rate,)
+    state = yield Call("init", (key_init, jnp.asarray(member.train.images[: config.batch_size]), *rate))
     zero = np.zeros((), np.int64)
     losses = np.full((config.epochs, 2), np.nan)
     run = Run(state, _copy(state.variables), np.full((), np.inf), zero, zero, zero, losses)
@@ -191,14 +218,14 @@ def _attempt(member: Member, config: TrainConfig, attempt: int) -> Training:
     return Fit(run.best, status, losses, int(run.best_epoch))
 
 
-def _ended(run: Run, config: TrainConfig) -> bool:
+def _ended(run: Run, config: LoopConfig) -> bool:
     epoch = int(run.epoch)
     diverged = epoch > 0 and not np.all(np.isfinite(run.losses[epoch - 1]))
     plateau = config.stop == "plateau" and run.waited > config.patience
     return bool(epoch >= config.epochs or diverged or plateau)
 
 
-def _one_epoch(run: Run, key_order, member: Member, config: TrainConfig) -> Generator[Call, Any, Run]:
+def _one_epoch(run: Run, key_order, member: Member, config: LoopConfig) -> Generator[Call, Any, Run]:
     state, epoch, values = run.state, int(run.epoch), []
     for batch in batch_order(key_order, epoch, len(member.train.images), config):
         state, value = yield Call("train", (state, *rows_of(member.train, batch)))

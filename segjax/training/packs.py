@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from segjax.training.fit import Call, Fit, Member, rows_of, training
+from segjax.training.fit import Call, Fit, LoopConfig, Member, rows_of, training
 from segjax.training.parallel import cores
-from segjax.training.steps import Steps, TrainConfig
+from segjax.training.steps import Steps
 from segjax.types import InputError
 
 STRATEGIES = ("sequential", "vmap", "spread", "both")
@@ -57,7 +57,7 @@ def layout_of(strategy: str, members: int) -> Layout:
     return Layout(workers, -(-members // workers) if strategy in ("vmap", "both") else 1)
 
 
-def fit_pack(members: Sequence[Member], steps: Steps, config: TrainConfig, layout: Layout) -> Iterator[tuple[int, Fit]]:
+def fit_pack(members: Sequence[Member], steps: Steps, config: LoopConfig, layout: Layout) -> Iterator[tuple[int, Fit]]:
     """Train every member; yields its index and its result as it ends.
 
     A member gives the numbers it gives alone: the same bits where each has a step of its own; a vmapped step rounds
@@ -80,7 +80,7 @@ def candidate_layouts(members: int) -> dict[str, Layout]:
 
 
 def time_layouts(
-    members: Sequence[Member], steps: Steps, config: TrainConfig, layouts: Mapping[str, Layout]
+    members: Sequence[Member], steps: Steps, config: LoopConfig, layouts: Mapping[str, Layout]
 ) -> dict[str, float]:
     """Seconds per member and training step of each layout, from a few steps after those that compile."""
     return {name: _seconds_per_step(members, steps, config, layout) for name, layout in layouts.items()}
@@ -98,13 +98,13 @@ def _seconds_per_step(members, steps, config, layout) -> float:
     return took / len(filling) / PROBE_STEPS
 
 
-def _some_steps(state, member: Member, config: TrainConfig) -> Work:
+def _some_steps(state, member: Member, config: LoopConfig) -> Work:
     for _ in range(PROBE_STEPS):
         state, loss = yield Call("train", (state, *_batch(member, config)))
     return loss.block_until_ready()
 
 
-def _batch(member: Member, config: TrainConfig) -> tuple[Any, Any]:
+def _batch(member: Member, config: LoopConfig) -> tuple[Any, Any]:
     rows = [row % len(member.train.images) for row in range(config.batch_size)]
     return tuple(rows_of(member.train, rows))
 

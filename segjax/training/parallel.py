@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from segjax.training.augment import flip_and_turn
 from segjax.training.state import TrainState
-from segjax.training.steps import Steps, TrainConfig, compiled, initial_state, make_steps, pure_step
+from segjax.training.steps import StepConfig, Steps, compiled, initial_state, make_steps, pure_step
 
 DATA, MEMBER = "data", "member"
 
@@ -30,7 +30,7 @@ def make_mesh(devices: list[jax.Device] | None = None, members: int = 1) -> Mesh
     return Mesh(placed.reshape(members, -1), (MEMBER, DATA))
 
 
-def make_sharded_steps(network: Any, config: TrainConfig, mesh: Mesh) -> Steps:
+def make_sharded_steps(network: Any, config: StepConfig, mesh: Mesh) -> Steps:
     """Steps as `make_steps` gives them, with the pictures of a batch spread over "data" by named sharding.
 
     Every process must be given the same pictures; each puts those on its devices that they need.
@@ -39,7 +39,7 @@ def make_sharded_steps(network: Any, config: TrainConfig, mesh: Mesh) -> Steps:
     return _spread_steps(network, config, mesh, lambda state, batch: train(state, *_on(mesh, batch)))
 
 
-def make_pmap_steps(network: Any, config: TrainConfig, devices: list[jax.Device] | None = None) -> Steps:
+def make_pmap_steps(network: Any, config: StepConfig, devices: list[jax.Device] | None = None) -> Steps:
     """Steps as `make_steps` gives them, with the pictures of a batch spread over devices by `jax.pmap`.
 
     Args:
@@ -62,7 +62,7 @@ def make_pmap_steps(network: Any, config: TrainConfig, devices: list[jax.Device]
     return _spread_steps(network, config, mesh, train)
 
 
-def pack_step(network: Any, config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[TrainState, jax.Array]]:
+def pack_step(network: Any, config: StepConfig, mesh: Mesh) -> Callable[..., tuple[TrainState, jax.Array]]:
     """Compiled step of M members: (states [M, ...], images [M, B, H, W, C], targets [M, B, H, W]) -> states, losses.
 
     Members are spread over "member" and their batches over "data"; M and B must be multiples of those axes.
@@ -82,7 +82,7 @@ def pack_step(network: Any, config: TrainConfig, mesh: Mesh) -> Callable[..., tu
     return compiled(network, share, donate_argnums=0, **shardings)
 
 
-def _augmented(step, config: TrainConfig):
+def _augmented(step, config: StepConfig):
     def train(state, images, targets, present=None):
         if config.augment:
             images, targets = flip_and_turn(jax.random.fold_in(state.key, state.step), images, targets)

@@ -1,9 +1,9 @@
 """Compiled steps of one network: made once, used for every strength, seed, learning rate and restart of a study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,50 +16,44 @@ from segjax.types import InputError
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a network is trained.
+class StepConfig:
+    """What a step of training does; compiled steps are made for one such configuration.
 
     Attributes:
         loss: soft Dice as published, cross entropy, their sum, or one that tolerates wrong labels.
         class_weights: weight of each class in the cross entropy, background first; () weighs all alike.
-        learning_rate: step size of Adam.
-        batch_size: pictures per step.
+        learning_rate: step size of Adam, for trainings that name none of their own.
         accumulate: steps whose gradients are averaged before the weights move; saves memory, as the weights then follow
             `accumulate` times as many pictures as are held at once.
-        epochs: passes over the training pictures; an upper bound with stop="plateau".
-        stop: "fixed" trains all epochs; "plateau" ends when more than `patience` epochs in a row have not
-            lowered the validation loss by 0.1 %.
-        patience: epochs without gain that stop="plateau" allows; the next one is the last.
         augment: flips and quarter turns.
-        shuffle: a new order in every epoch; the published runs kept one order.
-        restarts: how often a run that only predicts background or diverges is begun again from another start.
     """
 
     loss: LossName = "dice"
     class_weights: tuple[float, ...] = ()
     learning_rate: float = 1e-4
-    batch_size: int = 1
     accumulate: int = 1
-    epochs: int = 20
-    stop: Literal["fixed", "plateau"] = "fixed"
-    patience: int = 10
     augment: bool = False
-    shuffle: bool = True
-    restarts: int = 3
 
     def __post_init__(self) -> None:
-        for name, known in {"loss": tuple(LOSSES), "stop": ("fixed", "plateau")}.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        check_choice("loss", self.loss, tuple(LOSSES))
         check_learning_rate(self.learning_rate)
         if self.class_weights and self.loss != "cross_entropy":
             raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")
         if not all(0 < weight < float("inf") for weight in self.class_weights):
             raise InputError(f"class_weights must be positive numbers, not {self.class_weights}")
-        lowest = {"batch_size": 1, "accumulate": 1, "epochs": 1, "patience": 1, "restarts": 0}
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        check_least("accumulate", self.accumulate, 1)
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raises InputError where the value of a field is none of those known."""
+    if value not in known:
+        raise InputError(f"{name}: unknown {value!r}; choose one of {', '.join(known)}")
+
+
+def check_least(name: str, value: int, least: int) -> None:
+    """Raises InputError where a field is below the least that it may be."""
+    if value < least:
+        raise InputError(f"{name} must be at least {least}, not {value}")
 
 
 def check_learning_rate(value: float) -> None:
@@ -68,7 +62,7 @@ def check_learning_rate(value: float) -> None:
         raise InputError(f"learning_rate must be a positive number, not {value}")
 
 
-def loss_of(config: TrainConfig) -> Loss:
+def loss_of(config: StepConfig) -> Loss:
     """The loss (logits, targets, axis=None) -> scalar of a configuration."""
     loss = LOSSES[config.loss]
     return partial(loss, class_weights=config.class_weights) if config.class_weights else loss
@@ -84,7 +78,7 @@ class Steps:
     predict: Callable[..., jax.Array]
 
 
-def make_steps(network: Any, config: TrainConfig) -> Steps:
+def make_steps(network: Any, config: StepConfig) -> Steps:
     """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
 
     Returns:
@@ -117,8 +111,10 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
 
     # drawing the initial weights runs once; optimising it takes XLA longer than compiling the training step
     quick = {"xla_backend_optimization_level": 0}
+    initial = jax.jit(initial_state(network, config), compiler_options=quick)
     return Steps(
-        jax.jit(initial_state(network, config), compiler_options=quick),
+        # always an argument, so that one compilation serves the default and every other learning rate
+        lambda key, images, learning_rate=config.learning_rate: initial(key, images, learning_rate),
         compiled(network, train, donate_argnums=0),
         jax.jit(validate),
         jax.jit(predict),
@@ -136,11 +132,11 @@ def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable
     )
 
 
-def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
-    """The pure function (key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState."""
+def initial_state(network: Any, config: StepConfig) -> Callable[..., TrainState]:
+    """The pure function (key, images [B, H, W, C], learning_rate) -> TrainState."""
     optimizer = optimizer_of(config)
 
-    def init(key, images, learning_rate=config.learning_rate):
+    def init(key, images, learning_rate):
         key_init, key_steps = jax.random.split(key)
         model_state = dict(network.init(key_init, images))
         params = model_state.pop("params")
@@ -150,7 +146,7 @@ def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState
     return init
 
 
-def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+def pure_step(network: Any, config: StepConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
     Args:
@@ -187,7 +183,7 @@ def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Cal
     return step
 
 
-def optimizer_of(config: TrainConfig) -> Any:
+def optimizer_of(config: StepConfig) -> Any:
     """Adam without its step size, which is in the state."""
     adam = optax.scale_by_adam()
     return optax.MultiSteps(adam, config.accumulate) if config.accumulate > 1 else adam

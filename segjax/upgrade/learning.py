@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 from segjax.annotations import MAX_OBJECTS, Recipe, degrade
 from segjax.annotations.ids import present_ids
 from segjax.models import create
-from segjax.training import Pictures, Steps, TrainConfig, make_steps
+from segjax.training import Pictures, StepConfig, Steps, make_steps
 from segjax.training.augment import flip_and_turn
 from segjax.training.steps import pure_step
 from segjax.types import InputError
@@ -130,7 +130,7 @@ def with_labels(
 
 
 def make_upgrade_steps(
-    network: Any, config: TrainConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+    network: Any, config: StepConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
 ) -> Steps:
     """Compiled steps of an upgrade network, for `segjax.training.fit` and `fit_pack` with `careful_pictures`.
 

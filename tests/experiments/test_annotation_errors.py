@@ -17,12 +17,13 @@ from experiments.annotation_errors.__main__ import main
 from experiments.annotation_errors.config import defaults_of, levels_of, make_cells, recipe_of, resolve
 from experiments.annotation_errors.pictures import check_recipes, open_study, training_pictures
 from experiments.annotation_errors.study import Trainer, cells_of
+from experiments.harness.options import TrainOptions
 from experiments.options import Sizes
 from experiments.pictures import split_of
 from experiments.training import check_trainable, network_of
 from segjax.annotations import Recipe
 from segjax.sweeps import cell
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 
@@ -215,7 +216,9 @@ def test_labels_of_training_and_validation_are_faulty_and_the_same_for_a_seed(ti
 
 def test_one_compilation_serves_every_strength_and_seed(tiny, monkeypatch):
     config = resolve(
-        dataclasses.replace(tiny, networks=("msd",), sizes=Sizes(msd_depth=2), train=TrainConfig(epochs=1))
+        dataclasses.replace(
+            tiny, networks=("msd",), sizes=Sizes(msd_depth=2), train=TrainOptions(loop=LoopConfig(epochs=1))
+        )
     )
     study = open_study(config)
     network = network_of(config.sizes, "msd", study.plain)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from experiments.committed import config_of, read_results, seeds_table, set_name, write_table
-from segjax.training import TrainConfig
+from experiments.harness.options import TrainOptions
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 
@@ -49,8 +50,8 @@ def test_folders_without_results_are_refused(tmp_path):
 
 
 def test_a_plan_gives_its_configuration_back_and_options_of_other_versions_are_named():
-    config = TrainConfig(loss="cross_entropy", class_weights=(1.0, 2.0), epochs=3)
+    config = TrainOptions(StepConfig(loss="cross_entropy", class_weights=(1.0, 2.0)), LoopConfig(epochs=3))
     stored = json.loads(json.dumps(dataclasses.asdict(config)))
-    assert config_of(TrainConfig, stored) == config
+    assert config_of(TrainOptions, stored) == config
     with pytest.raises(InputError, match=r"plan\.json: this version has no option 'precision'"):
-        config_of(TrainConfig, {**stored, "precision": "float32"})
+        config_of(TrainOptions, {**stored, "precision": "float32"})

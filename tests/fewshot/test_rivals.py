@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segjax.fewshot import shot_steps, train_on_shots
-from segjax.training import Pictures, TrainConfig, predict
+from segjax.training import LoopConfig, Pictures, StepConfig, predict
 from segjax.types import InputError
 
 
@@ -19,7 +19,8 @@ def shots():
 
 
 LAST = {"unet": {"head"}, "msd": {"head_kernel", "head_bias"}}
-CONFIG = TrainConfig(epochs=4, learning_rate=0.03, batch_size=2, restarts=0)
+STEP = StepConfig(learning_rate=0.03)
+LOOP = LoopConfig(epochs=4, batch_size=2, restarts=0)
 
 
 def changed(before, after) -> set[str]:
@@ -37,7 +38,7 @@ def changed(before, after) -> set[str]:
 @pytest.mark.parametrize("name", ["unet", "msd"])
 def test_the_last_layer_alone_moves(name, tiny, shots):
     extractor = tiny(name, 0)
-    steps = shot_steps(extractor, CONFIG, "last_layer")
+    steps = shot_steps(extractor, STEP, "last_layer")
     state = steps.init(jax.random.key(0), shots.images)
     start = jax.tree.map(np.array, state.params)
     for _ in range(2):
@@ -48,7 +49,7 @@ def test_the_last_layer_alone_moves(name, tiny, shots):
 
 
 def test_a_last_layer_learns_the_shots(tiny, shots):
-    result, steps = train_on_shots(jax.random.key(0), tiny("msd", 0), shots, CONFIG, "last_layer")
+    result, steps = train_on_shots(jax.random.key(0), tiny("msd", 0), shots, STEP, LOOP, "last_layer")
     assert result.losses[-1, 1] < result.losses[0, 1]
     assert predict(steps, result.variables, shots.images).shape == shots.targets.shape
 
@@ -56,18 +57,23 @@ def test_a_last_layer_learns_the_shots(tiny, shots):
 def test_the_whole_network_moves_from_where_it_was(tiny, shots):
     extractor = tiny("msd", 0)
     start, _ = train_on_shots(
-        jax.random.key(0), extractor, shots, TrainConfig(epochs=1, learning_rate=1e-9, restarts=0), "whole_network"
+        jax.random.key(0),
+        extractor,
+        shots,
+        StepConfig(learning_rate=1e-9),
+        LoopConfig(epochs=1, restarts=0),
+        "whole_network",
     )
     np.testing.assert_allclose(
         start.variables["params"]["kernels"], extractor.variables["params"]["kernels"], atol=1e-6
     )
-    result, _ = train_on_shots(jax.random.key(0), extractor, shots, CONFIG, "whole_network")
+    result, _ = train_on_shots(jax.random.key(0), extractor, shots, STEP, LOOP, "whole_network")
     assert changed(extractor.variables["params"], result.variables["params"]) == set(result.variables["params"])
 
 
 def test_from_scratch_does_not_know_the_extractor(tiny, shots):
     results = [
-        train_on_shots(jax.random.key(0), tiny("msd", seed), shots, CONFIG, "from_scratch")[0] for seed in (0, 1)
+        train_on_shots(jax.random.key(0), tiny("msd", seed), shots, STEP, LOOP, "from_scratch")[0] for seed in (0, 1)
     ]
     for a, b in zip(*(jax.tree.leaves(result.variables) for result in results), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -75,4 +81,4 @@ def test_from_scratch_does_not_know_the_extractor(tiny, shots):
 
 def test_an_unknown_way_is_refused(tiny, shots):
     with pytest.raises(InputError, match="way"):
-        train_on_shots(jax.random.key(0), tiny("msd", 0), shots, CONFIG, "distill")
+        train_on_shots(jax.random.key(0), tiny("msd", 0), shots, STEP, LOOP, "distill")

@@ -7,18 +7,23 @@ import pytest
 
 from segjax.evaluation import mean_roc_auc
 from segjax.models import create
-from segjax.training import Layout, Member, Pictures, TrainConfig, fit, fit_pack, make_steps, predict, predict_logits
+from segjax.training import (
+    Layout,
+    LoopConfig,
+    Member,
+    Pictures,
+    StepConfig,
+    fit,
+    fit_pack,
+    make_steps,
+    predict,
+    predict_logits,
+)
 from segjax.training.steps import pure_step
 from segjax.types import InputError
 
-CONFIG = TrainConfig(
-    loss="cross_entropy",
-    class_weights=(0.3, 0.7),
-    learning_rate=0.02,
-    batch_size=4,
-    epochs=12,
-    augment=True,
-)
+STEP = StepConfig(loss="cross_entropy", class_weights=(0.3, 0.7), learning_rate=0.02, augment=True)
+LOOP = LoopConfig(batch_size=4, epochs=12)
 
 
 def pictures(count, seed):
@@ -35,9 +40,9 @@ def pictures(count, seed):
 @pytest.fixture(scope="module")
 def trained():
     network = create("msd_classifier", depth=3)
-    steps = make_steps(network, CONFIG)
+    steps = make_steps(network, STEP)
     train, validation = pictures(24, 0), pictures(12, 1)
-    return network, steps, fit(jax.random.key(0), steps, train, validation, CONFIG)
+    return network, steps, fit(jax.random.key(0), steps, train, validation, LOOP)
 
 
 def test_a_classifier_learns_and_is_scored_on_other_pictures(trained):
@@ -53,14 +58,14 @@ def test_a_classifier_learns_and_is_scored_on_other_pictures(trained):
 def test_a_pack_gives_what_one_training_gives(trained):
     _, steps, result = trained
     member = Member(jax.random.key(0), pictures(24, 0), pictures(12, 1))
-    packed = dict(fit_pack([member, member], steps, CONFIG, Layout(workers=2)))
+    packed = dict(fit_pack([member, member], steps, LOOP, Layout(workers=2)))
     for fitted in packed.values():
         np.testing.assert_array_equal(fitted.losses, result.losses)
 
 
 def test_dropout_draws_anew_with_every_step_and_repeats_with_the_key(random_variables_of_vgg):
     network, state, images, labels = random_variables_of_vgg
-    step = jax.jit(pure_step(network, TrainConfig(loss="cross_entropy")))
+    step = jax.jit(pure_step(network, StepConfig(loss="cross_entropy")))
     _, first = step(state, images, labels)
     _, again = step(state, images, labels)
     later = jax.tree.map(lambda leaf: leaf, state)
@@ -73,7 +78,7 @@ def test_dropout_draws_anew_with_every_step_and_repeats_with_the_key(random_vari
 def random_variables_of_vgg():
     network = create("vgg16", width=1)
     images = jnp.asarray(np.random.default_rng(0).random((2, 32, 32, 1), np.float32))
-    state = make_steps(network, TrainConfig(loss="cross_entropy")).init(jax.random.key(0), images)
+    state = make_steps(network, StepConfig(loss="cross_entropy")).init(jax.random.key(0), images)
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0, 0.3, leaf.shape), jnp.float32), state.params)
     state = type(state)(state.step, params, *(getattr(state, name) for name in list(vars(state))[2:]))
@@ -82,6 +87,6 @@ def random_variables_of_vgg():
 
 def test_class_weights_are_for_cross_entropy_and_positive():
     with pytest.raises(InputError, match="only loss=cross_entropy takes them, not loss=dice"):
-        TrainConfig(class_weights=(0.1, 0.9))
+        StepConfig(class_weights=(0.1, 0.9))
     with pytest.raises(InputError, match="class_weights must be positive numbers"):
-        TrainConfig(loss="cross_entropy", class_weights=(0.0, 1.0))
+        StepConfig(loss="cross_entropy", class_weights=(0.0, 1.0))

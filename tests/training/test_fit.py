@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.training import Pictures, TrainConfig, fit, make_steps, predict
+from segjax.training import LoopConfig, Pictures, StepConfig, fit, make_steps, predict
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.fit import batch_order, in_batches
 from segjax.types import InputError
 
-CONFIG = TrainConfig(learning_rate=0.1, batch_size=2, epochs=30, restarts=2)
+STEP = StepConfig(learning_rate=0.1)
+LOOP = LoopConfig(batch_size=2, epochs=30, restarts=2)
 TRACES = []
 
 
@@ -48,12 +49,12 @@ def pictures(count, seed=0):
 
 
 TRAIN, VALIDATION = pictures(5), pictures(3, 1)
-STEPS = make_steps(Pixelwise(), CONFIG)
+STEPS = make_steps(Pixelwise(), STEP)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted():
-    return fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG)
+    return fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP)
 
 
 def leaves(fitted):
@@ -62,7 +63,7 @@ def leaves(fitted):
 
 def test_it_learns(uninterrupted):
     assert uninterrupted.status == "ok" and uninterrupted.restarts == 0
-    assert uninterrupted.losses.shape == (CONFIG.epochs, 2)
+    assert uninterrupted.losses.shape == (LOOP.epochs, 2)
     assert uninterrupted.losses[-1, 0] < uninterrupted.losses[0, 0]
     test = pictures(9, 2)
     assert np.mean(predict(STEPS, uninterrupted.variables, test.images) == test.targets) > 0.8
@@ -73,19 +74,19 @@ def test_the_best_epoch_is_kept(uninterrupted):
 
 
 def test_same_key_same_bits(uninterrupted):
-    again = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG)
-    other = fit(jax.random.key(4), STEPS, TRAIN, VALIDATION, CONFIG)
+    again = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP)
+    other = fit(jax.random.key(4), STEPS, TRAIN, VALIDATION, LOOP)
     assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(again), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(other), strict=True))
 
 
 def test_one_trace_serves_every_seed_and_strength():
-    steps = make_steps(Pixelwise(), CONFIG)
-    fit(jax.random.key(0), steps, TRAIN, VALIDATION, CONFIG)
+    steps = make_steps(Pixelwise(), STEP)
+    fit(jax.random.key(0), steps, TRAIN, VALIDATION, LOOP)
     TRACES.clear()
     for seed in (1, 2):
         flipped = TRAIN._replace(targets=1 - TRAIN.targets)
-        fit(jax.random.key(seed), steps, flipped, VALIDATION, CONFIG)
+        fit(jax.random.key(seed), steps, flipped, VALIDATION, LOOP)
     assert TRACES == []
 
 
@@ -99,10 +100,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits(uninterrupted, tmp_path):
 
     options = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
     with pytest.raises(Killed):
-        fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG, on_epoch=kill, **options)
+        fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP, on_epoch=kill, **options)
     shares = []
-    resumed = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, CONFIG, on_epoch=shares.append, **options)
-    assert len(shares) < CONFIG.epochs
+    resumed = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP, on_epoch=shares.append, **options)
+    assert len(shares) < LOOP.epochs
     np.testing.assert_array_equal(resumed.losses, uninterrupted.losses)
     assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(resumed), strict=True))
 
@@ -125,25 +126,26 @@ def test_a_damaged_checkpoint_is_put_aside(tmp_path):
 
 @pytest.mark.parametrize(("network", "status"), [(NeverObject(), "collapsed"), (NotANumber(), "diverged")])
 def test_a_failed_run_is_restarted_and_named(network, status):
-    config = dataclasses.replace(CONFIG, epochs=2)
-    result = fit(jax.random.key(0), make_steps(network, config), TRAIN, VALIDATION, config)
+    loop = dataclasses.replace(LOOP, epochs=2)
+    result = fit(jax.random.key(0), make_steps(network, STEP), TRAIN, VALIDATION, loop)
     assert result.status == status
-    assert result.restarts == config.restarts
+    assert result.restarts == loop.restarts
     assert len(result.losses) == (1 if status == "diverged" else 2)
 
 
 def test_plateau_stops_after_waiting():
-    config = dataclasses.replace(CONFIG, stop="plateau", patience=2, epochs=50, learning_rate=1e-12)
-    result = fit(jax.random.key(0), make_steps(Pixelwise(), config), TRAIN, VALIDATION, config)
+    loop = dataclasses.replace(LOOP, stop="plateau", patience=2, epochs=50)
+    steps = make_steps(Pixelwise(), StepConfig(learning_rate=1e-12))
+    result = fit(jax.random.key(0), steps, TRAIN, VALIDATION, loop)
     assert len(result.losses) == 1 + 3  # the first epoch gains, the third one after it without gain is the last
 
 
 def test_batches_cover_every_picture_and_depend_on_key_and_epoch_only():
-    first = batch_order(jax.random.key(0), 0, 5, CONFIG)
+    first = batch_order(jax.random.key(0), 0, 5, LOOP)
     assert first.shape == (3, 2) and set(first.ravel()) == set(range(5))
-    np.testing.assert_array_equal(first, batch_order(jax.random.key(0), 0, 5, CONFIG))
-    assert not np.array_equal(first, batch_order(jax.random.key(0), 1, 5, CONFIG))
-    fixed = dataclasses.replace(CONFIG, shuffle=False)
+    np.testing.assert_array_equal(first, batch_order(jax.random.key(0), 0, 5, LOOP))
+    assert not np.array_equal(first, batch_order(jax.random.key(0), 1, 5, LOOP))
+    fixed = dataclasses.replace(LOOP, shuffle=False)
     np.testing.assert_array_equal(
         batch_order(jax.random.key(0), 0, 5, fixed), batch_order(jax.random.key(0), 1, 5, fixed)
     )
@@ -155,15 +157,24 @@ def test_prediction_batches_have_one_size():
     np.testing.assert_array_equal(np.concatenate(chunks)[:11], np.arange(11))
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"batch_size": 0}, {"epochs": 0}, {"restarts": -1}],
-)
-def test_wrong_settings_are_refused_by_name(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        TrainConfig(**wrong)
+@pytest.mark.parametrize(("name", "least"), [("batch_size", 1), ("epochs", 1), ("patience", 1), ("restarts", 0)])
+def test_numbers_below_the_least_are_refused_by_name(name, least):
+    assert getattr(LoopConfig(**{name: least}), name) == least
+    with pytest.raises(InputError, match=f"{name} must be at least {least}, not {least - 1}"):
+        LoopConfig(**{name: least - 1})
+
+
+def test_a_member_without_a_learning_rate_takes_that_of_the_steps():
+    once = dataclasses.replace(LOOP, epochs=1)
+    slow = make_steps(Pixelwise(), StepConfig(learning_rate=0.01))
+    found = [
+        fit(jax.random.key(0), steps, TRAIN, VALIDATION, once, **options)
+        for steps, options in ((STEPS, {}), (slow, {"learning_rate": 0.1}), (slow, {}))
+    ]
+    np.testing.assert_array_equal(found[0].losses, found[1].losses)
+    assert not np.array_equal(found[0].losses, found[2].losses)
 
 
 def test_no_pictures_is_refused():
     with pytest.raises(InputError, match="no validation pictures"):
-        fit(jax.random.key(0), STEPS, TRAIN, pictures(0), CONFIG)
+        fit(jax.random.key(0), STEPS, TRAIN, pictures(0), LOOP)

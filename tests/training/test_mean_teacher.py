@@ -5,11 +5,20 @@ import numpy as np
 import pytest
 
 from segjax.models import create
-from segjax.training import Member, Pictures, TrainConfig, fit_pack, layout_of, make_mean_teacher_steps, make_steps
+from segjax.training import (
+    LoopConfig,
+    Member,
+    Pictures,
+    StepConfig,
+    fit_pack,
+    layout_of,
+    make_mean_teacher_steps,
+    make_steps,
+)
 from segjax.training.mean_teacher import TEACHER
 from segjax.types import InputError
 
-CONFIG = TrainConfig(loss="cross_entropy", learning_rate=0.01, batch_size=4)
+CONFIG = StepConfig(loss="cross_entropy", learning_rate=0.01)
 NETWORK = create("msd", depth=2)
 IMAGES = np.random.default_rng(0).random((4, 5, 6, 1), np.float32)
 TARGETS = (IMAGES[..., 0] > 0.5).astype(np.int32)
@@ -57,9 +66,9 @@ def test_pictures_without_any_label_still_teach_once_noise_parts_student_and_tea
 
 def test_it_runs_in_a_pack_and_gives_the_same_numbers_in_one_step():
     members = [Member(jax.random.key(seed), Pictures(IMAGES, TARGETS), Pictures(IMAGES, TARGETS)) for seed in (0, 1)]
-    config = TrainConfig(loss="cross_entropy", learning_rate=0.01, batch_size=4, epochs=2, restarts=0)
-    steps = make_mean_teacher_steps(NETWORK, config, ramp_up=2)
-    losses = [dict(fit_pack(members, steps, config, layout_of(strategy, 2))) for strategy in ("sequential", "vmap")]
+    loop = LoopConfig(batch_size=4, epochs=2, restarts=0)
+    steps = make_mean_teacher_steps(NETWORK, CONFIG, ramp_up=2)
+    losses = [dict(fit_pack(members, steps, loop, layout_of(strategy, 2))) for strategy in ("sequential", "vmap")]
     for index in (0, 1):
         np.testing.assert_allclose(losses[0][index].losses, losses[1][index].losses, rtol=1e-4)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segjax.models import create
-from segjax.training import Pictures, TrainConfig, fit, make_steps, predict
+from segjax.training import LoopConfig, Pictures, StepConfig, fit, make_steps, predict
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 
 NETWORKS = {
@@ -41,7 +41,7 @@ def test_cores_are_counted_with_and_without_an_affinity(monkeypatch):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("how", MAKERS)
 def test_a_step_equals_that_of_one_device(how, name, loss, batch):
-    config = TrainConfig(loss=loss, augment=True)
+    config = StepConfig(loss=loss, augment=True)
     single, spread = make_steps(network(name), config), MAKERS[how](network(name), config)
     data = pictures(batch)
     states = [steps.init(jax.random.key(1), data.images, 1e-4) for steps in (single, spread)]
@@ -63,23 +63,26 @@ def assert_same_gradient(a, b):
 
 @pytest.mark.parametrize("how", MAKERS)
 def test_fit_and_predict_take_the_steps_of_several_devices(how):
-    config = TrainConfig(learning_rate=0.01, batch_size=3, epochs=2)
+    config = StepConfig(learning_rate=0.01)
     single, spread = make_steps(network("unet"), config), MAKERS[how](network("unet"), config)
-    fits = [fit(jax.random.key(0), steps, pictures(7), pictures(3, 1), config) for steps in (single, spread)]
+    fits = [
+        fit(jax.random.key(0), steps, pictures(7), pictures(3, 1), LoopConfig(batch_size=3, epochs=2))
+        for steps in (single, spread)
+    ]
     np.testing.assert_allclose(fits[1].losses, fits[0].losses, atol=1e-4)
     masks = [predict(s, f.variables, pictures(4, 2).images) for s, f in zip((single, spread), fits, strict=True)]
     assert np.mean(masks[0] != masks[1]) < 0.01
 
 
 def test_a_batch_lies_on_every_device():
-    steps = make_sharded_steps(network("unet"), TrainConfig(), make_mesh())
+    steps = make_sharded_steps(network("unet"), StepConfig(), make_mesh())
     state = steps.init(jax.random.key(0), pictures(4).images, 0.01)
     assert len(jax.tree.leaves(state.params)[0].sharding.device_set) == jax.device_count() == 4
 
 
 @pytest.mark.parametrize("members", [1, 2, 4])
 def test_members_and_batches_spread_over_a_mesh_equal_single_trainings(members):
-    config = TrainConfig(learning_rate=0.01)
+    config = StepConfig(learning_rate=0.01)
     steps = make_steps(network("unet"), config)
     data = [pictures(4, seed) for seed in range(4)]
     singles = [steps.init(jax.random.key(seed), data[seed].images, 0.01) for seed in range(4)]

@@ -11,11 +11,11 @@ import optax
 import pytest
 
 from segjax.models import create
-from segjax.training import LOSSES, TrainConfig, make_steps
+from segjax.training import LOSSES, StepConfig, make_steps
 from segjax.training.losses import cross_entropy
 from segjax.types import InputError
 
-CONFIG = TrainConfig(loss="cross_entropy", learning_rate=0.01)
+CONFIG = StepConfig(loss="cross_entropy", learning_rate=0.01)
 NETWORK = create("msd", depth=2)
 IMAGES = np.random.default_rng(0).random((4, 5, 6, 1), np.float32)
 TARGETS = (IMAGES[..., 0] > 0.5).astype(np.int32)
@@ -94,17 +94,23 @@ def test_a_loss_over_a_mapped_axis_is_that_of_the_whole_batch(name):
     np.testing.assert_allclose(spread, jnp.broadcast_to(LOSSES[name](logits, targets), 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize("rate", [-1.0, 0.0, float("inf"), float("nan")])
+def test_learning_rates_that_are_not_positive_numbers_are_refused(rate):
+    with pytest.raises(InputError, match="learning_rate must be a positive number"):
+        StepConfig(learning_rate=rate)
+
+
 def test_accumulating_nothing_is_refused():
     with pytest.raises(InputError, match="accumulate must be at least 1"):
-        TrainConfig(accumulate=0)
+        StepConfig(accumulate=0)
 
 
 UNKNOWN = """
-from segjax.training import TrainConfig
+from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
-for option in ({"loss": "hinge"}, {"stop": "never"}):
+for config, option in ((StepConfig, {"loss": "hinge"}), (LoopConfig, {"stop": "never"})):
     try:
-        TrainConfig(**option)
+        config(**option)
     except InputError as error:
         print(error)
 """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segjax.annotations import Recipe
-from segjax.training import Layout, Member, TrainConfig, fit, fit_pack
+from segjax.training import Layout, LoopConfig, Member, StepConfig, fit, fit_pack
 from segjax.types import InputError
 from segjax.upgrade import (
     careful_pictures,
@@ -20,7 +20,8 @@ from segjax.upgrade import (
     with_labels,
 )
 
-CONFIG = TrainConfig(learning_rate=1e-9, batch_size=4, epochs=3, restarts=0)
+STEP = StepConfig(learning_rate=1e-9)
+LOOP = LoopConfig(batch_size=4, epochs=3, restarts=0)
 SURE = 100.0  # a logit whose softmax is 0 or 1 in float32
 TRACES = []
 
@@ -54,7 +55,7 @@ class Pixelwise(nn.Module):
         return nn.Dense(2)(image)
 
 
-STEPS = make_upgrade_steps(Echo(), CONFIG, max_objects=15)
+STEPS = make_upgrade_steps(Echo(), STEP, max_objects=15)
 
 
 def squares(count, pictures=4):
@@ -111,7 +112,7 @@ def test_validation_is_shown_what_the_recipe_says(recipe, loss):
 
 
 def test_validation_shows_the_same_masks_every_time_and_others_with_another_seed():
-    labels, steps = squares(6), make_upgrade_steps(Agreement(), CONFIG, max_objects=7)
+    labels, steps = squares(6), make_upgrade_steps(Agreement(), STEP, max_objects=7)
     images = (labels % 2 == 1).astype(np.float32)[..., None]  # tells which objects were omitted
     seen = [
         validation_losses(steps, careful_pictures(images, labels, Recipe(omission=0.5), draws=5, seed=seed))
@@ -161,9 +162,9 @@ def test_one_trace_serves_every_strength_error_mixture_and_seed():
         Member(jax.random.key(seed), *[pictures_of(labels, recipe, foreign=labels[:, ::-1])] * 2, learning_rate=0.1)
         for seed, recipe in enumerate(recipes)
     ]
-    list(fit_pack(members[:1], STEPS, CONFIG, Layout()))
+    list(fit_pack(members[:1], STEPS, LOOP, Layout()))
     TRACES.clear()
-    assert sorted(dict(fit_pack(members, STEPS, CONFIG, Layout()))) == [0, 1, 2]
+    assert sorted(dict(fit_pack(members, STEPS, LOOP, Layout()))) == [0, 1, 2]
     assert TRACES == []
 
 
@@ -173,7 +174,7 @@ def test_members_with_recipes_of_their_own_share_a_step():
         Member(jax.random.key(seed), *[pictures_of(labels, Recipe(omission=rate), foreign=labels)] * 2)
         for seed, rate in enumerate((0.25, 0.5, 0.75))
     ]
-    together = dict(fit_pack(members, STEPS, CONFIG, Layout(1, 3)))
+    together = dict(fit_pack(members, STEPS, LOOP, Layout(1, 3)))
     for index, rate in enumerate((0.25, 0.5, 0.75)):
         np.testing.assert_allclose(together[index].losses, 1 - 2 * (1 - rate) / (2 - rate), atol=1e-6)
 
@@ -184,7 +185,7 @@ def test_foreign_objects_are_turned_with_the_picture():
     foreign = generator.integers(0, 3, (4, 9, 9)).astype(np.int32)
     images = ((labels > 0) | (foreign > 0)).astype(np.float32)[..., None]
     data = careful_pictures(images, labels, Recipe(inclusion=1.0), foreign=foreign)
-    config = dataclasses.replace(CONFIG, augment=True)
+    config = dataclasses.replace(STEP, augment=True)
     steps = make_upgrade_steps(Agreement(), config, max_objects=3)
     everywhere = 1 - 2 * labels.sum() / (labels.size + labels.sum())  # every pixel agrees
     np.testing.assert_allclose(losses_of_steps(steps, data, 8), everywhere, atol=1e-6)
@@ -198,7 +199,7 @@ def test_foreign_objects_are_turned_with_the_picture():
 )
 def test_random_rounding_and_coins_keep_the_mean_rate_where_pictures_show_few_objects(rounding, scope, dice):
     data = pictures_of(squares(1, pictures=1), Recipe(omission=0.3, scope=scope), draws=400)
-    steps = make_upgrade_steps(Echo(), CONFIG, max_objects=1, rounding=rounding)
+    steps = make_upgrade_steps(Echo(), STEP, max_objects=1, rounding=rounding)
     shown = 1 - validation_losses(steps, data)
     np.testing.assert_allclose(np.unique(shown.round(5)), dice, atol=1e-6)
     if len(dice) == 2:
@@ -209,10 +210,10 @@ def test_training_learns_to_fill_in_what_was_omitted():
     generator = np.random.default_rng(1)
     labels = squares(4, pictures=8)
     images = (0.2 * generator.random((*labels.shape, 1)) + 0.8 * (labels > 0)[..., None]).astype(np.float32)
-    config = TrainConfig(learning_rate=0.1, batch_size=4, epochs=40, augment=True)
+    config = StepConfig(learning_rate=0.1, augment=True)
     steps = make_upgrade_steps(Pixelwise(), config, max_objects=15)
     data = careful_pictures(images, labels, Recipe(omission=0.5))
-    result = fit(jax.random.key(0), steps, data, data, config)
+    result = fit(jax.random.key(0), steps, data, data, LoopConfig(batch_size=4, epochs=40))
     assert result.status == "ok"
     assert result.losses[:, 1].min() < 0.1 < 1 / 3  # a third is the loss of leaving labels as they are
 
