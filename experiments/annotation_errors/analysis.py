@@ -135,7 +135,9 @@ def _msd_ahead(table: Table) -> list[Claim]:
                 for name in networks
                 if name != "msd"
             }
-            claims += table.compare("dice_pooled", (f"MSD with {with_error}", Trial("msd", 0, "omission", level)), others)
+            claims += table.compare(
+                "dice_pooled", (f"MSD with {with_error}", Trial("msd", 0, "omission", level)), others
+            )
     return claims
 
 

@@ -1,6 +1,5 @@
 """Study 1: which pictures, how networks are trained on faulty annotations, and what is measured."""
 
-
 import numpy as np
 
 from experiments.annotation_errors.analysis import analyse, gallery

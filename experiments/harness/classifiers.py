@@ -218,9 +218,7 @@ class ClassifierTrainer(Trainer[Classifier]):
         if step.loss == "cross_entropy" and not step.class_weights:
             step = dataclasses.replace(step, class_weights=balanced_weights(domain.presence, 2))
         self._step, self._loop, self._domain = step, train.loop, domain
-        self.network: Callable[[str], Any] = functools.cache(
-            functools.partial(classifier_of, options, domain=domain)
-        )
+        self.network: Callable[[str], Any] = functools.cache(functools.partial(classifier_of, options, domain=domain))
         self._steps_of = functools.cache(lambda name: make_steps(self.network(name), step))
 
     def kind(self, training: Classifier) -> str:

@@ -14,7 +14,9 @@ from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
 
 
-def write_study_page(study: Study[Any, Any, Any, Any], context: Context[Any, Any, Any], table: ResultTable[Any]) -> Path:
+def write_study_page(
+    study: Study[Any, Any, Any, Any], context: Context[Any, Any, Any], table: ResultTable[Any]
+) -> Path:
     """Write OUT/report.html with the plan's configuration and origin, and OUT/figures; returns the page's path."""
     config, plan = context.config, read_plan(context.config.run.out)
     found = study.analyse(config, table)
@@ -121,4 +123,3 @@ def _origin(plan: Mapping[str, Any]) -> dict[str, Any]:
         "configuration fingerprint": plan["fingerprint"],
         **last["versions"],
     }
-

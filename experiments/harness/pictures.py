@@ -104,9 +104,7 @@ def open_target(data: str, target: int) -> Source:
 def check_target(source: Source, target: int) -> None:
     """Raises InputError where a source has no such class."""
     if target > len(source.class_names):
-        raise InputError(
-            f"target: class {target} is not among those of {source.spec}: {', '.join(source.class_names)}"
-        )
+        raise InputError(f"target: class {target} is not among those of {source.spec}: {', '.join(source.class_names)}")
 
 
 def read_samples(source: Source) -> list[Sample]:

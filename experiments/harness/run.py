@@ -129,18 +129,16 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
 
 
 def replicates_of(config: Any, data: StudyData) -> Replicates:
-    """The test set of every seed, and test pictures per other picture where there are several."""
+    """The test set of every seed, and test pictures per training picture where there are several."""
     splits = [data.split(seed) for seed in range(config.run.seeds)]
     names = [fingerprint({"test": [data.source.names[index] for index in split.test]})[:8] for split in splits]
-    others = [len(split.test) / (len(split.train) + len(split.validation)) for split in splits]
+    others = [len(split.test) / len(split.train) for split in splits]
     return Replicates(tuple(names), sum(others) / len(others) if len(set(names)) > 1 else 0.0)
 
 
 def table_of(study: AnyStudy, config: Any, data: StudyData, ledger: Ledger) -> ResultTable[Any]:
     """The table of all results so far."""
-    return ResultTable.from_rows(
-        ledger.table(), study.trial, replicates_of(config, data), data.source.coarsening
-    )
+    return ResultTable.from_rows(ledger.table(), study.trial, replicates_of(config, data), data.source.coarsening)
 
 
 class Sweep:
@@ -186,9 +184,7 @@ class Sweep:
                     context.store.drop(training)
 
 
-def estimate(
-    study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]
-) -> tuple[float, float]:
+def estimate(study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]) -> tuple[float, float]:
     """Seconds and megabytes of some trials: the sum over the trainings that they need, each kind timed by a few steps.
 
     Where the study says how many forward passes measuring takes, these are added.

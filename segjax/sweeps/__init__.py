@@ -3,7 +3,7 @@
 from segjax.sweeps.ledger import LAST_METRIC, Ledger, Row, read_plan, read_rows
 from segjax.sweeps.pace import in_words
 from segjax.sweeps.run import Outcome, run_trials
-from segjax.sweeps.table import ResultTable, Replicates
+from segjax.sweeps.table import Replicates, ResultTable
 from segjax.sweeps.trials import AnyTrial, Trial, described, factors_of, file_stem, fingerprint, shard_of
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "AnyTrial",
     "Ledger",
     "Outcome",
+    "Replicates",
     "ResultTable",
     "Row",
-    "Replicates",
     "Trial",
     "described",
     "factors_of",

@@ -81,7 +81,9 @@ def _take(missing: Sequence[AnyTrial], ledger: Ledger, kind: Callable[[Any], str
     return taken
 
 
-def _outcomes(trials: Sequence[AnyTrial], run: RunPack, on_share: Callable[[float], None]) -> Iterator[tuple[AnyTrial, Outcome]]:
+def _outcomes(
+    trials: Sequence[AnyTrial], run: RunPack, on_share: Callable[[float], None]
+) -> Iterator[tuple[AnyTrial, Outcome]]:
     """Exactly one outcome per trial."""
     waiting = dict(enumerate(trials))
     try:

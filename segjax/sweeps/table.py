@@ -21,7 +21,7 @@ class Replicates:
 
     Attributes:
         names: the test set of seed 0, 1, ...; seeds that share one have the same name.
-        overlap: test pictures per other picture where the training sets of the test sets overlap; 0 where not.
+        overlap: test pictures per training picture where the training sets of replicates overlap; 0 where they do not.
     """
 
     names: tuple[str, ...]
