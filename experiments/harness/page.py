@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.harness.study import Analysis, Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
-from segjax.evaluation.claims import digits_of
+from segjax.evaluation.claims import counted, digits_of
 from segjax.reports import Illustration, write_page
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
@@ -79,8 +79,7 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     sets = len(set(plan["replicates"]))
     if sets < REPLICATES_FOR_VERDICT:
         said.append(
-            f"There {'is' if sets == 1 else 'are'} {sets} distinct set{'' if sets == 1 else 's'} of test pictures for "
-            f"{run.seeds} seed{'' if run.seeds == 1 else 's'}. Verdicts need {REPLICATES_FOR_VERDICT}, so none is given."
+            f"All seeds together have {counted(sets)}. Verdicts need {REPLICATES_FOR_VERDICT}, so none is given."
         )
         if not source.test_groups:
             said.append("--folds and --seeds with at least that number give every seed its own test pictures.")

@@ -104,7 +104,7 @@ def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context
 
 
 def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
-    """What `plan.json` holds; its fingerprint covers what decides a trial's numbers besides its factors and the code."""
+    """What `plan.json` holds; its fingerprint covers what decides a trial's numbers besides its factors."""
     sources, replicates = sources_of(study.name), replicates_of(config, data)
     facts = json.loads(json.dumps({**deciding(config), "digest": data.source.digest}, default=str))
     return {

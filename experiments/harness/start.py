@@ -1,4 +1,4 @@
-"""How every command starts and ends. Loads nothing heavy, since a command may begin anew before it has done anything."""
+"""How every command starts and ends. Nothing heavy is loaded, since a command may begin anew at its start."""
 
 import os
 import signal

@@ -26,8 +26,8 @@ def dose_response(
 ) -> Figure:
     """One panel per error, one line per network: means with their 95 % intervals, where these are known.
 
-    Where a value is missing, the line has a gap. A thin grey line shows what the faulty training labels themselves score
-    against the clean ones, where that is known. Bars end at the edge of a panel.
+    Where a value is missing, the line has a gap. A thin grey line shows what the faulty training labels themselves
+    score against the clean ones, where that is known. Bars end at the edge of a panel.
 
     Args:
         doses: a row per network, error and level, level 0 included: the columns network, error, level, mean, low, high

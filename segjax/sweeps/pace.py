@@ -9,8 +9,8 @@ UNKNOWN = "time left not known yet"
 class Pace:
     """Measures packs of trials by kind and adds up the time left.
 
-    The first pack of a kind carries its compilation. Until a second one has ended, trials of that kind count by the rate
-    between two reports of progress within the first one, which come after the compilation.
+    The first pack of a kind carries its compilation. Until a second one has ended, trials of that kind count by the
+    rate between two reports of progress within the first one, which come after the compilation.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
