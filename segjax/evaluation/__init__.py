@@ -1,4 +1,4 @@
-"""Numbers from (prediction, truth): overlap, outlines, objects, whole pictures, activation maps; intervals, tests.
+"""Numbers from (prediction, truth), pixels to whole pictures and activation maps, and when a difference is decided.
 
 Every metric is had in two steps: sums or distances of a pair of masks first, one ratio after them.
 `dice(counts(p, t))`, `surface_dice(surface_distances(p, t), 2.0)`, `aji(overlaps(p, t))`.
@@ -6,6 +6,7 @@ Every metric is had in two steps: sums or distances of a pair of masks first, on
 
 from segjax.evaluation.boundary import SurfaceDistances, boundary_f, hd95, surface_dice, surface_distances
 from segjax.evaluation.classification import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT, Decision, Interval, Verdict, decide, holm, interval
 from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
 from segjax.evaluation.instances import Overlaps, PanopticQuality, aji, components, f1, overlaps, panoptic_quality
 from segjax.evaluation.localisation import (
@@ -27,12 +28,14 @@ from segjax.evaluation.references import (
 )
 from segjax.evaluation.sanity import map_similarity, shuffled
 from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
-from segjax.evaluation.statistics import Difference, Interval, holm, mean_interval, paired_difference, rank_sum
+from segjax.evaluation.statistics import Difference, mean_interval, paired_difference, rank_sum
 
 __all__ = [
     "METRICS",
+    "REPLICATES_FOR_VERDICT",
     "Confidence",
     "Curve",
+    "Decision",
     "Difference",
     "Interval",
     "Metric",
@@ -42,6 +45,7 @@ __all__ = [
     "Road",
     "SurfaceDistances",
     "Threshold",
+    "Verdict",
     "accuracy",
     "aji",
     "area_in_hectares",
@@ -54,6 +58,7 @@ __all__ = [
     "components",
     "confidence",
     "counts",
+    "decide",
     "deletion",
     "dice",
     "disc",
@@ -63,6 +68,7 @@ __all__ = [
     "hd95",
     "holm",
     "insertion",
+    "interval",
     "iou",
     "map_similarity",
     "mean_interval",

@@ -1,4 +1,4 @@
-"""Means with intervals, paired and unpaired comparisons, and correction for many of them.
+"""Means with intervals, paired and unpaired comparisons.
 
 Values are one per seed (or per picture). NaN means "has no value" (an empty picture, a failed run): it is left out, and
 `n` says how many values were left.
@@ -11,16 +11,9 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from segjax.evaluation.decision import Interval
+
 _EXACT_UP_TO = 50
-
-
-class Interval(NamedTuple):
-    """A mean, the bounds of its 95 % interval (NaN where n < 2) and the number of values behind it."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
 
 
 class Difference(NamedTuple):
@@ -94,21 +87,6 @@ def rank_sum(a: ArrayLike, b: ArrayLike) -> float:
         return 1.0
     exact = distinct == everything.size and max(first.size, second.size) <= _EXACT_UP_TO
     return float(stats.mannwhitneyu(first, second, method="exact" if exact else "asymptotic").pvalue)
-
-
-def holm(p_values: ArrayLike) -> Float64[np.ndarray, " N"]:
-    """p values corrected for being many, in their order: max over j <= i of (m - j + 1) p_(j), at most 1.
-
-    NaN stays NaN and does not count among the m comparisons.
-
-    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
-    """
-    corrected = np.array(p_values, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(corrected))
-    order = known[np.argsort(corrected[known])]
-    factors = np.arange(order.size, 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * corrected[order]), 1.0)
-    return corrected
 
 
 def _known(values: ArrayLike) -> Float64[np.ndarray, " N"]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from segjax.evaluation.statistics import Difference, holm, mean_interval
+from segjax.evaluation import Difference, holm, mean_interval
 from segjax.reports import words
 from segjax.reports.summary import (
     SEEDS_FOR_INTERVAL,
