@@ -29,7 +29,7 @@ from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 from scipy import ndimage
 
-from experiments.provenance import comment, provenance
+from experiments.harness.provenance import comment, provenance
 from segjax.annotations import bias, inclusion, omission
 from segjax.data import phantoms
 from segjax.data.phantoms import COARSENINGS

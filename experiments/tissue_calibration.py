@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 from jaxtyping import Int, Int32
 
-from experiments.provenance import comment, provenance
+from experiments.harness.provenance import comment, provenance
 from segjax.annotations import to_target
 from segjax.data import make_split, open_source, pictures_by_class
 from segjax.data.tissue_cells import CELL_TYPES

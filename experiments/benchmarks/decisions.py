@@ -25,7 +25,7 @@ from scipy import special
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Row, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.evaluation import decide
 
 PICTURES, FEATURES, USED = 200, 20, 10
