@@ -10,9 +10,10 @@ from segjax.models.options import check_options
 from segjax.models.probe import Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
+from segjax.models.torchvision import load_torchvision
 from segjax.models.unet import UNet
 from segjax.models.vgg import VGG16
-from segjax.models.weights import load_torchvision
+from segjax.models.weights import Weights, load_weights, save_weights
 from segjax.types import InputError
 
 NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "segnet": SegNet, "msd": MSD}
@@ -25,7 +26,7 @@ CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type
     "unet_classifier": UNetClassifier,
 }
 
-__all__ = ["CLASSIFIERS", "NETWORKS", "Probe", "create", "load_torchvision"]
+__all__ = ["CLASSIFIERS", "NETWORKS", "Probe", "Weights", "create", "load_torchvision", "load_weights", "save_weights"]
 
 
 def create(name: str, **options: Any) -> nn.Module:

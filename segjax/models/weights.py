@@ -1,137 +1,122 @@
-"""Weights that torchvision's networks were trained to, from files that hold numbers and nothing else.
+"""Weights on disk in one format, safetensors, which holds numbers and text only and which other programs read too."""
 
-PyTorch is not needed, and nothing is unpickled: a file of torchvision (`.pth`) is turned once, where PyTorch is, into
-`.safetensors` (`safetensors.torch.save_file(model.state_dict(), path)`) or `.npz`.
-"""
-
+import hashlib
 import json
-import math
-import zipfile
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from segjax.types import InputError
 
-DTYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-}
-_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_DTYPES = (
+    *("float64", "float32", "float16", "bfloat16", "complex64", "bool"),
+    *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"),
+)
+_FACTS, _EMPTY, _HASH = "segjax.facts", "segjax.empty", "segjax.sha256"  # in the file's metadata
 
 
-def load_torchvision(
-    network: Any, variables: Mapping[str, Any], path: str | Path, *, new_head: bool = False
-) -> dict[str, Any]:
-    """The variables of a VGG16 or ResNet with the numbers of a file in their places.
+class Weights(NamedTuple):
+    """What a file of weights holds: nested dicts of NumPy arrays, and what was noted beside them."""
 
-    A network of one channel gets the first kernel summed over red, green and blue, which answers grey pictures as the
-    original answers them repeated three times.
+    variables: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def save_weights(path: str | Path, variables: Mapping[str, Any], facts: Mapping[str, Any] = {}) -> None:
+    """Write nested dicts of arrays, named by their paths ("params/conv/kernel"), and facts about them to one file.
+
+    The file appears by renaming, so its name never stands for half a file. Its folder is made where it is missing.
 
     Args:
-        network: from `create`, of torchvision's width.
-        variables: from its `init`.
-        path: `.safetensors` or `.npz` with torchvision's names ("layer1.0.conv1.weight", "features.0.bias", ...).
-        new_head: the last linear layer (with head="average" the whole head) stays as initialised; needed where the
-            classes are others than the file's.
+        variables: dicts of dicts of NumPy or JAX arrays, of any shape; empty dicts are kept.
+        facts: JSON values; tuples come back as lists.
 
     Raises:
-        InputError: not such a network or file, or names or shapes that do not fit.
+        InputError: a name, a leaf, a type of numbers or a fact that the format cannot hold.
     """
-    if not hasattr(network, "torchvision_name"):
-        raise InputError(f"{type(network).__name__} has no torchvision weights; VGG16 and the ResNets have")
-    kinds = ("none", "running") if hasattr(network, "head") else ("running",)
-    if network.norm not in kinds:
-        raise InputError(f"norm: torchvision's weights are for norm={' or '.join(kinds)}, not {network.norm!r}")
-    arrays = read_arrays(Path(path))
-    head = network.torchvision_name(("head",))
-    if new_head and getattr(network, "head", "") == "average":
-        head = "classifier."
-    used = set()
-
-    def fitted(place, leaf):
-        *modules, last = [key.key for key in place][1:]
-        name = f"{network.torchvision_name(tuple(modules))}.{_LEAVES[last]}"
-        used.add(name)
-        if new_head and name.startswith(head):
-            return leaf
-        if name not in arrays:
-            raise InputError(f"{path}: has no {name}; it holds the weights of another network{_hint(network)}")
-        return _in_our_layout(path, name, arrays[name], leaf)
-
-    loaded = jax.tree_util.tree_map_with_path(fitted, dict(variables))
-    unused = [n for n in arrays if n not in used and not n.endswith(".num_batches_tracked")]
-    unused = [n for n in unused if not (new_head and n.startswith(head))]
-    if unused:
-        more = f" (and {len(unused) - 1} more)" if len(unused) > 1 else ""
-        raise InputError(f"{path}: {unused[0]}{more} has no place in the network{_hint(network)}")
-    return loaded
-
-
-def _hint(network: Any) -> str:
-    return '; give new_head=True with head="average"' if getattr(network, "head", "") == "average" else ""
-
-
-def _in_our_layout(path: Any, name: str, value: np.ndarray, leaf: Any) -> jax.Array:
-    """An array of PyTorch (outputs first, then channels) in the shape of ours (channels, then outputs last)."""
-    ours = tuple(leaf.shape)
-    if name.endswith("weight") and len(ours) > 1:
-        is_flattened = len(ours) == 4 and value.ndim == 2
-        if is_flattened and value.shape[1] == math.prod(ours[:3]):
-            value = value.reshape(value.shape[0], ours[2], *ours[:2])
-        value = np.moveaxis(value, (0, 1), (-1, -2))
-        if value.ndim == 4 and value.shape[2] == 3 and ours[2] == 1:
-            value = value.astype(np.float32).sum(2, keepdims=True)
-    if value.shape != ours and not (value.ndim == 1 and value.size == math.prod(ours)):
-        raise InputError(
-            f"{path}: {name} has the shape {value.shape} in our layout, the network wants {ours}; "
-            "take the width, channels and classes of the file (new_head=True for other classes)"
-        )
-    return jnp.asarray(value.reshape(ours), leaf.dtype)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a `.safetensors` or `.npz` file by name.
-
-    Raises:
-        InputError: another kind of file, or a damaged one.
-    """
-    readers: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
-        ".safetensors": _read_safetensors,
-        ".npz": _read_npz,
-    }
-    if path.suffix not in readers:
-        remedy = "save the state_dict with safetensors.torch.save_file or numpy.savez"
-        raise InputError(f"{path}: weights are read from .safetensors or .npz; {remedy}")
+    path = Path(path)
+    named = dict(_named(variables, path))
+    arrays = {name: value for name, value in named.items() if value is not None}
     try:
-        return readers[path.suffix](path)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as {path.suffix} ({error}); save or copy it again") from None
+        text = json.dumps(dict(facts))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: the facts are not JSON values ({error}); give numbers, text, lists, dicts") from None
+    metadata = {_FACTS: text, _EMPTY: json.dumps([name for name, value in named.items() if value is None])}
+    metadata[_HASH] = _content(arrays, metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(save(arrays, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+def load_weights(path: str | Path) -> Weights:
+    """Read what `save_weights` wrote, or any other file of this format; nothing is unpickled.
+
+    Files of other programs have no facts; where their names have no "/" the dict of variables is flat.
+
+    Raises:
+        InputError: the file is missing, of another format, cut off, or its content hash does not hold.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="np", backend="pread") as file:
+            arrays, metadata = file.get_tensors(), file.metadata() or {}
+        is_ours = bool(metadata.keys() & {_FACTS, _EMPTY, _HASH})
+        if is_ours and metadata.pop(_HASH, None) != _content(arrays, metadata):
+            raise ValueError("its content hash does not hold")
+        variables = _nested(arrays, json.loads(metadata.get(_EMPTY, "[]")))
+        return Weights(variables, json.loads(metadata.get(_FACTS, "{}")))
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
+        remedy = "copy it again or make it anew"
+        if path.suffix != ".safetensors":
+            remedy = "give a .safetensors file; safetensors.torch.save_file(network.state_dict(), path) makes one"
+        raise InputError(f"{path} cannot be read as safetensors ({error}); {remedy}") from None
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The format: a length (8 bytes, little endian), a JSON table of names, types, shapes and offsets, the data."""
-    content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    table = json.loads(content[8:start])
-    table.pop("__metadata__", None)
-    arrays = {}
-    for name, entry in table.items():
-        first, last = entry["data_offsets"]
-        data = content[start + first : start + last]
-        arrays[name] = np.frombuffer(data, DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
+def _named(tree: Mapping[Any, Any], path: Path, above: str = "") -> Iterator[tuple[str, np.ndarray | None]]:
+    """Arrays by their names, and None for every empty dict."""
+    for key, value in tree.items():
+        name = f"{above}{key}"
+        if not isinstance(key, str) or not key or "/" in key or not key.isprintable() or name == "__metadata__":
+            raise InputError(f"{path}: {name!r} cannot be the name of an array; use printable text without a slash")
+        if isinstance(value, Mapping):
+            yield from _named(value, path, f"{name}/") if value else [(name, None)]
+        elif not isinstance(value, np.ndarray | np.generic | jax.Array):
+            raise InputError(f"{path}: {name} is a {type(value).__name__}; give arrays")
+        elif value.dtype.name not in _DTYPES:
+            raise InputError(f"{path}: {name} is of {value.dtype.name}; convert it to one of {', '.join(_DTYPES)}")
+        else:
+            array = np.asarray(value)
+            yield name, np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _nested(arrays: Mapping[str, np.ndarray], empty: Sequence[str]) -> dict[str, Any]:
+    variables: dict[str, Any] = {}
+    for name, value in (*arrays.items(), *((name, {}) for name in empty)):
+        *outer, last = name.split("/")
+        branch: Any = variables
+        for part in outer:
+            branch = branch.setdefault(part, {}) if isinstance(branch, dict) else None
+        if not isinstance(branch, dict) or last in branch:
+            raise ValueError(f"{name} clashes with another name")
+        branch[last] = value
+    return variables
+
+
+def _content(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
+    return digest.hexdigest()
