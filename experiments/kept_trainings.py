@@ -3,21 +3,18 @@
 import contextlib
 import fcntl
 import functools
-import json
-import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from experiments.options import RunOptions
-from experiments.training import Layouts, keep_arrays
+from experiments.training import Layouts
+from segjax.models import load_weights, save_weights
 from segjax.sweeps import Cell, fingerprint
 from segjax.training import Fit, Member, Pictures, Steps, TrainConfig, fit_pack
 
@@ -117,17 +114,15 @@ class KeptTrainings(ABC):
 
     def load(self, cell: Cell) -> Trained:
         """A finished training from disk."""
-        with np.load(self._path(cell)) as kept:
-            arrays = dict(kept)
-        facts = json.loads(str(arrays.pop("facts")))
-        return Trained(_nested(arrays), facts.pop("status"), facts.pop("restarts"), facts)
+        variables, noted = load_weights(self._path(cell))
+        return Trained(jax.device_put(variables), **noted)
 
     def drop(self, cell: Cell) -> None:
         """Remove a training that no other one needs."""
         self._path(cell).unlink(missing_ok=True)
 
     def _path(self, cell: Cell) -> Path:
-        return self._options.out / "networks" / f"{name_of(cell)}.npz"
+        return self._options.out / "networks" / f"{name_of(cell)}.safetensors"
 
     def _train(self, kind: str, pack: Sequence[Cell], reached: Callable[[Cell, float], None]) -> None:
         if not pack:
@@ -140,15 +135,8 @@ class KeptTrainings(ABC):
             self._keep(jobs[index], fit)
 
     def _keep(self, job: Job, fit: Fit) -> None:
-        path = self._path(job.cell)
-        leaves = {
-            jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(fit.variables)
-        }
-        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
-        unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        keep_arrays(unfinished, facts=np.asarray(json.dumps(facts)), **leaves)
-        unfinished.replace(path)
+        noted = {"status": fit.status, "restarts": fit.restarts, "facts": job.facts}
+        save_weights(self._path(job.cell), fit.variables, noted)
         shutil.rmtree(self._checkpoints(job.cell), ignore_errors=True)
 
     def _member(self, job: Job, reached: Callable[[Cell, float], None]) -> Member:
@@ -159,18 +147,6 @@ class KeptTrainings(ABC):
 
     def _checkpoints(self, cell: Cell) -> Path:
         return self._options.out / "checkpoints" / name_of(cell)
-
-
-def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables from arrays that are named by their paths, "params/conv/kernel"."""
-    variables: dict[str, Any] = {}
-    for name, array in arrays.items():
-        *outer, last = name.split("/")
-        branch = variables
-        for part in outer:
-            branch = branch.setdefault(part, {})
-        branch[last] = jnp.asarray(array)
-    return variables
 
 
 def name_of(cell: Cell) -> str:

@@ -9,7 +9,6 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +24,7 @@ from experiments.training import network_of
 from segjax.annotations import Recipe
 from segjax.data import make_split, open_source
 from segjax.evaluation import counts, dice
+from segjax.models import save_weights
 from segjax.training import TrainConfig, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
 
@@ -40,7 +40,8 @@ class MultihostConfig:
     data: str
     """Pictures, as in the studies: microscope:hl60?size=half, folder:PATH?tile=256 or tfds:NAME."""
     out: Path
-    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.npz; process 0 writes."""
+    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.safetensors; process 0
+    writes."""
     coordinator: str | None = None
     """HOST:PORT of process 0, a free port there that the others can reach."""
     processes: int | None = None
@@ -126,11 +127,7 @@ def train(config: MultihostConfig, topology: Topology) -> None:
     if first:
         facts = {"dice_pooled": pooled, "status": result.status, "losses": result.losses.tolist()}
         (config.out / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
-        leaves = jax.tree_util.tree_leaves_with_path(result.variables)
-        weights: dict[str, Any] = {
-            jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves
-        }
-        np.savez(config.out / "weights.npz", **weights)
+        save_weights(config.out / "weights.safetensors", result.variables)
         print(f"Dice {pooled:.3f} ({result.status}); {config.out / 'result.json'}", flush=True)
 
 
