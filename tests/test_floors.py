@@ -27,6 +27,7 @@ FLOORS = {
 ONLY_IN = {
     "flax": "segjax.models",
     "orbax": "segjax.training",
+    "safetensors": "segjax.models.weights",
     "matplotlib": "segjax.reports",
     "tensorflow_datasets": "segjax.data",
     "PIL": ("segjax.data", "segjax.reports", "experiments"),
