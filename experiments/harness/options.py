@@ -17,5 +17,7 @@ class TrainOptions:
     On the command line the options of both follow the group's own name: --train.loss, --train.epochs.
     """
 
-    step: Annotated[StepConfig, tyro.conf.arg(name="")] = field(default_factory=StepConfig)
+    step: Annotated[StepConfig, tyro.conf.arg(name="", help="How networks are trained.")] = field(
+        default_factory=StepConfig
+    )
     loop: Annotated[LoopConfig, tyro.conf.arg(name="")] = field(default_factory=LoopConfig)
