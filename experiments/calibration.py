@@ -31,8 +31,8 @@ from scipy import ndimage
 
 from experiments.provenance import comment, provenance
 from segjax.annotations import bias, inclusion, omission
-from segjax.data import phantoms
-from segjax.data.phantoms import COARSENINGS
+from segjax.simulators import phantoms
+from segjax.simulators.phantoms import COARSENINGS
 from segjax.types import InputError
 
 RATES = (0.1, 0.2, 0.3, 0.5, 0.7)

@@ -154,7 +154,7 @@ def read_labelled(config: ClassifierOptions) -> LabelledDomain:
 
 
 def _presence(config: ClassifierOptions, source: Source, samples: Sequence[Sample]) -> Int32[np.ndarray, " P"]:
-    names = getattr(source, "label_names", ())
+    names = source.label_names
     if not names:
         if config.label:
             raise InputError(f"label: the pictures of {config.data} have no image-level labels; use target")

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from experiments import calibration
-from segjax.data import phantoms
+from segjax.simulators import phantoms
 
 BIAS_STRENGTHS = {-2, -1, 1, 2}
 
