@@ -4,7 +4,7 @@ from experiments.activation_maps.cues import REGIONS
 from experiments.activation_maps.findings import MAIN, REGION_NAMES, Findings
 from experiments.activation_maps.grid import CLASSIFIER, CUES, MATCHED_DISC, REFERENCE
 from experiments.classifiers import USABLE_AUC
-from experiments.map_options import MAP_TITLES, OURS
+from experiments.harness.map_options import MAP_TITLES, OURS
 from segjax.evaluation import Difference, Interval
 from segjax.reports import data_name
 from segjax.reports.words import joined, network_name, seeds

@@ -6,7 +6,7 @@ from typing import Any
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
-from experiments.map_options import OURS, MapOptions, reason_without_map
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.options import check_choices, with_data
 from segjax.maps import MAPS
 from segjax.training import TrainConfig

@@ -8,7 +8,7 @@ from experiments.activation_maps.config import StudyConfig
 from experiments.activation_maps.cues import ELSEWHERE, REGIONS
 from experiments.activation_maps.grid import CLASSIFIER, CUES, REFERENCE, REFERENCES
 from experiments.classifiers import USABLE_AUC
-from experiments.map_options import MAP_TITLES, OURS
+from experiments.harness.map_options import MAP_TITLES, OURS
 from segjax.evaluation import Difference, Interval, mean_interval, paired_difference, size_class
 from segjax.reports import Line
 from segjax.reports.words import network_name

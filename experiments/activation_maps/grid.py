@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from experiments.activation_maps.config import StudyConfig
 from experiments.classifiers import training_cell
-from experiments.map_options import reason_without_map
+from experiments.harness.map_options import reason_without_map
 from segjax.sweeps import Cell, cell
 
 FACTORS = (

@@ -12,7 +12,7 @@ from experiments.activation_maps.findings import Findings
 from experiments.activation_maps.grid import CLASSIFIER, FACTORS, make_cells
 from experiments.classifiers import USABLE_AUC, LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.map_options import MAP_TITLES
+from experiments.harness.map_options import MAP_TITLES
 from experiments.running import cautions, write_study_page
 from segjax.evaluation import Metric
 from segjax.reports import (

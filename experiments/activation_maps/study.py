@@ -24,7 +24,7 @@ from experiments.activation_maps.measure import (
 )
 from experiments.classifiers import Classifiers, LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.map_options import OURS
+from experiments.harness.map_options import OURS
 from experiments.pictures import stable_number
 from experiments.running import plan_of
 from experiments.training import keep_arrays, keep_split, seconds_of

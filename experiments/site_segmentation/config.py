@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
-from experiments.map_options import OURS, MapOptions, reason_without_map
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
 from segjax.maps import COMPLETIONS, MAPS, RULES
 from segjax.training import TrainConfig

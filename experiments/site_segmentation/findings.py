@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.activation_maps.findings import paired, without_few
-from experiments.map_options import MAP_TITLES
+from experiments.harness.map_options import MAP_TITLES
 from experiments.site_segmentation.config import StudyConfig, Way, trained_ways, ways_of
 from experiments.site_segmentation.grid import FACTORS, MAPS, MASKS, NONE, OUTLINES
 from segjax.evaluation import Difference, Interval, mean_interval

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 
 from experiments.classifiers import Classifiers, LabelledDomain
-from experiments.map_options import OURS
+from experiments.harness.map_options import OURS
 from experiments.site_segmentation.config import StudyConfig, Way
 from experiments.site_segmentation.grid import MAPS, MASKS, classifier_in, way_in
 from segjax.evaluation import fixed_discs

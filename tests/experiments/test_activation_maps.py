@@ -17,7 +17,7 @@ from experiments.activation_maps.findings import Findings
 from experiments.activation_maps.grid import CLASSIFIER, CUES, FACTORS, REFERENCES, make_cells
 from experiments.activation_maps.measure import choose, localisation_rows
 from experiments.classifiers import LabelledDomain, check_trainable_classifiers, read_labelled
-from experiments.map_options import OURS
+from experiments.harness.map_options import OURS
 from segjax.data import make_split
 from segjax.evaluation import Difference
 from segjax.maps import MAPS

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.classifiers import ClassifierSizes
+from experiments.harness.classifiers import ClassifierSizes
 from segjax.maps import MAPS, Explainer, create_map, reason_without
 from segjax.models import create
 from segjax.types import InputError
