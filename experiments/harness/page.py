@@ -47,8 +47,8 @@ def answers(found: Analysis) -> list[str]:
     said = [sentence(claim) for claim in known]
     if few := len(found.claims) - len(known):
         said.append(
-            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of "
-            "decisions has their differences."
+            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
+            "of decisions has their differences."
         )
     return said
 
