@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
-from experiments.map_kinds import MAPS, OURS, Effort, reason_without
+from experiments.map_options import OURS, MapOptions, reason_without_map
 from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
-from segjax.maps import COMPLETIONS, RULES
+from segjax.maps import COMPLETIONS, MAPS, RULES
 from segjax.training import TrainConfig
 from segjax.types import InputError
 
@@ -57,11 +57,11 @@ class StudyConfig(ClassifierOptions, StudyOptions):
     """Pixels below which a piece of a mask is dropped."""
     epoch_pictures: int = 200
     """Pictures per epoch, half with a site and half without: fewer are repeated, so that all get equally many steps."""
-    effort: Effort = field(default_factory=Effort)
+    map_options: MapOptions = field(default_factory=MapOptions)
 
 
 SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
-LITTLE = Effort(rise_masks=400, occlusion_patch=16, gradients=16, steps=20)
+LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
 SMALL_UNET = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -78,7 +78,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "train": TrainConfig(loss="both", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
         "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5, norm="group"),
-        "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
+        "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
     },
     "demo": {
         "seeds": 1,
@@ -93,7 +93,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=10, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "reduced": {
         "seeds": 5,
@@ -102,7 +102,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=20, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "paper": {
         "seeds": 10,
@@ -145,7 +145,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         check_choices(option, getattr(resolved, option), allowed)
     for way in ways_of(resolved):
         for network in resolved.classifiers:
-            if (reason := reason_without(way.map, network, resolved.classifier_sizes)) is not None:
+            if (reason := reason_without_map(way.map, network, resolved.classifier_sizes)) is not None:
                 raise InputError(f"maps: {network} has no {way.map}: {reason}")
     for name, numbers, least in (
         ("outlines", resolved.outlines, 1),
