@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ HEADINGS = {
 GLOSSARY = (
     "Dice says how well what was found covers the true sites: 1 is perfect, 0 is no overlap at all; a Dice point is "
     "0.01. Full supervision means that all sites of the training pictures are outlined by hand. A seed is one complete "
-    "repetition: another start of the networks, other held-out pictures. Intervals count distinct sets of test pictures."
+    "repetition: another start of the networks, other held-out pictures. Intervals count distinct test sets."
 )
 INTERVALS = "Points are means over test sets, bars their 95 % intervals, where there are enough test sets for one."
 OWN_METRICS = {
@@ -181,7 +182,11 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
     for network in networks:
         for trial in learnt_by(table, network):
             dice = table.interval(DICE, trial)
-            row = {"network": network_name(network), "learnt from": title_of(config, trial), "--learnt": trial.learnt}
+            row: dict[str, Any] = {
+                "network": network_name(network),
+                "learnt from": title_of(config, trial),
+                "--learnt": trial.learnt,
+            }
             row |= {"Dice": shown(dice), "test sets": dice.n}
             for metric in COLUMNS:
                 value = table.interval(metric, trial)
@@ -251,7 +256,9 @@ def _figures(config: Config, table: Table, networks: Sequence[str]) -> dict[str,
     """The charts that there are results for."""
     found: dict[str, tuple[Figure, str]] = {}
     if panels := _worth_panels(config, table, networks):
-        said = f"Where a level line crosses the curve, what was learnt from is worth so many outlined sites. {INTERVALS}"
+        said = (
+            f"Where a level line crosses the curve, what was learnt from is worth so many outlined sites. {INTERVALS}"
+        )
         found[WORTH] = (line_chart(panels, "outlined sites", "Dice of the test pictures"), said)
     for heading, metric, axis in (
         (NETWORKS, DICE, "Dice of the test pictures"),

@@ -1,4 +1,4 @@
-"""The grid of study 4B: masks that are made of maps, and networks that learn from masks, cheap annotations, outlines."""
+"""The grid of study 4B: masks made of maps, and networks that learn from masks, cheap annotations or outlines."""
 
 import dataclasses
 from collections.abc import Iterator
