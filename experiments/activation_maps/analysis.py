@@ -1,6 +1,6 @@
 """Tables, charts, claims and pictures of study 4A."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -20,7 +20,6 @@ from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES, OURS
 from experiments.harness.study import Analysis, Context
 from segjax.evaluation import Claim, Interval, Metric, size_class
-from segjax.evaluation.claims import shown
 from segjax.reports import Illustration, Line, MapTile, data_name, dot_chart, line_chart, map_panel, svg
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
@@ -28,12 +27,13 @@ from segjax.sweeps import ResultTable
 Table = ResultTable[Trial]
 MAIN = {"iou": "IoU", "boundary_f_4px": "boundary F at 4 px"}
 CONTESTS = {**MAIN, "road": "ROAD"}
-LOCALISATION = ("pxap", "iou", "oracle_iou", "boundary_f_2px", "boundary_f_4px", "boundary_f_8px", "hd95_px")
-EXPLANATION = ("pointing_game", "energy", "road", "insertion", "deletion", "average_drop", "increase", "sanity")
-DOUBTS = ("contour_level_iou", "contour_level_boundary_f_4px", "false_positive_rate", "brightness_correlation")
+MAP_METRICS = (
+    *("pxap", "iou", "oracle_iou", "boundary_f_2px", "boundary_f_4px", "boundary_f_8px", "hd95_px"),
+    *("pointing_game", "energy", "road", "insertion", "deletion", "average_drop", "increase", "sanity"),
+    *("contour_level_iou", "contour_level_boundary_f_4px", "false_positive_rate", "brightness_correlation"),
+)
 UNCHANGED = 0.75  # rank correlation of maps before and after shuffling from which on they hardly depend on weights
 COPIES = 0.5  # correlation with the brightness of the picture from which on a map says little else
-NEARLY = 0.9  # of its last value: when something counts as learnt
 TITLES = {
     **MAP_TITLES,
     FIXED_DISC: "fixed disc",
@@ -47,11 +47,15 @@ REGION_NAMES = {
     "surroundings": "everything further away",
     ELSEWHERE: "as much of the picture elsewhere",
 }
-CHARTS = {
+OF_MAPS = {
     "Outlines by overlap": ("iou", "IoU of the test pictures"),
     "Outlines by boundary": ("boundary_f_4px", "boundary F at 4 pixels"),
     "Ranking of pixels": ("pxap", "PxAP, one scale for all pictures"),
     "Faithfulness": ("road", "ROAD: above 0 the map is faithful"),
+}
+OF_CUES = {
+    "What the decision rests on": ("cue_lost_without", "is lost without", "A part of the picture is"),
+    "What is enough": ("cue_left_with", "is left with nothing else", "Everything but a part of the picture is"),
 }
 HEADINGS = {"curves": "Maps, cues and training", "labels": "Maps on pictures"}
 GLOSSARY = (
@@ -110,7 +114,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         ),
         claims=claims,
         main=main,
-        tables=_tables(config, table),
+        tables=_tables(table),
         figures=_figures(config, table),
         cautions=_cautions(config, table),
         metrics=METRICS,
@@ -126,22 +130,11 @@ def usable(config: Config, table: Table) -> dict[str, bool]:
     return {name: value.mean >= USABLE_AUC for name, value in found.items() if value.n}
 
 
-def _usable(config: Config, table: Table) -> list[str]:
-    return [name for name, is_usable in usable(config, table).items() if is_usable]
-
-
-def _meaningless(config: Config, table: Table) -> list[str]:
-    return [name for name, is_usable in usable(config, table).items() if not is_usable]
-
-
-# ---- claims and cautions
-
-
 def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
-    """Contour-CAM against all other maps, a family per classifier and metric; and against the best of each family."""
+    """Contour-CAM against all other maps, a family per usable classifier and metric; and the best rival of each."""
     claims, main = [], []
     # maps that are followed over the training are too few for one to be the best
-    for name in _usable(config, table) if "maps" in config.questions else ():
+    for name in [name for name, can in usable(config, table).items() if can and "maps" in config.questions]:
         subject = f"Contour-CAM of {network_name(name)}", Trial(name, 0, OURS)
         rivals = {MAP_TITLES[kind]: Trial(name, 0, kind) for kind in config.maps if kind != OURS}
         for metric, label in CONTESTS.items():
@@ -154,68 +147,46 @@ def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
 
 
 def _cautions(config: Config, table: Table) -> list[str]:
-    said = [
-        f"{network_name(name)} is under an AUC of {USABLE_AUC:g}: it has not learnt its task, and what is said of its "
-        "maps means nothing."
-        for name in _meaningless(config, table)
-    ]
-    for name in _usable(config, table):
-        copies, unchanged = [], []
-        for kind in config.maps:
-            brightness = table.interval("brightness_correlation", Trial(name, 0, kind)).mean
-            if abs(brightness) >= COPIES:
-                copies.append(f"{MAP_TITLES[kind]} ({brightness:+.2f})")
-            if table.interval("sanity", Trial(name, 0, kind)).mean >= UNCHANGED:
-                unchanged.append(MAP_TITLES[kind])
+    said = []
+    for network, is_usable in usable(config, table).items():
+        name = network_name(network)
+        if not is_usable:
+            said.append(f"{name} is under an AUC of {USABLE_AUC:g}: what is said of its maps means nothing.")
+            continue
+        brightness = {kind: _mean(table, "brightness_correlation", network, kind) for kind in config.maps}
+        copies = [f"{MAP_TITLES[kind]} ({value:+.2f})" for kind, value in brightness.items() if abs(value) >= COPIES]
         if copies:
-            said.append(f"{network_name(name)}: maps that largely copy the picture's brightness: {joined(copies)}.")
+            said.append(f"{name}: maps that largely copy the picture's brightness: {joined(copies)}.")
+        unchanged = [MAP_TITLES[kind] for kind in config.maps if _mean(table, "sanity", network, kind) >= UNCHANGED]
         if unchanged:
             said.append(
-                f"{network_name(name)}: maps that hardly change when the weights are shuffled, so that they say little "
-                f"about what was learnt: {joined(unchanged)}."
+                f"{name}: maps that hardly change when the weights are shuffled, so that they say little about what "
+                f"was learnt: {joined(unchanged)}."
             )
-    disc = table.interval("iou", Trial(REFERENCE, 0, MATCHED_DISC))
-    if disc.n:
-        said.append(f"A disc of the true area on the true centre has an IoU of {disc.mean:.3f}, which no map is told.")
+    disc = _mean(table, "iou", REFERENCE, MATCHED_DISC)
+    if disc == disc:
+        said.append(f"A disc of the true area on the true centre has an IoU of {disc:.3f}, which no map is told.")
     return said
 
 
-# ---- tables
+def _mean(table: Table, metric: str, network: str, kind: str) -> float:
+    return table.interval(metric, Trial(network, 0, kind)).mean
 
 
-def _tables(config: Config, table: Table) -> dict[str, pd.DataFrame]:
+def _tables(table: Table) -> dict[str, pd.DataFrame]:
+    cues = [f"cue_lost_without_{region}" for region in REGION_NAMES] + [f"cue_left_with_{region}" for region in REGIONS]
     found = {
-        "Classifiers on held-out pictures": _classifiers(config, table),
-        "All maps of all classifiers": _all_maps(config, table),
+        "Classifiers on held-out pictures": table.overview(["auc", "accuracy", "balanced_accuracy", "blur_px"]),
+        "All maps of all classifiers": table.overview(MAP_METRICS),
         "By the area of the object": _by_size(table),
-        "What the decision rests on": _cues(config, table),
-        "What is learnt first": _learnt(config, table),
+        "What the decision rests on": table.overview(cues),
     }
-    return {name: frame for name, frame in found.items() if len(frame)}
-
-
-def _classifiers(config: Config, table: Table) -> pd.DataFrame:
-    metrics = ("auc", "accuracy", "balanced_accuracy", "blur_px")
-    lines = []
-    for name, is_usable in usable(config, table).items():
-        values = {metric: table.interval(metric, Trial(name, 0, CLASSIFIER)) for metric in metrics}
-        line = {metric: shown(value) for metric, value in values.items()}
-        said = "usable" if is_usable else "meaningless"
-        lines.append({"network": network_name(name), **line, "test sets": values["auc"].n, "maps": said})
-    return pd.DataFrame(lines)
-
-
-def _all_maps(config: Config, table: Table) -> pd.DataFrame:
-    """Means of every metric of all maps of all classifiers, and of what they are compared with."""
-    lines = []
-    trials = [Trial(name, 0, kind) for name in config.classification.classifiers for kind in config.maps]
-    for trial in [*trials, *(Trial(REFERENCE, 0, kind) for kind in REFERENCES)]:
-        found = {metric: table.interval(metric, trial) for metric in (*LOCALISATION, *EXPLANATION, *DOUBTS)}
-        if any(value.n for value in found.values()):
-            means = {metric: f"{value.mean:.3f}" if value.n else "-" for metric, value in found.items()}
-            noted = " (meaningless)" if trial.network in _meaningless(config, table) else ""
-            lines.append({"network": network_name(trial.network) + noted, "map": TITLES[trial.map], **means})
-    return pd.DataFrame(lines)
+    titles = {"network": network_name, "map": lambda kind: TITLES.get(kind, kind)}
+    return {
+        name: frame.assign(**{column: frame[column].map(of) for column, of in titles.items() if column in frame})
+        for name, frame in found.items()
+        if len(frame)
+    }
 
 
 def _by_size(table: Table) -> pd.DataFrame:
@@ -228,72 +199,36 @@ def _by_size(table: Table) -> pd.DataFrame:
         return pd.DataFrame()
     areas = wide["area_ha"].groupby("picture").first().map(size_class)
     wide = wide.dropna(subset=["iou"]).reset_index()
-    wide["size"] = wide["picture"].map(areas)
-    groups = wide.groupby(["network", "map", "size"], sort=False)
+    groups = wide.assign(size=wide["picture"].map(areas)).groupby(["network", "map", "size"], sort=False)
     means = groups[[metric for metric in (*MAIN, "hd95_m") if metric in wide]].mean().round(3)
-    found = means.assign(pictures=groups.size()).reset_index()
-    return found.assign(network=found["network"].map(network_name), map=found["map"].map(TITLES))
-
-
-def _cues(config: Config, table: Table) -> pd.DataFrame:
-    lines = [
-        {
-            "network": network_name(name),
-            "region": title,
-            "lost without it": shown(lost),
-            "left with nothing else": shown(table.interval(f"cue_left_with_{region}", Trial(name, 0, CUES))),
-        }
-        for name in config.classification.classifiers
-        for region, title in REGION_NAMES.items()
-        if (lost := table.interval(f"cue_lost_without_{region}", Trial(name, 0, CUES))).n
-    ]
-    return pd.DataFrame(lines)
-
-
-def _learnt(config: Config, table: Table) -> pd.DataFrame:
-    """Values over the training, and when each has first nine tenths of its last value, where that is above 0."""
-    lines = []
-    for name in _usable(config, table):
-        for line in _over_training(config, table, name):
-            last = line.y[-1].mean
-            reached = next((x for x, y in zip(line.x, line.y, strict=True) if last > 0 and y.mean >= NEARLY * last), "-")
-            means = {f"{x:g} epochs": f"{y.mean:.3f}" for x, y in zip(line.x, line.y, strict=True)}
-            lines.append({"network": network_name(name), "value": line.name, **means, "nine tenths after": reached})
-    return pd.DataFrame(lines)
-
-
-# ---- charts
+    return means.assign(pictures=groups.size()).reset_index()
 
 
 def _figures(config: Config, table: Table) -> dict[str, Illustration]:
     """The charts that there are results for."""
-    faded = [network_name(name) for name in _meaningless(config, table)]
+    faded = [network_name(name) for name, is_usable in usable(config, table).items() if not is_usable]
     figures = {}
-    for heading, (metric, label) in CHARTS.items():
+    for heading, (metric, label) in OF_MAPS.items():
         references = {TITLES[kind]: table.interval(metric, Trial(REFERENCE, 0, kind)) for kind in REFERENCES}
         if series := _series(config, table, {MAP_TITLES[kind]: (kind, metric) for kind in config.maps}):
-            drawn = any(value.n for value in references.values())
-            said = " Grey lines: what discs on the true centre, and perfect maps of a layer's stride, reach."
-            content = svg(dot_chart(series, label, references, faded))
-            figures[heading] = Illustration(content, INTERVALS + (said if drawn else ""))
-    for heading, metric, label, done in (
-        ("What the decision rests on", "cue_lost_without", "is lost without", "A part of the picture is"),
-        ("What is enough", "cue_left_with", "is left with nothing else", "Everything but a part of the picture is"),
-    ):
-        wanted = {title: (CUES, f"{metric}_{region}") for region, title in REGION_NAMES.items()}
-        if series := _series(config, table, wanted):
+            grey = " Grey lines: what discs on the true centre, and perfect maps of a layer's stride, reach."
+            caption = INTERVALS + (grey if any(value.n for value in references.values()) else "")
+            figures[heading] = Illustration(svg(dot_chart(series, label, references, faded)), caption)
+    for heading, (metric, label, what) in OF_CUES.items():
+        if series := _series(
+            config, table, {title: (CUES, f"{metric}_{name}") for name, title in REGION_NAMES.items()}
+        ):
             content = svg(dot_chart(series, f"share of what speaks for the object that {label}", None, faded))
-            figures[heading] = Illustration(content, f"{done} filled in from its surroundings. {INTERVALS}")
+            figures[heading] = Illustration(content, f"{what} filled in from its surroundings. {INTERVALS}")
     panels = {network_name(name): _over_training(config, table, name) for name in config.classification.classifiers}
-    if known := {name: lines for name, lines in panels.items() if lines}:
+    if any(panels.values()):
+        content = svg(line_chart({name: lines for name, lines in panels.items() if lines}, "epochs", "value"))
         caption = f"Classifiers after some epochs of the same training. {INTERVALS}"
-        figures["What is learnt first"] = Illustration(svg(line_chart(known, "epochs", "value")), caption)
+        figures["What is learnt first"] = Illustration(content, caption)
     return figures
 
 
-def _series(
-    config: Config, table: Table, wanted: Mapping[str, tuple[str, str]]
-) -> dict[str, dict[str, Interval]]:
+def _series(config: Config, table: Table, wanted: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, Interval]]:
     """For a chart: of every classifier the rows that have results; `wanted` gives what is looked at and the metric."""
     found = {}
     for name in config.classification.classifiers:
@@ -302,15 +237,13 @@ def _series(
     return {name: values for name, values in found.items() if values}
 
 
-def _over_training(config: Config, table: Table, network: str) -> Sequence[Line]:
+def _over_training(config: Config, table: Table, network: str) -> list[Line]:
     """AUC, outline quality and cues of a classifier against epochs."""
-    if "training" not in config.questions:
-        return []
     wanted = {"area under the curve (AUC)": (CLASSIFIER, "auc")}
     wanted |= {f"IoU of {MAP_TITLES[kind]}": (kind, "iou") for kind in config.maps_over_training}
     wanted |= {f"lost without the {region}": (CUES, f"cue_lost_without_{region}") for region in REGIONS}
     lines = []
-    for name, (kind, metric) in wanted.items():
+    for name, (kind, metric) in wanted.items() if "training" in config.questions else ():
         places = {epochs: Trial(network, 0, kind, epochs) for epochs in config.epochs_looked_at}
         places[config.train.loop.epochs] = Trial(network, 0, kind)
         points = {x: table.interval(metric, trial) for x, trial in places.items()}

@@ -9,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.activation_maps.analysis import analyse, gallery
-from experiments.activation_maps.grid import BASE, CLASSIFIER, CUES, REFERENCE, SCALES, Config, Trial, resolve, trials_of
+from experiments.activation_maps.grid import (
+    BASE,
+    CLASSIFIER,
+    CUES,
+    REFERENCE,
+    SCALES,
+    Config,
+    Trial,
+    resolve,
+    trials_of,
+)
 from experiments.activation_maps.measure import (
     Chosen,
     choose,
@@ -40,13 +50,14 @@ from segjax.sweeps import Outcome, Row
 from segjax.training import predict_logits
 
 SANITY_PICTURES = 4
-Store = TrainingStore[Classifier]
+NO_OUTLINES = "There are no outlines, so maps are judged by what they do to the score only."
 
 
 class Data:
     """Pictures with image-level labels, and what is made of them and their classifiers once.
 
     Attributes:
+        is_outlined: whether any picture has an outline of what is looked for.
         chosen: pictures that maps are judged on, by seed.
         explainer: a map by classifier and name; compiled once.
         faithfulness, score: by classifier; compiled once.
@@ -58,6 +69,7 @@ class Data:
         """Nothing is computed before it is asked for."""
         self.domain, self.source, self.split = domain, domain.source, domain.split
         self.trainer = ClassifierTrainer(config.classification, config.train, domain)
+        self.is_outlined = bool(domain.with_object(range(len(domain.presence))))
         options, network = config.map_options, self.trainer.network
         amounts = config.threshold_pictures, config.test_pictures
         self.chosen: Callable[[int], Chosen] = functools.cache(
@@ -74,7 +86,7 @@ class Data:
         image = jnp.asarray(self.domain.images[:1])
         return jax.eval_shape(self.trainer.network(name).init, jax.random.key(0), image), image
 
-    def _look_at(self, store: Store, training: Classifier) -> tuple[Trained, np.ndarray]:
+    def _look_at(self, store: TrainingStore[Classifier], training: Classifier) -> tuple[Trained, np.ndarray]:
         trained, images = store.load(training), self.domain.images[self.chosen(training.seed).all]
         return trained, self.explainer(training.network, OURS).blurs(trained.variables, images)
 
@@ -94,11 +106,6 @@ def read(config: Config) -> Data:
         layers = network.map_layers
         layer_shapes(Probe(network), *data.blank(name), [layers.pooled, layers.deep, *layers.fused])
     return data
-
-
-def is_outlined(data: Data) -> bool:
-    """Whether any picture has an outline of what is looked for."""
-    return bool(data.domain.with_object(range(len(data.domain.presence))))
 
 
 def measure(context: Context[Config, Data, Classifier], trial: Trial) -> Outcome:
@@ -125,16 +132,11 @@ def _classification(data: Data, trial: Trial, variables: Any) -> list[Row]:
     test = list(data.split(trial.seed).test)
     logits = predict_logits(data.trainer.network(trial.network), variables, data.domain.images[test])
     predicted, truth = logits.argmax(1).astype(np.int32), data.domain.presence[test]
-    return [
-        Row("auc", mean_roc_auc(logits, truth)),
-        Row("accuracy", accuracy(predicted, truth)),
-        Row("balanced_accuracy", balanced_accuracy(predicted, truth)),
-    ]
+    values = {"accuracy": accuracy(predicted, truth), "balanced_accuracy": balanced_accuracy(predicted, truth)}
+    return [Row("auc", mean_roc_auc(logits, truth)), *(Row(name, value) for name, value in values.items())]
 
 
-def _judge_map(
-    data: Data, trial: Trial, variables: Any, blurs: np.ndarray
-) -> tuple[list[Row], dict[str, np.ndarray]]:
+def _judge_map(data: Data, trial: Trial, variables: Any, blurs: np.ndarray) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Rows of a map, and a few of its pictures for the page."""
     domain, chosen, key = data.domain, data.chosen(trial.seed), jax.random.key(trial.seed)
     images, first = domain.images[chosen.all], chosen.tested.start
@@ -172,13 +174,6 @@ def passes(context: Context[Config, Data, Classifier], trial: Trial) -> float:
     return len(chosen.all) * context.data.cost(trial.network, trial.map) + len(chosen.shown) * judging
 
 
-def cautions(config: Config, data: Data) -> list[str]:
-    """What only the opened pictures tell."""
-    if is_outlined(data):
-        return []
-    return ["There are no outlines, so maps are judged by what they do to the score only."]
-
-
 STUDY = Study(
     name="activation_maps",
     config=Config,
@@ -187,13 +182,13 @@ STUDY = Study(
     trial=Trial,
     resolve=resolve,
     read=read,
-    trials=lambda config, data: trials_of(config, is_outlined(data)),
+    trials=lambda config, data: trials_of(config, data.is_outlined),
     trainings=lambda config, data: TrainingStore(config.run, data.trainer),
     needs=lambda trial: [] if trial.network == REFERENCE else [trial.training],
     measure=measure,
     analyse=analyse,
     gallery=gallery,
-    cautions=cautions,
+    cautions=lambda config, data: [] if data.is_outlined else [NO_OUTLINES],
     passes=passes,
     keeps_networks=True,
 )

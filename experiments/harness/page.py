@@ -42,8 +42,8 @@ def write_study_page(
 
 
 def answers(found: Analysis) -> list[str]:
-    """A sentence per claim."""
-    return [sentence(claim) for claim in found.claims]
+    """A sentence per main claim, or per claim where none is; all of them are in the table of decisions."""
+    return [sentence(claim) for claim in found.main or found.claims]
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
