@@ -42,8 +42,14 @@ def write_study_page(
 
 
 def answers(found: Analysis) -> list[str]:
-    """A sentence per main claim, or per claim where none is; all of them are in the table of decisions."""
-    return [sentence(claim) for claim in found.main or found.claims]
+    """A sentence per main claim (per claim, where none is main) that could have a verdict, and one for all others."""
+    said = [sentence(claim) for claim in found.main or found.claims if claim.decision.verdict != "too few"]
+    if few := sum(claim.decision.verdict == "too few" for claim in found.claims):
+        said.append(
+            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
+            "of decisions has their differences."
+        )
+    return said
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
