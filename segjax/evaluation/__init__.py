@@ -26,6 +26,7 @@ from segjax.evaluation.references import (
     coarse_map,
     disc,
     fixed_discs,
+    median_radius,
 )
 from segjax.evaluation.sanity import map_similarity, shuffled
 from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
@@ -75,6 +76,7 @@ __all__ = [
     "map_similarity",
     "mean_interval",
     "mean_roc_auc",
+    "median_radius",
     "oracle_threshold",
     "outline_metrics",
     "overlaps",
