@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from rich.console import Console
 
 from experiments.classifiers import LabelledDomain, read_labelled
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from experiments.committed import config_of, read_results
 from experiments.running import say
 from experiments.site_segmentation.config import StudyConfig

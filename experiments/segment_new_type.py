@@ -17,7 +17,7 @@ import tyro
 from jaxtyping import Float32, Int32
 from rich.console import Console
 
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.data import CUTS, FolderOptions, open_source, parse_spec, read_picture, write_labels
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.fewshot import (

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import tyro
 
 import experiments
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.types import InputError
 
 SHOWN_LINES = 15  # of the log of a process that failed

@@ -18,7 +18,7 @@ import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.annotation_errors.pictures import training_pictures
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from experiments.harness.options import TrainOptions
 from experiments.options import Sizes
 from experiments.pictures import read_domain

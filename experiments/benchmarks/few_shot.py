@@ -31,7 +31,7 @@ import tyro
 from experiments.benchmarks import timing
 from experiments.benchmarks.memory import peak_bytes, resident_bytes
 from experiments.benchmarks.timing import Row, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.data import open_source
 from segjax.evaluation import OverlapCounts, counts, dice
 from segjax.fewshot import Draws, Extractor, FeatureBank, Grid, Logistic, Pictures, draw_support, fit_grid

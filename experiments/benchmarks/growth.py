@@ -24,7 +24,7 @@ from experiments.benchmarks.memory import planned_bytes
 from experiments.benchmarks.networks import Case, start, training
 from experiments.benchmarks.pack_strategies import CASES, MEMBERS, STRATEGIES, pack_of
 from experiments.benchmarks.timing import Call, Contest, Options, Row, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.reports.curves import svg
 from segjax.reports.growth import fitted_exponent, growth
 

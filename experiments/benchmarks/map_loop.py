@@ -18,7 +18,7 @@ import tyro
 from experiments.benchmarks import timing
 from experiments.benchmarks.memory import resident_bytes
 from experiments.benchmarks.timing import Row, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.maps import RegionScore, grad_cam
 from segjax.models import Probe, create
 from segjax.types import InputError

@@ -12,7 +12,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.networks import NetworkOptions, Precision, set_products
 from experiments.benchmarks.timing import Contests, Row
 from experiments.benchmarks.torch_rivals import computing, device, finished
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.training import cores
 
 TRIES = 7

@@ -25,7 +25,7 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Row, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.models import create
 from segjax.training import StepConfig, make_steps
 from segjax.types import InputError

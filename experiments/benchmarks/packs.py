@@ -19,7 +19,7 @@ from experiments.benchmarks.networks import LEARNING_RATE, Case, NetworkOptions
 from experiments.benchmarks.pack_strategies import MEMBERS, STRATEGIES, Pack, cases, pack_of
 from experiments.benchmarks.timing import Call, Contest, Contests
 from experiments.benchmarks.torch_rivals import trainings
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 
 
 def contests(options: NetworkOptions) -> Contests:

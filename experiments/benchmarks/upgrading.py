@@ -19,7 +19,7 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Call, Contest, Contests, Options, Scale
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from segjax.annotations import Recipe
 from segjax.training import StepConfig, make_steps
 from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, upgrade_set, with_labels

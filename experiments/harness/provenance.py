@@ -1,12 +1,16 @@
 """Where numbers come from: the code, its commit, the machine, and the lines above every file of results."""
 
+import datetime
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -68,6 +72,23 @@ def provenance(command: str) -> dict[str, str]:
     """Command, commit, machine and flags of XLA of numbers made here and now; take it before files are written."""
     flags = {"XLA_FLAGS": chosen} if (chosen := os.environ.get("XLA_FLAGS")) else {}
     return {"command": command, "commit": commit(), "machine": machine(), **flags}
+
+
+def opening(name: str, sources: Mapping[str, str]) -> dict[str, Any]:
+    """What is noted each time a results folder is opened: when, by which command and code, on which machine.
+
+    Args:
+        name: of the study or command, as in `python -m experiments.NAME`.
+        sources: as `sources_of` gives them.
+    """
+    return {
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
+        "code": code_of(sources),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": {package: metadata.version(package) for package in ("jax", "flax", "optax", "numpy")},
+    }
 
 
 def comment(facts: Mapping[str, str]) -> str:

@@ -2,13 +2,10 @@
 
 import argparse
 import dataclasses
-import datetime
 import json
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import tyro
@@ -18,7 +15,7 @@ from experiments.harness.examples import Examples
 from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
-from experiments.harness.provenance import code_of, commit, machine, sources_of
+from experiments.harness.provenance import opening, sources_of
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.sweeps import (
     Ledger,
@@ -117,14 +114,7 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
         "overlap": replicates.overlap,
         "coarsening": data.source.coarsening,
         "sources": sources,
-        "opening": {
-            "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["python", "-m", f"experiments.{study.name}", *sys.argv[1:]]),
-            "code": code_of(sources),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
-        },
+        "opening": opening(study.name, sources),
     }
 
 

@@ -1,17 +1,14 @@
 """Command line of the repair of a folder."""
 
-import shlex
-import sys
-
 import tyro
 from rich.console import Console
 
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from experiments.upgrade_folder.config import FolderConfig, check
 from experiments.upgrade_folder.pictures import open_folder
-from experiments.upgrade_folder.repair import BATCH, FACTORS, NETWORK, STUDY, Repair, cells_of, plan_of
+from experiments.upgrade_folder.repair import BATCH, NETWORK, Repair, Unit, plan_of, units_of
 from experiments.upgrade_folder.report import mistakes, write_page
-from segjax.sweeps import Ledger, run_cells
+from segjax.sweeps import Ledger, run_trials
 from segjax.types import InputError
 
 PROGRAM = "python -m experiments.upgrade_folder"
@@ -27,14 +24,13 @@ def main() -> None:
     careful = f"{len(repair.train_rows)} careful {folder.units} to learn from, {len(repair.validation_rows)} held out"
     line = f"{careful}; {len(folder.careless)} pictures to repair; errors: {mistakes(repair)}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    with Ledger(config.out, STUDY, FACTORS, plan_of(config, folder)) as ledger:
-        run_cells([NETWORK], repair.learn, ledger, lambda cell: "network", console)
+    with Ledger(config.out, Unit, plan_of(config, folder), config.accept_code) as ledger:
+        run_trials([NETWORK], repair.learn, ledger, lambda unit: "network", console)
         if ledger.missing([NETWORK]):
             raise InputError(f"out: another process is training in {config.out}; wait for it, or choose another folder")
         repair.restore()
-        run_cells(cells_of(folder), repair.upgrade, ledger, repair.kind, console, BATCH)
-        command = shlex.join(["python", "-m", "experiments.upgrade_folder", *sys.argv[1:]])
-        page = write_page(config, folder, repair, ledger.table(), command)
+        run_trials(units_of(folder), repair.upgrade, ledger, repair.kind, console, BATCH)
+        page = write_page(config, folder, repair, ledger.table())
     console.print(f"labels: {config.out / 'labels'}\nreview: {page}", markup=False, highlight=False)
 
 

@@ -82,6 +82,8 @@ class FolderConfig:
     """Larger pictures are upgraded in windows of this edge, with the same result."""
     shown: int = 40
     """Pictures on the review page."""
+    accept_code: bool = False
+    """Go on with a run that was begun by another version of this program."""
     seed: int = 0
     """Decides which careful pictures are held out, and all that is drawn."""
 
@@ -152,4 +154,5 @@ def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
 
 def facts_of(config: FolderConfig) -> dict[str, Any]:
     """The options that decide what is written into the label files."""
-    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in ("out", "shown", "window")}
+    others = ("out", "shown", "window", "accept_code")
+    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in others}

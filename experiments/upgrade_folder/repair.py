@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import jax
 import numpy as np
 
 import segjax
-from experiments.provenance import commit, machine
+from experiments.harness.provenance import opening, sources_of
 from experiments.upgrade_folder.config import FolderConfig, facts_of, recipes_of
 from experiments.upgrade_folder.pictures import Folder, divide, median_radius, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation import counts, dice
-from segjax.sweeps import Cell, Outcome, cell, fingerprint
+from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
@@ -34,15 +34,23 @@ from segjax.upgrade import (
 )
 
 STUDY = "upgrade_folder"
-FACTORS = ("file",)
-NETWORK = cell(file="network")
 BATCH = 8
 KINDS = ("added", "removed", "moved", "kept")
 
 
-def cells_of(folder: Folder) -> list[Cell]:
-    """One cell per careless picture, named after the file that is written."""
-    return [cell(file=f"labels/{name}.tif") for name in folder.careless.names]
+@dataclass(frozen=True)
+class Unit:
+    """What is done at once: training the network, or one picture, named after the file that is written."""
+
+    file: str
+
+
+NETWORK = Unit("network")
+
+
+def units_of(folder: Folder) -> list[Unit]:
+    """One per careless picture."""
+    return [Unit(f"labels/{name}.tif") for name in folder.careless.names]
 
 
 def plan_of(config: FolderConfig, folder: Folder) -> dict[str, Any]:
@@ -51,14 +59,15 @@ def plan_of(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     facts |= {"careful": folder.careful.digest, "careless": folder.careless.digest, "segjax": segjax.__version__}
     if folder.pairs is not None:
         facts["pairs"] = folder.pairs.digest
+    sources = sources_of(STUDY)
     return {
         "study": STUDY,
+        "data": config.data.partition("?")[0],
         "fingerprint": fingerprint(facts),
         "facts": facts,
         "config": json.loads(json.dumps(dataclasses.asdict(config), default=str)),
-        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
-        "machine": machine(),
-        "commit": commit(),
+        "sources": sources,
+        "opening": opening(STUDY, sources),
     }
 
 
@@ -106,7 +115,7 @@ class Repair:
     def _saved(self) -> Path:
         return self._config.out / "network"
 
-    def learn(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+    def learn(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train the network and keep it in OUT/network; a training that was stopped goes on from its checkpoint."""
         result = fit(
             jax.random.key(self._config.seed),
@@ -127,13 +136,9 @@ class Repair:
         save_checkpoint(self._saved, 1, result.variables)
         self._variables = result.variables
         before, after = self._label_dice(result.variables)
-        rows: list[dict[str, object]] = [
-            {"metric": "dice_before", "value": f"{before:.6g}"},
-            {"metric": "dice_after", "value": f"{after:.6g}"},
-            {"metric": "epochs", "value": len(result.losses)},
-        ]
+        rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
         summary = f"held-out labels with drawn errors: Dice {before:.3f} before, {after:.3f} after"
-        yield 0, Outcome(rows, "ok", result.restarts, summary)
+        yield 0, Outcome(rows, summary, restarts=result.restarts)
 
     def _label_dice(self, variables: Variables) -> tuple[float, float]:
         """Pooled Dice of the held-out pictures' drawn careless labels, before and after upgrading."""
@@ -155,20 +160,20 @@ class Repair:
             if self._variables is None:
                 raise InputError(f"out: the network in {self._saved} is missing or damaged; choose another --out")
 
-    def kind(self, unit: Cell) -> str:
+    def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""
         return "x".join(map(str, self._shape_of(unit)))
 
-    def _index(self, unit: Cell) -> int:
-        return self._folder.careless.names.index(Path(unit["file"]).name.removesuffix(".tif"))
+    def _index(self, unit: Unit) -> int:
+        return self._folder.careless.names.index(Path(unit.file).name.removesuffix(".tif"))
 
-    def _shape_of(self, unit: Cell) -> tuple[int, int]:
+    def _shape_of(self, unit: Unit) -> tuple[int, int]:
         return self._folder.careless.shapes[self._index(unit)]
 
-    def upgrade(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
+    def upgrade(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Upgrade some pictures of one size and write their labels and changes."""
-        samples = [self._folder.careless[self._index(unit)] for unit in cells]
-        window = self._config.window if max(self._shape_of(cells[0])) > self._config.window else None
+        samples = [self._folder.careless[self._index(unit)] for unit in units]
+        window = self._config.window if max(self._shape_of(units[0])) > self._config.window else None
         results = upgrade_set(
             self.network,
             self._variables or {},
@@ -177,17 +182,17 @@ class Repair:
             batch=min(BATCH, len(samples)),
             tile=window,
         )
-        for index, (unit, sample, found) in enumerate(zip(cells, samples, results, strict=True)):
+        for index, (unit, sample, found) in enumerate(zip(units, samples, results, strict=True)):
             before = np.append(np.int32(0), self._folder.careless.values_of(self._index(unit)))[sample.labels]
             repaired = number_objects(found.mask, found.probability, before, smallest=self._smallest)
             (self._config.out / "labels").mkdir(exist_ok=True)
             (self._config.out / "changes").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]
             (self._config.out / "changes" / f"{sample.name}.json").write_text(json.dumps(changes) + "\n")
-            write_labels(self._config.out / unit["file"], repaired.labels)
+            write_labels(self._config.out / unit.file, repaired.labels)
             numbers = {kind: sum(change.change == kind for change in repaired.changes) for kind in KINDS}
             changed = int(((repaired.labels > 0) != (before > 0)).sum())
-            rows = [{"metric": name, "value": value} for name, value in {**numbers, "changed_pixels": changed}.items()]
+            rows = [Row(name, value) for name, value in {**numbers, "changed_pixels": changed}.items()]
             summary = ", ".join(f"{count} {kind}" for kind, count in numbers.items())
-            on_share((index + 1) / len(cells))
-            yield index, Outcome(rows, "ok", 0, summary)
+            on_share((index + 1) / len(units))
+            yield index, Outcome(rows, summary)

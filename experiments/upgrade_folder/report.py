@@ -11,6 +11,7 @@ from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import NETWORK, Repair
 from segjax.data import read_labels
 from segjax.reports import change_overlay, write_review
+from segjax.sweeps import read_plan
 from segjax.upgrade import Change
 
 UNSURE = 30  # changes in the table of those to look at first
@@ -40,10 +41,11 @@ def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     return table
 
 
-def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame, command: str) -> Path:
+def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:
     """OUT/changes.csv and OUT/review.html from what is written so far; returns the page's path."""
     changes = write_changes(config, folder)
-    plan = json.loads((config.out / "plan.json").read_text())
+    plan = read_plan(config.out)
+    last = plan["openings"][-1]
     ranked = changes.groupby("picture")["changed"].sum().sort_values(ascending=False, kind="stable")
     shown: list[tuple[str, bytes, str]] = []
     legend: list[tuple[str, str]] = []
@@ -65,11 +67,9 @@ def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd
         unsure=table,
         config=plan["config"],
         provenance={
-            "command": command,
-            "commit": plan["commit"],
-            "machine": plan["machine"],
+            **{name: last[name] for name in ("command", "commit", "code", "machine")},
             "configuration fingerprint": plan["fingerprint"],
-            **plan["versions"],
+            **last["versions"],
         },
         warnings=warnings(results),
     )
@@ -87,7 +87,7 @@ def caption(changes: pd.DataFrame, pixels: int) -> str:
 
 def label_dice(results: pd.DataFrame) -> tuple[float, float]:
     """Dice of the held-out pictures' drawn careless labels, before and after."""
-    rows = results[results["file"] == NETWORK["file"]].set_index("metric")["value"].astype(float)
+    rows = results[results["file"] == NETWORK.file].set_index("metric")["value"].astype(float)
     return rows["dice_before"], rows["dice_after"]
 
 

@@ -43,7 +43,7 @@ class Ledger:
         columns: `study`, `data`, the factors of the trials, then picture, metric, value, status, code.
     """
 
-    def __init__(self, out: Path, trial: type[Trial], plan: Mapping[str, Any], accept_code: bool = False) -> None:
+    def __init__(self, out: Path, trial: type[Any], plan: Mapping[str, Any], accept_code: bool = False) -> None:
         """Open or begin a results folder; trials that failed before may be tried again.
 
         Args:

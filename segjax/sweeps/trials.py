@@ -5,13 +5,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from segjax.types import InputError
 
 Factor = str | int | float
 
 
+@runtime_checkable
 class Trial(Protocol):
     """One point of a grid: a frozen dataclass whose fields, the factors, are text or numbers."""
 

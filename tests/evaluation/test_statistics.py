@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from segjax.evaluation import holm, mean_interval, paired_difference, rank_sum
+from segjax.evaluation import mean_interval, paired_difference, rank_sum
 
 few = settings(derandomize=True, deadline=None, max_examples=40)
 scores = st.floats(0, 1, allow_nan=False, width=32)
@@ -121,19 +121,3 @@ def test_rank_sum_with_ties_missing_and_equal_values():
     assert rank_sum(a, b) == pytest.approx(stats.ranksums(a[:4], b).pvalue, abs=0.06)
     assert rank_sum([0.5, 0.5], [0.5, 0.5, 0.5]) == 1.0
     assert np.isnan(rank_sum([], [1.0])) and np.isnan(rank_sum([1.0], [np.nan]))
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(holm([0.9, 0.8]), [1.0, 1.0])
-    np.testing.assert_allclose(holm([0.02, np.nan, 0.5]), [0.04, np.nan, 0.5])
-    assert holm([]).size == 0
-
-
-@few
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=10))
-def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(p_values):
-    given_p, corrected = np.array(p_values), holm(p_values)
-    assert (corrected >= given_p).all()
-    assert (corrected <= np.minimum(given_p * len(p_values), 1)).all()
-    assert (np.diff(corrected[np.argsort(given_p)]) >= 0).all()

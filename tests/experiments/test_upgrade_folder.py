@@ -115,7 +115,7 @@ def test_a_run_that_was_stopped_does_only_what_is_missing(repaired, tmp_path):
         (broken / file).unlink()
     kept = (broken / "labels" / "005.tif").stat().st_mtime_ns
     text = run(folder, broken)
-    assert "1 of 1 cells are done already" in text and "2 of 3 cells are done already; 1 to do" in text
+    assert "1 of 1 trials are done already" in text and "2 of 3 trials are done already; 1 to do" in text
     assert (broken / "labels" / "005.tif").stat().st_mtime_ns == kept
     for file in ("labels/006.tif", "changes.csv"):
         assert (whole / file).read_bytes() == (broken / file).read_bytes()

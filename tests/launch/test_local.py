@@ -113,7 +113,7 @@ def test_an_interruption_is_passed_on_to_every_process(tmp_path):
     launcher = f"""
 import sys
 from pathlib import Path
-from experiments.cli import run_command
+from experiments.harness.start import run_command
 from launch.local import physical_cores, places, run_all
 spread = places(None, ["a", "b"], physical_cores())
 run_command(lambda: run_all([sys.executable, "-c", {study!r}], spread, Path({str(tmp_path)!r})))

@@ -193,6 +193,17 @@ def test_map_loop(monkeypatch, tmp_path):
     assert (table["resident_mb"] > 10).all()
 
 
+def test_decisions(monkeypatch, tmp_path):
+    table = table_of("decisions", monkeypatch, tmp_path)
+    assert list(table.columns) == [
+        "rivals", "folds", "seeds", "replicates", "overlap", "studies", "rule", "ahead", "behind", "either", "too_few",
+    ]  # fmt: skip
+    assert len(table) == 12 and (table["studies"] == 20).all()
+    assert table["rule"].tolist() == ["decide", "best rival afterwards"] * 6
+    assert table["replicates"].tolist() == [4, 4, 8, 8, 10, 10] * 2
+    assert (table["either"] >= table[["ahead", "behind"]].max(axis=1)).all()
+
+
 def test_activation_maps(monkeypatch, tmp_path):
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam, of the extra bench, is missing")
     table = table_of("activation_maps", monkeypatch, tmp_path, "--rounds", "1", "--only", "Grad-CAM, resnet18")

@@ -1,6 +1,6 @@
 """Is the simulated tissue neither too easy nor too hard? Its type frequencies beside Lizard's, and Dice of a U-Net.
 
-    python -m experiments.tissue_calibration --out experiments/results/calibration
+    python -m experiments.calibration.tissue --out experiments/calibration/results
 
 One small U-Net learns all types at once from every label of the training slides (loss: soft Dice and cross entropy;
 flips and turns) and is tested on the last sixth of the slides, which it never saw. Written are tissue.csv and
@@ -8,16 +8,17 @@ tissue.md: per type the number of nuclei, their share beside Lizard's, the field
 the aim, and as what the pixels of the type were taken.
 """
 
-import csv
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+import pandas as pd
 import tyro
 from jaxtyping import Int, Int32
 
-from experiments.provenance import comment, provenance
+from experiments.calibration.tables import write_tables
+from experiments.harness.provenance import provenance
+from experiments.harness.start import run_command
 from segjax.annotations import to_target
 from segjax.data import make_split, open_source, pictures_by_class
 from segjax.data.tissue_cells import CELL_TYPES
@@ -82,7 +83,7 @@ def calibrate(
     levels: int = 3,
     epochs: int = 30,
     seed: int = 0,
-) -> int:
+) -> None:
     """Train a U-Net on the simulated tissue and write how well it tells the types apart.
 
     Args:
@@ -96,7 +97,7 @@ def calibrate(
     if not data.startswith("microscope:tissue"):
         raise InputError(f"data {data!r} is not the simulated tissue; give microscope:tissue?size=...")
     facts = provenance(
-        f"python -m experiments.tissue_calibration --out {out} --data '{data}' --width {width} --levels {levels} "
+        f"python -m experiments.calibration.tissue --out {out} --data '{data}' --width {width} --levels {levels} "
         f"--epochs {epochs} --seed {seed}"
     )
     source = open_source(data)
@@ -119,32 +120,15 @@ def calibrate(
         f"{len({source.groups[index] for index in test})} other slides, {len(found.losses)} epochs; Dice pooled over "
         "the test fields."
     )
-    write(out, facts, remark, rows, taken)
+    tables = {
+        "": pd.DataFrame(rows, columns=COLUMNS),
+        "Pixels of the type in the row taken for the type in the column, test fields:": pd.DataFrame(
+            taken, columns=["", "background", *CELL_TYPES]
+        ),
+    }
+    write_tables(out, "tissue", "Calibration of the simulated tissue", facts, remark, tables)
     shown = (f"{name} {score:.3f}" for name, score in zip(CELL_TYPES, scores, strict=True))
     print(f"{out}/tissue.md: Dice {', '.join(shown)}")
-    return 0
-
-
-def write(out: Path, facts: dict[str, str], remark: str, rows: list[list], taken: list[list]) -> None:
-    """tissue.csv (types) and tissue.md (types, and as what their pixels were taken)."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "tissue.csv").open("w", newline="") as file:
-            file.write(comment(facts))
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-        lines = ["# Calibration of the simulated tissue", ""]
-        lines += [*(f"- {name}: `{fact}`" for name, fact in facts.items()), "", remark, ""]
-        lines += _table([COLUMNS, *rows])
-        lines += ["", "Pixels of the type in the row taken for the type in the column, test fields:", ""]
-        lines += _table([("", "background", *CELL_TYPES), *taken])
-        (out / "tissue.md").write_text("\n".join(lines) + "\n")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error}); name another folder") from error
-
-
-def _table(rows: list) -> list[str]:
-    head, *body = rows
-    return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *body)]
 
 
 def _show(share: float) -> None:
@@ -152,7 +136,4 @@ def _show(share: float) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(tyro.cli(calibrate, description=__doc__))
-    except InputError as error:
-        sys.exit(f"cannot calibrate: {error}")
+    run_command(lambda: tyro.cli(calibrate, prog="python -m experiments.calibration.tissue", description=__doc__))

@@ -1,9 +1,9 @@
 """Is the virtual microscope right? Its label statistics beside those published for the HL60 and granulocyte sets.
 
-    python -m experiments.calibration --out experiments/results/calibration
+    python -m experiments.calibration.microscope --out experiments/calibration/results
 
 A network never enters: labels are perturbed by the annotation errors and compared with the clean ones by Dice, as in
-Vadineanu et al. 2022 (MIDL), Figure B.1. Written are calibration.csv and calibration.md, one line per published value.
+Vadineanu et al. 2022 (MIDL), Figure B.1. Written are microscope.csv and microscope.md, one line per published value.
 
 How each value comes about:
 - omission: the ids dropped are the same in all volumes (as the authors drew them); mean over draws.
@@ -14,9 +14,7 @@ How each value comes about:
   the outcomes, stands beside it.
 """
 
-import csv
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,12 +22,15 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import tyro
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
 from scipy import ndimage
 
-from experiments.provenance import comment, provenance
+from experiments.calibration.tables import write_tables
+from experiments.harness.provenance import provenance
+from experiments.harness.start import run_command
 from segjax.annotations import bias, inclusion, omission
 from segjax.data import phantoms
 from segjax.data.phantoms import COARSENINGS
@@ -77,7 +78,8 @@ class Row:
     ours: float | None
     tolerance: float | None
 
-    def cells(self) -> tuple[str, ...]:
+    def shown(self) -> tuple[str, ...]:
+        """The line of the table."""
         shown = "g" if self.published > 1 else ".3f"
         if self.ours is None or self.tolerance is None:
             return self.name, self.quantity, format(self.published, shown), "", "", "", "not comparable: MoNuSAC data"
@@ -181,33 +183,22 @@ def compare(counts: dict[str, Counts], coarsening: float) -> list[Row]:
     return rows
 
 
-def write(rows: list[Row], out: Path, facts: Mapping[str, str], remark: str) -> None:
-    """calibration.csv and calibration.md; the facts at the head of each say how it was made."""
-    out.mkdir(parents=True, exist_ok=True)
-    cells = [row.cells() for row in rows]
-    with (out / "calibration.csv").open("w", newline="") as file:
-        file.write(comment(facts))
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *cells])
-    lines = ["# Calibration of the virtual microscope", ""]
-    lines += [*(f"- {name}: `{fact}`" for name, fact in facts.items()), "", remark, ""]
-    lines += [f"| {' | '.join(line)} |" for line in (COLUMNS, ("---",) * len(COLUMNS), *cells)]
-    (out / "calibration.md").write_text("\n".join(lines) + "\n")
-
-
 def calibrate(
     out: Path, volumes: int = 30, size: Literal["paper", "half", "quarter", "sixth"] = "paper", seed: int = 0
-) -> int:
+) -> None:
     """Compare the simulated labels with every published label statistic and write the table.
 
     Args:
-        out: folder for calibration.csv and calibration.md.
+        out: folder for microscope.csv and microscope.md.
         volumes: volumes per set; the paper has 30.
         size: voxel size. The published values hold for "paper"; at others, strengths are rounded to whole pixels.
         seed: seed of the scenes.
+
+    Raises:
+        InputError: a number that cannot be, or a folder that cannot be written.
     """
     if volumes < 1 or seed < 0:
-        print(f"volumes={volumes}, seed={seed}: volumes must be at least 1, seed at least 0", file=sys.stderr)
-        return 2
+        raise InputError(f"volumes={volumes}, seed={seed}: volumes must be at least 1, seed at least 0")
     coarsening = COARSENINGS[size]
     keys = outcomes(max(1, round(max(STRENGTHS) / coarsening)))
     numbers = {name: max(phantoms.POPULATIONS[name]) for name in FOREIGN}
@@ -219,22 +210,18 @@ def calibrate(
             for name in count_volume(counts, labels, keys):
                 progress.update(task, advance=1, description=f"volume {volume}, {name}")
     rows = compare(counts, coarsening)
-    command = f"python -m experiments.calibration --out {out} --volumes {volumes} --size {size} --seed {seed}"
+    command = (
+        f"python -m experiments.calibration.microscope --out {out} --volumes {volumes} --size {size} --seed {seed}"
+    )
     remark = (
         f"{volumes} volumes per set. Tolerance: 0.02 for Dice and shares, a tenth for sizes and counts, which were "
         "read off sample pictures. The epithelial rows are of MoNuSAC histology, which no simulator stands for."
     )
-    try:
-        write(rows, out, provenance(command), remark)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error}); name another folder") from error
-    missed = [row for row in rows if row.cells()[-1] == "NO"]
-    print(f"{out}/calibration.md: {len(rows)} published values, {len(missed)} outside the tolerance")
-    return 0
+    frame = pd.DataFrame([row.shown() for row in rows], columns=COLUMNS)
+    write_tables(out, "microscope", "Calibration of the virtual microscope", provenance(command), remark, {"": frame})
+    missed = int((frame["within"] == "NO").sum())
+    print(f"{out}/microscope.md: {len(rows)} published values, {missed} outside the tolerance")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(tyro.cli(calibrate, description=__doc__))
-    except InputError as error:
-        sys.exit(f"cannot calibrate: {error}")
+    run_command(lambda: tyro.cli(calibrate, prog="python -m experiments.calibration.microscope", description=__doc__))
