@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from segjax.evaluation.statistics import Difference, Interval
+from segjax.evaluation.decision import Decision, Interval
 
 # Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
 STYLES = (
@@ -48,7 +48,7 @@ class Compared(NamedTuple):
 
     name: str
     dice: Interval
-    behind: Difference | None
+    behind: Decision | None
 
 
 def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, title: str = "") -> Figure:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.evaluation import Difference, Interval
+from segjax.evaluation import Decision, Interval
 from segjax.reports import (
     BeforeAfter,
     Compared,
@@ -77,7 +77,7 @@ def test_before_and_after_share_a_row():
 
 
 def test_comparison_shows_dice_and_paired_differences_on_one_row_each():
-    behind = Difference(5.0, 2.0, 8.0, 5, 0.06)
+    behind = Decision(5.0, 2.0, 8.0, 5, 0.01, "ahead")
     rows = [Compared("upgraded", value(0.85), None), Compared("clean", value(0.80), behind)]
     left, right = comparison_chart(rows, "upgrading").axes
     assert [round(mean, 3) for mean, _ in dots(left)] == [0.85, 0.8]
