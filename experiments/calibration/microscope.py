@@ -32,8 +32,8 @@ from experiments.calibration.tables import write_tables
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from segjax.annotations import bias, inclusion, omission
-from segjax.data import phantoms
-from segjax.data.phantoms import COARSENINGS
+from segjax.simulators import phantoms
+from segjax.simulators.phantoms import COARSENINGS
 from segjax.types import InputError
 
 RATES = (0.1, 0.2, 0.3, 0.5, 0.7)

@@ -21,10 +21,10 @@ from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from segjax.annotations import to_target
 from segjax.data import make_split, open_source, pictures_by_class
-from segjax.data.tissue_cells import CELL_TYPES
-from segjax.data.tissue_scene import LIZARD_COUNTS
 from segjax.evaluation import counts, dice
 from segjax.models import create
+from segjax.simulators.tissue_cells import CELL_TYPES
+from segjax.simulators.tissue_scene import LIZARD_COUNTS
 from segjax.training import LoopConfig, Pictures, StepConfig, fit, make_steps, predict
 from segjax.types import InputError, Source
 

@@ -28,6 +28,7 @@ from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax import fewshot
 from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
+from segjax.fewshot.files import extractor_files
 from segjax.sweeps import Outcome, Row, described
 from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
 from segjax.types import IGNORED
@@ -179,14 +180,13 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
     new, bank = pictures.types[trial.type], _bank_name(context, trial)
     folder = config.run.out / "extractors" / f"{trial.network}-{bank}-seed-{trial.seed}-new-{new}"
     with context.store.locked(trainings):
-        if not (folder / "complete").exists():
+        if len(extractor_files(folder)) < len(trainings):  # they are written in order, each at once
             images = [pictures.images[index] for index in pictures.split(trial.seed).train]
             network = network_for(config, pictures, trial.network, trainings[0].task)
             layers = layers_of(config, trial.network, map_shapes(network, pictures))
             weights = [context.store.load(training).variables for training in trainings]
             found = [fewshot.Extractor(network, variables, layers) for variables in weights]
             fewshot.save_extractors(folder, [fewshot.with_statistics(one, images) for one in found])
-            (folder / "complete").touch()
     return fewshot.FeatureBank(fewshot.load_extractors(folder))
 
 

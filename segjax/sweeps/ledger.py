@@ -24,6 +24,7 @@ from segjax.types import InputError
 LAST_METRIC = "restarts"  # every trial's last row: its presence says that the trial's rows are whole
 FIRST_COLUMNS = ("study", "data")
 VALUE_COLUMNS = ("picture", "metric", "value", "status", "code")
+TEXT_COLUMNS = (*FIRST_COLUMNS, "replicate", "picture", "metric", "status", "code")
 PRECISION = ".6g"  # of every value of every study
 
 
@@ -242,17 +243,20 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of a results file; text stays text, whatever it looks like.
+    """The rows of a results file: text stays text, whatever it looks like, and a value that is missing is NaN.
 
     Args:
         types: of the factors.
     """
-    texts = {name: str for name, kind in types.items() if kind in (str, "str")}
+    header = pd.read_csv(path, nrows=0).columns
+    kinds = {name: types.get(name, str if name in TEXT_COLUMNS else float) for name in header}
+    exact = [name for name, kind in types.items() if kind is float]  # a factor read back finds its trial
     return pd.read_csv(
         path,
-        dtype={**texts, "picture": str, "code": str},
+        dtype={name: kind for name, kind in kinds.items() if name not in exact},
+        converters=dict.fromkeys(exact, float),
         keep_default_na=False,
-        na_values={"value": ["", "nan"]},
+        na_values={name: ["", "nan"] for name in header if name not in types and name not in TEXT_COLUMNS},
     )
 
 

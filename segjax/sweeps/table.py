@@ -80,16 +80,19 @@ class ResultTable(Generic[AnyTrial]):
             InputError: the file lacks a factor of the trials.
         """
         types = {field.name: field.type for field in dataclasses.fields(trial)}
-        frame = read_rows(path, {**types, "replicate": str})
+        frame = read_rows(path, types)
         missing = [name for name in (*types, "replicate", "status", "code") if name not in frame]
         if missing:
             raise InputError(f"{path}: has no column {', '.join(missing)}; publish the run again")
-        seeds = frame.groupby("seed")["replicate"].first()
-        return cls(frame, trial, Replicates(tuple(seeds), overlap), coarsening)
+        known = dict(zip(frame["seed"], frame["replicate"], strict=True))
+        names = tuple(known.get(seed, "") for seed in range(max(known, default=-1) + 1))  # "": no trial of it has ended
+        return cls(frame, trial, Replicates(names, overlap), coarsening)
 
     def write(self, path: Path) -> None:
         """One row per trial as CSV; metrics that a trial lacks stay empty."""
-        self.frame.to_csv(path, index=False, float_format=f"%{PRECISION}", lineterminator="\n")
+        metrics = self.frame.columns.drop([*self._factors, "replicate", "status", "code"])
+        shown = {name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]] for name in metrics}
+        self.frame.assign(**shown).to_csv(path, index=False, lineterminator="\n")
 
     def trials(self) -> list[AnyTrial]:
         """Every setting that ended well for some seed, as the trial of seed 0, in the order of the results."""

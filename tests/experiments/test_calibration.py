@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from experiments.calibration import microscope as calibration
-from segjax.data import phantoms
+from segjax.simulators import phantoms
 from segjax.types import InputError
 
 BIAS_STRENGTHS = {-2, -1, 1, 2}

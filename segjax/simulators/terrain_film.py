@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float32
 from scipy import ndimage
 
-from segjax.data.terrain_ground import Sheet, distance_to, fractal, line
+from segjax.simulators.terrain_ground import Sheet, distance_to, fractal, line
 
 
 def shading(height: Float32[np.ndarray, "H W"], sheet: Sheet, metres: float) -> Float32[np.ndarray, "H W"]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from segjax.data.phantoms import Waves, random_waves
+from segjax.simulators.phantoms import Waves, random_waves
 
 CELL_TYPES = ("epithelial", "connective", "lymphocyte", "plasma", "neutrophil", "eosinophil")
 

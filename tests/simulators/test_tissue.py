@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.data import open_source, staining, tissue_scene
-from segjax.data.phantoms import COARSENINGS
-from segjax.data.tissue import FIELDS, grid_length, render_field
-from segjax.data.tissue_cells import CELL_TYPES, Ellipse, make_cell
-from segjax.data.tissue_scene import FIELD, LIZARD_COUNTS, make_scene, render_labels, render_stains
+from segjax.data import open_source
+from segjax.simulators import staining, tissue_scene
+from segjax.simulators.phantoms import COARSENINGS
+from segjax.simulators.tissue import FIELDS, grid_length, render_field
+from segjax.simulators.tissue_cells import CELL_TYPES, Ellipse, make_cell
+from segjax.simulators.tissue_scene import FIELD, LIZARD_COUNTS, make_scene, render_labels, render_stains
 
 
 @pytest.fixture(scope="module")

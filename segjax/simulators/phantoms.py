@@ -5,6 +5,7 @@ corner of the volume at 0. A nucleus is a union of ellipsoidal lobes and thin br
 roughened by a few plane waves. Sampling a scene on finer or coarser voxels shows the same nuclei.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -135,6 +136,13 @@ def centre_window(shape: tuple[int, ...], crop: int | None) -> tuple[slice, slic
         return slice(0, shape[-2]), slice(0, shape[-1])
     top, left = (shape[-2] - crop) // 2, (shape[-1] - crop) // 2
     return slice(top, top + crop), slice(left, left + crop)
+
+
+def last_sixth(groups: Sequence[str]) -> frozenset[str]:
+    """The last sixth of the groups, at least one of several: the test groups of a simulated set."""
+    ordered = list(dict.fromkeys(groups))
+    tested = max(1, round(len(ordered) / 6)) if len(ordered) > 1 else 0
+    return frozenset(ordered[len(ordered) - tested :])
 
 
 def _write_label(view: np.ndarray, inside: np.ndarray, label: int) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segjax.data.optics import Detector, Optics, blur, expose
-from segjax.data.phantoms import SLICE_STEP
+from segjax.simulators.optics import Detector, Optics, blur, expose
+from segjax.simulators.phantoms import SLICE_STEP
 
 
 def point(shape):

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage
 
 from segjax.data import open_source
-from segjax.data.terrain import open_terrain
-from segjax.data.terrain_film import exposure_of, respond, shading
-from segjax.data.terrain_ground import distance_to, draw_sheet, fractal, line
-from segjax.data.terrain_site import draw_area, draw_layer, draw_site
+from segjax.simulators.terrain import open_terrain
+from segjax.simulators.terrain_film import exposure_of, respond, shading
+from segjax.simulators.terrain_ground import distance_to, draw_sheet, fractal, line
+from segjax.simulators.terrain_site import draw_area, draw_layer, draw_site
 from segjax.types import InputError
 
 SMALL = {"pixels": "96", "metres": "6.64", "sheets": "3", "pictures": "20", "seed": "3"}
@@ -149,23 +148,6 @@ def test_pictures_of_a_sheet_lie_side_by_side(source):
     np.testing.assert_allclose(first.at(2, 3).transform, (a, b, left + 3 * a, d, e, top + 2 * e))
 
 
-def test_real_backgrounds_are_used_and_not_shared_between_sheets(tmp_path):
-    rng = np.random.default_rng(0)
-    for index in range(4):
-        tile = rng.integers(20 + 50 * index, 60 + 50 * index, (100, 110), np.uint8)
-        Image.fromarray(tile).save(tmp_path / f"tile{index}.png")
-    options = {"pixels": "96", "metres": "6.64", "sheets": "2", "pictures": "10", "backgrounds": str(tmp_path)}
-    source = open_terrain("mounds", options)
-    ranges = {0: (20, 109), 1: (120, 209)}
-    for index, sample in enumerate(source[i] for i in range(20)):
-        low, high = ranges[index // 10]
-        values = sample.image[sample.labels == 0] * 255 if sample.label == 0 else []
-        assert all(low <= value <= high for value in values)
-    site = next(source[i] for i in range(20) if source.has_site(*divmod(i, 10)))
-    assert site.labels.any() and site.image.std() > 0
-    assert source.digest != open_terrain("mounds", options | {"sheets": "1"}).digest
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -179,18 +161,10 @@ def test_real_backgrounds_are_used_and_not_shared_between_sheets(tmp_path):
         ("mounds", {"without": "-1"}, "without=-1 must be a whole number from 0"),
         ("mounds", {"metres": "fine"}, "metres=fine must be a number from 0.5 to 10"),
         ("mounds", {"pixels": "64", "metres": "2"}, "128 m wide, too little"),
-        ("mounds", {"backgrounds": "/nowhere"}, "backgrounds=/nowhere is not a folder"),
+        ("mounds", {"backgrounds": "tiles"}, "no option 'backgrounds'"),
     ],
 )
 def test_wrong_options_are_refused_with_a_remedy(name, options, message):
     with pytest.raises(InputError) as refused:
         open_terrain(name, options)
     assert message in str(refused.value)
-
-
-def test_backgrounds_that_do_not_serve_are_refused(tmp_path):
-    Image.fromarray(np.zeros((80, 100), np.uint8)).save(tmp_path / "tile.png")
-    with pytest.raises(InputError, match="holds 1 pictures for 10 sheets"):
-        open_terrain("mounds", {"backgrounds": str(tmp_path)})
-    with pytest.raises(InputError, match="100 x 80 pixels are too few for pixels=96; give pixels=80"):
-        open_terrain("mounds", {"backgrounds": str(tmp_path), "sheets": "1", "pixels": "96", "metres": "5"})

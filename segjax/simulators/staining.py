@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from scipy import ndimage
 
-from segjax.data.tissue_scene import Stains
+from segjax.simulators.tissue_scene import Stains
 
 HAEMATOXYLIN = np.array([0.5626, 0.7201, 0.4062])
 EOSIN = np.array([0.2159, 0.8012, 0.5581])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segjax.data.staining import EOSIN, HAEMATOXYLIN, Staining, draw_staining, photograph, transmit
-from segjax.data.tissue_scene import Stains
+from segjax.simulators.staining import EOSIN, HAEMATOXYLIN, Staining, draw_staining, photograph, transmit
+from segjax.simulators.tissue_scene import Stains
 
 PLAIN = Staining(np.stack([HAEMATOXYLIN, EOSIN]), np.ones(2), np.ones(3), lens=0.5)
 

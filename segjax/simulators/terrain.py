@@ -3,24 +3,34 @@
 A map sheet is a group.
 """
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
-from segjax.data import terrain_film as film
-from segjax.data.digests import digest_of
-from segjax.data.images import PICTURE_SUFFIXES, read_picture
-from segjax.data.terrain_ground import Sheet, draw_ground, draw_sheet, fractal
-from segjax.data.terrain_site import draw_layer, draw_site
-from segjax.types import Georeference, InputError, Sample
+from segjax.simulators import terrain_film as film
+from segjax.simulators.terrain_ground import Sheet, draw_ground, draw_sheet, fractal
+from segjax.simulators.terrain_site import draw_layer, draw_site
+from segjax.types import Georeference, InputError, Sample, digest_of
 
 SIMULATOR_VERSION = 2  # goes into every digest: raise it when the same spec gives other pictures
 PUBLISHED_METRES = 1.66  # ground metres per pixel of the site outlines that the sizes come from
 CRS = "EPSG:32637"  # UTM zone 37 north: Upper Mesopotamia
 _CORNER, _SHEET_DISTANCE = (420_000.0, 4_120_000.0), 100_000.0  # upper left of the first sheet, from sheet to sheet
+
+
+class Backgrounds(NamedTuple):
+    """Real pictures that become the ground.
+
+    Attributes:
+        folder: where they come from, as the source's spec names it.
+        tiles: for each sheet its grey pictures, float32 [H, W] in [0, 1], at least as large as the source's.
+    """
+
+    folder: str
+    tiles: Sequence[Sequence[Float32[np.ndarray, "H W"]]]
 
 
 class TerrainSource:
@@ -32,7 +42,7 @@ class TerrainSource:
     """
 
     class_names: tuple[str, ...] = ("site",)
-    label_names = ("no site", "site")
+    label_names: tuple[str, ...] = ("no site", "site")
     test_groups: frozenset[str] = frozenset()
 
     def __init__(
@@ -43,20 +53,19 @@ class TerrainSource:
         pictures: int = 40,
         without: int = 9,
         seed: int = 0,
-        backgrounds: Path | None = None,
+        backgrounds: Backgrounds | None = None,
     ) -> None:
         """See `open_terrain` for the arguments."""
-        self.pixels, self.metres, self.seed, self._without = pixels, metres, seed, without
+        self.pixels, self.metres, self.sheets, self.seed, self._without = pixels, metres, sheets, seed, without
         self.coarsening = metres / PUBLISHED_METRES
         options: dict[str, object] = {"pixels": pixels, "metres": metres, "sheets": sheets, "pictures": pictures}
         options |= {"without": without, "seed": seed}
-        if backgrounds:
-            options["backgrounds"] = backgrounds
-        self.spec = "terrain:mounds?" + "&".join(f"{name}={value}" for name, value in options.items())
-        self._tiles = _read_backgrounds(backgrounds, sheets, pixels) if backgrounds else None
+        self._tiles = backgrounds.tiles if backgrounds else None
         seen = [tile.tobytes() for tiles in self._tiles or [] for tile in tiles]
-        named = {name: value for name, value in options.items() if name != "backgrounds"}
-        self.digest = digest_of(named, "simulator", SIMULATOR_VERSION, *(digest_of(tile) for tile in seen))
+        self.digest = digest_of(options, "simulator", SIMULATOR_VERSION, *(digest_of(tile) for tile in seen))
+        if backgrounds:
+            options["backgrounds"] = backgrounds.folder
+        self.spec = "terrain:mounds?" + "&".join(f"{name}={value}" for name, value in options.items())
         self._places = [(sheet, number) for sheet in range(sheets) for number in range(pictures)]
         self.groups = tuple(f"sheet-{sheet:02d}" for sheet, _ in self._places)
         self.names = tuple(f"sheet-{sheet:02d}-picture-{number:03d}" for sheet, number in self._places)
@@ -102,7 +111,7 @@ class TerrainSource:
             height, tone = height + layer.height, tone * (1 - 0.85 * layer.cover) + layer.tone
         return film.develop(generator, country, tone + film.shading(height, country, self.metres), self.metres)
 
-    def _planted(self, generator, country: Sheet, layer, tiles: list[np.ndarray]) -> Float32[np.ndarray, "H W"]:
+    def _planted(self, generator, country: Sheet, layer, tiles: Sequence[np.ndarray]) -> Float32[np.ndarray, "H W"]:
         """A window of a real tile, turned and mirrored; a mound changes the light that reached the film there."""
         tile = tiles[int(generator.integers(len(tiles)))]
         y, x = (int(generator.integers(side - self.pixels + 1)) for side in tile.shape)
@@ -123,7 +132,9 @@ class TerrainSource:
         return Georeference(CRS, (self.metres, 0.0, left, 0.0, -self.metres, top))
 
 
-def open_terrain(name: str, options: dict[str, str]) -> TerrainSource:
+def open_terrain(
+    name: str, options: dict[str, str], read_backgrounds: Callable[[str, int, int], Backgrounds] | None = None
+) -> TerrainSource:
     """Open `terrain:mounds`.
 
     Options:
@@ -136,9 +147,10 @@ def open_terrain(name: str, options: dict[str, str]) -> TerrainSource:
         seed: another seed, other pictures (0).
         backgrounds: folder of real grey pictures of at least that many pixels, which become the ground instead of the
             simulated one: sorted by name and divided among the sheets, so that no picture serves two sheets.
+            `read_backgrounds`, a function of folder, sheets and pixels, reads it; without it there is no such option.
 
     Raises:
-        InputError: another name, option or value; backgrounds that are too few or too small.
+        InputError: another name, option or value; what `read_backgrounds` raises.
     """
     if name != "mounds":
         raise InputError(f"terrain:{name} is unknown; there is terrain:mounds")
@@ -149,7 +161,7 @@ def open_terrain(name: str, options: dict[str, str]) -> TerrainSource:
         "without": (0, 1000),
         "seed": (0, 2**31 - 1),
     }
-    allowed = (*ranges, "metres", "backgrounds")
+    allowed = (*ranges, "metres", *(("backgrounds",) if read_backgrounds else ()))
     for option in options:
         if option not in allowed:
             raise InputError(f"terrain:mounds has no option {option!r}; its options are {', '.join(allowed)}")
@@ -166,8 +178,11 @@ def open_terrain(name: str, options: dict[str, str]) -> TerrainSource:
         raise InputError(
             f"terrain:mounds: pictures are {extent:.0f} m wide, too little for a mound; give more pixels or metres"
         )
-    folder = Path(options["backgrounds"]).expanduser() if "backgrounds" in options else None
-    return TerrainSource(metres=metres, backgrounds=folder, **numbers)
+    source = TerrainSource(metres=metres, backgrounds=None, **numbers)
+    if not read_backgrounds or "backgrounds" not in options:
+        return source
+    backgrounds = read_backgrounds(options["backgrounds"], source.sheets, source.pixels)
+    return TerrainSource(metres=metres, backgrounds=backgrounds, **numbers)
 
 
 def _metres(text: str) -> float:
@@ -178,22 +193,3 @@ def _metres(text: str) -> float:
     if not 0.5 <= metres <= 10:
         raise InputError(f"terrain:mounds: metres={text} must be a number from 0.5 to 10 (ground metres per pixel)")
     return metres
-
-
-def _read_backgrounds(folder: Path, sheets: int, pixels: int) -> list[list[Float32[np.ndarray, "H W"]]]:
-    """The pictures of a folder as grey, divided among the sheets in the order of their names."""
-    if not folder.is_dir():
-        raise InputError(f"terrain:mounds: backgrounds={folder} is not a folder; give one with real pictures")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-    if len(files) < sheets:
-        raise InputError(
-            f"terrain:mounds: backgrounds={folder} holds {len(files)} pictures for {sheets} sheets; "
-            "every sheet needs one of its own: give more pictures or fewer sheets"
-        )
-    tiles = [read_picture(file, scale="dtype", channels=1)[..., 0] for file in files]
-    for file, tile in zip(files, tiles, strict=True):
-        if min(tile.shape) < pixels:
-            size = f"{tile.shape[1]} x {tile.shape[0]}"
-            raise InputError(f"{file}: {size} pixels are too few for pixels={pixels}; give pixels={min(tile.shape)}")
-    cuts = np.linspace(0, len(tiles), sheets + 1).astype(int)
-    return [tiles[first:last] for first, last in pairwise(cuts)]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segjax.data import phantoms
-from segjax.data.microscope import COARSENINGS, open_microscope, render, scaled
+from segjax.simulators import phantoms
+from segjax.simulators.microscope import COARSENINGS, open_microscope, render, scaled
 from segjax.types import InputError
 
 

@@ -6,12 +6,10 @@ from functools import lru_cache, partial
 import numpy as np
 from jaxtyping import Int32, UInt16
 
-from segjax.data import optics, phantoms
-from segjax.data.digests import digest_of
-from segjax.data.phantoms import COARSENINGS
-from segjax.data.splits import last_sixth
-from segjax.data.tissue import TissueSource, grid_length
-from segjax.types import InputError, Sample
+from segjax.simulators import optics, phantoms
+from segjax.simulators.phantoms import COARSENINGS
+from segjax.simulators.tissue import TissueSource, grid_length
+from segjax.types import InputError, Sample, digest_of
 
 SIMULATOR_VERSION = 1  # goes into every digest: raise it when the same spec gives other pictures
 CLASS_NAMES = {
@@ -41,6 +39,8 @@ class MicroscopeSource:
     Besides the source's own attributes: `kind`, `size`, `seed`, `positions` (volume and slice number per sample).
     """
 
+    label_names: tuple[str, ...] = ()
+
     def __init__(
         self, kind: str, size: str, volumes: int, slices: int | None = None, crop: int | None = None, seed: int = 0
     ):
@@ -59,7 +59,7 @@ class MicroscopeSource:
         )
         self.groups = tuple(_group(volume) for volume, _ in self.positions)
         self.names = tuple(_name(volume, index) for volume, index in self.positions)
-        self.test_groups = last_sixth([_group(volume) for volume in range(volumes)])
+        self.test_groups = phantoms.last_sixth([_group(volume) for volume in range(volumes)])
         shape = phantoms.grid_shape(self.coarsening)
         self._window = phantoms.centre_window(shape, crop)
         self.shapes = (shape[1:] if crop is None else (crop, crop),) * len(self.positions)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 from scipy import ndimage
 
-from segjax.data.phantoms import Waves, random_waves
-from segjax.data.tissue_cells import CELL_TYPES, Cell, Ellipse, make_cell
+from segjax.simulators.phantoms import Waves, random_waves
+from segjax.simulators.tissue_cells import CELL_TYPES, Cell, Ellipse, make_cell
 
 FIELD = 128.0  # edge of a field: a 256-pixel patch of Lizard, which has 0.5 micrometres per pixel
 # Nuclei per type released with Lizard (Graham et al., ICCVW 2021), in the order of CELL_TYPES.

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, UInt16
 from scipy import ndimage
 
-from segjax.data.phantoms import SLICE_STEP
+from segjax.simulators.phantoms import SLICE_STEP
 
 
 @dataclass(frozen=True)

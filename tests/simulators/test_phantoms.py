@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.data import phantoms
+from segjax.simulators import phantoms
 
 KINDS = sorted(phantoms.POPULATIONS)
 COARSE = (4.0, 6.0)

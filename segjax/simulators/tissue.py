@@ -5,11 +5,9 @@ from functools import lru_cache, partial
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from segjax.data import phantoms, staining, tissue_scene
-from segjax.data.digests import digest_of
-from segjax.data.splits import last_sixth
-from segjax.data.tissue_cells import CELL_TYPES
-from segjax.types import Sample
+from segjax.simulators import phantoms, staining, tissue_scene
+from segjax.simulators.tissue_cells import CELL_TYPES
+from segjax.types import Sample, digest_of
 
 TISSUE_VERSION = 2  # goes into every digest: raise it when the same spec gives other pictures
 FIELDS = 16  # per slide, unless the spec says otherwise
@@ -46,6 +44,7 @@ class TissueSource:
     """
 
     kind = "tissue"
+    label_names: tuple[str, ...] = ()
     class_names = tuple(f"{name} nucleus" for name in CELL_TYPES)
 
     def __init__(
@@ -59,7 +58,7 @@ class TissueSource:
         self._places = tuple((slide, field) for slide in range(slides) for field in range(fields))
         self.groups = tuple(f"slide-{slide:02d}" for slide, _ in self._places)
         self.names = tuple(f"slide-{slide:02d}-field-{field:03d}" for slide, field in self._places)
-        self.test_groups = last_sixth(self.groups)
+        self.test_groups = phantoms.last_sixth(self.groups)
         length = grid_length(self.coarsening)
         self._window = phantoms.centre_window((length, length), crop)
         self.shapes = ((crop or length,) * 2,) * len(self._places)
