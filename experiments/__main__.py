@@ -5,28 +5,32 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import experiments
+BASE = Path(__file__).parent
+RUNS = 'if __name__ == "__main__":'
 
 
-def commands(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
-    """Name and first line of every module that can be run, read from its text; nothing is imported."""
+def commands(folder: Path) -> Iterator[tuple[str, str]]:
+    """Name and first line of every module and package that can be run, read from its text; nothing is imported."""
     for found in pkgutil.iter_modules([str(folder)]):
-        path = folder / found.name / "__main__.py" if found.ispkg else folder / f"{found.name}.py"
-        if path.exists() and "run_command(" in (text := path.read_text()):
-            described = folder / found.name / "__init__.py" if found.ispkg else path
-            yield f"{prefix}.{found.name}", (ast.get_docstring(ast.parse(described.read_text())) or text).split("\n")[0]
+        place = folder / found.name
+        path = place / "__main__.py" if found.ispkg else place.with_suffix(".py")
+        if found.name != "__main__" and path.exists() and RUNS in path.read_text():
+            text = (place / "__init__.py" if found.ispkg else path).read_text()
+            yield found.name, (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
 
 
 def main() -> None:
-    """Print a line per command."""
-    base = Path(experiments.__path__[0])
-    for title, folder, prefix in (
-        ("Studies and commands", base, "experiments"),
-        ("Benchmarks", base / "benchmarks", "experiments.benchmarks"),
-    ):
+    """Print a line per command, the studies first."""
+    everything = dict(commands(BASE))
+    studies = {name: line for name, line in everything.items() if (BASE / name / "study.py").exists()}
+    others = {name: line for name, line in everything.items() if name not in studies}
+    sections = {"Studies": studies, "Commands": others}
+    for title in ("calibration", "benchmarks"):
+        sections[title.capitalize()] = {f"{title}.{name}": line for name, line in commands(BASE / title)}
+    for title, lines in sections.items():
         print(f"{title} (each explains itself with --help):")
-        for name, line in commands(folder, prefix):
-            print(f"  python -m {name:<40} {line}")
+        for name, line in lines.items():
+            print(f"  python -m experiments.{name}\n      {line}")
 
 
 if __name__ == "__main__":

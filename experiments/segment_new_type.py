@@ -5,7 +5,7 @@
 
 SHOTS has images/ and labels/ as `python -m experiments.check` expects them; a data spec gives options, such as
 "folder:my_shots?labels=components". QUERY has the pictures, by themselves or in its folder images/. For each, a TIFF of
-the same name is written into OUT: 0 background, 1, 2, ... the objects. OUT/type.npz keeps what was learnt, and
+the same name is written into OUT: 0 background, 1, 2, ... the objects. OUT/type.safetensors keeps what was learnt, and
 how the pictures were read (scale, channels); instead of shots it can be given again with --learnt.
 """
 
@@ -40,11 +40,11 @@ class Options:
     query: Path
     """Folder of the pictures to segment."""
     out: Path
-    """Folder for the label images and type.npz."""
+    """Folder for the label images and type.safetensors."""
     shots: str | None = None
     """Folder, or data spec, of the few annotated pictures."""
     learnt: Path | None = None
-    """A type.npz of an earlier run, instead of shots."""
+    """A type.safetensors of an earlier run, instead of shots."""
     target: int = 1
     """Class of the objects to segment, where the shots have several."""
     head: str = "logistic"
@@ -87,7 +87,7 @@ def segment_folder(options: Options) -> list[Path]:
         _check_query(paths, bank, learnt.reading)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.learnt is None:
-        learnt.save(options.out / "type.npz")
+        learnt.save(options.out / "type.safetensors")
     for path, target in zip(paths, targets, strict=True):
         write_labels(target, learnt.segment(bank, _read(path, learnt.reading)))
     return targets
@@ -105,7 +105,7 @@ def _open_bank(folder: Path) -> FeatureBank:
 
 
 def _refuse_files_in_the_way(options: Options, targets: list[Path]) -> None:
-    kept = options.out / "type.npz"
+    kept = options.out / "type.safetensors"
     is_read = options.learnt is not None and options.learnt.resolve() == kept.resolve()
     for target in targets if is_read else (*targets, kept):
         if target.exists():

@@ -9,7 +9,6 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +16,14 @@ import numpy as np
 import tyro
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from experiments.annotation_errors.pictures import training_pictures
+from experiments.harness.networks import network_of, pooled_dice
+from experiments.harness.options import Sizes, TrainOptions
+from experiments.harness.pictures import Splitting, faulty_targets, read_domain
 from experiments.harness.start import run_command
-from experiments.harness.options import TrainOptions
-from experiments.options import Sizes
-from experiments.pictures import read_domain
-from experiments.training import network_of
 from segjax.annotations import Recipe
-from segjax.data import make_split, open_source
-from segjax.evaluation import counts, dice
-from segjax.training import LoopConfig, fit, make_mesh, make_sharded_steps, predict
+from segjax.data import open_source
+from segjax.models import save_weights
+from segjax.training import LoopConfig, Pictures, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
 
 
@@ -41,7 +38,8 @@ class MultihostConfig:
     data: str
     """Pictures, as in the studies: microscope:hl60?size=half, folder:PATH?tile=256 or tfds:NAME."""
     out: Path
-    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.npz; process 0 writes."""
+    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.safetensors; process 0
+    writes."""
     coordinator: str | None = None
     """HOST:PORT of process 0, a free port there that the others can reach."""
     processes: int | None = None
@@ -111,27 +109,26 @@ def train(config: MultihostConfig, topology: Topology) -> None:
             config.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out: cannot write in {config.out} ({error.strerror}); choose another folder") from error
-    domain = read_domain(open_source(config.data), config.target)
-    split = make_split(domain.source, fold=config.seed % config.folds, folds=config.folds, seed=config.seed)
-    learn, validation, _ = training_pictures(domain, split, Recipe(), config.seed)
+    domain = read_domain(open_source(config.data), Splitting(config.folds, "group"), config.target)
+    split, key = domain.split(config.seed), jax.random.key(config.seed)
+    learn, validation = (
+        Pictures(domain.images[list(side)], faulty_targets(key, domain, side, Recipe()))
+        for side in (split.train, split.validation)
+    )
     steps = make_sharded_steps(network_of(config.sizes, config.network, domain), config.train.step, make_mesh())
 
     def told(share: float) -> None:
         if first:
             print(f"{share:.0%} of the epochs done", flush=True)
 
-    result = fit(jax.random.key(config.seed), steps, learn, validation, config.train.loop, on_epoch=told)
+    result = fit(key, steps, learn, validation, config.train.loop, on_epoch=told)
     test = np.asarray(split.test)
     predicted = predict(steps, result.variables, domain.images[test]) > 0
-    pooled = float(dice(counts(predicted, domain.labels[test] > 0).pooled()))
+    pooled = pooled_dice(predicted, domain.labels[test] > 0)
     if first:
         facts = {"dice_pooled": pooled, "status": result.status, "losses": result.losses.tolist()}
         (config.out / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
-        leaves = jax.tree_util.tree_leaves_with_path(result.variables)
-        weights: dict[str, Any] = {
-            jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves
-        }
-        np.savez(config.out / "weights.npz", **weights)
+        save_weights(config.out / "weights.safetensors", result.variables)
         print(f"Dice {pooled:.3f} ({result.status}); {config.out / 'result.json'}", flush=True)
 
 

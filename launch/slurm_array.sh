@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One study over a SLURM cluster: every task of the array takes its share of the trainings, all into one folder.
+# One study over a SLURM cluster: every task of the array takes its shard of the trials, all into one folder.
 #
 #     source .venv/bin/activate               SLURM takes the environment along
 #     sbatch launch/slurm_array.sh            from the top folder of the checkout
@@ -17,4 +17,4 @@ COMMAND=(python -m experiments.annotation_errors --scale paper --out runs/paper)
 
 set -euo pipefail
 # exec: the signal that SLURM sends before it ends a task reaches the study itself
-exec "${COMMAND[@]}" --share "$((SLURM_ARRAY_TASK_ID + 1))/$SLURM_ARRAY_TASK_COUNT"
+exec "${COMMAND[@]}" --shard "$((SLURM_ARRAY_TASK_ID + 1))/$SLURM_ARRAY_TASK_COUNT"

@@ -4,6 +4,7 @@ Shape letters used throughout: B picture in a batch, P picture in a set, D slice
 N object, M member of a pack.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -77,6 +78,7 @@ class Source(Protocol):
         digest: hash of everything that decides the samples' content, 16 hexadecimal digits.
         names, groups: one entry per sample, known without reading pictures.
         class_names: name of class 1, 2, ...
+        label_names: name of image-level class 0, 1, ...; () where samples have no image-level label.
         test_groups: groups that a published protocol reserves for testing; empty where the user's split decides.
         coarsening: pixel edge in units of the published pixel (1.0 where there is none); bias strengths scale by it.
     """
@@ -86,12 +88,18 @@ class Source(Protocol):
     names: tuple[str, ...]
     groups: tuple[str, ...]
     class_names: tuple[str, ...]
+    label_names: tuple[str, ...]
     test_groups: frozenset[str]
     coarsening: float
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def digest_of(*parts: object) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of the parts' text, each ended by a line feed."""
+    return hashlib.sha256("".join(f"{part}\n" for part in parts).encode()).hexdigest()[:16]
 
 
 class InputError(ValueError):

@@ -4,7 +4,7 @@ from experiments.activation_maps.cues import REGIONS
 from experiments.activation_maps.findings import MAIN, REGION_NAMES, Findings
 from experiments.activation_maps.grid import CLASSIFIER, CUES, MATCHED_DISC, REFERENCE
 from experiments.classifiers import USABLE_AUC
-from experiments.map_kinds import MAP_NAMES, OURS
+from experiments.harness.map_options import MAP_TITLES, OURS
 from segjax.evaluation import Difference, Interval
 from segjax.reports import data_name
 from segjax.reports.words import joined, network_name, seeds
@@ -66,7 +66,7 @@ def _verdict(found: Findings) -> list[str]:
             ours, other = found.interval(name, OURS, metric), found.interval(name, rival, metric)
             difference = found.difference(name, OURS, (name, rival), metric)
             parts.append(
-                f"in {NAMES[metric]} Contour-CAM has {ours.mean:.3f} and the best other map, {MAP_NAMES[rival]}, "
+                f"in {NAMES[metric]} Contour-CAM has {ours.mean:.3f} and the best other map, {MAP_TITLES[rival]}, "
                 f"{other.mean:.3f}: {verdict(difference)}"
             )
         if parts:
@@ -86,7 +86,7 @@ def _faithful(found: Findings) -> list[str]:
             ours = f"Contour-CAM is number {rank} of {len(known)} with {known[OURS]:.3f}"
             said.append(
                 f"{network_name(name)}: as rankings of the pixels that the classifier goes by (ROAD), {ours}"
-                + ("." if best == OURS else f"; the most faithful is {MAP_NAMES[best]} with {known[best]:.3f}.")
+                + ("." if best == OURS else f"; the most faithful is {MAP_TITLES[best]} with {known[best]:.3f}.")
             )
     return said
 
@@ -114,7 +114,7 @@ def _coarse(found: Findings) -> list[str]:
     if best:
         value, name, kind = max(best)
         place = "above" if value > disc.mean else "below"
-        said[0] += f" The best map, {MAP_NAMES[kind]} of {network_name(name)}, is {place} it with {value:.3f}."
+        said[0] += f" The best map, {MAP_TITLES[kind]} of {network_name(name)}, is {place} it with {value:.3f}."
     return said
 
 
@@ -122,13 +122,13 @@ def _cautions(found: Findings) -> list[str]:
     said = []
     for name in found.usable:
         copies = [
-            f"{MAP_NAMES[kind]} ({value.mean:+.2f})"
+            f"{MAP_TITLES[kind]} ({value.mean:+.2f})"
             for kind in found.kinds(name)
             if abs((value := found.interval(name, kind, "brightness_correlation")).mean) >= COPIES
         ]
         if copies:
             said.append(f"{network_name(name)}: maps that largely copy the picture's brightness: {joined(copies)}.")
-        deaf = [MAP_NAMES[kind] for kind in found.kinds(name) if found.interval(name, kind, "sanity").mean >= DEAF]
+        deaf = [MAP_TITLES[kind] for kind in found.kinds(name) if found.interval(name, kind, "sanity").mean >= DEAF]
         if deaf:
             said.append(
                 f"{network_name(name)}: maps that hardly change when the weights are shuffled, so that they say little "

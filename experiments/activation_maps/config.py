@@ -6,10 +6,10 @@ from typing import Any
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
-from experiments.harness.options import TrainOptions
-from experiments.map_kinds import MAPS, OURS, Effort, reason_without
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.options import check_choices, with_data
-from segjax.training import LoopConfig, StepConfig
+from segjax.maps import MAPS
+from segjax.training import TrainConfig
 from segjax.types import InputError
 
 QUESTIONS = ("maps", "cues", "training")
@@ -24,7 +24,7 @@ class StudyConfig(ClassifierOptions):
 
     questions: tuple[str, ...] = QUESTIONS
     """Any of maps (all maps of all classifiers), cues (what the decision rests on), training (both over time)."""
-    maps: tuple[str, ...] = MAPS
+    maps: tuple[str, ...] = tuple(MAPS)
     """Any of the names in the table of maps; --help of the library: segjax.maps."""
     budget: int = 5
     """Outlined validation pictures by which each map's one threshold is chosen."""
@@ -34,11 +34,11 @@ class StudyConfig(ClassifierOptions):
     """Numbers of epochs after which classifiers are looked at, for the question training."""
     moment_maps: tuple[str, ...] = (OURS, "grad_cam")
     """Maps that are followed over the training."""
-    effort: Effort = field(default_factory=Effort)
+    map_options: MapOptions = field(default_factory=MapOptions)
 
 
 SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
-LITTLE = Effort(rise_masks=400, occlusion_patch=16, gradients=16, steps=20)
+LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": 1,
@@ -48,11 +48,9 @@ SCALES: dict[str, dict[str, Any]] = {
         "budget": 2,
         "pictures": 4,
         "moments": (1,),
-        "train": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
-        ),
+        "train": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
         "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
-        "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
+        "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
     },
     "demo": {
         "seeds": 1,
@@ -61,28 +59,30 @@ SCALES: dict[str, dict[str, Any]] = {
         "maps": (OURS, "cam", "grad_cam", "layer_cam_fusion"),
         "pictures": 12,
         "moments": (),
-        "train": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=14)
-        ),
+        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
         "classifier_sizes": SMALL,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "reduced": {
         "seeds": 5,
         "classifiers": ("vgg16", "resnet18", "unet_classifier"),
         "pictures": 24,
-        "train": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=10)
-        ),
+        "train": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
         "classifier_sizes": SMALL,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "paper": {
         "classifiers": ("vgg16", "resnet18", "resnet50", "msd_classifier", "unet_classifier"),
         "seeds": 10,
-        "train": TrainOptions(
-            StepConfig(loss="cross_entropy", class_weights=(0.1, 0.9), learning_rate=1e-3, augment=True),
-            LoopConfig(batch_size=8, epochs=1000, stop="plateau", patience=10),
+        "train": TrainConfig(
+            loss="cross_entropy",
+            class_weights=(0.1, 0.9),
+            learning_rate=1e-3,
+            batch_size=8,
+            epochs=1000,
+            stop="plateau",
+            patience=10,
+            augment=True,
         ),
     },
 }
@@ -108,20 +108,20 @@ def resolve(config: StudyConfig) -> StudyConfig:
     resolved = with_data(config, DATA_OPTIONS)
     check_classifiers(resolved)
     check_choices("questions", resolved.questions, QUESTIONS)
-    check_choices("maps", resolved.maps, MAPS)
-    check_choices("moment_maps", resolved.moment_maps, MAPS)
+    check_choices("maps", resolved.maps, tuple(MAPS))
+    check_choices("moment_maps", resolved.moment_maps, tuple(MAPS))
     for name, number, least in (("budget", resolved.budget, 1), ("pictures", resolved.pictures, 1)):
         if number < least:
             raise InputError(f"{name} must be at least {least}, not {number}")
     for moment in resolved.moments:
-        if not 1 <= moment < resolved.train.loop.epochs:
+        if not 1 <= moment < resolved.train.epochs:
             raise InputError(
-                f"moments: {moment} must be from 1 to {resolved.train.loop.epochs - 1}, before the last of train.epochs"
+                f"moments: {moment} must be from 1 to {resolved.train.epochs - 1}, before the last of train.epochs"
             )
     if "maps" in resolved.questions and not resolved.maps:
         raise InputError("maps: name at least one")
     for network in resolved.classifiers:
-        reasons = [reason_without(kind, network, resolved.classifier_sizes) for kind in resolved.maps]
+        reasons = [reason_without_map(kind, network, resolved.classifier_sizes) for kind in resolved.maps]
         if reasons and all(reasons):
             raise InputError(f"maps: {network} has none of them; {reasons[0]}")
     return resolved

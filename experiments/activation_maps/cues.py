@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from experiments.map_kinds import TARGET
+from segjax.maps import LOG_ODDS
 from segjax.ops.fill import fill_from_neighbours
 
 REGIONS = ("inside", "rim", "halo", "surroundings")
@@ -49,7 +49,7 @@ def scorer(apply: Any) -> Callable[..., Any]:
 
     @jax.jit
     def score(variables, images, removed):
-        return TARGET(apply(variables, fill_from_neighbours(images, removed)))
+        return LOG_ODDS(apply(variables, fill_from_neighbours(images, removed)))
 
     return score
 

@@ -8,7 +8,7 @@ from experiments.activation_maps.config import StudyConfig
 from experiments.activation_maps.cues import ELSEWHERE, REGIONS
 from experiments.activation_maps.grid import CLASSIFIER, CUES, REFERENCE, REFERENCES
 from experiments.classifiers import USABLE_AUC
-from experiments.map_kinds import MAP_NAMES, OURS
+from experiments.harness.map_options import MAP_TITLES, OURS
 from segjax.evaluation import Difference, Interval, mean_interval, paired_difference, size_class
 from segjax.reports import Line
 from segjax.reports.words import network_name
@@ -68,7 +68,7 @@ class Findings:
         """For a chart: classifier -> map -> interval."""
         found = {}
         for name in self.config.classifiers:
-            values = {MAP_NAMES[kind]: self.interval(name, kind, metric) for kind in self.config.maps}
+            values = {MAP_TITLES[kind]: self.interval(name, kind, metric) for kind in self.config.maps}
             values = {kind: value for kind, value in values.items() if value.n}
             if values:
                 found[network_name(name)] = values
@@ -94,7 +94,7 @@ class Findings:
             if any(value.n for value in found.values()):
                 shown = {metric: f"{value.mean:.3f}" if value.n else "-" for metric, value in found.items()}
                 noted = " (meaningless)" if name in self.meaningless else ""
-                rows.append({"network": network_name(name) + noted, "map": MAP_NAMES.get(kind, kind), **shown})
+                rows.append({"network": network_name(name) + noted, "map": MAP_TITLES.get(kind, kind), **shown})
         return pd.DataFrame(rows)
 
     def by_size(self) -> pd.DataFrame:
@@ -112,7 +112,7 @@ class Findings:
         found = wide.groupby(["network", "map", "size"], sort=False)[columns].mean().round(3).reset_index()
         counts = wide.groupby(["network", "map", "size"], sort=False).size()
         found["pictures"] = [counts[tuple(row)] for row in found[["network", "map", "size"]].itertuples(index=False)]
-        names = found["network"].map(network_name), found["map"].map(lambda kind: MAP_NAMES.get(kind, kind))
+        names = found["network"].map(network_name), found["map"].map(lambda kind: MAP_TITLES.get(kind, kind))
         return found.assign(network=names[0], map=names[1])
 
     # ---- cues and training
@@ -135,7 +135,7 @@ class Findings:
         whole = self.config.train.loop.epochs
         moments = [(moment, moment) for moment in self.config.moments] + [(0, whole)]
         wanted = {"area under the curve (AUC)": (CLASSIFIER, "auc")}
-        wanted |= {f"IoU of {MAP_NAMES[kind]}": (kind, "iou") for kind in self.config.moment_maps}
+        wanted |= {f"IoU of {MAP_TITLES[kind]}": (kind, "iou") for kind in self.config.moment_maps}
         wanted |= {f"lost without the {region}": (CUES, f"cue_lost_without_{region}") for region in REGIONS}
         found = {}
         for name, (kind, metric) in wanted.items():

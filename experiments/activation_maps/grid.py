@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from experiments.activation_maps.config import StudyConfig
 from experiments.classifiers import training_cell
-from experiments.map_kinds import reason_without
+from experiments.harness.map_options import reason_without_map
 from segjax.sweeps import Cell, cell
 
 FACTORS = (
@@ -42,7 +42,7 @@ def _places(config: StudyConfig) -> Iterator[tuple[str, int, str, int]]:
         if "maps" in config.questions:
             yield from ((REFERENCE, seed, kind, 0) for kind in REFERENCES)
         for network in config.classifiers:
-            has = [map for map in config.maps if reason_without(map, network, config.classifier_sizes) is None]
+            has = [map for map in config.maps if reason_without_map(map, network, config.classifier_sizes) is None]
             if "maps" in config.questions:
                 yield from ((network, seed, kind, 0) for kind in has)
             if "cues" in config.questions:

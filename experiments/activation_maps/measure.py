@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 
 from experiments.classifiers import LabelledDomain
-from experiments.map_kinds import PROBABILITY
 from segjax.data import Split
 from segjax.evaluation import (
     brightness_correlation,
@@ -27,8 +26,9 @@ from segjax.evaluation import (
     pointing_game,
     road,
 )
-from segjax.maps import by_maximum, level_of, positive
+from segjax.maps import ClassProbability, by_maximum, level_of, positive
 
+PROBABILITY = ClassProbability(1)
 BLUR = 10.0  # pixels: the blurred picture that insertion starts from
 ROAD_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 

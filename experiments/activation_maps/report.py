@@ -12,7 +12,7 @@ from experiments.activation_maps.findings import Findings
 from experiments.activation_maps.grid import CLASSIFIER, FACTORS, make_cells
 from experiments.classifiers import USABLE_AUC, LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.map_kinds import MAP_NAMES
+from experiments.harness.map_options import MAP_TITLES
 from experiments.running import cautions, write_study_page
 from segjax.evaluation import Metric
 from segjax.reports import (
@@ -183,7 +183,7 @@ def _panel(config: StudyConfig, domain: LabelledDomain, found: Findings) -> dict
         "One test picture: networks in rows, maps in columns, each from 0 to its own maximum, the expert's outline in "
         "red (seed 0)."
     )
-    return {"Panel of maps": Illustration(map_panel(tiles, MAP_NAMES), caption, "labels")}
+    return {"Panel of maps": Illustration(map_panel(tiles, MAP_TITLES), caption, "labels")}
 
 
 def _warnings(config: StudyConfig, domain: LabelledDomain, found: Findings) -> list[str]:

@@ -24,7 +24,7 @@ from experiments.activation_maps.measure import (
 )
 from experiments.classifiers import Classifiers, LabelledDomain
 from experiments.kept_trainings import name_of
-from experiments.map_kinds import EVIDENCE, Blurs, MapMaker, passes_of
+from experiments.harness.map_options import OURS
 from experiments.pictures import stable_number
 from experiments.running import plan_of
 from experiments.training import keep_arrays, keep_split, seconds_of
@@ -38,7 +38,8 @@ from segjax.evaluation import (
     mean_roc_auc,
     shuffled,
 )
-from segjax.maps import layer_shapes, refuse_unusable
+from segjax.maps import Explainer, layer_shapes, refuse_unusable
+from segjax.models import Probe
 from segjax.sweeps import Cell, Outcome
 from segjax.training import predict_logits
 from segjax.training.fit import in_batches
@@ -64,9 +65,10 @@ def check_maps(config: StudyConfig, domain: LabelledDomain) -> None:
     """
     explorer, image = Explorer(config, domain), jnp.asarray(domain.images[:1])
     for name in config.classifiers:
-        maker = explorer.maker(name)
-        variables = jax.eval_shape(explorer.classifiers.network(name).init, jax.random.key(0), image)
-        layer_shapes(maker.apply, variables, image, [EVIDENCE, maker.layers.deep, *maker.layers.fused])
+        network = explorer.classifiers.network(name)
+        variables = jax.eval_shape(network.init, jax.random.key(0), image)
+        layers = network.map_layers
+        layer_shapes(Probe(network), variables, image, [layers.pooled, layers.deep, *layers.fused])
 
 
 class Explorer:
@@ -76,9 +78,9 @@ class Explorer:
         """Nothing is computed before cells are run."""
         self._config, self._domain = config, domain
         self.classifiers = Classifiers(config, domain)
-        self.maker = functools.cache(self._make_maker)
-        self._explain = functools.cache(lambda name: explainer(self.maker(name).apply, config.effort.steps))
-        self._score = functools.cache(lambda name: cues.scorer(self.maker(name).apply))
+        self.map_of = functools.cache(self._create_map)
+        self._explain = functools.cache(lambda name: explainer(self._probe(name), config.map_options.removal_steps))
+        self._score = functools.cache(lambda name: cues.scorer(self._probe(name)))
         self.chosen: Callable[[int], Chosen] = functools.cache(self._choose)
         self._looked_at = functools.lru_cache(maxsize=1)(self._look_at)
 
@@ -92,9 +94,11 @@ class Explorer:
             yield index, self._measure(cell)
             on_share((index + 1) / len(cells))
 
-    def _make_maker(self, name: str) -> MapMaker:
-        config = self._config
-        return MapMaker(name, self.classifiers.network(name), config.classifier_sizes, config.effort)
+    def _create_map(self, network: str, kind: str) -> Explainer:
+        return self._config.map_options.create(kind, self.classifiers.network(network))
+
+    def _probe(self, network: str) -> Probe:
+        return Probe(self.classifiers.network(network))
 
     def _split(self, seed: int) -> Split:
         return self.classifiers.split(seed)
@@ -102,10 +106,11 @@ class Explorer:
     def _choose(self, seed: int) -> Chosen:
         return choose(self._domain, self._split(seed), self._config.budget, self._config.pictures)
 
-    def _look_at(self, training: Cell) -> tuple[Any, Blurs]:
+    def _look_at(self, training: Cell) -> tuple[Any, np.ndarray]:
         """A trained classifier, and what a cell of the layers of our map sees in pixels."""
         trained, chosen = self.classifiers.load(training), self.chosen(training["seed"])
-        return trained, self.maker(training["network"]).blurs(trained.variables, self._domain.images[chosen.all])
+        ours = self.map_of(training["network"], OURS)
+        return trained, ours.blurs(trained.variables, self._domain.images[chosen.all])
 
     def _measure(self, cell: Cell) -> Outcome:
         if cell["network"] == REFERENCE:
@@ -131,10 +136,11 @@ class Explorer:
         }
         return [{"metric": name, "value": value} for name, value in values.items()]
 
-    def _map(self, cell: Cell, variables: Any, blurs: Blurs) -> Rows:
+    def _map(self, cell: Cell, variables: Any, blurs: np.ndarray) -> Rows:
         kind, seed, chosen = cell["map"], cell["seed"], self.chosen(cell["seed"])
-        maker, images = self.maker(cell["network"]), self._domain.images[chosen.all]
-        maps = maker.maps(kind, variables, images, blurs, seed)
+        explain = functools.partial(self.map_of(cell["network"], kind), key=jax.random.key(seed), blurs=blurs)
+        images = self._domain.images[chosen.all]
+        maps = explain(variables, images)
         refuse_unusable(maps, [self._domain.source.names[index] for index in chosen.all])
         rows = localisation_rows(maps, chosen, self._domain)
         first = len(chosen.budget)
@@ -143,7 +149,7 @@ class Explorer:
         few = slice(first, first + min(SANITY_PICTURES, len(chosen.shown)))
         params = variables["params"]
         other = {**variables, "params": shuffled(jax.random.key(seed), params, list(params))}
-        similar = sanity(maps[few], maker.maps(kind, other, images[few], blurs, seed))
+        similar = sanity(maps[few], explain(other, images[few]))
         rows.append({"metric": "sanity", "value": similar})
         if seed == 0 and cell["epochs"] == 0:
             self._show(cell, maps[tested], chosen)
@@ -224,17 +230,16 @@ def estimate(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell])
         trained = len({training_of(cell) for cell in alike})
         steps, blank = (
             explorer.classifiers.steps_of(name),
-            explorer.classifiers.pictures(range(config.train.loop.batch_size)),
+            explorer.classifiers.pictures(range(config.train.batch_size)),
         )
         training = seconds_of(config, trained, steps, blank, len(split.train), len(split.validation))
-        # a step is three passes
-        per_pass = training / max(trained, 1) / config.train.loop.epochs / len(split.train) / 3
-        maker, image = explorer.maker(name), jnp.asarray(domain.images[:1])
+        per_pass = training / max(trained, 1) / config.train.epochs / len(split.train) / 3  # a step is three passes
+        image = jnp.asarray(domain.images[:1])
         shapes = jax.eval_shape(explorer.classifiers.network(name).init, jax.random.key(0), image)
-        faithfulness = 2 * config.effort.steps + 14
+        faithfulness = 2 * config.map_options.removal_steps + 14
         for cell in alike:
             if cell["map"] not in (CLASSIFIER, CUES):
-                passes = passes_of(cell["map"], maker.apply, shapes, image, maker.layers, config.effort)
+                passes = explorer.map_of(name, cell["map"]).cost(shapes, image)
                 seconds += per_pass * (len(chosen.all) * passes + len(chosen.shown) * faithfulness)
                 rows += ROWS_OF_A_PICTURE * len(chosen.shown)
         seconds += training

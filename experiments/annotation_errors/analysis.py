@@ -110,16 +110,23 @@ def doses(table: Table, metric: str) -> pd.DataFrame:
 
 
 def _costs(table: Table) -> list[Claim]:
-    """Clean labels against every faulty kind, a family per network."""
+    """Clean labels against every faulty kind, a family per network and baseline.
+
+    Wrongly included objects are pasted into the pictures, so their baseline has them in the pictures, not annotated.
+    """
     claims: list[Claim] = []
     for network in dict.fromkeys(trial.network for trial in table.trials()):
+        own = [trial for trial in table.trials() if trial.network == network]
+        clean, pasted = Trial(network, 0), Trial(network, 0, "inclusion")
         name = words.network_name(network)
-        rivals = {
-            f"{name} with {words.amount_of(trial.error, trial.level, table.coarsening)}": trial
-            for trial in table.trials()
-            if trial.network == network and trial.level > 0
-        }
-        claims += table.compare("dice_pooled", (f"{name} with clean labels", Trial(network, 0)), rivals)
+        subjects = {clean: f"{name} with clean labels", pasted: f"{name} with clean labels of pasted objects"}
+        for baseline, subject in subjects.items():
+            rivals = {
+                f"{name} with {words.amount_of(trial.error, trial.level, table.coarsening)}": trial
+                for trial in own
+                if trial.level > 0 and (baseline == pasted) == (trial.error == "inclusion" and pasted in own)
+            }
+            claims += table.compare("dice_pooled", (subject, baseline), rivals)
     return claims
 
 

@@ -27,7 +27,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Call, Contest, Contests, Scale
 from segjax.evaluation import road
 from segjax.maps import ClassScore, ablation_cam, grad_cam, layer_cam, min_max, positive, score_cam, upsample
-from segjax.models import Probe, create, load_torchvision
+from segjax.models import Probe, create, load_torchvision, save_weights
 from segjax.types import InputError
 
 PICTURES: dict[Scale, tuple[int, int]] = {"full": (16, 224), "smoke": (1, 64)}
@@ -65,8 +65,8 @@ def networks(name: str) -> tuple[Any, Probe, Any]:
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "weights.npz"
-        np.savez(path, **{key: value.numpy() for key, value in rival.state_dict().items()})
+        path = Path(folder) / "weights.safetensors"
+        save_weights(path, {key: value.numpy() for key, value in rival.state_dict().items()})
         return rival, Probe(network), jax.device_put(load_torchvision(network, variables, path))
 
 

@@ -17,6 +17,7 @@ from experiments.pictures import split_of
 from experiments.training import network_of
 from segjax.fewshot import Extractor, FeatureBank, load_extractors, save_extractors, with_statistics
 from segjax.fewshot.bank import LAST_FULL_LAYER
+from segjax.fewshot.files import extractor_files
 from segjax.sweeps import Cell
 from segjax.training import Pictures, Steps, make_steps, predict
 
@@ -80,13 +81,12 @@ class Extractors(KeptTrainings):
         folder = self.folder(name, network, seed, new)
         trainings = extractors_of(name, network, seed, new, self._types)
         with self.locked(trainings):
-            if not (folder / "complete").exists():
+            if len(extractor_files(folder)) < len(trainings):  # they are written in order, each at once
                 images = [self._pictures.images[index] for index in split_of(self._pictures, self._config, seed).train]
                 made = self._network(network, trainings[0]["task"])
                 layers = layers_of(self._config, network, map_shapes(made, self._pictures))
                 found = [Extractor(made, self.load(each).variables, layers) for each in trainings]
                 save_extractors(folder, [with_statistics(extractor, images) for extractor in found])
-                (folder / "complete").touch()
         return FeatureBank(load_extractors(folder))
 
     def folder(self, name: str, network: str, seed: int, new: int) -> Path:

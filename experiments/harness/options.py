@@ -83,7 +83,7 @@ class DataOptions:
 class TrainOptions:
     """How networks are trained: what a step needs, and what the loop needs."""
 
-    step: Annotated[StepConfig, Flat] = decides(make=StepConfig)
+    step: Annotated[StepConfig, tyro.conf.arg(name="", help="How networks are trained.")] = decides(make=StepConfig)
     loop: Annotated[LoopConfig, Flat] = decides(make=LoopConfig)
 
 
@@ -230,7 +230,7 @@ def flags(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for one in fields(config):
         value = getattr(config, one.name)
         if dataclasses.is_dataclass(value):
-            is_flat = Flat in getattr(one.type, "__metadata__", ())
+            is_flat = any(getattr(mark, "name", None) == "" for mark in getattr(one.type, "__metadata__", ()))
             yield from flags(value, prefix if is_flat else f"{prefix}{one.name.replace('_', '-')}.")
         else:
             yield f"--{prefix}{one.name.replace('_', '-')}", value

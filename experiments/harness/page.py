@@ -42,8 +42,15 @@ def write_study_page(
 
 
 def answers(found: Analysis) -> list[str]:
-    """A sentence per claim."""
-    return [sentence(claim) for claim in found.claims]
+    """A sentence per claim that has a verdict or could have one, and one for all others."""
+    known = [claim for claim in found.claims if claim.decision.verdict != "too few"]
+    said = [sentence(claim) for claim in known]
+    if few := len(found.claims) - len(known):
+        said.append(
+            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
+            "of decisions has their differences."
+        )
+    return said
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from experiments.activation_maps.answers import shown
 from experiments.classifiers import USABLE_AUC
-from experiments.map_kinds import OURS
+from experiments.harness.map_options import OURS
 from experiments.site_segmentation.findings import DICE, Findings, Learnt
 from segjax.evaluation import Difference, Interval
 from segjax.reports import data_name

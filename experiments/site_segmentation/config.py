@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import tyro
 
 from experiments.classifiers import ClassifierOptions, ClassifierSizes, check_classifiers
-from experiments.harness.options import TrainOptions
-from experiments.map_kinds import MAPS, OURS, Effort, reason_without
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.options import Sizes, StudyOptions, check_choices, check_options, with_data
-from segjax.maps import COMPLETIONS, RULES
-from segjax.training import LoopConfig, StepConfig
+from segjax.maps import COMPLETIONS, MAPS, RULES
+from segjax.training import TrainConfig
 from segjax.types import InputError
 
 METHODS = ("points", "walked points", "boxes")
@@ -36,7 +35,7 @@ class StudyConfig(ClassifierOptions, StudyOptions):
     classifiers: tuple[str, ...] = ("resnet18",)
     """Classifiers whose maps make masks: any of vgg16, resnet18, resnet34, resnet50, msd_classifier,
     unet_classifier."""
-    classify: TrainOptions = field(default_factory=lambda: TrainOptions(StepConfig(loss="cross_entropy")))
+    classify: TrainConfig = field(default_factory=lambda: TrainConfig(loss="cross_entropy"))
     """How classifiers are trained; --train is for the networks that segment."""
     maps: tuple[str, ...] = (OURS, "cam", "grad_cam", "layer_cam_fusion")
     """Maps that masks are made of."""
@@ -58,11 +57,11 @@ class StudyConfig(ClassifierOptions, StudyOptions):
     """Pixels below which a piece of a mask is dropped."""
     epoch_pictures: int = 200
     """Pictures per epoch, half with a site and half without: fewer are repeated, so that all get equally many steps."""
-    effort: Effort = field(default_factory=Effort)
+    map_options: MapOptions = field(default_factory=MapOptions)
 
 
 SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
-LITTLE = Effort(rise_masks=400, occlusion_patch=16, gradients=16, steps=20)
+LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
 SMALL_UNET = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -75,15 +74,11 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1,),
         "methods": ("points",),
         "epoch_pictures": 4,
-        "classify": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
-        ),
-        "train": TrainOptions(
-            StepConfig(loss="both", learning_rate=1e-2, augment=True), LoopConfig(batch_size=4, epochs=2)
-        ),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
+        "train": TrainConfig(loss="both", learning_rate=1e-2, batch_size=4, epochs=2, augment=True),
         "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
         "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5, norm="group"),
-        "effort": Effort(rise_masks=8, occlusion_patch=16, gradients=2, steps=4),
+        "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
     },
     "demo": {
         "seeds": 1,
@@ -94,39 +89,34 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1, 5),
         "methods": ("points",),
         "epoch_pictures": 48,
-        "classify": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=14)
-        ),
-        "train": TrainOptions(
-            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(batch_size=8, epochs=10)
-        ),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=14, augment=True),
+        "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=10, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "reduced": {
         "seeds": 5,
         "classifiers": ("unet_classifier",),
-        "classify": TrainOptions(
-            StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True), LoopConfig(batch_size=16, epochs=10)
-        ),
-        "train": TrainOptions(
-            StepConfig(loss="both", learning_rate=5e-3, augment=True), LoopConfig(batch_size=8, epochs=20)
-        ),
+        "classify": TrainConfig(loss="cross_entropy", learning_rate=3e-3, batch_size=16, epochs=10, augment=True),
+        "train": TrainConfig(loss="both", learning_rate=5e-3, batch_size=8, epochs=20, augment=True),
         "classifier_sizes": SMALL,
         "sizes": SMALL_UNET,
-        "effort": LITTLE,
+        "map_options": LITTLE,
     },
     "paper": {
         "seeds": 10,
         "epoch_pictures": 1000,
-        "classify": TrainOptions(
-            StepConfig(loss="cross_entropy", class_weights=(0.1, 0.9), learning_rate=1e-3, augment=True),
-            LoopConfig(batch_size=8, epochs=1000, stop="plateau"),
+        "classify": TrainConfig(
+            loss="cross_entropy",
+            class_weights=(0.1, 0.9),
+            learning_rate=1e-3,
+            batch_size=8,
+            epochs=1000,
+            stop="plateau",
+            augment=True,
         ),
-        "train": TrainOptions(
-            StepConfig(learning_rate=1e-3, augment=True), LoopConfig(batch_size=4, epochs=1000, stop="plateau")
-        ),
+        "train": TrainConfig(learning_rate=1e-3, batch_size=4, epochs=1000, stop="plateau", augment=True),
     },
 }
 DATA_OPTIONS = {
@@ -155,7 +145,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         check_choices(option, getattr(resolved, option), allowed)
     for way in ways_of(resolved):
         for network in resolved.classifiers:
-            if (reason := reason_without(way.map, network, resolved.classifier_sizes)) is not None:
+            if (reason := reason_without_map(way.map, network, resolved.classifier_sizes)) is not None:
                 raise InputError(f"maps: {network} has no {way.map}: {reason}")
     for name, numbers, least in (
         ("outlines", resolved.outlines, 1),

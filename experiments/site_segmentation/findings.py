@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.activation_maps.findings import paired, without_few
-from experiments.map_kinds import MAP_NAMES
+from experiments.harness.map_options import MAP_TITLES
 from experiments.site_segmentation.config import StudyConfig, Way, trained_ways, ways_of
 from experiments.site_segmentation.grid import FACTORS, MAPS, MASKS, NONE, OUTLINES
 from segjax.evaluation import Difference, Interval, mean_interval
@@ -205,5 +205,5 @@ CHEAP_NAMES = {
 
 def way_name(way: Way, classifier: str = "") -> str:
     """A way of making masks as the page calls it."""
-    named = f"{MAP_NAMES[way.map]}, {LEVELS[way.rule]}{COMPLETED[way.completion]}"
+    named = f"{MAP_TITLES[way.map]}, {LEVELS[way.rule]}{COMPLETED[way.completion]}"
     return f"{named} ({network_name(classifier)})" if classifier else named

@@ -4,16 +4,17 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
 from experiments.classifiers import Classifiers, LabelledDomain
-from experiments.map_kinds import MapMaker
+from experiments.harness.map_options import OURS
 from experiments.site_segmentation.config import StudyConfig, Way
 from experiments.site_segmentation.grid import MAPS, MASKS, classifier_in, way_in
 from segjax.evaluation import fixed_discs
-from segjax.maps import complete_seeds, level_of, level_without, mask_of, refuse_unusable, tidied
+from segjax.maps import Explainer, complete_seeds, level_of, level_without, mask_of, refuse_unusable, tidied
 from segjax.sweeps import Cell
 
 Mask = Bool[np.ndarray, "H W"]
@@ -40,7 +41,7 @@ class Labels:
     def __init__(self, config: StudyConfig, domain: LabelledDomain, classifiers: Classifiers) -> None:
         """Nothing is computed before labels are asked for."""
         self._config, self._domain, self._classifiers = config, domain, classifiers
-        self._maker = functools.cache(self._make_maker)
+        self._map_of = functools.cache(self._create_map)
         self._made = functools.lru_cache(maxsize=4)(self._make)
         self._masks = functools.lru_cache(maxsize=4)(self._make_masks)
 
@@ -73,19 +74,18 @@ class Labels:
             return tidied(walked, self._config.smallest)
         return truth
 
-    def _make_maker(self, name: str) -> MapMaker:
-        config = self._config
-        return MapMaker(name, self._classifiers.network(name), config.classifier_sizes, config.effort)
+    def _create_map(self, network: str, kind: str) -> Explainer:
+        return self._config.map_options.create(kind, self._classifiers.network(network))
 
     def _make(self, classifier: Cell, kind: str) -> Made:
-        domain, maker = self._domain, self._maker(classifier["network"])
+        domain, explain = self._domain, self._map_of(classifier["network"], kind)
         variables = self._classifiers.load(classifier).variables
         split = self._classifiers.split(classifier["seed"])
         shown = np.flatnonzero(domain.presence == 1)
         empty = np.asarray(domain.without((*split.validation, *split.train))[:WITHOUT])
-        blurs = maker.blurs(variables, domain.images[shown])
+        blurs = explain.blurs(variables, domain.images[shown]) if kind == OURS else None
         both = np.concatenate([shown, empty])
-        maps = maker.maps(kind, variables, domain.images[both], blurs, classifier["seed"])
+        maps = explain(variables, domain.images[both], key=jax.random.key(classifier["seed"]), blurs=blurs)
         refuse_unusable(maps, [domain.source.names[index] for index in both])
         found = dict(zip(shown.tolist(), maps[: len(shown)], strict=True))
         return Made(found, level_without(maps[len(shown) :]))

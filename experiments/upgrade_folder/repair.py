@@ -17,9 +17,9 @@ from experiments.upgrade_folder.pictures import Folder, divide, median_radius, s
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation import counts, dice
+from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit
-from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
 from segjax.types import InputError
 from segjax.upgrade import (
@@ -113,10 +113,10 @@ class Repair:
 
     @property
     def _saved(self) -> Path:
-        return self._config.out / "network"
+        return self._config.out / "network.safetensors"
 
     def learn(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train the network and keep it in OUT/network; a training that was stopped goes on from its checkpoint."""
+        """Train the network and keep it in OUT; a training that was stopped goes on from its checkpoint."""
         result = fit(
             jax.random.key(self._config.seed),
             self._steps,
@@ -133,7 +133,7 @@ class Repair:
                 f"the network {problem} after {result.restarts + 1} starts; give more careful pictures, or other "
                 "--train options (a smaller learning rate, more epochs)"
             )
-        save_checkpoint(self._saved, 1, result.variables)
+        save_weights(self._saved, result.variables)
         self._variables = result.variables
         before, after = self._label_dice(result.variables)
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
@@ -149,16 +149,13 @@ class Repair:
         return before, after
 
     def restore(self) -> None:
-        """Take the network from OUT/network, where an earlier run has left it.
+        """Take the network from OUT, where an earlier run has left it.
 
         Raises:
             InputError: it is not there or damaged.
         """
         if self._variables is None:
-            like = self._steps.init(jax.random.key(0), self._train.images[:1]).variables
-            self._variables = restore_checkpoint(self._saved, like) if self._saved.is_dir() else None
-            if self._variables is None:
-                raise InputError(f"out: the network in {self._saved} is missing or damaged; choose another --out")
+            self._variables = jax.device_put(load_weights(self._saved).variables)
 
     def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""

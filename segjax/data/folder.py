@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from segjax.data.check import UNCLASSIFIED, Inspected, Inspection, inspect_folder, read_annotation, read_image
-from segjax.data.digests import digest_of
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.listing import FolderOptions
-from segjax.types import Georeference, InputError, Sample
+from segjax.types import Georeference, InputError, Sample, digest_of
 
 _SHOWN_PROBLEMS = 3
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segjax.data.digests import digest_of
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.data.listing import FolderOptions, read_table
 from segjax.data.tiles import picture_shapes
-from segjax.types import InputError, Sample, Source
+from segjax.types import InputError, Sample, Source, digest_of
 
 PRESENCE = ("without", "with")
 
@@ -55,7 +54,7 @@ def _in_order(labels: set[str]) -> list[str]:
 class PresenceSource:
     """A source whose pictures have the image-level label 1 where they show a large enough object, else 0."""
 
-    label_names = PRESENCE
+    label_names: tuple[str, ...] = PRESENCE
 
     def __init__(self, source: Source, area: int) -> None:
         """See `with_presence`."""

@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
-from segjax.data.digests import digest_of
 from segjax.data.images import LUMINANCE, convert_channels
 from segjax.data.tiles import picture_shapes
-from segjax.types import InputError, Sample, Source
+from segjax.types import InputError, Sample, Source, digest_of
 
 
 def paste(sample: Sample, foreign: Sample, *, foreign_class: int, threshold: float = 0.8) -> Sample:
@@ -22,7 +21,8 @@ def paste(sample: Sample, foreign: Sample, *, foreign_class: int, threshold: flo
     Own objects hide foreign ones, which are cut at their border and may touch them. Foreign object i gets the id
     N + i, N the length of the sample's `classes`, so that ids agree over the slices of a volume; all foreign objects
     get `foreign_class`. A foreign picture of another size is cropped to its upper left corner or continued by mirror
-    images, whose objects are further foreign objects. The sample's ignored pixels stay so where nothing is pasted.
+    images, whose objects are further foreign objects. The sample's ignored pixels stay so where nothing is pasted; its
+    image-level label and its georeference stay.
 
     Args:
         sample: the picture that is pasted into.
@@ -43,12 +43,11 @@ def paste(sample: Sample, foreign: Sample, *, foreign_class: int, threshold: flo
     is_pasted = ((foreign_labels > 0) | (intensity > threshold)) & (sample.labels == 0)
     foreign_ids = len(sample.classes) + copy * len(foreign.classes) + foreign_labels
     own_channels = own_image.shape[-1]
-    return Sample(
+    return replace(
+        sample,
         image=np.where(is_pasted[..., None], convert_channels(foreign_image, own_channels), own_image),
         labels=np.where(is_pasted & (foreign_labels > 0), foreign_ids, sample.labels).astype(np.int32),
         classes=np.concatenate([sample.classes, np.full(copies * len(foreign.classes), foreign_class, np.int32)]),
-        group=sample.group,
-        name=sample.name,
         ignored=None if sample.ignored is None else sample.ignored & ~is_pasted,
     )
 
@@ -75,6 +74,7 @@ class PastedSource:
         self.groups = source.groups
         self.shapes = picture_shapes(source)
         self.class_names = (*source.class_names, f"foreign: {', '.join(foreign.class_names)}")
+        self.label_names = source.label_names
         self.test_groups = source.test_groups
         self.coarsening = source.coarsening
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float32
 
-from segjax.data.digests import digest_of
 from segjax.data.tiles import picture_shapes
-from segjax.types import InputError, Sample, Source
+from segjax.types import InputError, Sample, Source, digest_of
 
 
 class ShrunkSource:
@@ -24,7 +23,7 @@ class ShrunkSource:
         self.digest = digest_of(source.digest, "shrink", factor)
         self.names, self.groups = source.names, source.groups
         self.class_names, self.test_groups = source.class_names, source.test_groups
-        self.label_names = getattr(source, "label_names", ())
+        self.label_names = source.label_names
         self.coarsening = source.coarsening
 
     def __len__(self) -> int:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from segjax.data.backgrounds import read_backgrounds
 from segjax.data.folder import FolderSource
 from segjax.data.image_labels import with_presence
 from segjax.data.listing import CUTS, FolderOptions
 from segjax.data.shrink import shrunk
 from segjax.data.tiles import cropped, tiled
+from segjax.simulators import open_microscope, open_terrain
 from segjax.types import InputError, Source
 
 SCHEMES = ("microscope", "terrain", "folder", "tfds")
@@ -83,16 +85,11 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
     if scheme == "folder":
         path = Path(name).expanduser()
         return FolderSource(path, FolderOptions.parse(options), _text(scheme, name, options))
-    # imported on use: the simulator and the data set reader bring heavy libraries with them
     if scheme == "microscope":
-        from segjax.data.microscope import open_microscope
-
         return open_microscope(name, options)
     if scheme == "terrain":
-        from segjax.data.terrain import open_terrain
-
-        return open_terrain(name, options)
-    from segjax.data.tfds_sets import open_tfds
+        return open_terrain(name, options, read_backgrounds)
+    from segjax.data.tfds_sets import open_tfds  # on use: it needs tensorflow-datasets, of the extra `studies`
 
     return open_tfds(name, options)
 

@@ -67,13 +67,6 @@ def group_folds(groups: Sequence[str], count: int) -> tuple[tuple[int, ...], ...
     return tuple(tuple(i for i, group in enumerate(groups) if fold_of[group] == fold) for fold in range(count))
 
 
-def last_sixth(groups: Sequence[str]) -> frozenset[str]:
-    """The last sixth of the groups, at least one of several: the test groups of a simulated set."""
-    ordered = list(dict.fromkeys(groups))
-    tested = max(1, round(len(ordered) / 6)) if len(ordered) > 1 else 0
-    return frozenset(ordered[len(ordered) - tested :])
-
-
 @dataclass(frozen=True)
 class Split:
     """Indices of the pictures of each side.

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Int32, Shaped
 from PIL import Image
 from scipy import ndimage
 
-from segjax.data.digests import digest_of
-from segjax.data.microscope import MicroscopeSource, open_microscope, scaled
-from segjax.data.phantoms import COARSENINGS
-from segjax.data.tissue import TissueSource
-from segjax.types import InputError, Sample
+from segjax.simulators import COARSENINGS, MicroscopeSource, TissueSource, open_microscope
+from segjax.simulators.microscope import scaled
+from segjax.types import InputError, Sample, digest_of
+
+try:
+    import tensorflow_datasets as tfds
+except ImportError as error:
+    raise ImportError("sets of tensorflow-datasets need more packages: pip install 'segjax[studies]'") from error
 
 OPTIONS = ("dir", "split", "image", "labels", "mask", "class_names", "group")
 _MASKS = ("instances", "classes")
@@ -139,6 +141,8 @@ def prepare(source: MicroscopeSource | TissueSource, data_dir: str | Path, name:
 
 class PreparedSource:
     """The pictures of a prepared set in stored order, splits one after the other; meets `segjax.types.Source`."""
+
+    label_names: tuple[str, ...] = ()
 
     def __init__(self, directory: Path, spec: str, options: dict[str, str]):
         self.spec = spec

@@ -6,8 +6,7 @@ from math import ceil
 
 import numpy as np
 
-from segjax.data.digests import digest_of
-from segjax.types import InputError, Sample, Source
+from segjax.types import InputError, Sample, Source, digest_of
 
 
 def tile_starts(length: int, size: int) -> tuple[int, ...]:
@@ -63,7 +62,7 @@ class TiledSource:
         self.groups = tuple(source.groups[index] for index, _, _ in self._tiles)
         self.shapes = ((size, size),) * len(self._tiles)
         self.class_names = source.class_names
-        self.label_names = getattr(source, "label_names", ()) if self._keeps_label else ()
+        self.label_names = source.label_names if self._keeps_label else ()
         self.test_groups = source.test_groups
         self.coarsening = source.coarsening
 

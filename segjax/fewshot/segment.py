@@ -12,13 +12,14 @@ from jaxtyping import Float32, Int32
 
 from segjax.evaluation import components
 from segjax.fewshot.bank import Extractor, FeatureBank
-from segjax.fewshot.files import read, write
+from segjax.fewshot.files import load_as
 from segjax.fewshot.grid import best_threshold, check_shots
 from segjax.fewshot.heads import Head, create_head, name_of
 from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
 from segjax.fewshot.linear import Logistic
 from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
+from segjax.models import save_weights
 from segjax.types import InputError
 
 THRESHOLDS = ("best", "zero")
@@ -125,19 +126,15 @@ class NewType:
             "bank": self.bank_digest,
             "reading": dataclasses.asdict(self.reading),
         }
-        arrays = {f"params/{name}": value for name, value in self.params.items()}
-        write(path, facts, arrays | {f"border/{name}": value for name, value in (self.border or {}).items()})
+        save_weights(path, {"params": self.params, "border": self.border or {}}, facts)
 
     @staticmethod
     def load(path: Path, bank: FeatureBank) -> "NewType":
         """A saved type. Raises InputError where the file is not one, or belongs to another bank."""
-        facts, arrays = read(path, "a saved type", ("head", "options", "threshold", "objects", "bank"))
-        params, border = (
-            {name.partition("/")[2]: jnp.asarray(value) for name, value in arrays.items() if name.startswith(part)}
-            for part in ("params/", "border/")
-        )
+        saved, facts = load_as("a saved type", path, ("head", "options", "threshold", "objects", "bank", "reading"))
+        params, border = jax.device_put((saved["params"], saved["border"]))
         head, objects = create_head(facts["head"], **facts["options"]), Objects(**facts["objects"])
-        reading = Reading(**facts.get("reading", {}))  # the first saved types do not have it
+        reading = Reading(**facts["reading"])
         loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"], reading)
         loaded._check(bank)
         return loaded

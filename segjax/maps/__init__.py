@@ -1,5 +1,6 @@
 """Maps of what a network looks at: (apply, variables, image, target, ...) -> signed map per picture.
 
+`create_map(name, network)` makes any of `MAPS` for many pictures, at their size. It is made of the functions here:
 `apply` is `segjax.models.Probe(network)`; maps that need no layers take any function (variables, image) -> logits.
 A target is a function of the logits (`ClassScore(1)`, `ClassDifference(1, 0)`, a region of a segmentation network).
 All are pure and may be compiled: `jax.jit(lambda v, x: grad_cam(apply, v, x, ClassScore(1), "maps"))`. Nothing is
@@ -10,7 +11,6 @@ The map with accurate boundaries, and why, is in `segjax.maps.contour`.
 
 from segjax.maps.blackbox import occlusion, rise, rise_mask
 from segjax.maps.cam import (
-    LAYER_MAPS,
     cam,
     eigen_cam,
     elementwise_cam,
@@ -33,16 +33,20 @@ from segjax.maps.gradients import (
 )
 from segjax.maps.layers import layer_shapes
 from segjax.maps.masks import COMPLETIONS, RULES, complete_seeds, contour_level, level_of, mask_of, seeds_of, tidied
+from segjax.maps.registry import MAPS, Explainer, MapKind, create_map, reason_without
 from segjax.maps.scaling import by_maximum, level_without, min_max, positive, refuse_unusable, upsample
-from segjax.maps.targets import ClassDifference, ClassProbability, ClassScore, RegionScore
+from segjax.maps.targets import LOG_ODDS, ClassDifference, ClassProbability, ClassScore, RegionScore
 
 __all__ = [
     "COMPLETIONS",
-    "LAYER_MAPS",
+    "LOG_ODDS",
+    "MAPS",
     "RULES",
     "ClassDifference",
     "ClassProbability",
     "ClassScore",
+    "Explainer",
+    "MapKind",
     "RegionScore",
     "ablation_cam",
     "blur_of",
@@ -52,6 +56,7 @@ __all__ = [
     "complete_seeds",
     "contour_cam",
     "contour_level",
+    "create_map",
     "edge_weights",
     "eigen_cam",
     "elementwise_cam",
@@ -73,6 +78,7 @@ __all__ = [
     "occlusion",
     "poly_cam",
     "positive",
+    "reason_without",
     "refine_cam",
     "refuse_unusable",
     "rise",

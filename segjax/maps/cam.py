@@ -7,7 +7,7 @@ The published methods end with a ReLU and a min-max scaling; both are steps of t
 Pictures must not influence each other in the network (no statistics of the batch).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -113,18 +113,6 @@ def eigen_cam(apply: Apply, variables: Variables, image: Image, target: Target, 
     Source: Muhammad and Yeasin, IJCNN (2020).
     """
     return jax.vmap(_first_component)(layer_outputs(apply, variables, image, [layer])[layer])
-
-
-LAYER_MAPS: dict[str, Callable[..., Any]] = {
-    "grad_cam": grad_cam,
-    "grad_cam_plus_plus": grad_cam_plus_plus,
-    "x_grad_cam": x_grad_cam,
-    "hires_cam": hires_cam,
-    "elementwise_cam": elementwise_cam,
-    "layer_cam": layer_cam,
-    "eigen_cam": eigen_cam,
-}
-"""Maps that need nothing but a layer, by name."""
 
 
 def grad_cam_formula(activations: Layer, gradients: Layer) -> Map:

@@ -46,6 +46,10 @@ class ClassDifference:
         return _of_class(logits, self.index) - _of_class(logits, self.other)
 
 
+LOG_ODDS = ClassDifference(1, 0)
+"""Of class 1 against class 0: what a classifier of two classes is asked by default."""
+
+
 @dataclass(frozen=True)
 class ClassProbability:
     """The softmax probability of one class, in [0, 1]: what Poly-CAM and the faithfulness metrics were published with.

@@ -7,7 +7,7 @@ import flax.linen as nn
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
-from segjax.models.probe import Probe
+from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
 from segjax.models.torchvision import load_torchvision
@@ -26,7 +26,17 @@ CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type
     "unet_classifier": UNetClassifier,
 }
 
-__all__ = ["CLASSIFIERS", "NETWORKS", "Probe", "Weights", "create", "load_torchvision", "load_weights", "save_weights"]
+__all__ = [
+    "CLASSIFIERS",
+    "NETWORKS",
+    "MapLayers",
+    "Probe",
+    "Weights",
+    "create",
+    "load_torchvision",
+    "load_weights",
+    "save_weights",
+]
 
 
 def create(name: str, **options: Any) -> nn.Module:

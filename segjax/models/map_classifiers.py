@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from segjax.models.layers import Linear, standardised
 from segjax.models.msd import MSD
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of
-from segjax.models.probe import Named
+from segjax.models.probe import MapLayers, Named
 from segjax.models.unet import UNet
 from segjax.ops.global_pooling import POOLINGS, global_pooling
 
@@ -55,6 +55,11 @@ class MSDClassifier(nn.Module):
     def map_stride(self) -> int:
         """Side in pixels of the part of the picture that a pixel of the layer "maps" stands for."""
         return 1
+
+    @property
+    def map_layers(self) -> MapLayers:
+        """The layers that maps of what the network looks at are made of."""
+        return MapLayers("msd/dense", ("msd/dense",), ("maps",))
 
     @nn.compact
     def __call__(
@@ -109,6 +114,12 @@ class UNetClassifier(nn.Module):
     def map_stride(self) -> int:
         """Side in pixels of the part of the picture that a pixel of the layer "maps" stands for."""
         return 1
+
+    @property
+    def map_layers(self) -> MapLayers:
+        """The layers that maps of what the network looks at are made of."""
+        down = tuple(f"unet/down{level}" for level in range(self.levels + 1))
+        return MapLayers("unet/up0", down, (*down[2:], "maps"))
 
     @nn.compact
     def __call__(

@@ -7,7 +7,7 @@ submodule gives (`Named`) and a ReLU that can be told to be guided (`Relu`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,22 @@ from jaxtyping import Array, Float
 from segjax.types import InputError
 
 GUIDED = "guided"
+
+
+class MapLayers(NamedTuple):
+    """The layers of a network that maps are made of, by name; a network gives its own as `map_layers`.
+
+    Attributes:
+        deep: for maps of one layer: the deepest with many channels.
+        fused: for maps of several, from shallow to deep: the last one of each size.
+        evidence: for Contour-CAM, from shallow to deep: those of at most a quarter of the picture's size, and the last.
+        pooled: the layer whose mean over pixels, or other pooling, is the layer "pool" that the head reads.
+    """
+
+    deep: str
+    fused: tuple[str, ...]
+    evidence: tuple[str, ...]
+    pooled: str = "maps"
 
 
 class Named(nn.Module):

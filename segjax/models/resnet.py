@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
-from segjax.models.probe import Named, Relu
+from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import overlapping_max_pool
 
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -109,6 +109,12 @@ class ResNet18(nn.Module):
     def map_stride(self) -> int:
         """Side in pixels of the part of the picture that a pixel of the layer "maps" stands for."""
         return 32
+
+    @property
+    def map_layers(self) -> MapLayers:
+        """The layers that maps of what the network looks at are made of."""
+        stages = tuple(f"layer{stage}" for stage in range(1, 5))
+        return MapLayers("maps", stages, stages)
 
     @nn.compact
     def __call__(

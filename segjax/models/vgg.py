@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of, whole_number
-from segjax.models.probe import Named, Relu
+from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import average_pool_to, max_pool
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -91,6 +91,11 @@ class VGG16(nn.Module):
     def map_stride(self) -> int:
         """Side in pixels of the part of the picture that a pixel of the layer "maps" stands for."""
         return 16
+
+    @property
+    def map_layers(self) -> MapLayers:
+        """The layers that maps of what the network looks at are made of."""
+        return MapLayers("maps", tuple(f"stage{n}" for n in range(1, 6)), ("stage3", "stage4", "maps"))
 
     @nn.compact
     def __call__(

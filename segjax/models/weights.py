@@ -85,7 +85,7 @@ def load_weights(path: str | Path) -> Weights:
         raise InputError(f"{path} cannot be read as safetensors ({error}); {remedy}") from None
 
 
-def _named(tree: Mapping[str, Any], path: Path, above: str = "") -> Iterator[tuple[str, np.ndarray | None]]:
+def _named(tree: Mapping[Any, Any], path: Path, above: str = "") -> Iterator[tuple[str, np.ndarray | None]]:
     """Arrays by their names, and None for every empty dict."""
     for key, value in tree.items():
         name = f"{above}{key}"

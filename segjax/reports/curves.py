@@ -45,7 +45,7 @@ def dose_response(
         return figure
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     styles = _styles(list(dict.fromkeys(doses["network"])))
-    has_labels = bool(doses["label_dice"].notna().any()) and "Dice" in ylabel
+    has_labels = bool(doses["label_dice"].notna().any()) and ylabel.startswith("Dice")
     for axes, error in zip(panels.flat, errors, strict=False):
         own = doses[doses["error"] == error]
         axes.set_xlabel(words.error_words(error, coarsening).axis, color=_INK)

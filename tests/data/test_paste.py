@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.data.paste import paste, pasted
-from segjax.types import InputError, Sample
+from segjax.types import Georeference, InputError, Sample
 
 
 def sample(image, labels, classes, group="g", name="p"):
@@ -18,7 +18,8 @@ def sample(image, labels, classes, group="g", name="p"):
 class Pictures:
     """Given samples as a source."""
 
-    digest, class_names, test_groups, coarsening = "0", ("round",), frozenset(), 1.0
+    digest, class_names, label_names = "0", ("round",), ("none", "some")
+    test_groups, coarsening = frozenset(), 1.0
 
     def __init__(self, samples, spec="made"):
         self.spec, self.samples = spec, samples
@@ -133,6 +134,12 @@ def test_ignored_pixels_stay_where_nothing_is_pasted():
     foreign = sample([[0.0, 0.0, 1.0]], [[0, 0, 1]], [1])
     np.testing.assert_array_equal(paste(own, foreign, foreign_class=2).ignored, [[False, True, False]])
     assert paste(sample([[1.0]], [[0]], []), foreign, foreign_class=1).ignored is None
+
+
+def test_the_label_and_the_place_of_the_picture_stay():
+    place = Georeference("EPSG:32637", (2.0, 0.0, 100.0, 0.0, -2.0, 50.0))
+    source = pasted(Pictures([replace(OWN, label=1, georeference=place)]), Pictures([FOREIGN]))
+    assert (source.label_names, source[0].label, source[0].georeference) == (("none", "some"), 1, place)
 
 
 def test_unfit_foreign_sources_are_refused():

@@ -11,7 +11,8 @@ from segjax.types import Sample
 class Pictures:
     """Three pictures of 2 x 4 pixels, classes a, b, c; object 2 of the first is of class 3."""
 
-    spec, digest, class_names, test_groups, coarsening = "made", "0", ("a", "b", "c"), frozenset(), 1.0
+    spec, digest, class_names, label_names = "made", "0", ("a", "b", "c"), ()
+    test_groups, coarsening = frozenset(), 1.0
     names = groups = ("p0", "p1", "p2")
 
     def __init__(self):

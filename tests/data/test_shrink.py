@@ -12,7 +12,8 @@ from segjax.types import Georeference, InputError, Sample
 class Pictures:
     """One picture of 5x7 pixels."""
 
-    spec, digest, class_names, test_groups, coarsening = "made", "0", ("a",), frozenset(), 1.0
+    spec, digest, class_names, label_names = "made", "0", ("a",), ("none", "some")
+    test_groups, coarsening = frozenset(), 1.0
     names, groups = ("p",), ("g",)
 
     def __init__(self):
@@ -40,6 +41,7 @@ def test_a_pixel_is_the_mean_of_a_block_and_has_the_label_of_its_middle(factor):
             middle = factor * y + factor // 2, factor * x + factor // 2
             assert (small.labels[y, x], small.ignored[y, x]) == (whole.labels[middle], whole.ignored[middle])
     assert (small.name, small.group, small.label) == ("p", "g", 1)
+    assert shrunk(source, factor).label_names == ("none", "some")
 
 
 def test_a_shrunk_picture_lies_where_it_lay():

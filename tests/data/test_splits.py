@@ -24,6 +24,7 @@ class Pictures:
     digest: str = "0"
     class_names: tuple = ("a",)
     coarsening: float = 1.0
+    label_names: tuple[str, ...] = ()
     names: tuple = field(init=False)
 
     def __post_init__(self):

@@ -8,7 +8,6 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segjax.data.microscope import open_microscope
 from segjax.data.tfds_sets import (
     MicroscopeConfig,
     SegjaxGranulocytes,
@@ -18,6 +17,7 @@ from segjax.data.tfds_sets import (
     open_tfds,
     prepare,
 )
+from segjax.simulators.microscope import open_microscope
 from segjax.types import InputError
 
 tfds.disable_progress_bar()

@@ -14,7 +14,8 @@ from segjax.types import InputError, Sample
 class Pictures:
     """Two pictures of given sizes; reading is counted."""
 
-    spec, digest, class_names, test_groups, coarsening = "made", "0", ("a", "b"), frozenset({"g1"}), 2.0
+    spec, digest, class_names, label_names = "made", "0", ("a", "b"), ("none", "some")
+    test_groups, coarsening = frozenset({"g1"}), 2.0
 
     def __init__(self, *shapes):
         rng = np.random.default_rng(0)
@@ -96,6 +97,7 @@ def test_tiles_keep_group_classes_and_protocol_and_read_each_picture_once():
     assert picture_shapes(tiles) == ((4, 4),) * 10
     assert tiles.names[:2] == ("p0@0,0", "p0@0,2") and tiles.groups == ("g0",) * 9 + ("g1",)
     assert (tiles.test_groups, tiles.coarsening, tiles.class_names) == (frozenset({"g1"}), 2.0, ("a", "b"))
+    assert tiles.label_names == () and cropped(source, 4).label_names == ("none", "some")
     assert tiles.spec == "made?tile=4" and tiles.digest != tiled(source, 5).digest != source.digest
     source.reads = 0
     assert [tiles[index].name for index in range(10)] == list(tiles.names)

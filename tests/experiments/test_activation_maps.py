@@ -4,8 +4,6 @@ import dataclasses
 import json
 import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,12 +16,11 @@ from experiments.activation_maps.config import SCALES, StudyConfig, defaults_of,
 from experiments.activation_maps.findings import Findings
 from experiments.activation_maps.grid import CLASSIFIER, CUES, FACTORS, REFERENCES, make_cells
 from experiments.activation_maps.measure import choose, localisation_rows
-from experiments.classifiers import ClassifierSizes, LabelledDomain, check_trainable_classifiers, read_labelled
-from experiments.map_kinds import MAPS, OURS, layers_of
+from experiments.classifiers import LabelledDomain, check_trainable_classifiers, read_labelled
+from experiments.harness.map_options import OURS
 from segjax.data import make_split
 from segjax.evaluation import Difference
-from segjax.maps import layer_shapes
-from segjax.models import CLASSIFIERS, Probe, create
+from segjax.maps import MAPS
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 
@@ -241,19 +238,6 @@ def test_maps_that_a_classifier_cannot_have_are_left_out_or_refused(tiny):
     assert maps == {CLASSIFIER, "grad_cam"}
     with pytest.raises(InputError, match="maps: vgg16 has none of them; CAM needs a linear head"):
         resolve(dataclasses.replace(both, maps=("cam", "full_grad")))
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_our_map_takes_layers_of_a_quarter_of_the_size_and_the_last(name):
-    sizes = ClassifierSizes(vgg_width=2, resnet_width=2, msd_depth=3, unet_width=2, unet_levels=3)
-    network, image = create(name, **sizes.options(name)), jnp.zeros((1, 64, 64, 1))
-    variables = jax.eval_shape(network.init, jax.random.key(0), image)
-    *shallow, last = layers_of(name, sizes).evidence
-    edges = [layer_shapes(Probe(network), variables, image, [layer])[layer].shape[1] for layer in shallow]
-    assert edges == sorted(edges, reverse=True) and (not edges or edges[0] == 16)
-    assert last in ("maps", "layer4") and len(edges) == {"msd_classifier": 0, "vgg16": 2, "unet_classifier": 2}.get(
-        name, 3
-    )
 
 
 def test_what_is_refused_once_pictures_are_known(tiny, domain):

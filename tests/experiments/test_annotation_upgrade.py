@@ -81,7 +81,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     page = (out / "report.html").read_text()
     assert "Does repairing cheap annotations pay: simulated mixed nuclei" in page and "impression" in page
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
-    kept = {path.name.split("_")[2] for path in (out / "networks").glob("*.npz")}
+    kept = {path.name.split("_")[2] for path in (out / "networks").glob("*.safetensors")}
     assert kept == {"clean", "raw", "upgrade"}  # those that others need, and upgrade networks
 
     before = (out / "results.csv").read_text()

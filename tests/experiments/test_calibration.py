@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from experiments import calibration
-from segjax.data import phantoms
+from experiments.calibration import microscope as calibration
+from segjax.simulators import phantoms
+from segjax.types import InputError
 
 BIAS_STRENGTHS = {-2, -1, 1, 2}
 
@@ -88,9 +89,9 @@ def test_inclusion_of_equal_objects_follows_the_formula():
 
 
 def test_the_table_has_every_published_entry(tmp_path: Path):
-    assert calibration.calibrate(tmp_path, volumes=1, size="sixth") == 0
-    lines = (tmp_path / "calibration.csv").read_text().splitlines()
-    command = f"python -m experiments.calibration --out {tmp_path} --volumes 1 --size sixth --seed 0"
+    calibration.calibrate(tmp_path, volumes=1, size="sixth")
+    lines = (tmp_path / "microscope.csv").read_text().splitlines()
+    command = f"python -m experiments.calibration.microscope --out {tmp_path} --volumes 1 --size sixth --seed 0"
     assert lines[0] == f"# command: {command}"
     assert lines[1].startswith("# commit: ") and lines[2].startswith("# machine: ")
     rows = list(csv.DictReader(lines[3:]))
@@ -112,12 +113,12 @@ def test_the_table_has_every_published_entry(tmp_path: Path):
         else:
             inside = abs(float(row["ours"]) - float(row["published"])) <= float(row["tolerance"]) + 1e-4
             assert inside == (row["within"] == "yes")
-    table = (tmp_path / "calibration.md").read_text()
+    table = (tmp_path / "microscope.md").read_text()
     assert f"- command: `{command}`" in table and "- commit: `" in table
     assert sum(line.startswith("| ") for line in table.splitlines()) == len(rows) + 2
 
 
-def test_numbers_below_the_least_are_refused(tmp_path, capsys):
-    assert calibration.calibrate(tmp_path / "none", volumes=0) == 2
-    assert "volumes must be at least 1" in capsys.readouterr().err
+def test_numbers_below_the_least_are_refused(tmp_path):
+    with pytest.raises(InputError, match="volumes must be at least 1"):
+        calibration.calibrate(tmp_path / "none", volumes=0)
     assert not (tmp_path / "none").exists()

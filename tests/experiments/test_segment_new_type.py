@@ -58,7 +58,7 @@ def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path)
     for path, seed in zip(paths, (7, 8), strict=True):
         found, truth = read_labels(path) > 0, dish(seed)[1] > 0
         assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
     for one, two in zip(paths, segment_folder(again), strict=True):
         np.testing.assert_array_equal(read_labels(one), read_labels(two))
     with pytest.raises(InputError, match=r"there already; choose another folder, or, .* remove the files that it left"):
@@ -70,7 +70,7 @@ def test_a_stopped_run_goes_on_from_what_it_learnt(options):
     expected = [read_labels(path) for path in paths]
     for path in paths:
         path.unlink()
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz")
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors")
     for labels, path in zip(expected, segment_folder(again), strict=True):
         np.testing.assert_array_equal(labels, read_labels(path))
     paths[0].unlink()
@@ -92,7 +92,7 @@ def test_pixels_that_nobody_judged_are_not_taken_for_background(options, tmp_pat
         masks.append(np.where(classes == 255, -1, labels.astype(np.int32)))
     segment_folder(options)
     bank = FeatureBank(load_extractors(options.extractors))
-    found, expected = NewType.load(options.out / "type.npz", bank), fit_new_type(bank, images, masks)
+    found, expected = NewType.load(options.out / "type.safetensors", bank), fit_new_type(bank, images, masks)
     as_background = fit_new_type(bank, images, [np.maximum(mask, 0) for mask in masks])
     assert abs(found.params["bias"] - as_background.params["bias"]) > 0.1
     np.testing.assert_allclose(found.threshold, expected.threshold, rtol=1e-4)
@@ -104,7 +104,7 @@ def test_what_was_learnt_knows_how_pictures_are_read(options, tmp_path):
     dark = np.random.default_rng(0).integers(60, 80, (24, 30), np.uint8)  # background; over its own maximum as bright
     Image.fromarray(dark).save(tmp_path / "query/7.png")
     given = dataclasses.replace(options, shots=f"folder:{options.shots}?scale=dtype")
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
     by_maximum = dataclasses.replace(options, out=tmp_path / "maximum")
     first, second, other = (read_labels(segment_folder(each)[0]) for each in (given, again, by_maximum))
     assert not first.any() and other.any()
@@ -120,7 +120,7 @@ def test_pictures_of_other_channels_are_named_and_converted_only_if_asked_for(op
     _, converted = segment_folder(dataclasses.replace(options, shots=f"folder:{options.shots}?channels=1"))
     truth, found = dish(8)[1] > 0, read_labels(converted) > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
     np.testing.assert_array_equal(read_labels(segment_folder(again)[1]), read_labels(converted))
     for seed in range(2):
         Image.fromarray(np.repeat(dish(seed)[0][..., None], 3, 2)).save(tmp_path / f"shots/images/{seed}.png")
@@ -155,7 +155,9 @@ def test_grey_pictures_are_not_repeated_for_colour_extractors(options, tmp_path)
 def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_path):
     if learnt:
         segment_folder(options)
-        options = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", out=tmp_path / "again")
+        options = dataclasses.replace(
+            options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again"
+        )
     path = tmp_path / "query/9.tif"
     if picture is None:
         path.write_bytes(b"II*\0 and nothing more")
@@ -176,7 +178,7 @@ def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_pat
     ],
 )
 def test_options_that_the_learnt_type_decides_are_refused(change, name, options):
-    given = dataclasses.replace(options, shots=None, learnt=options.out / "type.npz", **change)
+    given = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", **change)
     with pytest.raises(InputError, match=f"^{name}: .* leave it out"):
         segment_folder(given)
 

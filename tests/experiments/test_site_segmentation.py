@@ -10,7 +10,7 @@ import pytest
 
 from experiments import outline_sites
 from experiments.classifiers import LabelledDomain, read_labelled
-from experiments.map_kinds import OURS
+from experiments.harness.map_options import OURS
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.answers import answers
 from experiments.site_segmentation.config import SCALES, StudyConfig, Way, defaults_of, resolve, way_of, ways_of

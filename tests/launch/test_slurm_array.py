@@ -17,10 +17,10 @@ def run(tmp_path, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("task", "share"), [(0, "1/8"), (7, "8/8")])
-def test_a_task_takes_its_share_and_ends_like_the_study(tmp_path, task, share):
+@pytest.mark.parametrize(("task", "shard"), [(0, "1/8"), (7, "8/8")])
+def test_a_task_takes_its_shard_and_ends_like_the_study(tmp_path, task, shard):
     ended = run(tmp_path, SLURM_ARRAY_TASK_ID=str(task), SLURM_ARRAY_TASK_COUNT="8")
-    expected = f"-m experiments.annotation_errors --scale paper --out runs/paper --share {share} "
+    expected = f"-m experiments.annotation_errors --scale paper --out runs/paper --shard {shard} "
     assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 7)
 
 

@@ -1,170 +1,194 @@
-"""Weights with torchvision's names: parity with PyTorch, grey pictures, new classes, and what is refused."""
+"""Weights on disk: they come back bit for bit, other programs can read them, and what is damaged is refused."""
 
 import json
+import os
+import pickle
+import struct
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from safetensors.numpy import load_file, save_file
 
-from segjax.models import create, load_torchvision
-from segjax.models.weights import read_arrays
+from segjax.models import create, load_weights, save_weights
 from segjax.types import InputError
 
-WIDTH, CLASSES = 4, 5
-IMAGE = np.random.default_rng(0).random((2, 50, 43, 3), np.float32)
-NAMES = ("vgg16", "vgg16_bn", "resnet18", "resnet34", "resnet50")
+DTYPES = [
+    np.dtype(name)
+    for name in (
+        *("float64", "float32", "float16", ml_dtypes.bfloat16, "complex64", "bool", "int64", "int32", "int16", "int8"),
+        *("uint64", "uint32", "uint16", "uint8", ">f4", ">i8"),
+    )
+]
+NAMES = st.text(min_size=1, max_size=6).filter(lambda name: name.isprintable() and "/" not in name)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
 
 
-def ours(name, **options):
-    options = {"norm": "running"} | options if name == "vgg16_bn" else options
-    return create(name.removesuffix("_bn"), **{"width": WIDTH, "classes": CLASSES} | options)
+@st.composite
+def arrays(draw):
+    """Any bits, NaN of every kind included, of any shape; some are not contiguous."""
+    dtype = draw(st.sampled_from(DTYPES))
+    shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
+    if dtype.kind == "b":
+        return draw(hnp.arrays(bool, shape)).T
+    count = int(np.prod(shape, dtype=int)) * dtype.itemsize
+    bits = draw(st.binary(min_size=count, max_size=count))
+    return np.frombuffer(bits, dtype).reshape(shape).T
 
 
-def blank(network, channels=3):
-    """Variables of a network with nothing in them yet: every number is 7."""
-    image = jnp.zeros((1, 32, 32, channels))
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
-    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 7, leaf.dtype), shapes)
+TREES = st.dictionaries(
+    NAMES,
+    st.recursive(arrays(), lambda inner: st.dictionaries(NAMES, inner, max_size=3), max_leaves=6),
+    max_size=4,
+)
 
 
-def write_safetensors(path, arrays):
-    """A file in the format's own words, written here by hand: length, table, data."""
-    kinds = {"float32": "F32", "float16": "F16", "float64": "F64", "int64": "I64"}
-    table, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, value in arrays.items():
-        offsets = [len(data), len(data) + value.nbytes]
-        table[name] = {"dtype": kinds[str(value.dtype)], "shape": list(value.shape), "data_offsets": offsets}
-        data += value.tobytes()
-    header = json.dumps(table).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+def same(one, two) -> bool:
+    """Equal structure, types, shapes and bits."""
+    if isinstance(one, dict):
+        return isinstance(two, dict) and one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    native = np.asarray(one, one.dtype.newbyteorder("="))
+    return (native.dtype, native.shape, native.tobytes()) == (two.dtype, two.shape, two.tobytes())
 
 
-def torch_arrays(name):
-    build = pytest.importorskip("tests.models.torch_classifiers", reason="PyTorch is not installed").build
-    network = build(name, WIDTH, CLASSES)
-    return network, {key: value.numpy() for key, value in network.state_dict().items()}
+@settings(max_examples=150, deadline=None)
+@given(tree=TREES, facts=st.dictionaries(st.text(), JSON, max_size=3))
+def test_what_is_written_comes_back_bit_for_bit(tmp_path_factory, tree, facts):
+    path = tmp_path_factory.mktemp("weights") / "a.safetensors"
+    save_weights(path, tree, facts)
+    loaded = load_weights(path)
+    assert same(tree, loaded.variables)
+    assert loaded.facts == facts
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_logits_are_those_of_pytorch(name, tmp_path):
-    torch = pytest.importorskip("torch")
-    network, arrays = torch_arrays(name)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(IMAGE.transpose(0, 3, 1, 2).copy())).numpy()
-    if name in ("vgg16", "resnet50"):
-        path = tmp_path / "weights.npz"
-        np.savez(path, **arrays)
-    else:
-        path = tmp_path / "weights.safetensors"
-        write_safetensors(path, arrays)
-    variables = load_torchvision(ours(name), blank(ours(name)), path)
-    logits = jax.jit(ours(name).apply)(variables, IMAGE)
-    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+def test_a_network_comes_back_and_answers_the_same(tmp_path):
+    network, image = create("unet", width=2, levels=1, norm="running"), jnp.ones((1, 8, 8, 1))
+    variables = network.init(jax.random.key(0), image)
+    save_weights(tmp_path / "new" / "folder" / "a.safetensors", variables, {"losses": (1.5, float("inf"))})
+    loaded = load_weights(tmp_path / "new" / "folder" / "a.safetensors")
+    assert jax.tree.structure(loaded.variables) == jax.tree.structure(variables)
+    np.testing.assert_array_equal(network.apply(loaded.variables, image), network.apply(variables, image))
+    assert loaded.facts == {"losses": [1.5, float("inf")]}
 
 
-@pytest.fixture(scope="module")
-def resnet(random_variables):
-    """A small ResNet-18 with random numbers, and the same numbers under torchvision's names and in its layout."""
-    network = ours("resnet18")
-    variables = random_variables(network, IMAGE, lowest=0.1)  # variances are positive
-    leaves = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-    arrays = {"bn1.num_batches_tracked": np.array(3)}
-    for place, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        *modules, last = [key.key for key in place][1:]
-        value = np.asarray(leaf)
-        value = value.reshape(-1) if last in ("mean", "var") else value
-        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
-        arrays[f"{network.torchvision_name(tuple(modules))}.{leaves[last]}"] = value
-    return variables, arrays
+def test_other_programs_read_the_file(tmp_path):
+    tree = {"params": {"conv": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3).T}}, "step": np.int64(7)}
+    save_weights(tmp_path / "a.safetensors", tree)
+    found = load_file(tmp_path / "a.safetensors")
+    assert found.keys() == {"params/conv/kernel", "step"}
+    np.testing.assert_array_equal(found["params/conv/kernel"], tree["params"]["conv"]["kernel"])
+    assert found["step"].shape == () and found["step"] == 7
 
 
-def saved(tmp_path, arrays):
-    path = tmp_path / "weights.npz"
-    np.savez(path, **arrays)
+def test_files_of_other_programs_are_read(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"fc.bias": np.ones(2, np.float16), "b/c": np.arange(3)}, path, {"format": "pt", "facts": "no JSON"})
+    loaded = load_weights(path)
+    assert same({"fc.bias": np.ones(2, np.float16), "b": {"c": np.arange(3)}}, loaded.variables) and loaded.facts == {}
+    # the format in its own words: the length of the header, the header, the numbers
+    header = json.dumps({"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\x80\x3f\x00\xc0")
+    np.testing.assert_array_equal(load_weights(path).variables["x"].astype(np.float32), [1.0, -2.0])
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_weights(path, {"a": {"b": np.arange(2, dtype=np.int16)}, "c": {}}, {"x": 1})
     return path
 
 
-def test_names_are_those_of_torchvision(resnet):
-    _, arrays = resnet
-    assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"} <= set(arrays)
-    assert {"layer2.0.downsample.1.running_var", "layer4.1.bn2.bias", "fc.weight", "fc.bias"} <= set(arrays)
-    assert len(arrays) == 5 * 20 + 2 + 1  # 20 convolutions, each with four numbers of its normalisation; fc
-    for norm, number in (("none", 28), ("running", 40)):
-        vgg = create("vgg16", norm=norm)
-        assert vgg.torchvision_name(("stage5", "conv2", "convolution")) == f"features.{number}"
-    assert create("vgg16", norm="running").torchvision_name(("stage1", "conv0", "norm")) == "features.1"
-    assert create("vgg16").torchvision_name(("hidden1",)) == "classifier.3"
+def test_a_file_that_is_cut_off_anywhere_is_refused(small):
+    content = small.read_bytes()
+    for length in range(len(content)):
+        small.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"a\.safetensors cannot be read as safetensors .*; copy it again"):
+            load_weights(small)
 
 
-def test_what_is_written_comes_back(resnet, tmp_path):
-    variables, arrays = resnet
-    loaded = load_torchvision(ours("resnet18"), blank(ours("resnet18")), saved(tmp_path, arrays))
-    for a, b in zip(jax.tree.leaves(loaded), jax.tree.leaves(variables), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_a_bit_that_is_flipped_anywhere_is_seen(small):
+    content = small.read_bytes()
+    for place in range(len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            small.write_bytes(flipped)
+            with pytest.raises(InputError, match="cannot be read as safetensors"):
+                load_weights(small)
 
 
-def test_a_grey_network_answers_as_the_original_does_to_grey_repeated(resnet, tmp_path):
-    variables, arrays = resnet
-    network = ours("resnet18")
-    grey = load_torchvision(network, blank(network, 1), saved(tmp_path, arrays))
-    picture = IMAGE[..., :1]
-    apply = jax.jit(network.apply)
-    expected = apply(variables, np.repeat(picture, 3, -1))
-    np.testing.assert_allclose(apply(grey, picture), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+class Dangerous:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
 
 
-def test_a_new_head_keeps_its_own_numbers(resnet, tmp_path):
-    variables, arrays = resnet
-    network = ours("resnet18", classes=2)
-    with pytest.raises(InputError, match=r"fc\.bias has the shape \(5,\).*wants \(2,\).*new_head=True"):
-        load_torchvision(network, blank(network), saved(tmp_path, arrays))
-    loaded = load_torchvision(network, blank(network), saved(tmp_path, arrays), new_head=True)
-    assert (np.asarray(loaded["params"]["head"]["kernel"]) == 7).all()
-    body = loaded["params"]["layer3"]["block0"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(body, variables["params"]["layer3"]["block0"]["conv1"]["kernel"])
+@pytest.mark.parametrize("name", ["a.npz", "a.pkl", "a.pth", "missing.bin", "a.safetensors", "missing.safetensors"])
+def test_other_kinds_of_files_are_refused_and_never_unpickled(name, tmp_path):
+    path, trap = tmp_path / name, tmp_path / "trap"
+    if name == "a.npz":
+        np.savez(path, x=np.array([Dangerous(trap)], object))
+    elif "missing" not in name:
+        path.write_bytes(pickle.dumps(Dangerous(trap)))
+    remedy = "copy it again or make it anew" if path.suffix == ".safetensors" else "give a .safetensors file"
+    with pytest.raises(InputError, match=f"{name} cannot be read as safetensors .*; {remedy}"):
+        load_weights(path)
+    assert not trap.exists()
 
 
-def test_half_precision_is_read_from_safetensors(tmp_path):
-    values = np.array([[1.5, -2.0], [0.25, 3.0]], np.float16)
-    write_safetensors(tmp_path / "a.safetensors", {"x": values, "y": np.arange(3)})
-    arrays = read_arrays(tmp_path / "a.safetensors")
-    np.testing.assert_array_equal(arrays["x"], values)
-    np.testing.assert_array_equal(arrays["y"], [0, 1, 2])
-    header = json.dumps({"x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
-    (tmp_path / "b.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\xc0")
-    np.testing.assert_array_equal(read_arrays(tmp_path / "b.safetensors")["x"].astype(np.float32), [1.0, -2.0])
+def test_names_that_clash_are_refused(tmp_path):
+    for names in (("a", "a/b"), ("a", "a/b/c"), ("a", "a/b/c/d")):
+        save_file({name: np.zeros(1) for name in names}, tmp_path / "a.safetensors")
+        with pytest.raises(InputError, match="cannot be read as safetensors"):
+            load_weights(tmp_path / "a.safetensors")
 
 
-def test_files_that_do_not_fit_are_refused_with_a_remedy(resnet, tmp_path):
-    _, arrays = resnet
-    network, variables = ours("resnet18"), blank(ours("resnet18"))
-    without = {name: value for name, value in arrays.items() if name != "layer3.1.conv2.weight"}
-    with pytest.raises(InputError, match=r"has no layer3\.1\.conv2\.weight"):
-        load_torchvision(network, variables, saved(tmp_path, without))
-    with pytest.raises(InputError, match=r"extra\.weight has no place"):
-        load_torchvision(network, variables, saved(tmp_path, arrays | {"extra.weight": np.ones(2)}))
-    with pytest.raises(InputError, match="norm=running, not 'group'"):
-        load_torchvision(ours("resnet18", norm="group"), variables, saved(tmp_path, arrays))
-    with pytest.raises(InputError, match="MSD has no torchvision weights"):
-        load_torchvision(create("msd"), variables, saved(tmp_path, arrays))
-    average = ours("vgg16", head="average")
-    with pytest.raises(InputError, match="new_head=True with head="):
-        load_torchvision(average, blank(average), saved(tmp_path, arrays))
+@pytest.mark.parametrize(
+    ("tree", "facts", "message"),
+    [
+        ({"a/b": np.zeros(1)}, {}, "'a/b' cannot be the name of an array"),
+        ({"a": {"": np.zeros(1)}}, {}, "'a/' cannot be the name"),
+        ({"a": {1: np.zeros(1)}}, {}, "'a/1' cannot be the name"),
+        ({"\ud800": np.zeros(1)}, {}, "cannot be the name"),
+        ({"__metadata__": np.zeros(1)}, {}, "'__metadata__' cannot be the name"),
+        ({"a": {"b": 1.0}}, {}, "a/b is a float; give arrays"),
+        ({"a": [np.zeros(1)]}, {}, "a is a list; give arrays"),
+        ({"a": None}, {}, "a is a NoneType; give arrays"),
+        ({"a": np.array([{}], object)}, {}, "a is of object; convert it to one of float64"),
+        ({"a": np.zeros(1, complex)}, {}, "a is of complex128"),
+        ({"a": np.array("x")}, {}, "a is of str32"),
+        ({"a": jax.random.key(0)}, {}, "a is of key"),
+        ({}, {"x": np.float32(1)}, "the facts are not JSON values"),
+        ({}, {"x": {1, 2}}, "the facts are not JSON values"),
+    ],
+)
+def test_what_the_format_cannot_hold_is_refused_and_nothing_is_written(tree, facts, message, tmp_path):
+    with pytest.raises(InputError, match=rf"a\.safetensors: .*{message}"):
+        save_weights(tmp_path / "a.safetensors", tree, facts)
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 20, b"\xff" * 40, b"\x02\0\0\0\0\0\0\0[]"])
-def test_damaged_files_are_refused(tmp_path, content):
-    for suffix in (".safetensors", ".npz"):
-        path = tmp_path / f"weights{suffix}"
-        path.write_bytes(content)
-        with pytest.raises(InputError, match="cannot be read as"):
-            read_arrays(path)
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_is_stopped_leaves_the_old_file(step, small, monkeypatch):
+    before = small.read_bytes()
 
+    def stopped(*_):
+        raise KeyboardInterrupt
 
-def test_pickled_files_are_never_opened(tmp_path):
-    with pytest.raises(InputError, match=r"read from \.safetensors or \.npz; save the state_dict"):
-        read_arrays(tmp_path / "resnet18.pth")
-    np.savez(tmp_path / "objects.npz", x=np.array([{}], object))
-    with pytest.raises(InputError, match=r"cannot be read as \.npz"):
-        read_arrays(tmp_path / "objects.npz")
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (type(small), "replace")), stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(small, {"a": np.ones(1000)})
+    assert small.read_bytes() == before and [path.name for path in small.parent.iterdir()] == [small.name]

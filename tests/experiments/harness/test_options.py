@@ -26,7 +26,9 @@ class Command:
 def test_flags_name_the_way_of_training_and_the_option_alone(capsys):
     with pytest.raises(SystemExit):
         tyro.cli(Command, args=["--help"])
-    flags = set(re.findall(r"--(train\.[a-z.-]+)", capsys.readouterr().out))
+    shown = capsys.readouterr().out
+    assert shown.count("How networks are trained.") == 2
+    flags = set(re.findall(r"--(train\.[a-z.-]+)", shown))
     fields = [*dataclasses.fields(StepConfig), *dataclasses.fields(LoopConfig)]
     expected = {f"train.{one.name.replace('_', '-')}" for one in fields}
     assert flags == expected | {"train.no-augment", "train.no-shuffle"}

@@ -1,0 +1,259 @@
+"""Maps by name: the same as the functions behind them, compiled once, and refused with the remedy."""
+
+import dataclasses
+import doctest
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax import maps
+from segjax.maps import (
+    MAPS,
+    ClassDifference,
+    ClassProbability,
+    ClassScore,
+    RegionScore,
+    create_map,
+    layer_shapes,
+    reason_without,
+    registry,
+    upsample,
+)
+from segjax.models import CLASSIFIERS, Probe, create
+from segjax.types import InputError
+
+TARGET, KEY, BLURS = ClassDifference(1, 0), jax.random.key(3), np.array([1.5, 2.5], np.float32)
+LITTLE = {
+    "rise": {"masks": 5},
+    "occlusion": {"patch": 4},
+    "smooth_grad": {"samples": 2},
+    "integrated_gradients": {"steps": 3},
+}
+TINY = {
+    "vgg16": {"width": 1, "norm": "running", "head": "average"},
+    "resnet18": {"width": 1},
+    "resnet34": {"width": 1},
+    "resnet50": {"width": 1},
+    "msd_classifier": {"depth": 2},
+    "unet_classifier": {"width": 1, "levels": 3},
+}
+TWO = ("first", "maps")
+DIRECT = {
+    "contour_cam": lambda blurs, *g: maps.contour_cam(*g, TARGET, TWO, blurs=list(blurs)),
+    "cam": lambda blurs, *g: maps.cam(*g, TARGET, "maps"),
+    "grad_cam": lambda blurs, *g: maps.grad_cam(*g, TARGET, "first"),
+    "grad_cam_plus_plus": lambda blurs, *g: maps.grad_cam_plus_plus(*g, TARGET, "first"),
+    "x_grad_cam": lambda blurs, *g: maps.x_grad_cam(*g, TARGET, "first"),
+    "hires_cam": lambda blurs, *g: maps.hires_cam(*g, TARGET, "first"),
+    "elementwise_cam": lambda blurs, *g: maps.elementwise_cam(*g, TARGET, "first"),
+    "layer_cam": lambda blurs, *g: maps.layer_cam(*g, TARGET, "first"),
+    "eigen_cam": lambda blurs, *g: maps.eigen_cam(*g, TARGET, "first"),
+    "score_cam": lambda blurs, *g: maps.score_cam(*g, TARGET, "first"),
+    "ablation_cam": lambda blurs, *g: maps.ablation_cam(*g, TARGET, "first"),
+    "layer_cam_fusion": lambda blurs, *g: maps.layer_cam_fusion(*g, TARGET, TWO),
+    "zoom_cam": lambda blurs, *g: maps.zoom_cam(*g, TARGET, TWO),
+    "refine_cam": lambda blurs, *g: maps.refine_cam(*g, TARGET, TWO),
+    "poly_cam": lambda blurs, *g: maps.poly_cam(*g, ClassProbability(1), TWO),
+    "full_grad": lambda blurs, *g: maps.full_grad(*g, TARGET),
+    "guided_backprop": lambda blurs, *g: maps.guided_backprop(*g, TARGET),
+    "smooth_grad": lambda blurs, *g: maps.smooth_grad(KEY, *g, TARGET, samples=2),
+    "integrated_gradients": lambda blurs, *g: maps.integrated_gradients(*g, TARGET, steps=3),
+    "occlusion": lambda blurs, *g: maps.occlusion(*g, TARGET, patch=4, stride=2),
+    "rise": lambda blurs, *g: maps.rise(KEY, *g, TARGET, masks=5),
+}
+
+
+def layers_for(name):
+    """Those of the tiny network of conftest."""
+    layers = {"evidence": TWO, "fused": TWO, "deep": "first", "pooled": "maps"}
+    return {"layers": layers[MAPS[name].layers]} if MAPS[name].layers != "none" else {}
+
+
+def made(name, **options):
+    return create(name, **TINY[name] | options)
+
+
+def drawn(network, side):
+    """Variables from NumPy: `init` takes long to compile."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, side, side, 1)))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: (0.1 + 0.3 * rng.random(leaf.shape)).astype(np.float32), shapes)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_by_name_is_its_function_in_batches_compiled_once(tiny, name, monkeypatch):
+    apply, variables, _, _ = tiny
+    chex.clear_trace_counter()
+    once = dataclasses.replace(MAPS[name], make=chex.assert_max_traces(MAPS[name].make, n=1))
+    monkeypatch.setitem(MAPS, name, once)
+    target = ClassProbability(1) if name == "poly_cam" else TARGET
+    explain = create_map(name, apply.network, target=target, **layers_for(name), **LITTLE.get(name, {}))
+    images = np.random.default_rng(1).standard_normal((19, 8, 6, 2)).astype(np.float32)
+    found = explain(variables, images, key=KEY, blurs=BLURS)
+    assert found.shape == (19, 8, 6) and found.dtype == np.float32
+    direct = partial(jax.jit(lambda b, v, x: upsample(DIRECT[name](b, apply, v, x), 8, 6)), BLURS)
+    np.testing.assert_array_equal(found[8:16], direct(variables, images[8:16]))
+    np.testing.assert_array_equal(found[16:], direct(variables, images[[16, 17, 18, 18, 18, 18, 18, 18]])[:3])
+    np.testing.assert_array_equal(explain(variables, images, key=KEY, blurs=BLURS), found)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_classifiers_know_layers_and_target_of_every_map(name):
+    images = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+    network = made("msd_classifier")
+    explain = create_map(name, network, **LITTLE.get(name, {}))
+    found = explain(drawn(network, 32), images, key=KEY)
+    assert found.shape == (2, 32, 32) and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(
+    ("classifier", "name"), [("vgg16", "cam"), ("resnet18", "layer_cam_fusion"), ("unet_classifier", "contour_cam")]
+)
+def test_maps_of_each_layout_of_layers_are_finite(classifier, name):
+    images = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+    network = made(classifier)
+    found = create_map(name, network)(drawn(network, 64), images)
+    assert found.shape == (1, 64, 64) and np.isfinite(found).all() and np.ptp(found) > 0
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_layers_of_classifiers_exist_and_run_from_shallow_to_deep(classifier):
+    network, image = made(classifier), jnp.zeros((1, 64, 64, 1))
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    layers = network.map_layers
+    shapes = layer_shapes(
+        Probe(network), variables, image, [layers.deep, layers.pooled, *layers.fused, *layers.evidence]
+    )
+    fused = [shapes[name].shape[1] for name in layers.fused]
+    assert fused == sorted(set(fused), reverse=True)
+    *shallow, last = layers.evidence
+    edges = [shapes[name].shape[1] for name in shallow]
+    assert edges == sorted(set(edges), reverse=True) and (not edges or edges[0] == 16)
+    assert last in ("maps", "layer4")
+    assert len(edges) == {"msd_classifier": 0, "vgg16": 2, "unet_classifier": 2}.get(classifier, 3)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_every_map_is_possible_or_refused(classifier, name):
+    network = made(classifier)
+    assert reason_without(name, network) is None
+    known = getattr(network.map_layers, MAPS[name].layers, ())
+    assert create_map(name, network).layers == ((known,) if isinstance(known, str) else known)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "options", "missing"),
+    [
+        ("vgg16", {"head": "hidden"}, {"cam"}),
+        ("vgg16", {"head": "hidden", "norm": "group"}, {"cam", "full_grad"}),
+        ("resnet50", {"norm": "group"}, {"full_grad"}),
+        ("unet_classifier", {"norm": "group"}, {"full_grad"}),
+    ],
+)
+def test_maps_that_a_network_cannot_have_are_refused_with_the_remedy(classifier, options, missing):
+    network = made(classifier, **options)
+    assert {name for name in MAPS if reason_without(name, network) is not None} == missing
+    for name in missing:
+        with pytest.raises(InputError, match=rf"map {name}: .* needs a .*; create the network with (norm|head)="):
+            create_map(name, network)
+
+
+def test_cost_in_forward_passes_by_hand():
+    network, image = made("unet_classifier", width=4), jnp.zeros((1, 64, 64, 1))
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    expected = {
+        "contour_cam": 3,
+        "grad_cam": 3,
+        "score_cam": 4,  # channels of the last level up
+        "ablation_cam": 2,
+        "poly_cam": 2 * (4 + 8 + 16 + 16),  # the lowest level does not double any more
+        "smooth_grad": 3 * 32,
+        "integrated_gradients": 3 * 64,
+        "occlusion": 8 * 8,
+        "rise": 4000,
+    }
+    assert {name: create_map(name, network).cost(variables, image) for name in expected} == expected
+    assert create_map("rise", network, masks=7).cost(variables, image) == 7
+
+
+@pytest.mark.parametrize("name", ["rise", "smooth_grad"])
+def test_maps_that_draw_need_a_key_and_repeat_it_to_the_bit(tiny, name):
+    apply, variables, image, _ = tiny
+    explain = create_map(name, apply.network, target=TARGET, **LITTLE[name])
+    with pytest.raises(InputError, match=r"key: .* draws random numbers; give key=jax\.random\.key\(0\)"):
+        explain(variables, image)
+    first, again, other = (explain(variables, image, key=jax.random.key(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_only_maps_that_draw_depend_on_the_key():
+    assert {name for name, kind in MAPS.items() if kind.draws} == {"rise", "smooth_grad"}
+
+
+def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
+    apply, variables, _, _ = tiny
+    images = np.random.default_rng(2).standard_normal((11, 8, 6, 2)).astype(np.float32)
+    explain = create_map("contour_cam", apply.network, target=TARGET, layers=TWO)
+    blurs = explain.blurs(variables, images)
+    expected = [maps.blur_of(apply, variables, jnp.asarray(images[:8]), TARGET, layer) for layer in TWO]
+    np.testing.assert_allclose(blurs, expected, rtol=1e-5)
+    found = explain(variables, images)
+    np.testing.assert_array_equal(found, explain(variables, images, blurs=blurs))
+    assert np.abs(found - explain(variables, images, blurs=blurs + 3)).max() > 1e-4
+    with pytest.raises(InputError, match="blurs: give one for each of first, maps, not 1"):
+        explain(variables, images, blurs=blurs[:1])
+    with pytest.raises(InputError, match=r"blurs: CAM needs none; they are of Contour-CAM"):
+        create_map("cam", apply.network, target=TARGET, layers="maps").blurs(variables, images)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gradcam", {}, "map: unknown 'gradcam'; choose one of contour_cam, cam, grad_cam"),
+        ("rise", {"mask": 3}, "map rise: unknown option 'mask'; its options are masks, target, layers"),
+        ("cam", {"masks": 3}, "map cam: unknown option 'masks'; its options are target, layers"),
+        ("rise", {"masks": 0}, "map rise: masks must be a whole number from 1 on, not 0"),
+        ("occlusion", {"patch": 1}, "map occlusion: patch must be a whole number from 2 on, not 1"),
+        ("smooth_grad", {"samples": True}, "map smooth_grad: samples must be a whole number from 1 on, not True"),
+        ("rise", {"layers": "maps"}, "layers: rise is not made of layers; leave them out"),
+        ("grad_cam", {"layers": ("layer1", "layer2")}, "layers: grad_cam is made of one layer, not 2"),
+        ("zoom_cam", {"layers": ()}, "layers: zoom_cam is made of one or more layers, not 0"),
+    ],
+)
+def test_unknown_names_options_and_values_are_refused(name, options, message):
+    with pytest.raises(InputError, match=message):
+        create_map(name, made("resnet18"), **options)
+
+
+def test_other_networks_need_layers_and_a_target(tiny):
+    apply, variables, image, _ = tiny
+    with pytest.raises(InputError, match="layers: Tiny does not say which layers grad_cam is made of; name them"):
+        create_map("grad_cam", apply.network, target=TARGET)
+    with pytest.raises(InputError, match="target: Tiny is not one of our classifiers with two classes; say what"):
+        create_map("grad_cam", apply.network, layers="first")
+    with pytest.raises(InputError, match="target: ResNet18 is not one of our classifiers with two classes"):
+        create_map("grad_cam", made("resnet18", classes=3))
+    assert create_map("grad_cam", made("resnet18", classes=3), target=ClassScore(2)).layers == ("maps",)
+    with pytest.raises(InputError, match="layer 'second' does not exist; choose one of: conv0"):
+        create_map("grad_cam", apply.network, target=TARGET, layers="second")(variables, image)
+    with pytest.raises(InputError, match="images: give at least one picture"):
+        create_map("grad_cam", apply.network, target=TARGET, layers="first")(variables, image[:0])
+
+
+def test_a_region_of_a_network_that_segments():
+    network, images = create("unet", width=1, levels=1), np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
+    region = jnp.zeros((16, 16)).at[4:8, 4:8].set(1)
+    explain = create_map("grad_cam", network, target=RegionScore(1, region), layers="down1")
+    found = explain(drawn(network, 16), images)
+    assert found.shape == (2, 16, 16) and np.ptp(found) > 0
+
+
+def test_the_example_in_the_documentation():
+    found = doctest.testmod(registry)
+    assert found.attempted > 5 and found.failed == 0
