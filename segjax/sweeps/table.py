@@ -43,12 +43,12 @@ class ResultTable(Generic[AnyTrial]):
     def __init__(
         self,
         frame: pd.DataFrame,
-        trial: type[AnyTrial],
+        trial: type[Any],
         replicates: Replicates,
         coarsening: float = 1.0,
         rows: pd.DataFrame | None = None,
     ) -> None:
-        """`frame` as the attribute; see `from_rows` and `read`."""
+        """`frame` as the attribute, `trial` the class of the trials; see `from_rows` and `read`."""
         self.frame, self.rows, self.coarsening = frame, rows, coarsening
         self.replicates, self._trial = replicates, trial
         self._factors = [field.name for field in dataclasses.fields(trial)]
@@ -58,7 +58,7 @@ class ResultTable(Generic[AnyTrial]):
 
     @classmethod
     def from_rows(
-        cls, rows: pd.DataFrame, trial: type[AnyTrial], replicates: Replicates, coarsening: float = 1.0
+        cls, rows: pd.DataFrame, trial: type[Any], replicates: Replicates, coarsening: float = 1.0
     ) -> "ResultTable[AnyTrial]":
         """The table of results.csv."""
         factors = [field.name for field in dataclasses.fields(trial)]
@@ -72,7 +72,7 @@ class ResultTable(Generic[AnyTrial]):
 
     @classmethod
     def read(
-        cls, path: Path, trial: type[AnyTrial], overlap: float, coarsening: float = 1.0
+        cls, path: Path, trial: type[Any], overlap: float, coarsening: float = 1.0
     ) -> "ResultTable[AnyTrial]":
         """A table that `write` wrote.
 
