@@ -43,7 +43,7 @@ class Published:
     def marks(self) -> list[str]:
         """What keeps it from being full evidence."""
         dirty = any(not is_clean(opening["commit"]) for opening in self.facts["openings"])
-        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else [])
+        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else []) + self.facts.get("notes", [])
 
 
 def results_folder(study: AnyStudy) -> Path:
