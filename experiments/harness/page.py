@@ -46,9 +46,10 @@ def answers(found: Analysis) -> list[str]:
     known = [claim for claim in found.claims if claim.decision.verdict != "too few"]
     said = [sentence(claim) for claim in known]
     if few := len(found.claims) - len(known):
+        have, rest = ("comparison has", "difference") if few == 1 else ("comparisons have", "differences")
         said.append(
-            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
-            "of decisions has their differences."
+            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of decisions "
+            f"has the {rest}."
         )
     return said
 
