@@ -28,7 +28,7 @@ from segjax.types import InputError
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
 NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with changes that no commit holds."
-OWN = (":!experiments/*/results", ":!README.md")
+OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
 @dataclass(frozen=True)
