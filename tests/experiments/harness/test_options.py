@@ -125,7 +125,9 @@ def test_flags_of_every_study_are_different_and_complete(name):
 def test_flags_of_training_name_the_way_of_training_and_the_option_alone(capsys):
     with pytest.raises(SystemExit):
         tyro.cli(Command, args=["--help"])
-    shown = set(re.findall(r"--(train\.[a-z.-]+)", capsys.readouterr().out))
+    text = capsys.readouterr().out
+    assert text.count("How networks are trained.") == 2  # each way, and not what its halves are
+    shown = set(re.findall(r"--(train\.[a-z.-]+)", text))
     fields = [*dataclasses.fields(StepConfig), *dataclasses.fields(LoopConfig)]
     expected = {f"train.{one.name.replace('_', '-')}" for one in fields}
     assert shown == expected | {"train.no-augment", "train.no-shuffle"}

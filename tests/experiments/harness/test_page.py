@@ -86,6 +86,7 @@ def test_what_could_be_decided_is_said_and_the_rest_counted():
     assert found[2:] == [
         "1 comparison has fewer than 5 test sets, too few for a verdict; the table of decisions has the difference."
     ]
+    assert answers(Analysis("", "", claims=CLAIMS, main=CLAIMS[:1])) == [found[0], found[2]]
     assert answers(Analysis("", "", claims=[CLAIMS[2]] * 3)) == [
         "3 comparisons have fewer than 5 test sets, too few for a verdict; the table of decisions has the differences."
     ]

@@ -1,0 +1,84 @@
+"""Networks trained on the shots: what moves, and what stays."""
+
+import jax
+import numpy as np
+import pytest
+
+from segjax.fewshot import shot_steps, train_on_shots
+from segjax.training import LoopConfig, Pictures, StepConfig, predict
+from segjax.types import InputError
+
+
+@pytest.fixture(scope="module")
+def shots():
+    generator = np.random.default_rng(0)
+    targets = np.zeros((2, 16, 16), np.int32)
+    targets[0, 3:9, 4:10], targets[1, 8:14, 2:8] = 1, 1
+    images = 0.7 * targets[..., None] + 0.1 * generator.random((2, 16, 16, 1))
+    return Pictures(images.astype(np.float32), targets)
+
+
+LAST = {"unet": {"head"}, "msd": {"head_kernel", "head_bias"}}
+STEP = StepConfig(learning_rate=0.03)
+LOOP = LoopConfig(epochs=4, batch_size=2, restarts=0)
+
+
+def changed(before, after) -> set[str]:
+    """First names of the parameters that differ."""
+    return {
+        name
+        for name in after
+        if any(
+            a.shape != b.shape or not np.array_equal(a, b)
+            for a, b in zip(jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True)
+        )
+    }
+
+
+@pytest.mark.parametrize("name", ["unet", "msd"])
+def test_the_last_layer_alone_moves(name, tiny, shots):
+    extractor = tiny(name, 0)
+    steps = shot_steps(extractor, STEP, "last_layer")
+    state = steps.init(jax.random.key(0), shots.images)
+    start = jax.tree.map(np.array, state.params)
+    for _ in range(2):
+        state, _ = steps.train(state, shots.images, shots.targets)
+    assert changed(start, state.params) == LAST[name]
+    before, after = extractor.variables["params"], state.params
+    assert not changed(before, {layer: after[layer] for layer in after if layer not in LAST[name]})
+
+
+def test_a_last_layer_learns_the_shots(tiny, shots):
+    result, steps = train_on_shots(jax.random.key(0), tiny("msd", 0), shots, STEP, LOOP, "last_layer")
+    assert result.losses[-1, 1] < result.losses[0, 1]
+    assert predict(steps, result.variables, shots.images).shape == shots.targets.shape
+
+
+def test_the_whole_network_moves_from_where_it_was(tiny, shots):
+    extractor = tiny("msd", 0)
+    start, _ = train_on_shots(
+        jax.random.key(0),
+        extractor,
+        shots,
+        StepConfig(learning_rate=1e-9),
+        LoopConfig(epochs=1, restarts=0),
+        "whole_network",
+    )
+    np.testing.assert_allclose(
+        start.variables["params"]["kernels"], extractor.variables["params"]["kernels"], atol=1e-6
+    )
+    result, _ = train_on_shots(jax.random.key(0), extractor, shots, STEP, LOOP, "whole_network")
+    assert changed(extractor.variables["params"], result.variables["params"]) == set(result.variables["params"])
+
+
+def test_from_scratch_does_not_know_the_extractor(tiny, shots):
+    results = [
+        train_on_shots(jax.random.key(0), tiny("msd", seed), shots, STEP, LOOP, "from_scratch")[0] for seed in (0, 1)
+    ]
+    for a, b in zip(*(jax.tree.leaves(result.variables) for result in results), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_unknown_baseline_is_refused(tiny, shots):
+    with pytest.raises(InputError, match="baseline"):
+        train_on_shots(jax.random.key(0), tiny("msd", 0), shots, STEP, LOOP, "distill")
