@@ -127,7 +127,7 @@ class CountingTrainer(Trainer[Training]):
         return [Training("base", training.seed)] if training.part == "head" else []
 
 
-def needs(trial):
+def needs(context, trial):
     return [Training("base", trial.seed)] if trial.method == "plain" else [Training("head", trial.seed, trial.strength)]
 
 
@@ -141,7 +141,7 @@ def trials(config, data):
 
 def measure(context, trial):
     """Every picture has the trained number, in hundredths, and the strength in tenths."""
-    trained = context.store.load(needs(trial)[0])
+    trained = context.store.load(needs(context, trial)[0])
     value = float(trained.variables["number"]) / 100 + trial.strength / 10
     names = [context.data.source.names[index] for index in context.data.split(trial.seed).test]
     rows = [Row("dice", value, name) for name in names]
