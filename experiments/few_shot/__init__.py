@@ -1,10 +1,9 @@
-"""Study 3: how few annotated pictures of a new cell type are enough.
+"""Study 3: how few annotated pictures of a new cell type are enough?
+
+    python -m experiments.few_shot --scale demo --out runs/few_shot
+    python -m experiments.few_shot --data "folder:my_pictures?tile=128" --scale reduced --out runs/mine
 
 Extractors are trained on types with plenty of labels; their feature maps of a few annotated pictures of a new type are
 recombined by a head. After Vădineanu, Pelt, Dzyubachyk and Batenburg, "From Feature Maps to Few-Shot Cell
 Segmentation", MOVI (2024). Every type is the new one once.
-
-`config.py` the options, `grid.py` the cells, `pictures.py` pictures with types, `extractors.py` the trainings,
-`study.py` the measuring, `findings.py` numbers from results, `answers.py` and `report.py` the page, `results.py` the
-tables that are committed.
 """

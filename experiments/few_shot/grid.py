@@ -1,85 +1,303 @@
-"""The cells of the study, and which trainings each of them rests on."""
+"""The grid of study 3: its configuration, its trials, and the trainings that each of them rests on."""
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from experiments.few_shot.config import IGNORED, JOINT, StudyConfig
-from segjax.sweeps import Cell, cell
+import tyro
 
-FACTORS = (
-    "data",  # the pictures
-    "network",  # of the extractors, or the one that is trained
-    "seed",
-    "type",  # the new one, by name
-    "method",  # a head, a way to train on the shots, or "all labels"
-    "bank",  # which extractors; "none" without any
-    "choice",  # how features were chosen; "all" where none was left out
-    "shots",  # 0: all labels
-    "features",  # their number; 0 without extractors
+from experiments.harness.options import (
+    DataOptions,
+    Flat,
+    RunOptions,
+    SegmentationOptions,
+    Sizes,
+    TrainOptions,
+    arranges,
+    check_choices,
+    decides,
 )
-ALL_LABELS = "all labels"
+from segjax.fewshot import BASELINES, FEATURE_SELECTIONS, HEADS
+from segjax.fewshot.instances import GROUPINGS
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
+JOINT, BINARY = "joint", "binary"
+IGNORED, BACKGROUND = "ignored", "background"
+BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
+ALL_LABELS = "all_labels"
 NONE, ALL = "none", "all"
 FROM_SCRATCH = "from_scratch"
 
 
-def make_cells(config: StudyConfig, types: Mapping[int, str], counts: Mapping[tuple[str, str], int]) -> list[Cell]:
-    """Every cell once, seed by seed and type by type.
+@dataclass(frozen=True)
+class Config:
+    """How few annotated pictures of a new cell type are enough? Every type is the new one once.
+
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    """
+
+    run: Annotated[RunOptions, Flat]
+    source: Annotated[DataOptions, Flat] = DataOptions()
+    segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
+    train: TrainOptions = decides(TrainOptions())
+    types: tuple[int, ...] = decides(())
+    """Classes that take part; for the others see --others. None: all that enough training pictures show."""
+    others: Literal["background", "ignored"] = decides("background")
+    """Objects of classes that do not take part: background, or ignored, so that they count in no loss and no metric."""
+    banks: tuple[str, ...] = arranges(("joint_ignored", "joint_background", "binary_background"))
+    """Extractors: "joint", one network of all abundant types, or "binary", one for each; pixels of the new type in
+    their training "ignored" or "background" (which tells them about it). The first is used wherever only one is."""
+    maps: Literal["full", "half"] = decides("half")
+    """Feature maps: those of the last layer of full size, as published, or all of at least half the picture's edge."""
+    shots: tuple[int, ...] = arranges((1, 2, 3, 5, 7, 10))
+    """Numbers of annotated pictures."""
+    features: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
+    """Numbers of features of the first bank that the head may use, besides all."""
+    feature_selections: tuple[str, ...] = arranges(FEATURE_SELECTIONS)
+    """How features are selected: random, first, variance, relevance."""
+    draws: int = decides(50)
+    """Draws of the shots, and of random features."""
+    nested: bool = decides(True)
+    """The shots of a smaller number are among those of the larger ones; otherwise each number has its own."""
+    own_draws: tyro.conf.Suppress[tuple[int, ...]] = decides(())
+    """All numbers of shots where they are not nested, since the draws of each depend on the others then."""
+    candidates: int = decides(40)
+    """Training pictures, at most, that shots are drawn from."""
+    queries: int = decides(60)
+    """Test pictures at most."""
+    minimum_pixels: int = decides(16)
+    """Pixels of the type that a picture must show to be a shot."""
+    head: str = decides("logistic")
+    """The head of the grid of shots and features."""
+    heads: tuple[str, ...] = arranges(tuple(HEADS))
+    """Heads that are compared, with all features."""
+    compare_shots: tuple[int, ...] = arranges((1, 5, 10))
+    """Numbers of shots at which heads and baselines are compared and objects are counted."""
+    baselines: tuple[str, ...] = arranges(BASELINES)
+    """Networks trained on the shots: last_layer, whole_network (both from the extractor), from_scratch."""
+    first_draws: int = decides(10)
+    """Of the --draws, the first few, in which baselines are trained and objects are counted."""
+    baseline_steps: int = decides(200)
+    """Steps of a baseline's training, whatever the number of shots."""
+    delineation: Literal["line", "none"] = decides("none")
+    """"line": in the shots, pixels of an object beside another one are background, so that touching objects part."""
+    grouping: Literal["components", "watershed"] = decides("watershed")
+    """How predicted pixels become objects."""
+
+
+BASE = Config(
+    RunOptions(Path(), seeds=5),
+    DataOptions("microscope:tissue", simulation="size=half&volumes=30&slices=16"),
+    SegmentationOptions(networks=("unet",)),
+    TrainOptions(
+        StepConfig(learning_rate=1e-3),
+        LoopConfig(batch_size=1, epochs=1000, stop="plateau", patience=10),
+    ),
+)
+STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
+SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20)
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "size=quarter&volumes=4&slices=3&crop=48"},
+        "segmentation": {"sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5)},
+        "train": TrainOptions(StepConfig(learning_rate=1e-3), LoopConfig(epochs=2, batch_size=2)),
+        "maps": "full",
+        "banks": ("joint_ignored", "binary_background"),
+        "shots": (1, 2),
+        "features": (1, 2),
+        "feature_selections": ("first", "relevance"),
+        "draws": 3,
+        "candidates": 4,
+        "queries": 3,
+        "heads": ("logistic", "prototype"),
+        "compare_shots": (2,),
+        "baselines": ("last_layer",),
+        "first_draws": 2,
+        "baseline_steps": 2,
+    },
+    "demo": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "size=quarter&volumes=6&slices=6&crop=80"},
+        "segmentation": {"sizes": SMALL},
+        "train": TrainOptions(dataclasses.replace(STEP, learning_rate=3e-3), LoopConfig(epochs=8, batch_size=4)),
+        "banks": ("joint_ignored",),
+        "shots": (1, 3, 5, 10),
+        "features": (1, 8),
+        "feature_selections": ("relevance",),
+        "draws": 10,
+        "candidates": 12,
+        "queries": 10,
+        "heads": ("logistic", "cosine"),
+        "compare_shots": (5,),
+        "baselines": (),
+        "first_draws": 2,
+    },
+    "reduced": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64"},
+        "segmentation": {"sizes": SMALL},
+        "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
+        "banks": ("joint_ignored", "joint_background"),
+        "features": (1, 4, 16),
+        "feature_selections": ("random", "relevance"),
+        "queries": 32,
+        "baselines": ("whole_network", "from_scratch"),
+        "first_draws": 3,
+    },
+    "paper": {},
+}
+# the common types of the simulated tissue; small scales show too few of the others
+TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2), "reduced": (1, 2, 3, 4), "paper": ()}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to segment a type, over all draws of its shots.
+
+    Attributes:
+        network: of the extractors, or the one that is trained.
+        type: the new one, by name.
+        method: a head, a baseline trained on the shots, or "all_labels".
+        bank: which extractors; "none" without any.
+        feature_selection: how the features of a head were selected; "all" where none was left out.
+        shots: their number; 0 with all labels.
+        features: their number; 0 without extractors.
+    """
+
+    network: str
+    seed: int
+    type: str
+    method: str
+    bank: str = NONE
+    feature_selection: str = NONE
+    shots: int = 0
+    features: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network.
+
+    Attributes:
+        task: "joint", of all types but the class `held`, or "binary", of the class `own` alone.
+        own, held: classes; 0 without.
+        unseen: what pixels of `held` are: "ignored" or "background".
+    """
+
+    network: str
+    seed: int
+    task: str
+    own: int
+    held: int
+    unseen: str
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with the types of the simulation filled in, and checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    config.segmentation.check()
+    types = config.types
+    if not types and config.source.data.startswith("microscope:tissue"):
+        types = TISSUE_TYPES[config.run.scale]
+    resolved = dataclasses.replace(config, types=types, own_draws=() if config.nested else config.shots)
+    _check(resolved)
+    return resolved
+
+
+def trials_of(config: Config, types: Mapping[str, int], counts: Mapping[tuple[str, str], int]) -> list[Trial]:
+    """Every trial once, seed by seed and type by type.
 
     Args:
-        types: names of the types that take part, by class.
+        types: classes that take part, by name.
         counts: number of features of each (network, bank).
     """
-    data = config.data.partition("?")[0]
-    found: dict[Cell, None] = {}
-    for seed in range(config.seeds):
-        for network in config.networks:
-            for name in types.values():
-                for factors in _settings(config, {bank: counts[network, bank] for bank in config.banks}):
-                    merged = {"data": data, "network": network, "seed": seed, "type": name, **factors}
-                    found[cell(**{factor: merged[factor] for factor in FACTORS})] = None
+    found: dict[Trial, None] = {}
+    for seed in range(config.run.seeds):
+        for network in config.segmentation.networks:
+            for name in types:
+                found |= dict.fromkeys(_of_type(config, Trial(network, seed, name, ALL_LABELS), counts))
     return list(found)
 
 
-def _settings(config: StudyConfig, counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    yield {"method": ALL_LABELS, "bank": NONE, "choice": NONE, "shots": 0, "features": 0}
-    first = config.banks[0]
+def few(
+    config: Config, counts: Mapping[tuple[str, str], int], whole: Trial, shots: int, method: str = "", bank: str = ""
+) -> Trial:
+    """A head with all features, or a baseline, where `whole` has all labels; by default the study's head and bank."""
+    method, bank = method or config.head, bank or config.banks[0]
+    if method == FROM_SCRATCH:
+        return dataclasses.replace(whole, method=method, shots=shots)
+    selection, count = NONE if method in BASELINES else ALL, counts.get((whole.network, bank), 0)
+    return dataclasses.replace(
+        whole, method=method, bank=bank, feature_selection=selection, shots=shots, features=count
+    )
+
+
+def group_of(trial: Trial) -> Trial:
+    """What trials that share a program and its fits have in common: all but the numbers of shots and features."""
+    return dataclasses.replace(trial, shots=0, features=0)
+
+
+def extractors_of(bank: str, network: str, seed: int, new: int, classes: Collection[int]) -> list[Training]:
+    """The trainings of a bank's extractors while one of the classes is the new one."""
+    task, _, unseen = bank.partition("_")
+    if task == JOINT:
+        return [Training(network, seed, task, 0, new, unseen)]
+    held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
+    return [Training(network, seed, task, own, held, unseen) for own in classes if own != new]
+
+
+def all_labels(network: str, seed: int, new: int) -> Training:
+    """The training that has all labels of a class: that of a binary extractor that leaves nothing out."""
+    return Training(network, seed, BINARY, new, 0, BACKGROUND)
+
+
+def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
+    yield whole
     for bank in config.banks:
         for shots in config.shots:
-            yield {"method": config.head, "bank": bank, "choice": ALL, "shots": shots, "features": counts[bank]}
-    for choice in config.choices:
+            yield few(config, counts, whole, shots, bank=bank)
+    for selection in config.feature_selections:
         for count in config.features:
             for shots in config.shots:
-                if count < counts[first]:
-                    yield {"method": config.head, "bank": first, "choice": choice, "shots": shots, "features": count}
-    for head in config.heads:
+                every = few(config, counts, whole, shots)
+                if count < every.features:
+                    yield dataclasses.replace(every, feature_selection=selection, features=count)
+    for method in (*config.heads, *config.baselines):
         for shots in config.compare_shots:
-            yield {"method": head, "bank": first, "choice": ALL, "shots": shots, "features": counts[first]}
-    for way in config.ways:
-        for shots in config.compare_shots:
-            bank, count = (NONE, 0) if way == FROM_SCRATCH else (first, counts[first])
-            yield {"method": way, "bank": bank, "choice": NONE, "shots": shots, "features": count}
+            yield few(config, counts, whole, shots, method)
 
 
-def kind_of(each: Cell) -> str:
-    """Cells of one kind share a program and its fits."""
-    return "-".join(str(each[name]) for name in FACTORS[1:] if name not in ("shots", "features"))
-
-
-def prediction_path(out: Path, each: Cell) -> Path:
-    """Where a few masks of a cell are kept."""
-    return out / "predictions" / f"{kind_of(each)}-{each['shots']}.npz".replace(" ", "-")
-
-
-def extractors_of(bank: str, network: str, seed: int, new: int, types: Mapping[int, str]) -> list[Cell]:
-    """The trainings of a bank's extractors while a class is the new one."""
-    task, _, unseen = bank.partition(" ")
-    if task == JOINT:
-        return [training(network, seed, task, 0, new, unseen)]
-    held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
-    return [training(network, seed, task, own, held, unseen) for own in types if own != new]
-
-
-def training(network: str, seed: int, task: str, own: int, held: int, unseen: str) -> Cell:
-    """A training: of all types but the class `held` ("joint"), or of the class `own` alone ("binary")."""
-    return cell(network=network, seed=seed, task=task, own=own, held=held, unseen=unseen)
+def _check(config: Config) -> None:
+    for option, values, allowed in (
+        ("banks", config.banks, BANKS),
+        ("feature_selections", config.feature_selections, FEATURE_SELECTIONS),
+        ("heads", config.heads, HEADS),
+        ("head", (config.head,), HEADS),
+        ("baselines", config.baselines, BASELINES),
+        ("grouping", (config.grouping,), GROUPINGS),
+    ):
+        check_choices(option, values, allowed)
+    if not config.banks or not config.feature_selections:
+        raise InputError("banks, feature_selections: give at least one of each")
+    several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
+    single = ("draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
+    for option, numbers in (several | {name: (getattr(config, name),) for name in single}).items():
+        if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
+            raise InputError(f"{option} must be different whole numbers from 1 on, not {list(numbers)}")
+    if not config.shots or not set(config.compare_shots) <= set(config.shots):
+        raise InputError(f"compare_shots: {list(config.compare_shots)} must be among the shots {list(config.shots)}")
+    if max(config.shots) > config.candidates:
+        raise InputError(f"candidates: {config.candidates} pictures are fewer than {max(config.shots)} shots")
+    if config.first_draws > config.draws:
+        raise InputError(f"first_draws: {config.first_draws} are more than the {config.draws} draws")
+    if config.others == "ignored" and not config.types:
+        raise InputError("others: ignored needs --types, which says what the others are")
+    if config.types and len(config.types) < 2:
+        raise InputError("types: give at least two; extractors learn from the others while one is new")

@@ -1,20 +1,22 @@
-"""Pictures with types: what extractors are trained on, the candidates for shots, and the queries."""
+"""Pictures with types: what extractors are trained on, the candidates for shots, the queries, and how many features."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Int, Int32
 
-from experiments.few_shot.config import IGNORED as LEFT_OUT
-from experiments.few_shot.config import JOINT, StudyConfig
-from experiments.pictures import PictureSet, read_samples, split_of, stable_number, unjudged
+from experiments.few_shot.grid import IGNORED as LEFT_OUT
+from experiments.few_shot.grid import JOINT, Config, Training, extractors_of
+from experiments.harness.networks import check_trainable, network_of
+from experiments.harness.pictures import PictureSet, Splitting, read_samples, stable_number, unjudged
 from segjax.data import open_source
 from segjax.fewshot import check_apart, type_target
-from segjax.sweeps import Cell
+from segjax.fewshot.bank import LAST_FULL_LAYER
 from segjax.types import IGNORED, InputError
 
 
@@ -25,41 +27,85 @@ class TypedPictures(PictureSet):
     Attributes:
         labels: int32 [P, H, W], all objects.
         classes: int32 [P, H, W], the class of every pixel: 0 background, -1 not judged.
+        types: the classes that take part, by name.
+        counts: number of features of each (network, bank).
     """
 
     labels: Int32[np.ndarray, "P H W"]
     classes: Int32[np.ndarray, "P H W"]
+    types: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @cached_property
     def areas(self) -> Int[np.ndarray, "P K"]:
         """Pixels of class 0, 1, ... in each picture."""
         count = len(self.source.class_names) + 1
-        return np.stack([np.bincount(each[each >= 0], minlength=count) for each in self.classes])
-
-    def objects(self, index: int, new: int) -> Int32[np.ndarray, "H W"]:
-        """The objects of a class in one picture."""
-        return np.where(self.classes[index] == new, self.labels[index], 0).astype(np.int32)
-
-    def masks(self, indices: Int[np.ndarray, " P"], new: int) -> Int32[np.ndarray, "P H W"]:
-        """Where a class is in some pictures: 1, 0 elsewhere, -1 not judged."""
-        classes = self.classes[indices]
-        return np.where(classes == IGNORED, IGNORED, classes == new).astype(np.int32)
+        return np.stack([np.bincount(one[one >= 0], minlength=count) for one in self.classes])
 
 
-class Sides(NamedTuple):
-    """Pictures that shots of a type are drawn from, and those that are segmented; indices into the source."""
+@dataclass(frozen=True, eq=False)
+class NewType:
+    """A class while it is the new one of a seed."""
 
-    support: Int[np.ndarray, " S"]
-    query: Int[np.ndarray, " Q"]
+    config: Config
+    pictures: TypedPictures
+    seed: int
+    new: int
+
+    @cached_property
+    def support(self) -> Int[np.ndarray, " S"]:
+        """The pictures that shots are drawn from, as indices into the source."""
+        showing = showing_type(self.config, self.pictures, self.pictures.split(self.seed).train, self.new)
+        key = jax.random.key(stable_number(f"candidates {self.seed} {self.new}"))
+        order = jax.random.permutation(key, len(showing))
+        return np.sort(showing[np.asarray(order)[: self.config.candidates]])
+
+    @cached_property
+    def query(self) -> Int[np.ndarray, " Q"]:
+        """The pictures that are segmented; none shares a group with the support."""
+        test, areas = np.asarray(self.pictures.split(self.seed).test), self.pictures.areas
+        query = test[np.linspace(0, len(test) - 1, min(self.config.queries, len(test))).astype(int)]
+        if not areas[query, self.new].any():  # a rare type: the pictures that show it most come first
+            query = np.sort(test[np.argsort(-areas[test, self.new], kind="stable")[: len(query)]])
+        groups = self.pictures.source.groups
+        check_apart([groups[index] for index in self.support], [groups[index] for index in query])
+        return query
+
+    @cached_property
+    def truth(self) -> Int32[np.ndarray, "Q H W"]:
+        """Where the class is in the query pictures: 1, 0 elsewhere, -1 not judged."""
+        classes = self.pictures.classes[self.query]
+        return np.where(classes == IGNORED, IGNORED, classes == self.new).astype(np.int32)
+
+    def objects(self, index: int) -> Int32[np.ndarray, "H W"]:
+        """Those of the class in one picture."""
+        return np.where(self.pictures.classes[index] == self.new, self.pictures.labels[index], 0).astype(np.int32)
+
+    def targets(self, indices: Int[np.ndarray, " P"]) -> Int32[np.ndarray, "P H W"]:
+        """What a head is fitted to: 1 the class, 0 background, -1 not judged."""
+        ignored, line = self.pictures.classes == IGNORED, self.config.delineation
+        return np.stack([type_target(self.objects(index), line, ignored[index]) for index in indices])
 
 
-def read_pictures(config: StudyConfig) -> TypedPictures:
+def open_pictures(config: Config) -> TypedPictures:
+    """Open and read the pictures of a resolved configuration, with the types that take part.
+
+    Raises:
+        InputError: the pictures cannot be used, show too few types, or their networks give too few features.
+    """
+    pictures = read_pictures(config)
+    check_trainable(config.segmentation, pictures, config.run.seeds)
+    found = dataclasses.replace(pictures, types=types_of(config, pictures))
+    return dataclasses.replace(found, counts=feature_counts(config, found))
+
+
+def read_pictures(config: Config) -> TypedPictures:
     """Read every picture.
 
     Raises:
         InputError: the source cannot be read, its pictures differ in size, or its objects have no types.
     """
-    source = open_source(config.data)
+    source = open_source(config.source.data)
     if len(source.class_names) < 2:
         raise InputError(
             f"{source.spec}: its objects have no types; give pictures with at least two classes, as microscope:tissue "
@@ -72,11 +118,12 @@ def read_pictures(config: StudyConfig) -> TypedPictures:
     if config.others == "ignored":
         ignored |= ~np.isin(classes, [0, *config.types])
     classes = np.where(ignored, IGNORED, classes).astype(np.int32)
-    return TypedPictures(source, np.stack([sample.image for sample in samples]), labels, classes)
+    images = np.stack([sample.image for sample in samples])
+    return TypedPictures(source, Splitting.of(config.source), images, labels, classes)
 
 
-def types_of(config: StudyConfig, pictures: TypedPictures) -> dict[int, str]:
-    """The classes that take part, with their names.
+def types_of(config: Config, pictures: TypedPictures) -> dict[str, int]:
+    """The classes that take part, by name.
 
     Raises:
         InputError: an unknown class, or one that too few pictures show; without --types, fewer than two that enough do.
@@ -84,17 +131,19 @@ def types_of(config: StudyConfig, pictures: TypedPictures) -> dict[int, str]:
     names = pictures.source.class_names
     unknown = [new for new in config.types if new > len(names)]
     if unknown:
-        raise InputError(f"types: there is no class {unknown[0]} in {config.data}; there are: {', '.join(names)}")
+        raise InputError(
+            f"types: there is no class {unknown[0]} in {config.source.data}; there are: {', '.join(names)}"
+        )
     lacking = {}
     for new in config.types or range(1, len(names) + 1):
-        for seed in range(config.seeds):
-            split = split_of(pictures, config, seed)
-            shown, tested = len(_showing(config, pictures, split.train, new)), pictures.areas[list(split.test), new]
+        for seed in range(config.run.seeds):
+            split = pictures.split(seed)
+            shown, tested = len(showing_type(config, pictures, split.train, new)), pictures.areas[list(split.test), new]
             if shown < max(config.shots):
                 lacking[new] = (
-                    f"{shown} training pictures of seed {seed} show {names[new - 1]}, but {max(config.shots)}"
+                    f"{shown} training pictures of seed {seed} show {names[new - 1]}, but {max(config.shots)} "
+                    "shots are asked for; give more pictures or fewer shots"
                 )
-                lacking[new] += " shots are asked for; give more pictures or fewer shots"
             elif not tested.any():
                 lacking[new] = f"no test picture of seed {seed} shows {names[new - 1]}"
     if config.types and lacking:
@@ -102,51 +151,61 @@ def types_of(config: StudyConfig, pictures: TypedPictures) -> dict[int, str]:
     chosen = config.types or tuple(new for new in range(1, len(names) + 1) if new not in lacking)
     if len(chosen) < 2:
         raise InputError(f"types: fewer than two can take part: {'; '.join(lacking.values())}")
-    return {new: names[new - 1] for new in chosen}
+    return {names[new - 1]: new for new in chosen}
 
 
-def sides_of(config: StudyConfig, pictures: TypedPictures, seed: int, new: int) -> Sides:
-    """The candidates for shots of a class and the query pictures, of different groups."""
-    split = split_of(pictures, config, seed)
-    showing = _showing(config, pictures, split.train, new)
-    order = jax.random.permutation(jax.random.key(stable_number(f"candidates {seed} {new}")), len(showing))
-    support = np.sort(showing[np.asarray(order)[: config.candidates]])
-    test = np.asarray(split.test)
-    query = test[np.linspace(0, len(test) - 1, min(config.queries, len(test))).astype(int)]
-    if not pictures.areas[query, new].any():  # a rare type: the pictures that show it most come first
-        query = np.sort(test[np.argsort(-pictures.areas[test, new], kind="stable")[: len(query)]])
-    groups = pictures.source.groups
-    check_apart([groups[index] for index in support], [groups[index] for index in query])
-    return Sides(support, query)
+def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, str], int]:
+    """Number of features of each (network, bank), without training or computing anything.
+
+    Raises:
+        InputError: more features are asked for than the first bank has.
+    """
+    counts, classes = {}, tuple(pictures.types.values())
+    for name in config.segmentation.networks:
+        shapes = map_shapes(network_of(config.segmentation.sizes, name, pictures), pictures)
+        per_extractor = sum(shapes[layer][-1] for layer in layers_of(config, name, shapes))
+        for bank in config.banks:
+            counts[name, bank] = per_extractor * len(extractors_of(bank, name, 0, classes[0], classes))
+        most = counts[name, config.banks[0]]
+        if max(config.features, default=1) > most:
+            raise InputError(
+                f"features: {max(config.features)} are asked for, but the bank {config.banks[0]!r} of {name} has "
+                f"{most}; give fewer, or a wider network (--sizes)"
+            )
+    return counts
 
 
-def shot_targets(
-    config: StudyConfig, pictures: TypedPictures, indices: Int[np.ndarray, " P"], new: int
-) -> Int32[np.ndarray, "P H W"]:
-    """What a head is fitted to: 1 the class, 0 background, -1 not judged."""
-    return np.stack(
-        [
-            type_target(pictures.objects(index, new), config.delineation, pictures.classes[index] == IGNORED)
-            for index in indices
-        ]
-    )
+def map_shapes(network: Any, pictures: PictureSet) -> dict[str, tuple[int, ...]]:
+    """Shapes [1, h, w, F] of a network's named maps of one of the pictures."""
+    image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    maps = jax.eval_shape(lambda own, x: network.apply(own, x, features=True)[1], variables, image)
+    return {name: value.shape for name, value in maps.items()}
+
+
+def layers_of(config: Config, name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The layers whose maps are features."""
+    if config.maps == "full":
+        return LAST_FULL_LAYER[name]
+    largest = max(height for _, height, _, _ in shapes.values())
+    return tuple(layer for layer, (_, height, _, _) in shapes.items() if 2 * height >= largest - 1)
 
 
 def training_targets(
-    pictures: TypedPictures, indices: tuple[int, ...], training: Cell, types: Mapping[int, str]
+    pictures: TypedPictures, indices: tuple[int, ...], training: Training
 ) -> Int32[np.ndarray, "P H W"]:
     """Targets of an extractor: 0 background, 1, 2, ... the abundant types; -1 what is left out."""
-    held = training["held"]
-    learnt = [training["own"]] if training["task"] != JOINT else [new for new in types if new != held]
+    held, others = training.held, [new for new in pictures.types.values() if new != training.held]
+    learnt = others if training.task == JOINT else [training.own]
     table = np.zeros(len(pictures.source.class_names) + 2, np.int32)  # the last place is that of -1
     table[learnt] = np.arange(1, len(learnt) + 1)
     table[-1] = IGNORED
-    if held and training["unseen"] == LEFT_OUT:
+    if held and training.unseen == LEFT_OUT:
         table[held] = IGNORED
     return table[pictures.classes[list(indices)]]
 
 
-def _showing(config: StudyConfig, pictures: TypedPictures, indices: tuple[int, ...], new: int) -> Int[np.ndarray, " P"]:
+def showing_type(config: Config, pictures: TypedPictures, indices: tuple[int, ...], new: int) -> Int[np.ndarray, " P"]:
     """Of some pictures those that show enough of a class to be a shot."""
     side = np.asarray(indices)
-    return side[pictures.areas[side, new] >= config.least]
+    return side[pictures.areas[side, new] >= config.minimum_pixels]

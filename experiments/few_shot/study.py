@@ -1,7 +1,8 @@
-"""Measuring the cells of the study: fits of one type and method at once, draw by draw."""
+"""Study 3: extractors of the abundant types, heads and baselines on the shots of a new one, and what is measured."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -9,259 +10,288 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from experiments.few_shot.config import StudyConfig
-from experiments.few_shot.extractors import Extractors, all_labels
-from experiments.few_shot.grid import ALL, ALL_LABELS, extractors_of, prediction_path
-from experiments.few_shot.pictures import Sides, TypedPictures, shot_targets, sides_of
-from experiments.pictures import split_of, stable_number
-from experiments.running import plan_of
-from experiments.training import blank_pictures, keep_arrays, keep_split, seconds_of, shown_of
-from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
-from segjax.fewshot import (
-    CHOICES,
-    Draws,
-    Grid,
-    create_head,
-    draw_support,
-    fit_grid,
-    instances,
-    shot_steps,
+from experiments.few_shot import grid
+from experiments.few_shot.analysis import analyse, gallery
+from experiments.few_shot.grid import ALL, ALL_LABELS, NONE, Config, Training, Trial, group_of
+from experiments.few_shot.pictures import (
+    NewType,
+    TypedPictures,
+    layers_of,
+    map_shapes,
+    open_pictures,
+    training_targets,
 )
-from segjax.fewshot import Pictures as Cached
-from segjax.sweeps import Cell, Outcome
-from segjax.training import LoopConfig, Pictures, Steps, fit, predict
+from experiments.harness.examples import places_shown
+from experiments.harness.networks import blank_pictures, network_of
+from experiments.harness.pictures import stable_number
+from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
+from experiments.harness.study import Context, Study
+from segjax import fewshot
+from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
+from segjax.fewshot.files import extractor_files
+from segjax.sweeps import Outcome, Row, described
+from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
 from segjax.types import IGNORED
 
-STUDY = "few_shot"
-# options that say which cells there are; what each cell depends on is among its factors
-GRID = ("banks", "shots", "features", "choices", "heads", "compare_shots", "ways")
-Rows = list[dict[str, object]]
+Here = Context[Config, TypedPictures, Training]
 
 
-def make_plan(config: StudyConfig, pictures: TypedPictures, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What `plan.json` holds."""
-    # draws that are not nested depend on all numbers of shots
-    grid = GRID if config.nested else tuple(name for name in GRID if name != "shots")
-    return plan_of(STUDY, config, cells, {"digest": pictures.source.digest}, grid=grid)
+class Extractors(Trainer[Training]):
+    """How extractors and networks with all labels are trained; each task of a network is compiled once."""
 
+    def __init__(self, config: Config, pictures: TypedPictures) -> None:
+        self._config, self._pictures = config, pictures
 
-class Trainer:
-    """Runs the cells of one study, all of one kind at once."""
+    def kind(self, training: Training) -> str:
+        return f"{training.network}-{training.task}"
 
-    def __init__(self, config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str]) -> None:
-        self._config, self._pictures, self._types = config, pictures, types
-        self._classes = {name: new for new, name in types.items()}
-        self.extractors = Extractors(config, pictures, types)
-        self._cached = lru_cache(maxsize=1)(self._make_cached)
-        self._way_steps = lru_cache(maxsize=1)(self._make_way_steps)
-        self._compiled = cache(lambda name: (jax.jit(create_head(name).fit), jax.jit(create_head(name).predict)))
+    def make_steps(self, kind: str) -> Steps:
+        name, _, task = kind.partition("-")
+        return make_steps(network_for(self._config, self._pictures, name, task), self._config.train.step)
 
-    def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train what the cells need, fit, and measure each: rows of results.csv and a line for people."""
-        network, seed, method = (cells[0][name] for name in ("network", "seed", "method"))
-        new = self._classes[cells[0]["type"]]
-        split = split_of(self._pictures, self._config, seed)
-        keep_split(self._config.out / "splits" / f"seed-{seed}.json", split, self._pictures)
-        sides = sides_of(self._config, self._pictures, seed, new)
-        if method == ALL_LABELS:
-            self.extractors.ensure([all_labels(network, seed, new)], on_share)
-            yield 0, self._reference(cells[0], sides, new)
-            return
-        draws = self._draws(seed, new, len(sides.support), self._shots(method))
-        bank = self._config.banks[0] if cells[0]["bank"] == "none" else cells[0]["bank"]
-        self.extractors.ensure(extractors_of(bank, network, seed, new, self._types), on_share)
-        if method in self._config.ways:
-            yield from self._trained(cells, sides, draws, new, on_share)
-        else:
-            yield from self._fitted(cells, sides, draws, new)
+    def loop(self, kind: str) -> LoopConfig:
+        return self._config.train.loop
 
-    def _shots(self, method: str) -> tuple[int, ...]:
-        """Numbers of shots that a method is tried with."""
-        config = self._config
-        return tuple(sorted(config.shots if method == config.head else config.compare_shots))
-
-    def _draws(self, seed: int, new: int, candidates: int, shots: tuple[int, ...]) -> Draws:
-        """The draws of the study, for some of its numbers of shots; every method has the same ones."""
-        key = jax.random.key(stable_number(f"draws {seed} {new}"))
-        config = self._config
-        whole = draw_support(key, np.ones(candidates, bool), config.shots, config.draws, config.nested)
-        places = [whole.shots.index(count) for count in shots]
-        return dataclasses.replace(whole, shots=shots, weights=whole.weights[:, places])
-
-    def _make_cached(self, bank: str, network: str, seed: int, new: int) -> tuple[Any, Cached, Cached]:
-        """The bank, and features and targets of the candidates and of the query pictures."""
-        found = self.extractors.bank(bank, network, seed, new)
-        sides = sides_of(self._config, self._pictures, seed, new)
-        images = self._pictures.images
-        targets = shot_targets(self._config, self._pictures, sides.support, new)
-        support = Cached(found.stack([*images[sides.support]]), targets)
-        return found, support, Cached(found.stack([*images[sides.query]]), self._pictures.masks(sides.query, new))
-
-    def _fitted(self, cells: Sequence[Cell], sides: Sides, draws: Draws, new: int) -> Iterator[tuple[int, Outcome]]:
-        """Heads: every draw, number of shots and number of features of the cells in one program."""
-        first = cells[0]
-        bank, support, query = self._cached(first["bank"], first["network"], first["seed"], new)
-        # all numbers of shots and features whenever any is missing, so that a resumed study has the same bits
-        features = sorted({cell["features"] for cell in cells} | set(self._features(first, len(bank))))
-        choice = CHOICES[1] if first["choice"] == ALL else first["choice"]
-        head = create_head(first["method"])
-        key = jax.random.key(stable_number(f"features {first['seed']} {new}"))
-        grid = fit_grid(key, head, support, query, draws, features, choice, bank.variance)
-        for index, cell in enumerate(cells):
-            place = draws.shots.index(cell["shots"]), features.index(cell["features"])
-            rows = grid_rows(grid, *place)
-            if cell["choice"] == ALL and cell["shots"] in self._config.compare_shots:
-                rows += self._object_rows(cell, support, query, draws, grid.thresholds[:, *place], sides, new)
-            yield index, Outcome(rows, "ok", 0, _summary(rows))
-
-    def _features(self, cell: Cell, count: int) -> list[int]:
-        if cell["choice"] == ALL:
-            return [count]
-        return [number for number in self._config.features if number < count]
-
-    def _object_rows(
-        self, cell: Cell, support: Cached, query: Cached, draws: Draws, limits: np.ndarray, sides: Sides, new: int
-    ) -> Rows:
-        """Objects that the first few draws predict with all features."""
-        learn, answer = self._compiled(cell["method"])
-        place, rows = draws.shots.index(cell["shots"]), []
-        for draw in range(self._config.few_draws):
-            own = draws.pictures[draw]
-            params = learn(support.features[own], support.targets[own], draws.weights[draw, place])
-            masks = np.stack([np.asarray(answer(params, one[None]))[0] > limits[draw] for one in query.features])
-            rows.append(_row(draw, "f1", self._objects_found(masks, sides.query, new)))
-            if draw == 0:
-                self._show(cell, sides, masks, sides.support[draws.support(0, cell["shots"])])
-        return rows
-
-    def _trained(
-        self, cells: Sequence[Cell], sides: Sides, draws: Draws, new: int, on_share: Callable[[float], None]
-    ) -> Iterator[tuple[int, Outcome]]:
-        """Rivals: a network trained on the shots of each of the first few draws."""
-        few = self._config.few_draws
-        for index, cell in enumerate(cells):
-            rows: Rows = []
-            statuses, restarts = [], 0
-            for draw in range(few):
-                chosen = sides.support[draws.support(draw, cell["shots"])]
-                masks, status, again = self._on_shots(cell, chosen, sides, new, draw)
-                rows += self._mask_rows(masks, sides, new, draw)
-                statuses.append(status)
-                restarts += again
-                on_share((index + (draw + 1) / few) / len(cells))
-                if draw == 0:
-                    self._show(cell, sides, masks, chosen)
-            status = next((each for each in statuses if each != "ok"), "ok")
-            yield index, Outcome(rows, status, restarts, _summary(rows))
-
-    def _on_shots(
-        self, cell: Cell, chosen: Int[np.ndarray, " K"], sides: Sides, new: int, draw: int
-    ) -> tuple[Bool[np.ndarray, "Q H W"], str, int]:
-        shots = Pictures(self._pictures.images[chosen], shot_targets(self._config, self._pictures, chosen, new))
-        steps = self._way_steps(cell["method"], cell["network"], cell["seed"], new)
-        loop = self._way_loop(len(chosen))
-        key = jax.random.fold_in(jax.random.key(stable_number(f"{cell['seed']} {new}")), draw)
-        found = fit(key, steps, shots, shots, loop)
-        return predict(steps, found.variables, self._pictures.images[sides.query]) > 0, found.status, found.restarts
-
-    def _way_loop(self, shots: int) -> LoopConfig:
-        """As extractors are trained, but for equally many steps whatever the number of shots, and to the end."""
-        loop = self._config.train.loop
-        steps = -(-shots // loop.batch_size)
-        return dataclasses.replace(loop, epochs=-(-self._config.way_steps // steps), stop="fixed")
-
-    def _make_way_steps(self, way: str, network: str, seed: int, new: int) -> Steps:
-        extractor = self.extractors.bank(self._config.banks[0], network, seed, new).extractors[0]
-        return shot_steps(extractor, self._config.train.step, way)
-
-    def _reference(self, cell: Cell, sides: Sides, new: int) -> Outcome:
-        """The network with all labels of the type."""
-        masks, status, restarts = self.extractors.predicted(cell["network"], cell["seed"], new, sides.query)
-        rows = self._mask_rows(masks, sides, new, None)
-        self._show(cell, sides, masks, sides.support[:0])
-        return Outcome(rows, status, restarts, _summary(rows))
-
-    def _mask_rows(self, masks: Bool[np.ndarray, "Q H W"], sides: Sides, new: int, draw: int | None) -> Rows:
-        truth = self._pictures.masks(sides.query, new)
-        rows = count_rows(counts(masks, truth), draw)
-        return [*rows, _row(draw, "f1", self._objects_found(masks, sides.query, new))]
-
-    def _objects_found(self, masks: Bool[np.ndarray, "Q H W"], query: Int[np.ndarray, " Q"], new: int) -> float:
-        """Mean over pictures of the F1 of objects; pictures without any in either are left out."""
-        scores = []
-        for mask, index in zip(masks, query, strict=True):
-            judged = mask & (self._pictures.classes[index] != IGNORED)
-            predicted = instances(judged, self._config.grouping)
-            scores.append(f1(overlaps(predicted, self._pictures.objects(index, new))))
-        known = [score for score in scores if score == score]
-        return float(np.mean(known)) if known else float("nan")
-
-    def _show(self, cell: Cell, sides: Sides, masks: Bool[np.ndarray, "Q H W"], shots: Int[np.ndarray, " K"]) -> None:
-        """Keep a few masks of the first seed and draw, and which shots they come from, for the report's gallery."""
-        if cell["seed"] == 0:
-            new = self._classes[cell["type"]]
-            shown = np.argsort(-self._pictures.areas[sides.query, new], kind="stable")[: len(shown_of(sides.query))]
-            keep_arrays(
-                prediction_path(self._config.out, cell), indices=sides.query[shown], masks=masks[shown], shots=shots
-            )
-
-
-def grid_rows(grid: Grid, shots: int, features: int) -> Rows:
-    """Rows of every draw, for one place among the numbers of shots and one among those of features.
-
-    Predicted is what scores above the threshold of the highest Dice on the shots; "_zero" is what scores above 0.
-    """
-    rows = []
-    for draw in range(len(grid.thresholds)):
-        at_zero, at_best = (
-            OverlapCounts(*(np.asarray(part[draw, shots, features], np.int64) for part in (way.tp, way.fp, way.fn)))
-            for way in (grid.at_zero, grid.at_best)
+    def job(self, training: Training, load: Load) -> Job:
+        """Clean labels of the types that it learns."""
+        split = self._pictures.split(training.seed)
+        train, validation = (
+            Pictures(self._pictures.images[list(side)], training_targets(self._pictures, side, training))
+            for side in (split.train, split.validation)
         )
-        rows += count_rows(at_best, draw)
-        rows.append(_row(draw, "dice_pooled_zero", float(dice(at_zero.pooled()))))
-    return rows
+        return Job(train, validation)
+
+    def extent(self, training: Training) -> Extent:
+        split = self._pictures.split(training.seed)
+        return Extent(len(split.train), len(split.validation))
+
+    def blank(self, kind: str) -> Pictures:
+        return blank_pictures(self._pictures, self._config.train.loop.batch_size)
 
 
-def count_rows(each: OverlapCounts, draw: int | None) -> Rows:
-    """Pooled Dice and IoU and the mean Dice of pictures (those without the type in either left out)."""
-    per_picture = np.asarray(dice(each), float)
-    mean = float(np.nanmean(per_picture)) if np.isfinite(per_picture).any() else float("nan")
-    pooled = each.pooled()
-    found = {"dice_pooled": float(dice(pooled)), "iou_pooled": float(iou(pooled)), "dice": mean}
-    return [_row(draw, metric, value) for metric, value in found.items()]
+def network_for(config: Config, pictures: TypedPictures, name: str, task: str) -> Any:
+    """The network of a task: one output per abundant type and one for the rest, or two."""
+    return network_of(config.segmentation.sizes, name, pictures, len(pictures.types) if task == grid.JOINT else 2)
 
 
-def estimate(
-    config: StudyConfig, pictures: TypedPictures, types: Mapping[int, str], cells: Sequence[Cell]
-) -> tuple[float, float]:
-    """Seconds and megabytes that the trainings of some cells will take, from a few timed steps of every kind.
+def needs(context: Here, trial: Trial) -> list[Training]:
+    """The network with all labels of the type, or the extractors of the trial's bank."""
+    classes, new = tuple(context.data.types.values()), context.data.types[trial.type]
+    if trial.method == ALL_LABELS:
+        return [grid.all_labels(trial.network, trial.seed, new)]
+    return grid.extractors_of(_bank_name(context, trial), trial.network, trial.seed, new, classes)
 
-    Fits of heads are not counted: they take less than the trainings.
+
+def measure(context: Here, trial: Trial) -> Outcome:
+    """The trial's masks of the query pictures, draw by draw, beside the true ones."""
+    new = NewType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    if trial.method == ALL_LABELS:
+        return _with_all_labels(context, trial, new)
+    if trial.method in fewshot.BASELINES:
+        return _baseline(context, trial, new)
+    return _head(context, trial, new)
+
+
+def _with_all_labels(context: Here, trial: Trial, new: NewType) -> Outcome:
+    (training,) = needs(context, trial)
+    trained, trainer = context.store.load(training), context.store.trainer
+    masks = predict(trainer.steps(trainer.kind(training)), trained.variables, new.pictures.images[new.query]) > 0
+    rows, examples = _mask_rows(new, masks), _examples(new, masks, new.support[:0])
+    return Outcome(rows, _summary(rows), trained.status, trained.restarts, examples)
+
+
+def _baseline(context: Here, trial: Trial, new: NewType) -> Outcome:
+    """A network trained on the shots of each of the first few draws, for equally many steps, to the end."""
+    config, images, steps = context.config, context.data.images, baseline_steps(context, group_of(trial))
+    draws = _draws(new, trial.method)
+    key = jax.random.key(stable_number(f"{trial.seed} {new.new}"))
+    epochs = -(-config.baseline_steps // -(-trial.shots // config.train.loop.batch_size))
+    loop = dataclasses.replace(config.train.loop, epochs=epochs, stop="fixed")
+    rows: list[Row] = []
+    examples: dict[str, np.ndarray] = {}
+    status, restarts = "ok", 0
+    for draw in range(config.first_draws):
+        chosen = new.support[draws.support(draw, trial.shots)]
+        shots = Pictures(images[chosen], new.targets(chosen))
+        found = fit(jax.random.fold_in(key, draw), steps, shots, shots, loop)
+        status, restarts = found.status if status == "ok" else status, restarts + found.restarts
+        masks = predict(steps, found.variables, images[new.query]) > 0
+        rows += _mask_rows(new, masks, _name(draw))
+        examples = examples or _examples(new, masks, chosen)
+    return Outcome(rows, _summary(rows), status, restarts, examples)
+
+
+def _head(context: Here, trial: Trial, new: NewType) -> Outcome:
+    """A head; its group is fitted once. Objects are counted where all features are compared."""
+    fits = fits_of(context, group_of(trial))
+    place = fits.draws.shots.index(trial.shots), fits.features.index(trial.features)
+    rows = grid_rows(fits.grid, *place, context.config.first_draws)
+    examples: dict[str, np.ndarray] = {}
+    if trial.feature_selection == ALL and trial.shots in context.config.compare_shots:
+        learn, answer = compiled_head(trial.method)
+        for draw in range(context.config.first_draws):
+            own, weights = fits.draws.pictures[draw], fits.draws.weights[draw, place[0]]
+            params = learn(fits.support.features[own], fits.support.targets[own], weights)
+            limit = fits.grid.thresholds[draw, *place]
+            masks = np.stack([np.asarray(answer(params, one[None]))[0] > limit for one in fits.query.features])
+            rows.append(Row("f1", _objects_found(new, masks), _name(draw)))
+            examples = examples or _examples(new, masks, new.support[fits.draws.support(draw, trial.shots)])
+    return Outcome(rows, _summary(rows), examples=examples)
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """All fits of a group of trials, for every draw, number of shots and number of features, and what they rest on."""
+
+    support: fewshot.Pictures
+    query: fewshot.Pictures
+    draws: fewshot.Draws
+    features: list[int]
+    grid: fewshot.Grid
+
+
+@lru_cache(maxsize=1)
+def fits_of(context: Here, group: Trial) -> Fits:
+    """The fits of a head in one program: all numbers of shots and features of the study, whichever of them are missing,
+    so that a study that goes on has the same bits."""
+    config, new = context.config, context.data.types[group.type]
+    bank, support, query = cached_features(context, dataclasses.replace(group, method="", feature_selection=NONE))
+    draws = _draws(NewType(config, context.data, group.seed, new), group.method)
+    features, selection = [len(bank)], "first"
+    if group.feature_selection != ALL:
+        features, selection = sorted(n for n in config.features if n < len(bank)), group.feature_selection
+    key, head = jax.random.key(stable_number(f"features {group.seed} {new}")), fewshot.create_head(group.method)
+    found = fewshot.fit_grid(key, head, support, query, draws, features, selection, bank.variance)
+    return Fits(support, query, draws, features, found)
+
+
+@lru_cache(maxsize=1)
+def cached_features(context: Here, trial: Trial) -> tuple[fewshot.FeatureBank, fewshot.Pictures, fewshot.Pictures]:
+    """A trial's bank, and features and targets of the candidates and of the query pictures."""
+    new = NewType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    bank, images = bank_of(context, trial), context.data.images
+    support = fewshot.Pictures(bank.stack([*images[new.support]]), new.targets(new.support))
+    return bank, support, fewshot.Pictures(bank.stack([*images[new.query]]), new.truth)
+
+
+def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
+    """The bank of a trial, standardised over all training pictures; kept in OUT/extractors."""
+    config, pictures, trainings = context.config, context.data, needs(context, trial)
+    new, bank = pictures.types[trial.type], _bank_name(context, trial)
+    folder = config.run.out / "extractors" / f"{trial.network}-{bank}-seed-{trial.seed}-new-{new}"
+    with context.store.locked(trainings):
+        if len(extractor_files(folder)) < len(trainings):  # they are written in order, each at once
+            images = [pictures.images[index] for index in pictures.split(trial.seed).train]
+            network = network_for(config, pictures, trial.network, trainings[0].task)
+            layers = layers_of(config, trial.network, map_shapes(network, pictures))
+            weights = [context.store.load(training).variables for training in trainings]
+            found = [fewshot.Extractor(network, variables, layers) for variables in weights]
+            fewshot.save_extractors(folder, [fewshot.with_statistics(one, images) for one in found])
+    return fewshot.FeatureBank(fewshot.load_extractors(folder))
+
+
+@lru_cache(maxsize=1)
+def baseline_steps(context: Here, group: Trial) -> Steps:
+    """The compiled steps of a baseline, from the weights of its extractor where it uses them."""
+    return fewshot.shot_steps(bank_of(context, group).extractors[0], context.config.train.step, group.method)
+
+
+@cache
+def compiled_head(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A head's `fit` and `predict`."""
+    head = fewshot.create_head(name)
+    return jax.jit(head.fit), jax.jit(head.predict)
+
+
+def grid_rows(found: fewshot.Grid, shots: int, features: int, first: int) -> list[Row]:
+    """Values of every draw, for one place among the numbers of shots and one among those of features, and over draws.
+
+    Predicted is what scores above the threshold of the highest Dice on the shots; "zero" is what scores above 0. The
+    means over the `first` draws stand beside baselines, which have only these.
     """
-    extractors = Extractors(config, pictures, types)
-    classes = {name: new for new, name in types.items()}
-    trainings: dict[Cell, None] = {}
-    for cell in cells:
-        place = cell["network"], cell["seed"], classes[cell["type"]]
-        needed = [all_labels(*place)]
-        if cell["method"] != ALL_LABELS:
-            needed = extractors_of(config.banks[0] if cell["bank"] == "none" else cell["bank"], *place, types)
-        trainings |= dict.fromkeys(needed)
-    split = split_of(pictures, config, 0)
-    seconds = 0.0
-    for kind in {extractors.kind_of(each): None for each in trainings}:
-        count = sum(extractors.kind_of(each) == kind for each in trainings)
-        blank = blank_pictures(pictures, config.train.loop)
-        seconds += seconds_of(config, count, extractors.steps(kind), blank, len(split.train), len(split.validation))
-    return seconds, len(cells) * config.draws * 4 * 120 / 1e6
+    rows: list[Row] = []
+    best, zero = [], []
+    for draw in range(len(found.thresholds)):
+        at_best, at_zero = (
+            OverlapCounts(*(part[draw, shots, features].astype(np.int64) for part in (way.tp, way.fp, way.fn)))
+            for way in (found.at_best, found.at_zero)
+        )
+        best.append(float(dice(at_best.pooled())))
+        zero.append(float(dice(at_zero.pooled())))
+        rows += [*count_rows(at_best, _name(draw)), Row("dice_pooled_zero", zero[-1], _name(draw))]
+    quartiles = zip(("q25", "median", "q75"), np.percentile(best, (25, 50, 75)), strict=True)
+    rows += [Row(f"dice_pooled_{part}", float(value)) for part, value in quartiles]
+    first_draws = {"dice_first_draws": best, "dice_zero_first_draws": zero}
+    return rows + [Row(name, float(np.mean(values[:first]))) for name, values in first_draws.items()]
 
 
-def _row(draw: int | None, metric: str, value: float) -> dict[str, object]:
-    picture = {} if draw is None else {"picture": f"draw-{draw:03d}"}
-    return {**picture, "metric": metric, "value": f"{value:.6g}"}
+def count_rows(found: OverlapCounts, name: str = "") -> list[Row]:
+    """Pooled Dice and IoU and the mean Dice of pictures (those without the type in either left out)."""
+    per_picture, pooled = np.asarray(dice(found), float), found.pooled()
+    mean = float(np.nanmean(per_picture)) if np.isfinite(per_picture).any() else float("nan")
+    values = {"dice_pooled": float(dice(pooled)), "iou_pooled": float(iou(pooled)), "dice": mean}
+    return [Row(metric, value, name) for metric, value in values.items()]
 
 
-def _summary(rows: Rows) -> str:
-    pooled = [float(str(row["value"])) for row in rows if row["metric"] == "dice_pooled"]
-    over = f", median of {len(pooled)} draws" if len(pooled) > 1 else ""
-    return f"Dice {np.median(pooled):.3f}{over}"
+def _draws(new: NewType, method: str) -> fewshot.Draws:
+    """The draws of the study, for the numbers of shots that a method is tried with; every method has the same ones."""
+    config, key = new.config, jax.random.key(stable_number(f"draws {new.seed} {new.new}"))
+    candidates = np.ones(len(new.support), bool)
+    whole = fewshot.draw_support(key, candidates, config.shots, config.draws, config.nested)
+    shots = tuple(sorted(config.shots if method == config.head else config.compare_shots))
+    places = [whole.shots.index(count) for count in shots]
+    return dataclasses.replace(whole, shots=shots, weights=whole.weights[:, places])
+
+
+def _mask_rows(new: NewType, masks: Bool[np.ndarray, "Q H W"], name: str = "") -> list[Row]:
+    return [*count_rows(counts(masks, new.truth), name), Row("f1", _objects_found(new, masks), name)]
+
+
+def _objects_found(new: NewType, masks: Bool[np.ndarray, "Q H W"]) -> float:
+    """Mean over pictures of the F1 of objects; pictures without any in either are left out."""
+    scores = []
+    for mask, truth, index in zip(masks, new.truth, new.query, strict=True):
+        predicted = fewshot.instances(mask & (truth != IGNORED), new.config.grouping)
+        scores.append(f1(overlaps(predicted, new.objects(index))))
+    known = [score for score in scores if score == score]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _examples(new: NewType, masks: Bool[np.ndarray, "Q H W"], shots: Int[np.ndarray, " K"]) -> dict[str, np.ndarray]:
+    """Masks of the query pictures that show most of the type, and which shots they come from."""
+    order = np.argsort(-new.pictures.areas[new.query, new.new], kind="stable")
+    shown = order[: len(places_shown(len(new.query)))]
+    return {"indices": new.query[shown], "masks": masks[shown], "shots": shots}
+
+
+def _bank_name(context: Here, trial: Trial) -> str:
+    """A network from scratch has the form of those of the first bank."""
+    return context.config.banks[0] if trial.bank == NONE else trial.bank
+
+
+def _name(draw: int) -> str:
+    return f"draw-{draw:03d}"
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    pooled = [row.value for row in rows if row.metric == "dice_pooled"]
+    return f"Dice {np.median(pooled):.3f}" + (f", median of {len(pooled)} draws" if len(pooled) > 1 else "")
+
+
+STUDY = Study(
+    name="few_shot",
+    config=Config,
+    base=grid.BASE,
+    scales=grid.SCALES,
+    trial=Trial,
+    resolve=grid.resolve,
+    read=open_pictures,
+    trials=lambda config, pictures: grid.trials_of(config, pictures.types, pictures.counts),
+    trainings=lambda config, pictures: TrainingStore(config.run, Extractors(config, pictures)),
+    needs=needs,
+    measure=measure,
+    analyse=analyse,
+    gallery=gallery,
+    together=lambda trial: described(group_of(trial)),
+    keeps_networks=True,
+)

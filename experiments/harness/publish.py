@@ -73,16 +73,26 @@ def take_run(study: AnyStudy, out: Path, name: str) -> Path:
     plan = read_plan(out)
     if plan["study"] != study.name:
         raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")
+    table = table_of_run(study, out, plan)
+    folder = results_folder(study) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    table.write(folder / "trials.csv")
+    kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
+    (folder / "run.json").write_text(json.dumps(kept, indent=1) + "\n")
+    return folder
+
+
+def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultTable[Any]:
+    """The table of a run, by whatever code it was made.
+
+    Raises:
+        InputError: the folder holds no finished trial.
+    """
     if not (out / "results.csv").exists():
         raise InputError(f"{out}/results.csv: no trial has finished yet; wait for the first")
     rows = read_rows(out / "results.csv", get_type_hints(study.trial))
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
-    folder = results_folder(study) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"]).write(folder / "trials.csv")
-    kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
-    (folder / "run.json").write_text(json.dumps(kept, indent=1) + "\n")
-    return folder
+    return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 
 
 def published_runs(study: AnyStudy) -> list[Published]:

@@ -2,10 +2,12 @@
 
 import argparse
 import dataclasses
+import inspect
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -102,7 +104,8 @@ def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context
 
 def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
     """What `plan.json` holds; its fingerprint covers what decides a trial's numbers besides its factors."""
-    sources, replicates = sources_of(study.name), replicates_of(config, data)
+    sources = sources_of(study.name, Path(inspect.getfile(study.config)).parent)
+    replicates = replicates_of(config, data)
     facts = json.loads(json.dumps({**deciding(config), "digest": data.source.digest}, default=str))
     return {
         "study": study.name,
@@ -139,7 +142,7 @@ class Sweep:
         self._study, self._context = study, context
         self._uses: Counter[Any] = Counter()
         for trial in trials:
-            needed = study.needs(trial)
+            needed = study.needs(context, trial)
             self._uses.update(needed)
             for training in needed:
                 self._uses.update(context.store.trainer.needs(training))
@@ -153,7 +156,7 @@ class Sweep:
         """What the trials of one batch have in common."""
         if self._study.together:
             return self._study.together(trial)
-        needed = self._study.needs(trial)
+        needed = self._study.needs(self._context, trial)
         return self._context.store.trainer.kind(needed[-1]) if needed else ""
 
     def run(self, trials: Sequence[Any], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
@@ -163,13 +166,13 @@ class Sweep:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             context.data.split(seed).write(path, context.data.source)
-        context.store.ensure([training for trial in trials for training in study.needs(trial)], on_share)
+        context.store.ensure([training for trial in trials for training in study.needs(context, trial)], on_share)
         for index, trial in enumerate(trials):
             outcome = study.measure(context, trial)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome
-            for training in () if study.keeps_networks else study.needs(trial):
+            for training in () if study.keeps_networks else study.needs(context, trial):
                 if self._uses[training] == 1:
                     context.store.drop(training)
 
@@ -180,7 +183,7 @@ def estimate(study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[
     Where the study says how many forward passes measuring takes, these are added.
     """
     trainer, run = context.store.trainer, context.config.run
-    needed = context.store.closure([training for trial in trials for training in study.needs(trial)])
+    needed = context.store.closure([training for trial in trials for training in study.needs(context, trial)])
     kinds = {trainer.kind(training): trainer.loop(trainer.kind(training)) for training in needed}
     step = {}
     for kind, loop in kinds.items():
@@ -193,7 +196,7 @@ def estimate(study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[
         epoch = -(-extent.train // batch) + extent.validation / batch / PASSES_OF_A_STEP
         seconds += kinds[kind].epochs * epoch * step[kind]
     for trial in trials if study.passes else ():
-        for training in study.needs(trial)[-1:]:
+        for training in study.needs(context, trial)[-1:]:
             kind = trainer.kind(training)
             seconds += study.passes(context, trial) * step[kind] / PASSES_OF_A_STEP / kinds[kind].batch_size
     pictures = len(context.data.split(0).test)

@@ -114,7 +114,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     read: Callable[[Config], Data]
     trials: Callable[[Config, Data], list[Trial]]
     trainings: Callable[[Config, Data], TrainingStore[AnyTraining]]
-    needs: Callable[[Trial], Sequence[AnyTraining]]
+    needs: Callable[[Context[Config, Data, AnyTraining], Trial], Sequence[AnyTraining]]
     measure: Callable[[Context[Config, Data, AnyTraining], Trial], Outcome]
     analyse: Callable[[Config, ResultTable[Trial]], Analysis]
     gallery: Callable[[Context[Config, Data, AnyTraining]], Mapping[str, Illustration]] = lambda context: {}

@@ -4,7 +4,8 @@ After Vădineanu, Pelt, Dzyubachyk and Batenburg, "From Feature Maps to Few-Shot
 """
 
 from segjax.fewshot.bank import Extractor, FeatureBank, with_statistics
-from segjax.fewshot.draws import CHOICES, Draws, check_apart, draw_support, ranking
+from segjax.fewshot.baselines import BASELINES, shot_steps, train_on_shots
+from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_apart, draw_support, ranking
 from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
 from segjax.fewshot.grid import Grid, Pictures, best_threshold, check_shots, fit_grid
 from segjax.fewshot.heads import HEADS, Head, create_head, name_of
@@ -13,14 +14,13 @@ from segjax.fewshot.instances import border_target, instances, type_target
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.moments import MomentsHead, class_moments
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
-from segjax.fewshot.rivals import WAYS, shot_steps, train_on_shots
 from segjax.fewshot.segment import NewType, Objects, Reading, fit_new_type, segment_new_type
 from segjax.fewshot.streaming import fit_streamed
 
 __all__ = [
-    "CHOICES",
+    "BASELINES",
+    "FEATURE_SELECTIONS",
     "HEADS",
-    "WAYS",
     "CosinePrototype",
     "Draws",
     "Extractor",

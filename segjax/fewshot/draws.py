@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key
 
 from segjax.types import InputError
 
-CHOICES = ("random", "first", "variance", "relevance")
+FEATURE_SELECTIONS = ("random", "first", "variance", "relevance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +94,19 @@ def check_counts(counts: Sequence[int], features: int) -> None:
 
 
 def ranking(
-    choice: str, key: Key[Array, ""], variance: Float[Array, " F"], relevance: Float[Array, " F"]
+    selection: str, key: Key[Array, ""], variance: Float[Array, " F"], relevance: Float[Array, " F"]
 ) -> Int[Array, " F"]:
     """Place of each feature, 0 first, in the order in which a subset takes them.
 
     Args:
-        choice: "random": drawn from the key; "first": in the order of the bank; "variance": the largest variance before
-            standardisation first; "relevance": the best at telling the type in the support set first.
+        selection: "random": drawn from the key; "first": in the order of the bank; "variance": the largest variance
+            before standardisation first; "relevance": the best at telling the type in the support set first.
         variance, relevance: of the features; see `FeatureBank.variance` and `moments.relevance`.
     """
     count = variance.shape[0]
-    if choice == "random":
+    if selection == "random":
         return jax.random.permutation(key, count)
-    if choice == "first":
+    if selection == "first":
         return jnp.arange(count)
-    order = jnp.argsort(-variance if choice == "variance" else -relevance, stable=True)
+    order = jnp.argsort(-variance if selection == "variance" else -relevance, stable=True)
     return jnp.zeros(count, jnp.int32).at[order].set(jnp.arange(count, dtype=jnp.int32))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int32, Key
 
 from segjax.evaluation import OverlapCounts
-from segjax.fewshot.draws import CHOICES, Draws, check_counts, ranking
+from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_counts, ranking
 from segjax.fewshot.heads import Head
 from segjax.fewshot.moments import (
     Moments,
@@ -56,31 +56,31 @@ def fit_grid(
     query: Pictures,
     draws: Draws,
     counts: Sequence[int],
-    choice: str,
+    selection: str,
     variance: Float32[np.ndarray, " F"],
     together: int = 1,
 ) -> Grid:
     """Fit the head to every support set with every number of features, and count its pixels on the query pictures.
 
     A fit is a row of 0/1 weights over the pictures of its draw and one over the features, so all fits of a draw share
-    the products over its pixels. One program is traced for a head, a choice and the sizes, whatever the draws.
+    the products over its pixels. One program is traced for a head, a selection and the sizes, whatever the draws.
 
     Args:
         key: of the random feature subsets; draw d uses fold_in(key, d).
         support: the candidates that `draws` indexes.
         query: pictures to segment; none may be among the candidates (see `check_apart`).
         counts: numbers of features, 1 to F. With the same draw, a smaller subset is part of a larger one.
-        choice: which features; see `ranking`. "relevance" looks at the shots of each fit alone.
+        selection: which features; see `ranking`. "relevance" looks at the shots of each fit alone.
         variance: of the features; see `FeatureBank.variance`.
         together: draws per call of the program; more take more memory, and on a GPU less time.
 
     Raises:
-        InputError: a feature count out of range, an unknown choice, a support picture without the type or without
+        InputError: a feature count out of range, an unknown selection, a support picture without the type or without
             background.
     """
     check_counts(counts, support.features.shape[-1])
-    if choice not in CHOICES:
-        raise InputError(f"choice: unknown {choice!r}; choose one of {', '.join(CHOICES)}")
+    if selection not in FEATURE_SELECTIONS:
+        raise InputError(f"selection: unknown {selection!r}; choose one of {', '.join(FEATURE_SELECTIONS)}")
     check_shots(list(np.asarray(support.targets)[np.unique(draws.pictures)]))
     keys = jax.vmap(lambda draw: jax.random.fold_in(key, draw))(jnp.arange(len(draws.pictures)))
     on_device = jax.tree.map(jnp.asarray, (support, query, variance))
@@ -89,7 +89,7 @@ def fit_grid(
         # the last call repeats its last draw, so that one size is compiled
         rows = np.arange(start, start + together).clip(max=len(draws.pictures) - 1)
         result = _fit_draws(
-            head, choice, tuple(counts), *on_device, keys[rows], draws.pictures[rows], draws.weights[rows]
+            head, selection, tuple(counts), *on_device, keys[rows], draws.pictures[rows], draws.weights[rows]
         )
         found.append(result)
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(draws.pictures)], *found)
@@ -106,18 +106,18 @@ def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
         raise InputError("shots: no shot has a background pixel; a head has nothing to tell the type from")
 
 
-@partial(jax.jit, static_argnames=("head", "choice", "counts"))
-def _fit_draws(head, choice, counts, support, query, variance, keys, pictures, weights) -> Grid:
+@partial(jax.jit, static_argnames=("head", "selection", "counts"))
+def _fit_draws(head, selection, counts, support, query, variance, keys, pictures, weights) -> Grid:
     def one(key, pictures, weights):
         own = Pictures(support.features[pictures], support.targets[pictures])
-        return _fit_draw(head, choice, counts, own, query, variance, key, weights)
+        return _fit_draw(head, selection, counts, own, query, variance, key, weights)
 
     return jax.vmap(one)(keys, pictures, weights)
 
 
 def _fit_draw(
     head: Head,
-    choice: str,
+    selection: str,
     counts: tuple[int, ...],
     support: Pictures,
     query: Pictures,
@@ -134,7 +134,7 @@ def _fit_draw(
 
     def fit(of_shots):
         used = support_moments(moments, of_shots, jnp.ones_like(variance))
-        ranks = ranking(choice, key, variance, relevance(used))
+        ranks = ranking(selection, key, variance, relevance(used))
         found = [_fit_subsets(head, group, ranks, support, query, moments, of_shots) for group in groups]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts)[places], *found)
 

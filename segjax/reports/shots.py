@@ -7,19 +7,18 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from segjax.evaluation.statistics import Interval
+from segjax.evaluation.decision import Interval
 from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
 
 _ACROSS = 3  # panels in a row
 
 
 class Spread(NamedTuple):
-    """A median, the quartiles and the number of draws behind them."""
+    """A median and the quartiles."""
 
     median: float
     low: float
     high: float
-    n: int
 
 
 class Band(NamedTuple):
@@ -47,7 +46,7 @@ def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], title: st
         axes.set_visible(False)
     for axes, (name, (bands, whole)) in zip(grid.flat, panels.items(), strict=False):
         for band, (colour, marker) in zip(bands, STYLES, strict=False):
-            median, low, high = np.array([value[:3] for value in band.values], float).reshape(-1, 3).T
+            median, low, high = np.array(band.values, float).reshape(-1, 3).T
             axes.plot(band.shots, median, color=colour, marker=marker, ms=4.5, lw=1.6, label=band.name)
             axes.fill_between(band.shots, low, high, color=colour, alpha=0.18, lw=0)
         if whole.n:
@@ -69,7 +68,7 @@ def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], title: st
 def heat_chart(
     maps: Mapping[str, Float[np.ndarray, "F S"]], features: Sequence[int], shots: Sequence[int], title: str = ""
 ) -> Figure:
-    """Median Dice for every number of features (upwards) and shots (to the right); a panel per choice of features."""
+    """Median Dice for every number of features (upwards) and shots (to the right); a panel per selection."""
     figure = Figure(figsize=(1.6 + 2.9 * max(1, len(maps)), 1.4 + 0.36 * len(features)), layout="constrained")
     figure.suptitle(title, fontsize=12, color=INK)
     known = np.concatenate([values[np.isfinite(values)] for values in maps.values()]) if maps else np.empty(0)

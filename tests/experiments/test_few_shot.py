@@ -9,42 +9,32 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments.few_shot import results
-from experiments.few_shot.__main__ import main
-from experiments.few_shot.answers import answers
-from experiments.few_shot.config import StudyConfig, check_features, defaults_of, resolve
-from experiments.few_shot.extractors import all_labels, feature_counts
-from experiments.few_shot.findings import Findings
-from experiments.few_shot.grid import FACTORS, extractors_of, kind_of, make_cells
+from experiments.few_shot.analysis import Findings, analyse, methods_table, type_table
+from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of, trials_of
 from experiments.few_shot.pictures import (
+    NewType,
     TypedPictures,
+    feature_counts,
+    open_pictures,
     read_pictures,
-    shot_targets,
-    sides_of,
     training_targets,
     types_of,
 )
-from experiments.few_shot.report import methods_table
-from segjax.fewshot import load_extractors
-from segjax.sweeps import cell
+from experiments.few_shot.study import STUDY, grid_rows
+from experiments.harness.options import overlaid
+from experiments.harness.run import defaults_of, resolved, run
+from segjax.evaluation import OverlapCounts
+from segjax.fewshot import Grid, load_extractors
+from segjax.sweeps import Replicates, ResultTable, described
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 
-BANKS = (("unet", "joint ignored"), ("unet", "binary background"))
-DATA = "microscope:tissue?size=quarter&volumes=4&slices=3&crop=48"
+COUNTS = {("unet", "joint_ignored"): 4, ("unet", "binary_background"): 8}
+FACTORS = [field.name for field in dataclasses.fields(Trial)]
 TINY = [
-    "--scale",
-    "smoke",
-    "--data",
-    DATA,
-    "--sizes.unet-width",
-    "2",
-    "--sizes.unet-levels",
-    "1",
-    "--train.epochs",
-    "1",
-]
-TINY += ["--strategy", "sequential"]
+    "--scale", "smoke", "--sizes.unet-width", "2", "--sizes.unet-levels", "1", "--train.epochs", "1",
+    "--strategy", "sequential",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +60,13 @@ def data(tmp_path_factory) -> str:
     return f"folder:{folder}?groups=^(.*)-&class_names=disc,square,ring"
 
 
-def run(monkeypatch, capsys, *options: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["few_shot", *options])
-    main()
+def started(monkeypatch, capsys, *options: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["few_shot", *TINY, *options])
+    run(STUDY)
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     traces: list[int] = []
     make = steps_module.pure_step
@@ -86,22 +77,22 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(steps_module, "pure_step", counting)
     out = tmp_path / "run"
-    text = run(monkeypatch, capsys, *TINY, "--data", data, "--out", str(out))
+    text = started(monkeypatch, capsys, "--data", data, "--out", str(out))
     assert "report:" in text
-    # joint and binary extractors, and the rival, whatever the type
+    # joint and binary extractors, and the baseline, whatever the type
     assert len(traces) == 3
 
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
-    assert list(table.columns) == ["study", *FACTORS, "picture", "metric", "value", "status"]
+    assert list(table.columns) == ["study", "data", *FACTORS, "picture", "metric", "value", "status", "code"]
     assert set(table["status"]) == {"ok"}
-    config = resolve(dataclasses.replace(defaults_of("smoke"), out=out, data=data))
-    names = dict.fromkeys(table["type"])
-    cells = make_cells(config, dict(enumerate(names)), dict(zip(BANKS, (2, 4), strict=True)))
-    found = {tuple(row) for row in table[list(FACTORS)].itertuples(index=False)}
-    assert found == {tuple(value for _, value in each.factors) for each in cells}
+    types = dict.fromkeys(table["type"], 0)
+    config = smoke(out, data)
+    trials = trials_of(config, types, {("unet", "joint_ignored"): 2, ("unet", "binary_background"): 4})
+    found = {tuple(row) for row in table[FACTORS].itertuples(index=False)}
+    assert found == {dataclasses.astuple(trial) for trial in trials}
     fitted = table[(table["method"] == "logistic") & (table["metric"] == "dice_pooled")]
     assert set(fitted["picture"]) == {"draw-000", "draw-001", "draw-002"}
-    assert set(table[table["method"] == "all labels"]["picture"]) == {""}
+    assert set(table[table["method"] == "all_labels"]["picture"]) == {""}
     for metric in ("dice_pooled", "dice_pooled_zero", "iou_pooled", "dice", "f1"):
         values = table[table["metric"] == metric]["value"].replace("nan", np.nan).astype(float).dropna()
         assert len(values) and values.between(0, 1).all()
@@ -110,202 +101,250 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     assert not set(split["train"]) & set(split["test"])
     page = (out / "report.html").read_text()
     assert "How few annotated pictures are enough" in page and "full supervision" in page
-    assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
-    assert len(load_extractors(out / "extractors" / "unet-binary-background-seed-0-new-2")) == 2
+    assert "1 test set, too few for a verdict" in page
+    assert {path.stem for path in (out / "figures").iterdir()} == {
+        "dice_against_shots", "shots_and_features", "heads_and_baselines_with_2_shots", "extractors", "segmentations",
+    }  # fmt: skip
+    assert len(load_extractors(out / "extractors" / "unet-binary_background-seed-0-new-2")) == 2
 
     before = (out / "results.csv").read_text()
-    gone = ",logistic,joint ignored,relevance,2,1,"
+    gone = ",logistic,joint_ignored,relevance,2,1,"
     lines = [line for line in before.splitlines(keepends=True) if gone not in line]
     assert len(lines) < len(before.splitlines())
     (out / "results.csv").write_text("".join(lines))
-    text = run(monkeypatch, capsys, *TINY, "--data", data, "--out", str(out), "--resume")
-    assert f"{len(cells) - 3} of {len(cells)} cells are done already; 3 to do" in text
+    text = started(monkeypatch, capsys, "--data", data, "--out", str(out), "--resume")
+    assert f"{len(trials) - 3} of {len(trials)} trials are done already; 3 to do" in text
     assert sorted((out / "results.csv").read_text().splitlines()) == sorted(before.splitlines())
 
-    committed = tmp_path / "committed"
-    monkeypatch.setattr(sys, "argv", ["results", str(out), "--out", str(committed)])
-    results.main()
-    text = (committed / "findings.md").read_text()
-    assert "python -m experiments.few_shot --scale smoke" in text and "full supervision" in text
-    types = pd.read_csv(next(committed.glob("types_*.csv")), comment="#")
-    assert set(types["shots"]) == {1, 2} and set(types["type"]) == set(names)
-    median = fitted[(fitted["shots"] == 2) & (fitted["choice"] == "all") & (fitted["bank"] == "joint ignored")]
+    # the table of a published run, which has one row per trial, says what the draws say
+    kept = ResultTable.from_rows(pd.read_csv(out / "results.csv", keep_default_na=False), Trial, Replicates(("one",)))
+    kept.write(tmp_path / "trials.csv")
+    published = ResultTable.read(tmp_path / "trials.csv", Trial, 0.0)
+    lines = type_table(Findings(config, published))
+    median = fitted[
+        (fitted["shots"] == 2) & (fitted["feature_selection"] == "all") & (fitted["bank"] == "joint_ignored")
+    ]
     expected = median.groupby("type")["value"].apply(lambda values: np.median(values.astype(float)))
-    given = types[types["shots"] == 2].set_index("type")["median Dice"]
-    assert given.to_dict() == pytest.approx(expected.to_dict(), abs=1e-4)
+    given = lines[(lines["shots"] == 2) & lines["type"].isin(types)].set_index("type")["median Dice"]
+    assert given.astype(float).to_dict() == pytest.approx(expected.to_dict(), abs=1e-3)
+    assert analyse(config, published).claims == analyse(config, kept).claims
 
 
 def test_plan_trains_nothing(data, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    text = run(
-        monkeypatch, capsys, *TINY, "--data", data, "--banks", "joint ignored", "--ways", "--out", str(out), "--plan"
+    text = started(
+        monkeypatch, capsys, "--data", data, "--banks", "joint_ignored", "--baselines", "--out", str(out), "--plan"
     )
     assert "nothing was trained" in text and "method logistic" in text
     assert not out.exists()
 
 
+def smoke(out, data: str, **changes) -> Config:
+    """The smoke scale on other pictures, with other options of the study's own."""
+    default = overlaid(defaults_of(STUDY, "smoke"), {"run": {"out": out}, "source": {"data": data}})
+    return resolved(STUDY, dataclasses.replace(default, **changes))
+
+
 @pytest.fixture(scope="module")
-def config(data, tmp_path_factory) -> StudyConfig:
-    return resolve(dataclasses.replace(defaults_of("smoke"), out=tmp_path_factory.mktemp("few_shot"), data=data))
+def config(data, tmp_path_factory) -> Config:
+    return smoke(tmp_path_factory.mktemp("few_shot"), data)
 
 
 @pytest.fixture(scope="module")
 def pictures(config) -> TypedPictures:
-    return read_pictures(config)
+    return open_pictures(config)
 
 
-def test_extractors_learn_the_others_and_what_is_new_is_left_out_or_background(config, pictures):
-    types = types_of(config, pictures)
-    assert list(types) == [1, 2, 3]
+def test_extractors_learn_the_others_and_what_is_new_is_left_out_or_background(pictures):
+    assert pictures.types == {"disc": 1, "square": 2, "ring": 3}
     everywhere = tuple(range(len(pictures.images)))
     classes = pictures.classes
-    (ignored,) = extractors_of("joint ignored", "unet", 0, 3, types)
-    targets = training_targets(pictures, everywhere, ignored, types)
+
+    def targets_of(bank):
+        return [training_targets(pictures, everywhere, one) for one in extractors_of(bank, "unet", 0, 3, (1, 2, 3))]
+
+    (targets,) = targets_of("joint_ignored")
     assert ((targets == -1) == (classes == 3)).all()
     assert ((targets == 1) == (classes == 1)).all() and ((targets == 2) == (classes == 2)).all()
-    (seen,) = extractors_of("joint background", "unet", 0, 3, types)
-    targets = training_targets(pictures, everywhere, seen, types)
+    (targets,) = targets_of("joint_background")
     assert (targets >= 0).all() and (targets[classes == 3] == 0).all()
-    own, other = extractors_of("binary background", "unet", 0, 3, types)
-    assert (own["own"], other["own"]) == (1, 2)
-    assert ((training_targets(pictures, everywhere, own, types) == 1) == (classes == 1)).all()
+    own, other = extractors_of("binary_background", "unet", 0, 3, (1, 2, 3))
+    assert (own.own, other.own) == (1, 2)
+    assert ((training_targets(pictures, everywhere, own) == 1) == (classes == 1)).all()
     # the extractor of a type in every bank is the network that has all its labels
     assert own == all_labels("unet", 0, 1)
-    held = extractors_of("binary ignored", "unet", 0, 3, types)
-    assert [training_targets(pictures, everywhere, each, types)[classes == 3].max() for each in held] == [-1, -1]
+    assert [targets[classes == 3].max() for targets in targets_of("binary_ignored")] == [-1, -1]
 
 
 def test_classes_that_do_not_take_part_are_background_or_ignored(config, pictures):
-    ignoring = read_pictures(dataclasses.replace(config, types=(1, 3), others="ignored"))
+    fewer = dataclasses.replace(config, types=(1, 3), others="ignored")
+    ignoring = open_pictures(fewer)
     assert (ignoring.classes == np.where(pictures.classes == 2, -1, pictures.classes)).all()
-    (joint,) = extractors_of("joint background", "unet", 0, 3, {1: "disc", 3: "ring"})
-    targets = training_targets(ignoring, (0, 1), joint, {1: "disc", 3: "ring"})
+    (joint,) = extractors_of("joint_background", "unet", 0, 3, (1, 3))
+    targets = training_targets(ignoring, (0, 1), joint)
     assert ((targets == -1) == (pictures.classes[:2] == 2)).all()
-    assert (shot_targets(config, ignoring, np.arange(2), 1)[pictures.classes[:2] == 2] == -1).all()
+    assert (NewType(fewer, ignoring, 0, 1).targets(np.arange(2))[pictures.classes[:2] == 2] == -1).all()
 
 
 def test_shots_and_queries_share_no_slide_and_every_shot_shows_the_type(config, pictures):
-    for new in (1, 2, 3):
-        sides = sides_of(config, pictures, 0, new)
-        groups = np.asarray(pictures.source.groups)
-        assert not set(groups[sides.support]) & set(groups[sides.query])
-        assert (pictures.areas[sides.support, new] >= config.least).all()
-        targets = shot_targets(config, pictures, sides.support, new)
-        assert ((targets == 1) == (pictures.classes[sides.support] == new)).all()
-        assert len(sides.support) <= config.candidates and len(sides.query) <= config.queries
+    for number in (1, 2, 3):
+        new, groups = NewType(config, pictures, 0, number), np.asarray(pictures.source.groups)
+        assert not set(groups[new.support]) & set(groups[new.query])
+        assert (pictures.areas[new.support, number] >= config.minimum_pixels).all()
+        assert ((new.targets(new.support) == 1) == (pictures.classes[new.support] == number)).all()
+        assert len(new.support) <= config.candidates and len(new.query) <= config.queries
 
 
 def test_a_line_parts_touching_objects_of_a_shot(config, pictures):
-    sides = sides_of(config, pictures, 0, 2)
-    plain, lined = (
-        shot_targets(dataclasses.replace(config, delineation=way), pictures, sides.support, 2)
-        for way in ("none", "line")
-    )
+    plain, lined = (NewType(dataclasses.replace(config, delineation=way), pictures, 0, 2) for way in ("none", "line"))
+    plain, lined = plain.targets(plain.support), lined.targets(lined.support)
     assert (lined <= plain).all() and lined.sum() < plain.sum()
 
 
 def test_counts_of_features_are_those_of_the_banks(config, pictures):
-    types = types_of(config, pictures)
-    counts = feature_counts(config, pictures, types)
-    assert counts == {("unet", "joint ignored"): 4, ("unet", "binary background"): 8}
-    half = feature_counts(dataclasses.replace(config, maps="half"), pictures, types)
-    assert half["unet", "joint ignored"] == 4 + 8 + 4 + 4  # down0, down1 and up1 at half the edge, up0
-    with pytest.raises(InputError, match="features: 5 are asked for, but the bank 'joint ignored' of unet has 4"):
-        check_features(dataclasses.replace(config, features=(5,)), counts)
+    assert pictures.counts == COUNTS
+    half = feature_counts(dataclasses.replace(config, maps="half"), pictures)
+    assert half["unet", "joint_ignored"] == 4 + 8 + 4 + 4  # down0, down1 and up1 at half the edge, up0
+    with pytest.raises(InputError, match="features: 5 are asked for, but the bank 'joint_ignored' of unet has 4"):
+        feature_counts(dataclasses.replace(config, features=(5,)), pictures)
 
 
-def test_one_kind_of_cells_has_all_shots_and_features(config):
-    counts = {("unet", "joint ignored"): 4, ("unet", "binary background"): 8}
-    cells = make_cells(config, {2: "a", 3: "b"}, counts)
-    assert len(set(cells)) == len(cells)
-    grid = [each for each in cells if kind_of(each) == "unet-0-a-logistic-joint ignored-relevance"]
-    assert {(each["shots"], each["features"]) for each in grid} == {(s, f) for s in (1, 2) for f in (1, 2)}
+def test_one_group_of_trials_has_all_shots_and_features(config):
+    trials = trials_of(config, {"a": 2, "b": 3}, COUNTS)
+    assert len(set(trials)) == len(trials)
+    group = Trial("unet", 0, "a", "logistic", "joint_ignored", "relevance")
+    assert {(trial.shots, trial.features) for trial in trials if group_of(trial) == group} == {
+        (shots, features) for shots in (1, 2) for features in (1, 2)
+    }
+    groups = {group_of(trial) for trial in trials}
+    assert len({described(group) for group in groups}) == len(groups)  # what the harness keeps together
+
+
+def test_draws_that_are_not_nested_depend_on_all_numbers_of_shots(config):
+    assert config.own_draws == ()
+    assert smoke(config.run.out, config.source.data, nested=False).own_draws == config.shots
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"types": (9,)}, "types: there is no class 9 in folder:.*; there are: disc, square, ring"),
-        ({"shots": (1, 2, 4), "least": 60, "types": (2, 3)}, "types: 0 training pictures of seed 0 show square, but 4"),
-        ({"data": "microscope:hl60?size=sixth&volumes=4&slices=2"}, "its objects have no types"),
+        (
+            {"shots": (1, 2, 4), "minimum_pixels": 60, "types": (2, 3)},
+            "types: 0 training pictures of seed 0 show square, but 4",
+        ),
     ],
 )
-def test_pictures_that_cannot_answer_are_refused(config, changes, message):
-    changed = dataclasses.replace(config, **changes)
+def test_types_that_cannot_take_part_are_refused(config, pictures, changes, message):
     with pytest.raises(InputError, match=message):
-        types_of(changed, read_pictures(changed))
+        types_of(dataclasses.replace(config, **changes), pictures)
+
+
+def test_pictures_without_types_are_refused(config):
+    with pytest.raises(InputError, match="its objects have no types"):
+        read_pictures(overlaid(config, {"source": {"data": "microscope:hl60?size=sixth&volumes=4&slices=2"}}))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"banks": ("joint",)}, "banks: unknown 'joint'; choose from joint ignored, joint background"),
-        ({"choices": ("best",)}, "choices: unknown 'best'"),
+        ({"banks": ("joint",)}, "banks: unknown 'joint'; choose from joint_ignored, joint_background"),
+        ({"feature_selections": ("best",)}, "feature_selections: unknown 'best'"),
+        ({"feature_selections": ()}, "feature_selections: give at least one of each"),
         ({"heads": ("forest",)}, "heads: unknown 'forest'"),
-        ({"ways": ("half",)}, "ways: unknown 'half'"),
+        ({"baselines": ("half",)}, "baselines: unknown 'half'"),
         ({"shots": (1, 1)}, "shots must be different whole numbers"),
         ({"shots": (0, 2)}, "shots must be different whole numbers"),
+        ({"draws": 0}, "draws must be different whole numbers"),
         ({"compare_shots": (9,)}, "compare_shots: .* must be among the shots"),
         ({"candidates": 1}, "candidates: 1 pictures are fewer than 2 shots"),
-        ({"few_draws": 7}, "few_draws: 7 are more than the 3 draws"),
+        ({"first_draws": 7}, "first_draws: 7 are more than the 3 draws"),
         ({"types": (2,)}, "types: give at least two"),
         ({"others": "ignored", "types": ()}, "others: ignored needs --types"),
     ],
 )
 def test_options_that_nothing_can_be_made_of_are_refused(config, changes, message):
     with pytest.raises(InputError, match=message):
-        resolve(dataclasses.replace(config, **changes))
+        smoke(config.run.out, config.source.data, **changes)
 
 
-def made_up(values: dict[tuple[str, str, int], list[float]]) -> pd.DataFrame:
-    """A table of results from the pooled Dice of draws by type, method and number of shots (0: all labels)."""
+def test_values_over_draws_by_hand():
+    # Dice of 4 draws at the best threshold: 2 tp / (2 tp + fp + fn) = 0.5, 0.8, 1 and 2/3; at zero all are 0.5
+    best = OverlapCounts(*(np.array(part).reshape(4, 1, 1, 1) for part in ([1, 2, 3, 1], [1, 1, 0, 1], [1, 0, 0, 0])))
+    zero = OverlapCounts(*(np.ones((4, 1, 1, 1), int) for _ in range(3)))
+    rows = grid_rows(Grid(zero, best, np.zeros((4, 1, 1))), 0, 0, 2)
+    of_draws = {row.picture: row.value for row in rows if row.metric == "dice_pooled"}
+    assert of_draws == pytest.approx({"draw-000": 0.5, "draw-001": 0.8, "draw-002": 1.0, "draw-003": 2 / 3})
+    pooled = {row.metric: row.value for row in rows if not row.picture}
+    assert pooled == pytest.approx(
+        {
+            "dice_pooled_q25": 0.5 + 0.75 * (2 / 3 - 0.5),
+            "dice_pooled_median": (2 / 3 + 0.8) / 2,
+            "dice_pooled_q75": 0.8 + 0.25 * 0.2,
+            "dice_first_draws": 0.65,
+            "dice_zero_first_draws": 0.5,
+        }
+    )
+
+
+def made_up(config: Config, values: dict[tuple[str, str, int], dict[str, float]]) -> Findings:
+    """Findings of values by type, method and number of shots (0: all labels), the same for five test sets."""
     rows = []
-    for (kind, method, shots), draws in values.items():
-        whole = method == "all labels"
-        place = cell(
-            data="d", network="unet", seed=0, type=kind, method=method, bank="none" if whole else "joint ignored",
-            choice="none" if whole else "all", shots=shots, features=0 if whole else 4,
-        )  # fmt: skip
-        for number, value in enumerate(draws):
-            picture = "" if whole else f"draw-{number:03d}"
-            rows.append({**dict(place.factors), "picture": picture, "metric": "dice_pooled", "value": value})
-    return pd.DataFrame(rows).assign(status="ok")
+    for (kind, method, shots), metrics in values.items():
+        for seed in range(5):
+            whole = Trial("unet", seed, kind, "all_labels")
+            trial = few(config, COUNTS, whole, shots, method) if shots else whole
+            # seeds differ, trials of one seed do not
+            rows += [
+                {**vars(trial), "picture": "", "metric": metric, "value": value + 0.01 * seed}
+                for metric, value in metrics.items()
+            ]
+    frame = pd.DataFrame(rows).assign(status="ok", code="c")
+    table = ResultTable.from_rows(frame, Trial, Replicates(tuple("vwxyz")))
+    return Findings(config, table)
 
 
-def test_gaps_and_paired_differences_by_hand(config):
-    table = made_up(
+def dice(mean: float, median: float = 0.0, zero: float = 0.0) -> dict[str, float]:
+    return {"dice_pooled": mean, "dice_pooled_median": median or mean, "dice_zero_first_draws": zero or mean}
+
+
+def test_distances_to_all_labels_and_differences_by_hand(config):
+    found = made_up(
+        config,
         {
-            ("a", "all labels", 0): [0.8],
-            ("b", "all labels", 0): [0.5],
-            ("a", "logistic", 2): [0.5, 0.6, 0.7],
-            ("b", "logistic", 2): [0.4, 0.4, 0.4],
-            ("a", "prototype", 2): [0.4, 0.5, 0.6],
-            ("b", "prototype", 2): [0.4, 0.3, 0.2],
-        }
+            ("a", "all_labels", 0): dice(0.78),
+            ("b", "all_labels", 0): dice(0.48),
+            ("a", "logistic", 2): dice(0.6, median=0.58, zero=0.5),
+            ("b", "logistic", 2): dice(0.4, median=0.38, zero=0.3),
+            ("a", "prototype", 2): dice(0.5),
+            ("b", "prototype", 2): dice(0.3),
+            ("a", "last_layer", 2): dice(0.45),
+            ("b", "last_layer", 2): dice(0.25),
+        },
     )
-    found = Findings(config, table, "unet")
-    gap = found.gap("a", 2)
-    assert gap is not None and (gap.few.median, gap.few.low, gap.few.high) == pytest.approx((0.6, 0.55, 0.65))
-    assert (gap.absolute, gap.relative) == pytest.approx((0.2, 0.25))
-    assert found.gap("b", 2).relative == pytest.approx(0.2)
-    (_, own, none), (name, other, behind) = found.compared(2)
-    assert none is None and name == "prototype" and own.mean == pytest.approx(0.5)
-    # over draws, of the mean over types: 5, 10 and 15 points
-    assert behind.mean == pytest.approx(10) and behind.n == 3
-    assert other.mean == pytest.approx(0.4)
-    assert found.heat("first")[-1].tolist() == pytest.approx([0.5])
+    lines = type_table(found).set_index("type")
+    assert lines["behind, Dice points"].tolist() == pytest.approx([20.0, 10.0, 15.0])
+    assert lines["behind, %"].tolist() == pytest.approx([25.0, 20.0, 22.5])
+    assert lines.index.tolist() == ["a", "b", "mean of the types"]
+    (behind,) = found.behind()
+    assert (behind.decision.mean, behind.decision.verdict) == (pytest.approx(13.0), "ahead")
+    (head,) = found.heads(2)
+    assert head.rival == "prototype (distance)" and head.decision.mean == pytest.approx(10.0)
+    # a baseline is cut at score 0 and has the first draws only, and so is the head beside it
+    (baseline,) = found.baselines(2)
+    assert baseline.metric == "Dice at score 0" and baseline.decision.mean == pytest.approx(5.0)
 
 
-def test_rivals_without_results_for_a_type_say_so(config):
-    table = made_up(
+def test_baselines_without_results_for_a_type_say_so(config):
+    found = made_up(
+        config,
         {
-            ("a", "logistic", 2): [0.5, 0.6, 0.7],
-            ("b", "logistic", 2): [0.4, 0.4, 0.4],
-            ("a", "prototype", 2): [0.4, 0.5, 0.6],
-        }
+            ("a", "logistic", 2): dice(0.6),
+            ("b", "logistic", 2): dice(0.4),
+            ("a", "last_layer", 2): dice(0.5),
+        },
     )
-    found = Findings(config, table, "unet")
-    assert [found.types_with(name, 2) for name in ("logistic", "prototype")] == [2, 1]
-    said = " ".join(answers(found))
-    assert "prototype (distance) (10.0 points on the 1 of 2 types for which no training collapsed)" in said
-    assert methods_table(found)["types"].tolist() == [2, 1]
+    (claim,) = found.baselines(2)
+    assert claim.rival == "last layer trained on the shots, 1 of 2 types"
+    assert claim.decision.mean == pytest.approx(10.0)  # on the type for which no training collapsed
+    assert claim.rival in methods_table(found)["method"].tolist()

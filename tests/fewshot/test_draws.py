@@ -55,8 +55,8 @@ def test_support_and_query_share_no_picture():
 def test_rankings():
     variance, relevance = jnp.float32([1, 3, 2, 3]), jnp.float32([0, 1, 5, 2])
 
-    def of(choice, seed=0):
-        return np.asarray(ranking(choice, jax.random.key(seed), variance, relevance)).tolist()
+    def of(selection, seed=0):
+        return np.asarray(ranking(selection, jax.random.key(seed), variance, relevance)).tolist()
 
     assert of("first") == [0, 1, 2, 3]
     assert of("variance") == [3, 0, 2, 1]

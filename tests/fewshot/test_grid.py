@@ -79,10 +79,10 @@ def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(poo
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
 
 
-@pytest.mark.parametrize("choice", ["random", "relevance"])
-def test_small_subsets_are_fitted_apart_and_nothing_else_changes(choice, pool, query):
+@pytest.mark.parametrize("selection", ["random", "relevance"])
+def test_small_subsets_are_fitted_apart_and_nothing_else_changes(selection, pool, query):
     draws = draw_support(jax.random.key(4), EVERY, (1, 3), 2)
-    fit = partial(fit_grid, jax.random.key(7), Logistic(), pool, query, draws, choice=choice, variance=VARIANCE)
+    fit = partial(fit_grid, jax.random.key(7), Logistic(), pool, query, draws, selection=selection, variance=VARIANCE)
     together = fit(counts=(5, 1, 4))  # 1 is small beside 5, and stands in the middle
     for place, count in enumerate((5, 1, 4)):
         alone = fit(counts=(count,))
@@ -124,7 +124,7 @@ def test_the_best_threshold_is_the_best_of_those_tried(support):
     [
         ({"counts": (6,)}, "a bank of 5"),
         ({"counts": (0,)}, "a bank of 5"),
-        ({"choice": "best"}, "choice"),
+        ({"selection": "best"}, "selection"),
         ({"fill": 0}, "does not show the type"),
         ({"fill": 1}, "background"),
         ({"fill": -1}, "ignored"),
@@ -135,6 +135,6 @@ def test_impossible_grids_are_refused(change, message, pool, query):
     if "fill" in change:
         pool = pool._replace(targets=np.full_like(pool.targets, change.pop("fill")))
     draws = draw_support(jax.random.key(0), EVERY, (1,), 1)
-    arguments = {"support": pool, "query": query, "draws": draws, "counts": (1,), "choice": "first"}
+    arguments = {"support": pool, "query": query, "draws": draws, "counts": (1,), "selection": "first"}
     with pytest.raises(InputError, match=message):
         fit_grid(jax.random.key(0), Ridge(), **(arguments | {"variance": VARIANCE} | change))

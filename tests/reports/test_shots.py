@@ -13,7 +13,7 @@ WHOLE = Interval(0.9, 0.88, 0.92, 3)
 
 
 def test_medians_quartiles_and_all_labels_stand_where_they_belong():
-    band = Band("all 8 features", [1, 5], [Spread(0.5, 0.4, 0.55, 50), Spread(0.7, 0.68, 0.74, 50)])
+    band = Band("all 8 features", [1, 5], [Spread(0.5, 0.4, 0.55), Spread(0.7, 0.68, 0.74)])
     figure = shots_chart({"plasma": ([band], WHOLE), "rare": ([band], WHOLE._replace(n=0))})
     first, second = (axes for axes in figure.axes if axes.get_visible())
     line, reference = first.lines

@@ -79,6 +79,6 @@ def test_from_scratch_does_not_know_the_extractor(tiny, shots):
         np.testing.assert_array_equal(a, b)
 
 
-def test_an_unknown_way_is_refused(tiny, shots):
-    with pytest.raises(InputError, match="way"):
+def test_an_unknown_baseline_is_refused(tiny, shots):
+    with pytest.raises(InputError, match="baseline"):
         train_on_shots(jax.random.key(0), tiny("msd", 0), shots, STEP, LOOP, "distill")

@@ -12,11 +12,11 @@ from segjax.fewshot.bank import Extractor
 from segjax.training import Fit, LoopConfig, Pictures, StepConfig, Steps, TrainState, fit, make_steps
 from segjax.types import InputError
 
-WAYS = ("last_layer", "whole_network", "from_scratch")
+BASELINES = ("last_layer", "whole_network", "from_scratch")
 
 
 def train_on_shots(
-    key: Key[Array, ""], extractor: Extractor, shots: Pictures, step: StepConfig, loop: LoopConfig, way: str
+    key: Key[Array, ""], extractor: Extractor, shots: Pictures, step: StepConfig, loop: LoopConfig, baseline: str
 ) -> tuple[Fit, Steps]:
     """Train a network on the shots of a new type.
 
@@ -25,29 +25,29 @@ def train_on_shots(
 
     Args:
         shots: pictures and targets; 1 is the type.
-        way: "last_layer": the extractor's other weights stay as they are; "whole_network": all weights move, from the
-            extractor's; "from_scratch": from new ones.
+        baseline: "last_layer": the extractor's other weights stay as they are; "whole_network": all weights move, from
+            the extractor's; "from_scratch": from new ones.
 
     Returns:
         The training, and the steps for `segjax.training.predict(steps, fit.variables, images)`.
 
     Raises:
-        InputError: unknown way, or no shots.
+        InputError: unknown baseline, or no shots.
     """
-    steps = shot_steps(extractor, step, way)
+    steps = shot_steps(extractor, step, baseline)
     return fit(key, steps, shots, shots, loop), steps
 
 
-def shot_steps(extractor: Extractor, config: StepConfig, way: str) -> Steps:
+def shot_steps(extractor: Extractor, config: StepConfig, baseline: str) -> Steps:
     """The compiled steps of `train_on_shots`; make them once for many support sets of one size.
 
     Raises:
-        InputError: unknown way.
+        InputError: unknown baseline.
     """
-    if way not in WAYS:
-        raise InputError(f"way: unknown {way!r}; choose one of {', '.join(WAYS)}")
-    steps = _compiled_steps(extractor.network.clone(classes=2), config, way)
-    if way == "from_scratch":
+    if baseline not in BASELINES:
+        raise InputError(f"baseline: unknown {baseline!r}; choose one of {', '.join(BASELINES)}")
+    steps = _compiled_steps(extractor.network.clone(classes=2), config, baseline)
+    if baseline == "from_scratch":
         return steps
 
     def init(key, images, learning_rate=config.learning_rate):
@@ -60,10 +60,10 @@ def shot_steps(extractor: Extractor, config: StepConfig, way: str) -> Steps:
     return dataclasses.replace(steps, init=init)
 
 
-@lru_cache(maxsize=len(WAYS))  # extractors of one network differ in their weights only, which are arguments
-def _compiled_steps(network: Any, config: StepConfig, way: str) -> Steps:
+@lru_cache(maxsize=len(BASELINES))  # extractors of one network differ in their weights only, which are arguments
+def _compiled_steps(network: Any, config: StepConfig, baseline: str) -> Steps:
     steps = make_steps(network, config)
-    if way != "last_layer":
+    if baseline != "last_layer":
         return steps
 
     @jax.jit
