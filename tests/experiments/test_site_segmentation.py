@@ -194,8 +194,8 @@ def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
     assert store.closure([OUTLINED]) == [OUTLINED]
     trial, classifier = store.closure([FROM_OURS])
     assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
-    assert STUDY.needs(FROM_OURS) == [classifier, FROM_OURS]
-    assert STUDY.needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
+    assert STUDY.needs(None, FROM_OURS) == [classifier, FROM_OURS]
+    assert STUDY.needs(None, Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
