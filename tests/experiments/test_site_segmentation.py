@@ -17,7 +17,7 @@ from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
-from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, trials_of, way_of, ways_of
+from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, needs, trials_of, way_of, ways_of
 from experiments.site_segmentation.labels import check_counts, ellipses_in_boxes, sides_of
 from experiments.site_segmentation.study import STUDY, SiteTrainer, write_sites
 from segjax.data.geofiles import missing_packages
@@ -194,8 +194,8 @@ def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
     assert store.closure([OUTLINED]) == [OUTLINED]
     trial, classifier = store.closure([FROM_OURS])
     assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
-    assert STUDY.needs(FROM_OURS) == [classifier, FROM_OURS]
-    assert STUDY.needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
+    assert needs(FROM_OURS) == [classifier, FROM_OURS]
+    assert needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
@@ -299,9 +299,11 @@ def test_claims_are_one_family_of_all_maps_against_all_else(tiny):
         "ahead", "behind", "ahead", "ahead", "behind", "behind",
     ]  # fmt: skip
     # CAM's five comparisons count in the family too
-    differences = [0.6 - 0.7, 0.5 - 0.7, 0.55 - 0.7, 0.53 - 0.7, 0.57 - 0.7]
-    alone = decide([[100 * value for value in differences]])[0].p
-    assert found.claims[4].decision.p > 4 * alone
+    ours, cam = VALUES["maps", 0, OURS], VALUES["maps", 0, "cam"]
+    others = [VALUES[name] for name in (("points", 0, ""), *(("outlines", n, "") for n in (1, 4, 16, 0)))]
+    family = [(ours, cam), *((ours, other) for other in others), *((cam, other) for other in others)]
+    expected = decide([100 * np.subtract(one, other) for one, other in family])
+    np.testing.assert_allclose([claim.decision.p for claim in found.claims], [one.p for one in expected[:6]])
     rivals = [claim.rival.removeprefix("U-Net from ") for claim in found.main]
     assert rivals == [
         "masks of CAM, Otsu's level", "discs on the sites' points", "outlines of 16 sites", "outlines of all sites",
