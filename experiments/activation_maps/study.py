@@ -184,7 +184,7 @@ STUDY = Study(
     read=read,
     trials=lambda config, data: trials_of(config, data.is_outlined),
     trainings=lambda config, data: TrainingStore(config.run, data.trainer),
-    needs=lambda trial: [] if trial.network == REFERENCE else [trial.training],
+    needs=lambda context, trial: [] if trial.network == REFERENCE else [trial.training],
     measure=measure,
     analyse=analyse,
     gallery=gallery,

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from segjax.evaluation.statistics import Interval
+from segjax.evaluation import Interval
 from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
 
 _OUTLINE = "#ff2020"

@@ -11,16 +11,16 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-
-from experiments.annotation_errors import config as study_config
-from experiments.annotation_errors.__main__ import main
 from experiments.annotation_errors.config import defaults_of, levels_of, make_cells, recipe_of, resolve
-from experiments.annotation_errors.pictures import check_recipes, open_study, training_pictures
-from experiments.annotation_errors.study import Trainer, cells_of
-from experiments.harness.options import TrainOptions
 from experiments.options import Sizes
 from experiments.pictures import split_of
 from experiments.training import check_trainable, network_of
+
+from experiments.annotation_errors import config as study_config
+from experiments.annotation_errors.__main__ import main
+from experiments.annotation_errors.pictures import check_recipes, open_study, training_pictures
+from experiments.annotation_errors.study import Trainer, cells_of
+from experiments.harness.options import TrainOptions
 from segjax.annotations import Recipe
 from segjax.sweeps import cell
 from segjax.training import LoopConfig

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-
-from experiments.annotation_upgrade import results
 from experiments.annotation_upgrade.answers import answers, question, verdict
 from experiments.annotation_upgrade.config import defaults_of, resolve
 from experiments.annotation_upgrade.findings import Findings, error_name
-from experiments.annotation_upgrade.grid import FACTORS
 from experiments.annotation_upgrade.report import figures_of, number_tables
 from experiments.committed import read_results
+
+from experiments.annotation_upgrade import results
+from experiments.annotation_upgrade.grid import FACTORS
 from segjax.evaluation import Difference
 from segjax.reports import failed_cells
 from segjax.types import InputError

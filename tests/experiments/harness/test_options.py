@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 import tyro
-
 from experiments.annotation_errors.config import StudyConfig, defaults_of, resolve
-from experiments.harness.options import UNNAMED, TrainOptions
 from experiments.running import command_of
+
+from experiments.harness.options import UNNAMED, TrainOptions
 from segjax.training import LoopConfig, StepConfig
 
 

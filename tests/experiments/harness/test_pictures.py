@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from PIL import Image
-
 from experiments.pictures import faulty_targets, read_domain
 from experiments.training import rows_of
+from PIL import Image
+
 from segjax.annotations import Recipe
 from segjax.data import open_source
 

@@ -23,7 +23,7 @@ from experiments.harness.run import (
 )
 from segjax.sweeps import Ledger, read_plan
 from segjax.types import InputError
-from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Trial, Training, study
+from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, study
 
 
 @pytest.fixture
