@@ -90,7 +90,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(config, table, networks),
         cautions=_cautions(table, networks),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
-        shown=[WORTH, NETWORKS],
+        shown=[WORTH],
         headings=HEADINGS,
         glossary=GLOSSARY,
     )

@@ -65,7 +65,8 @@ def dose_response(
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes for the same figure: no date, fixed ids, letters as text."""
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none"}):
+    settings = {"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
+    with matplotlib.rc_context(settings):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     return text.getvalue()
 
