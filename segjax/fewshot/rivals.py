@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from segjax.fewshot.bank import Extractor
 from segjax.training import Fit, Pictures, Steps, TrainConfig, TrainState, fit, make_steps
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 WAYS = ("last_layer", "whole_network", "from_scratch")
 
@@ -61,7 +61,7 @@ def shot_steps(extractor: Extractor, config: TrainConfig, way: str) -> Steps:
 
 
 @lru_cache(maxsize=len(WAYS))  # extractors of one network differ in their weights only, which are arguments
-def _compiled_steps(network: Any, config: TrainConfig, way: str) -> Steps:
+def _compiled_steps(network: Network, config: TrainConfig, way: str) -> Steps:
     steps = make_steps(network, config)
     if way != "last_layer":
         return steps

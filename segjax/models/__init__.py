@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import flax.linen as nn
-
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
@@ -13,7 +11,7 @@ from segjax.models.segnet import SegNet
 from segjax.models.unet import UNet
 from segjax.models.vgg import VGG16
 from segjax.models.weights import load_torchvision
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "segnet": SegNet, "msd": MSD}
 CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type[UNetClassifier]] = {
@@ -25,13 +23,28 @@ CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type
     "unet_classifier": UNetClassifier,
 }
 
-__all__ = ["CLASSIFIERS", "NETWORKS", "Probe", "create", "load_torchvision"]
+__all__ = [
+    "CLASSIFIERS",
+    "MSD",
+    "NETWORKS",
+    "VGG16",
+    "MSDClassifier",
+    "Probe",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "SegNet",
+    "UNet",
+    "UNetClassifier",
+    "create",
+    "load_torchvision",
+]
 
 
-def create(name: str, **options: Any) -> nn.Module:
-    """A network by name; without options as published.
+def create(name: str, **options: Any) -> Network:
+    """A network by name, a Flax module; without options as published.
 
-    The module maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
+    It maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
     for those in `CLASSIFIERS`. `variables = module.init(key, image)`, then `module.apply(variables, image)`. With
     norm="running" training needs `apply(variables, image, train=True, mutable=["batch_stats"])`, and the hidden layers
     of `vgg16` also `rngs={"dropout": key}`. With `features=True` the result is (logits, {name: feature map}).

@@ -5,20 +5,19 @@ al., MICCAI 2019).
 """
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from segjax.training.augment import flip_and_turn
 from segjax.training.steps import Steps, TrainConfig, compiled, loss_of, make_steps, optimizer_of
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 TEACHER = "teacher"  # the collection of the model state that holds the teacher's weights
 
 
 def make_mean_teacher_steps(
-    network: Any, config: TrainConfig, *, ramp_up: int, weight: float = 1.0, decay: float = 0.99, noise: float = 0.1
+    network: Network, config: TrainConfig, *, ramp_up: int, weight: float = 1.0, decay: float = 0.99, noise: float = 0.1
 ) -> Steps:
     """Compiled steps as `make_steps` gives them, for targets that are -1 wherever the label is unknown.
 

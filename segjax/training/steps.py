@@ -12,7 +12,7 @@ import optax
 from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Steps:
     predict: Callable[..., jax.Array]
 
 
-def make_steps(network: Any, config: TrainConfig) -> Steps:
+def make_steps(network: Network, config: TrainConfig) -> Steps:
     """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
 
     Returns:
@@ -125,7 +125,7 @@ def make_steps(network: Any, config: TrainConfig) -> Steps:
     )
 
 
-def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+def compiled(network: Network, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` of a training step of the network, which keeps `remat`.
 
     XLA for CPU drops the barriers around what `remat` computes twice, then merges both and saves nothing.
@@ -136,7 +136,7 @@ def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable
     )
 
 
-def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState]:
+def initial_state(network: Network, config: TrainConfig) -> Callable[..., TrainState]:
     """The pure function (key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState."""
     optimizer = optimizer_of(config)
 
@@ -150,7 +150,7 @@ def initial_state(network: Any, config: TrainConfig) -> Callable[..., TrainState
     return init
 
 
-def pure_step(network: Any, config: TrainConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+def pure_step(network: Network, config: TrainConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
     Args:
