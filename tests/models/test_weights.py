@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,8 +101,7 @@ def test_names_are_those_of_torchvision(resnet):
 def test_what_is_written_comes_back(resnet, tmp_path):
     variables, arrays = resnet
     loaded = load_torchvision(ours("resnet18"), blank(ours("resnet18")), saved(tmp_path, arrays))
-    for a, b in zip(jax.tree.leaves(loaded), jax.tree.leaves(variables), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(loaded, dict(variables))
 
 
 def test_a_grey_network_answers_as_the_original_does_to_grey_repeated(resnet, tmp_path):
