@@ -137,5 +137,7 @@ def _warnings(config: StudyConfig, domain: LabelledDomain) -> list[str]:
     if all(place is None for place in domain.places):
         said.append("The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written.")
     elif missing := missing_packages():
-        said.append(f"No GeoTIFF or GeoJSON was written: {', '.join(missing)} not installed (pip install -e '.[geo]').")
+        said.append(
+            f"No GeoTIFF or GeoJSON was written: {', '.join(missing)} not installed (pip install 'segjax[geo]')."
+        )
     return said

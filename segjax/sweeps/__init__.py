@@ -1,5 +1,11 @@
 """Grid -> plan -> cells -> results, claimed and resumed through plain files."""
 
+try:
+    import pandas  # noqa: F401
+    import rich  # noqa: F401
+except ImportError as error:
+    raise ImportError("segjax.sweeps needs more packages: pip install 'segjax[studies]'") from error
+
 from segjax.sweeps.cells import Cell, cell, fingerprint, share_of
 from segjax.sweeps.ledger import LAST_METRIC, Ledger
 from segjax.sweeps.pace import in_words

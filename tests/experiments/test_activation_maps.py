@@ -54,6 +54,7 @@ def counted(monkeypatch) -> list[int]:
     return traces
 
 
+@pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     traces, out = counted(monkeypatch), tmp_path / "run"
     options = [*TINY, "--maps", OURS, "cam", "rise", "--moment-maps", "cam", "--out", str(out)]

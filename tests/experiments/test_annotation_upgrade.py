@@ -54,6 +54,7 @@ def counted(monkeypatch, module) -> list[int]:
     return traces
 
 
+@pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     plain, upgrading = counted(monkeypatch, steps_module), counted(monkeypatch, learning)
     out = tmp_path / "run"

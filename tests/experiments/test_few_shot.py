@@ -76,6 +76,7 @@ def run(monkeypatch, capsys, *options: str) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     traces: list[int] = []
     make = steps_module.pure_step

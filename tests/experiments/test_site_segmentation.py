@@ -38,6 +38,7 @@ def run(monkeypatch, capsys, *options: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--out", str(out))
