@@ -66,8 +66,7 @@ def dose_response(
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes for the same figure: no date, fixed ids, letters as text."""
     text = io.StringIO()
-    settings = {"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
     return re.sub(r"\n\s+", "\n", re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
