@@ -76,8 +76,8 @@ def analyse(config: Config, table: Table) -> Analysis:
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
         question=(
             f"Several types of cells are annotated in plenty, a new one in {_counted(*config.shots)} only. How near "
-            f"does a head on the feature maps of {network_name(found.network)} extractors, which never learnt the new type, "
-            "come to a network with all labels of it?"
+            f"does a head on the feature maps of {network_name(found.network)} extractors, which never learnt the new "
+            "type, come to a network with all labels of it?"
         ),
         claims=[*behind, *compared, *banks],
         main=[*main, *found.baselines(nearest), *banks],
