@@ -197,7 +197,10 @@ def _readme_table(runs: Sequence[Published]) -> str:
                 rows.append({"pictures": link, **_claim_row(claim)})
     lines = markdown(pd.DataFrame(rows)) if rows else []
     if few:
-        lines += ["", f"{few} more comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict."]
+        lines += [
+            "",
+            f"{few} more comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict.",
+        ]
     return "\n".join(lines) + "\n"
 
 

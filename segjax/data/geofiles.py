@@ -48,7 +48,7 @@ def check_geo() -> None:
         InputError: names the packages and how to install them.
     """
     if missing := missing_packages():
-        raise InputError(f"{', '.join(missing)} not installed; run: pip install -e '.[geo]'")
+        raise InputError(f"{', '.join(missing)} not installed; run: pip install 'segjax[geo]'")
 
 
 def write_mask(

@@ -119,7 +119,7 @@ def test_an_unknown_coordinate_system_is_refused(tmp_path):
 
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(geofiles, "find_spec", lambda name: None if name == "rasterio" else object())
-    with pytest.raises(InputError, match=r"rasterio not installed; run: pip install -e '\.\[geo\]'"):
+    with pytest.raises(InputError, match=r"rasterio not installed; run: pip install 'segjax\[geo\]'"):
         write_mask(tmp_path / "mask.tif", mask(), PLACE)
 
 

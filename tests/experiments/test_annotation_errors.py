@@ -70,6 +70,7 @@ def tiny(tmp_path):
     return dataclasses.replace(defaults_of("smoke"), out=tmp_path, data=data, errors=("omission", "bias"))
 
 
+@pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--out", str(out))
