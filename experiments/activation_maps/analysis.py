@@ -114,11 +114,11 @@ def analyse(config: Config, table: Table) -> Analysis:
         ),
         claims=claims,
         main=main,
-        tables=_tables(table),
+        tables=_tables(config, table),
         figures=_figures(config, table),
         cautions=_cautions(config, table),
         metrics=METRICS,
-        shown=["Outlines by boundary", "What the decision rests on", "What is learnt first"],
+        shown=["Outlines by boundary", "What is learnt first"],
         headings=HEADINGS,
         glossary=GLOSSARY,
     )
@@ -173,7 +173,7 @@ def _mean(table: Table, metric: str, network: str, kind: str) -> float:
     return table.interval(metric, Trial(network, 0, kind)).mean
 
 
-def _tables(table: Table) -> dict[str, pd.DataFrame]:
+def _tables(config: Config, table: Table) -> dict[str, pd.DataFrame]:
     cues = [f"cue_lost_without_{region}" for region in REGION_NAMES] + [f"cue_left_with_{region}" for region in REGIONS]
     found = {
         "Classifiers on held-out pictures": table.overview(["auc", "accuracy", "balanced_accuracy", "blur_px"]),
@@ -181,7 +181,11 @@ def _tables(table: Table) -> dict[str, pd.DataFrame]:
         "By the area of the object": _by_size(table),
         "What the decision rests on": table.overview(cues),
     }
-    titles = {"network": network_name, "map": lambda kind: TITLES.get(kind, kind)}
+    titles = {
+        "network": network_name,
+        "map": lambda kind: TITLES.get(kind, kind),
+        "epochs": lambda epochs: epochs or config.train.loop.epochs,
+    }
     return {
         name: frame.assign(**{column: frame[column].map(of) for column, of in titles.items() if column in frame})
         for name, frame in found.items()

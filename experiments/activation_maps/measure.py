@@ -28,6 +28,7 @@ from segjax.evaluation import (
     fixed_discs,
     insertion,
     map_similarity,
+    median_radius,
     oracle_threshold,
     outline_metrics,
     pixel_average_precision,
@@ -143,11 +144,6 @@ def reference_rows(kind: str, seed: int, chosen: Chosen, domain: LabelledDomain)
     offsets = generator.integers(0, stride, (len(truths), 2))
     maps = [coarse_map(truth, stride, (int(y), int(x))) for truth, (y, x) in zip(truths, offsets, strict=True)]
     return localisation_rows(np.stack(maps).astype(np.float32), chosen, domain)
-
-
-def median_radius(truths: Masks) -> float:
-    """Median radius in pixels of the discs with the objects' areas."""
-    return float(np.median(np.sqrt(truths.sum((1, 2)) / np.pi)))
 
 
 def _mask_rows(masks: Masks, chosen: Chosen, domain: LabelledDomain) -> list[Row]:

@@ -47,8 +47,8 @@ def answers(found: Analysis) -> list[str]:
     if few := sum(claim.decision.verdict == "too few" for claim in found.claims):
         have, rest = ("comparison has", "difference") if few == 1 else ("comparisons have", "differences")
         said.append(
-            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of decisions "
-            f"has the {rest}."
+            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of "
+            f"decisions has the {rest}."
         )
     return said
 

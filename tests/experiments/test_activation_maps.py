@@ -227,14 +227,7 @@ def table_of(values) -> ResultTable[Trial]:
     """A table of results from (network, map, metric) -> values by seed, each with its own test set."""
     same = {"picture": "", "status": "ok", "code": ""}
     rows = [
-        {
-            **vars(Trial(network, seed, kind)),
-            "picture": "",
-            "metric": metric,
-            "value": value,
-            "status": "ok",
-            "code": "",
-        }
+        {**vars(Trial(network, seed, kind)), **same, "metric": metric, "value": value}
         for (network, kind, metric), found in values.items()
         for seed, value in enumerate(found)
     ]

@@ -63,6 +63,7 @@ def whole(tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
     broken = tmp_path / "broken"
     code, _ = interrupt(broken, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """The table of results against means, intervals and p values worked out by hand or by SciPy."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,18 +35,20 @@ def rows_of(trial, values, metric="dice", status="ok"):
 
 
 def table_from(*parts, replicates=FIVE):
-    return ResultTable.from_rows(pd.DataFrame(sum(parts, []), columns=COLUMNS), Trial, replicates)
+    return ResultTable.from_rows(pd.DataFrame(list(itertools.chain(*parts)), columns=COLUMNS), Trial, replicates)
 
 
 def seeds(network, values, **factors):
     """Rows of a setting, a value per seed from 0 on; None: the seed failed."""
-    return sum(
-        (
-            rows_of(Trial(network, seed, **factors), 0.0 if value is None else value, status="failed" if value is None else "ok")
-            for seed, value in enumerate(values)
-        ),
-        [],
+    parts = (
+        rows_of(
+            Trial(network, seed, **factors),
+            0.0 if value is None else value,
+            status="failed" if value is None else "ok",
+        )
+        for seed, value in enumerate(values)
     )
+    return list(itertools.chain.from_iterable(parts))
 
 
 def test_pictures_are_averaged_first_then_seeds_of_one_test_set_then_test_sets():
@@ -201,7 +204,9 @@ numbers = st.none() | st.floats(-1e6, 1e6, allow_nan=False)
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     st.dictionaries(
-        st.builds(Trial, names | st.sampled_from(["1", "007", "nan", "NA", "1e5"]), st.integers(0, 4), names, st.floats(0, 9)),
+        st.builds(
+            Trial, names | st.sampled_from(["1", "007", "nan", "NA", "1e5"]), st.integers(0, 4), names, st.floats(0, 9)
+        ),
         st.fixed_dictionaries({"dice": numbers, "pq": numbers, "status": st.sampled_from(["ok", "failed"])}),
         min_size=1,
         max_size=8,

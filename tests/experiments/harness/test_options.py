@@ -21,8 +21,8 @@ from experiments.harness.options import (
     check_choices,
     check_least,
     check_run,
-    deciding,
     decides,
+    deciding,
     flags,
     overlaid,
 )

@@ -42,7 +42,10 @@ def test_a_sound_run_needs_no_caution():
             ["All seeds together have 4 test sets. Verdicts need 5", "--folds and --seeds with at least that number"],
         ),
         ({"seeds": 1}, ["All seeds together have 1 test set. Verdicts need 5", "--folds and --seeds"]),
-        ({"replicates": ["a"] * 10, "source": Source(test_groups=frozenset({"g1"}))}, ["All seeds together have 1 test"]),
+        (
+            {"replicates": ["a"] * 10, "source": Source(test_groups=frozenset({"g1"}))},
+            ["All seeds together have 1 test"],
+        ),
         ({"replicates": list("abcdeabcde")}, ["10 seeds share 5 sets of test pictures; intervals count the sets."]),
         ({"openings": [("aa", "c0"), ("bb", "c1"), ("aa", "c0")]}, ["were made by 2 versions of the code: aa, bb."]),
         ({"openings": [("aa", "c0-dirty"), ("aa", "c1")]}, ["The code had changes that no commit holds"]),

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.harness.networks import prediction_rows
-from experiments.harness.pictures import Splitting, faulty_targets, read_domain, stable_number
+from experiments.harness.pictures import Splitting, faulty_targets, read_domain
 from segjax.annotations import Recipe
 from segjax.data import open_source
 
@@ -24,5 +24,7 @@ def test_pixels_that_nobody_judged_count_in_no_target_and_no_score(tmp_path):
 
     truth = domain.labels[0] > 0
     spoilt = truth | (classes == 255)
-    (rows, pooled), (clean_rows, clean) = (prediction_rows(mask[None], domain, np.array([0]), 2.0) for mask in (spoilt, truth))
+    (rows, pooled), (clean_rows, clean) = (
+        prediction_rows(mask[None], domain, np.array([0]), 2.0) for mask in (spoilt, truth)
+    )
     assert pooled == clean == 1.0 and rows == clean_rows

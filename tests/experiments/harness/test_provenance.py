@@ -116,9 +116,7 @@ def test_the_code_is_another_one_where_a_source_changes_or_joins(tree, name):
     after = provenance.sources_of("tiny")
     assert provenance.code_of(after) != provenance.code_of(before)
     assert re.fullmatch("[0-9a-f]{8}", provenance.code_of(after))
-    assert [source for source in after if after[source] != before.get(source)] == [
-        name.removeprefix("experiments/")
-    ]
+    assert [source for source in after if after[source] != before.get(source)] == [name.removeprefix("experiments/")]
 
 
 def test_the_code_follows_names_too_and_not_their_order(tree):

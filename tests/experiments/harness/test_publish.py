@@ -119,7 +119,13 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
     (published,) = published_runs(known)
     assert published.found is None and published.marks == [NO_SEEDS]
     text = write_results_page(known, [published]).read_text()
-    for part in (NO_SEEDS, "simulated HL60 nuclei", "- test sets: 2", "| careful | 0.75 |", "![curve.svg](old/curve.svg)"):
+    for part in (
+        NO_SEEDS,
+        "simulated HL60 nuclei",
+        "- test sets: 2",
+        "| careful | 0.75 |",
+        "![curve.svg](old/curve.svg)",
+    ):
         assert part in text
 
 

@@ -256,5 +256,3 @@ def test_the_table_of_a_run_knows_its_replicates_and_pixels(config):
         ledger.append(Trial("plain", 0), [], 0, "ok")
         found = table_of(known, config, data, ledger)
     assert found.replicates == replicates_of(config, data) and found.coarsening == 2.0
-
-

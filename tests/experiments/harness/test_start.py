@@ -30,7 +30,9 @@ def test_a_command_starts_anew_with_huge_pages_once(given, expected):
     assert ended.stdout.count("usage:") == 1
 
 
-@pytest.mark.parametrize("module", ["experiments", "experiments.harness.start", "experiments.annotation_errors.__main__"])
+@pytest.mark.parametrize(
+    "module", ["experiments", "experiments.harness.start", "experiments.annotation_errors.__main__"]
+)
 def test_importing_starts_nothing_anew(module):
     ended = run("-c", f"import signal, {module}; {PRINT}; print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)")
     assert ended.stdout == "tunables None\nTrue\n"
@@ -52,7 +54,11 @@ run_command(main)
     [
         ("print('done')", 0, ""),
         ("from segjax.types import InputError; raise InputError('levels: no')", 2, "error: levels: no\n"),
-        ("raise KeyboardInterrupt", 130, "stopped; what is finished is kept, and the same command goes on from there\n"),
+        (
+            "raise KeyboardInterrupt",
+            130,
+            "stopped; what is finished is kept, and the same command goes on from there\n",
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "stopped; what is finished is kept"),
     ],
 )

@@ -105,7 +105,10 @@ class CountingTrainer(Trainer[Training]):
         return Steps(
             init=lambda key, images, *rate: State({"number": jax.random.uniform(key)}),
             train=lambda state, images, targets: (State({"number": state.variables["number"] + 1}), jnp.zeros(())),
-            validate=lambda variables, images, targets: (-variables["number"] * jnp.ones(len(images)), jnp.ones(len(images), int)),
+            validate=lambda variables, images, targets: (
+                -variables["number"] * jnp.ones(len(images)),
+                jnp.ones(len(images), int),
+            ),
             predict=lambda variables, images: jnp.zeros(images.shape[:3], int),
         )  # fmt: skip
 
@@ -149,6 +152,9 @@ def measure(context, trial):
     return Outcome(rows, f"Dice {value:.3f}", trained.status, trained.restarts, examples)
 
 
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'><!--{}--></svg>"
+
+
 def analyse(config, table):
     rivals = {"plain": Trial("plain", 0)}
     subjects = {f"careful {strength:g}": Trial("careful", 0, strength) for strength in config.strengths}
@@ -159,10 +165,10 @@ def analyse(config, table):
         claims=claims,
         main=claims[:1],
         tables={"Dice": table.overview(["dice"]), "Nothing": pd.DataFrame({"empty": [None]})},
-        figures={name: Illustration(f"<svg xmlns='http://www.w3.org/2000/svg'><!--{name}--></svg>", f"{name}.") for name in ("First figure", "Second figure")},
+        figures={name: Illustration(SVG.format(name), f"{name}.") for name in ("First figure", "Second figure")},
         cautions=("Nothing was learnt.",),
         shown=["First figure"],
-    )  # fmt: skip
+    )
 
 
 def study(trainer=None, **changes) -> Study:
@@ -183,5 +189,3 @@ def study(trainer=None, **changes) -> Study:
         analyse=analyse,
     )
     return dataclasses.replace(whole, **changes)
-
-
