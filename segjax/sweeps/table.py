@@ -91,7 +91,10 @@ class ResultTable(Generic[AnyTrial]):
     def write(self, path: Path) -> None:
         """One row per trial as CSV; metrics that a trial lacks stay empty."""
         metrics = self.frame.columns.drop([*self._factors, "replicate", "status", "code"])
-        shown = {name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]] for name in metrics}
+        shown = {
+            name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]]
+            for name in metrics
+        }
         self.frame.assign(**shown).to_csv(path, index=False, lineterminator="\n")
 
     def trials(self) -> list[AnyTrial]:
