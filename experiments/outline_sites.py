@@ -8,7 +8,7 @@ Written are `mask.tif`, in the scene's own coordinate system, with a nodata valu
 `sites.geojson`, outlines in WGS84 with score and hectares, valid and empty where no site was found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,19 @@ import tyro
 from jaxtyping import Float32
 from rich.console import Console
 
-from experiments.classifiers import LabelledDomain, read_labelled
+from experiments.harness.classifiers import LabelledDomain
+from experiments.harness.options import overlaid
+from experiments.harness.publish import config_of, table_of_run
 from experiments.harness.start import run_command
-from experiments.committed import config_of, read_results
-from experiments.running import say
-from experiments.site_segmentation.config import StudyConfig
-from experiments.site_segmentation.findings import DICE, Findings, Learnt
-from experiments.site_segmentation.grid import make_cells
-from experiments.site_segmentation.study import STUDY, Trainer
+from experiments.harness.store import TrainingStore
+from experiments.site_segmentation.analysis import best_of, learnt_by
+from experiments.site_segmentation.grid import FROM_MAPS, Config, Trial
+from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.geofiles import check_geo, outlines_of, write_geojson, write_mask
 from segjax.data.scene import Scene, open_scene, picture_of
 from segjax.maps import tidied
+from segjax.sweeps import ResultTable, read_plan
 from segjax.training import predict_blended
 from segjax.types import InputError
 
@@ -45,21 +46,22 @@ class Options:
     out: Path
     """Folder for mask.tif and sites.geojson."""
     learnt: str = ""
-    """What the networks learnt from, as the table of the run's page calls it; default: the maps that did best there."""
+    """What the networks learnt from: MAP:RULE:COMPLETION as in contour_cam:otsu:none, one of points, walked_points and
+    boxes, outlines:5 (of 5 sites), or outlines (of all). Default: the maps with the highest mean Dice."""
     threshold: float = 0.5
     """Probability above which a pixel is site."""
     overlap: float = 0.5
     """Share of a window that neighbouring windows have in common."""
 
 
-def check_scene(scene: Scene, config: StudyConfig, domain: LabelledDomain) -> None:
+def check_scene(scene: Scene, config: Config, domain: LabelledDomain) -> None:
     """Refuse a scene that is not like the pictures of the run.
 
     Raises:
         InputError: another number of bands, or pixels of another size on the ground.
     """
     own, here = domain.images.shape[3], len(scene.bands)
-    is_converted = "channels" in parse_spec(config.data).options and {own, here} == {1, 3}
+    is_converted = "channels" in parse_spec(config.source.data).options and {own, here} == {1, 3}
     if own != here and not is_converted:
         raise InputError(
             f"{scene.path}: has {here} band(s), but the networks learnt from pictures of {own}; "
@@ -79,19 +81,18 @@ def check_scene(scene: Scene, config: StudyConfig, domain: LabelledDomain) -> No
         )
 
 
-def learnt_of(found: Findings, network: str, name: str) -> Learnt:
-    """What is called so, or the maps with the highest mean Dice.
+def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
+    """The trial of seed 0 that learnt from it, or from the maps with the highest mean Dice.
 
     Raises:
-        InputError: nothing is called so, or no network was trained on maps; the message lists what there is.
+        InputError: nothing learnt from it, or no network from maps; the message lists what there is.
     """
-    counts = (*found.config.outlines, 0)
-    everything = [*found.maps(network), *found.cheap(network), *(found.outlined(network, n) for n in counts)]
-    known = [one for one in everything if found.interval(DICE, **one.factors).n]
-    chosen = [one for one in known if one.name == name] if name else [one for one in known if "map" in one.factors]
-    if not chosen:
-        raise InputError(f"learnt: nothing of that kind in the run; choose one of: {'; '.join(o.name for o in known)}")
-    return max(chosen, key=lambda one: found.interval(DICE, **one.factors).mean)
+    known = learnt_by(table, network)
+    chosen = best_of(table, [one for one in known if (one.learnt == learnt if learnt else one.method == FROM_MAPS)])
+    if chosen is None:
+        names = ", ".join(dict.fromkeys(one.learnt for one in known))
+        raise InputError(f"learnt: no network of the run learnt from {learnt or 'maps'}; choose one of {names}")
+    return chosen
 
 
 def probability_of(options: Options, scene: Scene) -> Float32[np.ndarray, "H W"]:
@@ -100,25 +101,24 @@ def probability_of(options: Options, scene: Scene) -> Float32[np.ndarray, "H W"]
     Raises:
         InputError: the run or the scene cannot be read, the run is of another study, or the scene not like its own.
     """
-    plan, table = read_results(options.run)
-    if (study := plan.get("study")) != STUDY:
-        raise InputError(f"run: {options.run} is of the study {study}; name the --out folder of one of {STUDY}")
-    config = config_of(StudyConfig, plan["config"])
-    spec = parse_spec(config.data)  # brightness is read as that of the run's own pictures
+    plan = read_plan(options.run)
+    if (study := plan["study"]) != STUDY.name:
+        raise InputError(f"run: {options.run} is of the study {study}; name the --out folder of one of {STUDY.name}")
+    config = overlaid(config_of(Config, plan["config"]), {"run": {"out": options.run}})
+    spec = parse_spec(config.source.data)  # brightness is read as that of the run's own pictures
     if "shrink" in spec.options:
         raise InputError(f"run: {options.run} learnt from pictures with shrink=; a scene is looked at as it is")
-    learnt = learnt_of(Findings(config, table), config.networks[0], options.learnt)
-    domain = read_labelled(config)
+    learnt = learnt_of(table_of_run(STUDY, options.run, plan), config.segmentation.networks[0], options.learnt)
+    domain = STUDY.read(config)
     check_scene(scene, config, domain)
     as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
     image = picture_of(scene, "max" if as_maximum else "dtype", domain.images.shape[3])
-    trainings, tile = Trainer(config, domain).trainings, domain.images.shape[1]
-    cells = [cell for cell in make_cells(config) if all(cell[name] == value for name, value in learnt.factors.items())]
-    network, overlap = trainings.network(config.networks[0]), round(options.overlap * tile)
+    trainer, tile = SiteTrainer(config, domain), domain.images.shape[1]
+    store, network = TrainingStore(config.run, trainer), trainer.network(learnt.network)
+    overlap = round(options.overlap * tile)
     found = [
-        predict_blended(network, trainings.load(cell).variables, image, tile, overlap)[..., 1]
-        for cell in cells
-        if cell["outlines"] == learnt.factors.get("outlines", 0)
+        predict_blended(network, store.load(replace(learnt, seed=seed)).variables, image, tile, overlap)[..., 1]
+        for seed in range(config.run.seeds)
     ]
     return np.asarray(np.mean(found, 0), np.float32)
 
@@ -130,7 +130,7 @@ def main() -> None:
         InputError: an option, a run or a scene that cannot be used, or a missing extra.
     """
     options = tyro.cli(Options, prog="python -m experiments.outline_sites", description=__doc__)
-    console = Console()
+    console = Console(highlight=False, markup=False)
     check_geo()
     for name, value in (("threshold", options.threshold), ("overlap", options.overlap)):
         if not 0 <= value < 1:
@@ -143,7 +143,7 @@ def main() -> None:
     write_mask(options.out / "mask.tif", mask, scene.georeference, scene.known)
     write_geojson(options.out / "sites.geojson", outlines)
     hectares = sum(outline.hectares for outline in outlines)
-    say(console, f"{len(outlines)} sites of {hectares:.1f} ha in all: {options.out / 'sites.geojson'}")
+    console.print(f"{len(outlines)} sites of {hectares:.1f} ha in all: {options.out / 'sites.geojson'}", soft_wrap=True)
 
 
 if __name__ == "__main__":

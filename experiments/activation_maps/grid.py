@@ -1,64 +1,183 @@
-"""The cells of the study: each looks at one trained classifier through one map, or in another way."""
+"""The grid of study 4A: its configuration, and its trials, each one look at a trained classifier."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
-from experiments.activation_maps.config import StudyConfig
-from experiments.classifiers import training_cell
-from experiments.harness.map_options import reason_without_map
-from segjax.sweeps import Cell, cell
-
-FACTORS = (
-    "data",  # the pictures
-    "network",  # the classifier; REFERENCE where none is needed
-    "seed",
-    "map",  # the map that is judged, or one of the names below
-    "epochs",  # after how many the classifier is looked at; 0: after all
+from experiments.harness.classifiers import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
+from experiments.harness.options import (
+    DataOptions,
+    Flat,
+    RunOptions,
+    TrainOptions,
+    arranges,
+    check_choices,
+    check_least,
+    decides,
 )
+from segjax.maps import MAPS
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
+QUESTIONS = ("maps", "cues", "training")
 CLASSIFIER, CUES, REFERENCE = "classifier", "cues", "reference"
-FIXED_DISC, MATCHED_DISC = "fixed disc", "area-matched disc"
-STRIDES = (8, 16, 32)
-REFERENCES = (FIXED_DISC, MATCHED_DISC, *(f"stride {stride}" for stride in STRIDES))
+FIXED_DISC, MATCHED_DISC = "fixed_disc", "area_matched_disc"
+REFERENCES = (FIXED_DISC, MATCHED_DISC, *(f"stride_{stride}" for stride in (8, 16, 32)))
 
 
-def make_cells(config: StudyConfig, outlined: bool) -> list[Cell]:
-    """Every cell of the study once: classifiers first, then seed by seed.
+@dataclass(frozen=True)
+class Config:
+    """What do classifiers of whole pictures look at, and do their activation maps end where the object ends?
+
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    """
+
+    run: Annotated[RunOptions, Flat]
+    source: Annotated[DataOptions, Flat] = DataOptions("terrain:mounds")
+    classification: Annotated[ClassifierOptions, Flat] = ClassifierOptions()
+    train: TrainOptions = decides(make=TrainOptions)
+    questions: tuple[str, ...] = arranges(QUESTIONS)
+    """Any of maps (all maps of all classifiers), cues (what the decision rests on), training (both over time)."""
+    maps: tuple[str, ...] = arranges(tuple(MAPS))
+    """Any of the maps of segjax.maps.create_map."""
+    threshold_pictures: int = decides(5)
+    """Outlined validation pictures by which each map's one threshold is chosen."""
+    test_pictures: int = decides(40)
+    """Most test pictures with the object that maps are judged on; as many without it beside them."""
+    epochs_looked_at: tuple[int, ...] = arranges((1, 2, 4, 8))
+    """Numbers of epochs after which classifiers are looked at, for the question training."""
+    maps_over_training: tuple[str, ...] = arranges((OURS, "grad_cam"))
+    """Maps that are followed over the training."""
+    map_options: MapOptions = decides(make=MapOptions)
+
+
+def _training(loop: LoopConfig, rate: float, weights: tuple[float, ...] = ()) -> TrainOptions:
+    return TrainOptions(StepConfig("cross_entropy", weights, rate, augment=True), loop)
+
+
+BASE = Config(
+    RunOptions(Path()),
+    DataOptions("terrain:mounds", simulation="pixels=512&metres=1.66&sheets=40&pictures=200"),
+    ClassifierOptions(("vgg16", "resnet18", "resnet50", "msd_classifier", "unet_classifier")),
+    _training(LoopConfig(batch_size=8, epochs=1000, stop="plateau", patience=10), 1e-3, (0.1, 0.9)),
+)
+SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
+LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
+FEW_MAPS = (OURS, "cam", "grad_cam", "layer_cam_fusion")
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "run": {"seeds": 1},
+        "source": {"folds": 3, "simulation": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1"},
+        "classification": {
+            "classifiers": ("resnet18", "msd_classifier"),
+            "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
+        },
+        "train": _training(LoopConfig(batch_size=4, epochs=2), 1e-2),
+        "maps": FEW_MAPS,
+        "threshold_pictures": 2,
+        "test_pictures": 4,
+        "epochs_looked_at": (1,),
+        "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
+    },
+    "demo": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
+        "classification": {"classifiers": ("resnet18",), "classifier_sizes": SMALL},
+        "train": _training(LoopConfig(batch_size=16, epochs=14), 3e-3),
+        "questions": ("maps", "cues"),
+        "maps": FEW_MAPS,
+        "test_pictures": 12,
+        "epochs_looked_at": (),
+        "map_options": LITTLE,
+    },
+    "reduced": {
+        "run": {"seeds": 5},
+        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1"},
+        "classification": {"classifiers": ("vgg16", "resnet18", "unet_classifier"), "classifier_sizes": SMALL},
+        "train": _training(LoopConfig(batch_size=16, epochs=10), 3e-3),
+        "test_pictures": 24,
+        "map_options": LITTLE,
+    },
+    "paper": {},
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One look at a trained classifier.
+
+    Attributes:
+        network: the classifier; `REFERENCE` where none is needed.
+        map: the map that is judged; `CLASSIFIER`: how well it tells pictures apart; `CUES`: what it goes by; one of
+            `REFERENCES`: masks and maps that every map is compared with.
+        epochs: after how many the classifier is looked at; 0: after all.
+    """
+
+    network: str
+    seed: int
+    map: str
+    epochs: int = 0
+
+    @property
+    def training(self) -> Classifier:
+        """The classifier that is looked at."""
+        return Classifier(self.network, self.seed, self.epochs)
+
+
+def resolve(config: Config) -> Config:
+    """The configuration, checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    config.classification.check()
+    check_choices("questions", config.questions, QUESTIONS)
+    check_choices("maps", config.maps, MAPS)
+    check_choices("maps_over_training", config.maps_over_training, MAPS)
+    check_least({"threshold_pictures": (config.threshold_pictures, 1), "test_pictures": (config.test_pictures, 1)})
+    last = config.train.loop.epochs - 1
+    for epochs in config.epochs_looked_at:
+        if not 1 <= epochs <= last:
+            raise InputError(f"epochs_looked_at: {epochs} must be from 1 to {last}, before the last of train.epochs")
+    if "maps" in config.questions and not config.maps:
+        raise InputError("maps: name at least one")
+    for network in config.classification.classifiers:
+        reasons = [_reason_without(config, network, kind) for kind in config.maps]
+        if reasons and all(reasons):
+            raise InputError(f"maps: {network} has none of them; {reasons[0]}")
+    return config
+
+
+def trials_of(config: Config, outlined: bool) -> list[Trial]:
+    """Every trial once: classifiers first, so that they are trained in packs, then seed by seed.
 
     Args:
-        outlined: whether there are outlines; cells that are about nothing else are left out without.
+        outlined: whether there are outlines; trials that are about nothing else are left out without.
     """
-    data = config.data.partition("?")[0]
-    found = []
-    for network, seed, kind, epochs in _places(config):
-        if outlined or not (kind == CUES or network == REFERENCE):
-            found.append(cell(data=data, network=network, seed=seed, map=kind, epochs=epochs))
-    return list(dict.fromkeys(found))
+    found = dict.fromkeys(_looks(config))
+    return [trial for trial in found if outlined or not (trial.map == CUES or trial.network == REFERENCE)]
 
 
-def _places(config: StudyConfig) -> Iterator[tuple[str, int, str, int]]:
-    seeds = range(config.seeds)
-    for network in config.classifiers:
-        yield from ((network, seed, CLASSIFIER, 0) for seed in seeds)
+def _looks(config: Config) -> Iterator[Trial]:
+    networks, seeds = config.classification.classifiers, range(config.run.seeds)
+    has = {name: [kind for kind in config.maps if not _reason_without(config, name, kind)] for name in networks}
+    for network in networks:
+        yield from (Trial(network, seed, CLASSIFIER) for seed in seeds)
     for seed in seeds:
         if "maps" in config.questions:
-            yield from ((REFERENCE, seed, kind, 0) for kind in REFERENCES)
-        for network in config.classifiers:
-            has = [map for map in config.maps if reason_without_map(map, network, config.classifier_sizes) is None]
+            yield from (Trial(REFERENCE, seed, kind) for kind in REFERENCES)
+        for network in networks:
             if "maps" in config.questions:
-                yield from ((network, seed, kind, 0) for kind in has)
+                yield from (Trial(network, seed, kind) for kind in has[network])
             if "cues" in config.questions:
-                yield network, seed, CUES, 0
+                yield Trial(network, seed, CUES)
             if "training" in config.questions:
-                for moment in (*config.moments, 0):
-                    yield network, seed, CLASSIFIER, moment
-                    yield network, seed, CUES, moment
-                    yield from ((network, seed, kind, moment) for kind in config.moment_maps if kind in has)
+                followed = [kind for kind in config.maps_over_training if kind in has[network]]
+                for epochs in (*config.epochs_looked_at, 0):
+                    yield from (Trial(network, seed, kind, epochs) for kind in (CLASSIFIER, CUES, *followed))
 
 
-def training_of(one: Cell) -> Cell:
-    """The training that a cell looks at."""
-    return training_cell(one["data"], one["network"], one["seed"], one["epochs"])
-
-
-def kind_of(one: Cell) -> str:
-    """Cells of one kind are of one classifier, and share what is compiled."""
-    return str(one["network"])
+def _reason_without(config: Config, network: str, kind: str) -> str | None:
+    return reason_without_map(kind, network, config.classification.classifier_sizes)

@@ -1,6 +1,9 @@
-"""How one kind of map does on the test pictures of a seed: as an outline, as a pointer, and as an explanation."""
+"""How one kind of map does on the test pictures of a seed: as an outline, as a pointer, and as an explanation.
 
-from collections.abc import Callable
+And what a decision rests on: parts of the site and its surroundings are taken away, and the score is watched.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,110 +13,163 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from experiments.classifiers import LabelledDomain
+from experiments.activation_maps.grid import FIXED_DISC, MATCHED_DISC
+from experiments.harness.classifiers import LabelledDomain
+from experiments.harness.pictures import stable_number
 from segjax.data import Split
 from segjax.evaluation import (
+    area_matched_discs,
     brightness_correlation,
     choose_threshold,
+    coarse_map,
     confidence,
     deletion,
     energy_in_mask,
+    fixed_discs,
     insertion,
     map_similarity,
+    median_radius,
     oracle_threshold,
     outline_metrics,
     pixel_average_precision,
     pointing_game,
     road,
 )
-from segjax.maps import ClassProbability, by_maximum, level_of, positive
+from segjax.maps import LOG_ODDS, ClassProbability, by_maximum, level_of, positive
+from segjax.ops.fill import fill_from_neighbours
+from segjax.sweeps import Row
+from segjax.training.fit import in_batches
 
-PROBABILITY = ClassProbability(1)
 BLUR = 10.0  # pixels: the blurred picture that insertion starts from
 ROAD_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+DISC_METRES = 75.0
+REGIONS = ("inside", "rim", "halo", "surroundings")
+ELSEWHERE = "elsewhere"  # for comparison: as much as the object covers, half a picture away from it
+SMALLEST_RIM = 2.0  # pixels
+RIM_SHARE = 0.15  # of the object's radius
 
 Maps = Float32[np.ndarray, "P H W"]
-Rows = list[dict[str, object]]
+Mask = Bool[np.ndarray, "H W"]
+Masks = Bool[np.ndarray, "P H W"]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Pictures of a seed, as indices: outlined validation pictures for the threshold, test pictures with and without.
+    """Pictures of a seed, as indices.
 
     Attributes:
-        budget: outlined pictures that show the object, of the validation side.
+        outlined: validation pictures that show the object, with an outline; for choosing thresholds.
         shown: test pictures that show it, outlined; not outlined where none is.
         empty: test pictures without it, not more than `shown`.
     """
 
-    budget: tuple[int, ...]
+    outlined: tuple[int, ...]
     shown: tuple[int, ...]
     empty: tuple[int, ...]
 
     @property
     def all(self) -> list[int]:
         """One after the other, in that order."""
-        return [*self.budget, *self.shown, *self.empty]
+        return [*self.outlined, *self.shown, *self.empty]
+
+    @property
+    def tested(self) -> slice:
+        """Where `shown` stands in `all`."""
+        return slice(len(self.outlined), len(self.outlined) + len(self.shown))
 
 
-def choose(domain: LabelledDomain, split: Split, budget: int, pictures: int) -> Chosen:
-    """Evenly spread pictures of each side."""
+def choose(domain: LabelledDomain, split: Split, for_threshold: int, for_testing: int) -> Chosen:
+    """At most so many pictures, evenly spread over each side."""
     labelled = [index for index in split.test if domain.presence[index]]
-    shown = _spread(domain.with_object(split.test) or labelled, pictures)
-    budgeted = _spread(domain.with_object(split.validation), budget)
-    return Chosen(budgeted, shown, _spread(domain.without(split.test), len(shown)))
+    shown = _spread(domain.with_object(split.test) or labelled, for_testing)
+    outlined = _spread(domain.with_object(split.validation), for_threshold)
+    return Chosen(outlined, shown, _spread(domain.without(split.test), len(shown)))
 
 
-def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> Rows:
+def _spread(indices: list[int], most: int) -> tuple[int, ...]:
+    places = np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)
+    return tuple(indices[place] for place in places)
+
+
+# ---- maps as outlines
+
+
+def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> list[Row]:
     """Rows of every test picture and pooled ones, by maps for `chosen.all`; none where nothing is outlined.
 
-    A map's threshold, and whether the maps are scaled by their own maxima before, is what does best on the budget.
+    A map's threshold, and whether the maps are scaled by their own maxima before, is what does best on the outlined
+    validation pictures.
     """
-    count, tested = len(chosen.budget), len(chosen.budget) + len(chosen.shown)
-    if not (count and domain.outlined[list(chosen.shown)].all()):
+    if not _are_outlined(chosen, domain):
         return []
+    count, tested = chosen.tested.start, chosen.tested.stop
     truths = domain.labels[chosen.all] > 0
-    signed = jnp.asarray(maps)
-    versions = {0: maps, 1: np.asarray(by_maximum(positive(signed)))}
+    versions = {0: maps, 1: np.asarray(by_maximum(positive(jnp.asarray(maps))))}
     found = {scaled: choose_threshold(list(v[:count]), list(truths[:count])) for scaled, v in versions.items()}
     scaled = max(found, key=lambda version: found[version].iou)
-    usable, level = versions[scaled], found[scaled].level
-    masks = usable > level
-    rows: Rows = [
-        {"metric": "pxap", "value": pixel_average_precision(list(maps[count:]), list(truths[count:]))},
-        {"metric": "pxap_scaled", "value": pixel_average_precision(list(versions[1][count:]), list(truths[count:]))},
-        {"metric": "scaled_by_maximum", "value": scaled},
-        {"metric": "lit_without", "value": float(np.mean(masks[tested:].any((1, 2)))) if chosen.empty else np.nan},
+    masks = versions[scaled] > found[scaled].level
+    rows = [
+        Row("pxap", pixel_average_precision(list(maps[count:]), list(truths[count:]))),
+        Row("pxap_scaled", pixel_average_precision(list(versions[1][count:]), list(truths[count:]))),
+        Row("scaled_by_maximum", scaled),
+        Row("false_positive_rate", float(np.mean(masks[tested:].any((1, 2)))) if chosen.empty else np.nan),
     ]
     for place, index in enumerate(chosen.shown, count):
-        one, truth = maps[place], truths[place]
+        one, truth, image = maps[place], truths[place], domain.images[index]
         values = outline_metrics(masks[place], truth, domain.metres)
-        free = one > level_of("contour", one, domain.images[index], 0.0)
-        values |= {f"free_{name}": v for name, v in outline_metrics(free, truth).items()}
+        at_contour_level = outline_metrics(one > level_of("contour", one, image, 0.0), truth)
+        values |= {f"contour_level_{name}": value for name, value in at_contour_level.items()}
         values["oracle_iou"] = oracle_threshold(one, truth).iou
         values["pointing_game"] = pointing_game(one, truth)
         values["energy"] = energy_in_mask(one, truth)
-        values["brightness_correlation"] = brightness_correlation(one, domain.images[index])
-        rows += [{"picture": domain.source.names[index], "metric": name, "value": v} for name, v in values.items()]
+        values["brightness_correlation"] = brightness_correlation(one, image)
+        rows += [Row(name, value, domain.source.names[index]) for name, value in values.items()]
     return rows
 
 
-def mask_rows(masks: Bool[np.ndarray, "P H W"], chosen: Chosen, domain: LabelledDomain) -> Rows:
+def reference_rows(kind: str, seed: int, chosen: Chosen, domain: LabelledDomain) -> list[Row]:
+    """Rows of discs with the true centre, or of maps that only the stride of their layer limits."""
+    if not _are_outlined(chosen, domain):
+        return []
+    truths = domain.labels[chosen.all] > 0
+    shown = truths[chosen.tested]
+    if kind == FIXED_DISC:
+        radius = DISC_METRES / domain.metres if domain.metres else median_radius(truths[: len(chosen.outlined)])
+        return _mask_rows(np.stack([fixed_discs(truth, radius) for truth in shown]), chosen, domain)
+    if kind == MATCHED_DISC:
+        return _mask_rows(np.stack([area_matched_discs(truth) for truth in shown]), chosen, domain)
+    stride = int(kind.removeprefix("stride_"))
+    # the text decides the numbers that are drawn, so it stays as it was in published runs
+    generator = np.random.default_rng([seed, stride, stable_number(f"stride {stride}")])
+    offsets = generator.integers(0, stride, (len(truths), 2))
+    maps = [coarse_map(truth, stride, (int(y), int(x))) for truth, (y, x) in zip(truths, offsets, strict=True)]
+    return localisation_rows(np.stack(maps).astype(np.float32), chosen, domain)
+
+
+def _mask_rows(masks: Masks, chosen: Chosen, domain: LabelledDomain) -> list[Row]:
     """Rows of masks that need no threshold, for the test pictures with the object."""
-    rows: Rows = []
-    for mask, index in zip(masks, chosen.shown, strict=True):
-        values = outline_metrics(mask, domain.labels[index] > 0, domain.metres)
-        rows += [{"picture": domain.source.names[index], "metric": name, "value": v} for name, v in values.items()]
-    return rows
+    return [
+        Row(name, value, domain.source.names[index])
+        for mask, index in zip(masks, chosen.shown, strict=True)
+        for name, value in outline_metrics(mask, domain.labels[index] > 0, domain.metres).items()
+    ]
 
 
-def explainer(apply: Any, steps: int) -> Callable[..., dict[str, Any]]:
+def _are_outlined(chosen: Chosen, domain: LabelledDomain) -> bool:
+    return bool(chosen.outlined) and bool(domain.outlined[list(chosen.shown)].all())
+
+
+# ---- maps as explanations
+
+
+def faithfulness_of(apply: Any, steps: int) -> Callable[..., dict[str, Any]]:
     """Compiled (key, variables, images [B, ...], blurred images, maps) -> faithfulness of each map, by name."""
+    probability = ClassProbability(1)
 
     @jax.jit
-    def explain(key, variables, images, blurred, maps):
+    def judge(key, variables, images, blurred, maps):
         def score(x):
-            return PROBABILITY(apply(variables, x))
+            return probability(apply(variables, x))
 
         mean = images.mean((1, 2), keepdims=True)
         masked = confidence(score, images, by_maximum(positive(maps)))
@@ -125,12 +181,27 @@ def explainer(apply: Any, steps: int) -> Callable[..., dict[str, Any]]:
             "increase": masked.increase,
         }
 
-    return explain
+    return judge
 
 
 def blurred(images: Float32[np.ndarray, "P H W C"]) -> Float32[np.ndarray, "P H W C"]:
     """Pictures in which nothing can be recognised."""
     return ndimage.gaussian_filter(images, (0, BLUR, BLUR, 0)).astype(np.float32)
+
+
+def faithfulness_rows(
+    judge: Callable[..., Mapping[str, Any]], maps: Maps, shown: Sequence[int], domain: LabelledDomain
+) -> list[Row]:
+    """Rows of every picture in `shown`; `judge` is that of `faithfulness_of` with its key and variables."""
+    images = domain.images[list(shown)]
+    found = [judge(*batch) for batch in in_batches((images, blurred(images), maps))]
+    rows = []
+    for metric in found[0]:
+        values = np.concatenate([np.asarray(batch[metric]) for batch in found])[: len(shown)]
+        rows += [
+            Row(metric, float(value), domain.source.names[index]) for index, value in zip(shown, values, strict=True)
+        ]
+    return rows
 
 
 def sanity(maps: Maps, shuffled: Maps) -> float:
@@ -141,12 +212,75 @@ def sanity(maps: Maps, shuffled: Maps) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def median_radius(truths: Bool[np.ndarray, "P H W"]) -> float:
-    """Median radius in pixels of the discs with the objects' areas."""
-    return float(np.median(np.sqrt(truths.sum((1, 2)) / np.pi)))
+# ---- what the decision rests on
 
 
-def _spread(indices: list[int], most: int) -> tuple[int, ...]:
-    """At most so many, evenly spread over the list."""
-    places = np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)
-    return tuple(indices[place] for place in places)
+def regions(truth: Mask) -> dict[str, Mask]:
+    """The picture in four parts, by the distance from the object's outline.
+
+    The rim reaches 0.15 radii (2 pixels at least) to both sides, the halo one radius further out; the radius is that of
+    the disc with the object's area. `ELSEWHERE` is the object moved by half a picture, without rim and halo.
+    """
+    radius = float(np.sqrt(truth.sum() / np.pi))
+    width = max(SMALLEST_RIM, RIM_SHARE * radius)
+    within, beyond = ndimage.distance_transform_edt(truth), ndimage.distance_transform_edt(~truth)
+    rim = (truth & (within <= width)) | (~truth & (beyond <= width))
+    halo = ~truth & ~rim & (beyond <= width + radius)
+    near = truth | rim | halo
+    moved = np.roll(truth, (truth.shape[0] // 2, truth.shape[1] // 2), (0, 1))
+    return {"inside": truth & ~rim, "rim": rim, "halo": halo, "surroundings": ~near, ELSEWHERE: moved & ~near}
+
+
+def scorer(apply: Any) -> Callable[..., Any]:
+    """Compiled (variables, images [B, H, W, C], removed bool [B, H, W]) -> log odds [B] of the pictures without that.
+
+    What is removed is filled in from its surroundings.
+    """
+
+    @jax.jit
+    def score(variables, images, removed):
+        return LOG_ODDS(apply(variables, fill_from_neighbours(images, removed)))
+
+    return score
+
+
+def cue_rows(score: Callable[..., Any], chosen: Chosen, domain: LabelledDomain) -> list[Row]:
+    """What is lost without each region and left with nothing else; none where the test pictures are not outlined.
+
+    Args:
+        score: that of `scorer` with its variables.
+    """
+    if not domain.outlined[list(chosen.shown)].all():
+        return []
+
+    def odds(indices: Sequence[int], removed: Masks) -> np.ndarray:
+        batches = in_batches((domain.images[list(indices)], removed))
+        return np.concatenate([np.asarray(score(*batch)) for batch in batches])[: len(indices)]
+
+    def untouched(indices: Sequence[int]) -> np.ndarray:
+        return odds(indices, np.zeros((len(indices), *domain.labels.shape[1:]), bool))
+
+    parts = [regions(domain.labels[index] > 0) for index in chosen.shown]
+    masks = {region: np.stack([part[region] for part in parts]) for region in parts[0]}
+    removed = {region: odds(chosen.shown, mask) for region, mask in masks.items()}
+    alone = {region: odds(chosen.shown, ~masks[region]) for region in REGIONS}
+    rows = cue_shares(untouched(chosen.shown), float(np.mean(untouched(chosen.empty))), removed, alone)
+    return rows + [Row(f"cue_area_{region}", float(mask.mean())) for region, mask in masks.items()]
+
+
+def cue_shares(
+    whole: np.ndarray, without: float, removed: Mapping[str, np.ndarray], alone: Mapping[str, np.ndarray]
+) -> list[Row]:
+    """Rows from log odds; shares are NaN where the classifier does not tell the two kinds of pictures apart.
+
+    Args:
+        whole: of the pictures with the object [P].
+        without: mean of pictures without it.
+        removed: of the former when a region is removed [P].
+        alone: of the former when everything else is removed [P].
+    """
+    evidence = float(np.sum(whole - without))
+    parts = {f"cue_lost_without_{region}": np.sum(whole - values) for region, values in removed.items()}
+    parts |= {f"cue_left_with_{region}": np.sum(values - without) for region, values in alone.items()}
+    shares = [Row(name, float(part) / evidence if evidence > 0 else np.nan) for name, part in parts.items()]
+    return [Row("log_odds_ahead", evidence / len(whole)), *shares]

@@ -1,194 +1,356 @@
-"""The cells of the study, and which trainings each of them rests on."""
+"""The grid of study 2: its configuration, its trials, and which trainings each of them rests on."""
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from experiments.annotation_upgrade.config import StudyConfig, clean_of, train_part
-from segjax.sweeps import Cell, cell
-from segjax.training.losses import LossName
-
-FACTORS = (
-    "data",  # the pictures
-    "network",
-    "seed",
-    "method",  # what is done with the careless annotations
-    "error",  # what they suffer from; "predictions" where a network made them
-    "learnt",  # what the upgrade network learnt to repair: "known" (the error), "mixture", "estimated", another error
-    "careful",  # careful pictures that the upgrade network has, those that choose its best epoch included
-    "volumes",  # volumes (groups) its training pictures come from at most; 0: any number
-    "careful_error",  # what the careful annotations suffer from
-    "clean",  # careful pictures that the segmentation network trains on
-    "total",  # all pictures that it trains on
-    "round",
+from experiments.harness.options import (
+    AnnotationOptions,
+    DataOptions,
+    Flat,
+    RunOptions,
+    SegmentationOptions,
+    Sizes,
+    TrainOptions,
+    arranges,
+    check_choices,
+    check_least,
+    decides,
 )
+from experiments.harness.recipes import RATE_ERRORS, strengths_of
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
 # "upgrade" is about the labels themselves; all others train a segmentation network on them
-UPGRADE, CLEAN, RAW, UPGRADED, ALL_CLEAN = "upgrade", "clean", "raw", "upgraded", "all clean"
-PREDICTIONS, UPGRADED_PREDICTIONS = "predictions", "upgraded predictions"
-SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
-CONFIDENT, TEACHER = "confident learning", "mean teacher"
-LOSS_OF: dict[str, LossName] = {  # methods that differ in their loss only
-    "generalized cross entropy": "generalized_cross_entropy",
-    "symmetric cross entropy": "symmetric_cross_entropy",
+UPGRADE, CLEAN, RAW, UPGRADED, ALL_CLEAN = "upgrade", "clean", "raw", "upgraded", "all_clean"
+PREDICTIONS, UPGRADED_PREDICTIONS = "predictions", "upgraded_predictions"
+CONFIDENT, TEACHER = "confident_learning", "mean_teacher"
+RobustLoss = Literal["generalized_cross_entropy", "symmetric_cross_entropy"]
+LOSSES: tuple[RobustLoss, ...] = get_args(RobustLoss)  # methods that differ in their loss only
+RIVALS = (CONFIDENT, TEACHER, *LOSSES)
+QUESTIONS = ("quality", "clean_errors", "mismatch", "pays", "predictions", "rivals")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Does it pay to repair noisy labels with a network that has learnt from a few clean ones?
+
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    An error is written as in omission=0.5 or omission=0.3+inclusion=0.3+bias=4: rates, and published pixels.
+    """
+
+    run: Annotated[RunOptions, Flat]
+    source: Annotated[DataOptions, Flat] = DataOptions()
+    segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
+    annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
+    train: TrainOptions = decides(TrainOptions())
+    questions: tuple[str, ...] = arranges(QUESTIONS)
+    """Any of quality, clean_errors, mismatch (about labels), pays, predictions, rivals (about networks)."""
+    error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
+    """What the noisy labels suffer from."""
+    errors: tuple[str, ...] = arranges(
+        (
+            *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3, 0.5, 0.7)),
+            *(f"bias={pixels}" for pixels in (2, 4, 6)),
+            "omission=0.3+inclusion=0.3+bias=4",
+            "omission=0.5+inclusion=0.5+bias=6",
+        )
+    )
+    """Errors whose upgrading is measured one by one, and of which mismatch takes one for another."""
+    clean: int = arranges(10)
+    """Pictures with clean labels that the laboratory has; a fifth of them, at least one, chooses the best epoch."""
+    noisy: int = arranges(200)
+    """Pictures with noisy labels that it has besides."""
+    clean_counts: tuple[int, ...] = arranges((2, 5, 10, 20, 40, 80, 160))
+    """Numbers of clean pictures that upgrade networks are trained on, for the curve of quality."""
+    compare_at: int = arranges(40)
+    """The number of clean pictures at which upgrade networks are compared otherwise."""
+    volumes: tuple[int, ...] = arranges((1, 2, 5, 10))
+    """Numbers of volumes (groups) that the clean pictures may come from."""
+    clean_errors: tuple[str, ...] = arranges(
+        (
+            *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3)),
+            *(f"bias={pixels}" for pixels in (2, 4, 6)),
+        )
+    )
+    """Noise of the clean labels: errors that they have nevertheless, for the question clean_errors."""
+    budgets: tuple[int, ...] = arranges((10, 25, 50, 100))
+    """Numbers of training pictures in all, for the question pays."""
+    clean_shares: tuple[float, ...] = arranges((0.0, 0.1, 0.2, 0.3))
+    """Shares of a budget that get clean labels; the upgrade network learns from --clean pictures or more."""
+    rounds: int = arranges(2)
+    """How often predictions are upgraded and trained on again."""
+    rivals: tuple[str, ...] = arranges(RIVALS)
+    """Any of confident_learning, mean_teacher, generalized_cross_entropy, symmetric_cross_entropy."""
+    rounding: Literal["random", "down"] = decides("random")
+    """A rate of few objects while an upgrade network learns: "down" to whole objects, as published, or at "random"."""
+    epoch_pictures: int = decides(100)
+    """Pictures per epoch: smaller training sets are repeated up to it, so that all get equally many steps."""
+
+
+BASE = Config(
+    RunOptions(Path(), seeds=5),
+    DataOptions(simulation="size=paper"),
+    SegmentationOptions(networks=("unet",)),
+    train=TrainOptions(
+        StepConfig(learning_rate=1e-3), LoopConfig(epochs=1000, stop="plateau", patience=10, shuffle=False)
+    ),
+)
+SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
+SEVERE = "omission=0.8+inclusion=0.8+bias=6"  # about 0.3 Dice at the reduced scales
+AUGMENTED = StepConfig(loss="both", learning_rate=5e-3, augment=True)
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "size=sixth&volumes=8&slices=2&crop=48"},
+        "segmentation": {"sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5)},
+        "train": TrainOptions(StepConfig(learning_rate=1e-3, augment=True), LoopConfig(epochs=2, batch_size=2)),
+        "error": "omission=0.5+inclusion=0.5+bias=6",
+        "errors": ("omission=0.5",),
+        "clean": 3,
+        "noisy": 4,
+        "clean_counts": (2, 3),
+        "compare_at": 3,
+        "volumes": (1,),
+        "clean_errors": ("omission=0.3",),
+        "budgets": (4,),
+        "clean_shares": (0.0, 0.3),
+        "rounds": 1,
+        "epoch_pictures": 4,
+    },
+    "demo": {
+        "run": {"seeds": 2},
+        "source": {"simulation": "size=sixth&volumes=15&slices=4&crop=48"},
+        "segmentation": {"sizes": SMALL},
+        "train": TrainOptions(AUGMENTED, LoopConfig(epochs=9, batch_size=4)),
+        "error": SEVERE,
+        "questions": ("quality", "predictions", "rivals"),
+        "errors": (),
+        "noisy": 24,
+        "clean_counts": (5, 20),
+        "compare_at": 20,
+        "volumes": (),
+        "clean_errors": (),
+        "rounds": 1,
+        "rivals": (CONFIDENT,),
+        "epoch_pictures": 28,
+    },
+    "reduced": {
+        "source": {"simulation": "size=sixth&volumes=30&slices=8&crop=48"},
+        "segmentation": {"sizes": SMALL},
+        "train": TrainOptions(AUGMENTED, LoopConfig(epochs=24, batch_size=4)),
+        "error": SEVERE,
+        "errors": ("omission=0.5", "inclusion=0.5", "bias=6", "omission=0.3+inclusion=0.3+bias=6"),
+        "noisy": 40,
+        "volumes": (5, 10),
+        "clean_errors": ("omission=0.3", "inclusion=0.3", "bias=6"),
+        "budgets": (10, 50),
+        "epoch_pictures": 64,
+    },
+    "paper": {},
 }
 
 
-def make_cells(config: StudyConfig, groups: int) -> list[Cell]:
-    """Every cell of the study once, seed by seed, so that an unfinished one has everything with fewer seeds.
+@dataclass(frozen=True)
+class Trial:
+    """Labels upgraded, or a segmentation network trained on some; likewise the training that it rests on.
+
+    Attributes:
+        method: what is done with the noisy labels.
+        error: what they suffer from; "predictions" where a network made them, "none" where there are none. Of the
+            training of an upgrade network that learns a mixture, "any".
+        learnt: what the upgrade network learnt to repair: "known" (the error), "mixture", "estimated", another error.
+        clean_pictures: pictures with clean labels that the upgrade network has, those that choose its best epoch
+            included.
+        volumes: volumes (groups) that its training pictures come from at most; 0: any number.
+        clean_error: noise of the clean labels.
+        trained_clean: clean pictures that the segmentation network trains on.
+        trained_total: all pictures that it trains on.
+        round: how often predictions have been trained on.
+    """
+
+    network: str
+    seed: int
+    method: str
+    error: str = "none"
+    learnt: str = "none"
+    clean_pictures: int = 0
+    volumes: int = 0
+    clean_error: str = "none"
+    trained_clean: int = 0
+    trained_total: int = 0
+    round: int = 0
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with the source of foreign objects filled in, and checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    config.segmentation.check()
+    check_choices("questions", config.questions, QUESTIONS)
+    check_choices("rivals", config.rivals, RIVALS)
+    for option, errors in errors_by_option(config).items():
+        check_choices(option, errors, errors)
+        for error in errors:
+            strengths_of(error, option)
+    for option, numbers in (
+        ("clean", (config.clean,)),
+        ("clean_counts", config.clean_counts),
+        ("compare_at", (config.compare_at,)),
+    ):
+        for number in numbers:
+            if number < 2:
+                why = "one picture to learn from and one to choose the best epoch by"
+                raise InputError(f"{option} must be at least 2, not {number}; {why}")
+    least_one = ("noisy", "volumes", "budgets", "rounds", "epoch_pictures")
+    check_least({name: (getattr(config, name), 1) for name in least_one})
+    for share in config.clean_shares:
+        if not 0 <= share < 1:
+            raise InputError(f"clean_shares: {share:g} is not from 0 to below 1; all clean is compared with anyway")
+    if config.segmentation.sizes.norm == "running" and "rivals" in config.questions and TEACHER in config.rivals:
+        raise InputError(f'sizes.norm: {TEACHER} cannot have "running"; choose another, or leave it out of --rivals')
+    return dataclasses.replace(config, annotations=config.annotations.resolved(config.source.data))
+
+
+def errors_by_option(config: Config) -> dict[str, tuple[str, ...]]:
+    """Every error that is drawn, by the option that names it."""
+    return {"error": (config.error,), "errors": config.errors, "clean_errors": config.clean_errors}
+
+
+def train_part(clean: int) -> int:
+    """How many of the clean pictures train; the others, a fifth and at least one, choose the best epoch."""
+    return clean - max(1, round(clean / 5))
+
+
+def all_errors(config: Config) -> list[str]:
+    """The main error, and those that are upgraded one by one."""
+    return list(dict.fromkeys((config.error, *config.errors)))
+
+
+def labels_upgraded(config: Config, network: str, **changes: Any) -> Trial:
+    """A trial about labels: the main error, known, learnt from the clean pictures compared at, or as `changes` say."""
+    base = Trial(network, 0, UPGRADE, config.error, "known", config.compare_at)
+    return replace(base, **changes)
+
+
+def segmented(
+    config: Config, network: str, method: str, clean: int, total: int, clean_pictures: int, number: int = 1
+) -> Trial:
+    """A trial of a segmentation network that is trained on some clean pictures and, by a method, on others.
+
+    Args:
+        number: the round, where the others are predicted.
+    """
+    trial = Trial(network, 0, method, config.error, "none", clean_pictures, trained_clean=clean, trained_total=total)
+    own: dict[str, dict[str, Any]] = {
+        CLEAN: {"error": "none", "trained_total": clean},
+        ALL_CLEAN: {"error": "none"},
+        UPGRADED: {"learnt": "known"},
+        PREDICTIONS: {"error": "predictions", "round": number},
+        UPGRADED_PREDICTIONS: {"error": "predictions", "learnt": "mixture", "round": number},
+    }
+    return replace(trial, **own.get(method, {}))
+
+
+def laboratory(config: Config, network: str, method: str, number: int = 1) -> Trial:
+    """`segmented` on all that the laboratory has annotated."""
+    clean = train_part(config.clean)
+    return segmented(config, network, method, clean, clean + config.noisy, config.clean, number)
+
+
+def within_budget(config: Config, network: str, method: str, budget: int, share: float) -> Trial:
+    """`segmented` on a budget of pictures, a share of them (rounded up, as published) with clean labels."""
+    clean = min(budget, ceil(budget * share - 1e-9))
+    clean_pictures = config.clean
+    while train_part(clean_pictures) < clean:
+        clean_pictures += 1
+    return segmented(config, network, method, clean, budget, clean_pictures)
+
+
+def trials_of(config: Config, groups: int) -> list[Trial]:
+    """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds.
 
     Args:
         groups: how many groups there are to train on; numbers of volumes up to it are compared.
     """
-    found: dict[Cell, None] = {}
-    for seed in range(config.seeds):
-        for network in config.networks:
-            for factors in _settings(config, groups):
-                neutral = {"learnt": "none", "careful": 0, "volumes": 0, "careful_error": "none"}
-                counts = {"clean": 0, "total": 0, "round": 0}
-                place = {"data": config.data.partition("?")[0], "network": network, "seed": seed}
-                merged = {**place, **neutral, **counts, **factors}
-                found[cell(**{name: merged[name] for name in FACTORS})] = None
-    return list(found)
+    settings = [list(_settings(config, network, groups)) for network in config.segmentation.networks]
+    seeds = range(config.run.seeds)
+    return list(dict.fromkeys(replace(trial, seed=seed) for seed in seeds for some in settings for trial in some))
 
 
-def _settings(config: StudyConfig, groups: int) -> Iterator[dict[str, Any]]:
-    questions = {
-        "rivals": _rivals,
-        "predictions": _predictions,
-        "quality": lambda config: _quality(config, groups),
-        "pays": _pays,
-        "imperfect": _imperfect,
-        "mismatch": _mismatch,
-    }
-    for name, settings in questions.items():
-        if name in config.questions:
-            yield from settings(config)
+def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
+    asked, compared = config.questions, (CLEAN, RAW, UPGRADED, ALL_CLEAN)
+    if "rivals" in asked:
+        yield from (laboratory(config, network, method) for method in (*compared, *config.rivals))
+        yield replace(laboratory(config, network, UPGRADED), learnt="mixture")
+    if "predictions" in asked:
+        yield laboratory(config, network, CLEAN)
+        for number in range(1, config.rounds + 1):
+            yield laboratory(config, network, PREDICTIONS, number)
+            yield laboratory(config, network, UPGRADED_PREDICTIONS, number)
+    if "quality" in asked:
+        yield from _quality(config, network, groups)
+    if "pays" in asked:
+        yield from (laboratory(config, network, method) for method in compared)
+        places = [(budget, share) for budget in config.budgets for share in config.clean_shares]
+        paid = [within_budget(config, network, method, *place) for place in places for method in compared]
+        yield from (trial for trial in paid if trial.trained_total)
+    if "clean_errors" in asked:
+        for error in ("none", *config.clean_errors):
+            yield labels_upgraded(config, network, clean_error=error)
+    if "mismatch" in asked:
+        for error in all_errors(config):
+            for learnt in (*all_errors(config), "mixture"):
+                yield labels_upgraded(config, network, error=error, learnt="known" if learnt == error else learnt)
 
 
-def _quality(config: StudyConfig, groups: int) -> Iterator[dict[str, Any]]:
-    """Labels before and after: by careful pictures, by the volumes they come from, by error, by what is known of it."""
-    base = {"method": UPGRADE, "error": config.error, "learnt": "known"}
-    for careful in config.careful_counts:
-        yield {**base, "careful": careful}
-    for error in dict.fromkeys((config.error, *config.errors)):
-        yield {**base, "error": error, "careful": config.compare_at}
+def _quality(config: Config, network: str, groups: int) -> Iterator[Trial]:
+    """Labels before and after: by clean pictures, by error, by their volumes, by what is known of the error."""
+    for count in config.clean_counts:
+        yield labels_upgraded(config, network, clean_pictures=count)
+    for error in all_errors(config):
+        yield labels_upgraded(config, network, error=error)
     for volumes in config.volumes:
         if volumes < min(groups, train_part(config.compare_at)):
-            yield {**base, "careful": config.compare_at, "volumes": volumes}
+            yield labels_upgraded(config, network, volumes=volumes)
     for learnt in ("mixture", "estimated"):
-        yield {**base, "careful": config.compare_at, "learnt": learnt}
+        yield labels_upgraded(config, network, learnt=learnt)
 
 
-def _imperfect(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    """Labels upgraded by a network whose careful annotations have errors of their own."""
-    for imperfection in ("none", *config.imperfections):
-        yield {
-            "method": UPGRADE,
-            "error": config.error,
-            "learnt": "known",
-            "careful": config.compare_at,
-            "careful_error": imperfection,
-        }
+def training_of(trial: Trial) -> Trial:
+    """The training that a trial looks at: of an upgrade network, whatever it is applied to, or of the trial itself."""
+    return upgrader_of(trial) if trial.method == UPGRADE else trial
 
 
-def _mismatch(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    """Labels upgraded by a network that learnt another error, or a mixture of many."""
-    errors = list(dict.fromkeys((config.error, *config.errors)))
-    for error in errors:
-        for learnt in (*errors, "mixture"):
-            known = "known" if learnt == error else learnt
-            yield {"method": UPGRADE, "error": error, "learnt": known, "careful": config.compare_at}
+def upgrader_of(trial: Trial) -> Trial:
+    """The upgrade network that a trial uses: its error is what it learns, unless it learns a mixture."""
+    learnt, error = trial.learnt, trial.error
+    if learnt == "mixture":
+        error = "any"
+    elif learnt not in ("known", "estimated"):
+        learnt, error = "known", learnt
+    return replace(trial, method=UPGRADE, error=error, learnt=learnt, trained_clean=0, trained_total=0, round=0)
 
 
-def laboratory(config: StudyConfig) -> dict[str, Any]:
-    """Factors of a segmentation network that sees all that the laboratory has annotated."""
-    clean = train_part(config.careful)
-    return {"error": config.error, "careful": config.careful, "clean": clean, "total": clean + config.careless}
+def predictor_of(trial: Trial) -> Trial:
+    """The network whose predictions a trial of the question predictions trains on."""
+    if trial.round > 1:
+        return replace(trial, round=trial.round - 1)
+    return replace(trial, method=CLEAN, error="none", learnt="none", trained_total=trial.trained_clean, round=0)
 
 
-def _compared(clean: int, total: int, error: str, careful: int) -> Iterator[dict[str, Any]]:
-    """Clean only, clean and raw, clean and upgraded, all clean."""
-    counts = {"careful": careful, "clean": clean, "total": total}
-    if clean:
-        yield {"method": CLEAN, "error": "none", "careful": careful, "clean": clean, "total": clean}
-    yield {"method": RAW, "error": error, **counts}
-    yield {"method": UPGRADED, "error": error, "learnt": "known", **counts}
-    yield {"method": ALL_CLEAN, "error": "none", **counts}
-
-
-def _pays(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    yield from _laboratory_compared(config)
-    for budget in config.budgets:
-        for share in config.clean_shares:
-            clean = clean_of(budget, share)
-            careful = config.careful
-            while train_part(careful) < clean:
-                careful += 1
-            yield from _compared(clean, budget, config.error, careful)
-
-
-def _laboratory_compared(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    clean = train_part(config.careful)
-    yield from _compared(clean, clean + config.careless, config.error, config.careful)
-
-
-def _rivals(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    yield from _laboratory_compared(config)
-    for rival in config.rivals:
-        yield {**laboratory(config), "method": rival}
-    yield {**laboratory(config), "method": UPGRADED, "learnt": "mixture"}
-
-
-def _predictions(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    base = {**laboratory(config), "error": "predictions"}
-    clean = train_part(config.careful)
-    yield {"method": CLEAN, "error": "none", "careful": config.careful, "clean": clean, "total": clean}
-    for number in range(1, config.rounds + 1):
-        yield {**base, "method": PREDICTIONS, "round": number}
-        yield {**base, "method": UPGRADED_PREDICTIONS, "learnt": "mixture", "round": number}
-
-
-def training_of(cell: Cell) -> Cell:
-    """The training that a cell looks at: of an upgrade network, whatever it is applied to, or of the cell itself."""
-    return upgrader_of(cell) if cell["method"] == UPGRADE else cell
-
-
-def upgrader_of(cell: Cell) -> Cell:
-    """The upgrade network that a cell uses: its error is what it learns, unless it learns a mixture."""
-    learnt = cell["learnt"]
-    named = learnt not in ("known", "mixture", "estimated")
-    error = {"mixture": "any"}.get(learnt, learnt if named else cell["error"])
-    return with_factors(
-        cell, method=UPGRADE, error=error, learnt="known" if named else learnt, clean=0, total=0, round=0
-    )
-
-
-def needs_of(cell: Cell) -> list[Cell]:
-    """The trainings that must be there before the training of a cell (as `training_of` gives it) can begin."""
-    method = cell["method"]
+def needs_of(training: Trial) -> list[Trial]:
+    """The trainings that must be there before one (as `training_of` gives it) can begin."""
     needed = []
-    if method in (UPGRADED, UPGRADED_PREDICTIONS):
-        needed.append(upgrader_of(cell))
-    if method in (PREDICTIONS, UPGRADED_PREDICTIONS):
-        needed.append(predictor_of(cell))
-    if method == CONFIDENT:
-        needed.append(with_factors(cell, method=RAW))
+    if training.method in (UPGRADED, UPGRADED_PREDICTIONS):
+        needed.append(upgrader_of(training))
+    if training.method in (PREDICTIONS, UPGRADED_PREDICTIONS):
+        needed.append(predictor_of(training))
+    if training.method == CONFIDENT:
+        needed.append(replace(training, method=RAW))
     return needed
-
-
-def predictor_of(cell: Cell) -> Cell:
-    """The network whose predictions a cell of the question predictions trains on."""
-    if cell["round"] > 1:
-        return with_factors(cell, round=cell["round"] - 1)
-    return with_factors(cell, method=CLEAN, error="none", learnt="none", total=cell["clean"], round=0)
-
-
-def with_factors(cell: Cell, **changes: str | int) -> Cell:
-    """The cell with other values of some factors."""
-    return Cell(tuple({**dict(cell.factors), **changes}.items()))
-
-
-def kind_of(cell: Cell) -> str:
-    """Trainings of one kind share compiled steps: of one network, upgrade or not, and by a loss or a teacher."""
-    method = cell["method"]
-    suffix = method if method in (UPGRADE, TEACHER, *LOSS_OF) else SEGMENTATION
-    return f"{cell['network']}-{suffix.replace(' ', '-')}"

@@ -1,109 +1,251 @@
-"""Measuring the cells of the study on the networks they rest on."""
+"""Study 2: how networks learn to upgrade labels, how others are trained on the labels, and what is measured."""
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
+from jaxtyping import Bool, Int
 
-from experiments.annotation_upgrade.annotations import Annotations
-from experiments.annotation_upgrade.config import StudyConfig
-from experiments.annotation_upgrade.grid import UPGRADE, kind_of, needs_of, training_of, upgrader_of
-from experiments.annotation_upgrade.trainings import Trainings, pooled_dice
-from experiments.kept_trainings import Trained, name_of
-from experiments.pictures import Domain
-from experiments.running import plan_of
-from experiments.training import SHOWN, blank_pictures, keep_arrays, keep_split, rows_of, seconds_of, shown_of
-from segjax.sweeps import Cell, Outcome
+from experiments.annotation_upgrade.analysis import analyse, gallery
+from experiments.annotation_upgrade.grid import (
+    ALL_CLEAN,
+    BASE,
+    CLEAN,
+    CONFIDENT,
+    LOSSES,
+    PREDICTIONS,
+    RAW,
+    SCALES,
+    TEACHER,
+    UPGRADE,
+    UPGRADED,
+    UPGRADED_PREDICTIONS,
+    Config,
+    Trial,
+    labels_upgraded,
+    needs_of,
+    predictor_of,
+    resolve,
+    train_part,
+    training_of,
+    trials_of,
+    upgrader_of,
+)
+from experiments.annotation_upgrade.pictures import Data, read, recipe_of
+from experiments.harness.examples import places_shown
+from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
+from experiments.harness.pictures import stable_number
+from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
+from experiments.harness.study import Context, Study
+from segjax.annotations import Recipe
+from segjax.evaluation import median_radius
+from segjax.sweeps import Outcome, Row
+from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
+from segjax.upgrade import careful_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
+from segjax.upgrade.confident import correct_mask
+from segjax.upgrade.estimate import estimate_recipe
 
-STUDY = "annotation_upgrade"
-# options that say which cells there are; what each cell depends on is among its factors
-GRID = (
-    "questions", "error", "errors", "careful", "careless", "careful_counts", "compare_at", "volumes", "imperfections",
-    "budgets", "clean_shares", "rounds", "rivals",
-)  # fmt: skip
-
-
-def make_plan(config: StudyConfig, domain: Domain, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What `plan.json` holds."""
-    return plan_of(STUDY, config, cells, {"digest": domain.source.digest}, grid=GRID)
-
-
-class Trainer:
-    """Runs packs of cells of one study."""
-
-    def __init__(self, config: StudyConfig, domain: Domain, cells: Sequence[Cell]) -> None:
-        """`cells` are all of the study: networks that none of them needs any more are not kept."""
-        self._config, self._domain = config, domain
-        self.trainings = Trainings(config, domain)
-        trained = [training_of(cell) for cell in cells]
-        # an upgrade network serves several cells, and a network that others need outlives its own cell
-        self._kept = {cell for cell in trained if cell["method"] == UPGRADE}
-        self._kept |= {need for cell in trained for need in needs_of(cell)}
-
-    def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train what the cells need, and measure each: rows of results.csv and a line for people."""
-        for seed in {cell["seed"] for cell in cells}:
-            split = self.trainings.annotations(seed).split
-            keep_split(self._config.out / "splits" / f"seed-{seed}.json", split, self._domain)
-        self.trainings.ensure([training_of(cell) for cell in cells], on_share)
-        for index, cell in enumerate(cells):
-            training = training_of(cell)
-            trained = self.trainings.load(training)
-            test = self.trainings.annotations(cell["seed"]).test
-            measure = self._labels if cell["method"] == UPGRADE else self._segmentation
-            yield index, measure(cell, trained, test)
-            if training not in self._kept:
-                self.trainings.drop(training)
-
-    def _labels(self, cell: Cell, trained: Trained, test: np.ndarray) -> Outcome:
-        """Careless annotations of the test pictures, before and after upgrading."""
-        before = self.trainings.annotations(cell["seed"]).masks(cell["error"])[test]
-        after = self.trainings.upgraded(upgrader_of(cell), test, before)
-        label_dice = pooled_dice(before, self._domain.labels[test] > 0)
-        rows, upgraded_dice = rows_of(after, self._domain, test, self._config.tolerance)
-        rows += [{"metric": "label_dice", "value": label_dice}, {"metric": "upgraded_dice", "value": upgraded_dice}]
-        self._show(cell, test, before=before, after=after)
-        summary = f"Dice of labels {label_dice:.3f} -> {upgraded_dice:.3f} ({trained.status})"
-        return Outcome(rows, trained.status, trained.restarts, summary)
-
-    def _segmentation(self, cell: Cell, trained: Trained, test: np.ndarray) -> Outcome:
-        """A segmentation network on the test pictures."""
-        predicted = self.trainings.predicted(cell, test)
-        rows, pooled = rows_of(predicted, self._domain, test, self._config.tolerance)
-        rows += [{"metric": "dice_pooled", "value": pooled}]
-        rows += [{"metric": metric, "value": value} for metric, value in trained.facts.items()]
-        self._show(cell, test, after=predicted)
-        return Outcome(rows, trained.status, trained.restarts, f"Dice {pooled:.3f} ({trained.status})")
-
-    def _show(self, cell: Cell, test: np.ndarray, **masks: np.ndarray) -> None:
-        """Keep a few masks of the first seed for the report's galleries."""
-        if cell["seed"] == 0:
-            shown = shown_of(test)
-            path = self._config.out / "predictions" / f"{name_of(cell)}.npz"
-            keep_arrays(path, indices=test[shown], **{name: mask[shown] for name, mask in masks.items()})
+VALIDATION_DRAWS = 2  # fixed noisy versions of every clean picture that chooses an upgrade network's best epoch
+PAIRS = 5  # pictures with clean and noisy labels, from which an error is estimated
+SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
+PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift")
+Masks = Bool[np.ndarray, "P H W"]
+Rows = Int[np.ndarray, " P"]
 
 
-def estimate(config: StudyConfig, domain: Domain, cells: Sequence[Cell]) -> tuple[float, float]:
-    """Seconds and megabytes that the cells will take, from a few timed steps of every kind on blank pictures."""
-    trainings = Trainings(config, domain)
-    trained: dict[Cell, None] = {}
-    waiting = [training_of(cell) for cell in cells]
-    while waiting:
-        cell = waiting.pop()
-        if cell not in trained:
-            trained[cell] = None
-            waiting += needs_of(cell)
-    seconds = 0.0
-    split = Annotations(config, domain, 0).split
-    for kind in {kind_of(cell): None for cell in trained}:
-        alike = [cell for cell in trained if kind_of(cell) == kind]
-        steps = trainings.steps(kind)
-        blank = blank_pictures(domain, config.train.loop)
-        if alike[0]["method"] == UPGRADE:
-            blank = trainings.upgrade_pictures(alike[0], split.train[: config.train.loop.batch_size], 1)
-        train = max(config.epoch_pictures, *(cell["total"] for cell in alike))
-        validation = max(1, round(config.careful / 5))
-        seconds += seconds_of(config, len(alike), steps, blank, train, validation)
-    rows = len(cells) * (7 * len(split.test) + 4)
-    predictions = len(cells) / config.seeds * SHOWN * domain.images[0, ..., 0].size / 25
-    return seconds, (rows * 120 + predictions) / 1e6
+class UpgradeTrainer(Trainer[Trial]):
+    """How upgrade networks and segmentation networks are trained; every kind of steps is compiled once."""
+
+    def __init__(self, config: Config, data: Data) -> None:
+        self._config, self._data, self._domain = config, data, data.domain
+
+    def kind(self, training: Trial) -> str:
+        """Of one network, upgrade or not, and by a loss or a teacher."""
+        own_steps = (UPGRADE, TEACHER, *LOSSES)
+        return f"{training.network}-{training.method if training.method in own_steps else SEGMENTATION}"
+
+    def needs(self, training: Trial) -> Sequence[Trial]:
+        return needs_of(training)
+
+    def loop(self, kind: str) -> LoopConfig:
+        return self._config.train.loop
+
+    def make_steps(self, kind: str) -> Steps:
+        name, _, method = kind.partition("-")
+        config, domain, step = self._config, self._domain, self._config.train.step
+        sizes = config.segmentation.sizes
+        if method == UPGRADE:
+            network = upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
+            return make_upgrade_steps(network, step, max_objects=domain.largest_id, rounding=config.rounding)
+        network = network_of(sizes, name, domain)
+        if method == TEACHER:
+            per_epoch = -(-config.epoch_pictures // config.train.loop.batch_size)
+            ramp_up = max(1, config.train.loop.epochs * per_epoch // 3)
+            return make_mean_teacher_steps(network, step, ramp_up=ramp_up)
+        if method == SEGMENTATION:
+            return make_steps(network, step)
+        plain = self.steps(f"{name}-{SEGMENTATION}")
+        loss = next(loss for loss in LOSSES if loss == method)
+        steps = make_steps(network, dataclasses.replace(step, loss=loss))
+        return dataclasses.replace(steps, init=plain.init, predict=plain.predict)  # those of any loss
+
+    def extent(self, training: Trial) -> Extent:
+        clean, train = training.clean_pictures, train_part(training.clean_pictures)
+        draws = VALIDATION_DRAWS if training.method == UPGRADE else 1
+        return Extent(max(self._config.epoch_pictures, training.trained_total or train), draws * (clean - train))
+
+    def blank(self, kind: str) -> Pictures:
+        name, _, method = kind.partition("-")
+        size = self._config.train.loop.batch_size
+        if method == UPGRADE:
+            rows = self._data.annotations(0).order[:size]
+            return self.upgrade_pictures(labels_upgraded(self._config, name), rows, 1)
+        return blank_pictures(self._domain, size)
+
+    def job(self, training: Trial, load: Load) -> Job:
+        annotations, domain = self._data.annotations(training.seed), self._domain
+        clean, validation = annotations.clean(training.clean_pictures, training.volumes)
+        if training.method == UPGRADE:
+            rows = np.resize(clean, max(self._config.epoch_pictures, len(clean)))
+            validating = self.upgrade_pictures(training, validation, VALIDATION_DRAWS)
+            return Job(self.upgrade_pictures(training, rows, 1), validating)
+        clean = clean[: training.trained_clean]
+        noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
+        masks, facts = self._labels_for(training, noisy, load)
+        indices = np.concatenate([clean, noisy])
+        targets = np.concatenate([domain.labels[clean] > 0, masks]).astype(np.int32)
+        if training.method == TEACHER:
+            targets[len(clean) :] = -1
+        rows = self._epoch_rows(len(clean), len(noisy), halves=training.method == TEACHER)
+        validating = Pictures(domain.images[validation], (domain.labels[validation] > 0).astype(np.int32))
+        return Job(Pictures(domain.images[indices[rows]], targets[rows]), validating, facts)
+
+    def _epoch_rows(self, clean: int, others: int, halves: bool) -> Rows:
+        """Which training pictures an epoch lists: all, again and again; for a mean teacher, as many clean as others."""
+        length = max(self._config.epoch_pictures, clean + others)
+        if not halves:
+            return np.resize(np.arange(clean + others), length)
+        unlabelled = np.resize(np.arange(clean, clean + others), length - length // 2)
+        return np.concatenate([np.resize(np.arange(clean), length // 2), unlabelled])
+
+    def _labels_for(self, training: Trial, noisy: Rows, load: Load) -> tuple[Masks, dict[str, float]]:
+        """Labels of the other pictures that a segmentation network trains on, and their Dice before and after."""
+        method, images, truth = training.method, self._domain.images[noisy], self._domain.labels[noisy] > 0
+        if method in (CLEAN, ALL_CLEAN) or not len(noisy):
+            return truth, {}
+        if method in (PREDICTIONS, UPGRADED_PREDICTIONS):
+            predictor = predictor_of(training)
+            before = predict(self.steps(self.kind(predictor)), load(predictor).variables, images) > 0
+        else:
+            before = self._data.annotations(training.seed).masks(training.error)[noisy]
+        facts = {"label_dice": pooled_dice(before, truth)}
+        if method in (UPGRADED, UPGRADED_PREDICTIONS):
+            upgrader = upgrader_of(training)
+            after = upgraded(self.steps(self.kind(upgrader)), load(upgrader).variables, images, before)
+        elif method == CONFIDENT:
+            after = self._confidently_corrected(dataclasses.replace(training, method=RAW), images, before, load)
+        else:
+            return before, facts
+        return after, {**facts, "upgraded_dice": pooled_dice(after, truth)}
+
+    def _confidently_corrected(self, teacher: Trial, images: np.ndarray, masks: Masks, load: Load) -> Masks:
+        network = network_of(self._config.segmentation.sizes, teacher.network, self._domain)
+        logits = predict_logits(network, load(teacher).variables, images)
+        probability = np.asarray(1 - jax.nn.softmax(logits)[..., 0])
+        return np.stack([correct_mask(p, mask) for p, mask in zip(probability, masks, strict=True)])
+
+    def upgrade_pictures(self, training: Trial, rows: Rows, draws: int) -> Pictures:
+        """Clean pictures, and how their labels go wrong, for an upgrade network; each listed `draws` times."""
+        domain = self._domain
+        recipes = self._recipes(training)
+        if not domain.foreign[rows].any():  # very few pictures may show nothing that could be included
+            recipes = [dataclasses.replace(recipe, inclusion=0.0) for recipe in recipes]
+        return careful_pictures(
+            domain.images[rows],
+            self._data.annotations(training.seed).labels(training.clean_error)[rows],
+            recipes,
+            foreign=domain.foreign[rows] if domain.foreign.any() else None,
+            errors=self._errors,
+            draws=draws,
+            # the values in the order of the columns; their spelling decides the draws
+            seed=stable_number("_".join(str(value) for value in dataclasses.astuple(training))),
+        )
+
+    def _recipes(self, training: Trial) -> list[Recipe]:
+        config, domain, annotations = self._config, self._domain, self._data.annotations(training.seed)
+        train, _ = annotations.clean(training.clean_pictures, training.volumes)
+        if training.learnt == "mixture":
+            return mixture_of(config, median_radius(domain.labels[train]), bool(domain.foreign.any()))
+        if training.learnt == "estimated":
+            pairs, scope = train[:PAIRS], config.annotations.scope
+            noisy = annotations.masks(training.error)[pairs]
+            recipe = estimate_recipe(domain.labels[pairs], noisy, foreign=domain.foreign[pairs], scope=scope)
+            return [recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)]
+        return [recipe_of(config, training.error, domain.source.coarsening)]
+
+    @functools.cached_property
+    def _errors(self) -> tuple[str, ...]:
+        """Every error of the study, so that all upgrade networks share compiled steps."""
+        config, coarsening = self._config, self._domain.source.coarsening
+        recipes = [recipe_of(config, error, coarsening) for error in (config.error, *config.errors)]
+        return (*PUBLISHED, *(name for name in OTHERS if any(recipe.has(name) for recipe in recipes)))
+
+
+def mixture_of(config: Config, radius: float, has_foreign: bool) -> list[Recipe]:
+    """For who does not know the error: every combination of some strengths of each published error, and none.
+
+    Args:
+        radius: of an object, in pixels; outlines are moved by up to a sixth and up to a third of it.
+        has_foreign: whether there are objects that could be included.
+    """
+    strengths: dict[str, Sequence[float]] = {"omission": (0.25, 0.5, 0.75)}
+    strengths["bias"] = tuple(sorted({max(1, round(radius * share)) for share in (1 / 6, 1 / 3)}))
+    if has_foreign:
+        strengths["inclusion"] = (0.25, 0.5, 0.75)
+    return mixture(config.annotations.scope, **strengths)
+
+
+def upgraded(steps: Steps, variables: Any, images: np.ndarray, masks: Masks) -> Masks:
+    """What an upgrade network makes of the masks of some pictures."""
+    return predict(steps, variables, np.asarray(with_labels(images, masks))) > 0
+
+
+def measure(context: Context[Config, Data, Trial], trial: Trial) -> Outcome:
+    """Noisy labels of the test pictures before and after upgrading, or a segmentation network on them."""
+    domain, annotations = context.data.domain, context.data.annotations(trial.seed)
+    training, test = training_of(trial), annotations.test
+    trained, tolerance = context.store.load(training), context.config.segmentation.tolerance
+    steps, images = context.store.trainer.steps(context.store.trainer.kind(training)), domain.images[test]
+    if trial.method != UPGRADE:
+        rows, pooled = prediction_rows(predict(steps, trained.variables, images) > 0, domain, test, tolerance)
+        rows += [Row(metric, value) for metric, value in {"dice_pooled": pooled, **trained.facts}.items()]
+        return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts)
+    before = annotations.masks(trial.error)[test]
+    after = upgraded(steps, trained.variables, images, before)
+    label_dice = pooled_dice(before, domain.labels[test] > 0)
+    rows, upgraded_dice = prediction_rows(after, domain, test, tolerance)
+    rows += [Row("label_dice", label_dice), Row("upgraded_dice", upgraded_dice)]
+    shown = places_shown(len(test))
+    examples = {"indices": test[shown], "before": before[shown], "after": after[shown]}
+    summary = f"Dice of labels {label_dice:.3f} -> {upgraded_dice:.3f} ({trained.status})"
+    return Outcome(rows, summary, trained.status, trained.restarts, examples)
+
+
+STUDY = Study(
+    name="annotation_upgrade",
+    config=Config,
+    base=BASE,
+    scales=SCALES,
+    trial=Trial,
+    resolve=resolve,
+    read=read,
+    trials=lambda config, data: trials_of(config, data.groups),
+    trainings=lambda config, data: TrainingStore(config.run, UpgradeTrainer(config, data)),
+    needs=lambda context, trial: [training_of(trial)],
+    measure=measure,
+    analyse=analyse,
+    gallery=gallery,
+)

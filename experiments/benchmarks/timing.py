@@ -21,8 +21,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.harness.start import run_command
 from experiments.harness.provenance import comment, provenance
+from experiments.harness.start import run_command
 from segjax.training import cores
 from segjax.types import InputError
 

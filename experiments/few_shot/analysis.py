@@ -88,7 +88,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(found),
         cautions=[several] if len(config.segmentation.networks) > 1 else [],
         metrics={name: metric for name, metric in metrics.items() if name in table.frame},
-        shown=["Dice against shots", "Shots and features", f"Heads and baselines with {nearest} shots"],
+        shown=["Dice against shots", f"Heads and baselines with {nearest} shots"],
         glossary=GLOSSARY,
     )
 

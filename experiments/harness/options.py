@@ -59,7 +59,8 @@ class DataOptions:
     """Which pictures, and who tests on which of them."""
 
     data: str = decides("microscope:hl60")
-    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, folder:PATH?tile=256 or tfds:NAME."""
+    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, terrain:mounds, folder:PATH?tile=256,
+    folder:PATH?image_labels=FILE.csv or tfds:NAME."""
     folds: int = decides(4)
     """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = decides("group")

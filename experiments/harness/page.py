@@ -42,13 +42,13 @@ def write_study_page(
 
 
 def answers(found: Analysis) -> list[str]:
-    """A sentence per claim that has a verdict or could have one, and one for all others."""
-    known = [claim for claim in found.claims if claim.decision.verdict != "too few"]
-    said = [sentence(claim) for claim in known]
-    if few := len(found.claims) - len(known):
+    """A sentence per main claim (per claim, where none is main) that could have a verdict, and one for all others."""
+    said = [sentence(claim) for claim in found.main or found.claims if claim.decision.verdict != "too few"]
+    if few := sum(claim.decision.verdict == "too few" for claim in found.claims):
+        have, rest = ("comparison has", "difference") if few == 1 else ("comparisons have", "differences")
         said.append(
-            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
-            "of decisions has their differences."
+            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of "
+            f"decisions has the {rest}."
         )
     return said
 

@@ -21,13 +21,15 @@ ROOT = Path(__file__).parents[2]
 VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "scikit-learn", "torch", "opencv-python-headless")
 
 
-def sources_of(study: str) -> dict[str, str]:
+def sources_of(study: str, folder: Path | None = None) -> dict[str, str]:
     """Hashes of the files that a study stands on, by their path: segjax, the harness, and the study itself.
 
-    `study` is the name of its folder in `experiments`.
+    Args:
+        study: its name.
+        folder: where its modules lie, if not in `experiments/STUDY`.
     """
-    package = Path(segjax.__file__).parent
-    folders = {"segjax": package, "harness": ROOT / "experiments" / "harness", study: ROOT / "experiments" / study}
+    harness, own = ROOT / "experiments" / "harness", folder or ROOT / "experiments" / study
+    folders = {"segjax": Path(segjax.__file__).parent, "harness": harness, study: own}
     return {
         f"{name}/{path.relative_to(folder).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         for name, folder in folders.items()

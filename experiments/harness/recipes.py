@@ -36,3 +36,32 @@ def recipe_from(strengths: Mapping[str, float], scope: str, coarsening: float, o
                 )
             fields[error] = round(pixels)
     return Recipe(**fields, scope=scope)
+
+
+def strengths_of(error: str, option: str) -> dict[str, float]:
+    """The strengths by name that a text like omission=0.3+bias=4 stands for.
+
+    Args:
+        option: the name of the command line's option that the text came from.
+
+    Raises:
+        InputError: not such a text, an unknown error, or a strength out of range; names the option.
+    """
+    strengths: dict[str, float] = {}
+    for part in error.split("+"):
+        name, _, number = part.partition("=")
+        try:
+            level = float(number)
+        except ValueError:
+            raise InputError(
+                f"{option}: {part!r} in {error!r} is not ERROR=STRENGTH, as in omission=0.3+inclusion=0.3+bias=4"
+            ) from None
+        if name not in ERRORS or name in strengths:
+            raise InputError(
+                f"{option}: {name!r} in {error!r} is unknown or there twice; choose from {', '.join(ERRORS)}"
+            )
+        if not (0 < level <= 1 if name in RATE_ERRORS else 0 < level < float("inf")):
+            kind = "a rate above 0 and up to 1" if name in RATE_ERRORS else "a number above 0"
+            raise InputError(f"{option}: {name} in {error!r} must be {kind}, not {number}")
+        strengths[name] = level
+    return strengths

@@ -2,10 +2,12 @@
 
 import argparse
 import dataclasses
+import inspect
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -102,7 +104,8 @@ def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context
 
 def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
     """What `plan.json` holds; its fingerprint covers what decides a trial's numbers besides its factors."""
-    sources, replicates = sources_of(study.name), replicates_of(config, data)
+    sources = sources_of(study.name, Path(inspect.getfile(study.config)).parent)
+    replicates = replicates_of(config, data)
     facts = json.loads(json.dumps({**deciding(config), "digest": data.source.digest}, default=str))
     return {
         "study": study.name,

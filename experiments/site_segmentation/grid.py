@@ -1,65 +1,266 @@
-"""The cells of the study: masks made of maps, and networks trained on masks, points, boxes and outlines."""
+"""The grid of study 4B: masks made of maps, and networks that learn from masks, cheap annotations or outlines."""
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
-from experiments.classifiers import training_cell
-from experiments.site_segmentation.config import StudyConfig, Way, trained_ways, ways_of
-from segjax.sweeps import Cell, cell
-
-FACTORS = (
-    "data",  # the pictures
-    "network",  # that segments; "none" where masks themselves are measured
-    "seed",
-    "method",  # what the network learns from
-    "classifier",  # whose maps make the masks
-    "map",
-    "rule",  # for the level above which the map is object
-    "completion",  # on the picture
-    "outlines",  # outlined sites that the network learns from; 0: all there are
+from experiments.harness.classifiers import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.map_options import OURS, MapOptions, reason_without_map
+from experiments.harness.options import (
+    DataOptions,
+    Flat,
+    RunOptions,
+    SegmentationOptions,
+    Sizes,
+    TrainOptions,
+    arranges,
+    check_choices,
+    check_least,
+    decides,
 )
-MASKS, MAPS, OUTLINES = "masks", "maps", "outlines"
+from segjax.maps import COMPLETIONS, MAPS, RULES
+from segjax.training import LoopConfig, StepConfig
+from segjax.types import InputError
+
+BASELINES = ("points", "walked_points", "boxes")
+MASKS, FROM_MAPS, OUTLINES = "masks", "maps", "outlines"  # methods beside the baselines
 NONE = "none"
 
 
-def make_cells(config: StudyConfig) -> list[Cell]:
-    """Every cell of the study once, seed by seed, so that an unfinished one has everything with fewer seeds."""
-    neutral = {"classifier": NONE, "map": NONE, "rule": NONE, "completion": NONE, "outlines": 0}
-    found: dict[Cell, None] = {}
-    for seed in range(config.seeds):
-        for factors in _settings(config):
-            merged = {"data": config.data.partition("?")[0], "seed": seed, **neutral, **factors}
-            found[cell(**{name: merged[name] for name in FACTORS})] = None
-    return list(found)
+class Way(NamedTuple):
+    """How a map becomes a mask: the map, the rule for its level, and what completes it on the picture."""
+
+    map: str
+    rule: str
+    completion: str
 
 
-def _settings(config: StudyConfig) -> Iterator[dict[str, Any]]:
-    for classifier in config.classifiers:
+@dataclass(frozen=True)
+class Config:
+    """Can activation maps replace outlines of sites, and how many outlines are they worth?
+
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    """
+
+    run: Annotated[RunOptions, Flat]
+    source: Annotated[DataOptions, Flat]
+    segmentation: Annotated[SegmentationOptions, Flat]
+    classification: Annotated[ClassifierOptions, Flat]
+    classify: TrainOptions = decides(TrainOptions(StepConfig(loss="cross_entropy")))
+    """How classifiers are trained; --train is for the networks that segment."""
+    train: TrainOptions = decides(TrainOptions())
+    maps: tuple[str, ...] = arranges((OURS, "cam", "grad_cam", "layer_cam_fusion"))
+    """Maps that masks are made of."""
+    rules: tuple[str, ...] = arranges(RULES)
+    """Rules for the level above which a map is object: any of fixed, otsu, percentile, dataset, contour."""
+    completions: tuple[str, ...] = arranges(COMPLETIONS)
+    """What masks are completed by on the picture: any of none, random_walk, geodesic."""
+    trained_on: tuple[str, ...] = arranges((f"{OURS}:contour:none", f"{OURS}:otsu:none", "grad_cam:otsu:none"))
+    """MAP:RULE:COMPLETION of the masks that networks are trained on; all others are only measured as masks."""
+    outlines: tuple[int, ...] = arranges((1, 2, 5, 10))
+    """Numbers of outlined sites that networks are trained on for comparison; all of them always are."""
+    baselines: tuple[str, ...] = arranges(BASELINES)
+    """Cheap annotations for comparison: any of points (a disc of the usual size on each site), walked_points (a point
+    that a random walk on the picture completes), boxes (an ellipse in each site's bounding box)."""
+    point_radius: float = decides(0.0)
+    """Radius in pixels of the disc on a point; 0: 75 m where the ground metres are known, a twelfth of the picture
+    elsewhere."""
+    minimum_area: int = decides(20)
+    """Pixels below which a piece of a mask is dropped."""
+    epoch_pictures: int = decides(200)
+    """Pictures per epoch, half with a site and half without: fewer are repeated, so that all get equally many steps."""
+    map_options: MapOptions = decides(make=MapOptions)
+
+
+BASE = Config(
+    RunOptions(Path()),
+    DataOptions("terrain:mounds", simulation="pixels=512&metres=1.66&sheets=40&pictures=200"),
+    SegmentationOptions(("unet",)),
+    ClassifierOptions(("resnet18",)),
+)
+SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
+LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
+SMALL_UNET = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
+
+
+def _augmented(loss: Any, learning_rate: float, batch_size: int, epochs: int) -> TrainOptions:
+    step = StepConfig(loss=loss, learning_rate=learning_rate, augment=True)
+    return TrainOptions(step, LoopConfig(batch_size=batch_size, epochs=epochs))
+
+
+SCALES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1", "folds": 3},
+        "segmentation": {
+            "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5, norm="group")
+        },
+        "classification": {"classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3)},
+        "classify": _augmented("cross_entropy", 1e-2, 4, 2),
+        "train": _augmented("both", 1e-2, 4, 2),
+        "maps": (OURS,),
+        "rules": ("otsu", "dataset"),
+        "completions": ("none", "random_walk"),
+        "trained_on": (f"{OURS}:otsu:none",),
+        "outlines": (1,),
+        "baselines": ("points",),
+        "epoch_pictures": 4,
+        "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
+    },
+    "demo": {
+        "run": {"seeds": 1},
+        "source": {"simulation": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
+        "segmentation": {"sizes": SMALL_UNET},
+        "classification": {"classifier_sizes": SMALL},
+        "classify": _augmented("cross_entropy", 3e-3, 16, 14),
+        "train": _augmented("both", 5e-3, 8, 10),
+        "maps": (OURS, "grad_cam"),
+        "rules": ("otsu", "contour"),
+        "completions": ("none",),
+        "trained_on": (f"{OURS}:contour:none", "grad_cam:otsu:none"),
+        "outlines": (1, 5),
+        "baselines": ("points",),
+        "epoch_pictures": 48,
+        "map_options": LITTLE,
+    },
+    "reduced": {
+        "run": {"seeds": 5},
+        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1"},
+        "segmentation": {"sizes": SMALL_UNET},
+        "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
+        "classify": _augmented("cross_entropy", 3e-3, 16, 10),
+        "train": _augmented("both", 5e-3, 8, 20),
+        "map_options": LITTLE,
+    },
+    "paper": {
+        "classify": TrainOptions(
+            StepConfig(loss="cross_entropy", class_weights=(0.1, 0.9), learning_rate=1e-3, augment=True),
+            LoopConfig(batch_size=8, epochs=1000, stop="plateau"),
+        ),
+        "train": TrainOptions(
+            StepConfig(learning_rate=1e-3, augment=True), LoopConfig(batch_size=4, epochs=1000, stop="plateau")
+        ),
+        "epoch_pictures": 1000,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Masks of a classifier's maps, or a network that segments; the latter is its own training.
+
+    Attributes:
+        network: that segments; "none" where masks themselves are measured.
+        method: what the network learns from: "maps", a baseline, or "outlines"; "masks" where there is none.
+        classifier: whose maps make the masks.
+        map, rule, completion: how masks are made.
+        outlines: outlined sites that the network learns from; 0: all there are.
+    """
+
+    network: str
+    seed: int
+    method: str
+    classifier: str = NONE
+    map: str = NONE
+    rule: str = NONE
+    completion: str = NONE
+    outlines: int = 0
+
+    @property
+    def way(self) -> Way:
+        """How its masks are made."""
+        return Way(self.map, self.rule, self.completion)
+
+    @property
+    def learnt(self) -> str:
+        """What it learns from: "contour_cam:otsu:none", "points", "outlines:5", "outlines" (all sites)."""
+        if self.method in (FROM_MAPS, MASKS):
+            return ":".join(self.way)
+        return f"{self.method}:{self.outlines}" if self.outlines else self.method
+
+    @property
+    def needed_classifier(self) -> Classifier | None:
+        """The training of the classifier whose maps it needs; None where it needs none."""
+        return None if self.classifier == NONE else Classifier(self.classifier, self.seed)
+
+
+Training = Classifier | Trial
+
+
+def needs(trial: Trial) -> list[Training]:
+    """The classifier whose maps it needs, then the network that segments."""
+    classifier = [] if trial.needed_classifier is None else [trial.needed_classifier]
+    return [*classifier, *([] if trial.method == MASKS else [trial])]
+
+
+def resolve(config: Config) -> Config:
+    """The configuration, checked.
+
+    Raises:
+        InputError: names the option and what it may be.
+    """
+    config.classification.check()
+    config.segmentation.check()
+    for option, allowed in (("maps", MAPS), ("rules", RULES), ("completions", COMPLETIONS), ("baselines", BASELINES)):
+        check_choices(option, getattr(config, option), allowed)
+    sizes = config.classification.classifier_sizes
+    for way in ways_of(config):
+        for network in config.classification.classifiers:
+            if (reason := reason_without_map(way.map, network, sizes)) is not None:
+                raise InputError(f"maps: {network} has no {way.map}: {reason}")
+    least = {"outlines": 1, "minimum_area": 1, "epoch_pictures": 2, "point_radius": 0}
+    check_least({name: (getattr(config, name), number) for name, number in least.items()})
+    check_choices("outlines", [str(n) for n in config.outlines], [str(n) for n in config.outlines])
+    return config
+
+
+def way_of(text: str) -> Way:
+    """The way that a text like contour_cam:otsu:none stands for.
+
+    Raises:
+        InputError: not such a text, or something in it is unknown.
+    """
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise InputError(f"trained_on: {text!r} is not MAP:RULE:COMPLETION, as in {OURS}:otsu:random_walk")
+    for part, allowed in zip(parts, (MAPS, RULES, COMPLETIONS), strict=True):
+        check_choices("trained_on", (part,), allowed)
+    return Way(*parts)
+
+
+def trained_ways(config: Config) -> list[Way]:
+    """The ways whose masks networks are trained on.
+
+    Raises:
+        InputError: one is malformed.
+    """
+    return [way_of(text) for text in dict.fromkeys(config.trained_on)]
+
+
+def ways_of(config: Config) -> list[Way]:
+    """All ways whose masks are measured, those trained on among them."""
+    grid = [Way(m, r, c) for m in config.maps for r in config.rules for c in config.completions]
+    return list(dict.fromkeys([*trained_ways(config), *grid]))
+
+
+def trials_of(config: Config) -> list[Trial]:
+    """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds."""
+    settings = list(_settings(config))
+    return [dataclasses.replace(trial, seed=seed) for seed in range(config.run.seeds) for trial in settings]
+
+
+def _settings(config: Config) -> Iterator[Trial]:
+    for classifier in config.classification.classifiers:
         for way in ways_of(config):
-            yield {"network": NONE, "method": MASKS, "classifier": classifier, **way._asdict()}
-    for network in config.networks:
-        yield {"network": network, "method": OUTLINES}
-        for classifier in config.classifiers:
+            yield Trial(NONE, 0, MASKS, classifier, *way)
+    for network in config.segmentation.networks:
+        yield Trial(network, 0, OUTLINES)
+        for classifier in config.classification.classifiers:
             for way in trained_ways(config):
-                yield {"network": network, "method": MAPS, "classifier": classifier, **way._asdict()}
+                yield Trial(network, 0, FROM_MAPS, classifier, *way)
         for count in config.outlines:
-            yield {"network": network, "method": OUTLINES, "outlines": count}
-        for method in config.methods:
-            yield {"network": network, "method": method}
-
-
-def way_in(one: Cell) -> Way:
-    """How the masks of a cell are made."""
-    return Way(one["map"], one["rule"], one["completion"])
-
-
-def classifier_in(one: Cell) -> Cell | None:
-    """The training of the classifier that a cell needs; None where it needs none."""
-    if one["classifier"] == NONE:
-        return None
-    return training_cell(one["data"], one["classifier"], one["seed"], 0)
-
-
-def kind_of(one: Cell) -> str:
-    """Cells of one kind share compiled steps; masks are made by classifiers."""
-    return f"masks-{one['classifier']}" if one["method"] == MASKS else str(one["network"])
+            yield Trial(network, 0, OUTLINES, outlines=count)
+        for method in config.baselines:
+            yield Trial(network, 0, method)

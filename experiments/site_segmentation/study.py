@@ -1,158 +1,250 @@
-"""Measuring the cells of the study: masks made of maps, and networks that segment."""
+"""Study 4B: which pictures, how classifiers and networks that segment are trained, and what is measured."""
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int32
 
-from experiments.classifiers import Classifiers, LabelledDomain
-from experiments.kept_trainings import name_of
-from experiments.running import plan_of
-from experiments.site_segmentation.config import StudyConfig
-from experiments.site_segmentation.files import write_sites
-from experiments.site_segmentation.grid import MASKS, classifier_in, kind_of
-from experiments.site_segmentation.trainings import Segmentations, pooled_dice
-from experiments.training import blank_pictures, keep_arrays, keep_split, rows_of, seconds_of, shown_of
-from segjax.data.geofiles import missing_packages
+from experiments.harness.classifiers import (
+    Classifier,
+    ClassifierTrainer,
+    LabelledDomain,
+    check_trainable_classifiers,
+    read_labelled,
+)
+from experiments.harness.examples import places_shown
+from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
+from experiments.harness.pictures import Splitting
+from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
+from experiments.harness.study import Context, Study
+from experiments.site_segmentation.analysis import analyse, gallery
+from experiments.site_segmentation.grid import (
+    BASE,
+    MASKS,
+    SCALES,
+    Config,
+    Training,
+    Trial,
+    needs,
+    resolve,
+    trials_of,
+)
+from experiments.site_segmentation.labels import Labels, check_counts, sides_of
+from segjax.data.geofiles import missing_packages, write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
-from segjax.sweeps import Cell, Outcome
-from segjax.training import predict_logits
+from segjax.models import NETWORKS
+from segjax.sweeps import Outcome, Row, file_stem
+from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict_logits
+from segjax.types import IGNORED
 
-STUDY = "site_segmentation"
-# options that only say which cells there are; what each depends on is among its factors
-GRID = ("classifiers", "maps", "rules", "completions", "trained", "outlines", "methods")
-ROWS_OF_A_PICTURE = 14
-
-
-def make_plan(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What `plan.json` holds."""
-    return plan_of(STUDY, config, cells, {"digest": domain.source.digest}, grid=GRID)
+Here = Context[Config, LabelledDomain, Training]
+NAMED = 5  # pictures without a place on the ground that are named
 
 
-def classifiers_of(config: StudyConfig, domain: LabelledDomain) -> Classifiers:
-    """The study's classifiers, trained as `classify` says."""
-    return Classifiers(dataclasses.replace(config, train=config.classify), domain)
+def read(config: Config) -> LabelledDomain:
+    """Every picture with its image-level label.
+
+    Raises:
+        InputError: the pictures or networks cannot be used, or there are too few outlines to learn from or score on.
+    """
+    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification)
+    check_trainable(config.segmentation, domain, config.run.seeds)
+    check_trainable_classifiers(config.classification, domain, config.run.seeds)
+    check_counts(config, domain)
+    return domain
 
 
-class Trainer:
-    """Runs packs of cells of one study."""
+class SiteTrainer(Trainer[Training]):
+    """How classifiers are trained, and networks that segment on what a trial says.
 
-    def __init__(self, config: StudyConfig, domain: LabelledDomain) -> None:
-        """Nothing is computed before cells are run."""
+    Attributes:
+        classifiers: the trainer of classifiers.
+        labels: what networks that segment learn from.
+        network: the module of a network that segments by its name, made once.
+    """
+
+    def __init__(self, config: Config, domain: LabelledDomain) -> None:
         self._config, self._domain = config, domain
-        self.classifiers = classifiers_of(config, domain)
-        self.trainings = Segmentations(config, domain, self.classifiers)
-        self._auc = functools.cache(self._make_auc)
+        self.classifiers = ClassifierTrainer(config.classification, config.classify, domain)
+        self.labels = Labels(config, domain, self.classifiers.network)
+        self.network = functools.cache(lambda name: network_of(config.segmentation.sizes, name, domain))
 
-    def run(self, cells: Sequence[Cell], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train what the cells need, and measure each: rows of results.csv and a line for people."""
-        for seed in {cell["seed"] for cell in cells}:
-            split = self.classifiers.split(seed)
-            keep_split(self._config.out / "splits" / f"seed-{seed}.json", split, self._domain)
-        needed = [one for cell in cells if (one := classifier_in(cell)) is not None]
-        self.classifiers.ensure(needed, lambda share: on_share(share / 2))
-        trained = [cell for cell in cells if cell["method"] != MASKS]
-        self.trainings.ensure(trained, lambda share: on_share(0.5 + share / 2))
-        for index, cell in enumerate(cells):
-            yield index, self._masks(cell) if cell["method"] == MASKS else self._segmentation(cell)
+    def needs(self, training: Training) -> list[Training]:
+        return needs(training)[:-1] if isinstance(training, Trial) else []
 
-    def _make_auc(self, classifier: Cell) -> float:
-        """Area under the curve of a classifier on the test pictures."""
-        test = list(self.classifiers.split(classifier["seed"]).test)
-        network = self.classifiers.network(classifier["network"])
-        logits = predict_logits(network, self.classifiers.load(classifier).variables, self._domain.images[test])
-        return mean_roc_auc(logits, self._domain.presence[test])
+    def kind(self, training: Training) -> str:
+        return training.network if isinstance(training, Trial) else self.classifiers.kind(training)
 
-    def _masks(self, cell: Cell) -> Outcome:
-        """Masks made of maps: of training pictures, which networks learn from, and of test pictures with a site."""
-        classifier, domain = classifier_in(cell), self._domain
-        assert classifier is not None
-        trained, split = self.classifiers.load(classifier), self.classifiers.split(cell["seed"])
-        learnt, tested = (domain.with_object(side) for side in (split.train, split.test))
-        label_dice = pooled_dice(self.trainings.labels.masks(cell, learnt), domain.labels[learnt] > 0)
-        masks = self.trainings.labels.masks(cell, tested)
-        rows = self._site_rows(masks, tested)
-        rows += [
-            {"metric": "label_dice", "value": label_dice},
-            {"metric": "dice_pooled", "value": pooled_dice(masks, domain.labels[tested] > 0)},
-            {"metric": "auc", "value": self._auc(classifier)},
-        ]
-        self._show(cell, np.asarray(tested), masks)
-        said = f"Dice of the masks {label_dice:.3f} (classifier {trained.status})"
-        return Outcome(rows, trained.status, trained.restarts, said)
+    def make_steps(self, kind: str) -> Steps:
+        if kind in NETWORKS:
+            return make_steps(self.network(kind), self._config.train.step)
+        return self.classifiers.make_steps(kind)
 
-    def _segmentation(self, cell: Cell) -> Outcome:
-        """A network that segments, on all test pictures."""
-        trained, domain = self.trainings.load(cell), self._domain
-        test = np.asarray(self.classifiers.split(cell["seed"]).test)
-        probability = self._probability(cell, trained.variables, domain.images[test])
-        predicted = np.stack([tidied(one > 0.5, self._config.smallest) for one in probability])
-        rows, pooled = rows_of(predicted, domain, test, self._config.tolerance)
-        rows = [row for row in rows if row["metric"] in ("dice", "iou", "surface_dice")]
-        is_shown = np.isin(test, domain.with_object(test.tolist()))
-        rows += [
-            row for row in self._site_rows(predicted[is_shown], test[is_shown].tolist()) if row["metric"] != "dice"
-        ]
-        empty = domain.presence[test] == 0
-        rows += [
-            {"metric": "dice_pooled", "value": pooled},
-            {"metric": "false_alarms", "value": float(np.mean(predicted[empty].any((1, 2))))},
-            *({"metric": metric, "value": value} for metric, value in trained.facts.items()),
-        ]
-        if (classifier := classifier_in(cell)) is not None:
-            rows.append({"metric": "auc", "value": self._auc(classifier)})
-        if cell["seed"] == 0:
-            self._show(cell, test[is_shown], predicted[is_shown])
-            if not missing_packages():
-                write_sites(self._config.out / "sites" / name_of(cell), domain, test.tolist(), predicted, probability)
-        return Outcome(rows, trained.status, trained.restarts, f"Dice {pooled:.3f} ({trained.status})")
+    def loop(self, kind: str) -> LoopConfig:
+        return self._config.train.loop if kind in NETWORKS else self.classifiers.loop(kind)
 
-    def _probability(
-        self, cell: Cell, variables: Any, images: Float32[np.ndarray, "P H W C"]
-    ) -> Float32[np.ndarray, "P H W"]:
-        """Of a site, at every pixel."""
-        logits = predict_logits(self.trainings.network(cell["network"]), variables, images)
-        return np.asarray(jax.nn.softmax(logits)[..., 1])
+    def blank(self, kind: str) -> Pictures:
+        if kind in NETWORKS:
+            return blank_pictures(self._domain, self._config.train.loop.batch_size)
+        return self.classifiers.blank(kind)
 
-    def _site_rows(self, masks: Bool[np.ndarray, "P H W"], indices: Sequence[int]) -> list[dict[str, object]]:
-        """Outlines of pictures with a site, and whether anything of the site was found."""
-        rows: list[dict[str, object]] = []
-        for mask, index in zip(masks, indices, strict=True):
-            truth = self._domain.labels[index] > 0
-            values = outline_metrics(mask, truth, self._domain.metres)
-            values = {"site_iou" if name == "iou" else name: value for name, value in values.items()}
-            values["found"] = float((mask & truth).any())
-            name = self._domain.source.names[index]
-            rows += [{"picture": name, "metric": metric, "value": f"{v:.6g}"} for metric, v in values.items()]
-        return rows
+    def extent(self, training: Training) -> Extent:
+        if isinstance(training, Classifier):
+            return self.classifiers.extent(training)
+        sides = sides_of(self._domain, training)
+        return Extent(self._config.epoch_pictures, len(sides.validation) + len(sides.validation_without))
 
-    def _show(self, cell: Cell, indices: np.ndarray, masks: np.ndarray) -> None:
-        """Keep a few masks of the first seed for the report's gallery."""
-        if cell["seed"] == 0 and len(indices):
-            shown = shown_of(indices)
-            path = self._config.out / "masks" / f"{name_of(cell)}.npz"
-            keep_arrays(path, indices=indices[shown], masks=masks[shown])
+    def job(self, training: Training, load: Load) -> Job:
+        """Pictures with a site make half of an epoch; few are repeated."""
+        if isinstance(training, Classifier):
+            return self.classifiers.job(training, load)
+        sides, count = sides_of(self._domain, training), self._config.epoch_pictures
+        rows = [*np.resize(sides.train, count - count // 2), *np.resize(sides.train_without, count // 2)]
+        masks = self.labels.masks(training, sides.train, load)
+        facts = {"label_dice": pooled_dice(masks, self._domain.labels[list(sides.train)] > 0)}
+        facts["marked_rate"] = float(np.mean(masks.any((1, 2))))
+        checked = [*sides.validation, *sides.validation_without]
+        learnt, validation = (
+            Pictures(self._domain.images[side], self._targets(training, side, load)) for side in (rows, checked)
+        )
+        return Job(learnt, validation, facts)
+
+    def _targets(self, trial: Trial, indices: Sequence[int], load: Load) -> Int32[np.ndarray, "P H W"]:
+        """1 where a site is marked; a picture with a site in which nothing is marked is ignored."""
+        distinct = list(dict.fromkeys(int(index) for index in indices))
+        masks = dict(zip(distinct, self.labels.masks(trial, distinct, load), strict=True))
+        targets = np.stack([masks[int(index)] for index in indices]).astype(np.int32)
+        unknown = (self._domain.presence[list(indices)] == 1) & ~targets.any((1, 2))
+        targets[unknown] = IGNORED
+        return targets
 
 
-def estimate(config: StudyConfig, domain: LabelledDomain, cells: Sequence[Cell]) -> tuple[float, float]:
-    """Seconds and megabytes that the cells will take, from a few timed training steps of every network."""
-    trainer = Trainer(config, domain)
-    split, seconds = trainer.classifiers.split(0), 0.0
-    needed = {one for cell in cells if (one := classifier_in(cell)) is not None}
-    classify = dataclasses.replace(config, train=config.classify)
-    for name in dict.fromkeys(one["network"] for one in needed):
-        count = sum(one["network"] == name for one in needed)
-        blank = trainer.classifiers.pictures(range(config.classify.loop.batch_size))
-        steps = trainer.classifiers.steps_of(name)
-        seconds += seconds_of(classify, count, steps, blank, len(split.train), len(split.validation))
-    for name in config.networks:
-        count = sum(kind_of(cell) == name for cell in cells)
-        blank = blank_pictures(domain, config.train.loop)
-        validating = len(domain.with_object(split.validation)) * 2
-        seconds += seconds_of(config, count, trainer.trainings.steps(name), blank, config.epoch_pictures, validating)
-    return seconds, len(cells) * ROWS_OF_A_PICTURE * len(split.test) * 100 / 1e6
+def measure(context: Here, trial: Trial) -> Outcome:
+    """The masks of a classifier's maps, or what a network finds in the test pictures.
+
+    Networks of seed 0 leave OUT/sites/TRIAL with GeoTIFF masks and a GeoJSON file of outlines, where pictures have a
+    place on the ground and the extra `geo` is installed.
+    """
+    return _measure_masks(context, trial) if trial.method == MASKS else _measure_network(context, trial)
+
+
+def _measure_masks(context: Here, trial: Trial) -> Outcome:
+    """Masks of training pictures, which networks learn from, and of test pictures with a site."""
+    domain, store, classifier = context.data, context.store, trial.needed_classifier
+    assert classifier is not None
+    trained, split = store.load(classifier), domain.split(trial.seed)
+    labels = cast(SiteTrainer, store.trainer).labels
+    learnt, tested = (domain.with_object(side) for side in (split.train, split.test))
+    label_dice = pooled_dice(labels.masks(trial, learnt, store.load), domain.labels[learnt] > 0)
+    masks = labels.masks(trial, tested, store.load)
+    rows = [
+        *_site_rows(masks, tested, domain),
+        Row("label_dice", label_dice),
+        Row("dice_pooled", pooled_dice(masks, domain.labels[tested] > 0)),
+        Row("auc", _auc(context, classifier)),
+    ]
+    said = f"Dice of the masks {label_dice:.3f} (classifier {trained.status})"
+    return Outcome(rows, said, trained.status, trained.restarts, _examples(np.asarray(tested), masks))
+
+
+def _measure_network(context: Here, trial: Trial) -> Outcome:
+    """A network that segments, on all test pictures."""
+    config, domain, trained = context.config, context.data, context.store.load(trial)
+    test = np.asarray(domain.split(trial.seed).test)
+    network = cast(SiteTrainer, context.store.trainer).network(trial.network)
+    logits = predict_logits(network, trained.variables, domain.images[test])
+    probability = np.asarray(jax.nn.softmax(logits)[..., 1])
+    predicted = np.stack([tidied(one > 0.5, config.minimum_area) for one in probability])
+    rows, pooled = prediction_rows(predicted, domain, test, config.segmentation.tolerance)
+    is_shown = np.isin(test, domain.with_object(test.tolist()))
+    sites = _site_rows(predicted[is_shown], test[is_shown].tolist(), domain)
+    rows = [
+        *(row for row in rows if row.metric in ("dice", "iou", "surface_dice")),
+        *(row for row in sites if row.metric != "dice"),
+        Row("dice_pooled", pooled),
+        Row("false_positive_rate", float(np.mean(predicted[domain.presence[test] == 0].any((1, 2))))),
+        *(Row(metric, value) for metric, value in trained.facts.items()),
+    ]
+    if trial.needed_classifier is not None:
+        rows.append(Row("auc", _auc(context, trial.needed_classifier)))
+    if trial.seed == 0 and not missing_packages():
+        write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
+    examples = _examples(test[is_shown], predicted[is_shown])
+    return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+
+
+@functools.lru_cache(maxsize=8)
+def _auc(context: Here, classifier: Classifier) -> float:
+    """Area under the curve of a classifier on the test pictures."""
+    domain = context.data
+    test = list(domain.split(classifier.seed).test)
+    network = cast(SiteTrainer, context.store.trainer).classifiers.network(classifier.network)
+    logits = predict_logits(network, context.store.load(classifier).variables, domain.images[test])
+    return mean_roc_auc(logits, domain.presence[test])
+
+
+def _site_rows(masks: Bool[np.ndarray, "P H W"], indices: Sequence[int], domain: LabelledDomain) -> list[Row]:
+    """Outlines of pictures with a site, and whether anything of the site was found."""
+    rows = []
+    for mask, index in zip(masks, indices, strict=True):
+        truth, name = domain.labels[index] > 0, domain.source.names[index]
+        values = outline_metrics(mask, truth, domain.metres)
+        values = {"site_iou": values.pop("iou"), **values, "detection_rate": float((mask & truth).any())}
+        rows += [Row(metric, value, name) for metric, value in values.items()]
+    return rows
+
+
+def _examples(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"]) -> dict[str, np.ndarray]:
+    shown = places_shown(len(indices))
+    return {"indices": indices[shown], "masks": masks[shown]} if len(shown) else {}
+
+
+def write_files(
+    folder: Path,
+    domain: LabelledDomain,
+    indices: Sequence[int],
+    masks: Bool[np.ndarray, "P H W"],
+    probability: Float32[np.ndarray, "P H W"],
+) -> None:
+    """GeoTIFF masks and GeoJSON outlines of some pictures; where only some have a place, prints which got none."""
+    names = [domain.source.names[index] for index in indices]
+    unplaced = write_sites(folder, names, [domain.places[index] for index in indices], masks, probability)
+    if 0 < len(unplaced) < len(names):
+        shown = ", ".join(unplaced[:NAMED]) + (f" and {len(unplaced) - NAMED} more" if unplaced[NAMED:] else "")
+        print(
+            f"{folder}: {len(unplaced)} of {len(names)} pictures have no place on the ground and got no GeoTIFF mask "
+            f"and outlines ({shown})"
+        )
+
+
+def cautions(config: Config, domain: LabelledDomain) -> list[str]:
+    """Why no outlines for a map were written, where none were."""
+    if all(place is None for place in domain.places):
+        return ["The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written."]
+    if missing := missing_packages():
+        return [f"No GeoTIFF or GeoJSON was written: {', '.join(missing)} not installed (pip install -e '.[geo]')."]
+    return []
+
+
+STUDY = Study(
+    name="site_segmentation",
+    config=Config,
+    base=BASE,
+    scales=SCALES,
+    trial=Trial,
+    resolve=resolve,
+    read=read,
+    trials=lambda config, domain: trials_of(config),
+    trainings=lambda config, domain: TrainingStore(config.run, SiteTrainer(config, domain)),
+    needs=lambda context, trial: needs(trial),
+    measure=measure,
+    analyse=analyse,
+    gallery=gallery,
+    cautions=cautions,
+    keeps_networks=True,
+)

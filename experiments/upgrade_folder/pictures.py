@@ -156,9 +156,3 @@ def divide(folder: Folder, labels: Int32[np.ndarray, "P H W"], seed: int) -> tup
         if not labels[side].any():
             raise InputError(f"{folder.path / CAREFUL}: no object in the {name} pictures; give another --seed")
     return train, validation
-
-
-def median_radius(labels: Int32[np.ndarray, "P H W"]) -> float:
-    """Of the objects in all pictures: the radius in pixels of a disc of their area."""
-    areas = np.concatenate([np.bincount(picture[picture > 0]) for picture in labels])
-    return float(np.sqrt(np.median(areas[areas > 0]) / np.pi))

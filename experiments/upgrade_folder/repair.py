@@ -13,10 +13,10 @@ import numpy as np
 import segjax
 from experiments.harness.provenance import opening, sources_of
 from experiments.upgrade_folder.config import FolderConfig, facts_of, recipes_of
-from experiments.upgrade_folder.pictures import Folder, divide, median_radius, stacked
+from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
-from segjax.evaluation import counts, dice
+from segjax.evaluation import counts, dice, median_radius
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit

@@ -26,10 +26,10 @@ from segjax.evaluation.references import (
     coarse_map,
     disc,
     fixed_discs,
+    median_radius,
 )
 from segjax.evaluation.sanity import map_similarity, shuffled
 from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
-from segjax.evaluation.statistics import Difference, mean_interval, paired_difference, rank_sum
 
 __all__ = [
     "METRICS",
@@ -38,7 +38,6 @@ __all__ = [
     "Confidence",
     "Curve",
     "Decision",
-    "Difference",
     "Interval",
     "Metric",
     "OverlapCounts",
@@ -73,17 +72,15 @@ __all__ = [
     "interval",
     "iou",
     "map_similarity",
-    "mean_interval",
     "mean_roc_auc",
+    "median_radius",
     "oracle_threshold",
     "outline_metrics",
     "overlaps",
-    "paired_difference",
     "panoptic_quality",
     "picture_metrics",
     "pixel_average_precision",
     "pointing_game",
-    "rank_sum",
     "road",
     "roc_auc",
     "sentence",

@@ -25,22 +25,24 @@ class Claim(NamedTuple):
 def sentence(claim: Claim) -> str:
     """The comparison in words; every number comes from the decision."""
     found, digits = claim.decision, digits_of(claim.unit)
-    names = f"{claim.subject} and {claim.rival}"
+    if not found.n:
+        return f"{claim.subject} and {claim.rival} have no result in common."
     sets = counted(found.n)
+    amount = f"{abs(found.mean):.{digits}f}{f' {claim.unit}' if claim.unit else ''}"
+    by = amount if claim.unit.startswith(claim.metric) else f"{amount} in {claim.metric}"
+    place = "behind" if found.mean < 0 else "ahead of"
     if found.verdict == "too few":
-        return f"{names} differ by {_signed(found.mean, claim)} in {claim.metric}: {sets}, too few for a verdict."
+        return f"{claim.subject} is {place} {claim.rival} by {by} on {sets}, too few for a verdict."
+    low, high = found.low, found.high
     if found.verdict == "not decided":
-        bounds = f"{found.low:+.{digits}f} to {found.high:+.{digits}f}"
+        bounds = f"{low:+.{digits}f} to {high:+.{digits}f}"
         return (
-            f"{names} are not told apart in {claim.metric}: {_signed(found.mean, claim)} "
-            f"(95 % interval {bounds}, {sets})."
+            f"{claim.subject} and {claim.rival} are not told apart: {claim.subject} is {place.removesuffix(' of')} by "
+            f"{by} on average (95 % interval {bounds}, {sets})."
         )
-    low, high = sorted((abs(found.low), abs(found.high))) if found.low * found.high > 0 else (found.low, found.high)
-    amount = f"{abs(found.mean):.{digits}f} {claim.unit}".strip()
-    return (
-        f"{claim.subject} is {found.verdict}{' of' if found.verdict == 'ahead' else ''} {claim.rival} by {amount} in "
-        f"{claim.metric} (95 % interval {low:.{digits}f} to {high:.{digits}f}, {sets})."
-    )
+    low, high = sorted((abs(low), abs(high)))
+    bounds = f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{claim.subject} is {place} {claim.rival} by {by} (95 % interval {bounds}, {sets})."
 
 
 def shown(value: Interval, digits: int = 3) -> str:

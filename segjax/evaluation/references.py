@@ -1,7 +1,7 @@
 """What a map has to be compared with before it means anything: trivial masks, coarse but perfect maps, brightness."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from segjax.types import InputError
@@ -13,6 +13,16 @@ def disc(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> 
     """The pixels whose centre is at most `radius` pixels from the point (row, column)."""
     rows, columns = np.indices(shape)
     return np.hypot(rows - centre[0], columns - centre[1]) <= radius
+
+
+def median_radius(labels: Int[np.ndarray, "P H W"] | Bool[np.ndarray, "P H W"]) -> float:
+    """Of the objects, each in each picture: the radius in pixels of the disc of their median area.
+
+    Args:
+        labels: ids of the objects, 0 background; a mask is one object.
+    """
+    areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
+    return float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
 
 
 def fixed_discs(truth: Mask, radius: float) -> Mask:

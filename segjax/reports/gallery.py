@@ -69,7 +69,7 @@ class PredictionTile(NamedTuple):
 
 
 class UpgradeTile(NamedTuple):
-    """One picture with its careful annotation (mask or ids), a careless one, and what an upgrade network made of it."""
+    """One picture with its clean labels (mask or ids), noisy ones, and what an upgrade network made of them."""
 
     name: str
     image: Float[np.ndarray, "H W C"]
@@ -169,8 +169,8 @@ def prediction_gallery(items: Sequence[PredictionTile], coarsening: float = 1.0)
 
 
 def upgrade_gallery(items: Sequence[UpgradeTile]) -> bytes:
-    """PNG of overlays, a row per item: the careless label, the upgraded one, the careful one, each on the picture."""
-    columns = ("careless label", "upgraded label", "careful label")
+    """PNG of overlays, a row per item: the noisy labels, the upgraded ones, the clean ones, each on the picture."""
+    columns = ("noisy labels", "upgraded labels", "clean labels")
     tiles = {}
     for item in items:
         for column, shown in enumerate((item.before, item.after, item.clean)):

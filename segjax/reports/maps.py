@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from segjax.evaluation.statistics import Interval
+from segjax.evaluation import Interval
 from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
 
 _OUTLINE = "#ff2020"
@@ -43,7 +43,7 @@ def dot_chart(
     """One row per name, a dot with its 95 % interval per series; references are grey lines from top to bottom.
 
     Rows come in the order of the first series' means, highest first; those of `faded` series are drawn pale. An
-    interval of fewer than three values is NaN and not drawn.
+    interval whose bounds are NaN is not drawn.
     """
     rows = _ordered(series)
     drawn = {name: value for name, value in (references or {}).items() if value.n}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from segjax.evaluation.decision import Decision, Interval
+from segjax.evaluation import Decision, Interval
 
 # Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
 STYLES = (
@@ -54,7 +54,7 @@ class Compared(NamedTuple):
 def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, title: str = "") -> Figure:
     """Lines with 95 % intervals over a logarithmic axis, one panel per name; without values a note.
 
-    An interval of fewer than three values is NaN and not drawn.
+    Intervals that are NaN are not drawn.
     """
     figure = Figure(figsize=(max(6.6, 1.2 + 3.4 * len(panels)), 4.6), layout="constrained")
     figure.suptitle(title, fontsize=12, color=INK)

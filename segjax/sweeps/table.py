@@ -43,12 +43,12 @@ class ResultTable(Generic[AnyTrial]):
     def __init__(
         self,
         frame: pd.DataFrame,
-        trial: type[AnyTrial],
+        trial: type[Any],
         replicates: Replicates,
         coarsening: float = 1.0,
         rows: pd.DataFrame | None = None,
     ) -> None:
-        """`frame` as the attribute; see `from_rows` and `read`."""
+        """`frame` as the attribute, `trial` the class of the trials; see `from_rows` and `read`."""
         self.frame, self.rows, self.coarsening = frame, rows, coarsening
         self.replicates, self._trial = replicates, trial
         self._factors = [field.name for field in dataclasses.fields(trial)]
@@ -58,7 +58,7 @@ class ResultTable(Generic[AnyTrial]):
 
     @classmethod
     def from_rows(
-        cls, rows: pd.DataFrame, trial: type[AnyTrial], replicates: Replicates, coarsening: float = 1.0
+        cls, rows: pd.DataFrame, trial: type[Any], replicates: Replicates, coarsening: float = 1.0
     ) -> "ResultTable[AnyTrial]":
         """The table of results.csv."""
         factors = [field.name for field in dataclasses.fields(trial)]
@@ -71,9 +71,7 @@ class ResultTable(Generic[AnyTrial]):
         return cls(frame[[*factors, "replicate", "status", "code", *order]], trial, replicates, coarsening, rows)
 
     @classmethod
-    def read(
-        cls, path: Path, trial: type[AnyTrial], overlap: float, coarsening: float = 1.0
-    ) -> "ResultTable[AnyTrial]":
+    def read(cls, path: Path, trial: type[Any], overlap: float, coarsening: float = 1.0) -> "ResultTable[AnyTrial]":
         """A table that `write` wrote.
 
         Raises:
@@ -143,14 +141,33 @@ class ResultTable(Generic[AnyTrial]):
             label, unit: the metric for people, and what `scale` makes of it.
             rival_metric: where the rivals' values have another name.
         """
-        name, trials = subject
-        known = {
-            other: scale * found.to_numpy()
-            for other, theirs in rivals.items()
-            if len(found := self.differences(metric, trials, theirs, rival_metric))
-        }
-        decisions = decide(list(known.values()), overlap=self.replicates.overlap)
-        return [Claim(name, other, label, found, unit) for other, found in zip(known, decisions, strict=True)]
+        pairs = [(subject, rival) for rival in rivals.items()]
+        made = self.compare_pairs(metric, pairs, label=label, unit=unit, scale=scale, rival_metric=rival_metric)
+        return [claim for claim in made if claim.decision.n]
+
+    def compare_pairs(
+        self,
+        metric: str,
+        pairs: Sequence[tuple[tuple[str, Any], tuple[str, Any]]],
+        *,
+        label: str = "Dice",
+        unit: str = "Dice points",
+        scale: float = 100.0,
+        rival_metric: str | None = None,
+    ) -> list[Claim]:
+        """Claims of a family with several subjects, one per pair of subject and rival, each its name and trials.
+
+        The other arguments are those of `compare`. Pairs without results do not count in the family.
+        """
+        family = [
+            scale * self.differences(metric, ours, theirs, rival_metric).to_numpy(float)
+            for (_, ours), (_, theirs) in pairs
+        ]
+        decisions = decide(family, overlap=self.replicates.overlap)
+        return [
+            Claim(name, other, label, found, unit)
+            for ((name, _), (other, _)), found in zip(pairs, decisions, strict=True)
+        ]
 
     def overview(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Mean, interval and test sets of every setting that has one of the metrics; factors that never vary are left

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.evaluation import area_matched_discs, brightness_correlation, coarse_map, disc, fixed_discs
+from segjax.evaluation import area_matched_discs, brightness_correlation, coarse_map, disc, fixed_discs, median_radius
 from segjax.types import InputError
 
 TRUTH = np.zeros((40, 50), bool)
@@ -22,6 +22,13 @@ def test_discs_lie_on_the_centres_of_the_objects():
 def test_a_disc_has_its_area():
     assert disc((60, 60), (30.0, 30.0), 20.0).sum() == pytest.approx(np.pi * 400, rel=0.01)
     assert disc((5, 5), (2.0, 2.0), 1.0).sum() == 5
+
+
+def test_the_median_radius_is_that_of_the_disc_of_median_area():
+    labels = np.zeros((2, 20, 20), np.int32)
+    labels[0, 2:6, 2:6], labels[0, 10:18, 10:18], labels[1, :, :5] = 1, 3, 1  # areas 16, 64 and 100
+    assert median_radius(labels) == pytest.approx(np.sqrt(64 / np.pi))
+    assert median_radius(labels > 0) == pytest.approx(np.sqrt((16 + 64 + 100) / 2 / np.pi))  # a mask is one object
 
 
 def test_a_coarse_map_averages_over_cells_and_enlarges():

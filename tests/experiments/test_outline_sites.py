@@ -9,9 +9,12 @@ import pytest
 import tifffile
 
 from experiments import outline_sites
-from experiments.classifiers import LabelledDomain, read_labelled
+from experiments.harness.classifiers import LabelledDomain
+from experiments.harness.options import overlaid
+from experiments.harness.run import defaults_of, resolved
 from experiments.outline_sites import Options, check_scene, probability_of
-from experiments.site_segmentation.config import StudyConfig, defaults_of, resolve
+from experiments.site_segmentation.grid import Config
+from experiments.site_segmentation.study import STUDY
 from segjax.data import read_picture
 from segjax.data.scene import open_scene, picture_of
 from segjax.types import InputError
@@ -22,13 +25,14 @@ DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> StudyConfig:
-    return resolve(dataclasses.replace(defaults_of("smoke"), out=tmp_path_factory.mktemp("o"), data=DATA, folds=4))
+def config(tmp_path_factory) -> Config:
+    changes = {"run": {"out": tmp_path_factory.mktemp("o")}, "source": {"data": DATA, "folds": 4}}
+    return resolved(STUDY, overlaid(defaults_of(STUDY, "smoke"), changes))
 
 
 @pytest.fixture(scope="module")
 def domain(config) -> LabelledDomain:
-    return read_labelled(config)
+    return STUDY.read(config)
 
 
 def write(path, pixels, metres=6.64, crs="EPSG:32637", **more):
@@ -80,7 +84,7 @@ def test_other_bands_are_refused(tmp_path, config, domain, bands):
 
 def test_colours_become_grey_where_the_run_made_them_so(tmp_path, config, domain):
     scene = open_scene(write(tmp_path / "scene.tif", noise(3), photometric="rgb"))
-    check_scene(scene, dataclasses.replace(config, data="folder:tiles?channels=1"), domain)
+    check_scene(scene, overlaid(config, {"source": {"data": "folder:tiles?channels=1"}}), domain)
     assert picture_of(scene, "max", 1).shape == (20, 30, 1)
 
 
@@ -152,7 +156,9 @@ def test_a_missing_scene_stops_the_command(tmp_path, monkeypatch):
 
 
 def test_a_run_of_another_study_is_refused(tmp_path):
-    (tmp_path / "plan.json").write_text(json.dumps({"study": "activation_maps", "config": {"colour": 1}}))
+    (tmp_path / "plan.json").write_text(
+        json.dumps({"study": "activation_maps", "config": {"colour": 1}, "openings": []})
+    )
     (tmp_path / "results.csv").write_text("metric,value\ndice,1\n")
     scene = open_scene(write(tmp_path / "scene.tif", noise()))
     with pytest.raises(

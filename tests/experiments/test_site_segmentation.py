@@ -9,19 +9,22 @@ import pandas as pd
 import pytest
 
 from experiments import outline_sites
-from experiments.classifiers import LabelledDomain, read_labelled
+from experiments.harness import run as harness
+from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
 from experiments.harness.map_options import OURS
+from experiments.harness.options import overlaid
+from experiments.harness.publish import config_of
+from experiments.harness.store import TrainingStore
 from experiments.site_segmentation.__main__ import main
-from experiments.site_segmentation.answers import answers
-from experiments.site_segmentation.config import SCALES, StudyConfig, Way, defaults_of, resolve, way_of, ways_of
-from experiments.site_segmentation.files import write_sites
-from experiments.site_segmentation.findings import LEVELS, Findings
-from experiments.site_segmentation.grid import FACTORS, MASKS, NONE, make_cells
-from experiments.site_segmentation.labels import Labels, ellipses_in_boxes
-from experiments.site_segmentation.study import Trainer
-from experiments.site_segmentation.trainings import Segmentations, check_counts
+from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
+from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, needs, trials_of, way_of, ways_of
+from experiments.site_segmentation.labels import check_counts, ellipses_in_boxes, sides_of
+from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
 from segjax.data.geofiles import missing_packages
+from segjax.evaluation import decide, sentence
 from segjax.maps.masks import RULES
+from segjax.sweeps import Replicates, ResultTable
+from segjax.sweeps.trials import factors_of
 from segjax.types import IGNORED, Georeference, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
@@ -32,23 +35,32 @@ TINY = [
 ]  # fmt: skip
 
 
+def smoke(out, **changes) -> Config:
+    """The smoke scale on the smallest pictures."""
+    config = harness.defaults_of(STUDY, "smoke")
+    changes.setdefault("source", {"data": DATA, "folds": 4})
+    return harness.resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
+
+
 def run(monkeypatch, capsys, *options: str) -> str:
     monkeypatch.setattr(sys, "argv", ["site_segmentation", *options])
     main()
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--out", str(out))
     assert "report:" in text and "failed" not in text
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
-    assert list(table.columns) == ["study", *FACTORS, "picture", "metric", "value", "status"]
-    told = {"out": out, "data": DATA, "classifiers": ("msd_classifier",)}
-    cells = make_cells(resolve(dataclasses.replace(defaults_of("smoke"), **told)))
-    found = {tuple(row) for row in table[list(FACTORS)].itertuples(index=False)}
-    assert found == {tuple(value for _, value in cell.factors) for cell in cells}
-    assert (table["metric"] == "dice_pooled").sum() == len(cells)
+    factors = ["network", "seed", "method", "classifier", "map", "rule", "completion", "outlines"]
+    assert list(table.columns) == ["study", "data", *factors, "picture", "metric", "value", "status", "code"]
+    trials = trials_of(smoke(out, classification={"classifiers": ("msd_classifier",)}))
+    found = {tuple(row) for row in table[factors].itertuples(index=False)}
+    assert found == {tuple(factors_of(trial).values()) for trial in trials}
+    assert (table["metric"] == "dice_pooled").sum() == len(trials)
+    assert {"detection_rate", "false_positive_rate", "marked_rate", "auc"} <= set(table["metric"])
     outlines = table[(table["method"] == "outlines") & (table["metric"] == "label_dice")]
     assert (outlines["value"].astype(float) == 1).all()
     discs = table[(table["method"] == "points") & (table["metric"] == "label_dice")]["value"].astype(float)
@@ -57,14 +69,19 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     tested = set(table["picture"]) - {""}
     assert tested and tested <= set(split["test"])
     page = (out / "report.html").read_text()
-    assert "Site outlines from image-level labels" in page and "worth" in page
+    assert "Site outlines from image-level labels" in page and "worth in outlined sites" in page
+    assert "under 0.9: it has not learnt its task" in page
+    for figure in ("Masks on a picture", "Found on a picture", "How many outlines the maps are worth"):
+        assert f"{figure.lower().replace(' ', '_')}" in {path.stem for path in (out / "figures").iterdir()}
+    networks = {path.name.split("_")[0] for path in (out / "networks").glob("*.safetensors")}
+    assert networks == {"msd", "unet"}  # outline_sites needs them later
     assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.geojson"))
     said = "No GeoTIFF or GeoJSON was written" in page
     assert said == bool(missing_packages())
     if not missing_packages():
         check_scene(out, tmp_path, monkeypatch, capsys)
     text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--resume")
-    assert f"{len(cells)} of {len(cells)} cells are done already; 0 to do" in text
+    assert f"{len(trials)} of {len(trials)} trials are done already; 0 to do" in text
 
 
 def check_scene(out, tmp_path, monkeypatch, capsys):
@@ -94,22 +111,24 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     with rasterio.open(tmp_path / "found" / "mask.tif") as file:
         assert file.nodata == 255
         np.testing.assert_array_equal(file.read(1), np.where(known, 1, 255))
+    for learnt in ("contour_cam:otsu:none", "points", "outlines:1", "outlines"):
+        monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", learnt])
+        outline_sites.main()
     monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
-    with pytest.raises(InputError, match="learnt: nothing of that kind in the run; choose one of: Contour-CAM"):
+    message = "learnt: no network of the run learnt from magic; choose one of contour_cam:otsu:none, points, outlines:1"
+    with pytest.raises(InputError, match=message):
         outline_sites.main()
 
 
 def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
-    out = tmp_path / "run"
-    config = dataclasses.replace(defaults_of("smoke"), data="folder:tiles?shrink=2", out=out)
-    plan = {"study": "site_segmentation", "config": {}}
-    monkeypatch.setattr(outline_sites, "read_results", lambda path: (plan, pd.DataFrame()))
-    monkeypatch.setattr(outline_sites, "config_of", lambda kind, values: config)
+    config = smoke(tmp_path / "run", source={"data": "folder:tiles?shrink=2"})
+    plan = {"study": "site_segmentation", "config": json.loads(json.dumps(dataclasses.asdict(config), default=str))}
+    monkeypatch.setattr(outline_sites, "read_plan", lambda path: plan)
     scene = outline_sites.Scene(
         tmp_path / "x.tif", Georeference("EPSG:32637", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)), np.ones((4, 4), bool), (1,)
     )
     with pytest.raises(InputError, match="learnt from pictures with shrink="):
-        outline_sites.probability_of(outline_sites.Options(run=out, scene=scene.path, out=tmp_path / "y"), scene)
+        outline_sites.probability_of(outline_sites.Options(run=tmp_path, scene=scene.path, out=tmp_path / "y"), scene)
 
 
 def test_every_rule_for_a_level_has_words():
@@ -124,69 +143,70 @@ def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def tiny(tmp_path) -> StudyConfig:
-    return resolve(dataclasses.replace(defaults_of("smoke"), out=tmp_path, data=DATA, folds=4))
+def tiny(tmp_path) -> Config:
+    return smoke(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def domain(tmp_path_factory) -> LabelledDomain:
-    return read_labelled(
-        resolve(dataclasses.replace(defaults_of("smoke"), out=tmp_path_factory.mktemp("o"), data=DATA, folds=4))
-    )
+    return STUDY.read(smoke(tmp_path_factory.mktemp("o")))
 
 
-def cell_of(config, **factors):
-    cells = make_cells(config)
-    return next(cell for cell in cells if all(cell[name] == value for name, value in factors.items()))
+OUTLINED = Trial("unet", 0, "outlines")
+FROM_OURS = Trial("unet", 0, "maps", "resnet18", OURS, "otsu", "none")
 
 
-def test_fewer_outlined_sites_are_among_those_of_more(tiny, domain):
-    config = dataclasses.replace(tiny, outlines=(1, 2))
-    trainings = Trainer(config, domain).trainings
-    one, two, every = (trainings.sides(cell_of(config, method="outlines", outlines=count)) for count in (1, 2, 0))
+def load(training):
+    raise AssertionError(f"{training} is not needed")
+
+
+def test_fewer_outlined_sites_are_among_those_of_more(domain):
+    one, two, every = (sides_of(domain, dataclasses.replace(OUTLINED, outlines=count)) for count in (1, 2, 0))
     assert one.train == two.train[:1] and two.train == every.train[:2]
     assert len(one.validation) == len(one.validation_without) == 1
-    split = trainings.split(0)
+    split = domain.split(0)
     assert set(every.train) == set(domain.with_object(split.train))
     assert set(every.train_without) == set(domain.without(split.train))
     assert set(every.validation) <= set(split.validation)
 
 
 def test_epochs_have_as_many_pictures_with_a_site_as_without(tiny, domain):
-    config = dataclasses.replace(tiny, epoch_pictures=9)
-    trainings = Trainer(config, domain).trainings
-    job = trainings.job(cell_of(config, method="outlines", outlines=0))
-    assert job.train.images.shape[0] == 9
+    trainer = SiteTrainer(dataclasses.replace(tiny, epoch_pictures=9), domain)
+    job = trainer.job(OUTLINED, load)
+    assert job.train.images.shape[0] == trainer.extent(OUTLINED).train == 9
+    assert job.validation.images.shape[0] == trainer.extent(OUTLINED).validation
     assert job.train.targets.any((1, 2)).sum() == 5
-    assert job.facts == {"label_dice": 1.0, "marked": 1.0}
+    assert job.facts == {"label_dice": 1.0, "marked_rate": 1.0}
 
 
-def test_a_picture_with_a_site_in_which_nothing_is_marked_is_ignored(tiny, domain):
-    trainer = Trainer(tiny, domain)
-    trainings = trainer.trainings
-
-    class Blind(Labels):
-        def masks(self, cell, indices):
-            return np.zeros((len(indices), *domain.labels.shape[1:]), bool)
-
-    trainings.labels = Blind(tiny, domain, trainer.classifiers)
-    job = trainings.job(cell_of(tiny, method="maps"))
+def test_a_picture_with_a_site_in_which_nothing_is_marked_is_ignored(tiny, domain, monkeypatch):
+    trainer = SiteTrainer(tiny, domain)
+    nothing = np.zeros(domain.labels.shape[1:], bool)
+    monkeypatch.setattr(trainer.labels, "masks", lambda trial, indices, load: np.stack([nothing for _ in indices]))
+    job = trainer.job(FROM_OURS, load)
     sites = np.all(job.train.targets == IGNORED, axis=(1, 2))
     assert sites.sum() == 2 and not job.train.targets[~sites].any()
-    assert job.facts["marked"] == 0
+    assert job.facts["marked_rate"] == 0
+
+
+def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
+    store = TrainingStore(tiny.run, SiteTrainer(tiny, domain))
+    assert store.closure([OUTLINED]) == [OUTLINED]
+    trial, classifier = store.closure([FROM_OURS])
+    assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
+    assert needs(FROM_OURS) == [classifier, FROM_OURS]
+    assert needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
-    labels = Trainer(tiny, domain).trainings.labels
+    labels = SiteTrainer(tiny, domain).labels
     assert labels.radius == pytest.approx(75 / 6.64)
     index = domain.with_object(range(16))[0]
-    cell = cell_of(tiny, method="points")
-    disc = labels.masks(cell, [index])[0]
+    disc, walked = (labels.masks(Trial("unet", 0, name), [index], load)[0] for name in ("points", "walked_points"))
     assert disc.sum() == pytest.approx(np.pi * labels.radius**2, rel=0.1) or disc[[0, -1]].any() or disc[:, 0].any()
-    walked = labels._drawn("walked points", index)
     assert walked.any() and np.any(walked & disc)
     empty = domain.without(range(16))[0]
-    assert not labels.masks(cell, [empty]).any()
+    assert not labels.masks(Trial("unet", 0, "points"), [empty], load).any()
 
 
 def test_an_ellipse_fills_its_box():
@@ -199,74 +219,131 @@ def test_an_ellipse_fills_its_box():
     assert found[10, 4] and found[10, 24] and found[5, 14] and found[21, 31] and not found[5, 4]
 
 
-def test_pictures_without_a_mask_are_counted(domain, tmp_path, capsys):
+def test_pictures_without_a_place_on_the_ground_are_counted(domain, tmp_path, capsys):
     pytest.importorskip("rasterio")
     indices, shape = list(range(8)), (8, *domain.labels.shape[1:])
     masks, probability = np.zeros(shape, bool), np.zeros(shape, np.float32)
-    write_sites(tmp_path / "all", domain, indices, masks, probability)
+    write_files(tmp_path / "all", domain, indices, masks, probability)
     assert capsys.readouterr().out == ""
     partly = dataclasses.replace(domain, places=tuple(None if i < 6 else p for i, p in enumerate(domain.places)))
-    write_sites(tmp_path / "some", partly, indices, masks, probability)
+    write_files(tmp_path / "some", partly, indices, masks, probability)
     said = " ".join(capsys.readouterr().out.split())
     assert "some: 6 of 8 pictures have no place on the ground and got no GeoTIFF mask and outlines" in said
     assert f"{', '.join(domain.source.names[:5])} and 1 more" in said
     assert len(list((tmp_path / "some/masks").iterdir())) == 2 and len(list((tmp_path / "all/masks").iterdir())) == 8
 
 
-def table_of(values):
-    """A table of results from (method, outlines, map) -> Dice by seed."""
+def table_of(values, metric="dice_pooled"):
+    """A table of results from (method, outlines, map) -> values by seed, each seed a test set of its own."""
     rows = []
     for (method, outlines, kind), by_seed in values.items():
-        made = {"classifier": "resnet18", "map": kind, "rule": "otsu", "completion": "none"} if kind else {}
-        neutral = dict.fromkeys(("classifier", "map", "rule", "completion"), NONE)
+        made = ("resnet18", kind, "otsu", "none") if kind else ()
+        trial = dataclasses.replace(Trial("unet", 0, method, *made), outlines=outlines)
         for seed, value in enumerate(by_seed):
-            place = {"network": "unet", "seed": seed, "method": method, "outlines": outlines, **neutral, **made}
-            rows.append({**place, "picture": "", "metric": "dice_pooled", "value": value, "status": "ok"})
+            factors = factors_of(dataclasses.replace(trial, seed=seed))
+            rows.append({**factors, "picture": "", "metric": metric, "value": value, "status": "ok", "code": ""})
     return pd.DataFrame(rows)
 
 
+def results(rows) -> ResultTable:
+    names = tuple(f"set-{seed}" for seed in range(rows["seed"].max() + 1))
+    return ResultTable.from_rows(rows, Trial, Replicates(names))
+
+
+VALUES = {
+    ("outlines", 0, ""): [0.8, 0.8, 0.8, 0.8, 0.8],
+    ("outlines", 1, ""): [0.2, 0.3, 0.1, 0.2, 0.2],
+    ("outlines", 4, ""): [0.4, 0.4, 0.4, 0.4, 0.4],
+    ("outlines", 16, ""): [0.7, 0.7, 0.7, 0.7, 0.7],
+    ("maps", 0, OURS): [0.6, 0.5, 0.55, 0.53, 0.57],
+    ("maps", 0, "cam"): [0.1, 0.2, 0.0, 0.1, 0.1],
+    ("points", 0, ""): [0.75, 0.75, 0.75, 0.75, 0.75],
+}
+CAM = dataclasses.replace(FROM_OURS, map="cam")
+POINTS = Trial("unet", 0, "points")
+
+
 def test_what_the_maps_are_worth(tiny):
-    config = dataclasses.replace(tiny, outlines=(1, 4, 16), trained=(f"{OURS}:otsu:none", "cam:otsu:none"))
-    table = table_of(
-        {
-            ("outlines", 0, ""): [0.8, 0.8, 0.8],
-            ("outlines", 1, ""): [0.2, 0.3, 0.1],
-            ("outlines", 4, ""): [0.4, 0.4, 0.4],
-            ("outlines", 16, ""): [0.7, 0.7, 0.7],
-            ("maps", 0, OURS): [0.6, 0.5, 0.55],
-            ("maps", 0, "cam"): [0.1, 0.2, 0.0],
-            ("points", 0, ""): [0.75, 0.75, 0.75],
-        }
-    )
-    found = Findings(config, table)
-    ours, cam = found.maps("unet")
-    assert found.share(ours).mean == pytest.approx(0.6875)
+    table = results(table_of(VALUES))
+    assert share(table, FROM_OURS).mean == pytest.approx(0.6875)
     # half way from 4 to 16 by the logarithm
-    assert found.worth(ours) == "about 8" and found.worth(cam) == "less than one"
-    assert found.worth(found.cheap("unet")[0]) == "more than 16"
-    said = " ".join(answers(found))
-    assert "reaches Dice 0.550" in said and "69 % (53 to 84 %) of the 0.800" in said
-    assert "worth about 8 outlined sites; against 16 outlined sites: -15.0 Dice points (95 % interval" in said
-    seen = table[table["outlines"] == 0]
-    more = [table, seen.assign(metric="found", value=0.9), seen.assign(metric="false_alarms", value=0.5)]
-    said = " ".join(answers(Findings(config, pd.concat(more))))
-    assert "finds something in 90% of the pictures with a site and in 50% of those without" in said
-    nothing = table.assign(value=0.0)
-    assert Findings(config, nothing).worth(ours) == "not known"
-    assert "+45.0 Dice points (95 % interval" in said and "against the best maps: +20.0 Dice points" in said
+    assert worth(table, FROM_OURS) == "about 8" and worth(table, CAM) == "less than one"
+    assert worth(table, POINTS) == "more than 16"
+    assert worth(results(table_of(VALUES).assign(value=0.0)), FROM_OURS) == "not known"
+    better = results(table_of({**VALUES, ("maps", 0, OURS): [0.85] * 5}))
+    assert worth(better, FROM_OURS) == "all"
+
+
+def test_the_table_says_what_is_learnt_from_and_how_outline_sites_calls_it(tiny):
+    rates = [table_of(dict.fromkeys(VALUES, [value] * 5), metric)
+             for metric, value in (("detection_rate", 0.9), ("false_positive_rate", 0.5))]  # fmt: skip
+    frame = networks_table(tiny, results(pd.concat([table_of(VALUES), *rates])), ["unet"])
+    assert list(frame["--learnt"]) == [
+        f"{OURS}:otsu:none", "cam:otsu:none", "points", "outlines:1", "outlines:4", "outlines:16", "outlines",
+    ]  # fmt: skip
+    assert frame["learnt from"][0] == "masks of Contour-CAM (ours) by Otsu's level"
+    assert list(frame["learnt from"][3:]) == [
+        "outlines of 1 site", "outlines of 4 sites", "outlines of 16 sites", "outlines of all sites",
+    ]  # fmt: skip
+    assert set(frame["detection_rate"]) == {"0.900"} and set(frame["false_positive_rate"]) == {"0.500"}
+    assert frame["share of full supervision"][0] == "0.69" and frame["worth in outlined sites"][0] == "about 8"
+
+
+def test_claims_are_one_family_of_all_maps_against_all_else(tiny):
+    found = analyse(tiny, results(table_of(VALUES)))
+    said = [sentence(claim) for claim in found.claims]
+    # ours against CAM, points and four numbers of outlines; CAM is neither ours nor the best
+    assert len(said) == 6 and all(
+        claim.subject.endswith("Contour-CAM (ours) by Otsu's level") for claim in found.claims
+    )
+    assert "is ahead of U-Net from masks of CAM by Otsu's level by 45.0 Dice points" in said[0]
+    assert [claim.decision.verdict for claim in found.claims] == [
+        "ahead", "behind", "ahead", "ahead", "behind", "behind",
+    ]  # fmt: skip
+    # CAM's five comparisons count in the family too
+    ours, cam = VALUES["maps", 0, OURS], VALUES["maps", 0, "cam"]
+    others = [VALUES[name] for name in (("points", 0, ""), *(("outlines", n, "") for n in (1, 4, 16, 0)))]
+    family = [(ours, cam), *((ours, other) for other in others), *((cam, other) for other in others)]
+    expected = decide([100 * np.subtract(one, other) for one, other in family])
+    np.testing.assert_allclose([claim.decision.p for claim in found.claims], [one.p for one in expected[:6]])
+    rivals = [claim.rival.removeprefix("U-Net from ") for claim in found.main]
+    assert rivals == [
+        "masks of CAM by Otsu's level", "discs on the sites' points", "outlines of 16 sites", "outlines of all sites",
+    ]  # fmt: skip
+
+
+def test_the_best_maps_have_claims_too_where_they_are_not_ours(tiny):
+    swapped = {**VALUES, ("maps", 0, OURS): VALUES["maps", 0, "cam"], ("maps", 0, "cam"): VALUES["maps", 0, OURS]}
+    found = analyse(tiny, results(table_of(swapped)))
+    subjects = [claim.subject for claim in found.claims]
+    assert sum("Contour-CAM" in subject for subject in subjects) == 6 and len(subjects) == 11
+    assert all("Contour-CAM" in claim.subject for claim in found.main)
+
+
+def test_three_test_sets_are_too_few_for_a_verdict(tiny):
+    few = {name: values[:3] for name, values in VALUES.items()}
+    assert {claim.decision.verdict for claim in analyse(tiny, results(table_of(few))).claims} == {"too few"}
+
+
+def test_a_network_that_finds_nothing_is_said_so(tiny):
+    nothing = results(table_of({name: [0.0] for name in VALUES}))
+    found = analyse(tiny, nothing)
+    assert any("U-Net finds nothing even with all outlines" in said for said in found.cautions)
+    assert set(found.tables["Networks by what they learnt from"]["worth in outlined sites"]) == {"not known", "-"}
+    assert set(found.figures) == {"How many outlines the maps are worth", "Networks by what they learnt from"}
 
 
 def test_ways(tiny):
     assert way_of("cam:dataset:geodesic") == Way("cam", "dataset", "geodesic")
     for text, message in (
         ("cam", "is not MAP:RULE:COMPLETION"),
-        ("cam:guess:none", "trained: unknown 'guess'"),
-        ("kam:otsu:none", "trained: unknown 'kam'"),
+        ("cam:guess:none", "trained_on: unknown 'guess'"),
+        ("kam:otsu:none", "trained_on: unknown 'kam'"),
     ):
         with pytest.raises(InputError, match=message):
             way_of(text)
-    assert way_of(tiny.trained[0]) in ways_of(tiny)
-    assert {cell["method"] for cell in make_cells(tiny) if cell["network"] == NONE} == {MASKS}
+    assert way_of(tiny.trained_on[0]) in ways_of(tiny)
+    assert {trial.method for trial in trials_of(tiny) if trial.network == NONE} == {MASKS}
 
 
 @pytest.mark.parametrize(
@@ -274,44 +351,37 @@ def test_ways(tiny):
     [
         ({"rules": ("mean",)}, "rules: unknown 'mean'"),
         ({"completions": ("crf",)}, "completions: unknown 'crf'"),
-        ({"methods": ("scribbles",)}, "methods: unknown 'scribbles'"),
+        ({"baselines": ("scribbles",)}, "baselines: unknown 'scribbles'"),
         ({"outlines": (0,)}, "outlines must be at least 1"),
         ({"outlines": (1, 1)}, "outlines: one is given twice"),
         ({"epoch_pictures": 1}, "epoch_pictures must be at least 2"),
-        ({"networks": ("vgg16",)}, "networks: unknown 'vgg16'"),
-        ({"smallest": 0}, "smallest must be at least 1"),
+        ({"segmentation": {"networks": ("vgg16",)}}, "networks: unknown 'vgg16'"),
+        ({"minimum_area": 0}, "minimum_area must be at least 1"),
+        ({"point_radius": -1.0}, "point_radius must be at least 0"),
+        (
+            {
+                "trained_on": ("cam:otsu:none",),
+                "classification": {"classifiers": ("vgg16",), "classifier_sizes": ClassifierSizes(vgg_head="hidden")},
+            },
+            "maps: vgg16 has no cam",
+        ),
     ],
 )
-def test_what_resolve_refuses(tiny, change, message):
+def test_what_resolve_refuses(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
-        resolve(dataclasses.replace(tiny, **change))
+        smoke(tmp_path, **change)
 
 
 def test_more_outlines_than_there_are_is_refused(tiny, domain):
-    config = dataclasses.replace(tiny, outlines=(99,))
-    trainer = Trainer(config, domain)
-    assert isinstance(trainer.trainings, Segmentations)
     with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site"):
-        check_counts(config, domain, trainer.trainings, make_cells(config))
+        check_counts(dataclasses.replace(tiny, outlines=(99,)), domain)
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", STUDY.scales)
 def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
-    config = resolve(dataclasses.replace(defaults_of(scale), out=tmp_path))
-    assert json.loads(json.dumps(dataclasses.asdict(config), default=str))["scale"] == scale
-    cells = make_cells(config)
-    assert len(set(cells)) == len(cells) and {cell["seed"] for cell in cells} == set(range(config.seeds))
-
-
-def test_nothing_is_said_in_shares_of_nothing(tiny):
-    config = dataclasses.replace(tiny, outlines=(1,), trained=(f"{OURS}:otsu:none",))
-    nothing = {
-        ("outlines", 0, ""): [0.0],
-        ("outlines", 1, ""): [0.0],
-        ("maps", 0, OURS): [0.0],
-        ("points", 0, ""): [0.0],
-    }
-    said = " ".join(answers(Findings(config, table_of(nothing))))
-    assert "finds nothing even with all outlines" in said and "nan" not in said
-    all_of_it = {**nothing, ("outlines", 0, ""): [0.5], ("maps", 0, OURS): [0.6]}
-    assert "worth all outlined sites" in " ".join(answers(Findings(config, table_of(all_of_it))))
+    config = harness.defaults_of(STUDY, scale)
+    config = harness.resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
+    stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
+    trials = trials_of(config)
+    assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))

@@ -16,7 +16,7 @@ from PIL import Image
 from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.__main__ import main
 from experiments.upgrade_folder.config import FolderConfig, check, recipes_of
-from experiments.upgrade_folder.pictures import median_radius, open_folder
+from experiments.upgrade_folder.pictures import open_folder
 from segjax.annotations import Recipe
 from segjax.types import InputError
 
@@ -261,7 +261,6 @@ def test_the_users_own_folders_are_no_place_to_write(folder, tmp_path, place):
 
 
 def test_a_mixture_fits_the_size_of_the_objects(folder, tmp_path):
-    assert median_radius(np.stack([scene(0)[1], scene(1)[1]]).astype(np.int32)) == pytest.approx(np.sqrt(49 / np.pi))
     recipes = recipes_of(config_of(folder, tmp_path), median_radius=12.0)
     assert {recipe.bias for recipe in recipes} == {0, 2, 4} and len(recipes) == 36
     without = recipes_of(config_of(folder, tmp_path, foreign="none"), median_radius=1.0)

@@ -40,13 +40,13 @@ def dots(axes):
 def test_lines_stand_at_their_counts_and_what_is_compared_with_is_grey():
     known = Line("known", (5, 10, 40), (value(0.7), value(0.8), value(0.9)))
     before = Line("before", (5, 40), (value(0.3)._replace(low=NAN), value(0.3)._replace(low=NAN)), grey=True)
-    (axes,) = line_chart({"HL60": [known, before]}, "careful pictures", "Dice").axes
+    (axes,) = line_chart({"HL60": [known, before]}, "clean pictures", "Dice").axes
     first, second = (container.lines[0] for container in axes.containers)
     np.testing.assert_allclose(first.get_xdata().astype(float), [5, 10, 40])
     np.testing.assert_allclose(first.get_ydata().astype(float), [0.7, 0.8, 0.9])
     assert second.get_linestyle() == "-." and second.get_color() == "#8a8a8a" != first.get_color()
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "40"]
-    assert axes.get_xscale() == "log" and axes.get_xlabel() == "careful pictures"
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "clean pictures"
 
 
 def test_lines_beyond_the_colours_are_told_apart_by_dashes():
@@ -96,7 +96,7 @@ def test_without_results_a_figure_says_so(figure):
     assert svg(figure).startswith("<?xml")
 
 
-def test_gallery_shows_careless_upgraded_and_careful_label_side_by_side():
+def test_gallery_shows_noisy_upgraded_and_clean_labels_side_by_side():
     image = np.zeros((20, 20, 1), np.float32)
     clean = np.zeros((20, 20), np.int32)
     clean[2:8, 2:8], clean[12:18, 12:18] = 1, 2
@@ -109,6 +109,6 @@ def test_gallery_shows_careless_upgraded_and_careful_label_side_by_side():
         tile = overlay(image, clean, shown)
         windows = np.lib.stride_tricks.sliding_window_view(sheet, tile.shape)[..., 0, :, :, :]
         places.append([tuple(place) for place in np.argwhere((windows == tile).all((2, 3, 4)))])
-    (first,), after, careful = places
-    assert after == careful and len(after) == 2
+    (first,), after, truth = places
+    assert after == truth and len(after) == 2
     assert first[1] < after[0][1] < after[1][1] and {row for row, _ in after} == {first[0]}

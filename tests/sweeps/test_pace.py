@@ -12,8 +12,8 @@ def timed():
     now = [0.0]
     pace = Pace(lambda: now[0])
 
-    def pack(kind, cells, reports, end):
-        pace.begin(kind, cells)
+    def pack(kind, trials, reports, end):
+        pace.begin(kind, trials)
         began = now[0]
         for seconds, share in reports:
             now[0] = began + seconds
@@ -35,7 +35,7 @@ def test_nothing_is_promised_before_anything_is_measured(timed):
 
 def test_compilation_before_the_first_report_is_not_promised_again(timed):
     pace, pack = timed
-    pack("unet", 1, [(60, 0.25), (65, 0.5)], None)  # 20 s per cell after the compilation
+    pack("unet", 1, [(60, 0.25), (65, 0.5)], None)  # 20 s per trial after the compilation
     assert pace.left({"unet": 3}) == "70 s left"  # half of this one and three more
     pack("unet", 1, [(60, 0.25), (65, 0.5)], 75)
     assert pace.left({"unet": 3}) == "60 s left"

@@ -1,0 +1,218 @@
+"""Pictures of study 2: which of them have clean or noisy labels in a seed, and what the labels look like."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int, Int32
+from scipy import ndimage
+
+from experiments.annotation_upgrade.grid import Config, errors_by_option, train_part, trials_of
+from experiments.harness.networks import check_trainable
+from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
+from experiments.harness.recipes import recipe_from, strengths_of
+from segjax.annotations import Recipe
+from segjax.data import Split, open_source, pasted
+from segjax.types import InputError, Source
+
+CLEAN_VALIDATION = 0.2  # share of the groups that validate, and of the clean pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The pictures, and who annotates which of them how."""
+
+    config: Config
+    domain: Domain
+
+    @property
+    def source(self) -> Source:
+        """Where the pictures come from."""
+        return self.domain.source
+
+    @property
+    def split(self) -> Callable[[int], Split]:
+        """Train, validation and test pictures by seed."""
+        return self.domain.split
+
+    @property
+    def groups(self) -> int:
+        """Groups to train on."""
+        return len(self.domain.members(self.split(0).train))
+
+    @functools.cached_property
+    def annotations(self) -> "Callable[[int], Annotations]":
+        """Pictures and labels by seed."""
+        return functools.cache(lambda seed: Annotations(self.config, self.domain, seed))
+
+
+def read(config: Config) -> Data:
+    """Open the pictures of a resolved configuration.
+
+    Raises:
+        InputError: they cannot be used, an error cannot be drawn, or a set of pictures is too large.
+    """
+    data = Data(config, open_pictures(config))
+    check_trainable(config.segmentation, data.domain, config.run.seeds)
+    check_sets(data)
+    return data
+
+
+def open_pictures(config: Config) -> Domain:
+    """All pictures, with foreign objects pasted in where an error needs them.
+
+    Raises:
+        InputError: the data cannot be used, or inclusion has no foreign objects to include.
+    """
+    options, splitting = config.annotations, Splitting.of(config.source, CLEAN_VALIDATION)
+    source = open_target(config.source.data, options.target)
+    errors = [error for some in errors_by_option(config).values() for error in some]
+    needs_foreign = [error for error in errors if "inclusion" in strengths_of(error, "error")]
+    if needs_foreign and options.extra is not None:
+        source = pasted(source, open_source(options.extra))
+    domain = read_domain(source, splitting, options.target)
+    if domain.ignored.any():
+        raise InputError(
+            f"{source.spec}: some pixels are not judged (class 255, or beyond the border of a tile), but "
+            "repairing annotations needs every pixel; cut the pictures with crop=, and with a tile= that divides it"
+        )
+    if needs_foreign and options.extra is None and not domain.foreign.any():
+        raise InputError(
+            f"error: inclusion in {needs_foreign[0]!r} needs foreign objects, and {config.source.data} has only one "
+            "class: name a source of them with --extra, as in --extra microscope:granulocytes, or give errors without "
+            "inclusion, as in --error omission=0.5 --errors omission=0.5 --clean-errors omission=0.1"
+        )
+    return domain
+
+
+def check_sets(data: Data) -> None:
+    """Refuse errors that cannot be drawn and sets that are too large, before anything is trained.
+
+    Raises:
+        InputError: names the option, and what to do.
+    """
+    config = data.config
+    for option, errors in errors_by_option(config).items():
+        for error in errors:
+            recipe_of(config, error, data.source.coarsening, option)
+    for trial in trials_of(config, data.groups):
+        annotations = data.annotations(trial.seed)
+        annotations.clean(trial.clean_pictures, trial.volumes)
+        annotations.noisy(trial.clean_pictures, trial.trained_total - trial.trained_clean)
+
+
+def recipe_of(config: Config, error: str, coarsening: float, option: str = "error") -> Recipe:
+    """The recipe that an error's text stands for; "none" is no error.
+
+    Raises:
+        InputError: as `strengths_of`, or a bias that is no whole number of the pictures' pixels.
+    """
+    scope = config.annotations.scope
+    return recipe_from({} if error == "none" else strengths_of(error, option), scope, coarsening, option)
+
+
+class Annotations:
+    """The pictures and labels of one seed.
+
+    Attributes:
+        test: the test pictures; they are never annotated. Here and below those without a single object of the target
+            class are left out, as published: most are background that nobody annotates.
+        order: training pictures in the order in which they are annotated, int [P]: volume by volume in turn, both in an
+            order drawn by the seed. The first ones have clean labels, those after them noisy ones: the sets cannot
+            overlap.
+        validation_order: likewise of the validation pictures; they have clean labels and choose the best epoch.
+    """
+
+    def __init__(self, config: Config, domain: Domain, seed: int) -> None:
+        self._config, self._domain, self._seed = config, domain, seed
+        split = domain.split(seed)
+        self.test = np.asarray(self._showing(split.test))
+        if not len(self.test):
+            raise InputError(
+                f"data: no test picture of seed {seed} shows an object; give more pictures or other --folds"
+            )
+        self.order = self._in_turn(split.train)
+        self.validation_order = self._in_turn(split.validation)
+        self.masks = functools.lru_cache(maxsize=8)(self._masks)
+
+    def clean(self, count: int, volumes: int = 0) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+        """Training and validation pictures of a clean set; the training ones from at most so many volumes (0: all).
+
+        Raises:
+            InputError: there are not so many pictures.
+        """
+        order = self.order
+        if volumes:
+            groups = np.asarray(self._domain.source.groups)
+            order = order[np.isin(groups[order], list(dict.fromkeys(groups[order]))[:volumes])]
+        train = train_part(count)
+        for name, wanted, there in (
+            ("train", train, len(order)),
+            ("validate", count - train, len(self.validation_order)),
+        ):
+            if wanted > there:
+                raise InputError(
+                    f"clean_counts: of {count} clean pictures {wanted} {name}, but seed {self._seed} has only "
+                    f"{there} to draw them from; give more pictures or groups, or lower numbers of --clean, "
+                    "--clean-counts and --compare-at"
+                )
+        return order[:train], self.validation_order[: count - train]
+
+    def noisy(self, clean: int, count: int) -> Int[np.ndarray, " P"]:
+        """Pictures with noisy labels: those after the training pictures of the clean set.
+
+        Raises:
+            InputError: there are not so many.
+        """
+        left = self.order[train_part(clean) :]
+        if count > len(left):
+            raise InputError(
+                f"noisy: {count} noisy pictures beside {train_part(clean)} clean ones are more than the "
+                f"{len(self.order)} training pictures of seed {self._seed}; give more pictures, or a lower number of "
+                "--noisy and --budgets"
+            )
+        return left[:count]
+
+    def labels(self, error: str) -> Int32[np.ndarray, "P H W"]:
+        """Clean labels, ids of objects, of all pictures; with an error, they are not quite clean."""
+        domain = self._domain
+        if error == "none":
+            return domain.labels
+        parts = zip(self.masks(error, noisy=False), domain.labels, domain.foreign, strict=True)
+        return np.stack([labels_of(mask, own, foreign) for mask, own, foreign in parts])
+
+    def _masks(self, error: str, noisy: bool = True) -> Bool[np.ndarray, "P H W"]:
+        """Labels with an error, drawn once per seed, of all pictures.
+
+        Noisy labels are drawn apart from the noise of clean ones, so that equal errors do not hit the same objects.
+        """
+        recipe = recipe_of(self._config, error, self._domain.source.coarsening)
+        text = f"{recipe}{'' if noisy else ', careful'}"  # this spelling decides published draws
+        key = jax.random.fold_in(jax.random.key(self._seed), stable_number(text))
+        return faulty_targets(key, self._domain, tuple(range(len(self._domain.source))), recipe) > 0
+
+    def _showing(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(index for index in indices if self._domain.labels[index].any())
+
+    def _in_turn(self, indices: tuple[int, ...]) -> Int[np.ndarray, " P"]:
+        """The pictures one volume after the other and round again, volumes and their pictures in random order."""
+        generator = np.random.default_rng(np.random.SeedSequence([self._seed, 1]))
+        indices = self._showing(indices)
+        members = [generator.permutation(np.asarray(indices)[rows]) for rows in self._domain.members(indices)]
+        turns = [(turn, place) for place, rows in enumerate(members) for turn in range(len(rows))]
+        rank = generator.permutation(len(members))
+        turns.sort(key=lambda pair: (pair[0], rank[pair[1]]))
+        return np.asarray([members[place][turn] for turn, place in turns], int)
+
+
+def labels_of(
+    mask: Bool[np.ndarray, "H W"], own: Int32[np.ndarray, "H W"], foreign: Int32[np.ndarray, "H W"]
+) -> Int32[np.ndarray, "H W"]:
+    """Ids for a degraded mask: those of the own or foreign object at the pixel, else of the nearest one."""
+    true = np.where(own > 0, own, np.where(foreign > 0, foreign, 0)).astype(np.int32)
+    if not mask.any() or not (true > 0).any():
+        return np.zeros_like(own)
+    rows, columns = ndimage.distance_transform_edt(true == 0, return_distances=False, return_indices=True)
+    return np.where(mask, true[rows, columns], 0).astype(np.int32)

@@ -1,0 +1,258 @@
+"""How any study runs: plan, estimate, training what is needed, tidying up, and the page by whoever finishes last."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.harness import run as run_module
+from experiments.harness.options import RunOptions
+from experiments.harness.run import (
+    Sweep,
+    defaults_of,
+    estimate,
+    opened,
+    overlaid,
+    plan_of,
+    replicates_of,
+    resolved,
+    table_of,
+)
+from segjax.sweeps import Ledger, read_plan
+from segjax.types import InputError
+from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, study
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Two seeds of the tiny study."""
+    return Config(RunOptions(tmp_path / "run", seeds=2, strategy="sequential"))
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs a study's command in one folder; gives what it printed."""
+
+    def run(known, *options):
+        monkeypatch.setattr(sys, "argv", ["tiny", "--out", str(tmp_path / "run"), *options])
+        run_module.run(known)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_scale_lies_over_the_base_and_the_command_line_over_the_scale(monkeypatch):
+    known = study()
+    assert defaults_of(known, "demo") == overlaid(known.base, {"run": {"scale": "demo", "seeds": 2}})
+    assert defaults_of(known, "reduced").depth == 2 and defaults_of(known, "paper").run.seeds == 10
+    arguments = ["tiny", "--out", "x", "--scale", "reduced", "--seeds", "3", "--strengths", "5"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    found = run_module.parse(known)
+    assert (found.run.seeds, found.depth, found.strengths, found.run.out) == (3, 2, (5.0,), Path("x"))
+    monkeypatch.setattr(sys, "argv", ["tiny", "--out", "x"])
+    assert run_module.parse(known).run.scale == "demo"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scale", "huge"], "scale: unknown 'huge'; choose one of smoke, demo, reduced, paper"),
+        (["--seeds", "0"], "seeds must be from 1"),
+        (["--data", "nowhere"], "is not SCHEME:NAME"),
+        (["--shard", "3/2"], "shard: '3/2' is not I/N"),
+        (["--resume"], "resume: there is nothing to go on with"),
+    ],
+)
+def test_what_a_command_refuses(command, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        command(study(), *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_refuses_and_fills_in_what_depends_on_other_options(config):
+    def resolve(given):
+        if given.depth > 3:
+            raise InputError("depth: too much")
+        return dataclasses.replace(given, depth=given.depth + 1)
+
+    known = study(resolve=resolve)
+    assert resolved(known, config).depth == 2
+    with pytest.raises(InputError, match="depth: too much"):
+        resolved(known, dataclasses.replace(config, depth=4))
+
+
+def test_the_estimate_is_the_sum_over_all_trainings_that_are_needed(config, monkeypatch):
+    asked = []
+
+    def known_seconds(run, count, steps, blank, loop):
+        asked.append(count)
+        return {4: 10.0, 2: 1.0, 1: 1.0}[count]
+
+    monkeypatch.setattr(run_module, "step_seconds", known_seconds)
+    context, trials = opened(study(), config)
+    seconds, megabytes = estimate(study(), context, trials)
+    # Six trials need four heads (10 s a step) and two bases (1 s). Each has two epochs of two steps, and validates two
+    # pictures, one batch, which takes a third of a step.
+    assert sorted(asked) == [2, 4]
+    assert seconds == pytest.approx((4 * 10 + 2 * 1) * 2 * (2 + 1 / 3))
+    assert megabytes == pytest.approx(6 * (8 * 2 + 4) * 100 / 1e6)
+    # One shard of plain trials alone needs no heads.
+    assert estimate(study(), context, trials[:1])[0] == pytest.approx(1 * 2 * (2 + 1 / 3))
+
+
+def test_the_estimate_adds_the_passes_that_measuring_takes(config, monkeypatch):
+    monkeypatch.setattr(run_module, "step_seconds", lambda *_: 6.0)
+    known = study(passes=lambda context, trial: 100.0 if trial.method == "plain" else 0.0)
+    context, trials = opened(known, config)
+    extra = estimate(known, context, trials[:1])[0] - estimate(study(), context, trials[:1])[0]
+    assert extra == pytest.approx(100 * 6 / 3 / 2)  # a pass is a third of a step, and a step has a batch of two
+
+
+def test_nothing_is_trained_or_written_for_a_plan(command, tmp_path):
+    trainer = CountingTrainer()
+    text = command(study(trainer), "--plan")
+    assert "method careful, seed 0, strength 1" in text
+    assert "6 trials, about" in text and "nothing was trained" in text
+    assert trainer.made == [] and not (tmp_path / "run").exists()
+
+
+def test_a_network_that_no_trial_needs_any_more_is_dropped(config):
+    trainer = CountingTrainer()
+    context, trials = opened(study(trainer), config)
+    sweep, base = Sweep(study(trainer), context, trials), Training("base", 0)
+    results = [outcome for trial in trials[:3] for _, outcome in sweep.run([trial], lambda share: None)]
+    assert [outcome.status for outcome in results] == ["ok"] * 3
+    assert trainer.made == [base, Training("head", 0, 1.0), Training("head", 0, 2.0)]
+    kept = [context.store.path(training).exists() for training in trainer.made]
+    assert kept == [True, False, False]  # only the base has several uses
+
+
+def test_networks_stay_where_the_study_says_so(config):
+    known = study(keeps_networks=True)
+    context, trials = opened(known, config)
+    list(Sweep(known, context, trials).run(trials, lambda share: None))
+    assert len(list((config.run.out / "networks").glob("*.safetensors"))) == 6
+
+
+def test_trials_are_batched_by_the_kind_of_their_training_or_as_the_study_says(config):
+    context, trials = opened(study(), config)
+    sweep = Sweep(study(), context, trials)
+    assert (sweep.together(trials[0]), sweep.together(trials[1]), sweep.pack) == ("base", "head", 8)
+    by_seed = Sweep(study(together=lambda trial: str(trial.seed)), context, trials)
+    assert (by_seed.together(trials[0]), by_seed.together(trials[-1])) == ("0", "1") and by_seed.pack >= 10**9
+    free = Sweep(study(needs=lambda context, trial: []), context, trials)
+    assert free.together(trials[0]) == ""
+
+
+def test_examples_of_seed_0_are_kept_and_splits_written(config):
+    context, trials = opened(study(), config)
+    list(Sweep(study(), context, trials).run(trials, lambda share: None))
+    kept = [context.examples.load(trial) is not None for trial in trials]
+    assert kept == [trial.seed == 0 for trial in trials]
+    split = json.loads((config.run.out / "splits" / "seed-1.json").read_text())
+    assert split["test"] == ["c", "d"]
+
+
+CHANGES_NOTHING = [
+    {"run": {"seeds": 5}},
+    {"run": {"out": Path("elsewhere")}},
+    {"run": {"pack": 1, "strategy": "vmap", "shard": "1/2"}},
+    {"run": {"scale": "paper"}},
+    {"strengths": (7.0,)},
+]
+CHANGES_NUMBERS = [{"depth": 2}, {"source": {"folds": 3}}, {"source": {"validation": "slice"}}]
+
+
+def test_the_fingerprint_follows_what_decides_numbers_and_nothing_else(config):
+    usual = plan_of(study(), config, Data(config))["fingerprint"]
+    for change in CHANGES_NOTHING:
+        assert plan_of(study(), overlaid(config, change), Data(config))["fingerprint"] == usual, change
+    others = {plan_of(study(), overlaid(config, change), Data(config))["fingerprint"] for change in CHANGES_NUMBERS}
+    others.add(plan_of(study(), config, Data(config, Source(digest="fedcba9876543210")))["fingerprint"])
+    assert len({*others, usual}) == 5
+
+
+def test_a_plan_is_json_and_says_where_numbers_come_from(config):
+    plan = plan_of(study(), config, Data(config))
+    assert json.loads(json.dumps(plan)) == {**plan, "replicates": list(plan["replicates"])}
+    assert set(plan["facts"]) == {"data", "folds", "validation", "depth", "digest"}
+    assert (plan["study"], plan["data"], plan["coarsening"]) == ("tiny", "folder:nowhere", 2.0)
+    assert plan["config"]["run"]["out"] == str(config.run.out) and plan["config"]["depth"] == 1
+    assert {"segjax/types.py", "harness/run.py", "tiny/tiny.py"} <= set(plan["sources"])
+
+
+def test_replicates_are_distinct_test_sets(config):
+    six = overlaid(config, {"run": {"seeds": 6}})
+    found = replicates_of(six, Data(six))
+    assert found.names[:2] == found.names[4:] and len(set(found.names)) == 4  # four folds
+    shapes = [Data(six).split(seed) for seed in range(6)]
+    assert found.overlap == pytest.approx(sum(len(split.test) / len(split.train) for split in shapes) / 6) == 0.5
+
+
+def test_seeds_that_share_the_one_test_set_are_one_replicate_without_overlap(config):
+    reserved = Data(config, Source(test_groups=frozenset({"g2"})))
+    assert [reserved.split(seed).test for seed in (0, 1)] == [(2, 3), (2, 3)]
+    found = replicates_of(config, reserved)
+    assert len(set(found.names)) == 1 and found.overlap == 0.0
+
+
+def test_the_names_of_replicates_follow_the_pictures_not_the_seeds(config):
+    turned = overlaid(config, {"run": {"seeds": 8}})
+    more = replicates_of(turned, Data(turned)).names
+    assert replicates_of(config, Data(config)).names == more[:2]
+
+
+def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
+    trainer, out = CountingTrainer(), tmp_path / "run"
+    text = command(study(trainer))
+    assert "reading folder:nowhere" in text and "[6/6]" in text and f"report: {out / 'report.html'}" in text
+    assert len(trainer.made) == 6
+    rows = pd.read_csv(out / "results.csv", keep_default_na=False)
+    assert list(rows.columns) == [
+        "study", "data", "method", "seed", "strength", "picture", "metric", "value", "status", "code"
+    ]  # fmt: skip
+    assert len(rows) == 6 * 3 and set(rows["study"]) == {"tiny"} and rows["code"].nunique() == 1
+    page = (out / "report.html").read_text()
+    for part in ("Does it run?", "Nothing was learnt.", "Decisions", "0123456789abcdef"):
+        assert part in page
+    assert {path.name for path in (out / "figures").iterdir()} == {"first_figure.svg", "second_figure.svg"}
+
+    before = (out / "results.csv").read_bytes()
+    assert "6 of 6 trials are done already; 0 to do" in command(study(trainer), "--resume")
+    assert (out / "results.csv").read_bytes() == before and len(trainer.made) == 6
+    assert [opening["command"] for opening in read_plan(out)["openings"]] == [
+        f"python -m experiments.tiny --out {out}", f"python -m experiments.tiny --out {out} --resume"
+    ]  # fmt: skip
+
+    with pytest.raises(InputError, match=r"another configuration \(differing in depth\)"):
+        command(study(trainer), "--depth", "2")
+
+
+def test_shards_leave_the_page_to_the_last(command, tmp_path):
+    page = tmp_path / "run" / "report.html"
+    text = command(study(), "--shard", "1/2")
+    assert "3 of 6 trials are left to others; the last process to finish writes the report" in text
+    assert not page.exists()
+    assert "[3/3]" in command(study(), "--shard", "2/2") and page.exists()
+
+
+def test_other_code_is_refused_until_it_is_accepted_and_the_page_says_so(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(run_module, "sources_of", lambda *_: {"tiny/tiny.py": "1"})
+    command(study(), "--shard", "1/2")
+    monkeypatch.setattr(run_module, "sources_of", lambda *_: {"tiny/tiny.py": "2"})
+    with pytest.raises(InputError, match=r"differing in tiny/tiny.py\); .*--accept-code"):
+        command(study())
+    command(study(), "--accept-code")
+    assert "made by 2 versions of the code" in (tmp_path / "run" / "report.html").read_text()
+    assert pd.read_csv(tmp_path / "run" / "results.csv", dtype=str)["code"].nunique() == 2
+
+
+def test_the_table_of_a_run_knows_its_replicates_and_pixels(config):
+    known, data = study(), Data(config)
+    with Ledger(config.run.out, Trial, plan_of(known, config, data)) as ledger:
+        ledger.append(Trial("plain", 0), [], 0, "ok")
+        found = table_of(known, config, data, ledger)
+    assert found.replicates == replicates_of(config, data) and found.coarsening == 2.0
