@@ -33,18 +33,18 @@ $(VENV)/created:
 	touch $@
 
 $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[studies]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,geo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,geo,studies]'
 	touch $@ $(VENV)/installed
 
 # PyTorch for the CPU: the index of Python packages has it with gigabytes of CUDA libraries on Linux.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 $(VENV)/installed-bench: $(VENV)/created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		--extra-index-url $(TORCH_INDEX) -e '.[bench]'
+		--extra-index-url $(TORCH_INDEX) -e '.[bench,studies]'
 	touch $@ $(VENV)/installed
 
 clean:

@@ -1,4 +1,4 @@
-"""The nouns every room shares: one picture with its annotation, and where pictures come from.
+"""The nouns every room shares: one picture with its annotation, where pictures come from, and what learns from them.
 
 Shape letters used throughout: B picture in a batch, P picture in a set, D slice of a volume, H, W, C channel, K class,
 N object, M member of a pack.
@@ -6,7 +6,7 @@ N object, M member of a pack.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
@@ -95,6 +95,23 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What is trained and applied: a pure function of variables and pictures; any Flax module is one."""
+
+    def __hash__(self) -> int:
+        """Equal networks have equal hashes: what was compiled for one serves the other."""
+        ...
+
+    def init(self, key: Any, image: Any, /) -> Any:
+        """Variables {"params": ..., ...} drawn from a key, for pictures of this shape: float32 [B, H, W, C]."""
+        ...
+
+    def apply(self, variables: Any, image: Any, /, **options: Any) -> Any:
+        """Logits float32 [B, H, W, K], or [B, K] of a classifier; with features=True (logits, {name: map})."""
+        ...
 
 
 def digest_of(*parts: object) -> str:

@@ -119,7 +119,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(config, table),
         cautions=_cautions(config, table),
         metrics=METRICS,
-        shown=["Outlines by boundary", "What the decision rests on", "What is learnt first"],
+        shown=["Outlines by boundary", "What is learnt first"],
         headings=HEADINGS,
         glossary=GLOSSARY,
         # a line per classifier, not per look at it

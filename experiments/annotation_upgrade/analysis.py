@@ -82,7 +82,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(config, table, networks[0]),
         cautions=cautions,
         metrics={**METRICS, "label_dice": LABEL_DICE, "upgraded_dice": LABEL_DICE},
-        shown=["Does it pay", "Labels before and after", "Predictions upgraded"],
+        shown=["Does it pay", "Labels before and after"],
         glossary=GLOSSARY,
     )
 

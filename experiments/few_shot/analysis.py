@@ -75,9 +75,9 @@ def analyse(config: Config, table: Table) -> Analysis:
     return Analysis(
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
         question=(
-            f"Several types of cells are annotated in plenty, a new one in {_counted(*config.shots)} only. How near does "
-            f"a head on the feature maps of {network_name(found.network)} extractors, which never learnt the new type, "
-            "come to a network with all labels of it?"
+            f"Several types of cells are annotated in plenty, a new one in {_counted(*config.shots)} only. How near "
+            f"does a head on the feature maps of {network_name(found.network)} extractors, which never learnt the new "
+            "type, come to a network with all labels of it?"
         ),
         claims=[*behind, *compared, *banks],
         main=[*main, *found.baselines(nearest), *banks],
@@ -88,7 +88,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(found),
         cautions=[several] if len(config.segmentation.networks) > 1 else [],
         metrics={name: metric for name, metric in metrics.items() if name in table.frame},
-        shown=["Dice against shots", "Shots and features", f"Heads and baselines with {nearest} shots"],
+        shown=["Dice against shots", f"Heads and baselines with {nearest} shots"],
         glossary=GLOSSARY,
     )
 
@@ -240,8 +240,8 @@ def _figures(found: Findings) -> dict[str, Illustration]:
         }
         figures["Dice against shots"] = Illustration(
             svg(shots_chart(panels)),
-            f"Median (line) and quartiles (band) {draws}. Draws share pictures: there are at most {config.candidates} to "
-            "choose from. Dashed: the network with all labels. Fewer features are selected by "
+            f"Median (line) and quartiles (band) {draws}. Draws share pictures: there are at most {config.candidates} "
+            "to choose from. Dashed: the network with all labels. Fewer features are selected by "
             f"{config.feature_selections[-1]}. {PUBLISHED}",
         )
     if len(found.features) > 1:

@@ -1,6 +1,7 @@
 """Arrays of a few pictures that trials leave for the page: kept and found again by trial."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,9 @@ class Examples:
     def load(self, trial: Trial) -> dict[str, np.ndarray] | None:
         """A trial's arrays; None where it left none, or the file is damaged."""
         try:
-            with np.load(self._path(trial)) as kept:
+            with self._path(trial).open("rb") as file, np.load(file) as kept:  # np.load leaves damaged files open
                 return dict(kept)
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
             return None
 
     def _path(self, trial: Trial) -> Path:

@@ -45,9 +45,10 @@ def answers(found: Analysis) -> list[str]:
     """A sentence per main claim (per claim, where none is main) that could have a verdict, and one for all others."""
     said = [sentence(claim) for claim in found.main or found.claims if claim.decision.verdict != "too few"]
     if few := sum(claim.decision.verdict == "too few" for claim in found.claims):
+        have, rest = ("comparison has", "difference") if few == 1 else ("comparisons have", "differences")
         said.append(
-            f"{few} comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table "
-            "of decisions has their differences."
+            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of "
+            f"decisions has the {rest}."
         )
     return said
 

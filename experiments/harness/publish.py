@@ -20,7 +20,7 @@ from experiments.harness.provenance import ROOT, is_clean
 from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
 from segjax.data import parse_spec
-from segjax.evaluation import Claim
+from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.reports import data_name
 from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
 from segjax.types import InputError
@@ -28,7 +28,7 @@ from segjax.types import InputError
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
 NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with changes that no commit holds."
-OWN = (":!experiments/*/results", ":!README.md")
+OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Published:
     def marks(self) -> list[str]:
         """What keeps it from being full evidence."""
         dirty = any(not is_clean(opening["commit"]) for opening in self.facts["openings"])
-        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else [])
+        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else []) + self.facts.get("notes", [])
 
 
 def results_folder(study: AnyStudy) -> Path:
@@ -186,18 +186,28 @@ def _what(run: Published) -> str:
 
 
 def _readme_table(runs: Sequence[Published]) -> str:
-    rows = []
+    """A row per main claim with a verdict, and a sentence for those that have none."""
+    rows, few = [], 0
     for run in runs:
         link = f"[{_what(run)}]({(run.folder.parent / 'README.md').relative_to(ROOT).as_posix()})"
         for claim in run.found.main if run.found else ():
-            rows.append({"pictures": link, **_claim_row(claim)})
-    return "\n".join(markdown(pd.DataFrame(rows))) + "\n" if rows else ""
+            if claim.decision.verdict == "too few":
+                few += 1
+            else:
+                rows.append({"pictures": link, **_claim_row(claim)})
+    lines = markdown(pd.DataFrame(rows)) if rows else []
+    if few:
+        lines += [
+            "",
+            f"{few} more comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict.",
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _claim_row(claim: Claim) -> dict[str, Any]:
     line = claims_table([claim]).iloc[0]
     return {
-        "compared": f"{claim.subject} with {claim.rival}",
+        "compared": f"{claim.subject} against {claim.rival}",
         "difference": f"{line['difference']} {claim.unit or claim.metric}",
         **{name: line[name] for name in ("95 % interval", "test sets", "verdict")},
     }

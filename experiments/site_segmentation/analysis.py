@@ -59,13 +59,13 @@ OWN_METRICS = {
     "marked_rate": Metric("share of training pictures with a site in which anything is marked", "1", "higher", "-", 1),
 }  # fmt: skip
 LEVELS = {
-    "fixed": "fixed level",
+    "fixed": "a fixed level",
     "otsu": "Otsu's level",
-    "percentile": "level of a percentile",
+    "percentile": "the level of a percentile",
     "dataset": "one level for all",
-    "contour": "contour level",
+    "contour": "the contour level",
 }
-COMPLETED = {"none": "", "random_walk": ", random walk", "geodesic": ", geodesic"}
+COMPLETED = {"none": "", "random_walk": " and a random walk", "geodesic": " and geodesics"}
 BASELINE_TITLES = {
     "points": "discs on the sites' points",
     "walked_points": "points completed by a random walk",
@@ -90,7 +90,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         figures=_figures(config, table, networks),
         cautions=_cautions(table, networks),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
-        shown=[WORTH, NETWORKS],
+        shown=[WORTH],
         headings=HEADINGS,
         glossary=GLOSSARY,
     )
@@ -115,7 +115,7 @@ def title_of(config: Config, trial: Trial) -> str:
 
 def way_title(way: Way) -> str:
     """A way of making masks as the page calls it."""
-    return f"{MAP_TITLES[way.map]}, {LEVELS[way.rule]}{COMPLETED[way.completion]}"
+    return f"{MAP_TITLES[way.map]} by {LEVELS[way.rule]}{COMPLETED[way.completion]}"
 
 
 def best_of(table: Table, trials: Sequence[Trial]) -> Trial | None:

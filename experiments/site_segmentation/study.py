@@ -34,7 +34,7 @@ from experiments.site_segmentation.grid import (
     trials_of,
 )
 from experiments.site_segmentation.labels import Labels, check_counts, sides_of
-from segjax.data.geofiles import Outline, missing_packages, outlines_of, write_geojson, write_mask
+from segjax.data.geofiles import missing_packages, write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
 from segjax.models import NETWORKS
@@ -173,7 +173,7 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
     if trial.needed_classifier is not None:
         rows.append(Row("auc", _auc(context, trial.needed_classifier)))
     if trial.seed == 0 and not missing_packages():
-        write_sites(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
+        write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
     examples = _examples(test[is_shown], predicted[is_shown])
     return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
 
@@ -204,37 +204,20 @@ def _examples(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"]) -> dict[str
     return {"indices": indices[shown], "masks": masks[shown]} if len(shown) else {}
 
 
-def write_sites(
+def write_files(
     folder: Path,
     domain: LabelledDomain,
     indices: Sequence[int],
     masks: Bool[np.ndarray, "P H W"],
     probability: Float32[np.ndarray, "P H W"],
 ) -> None:
-    """Masks and outlines of the pictures whose place on the ground is known; nothing where none's is.
-
-    Writes `masks/PICTURE.tif` in the picture's coordinate system and `sites.geojson` in WGS84, which is valid and empty
-    where no site was found. Where that is not every picture, prints how many got none and which.
-
-    Raises:
-        InputError: the extra `geo` is missing.
-    """
-    outlines: list[Outline] = []
-    unplaced = []
-    for index, mask, score in zip(indices, masks, probability, strict=True):
-        name, georeference = domain.source.names[index], domain.places[index]
-        if georeference is None:
-            unplaced.append(name)
-        else:
-            write_mask(folder / "masks" / f"{name.replace('/', '_')}.tif", mask, georeference)
-            outlines += outlines_of(mask, score, georeference, name)
-    if len(unplaced) == len(indices):
-        return
-    write_geojson(folder / "sites.geojson", outlines)
-    if unplaced:
+    """GeoTIFF masks and GeoJSON outlines of some pictures; where only some have a place, prints which got none."""
+    names = [domain.source.names[index] for index in indices]
+    unplaced = write_sites(folder, names, [domain.places[index] for index in indices], masks, probability)
+    if 0 < len(unplaced) < len(names):
         shown = ", ".join(unplaced[:NAMED]) + (f" and {len(unplaced) - NAMED} more" if unplaced[NAMED:] else "")
         print(
-            f"{folder}: {len(unplaced)} of {len(indices)} pictures have no place on the ground and got no GeoTIFF mask "
+            f"{folder}: {len(unplaced)} of {len(names)} pictures have no place on the ground and got no GeoTIFF mask "
             f"and outlines ({shown})"
         )
 

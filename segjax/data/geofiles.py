@@ -48,7 +48,7 @@ def check_geo() -> None:
         InputError: names the packages and how to install them.
     """
     if missing := missing_packages():
-        raise InputError(f"{', '.join(missing)} not installed; run: pip install -e '.[geo]'")
+        raise InputError(f"{', '.join(missing)} not installed; run: pip install 'segjax[geo]'")
 
 
 def write_mask(
@@ -136,6 +136,34 @@ def write_geojson(path: Path, outlines: Sequence[Outline]) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, indent=1) + "\n")
+
+
+def write_sites(
+    folder: Path,
+    names: Sequence[str],
+    places: Sequence[Georeference | None],
+    masks: Bool[np.ndarray, "P H W"],
+    probability: Float[np.ndarray, "P H W"],
+) -> list[str]:
+    """Masks and outlines of the pictures whose place on the ground is known; returns the names of the others.
+
+    Writes `masks/PICTURE.tif` in the picture's coordinate system and `sites.geojson` in WGS84, which is valid and empty
+    where no site was found. Where no place is known, nothing is written.
+
+    Raises:
+        InputError: the extra `geo` is missing, or a coordinate system is unknown.
+    """
+    outlines: list[Outline] = []
+    unplaced = []
+    for name, place, mask, score in zip(names, places, masks, probability, strict=True):
+        if place is None:
+            unplaced.append(name)
+        else:
+            write_mask(folder / "masks" / f"{name.replace('/', '_')}.tif", mask, place)
+            outlines += outlines_of(mask, score, place, name)
+    if len(unplaced) < len(names):
+        write_geojson(folder / "sites.geojson", outlines)
+    return unplaced
 
 
 def _crs(georeference: Georeference) -> Any:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from segjax.fewshot.bank import Extractor
 from segjax.training import Fit, LoopConfig, Pictures, StepConfig, Steps, TrainState, fit, make_steps
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 BASELINES = ("last_layer", "whole_network", "from_scratch")
 
@@ -61,7 +61,7 @@ def shot_steps(extractor: Extractor, config: StepConfig, baseline: str) -> Steps
 
 
 @lru_cache(maxsize=len(BASELINES))  # extractors of one network differ in their weights only, which are arguments
-def _compiled_steps(network: Any, config: StepConfig, baseline: str) -> Steps:
+def _compiled_steps(network: Network, config: StepConfig, baseline: str) -> Steps:
     steps = make_steps(network, config)
     if baseline != "last_layer":
         return steps

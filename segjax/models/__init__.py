@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import flax.linen as nn
-
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
@@ -14,7 +12,7 @@ from segjax.models.torchvision import load_torchvision
 from segjax.models.unet import UNet
 from segjax.models.vgg import VGG16
 from segjax.models.weights import Weights, load_weights, save_weights
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 NETWORKS: dict[str, type[UNet] | type[SegNet] | type[MSD]] = {"unet": UNet, "segnet": SegNet, "msd": MSD}
 CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type[UNetClassifier]] = {
@@ -28,9 +26,18 @@ CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type
 
 __all__ = [
     "CLASSIFIERS",
+    "MSD",
     "NETWORKS",
+    "VGG16",
+    "MSDClassifier",
     "MapLayers",
     "Probe",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "SegNet",
+    "UNet",
+    "UNetClassifier",
     "Weights",
     "create",
     "load_torchvision",
@@ -39,10 +46,10 @@ __all__ = [
 ]
 
 
-def create(name: str, **options: Any) -> nn.Module:
-    """A network by name; without options as published.
+def create(name: str, **options: Any) -> Network:
+    """A network by name, a Flax module; without options as published.
 
-    The module maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
+    It maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
     for those in `CLASSIFIERS`. `variables = module.init(key, image)`, then `module.apply(variables, image)`. With
     norm="running" training needs `apply(variables, image, train=True, mutable=["batch_stats"])`, and the hidden layers
     of `vgg16` also `rngs={"dropout": key}`. With `features=True` the result is (logits, {name: feature map}).

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 GUIDED = "guided"
 
@@ -87,7 +87,7 @@ class Probe:
         network: a Flax module that maps pictures to logits; `remat` is switched off where it has it.
     """
 
-    network: nn.Module
+    network: Network
 
     def __call__(
         self,
@@ -115,7 +115,9 @@ class Probe:
             InputError: a tap for a layer that does not exist (the message lists those that do), or `constants` of a
                 network whose normalisation depends on the picture.
         """
-        network = self.network.clone(remat=False) if hasattr(self.network, "remat") else self.network
+        network: Any = self.network
+        if hasattr(network, "remat"):
+            network = network.clone(remat=False)
         visit = _Visit(dict(taps or {}), constants, guided)
         with nn.intercept_methods(visit):
             logits = network.apply(variables, image)

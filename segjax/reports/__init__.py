@@ -1,5 +1,12 @@
 """What a study shows at its end: sentences, dose-response curves, picture galleries and the page that holds them."""
 
+try:
+    import jinja2  # noqa: F401
+    import matplotlib  # noqa: F401
+    import pandas  # noqa: F401
+except ImportError as error:
+    raise ImportError("segjax.reports needs more packages: pip install 'segjax[studies]'") from error
+
 from segjax.reports import words
 from segjax.reports.curves import dose_response, svg
 from segjax.reports.gallery import (

@@ -1,6 +1,7 @@
 """Dose-response figures: a metric against the strength of each annotation error, one line per network."""
 
 import io
+import re
 from collections.abc import Mapping
 
 import matplotlib
@@ -65,9 +66,10 @@ def dose_response(
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes for the same figure: no date, fixed ids, letters as text."""
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
+    return re.sub(r"\n\s+", "\n", re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
 
 
 def _styles(names: list[str]) -> dict[str, tuple[str, str]]:

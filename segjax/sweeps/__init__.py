@@ -1,5 +1,11 @@
 """Grid -> plan -> trials -> results, claimed and resumed through plain files, and the table of what came out."""
 
+try:
+    import pandas  # noqa: F401
+    import rich  # noqa: F401
+except ImportError as error:
+    raise ImportError("segjax.sweeps needs more packages: pip install 'segjax[studies]'") from error
+
 from segjax.sweeps.ledger import LAST_METRIC, Ledger, Row, read_plan, read_rows
 from segjax.sweeps.pace import in_words
 from segjax.sweeps.run import Outcome, run_trials

@@ -71,9 +71,7 @@ class ResultTable(Generic[AnyTrial]):
         return cls(frame[[*factors, "replicate", "status", "code", *order]], trial, replicates, coarsening, rows)
 
     @classmethod
-    def read(
-        cls, path: Path, trial: type[Any], overlap: float, coarsening: float = 1.0
-    ) -> "ResultTable[AnyTrial]":
+    def read(cls, path: Path, trial: type[Any], overlap: float, coarsening: float = 1.0) -> "ResultTable[AnyTrial]":
         """A table that `write` wrote.
 
         Raises:
@@ -91,7 +89,10 @@ class ResultTable(Generic[AnyTrial]):
     def write(self, path: Path) -> None:
         """One row per trial as CSV; metrics that a trial lacks stay empty."""
         metrics = self.frame.columns.drop([*self._factors, "replicate", "status", "code"])
-        shown = {name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]] for name in metrics}
+        shown = {
+            name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]]
+            for name in metrics
+        }
         self.frame.assign(**shown).to_csv(path, index=False, lineterminator="\n")
 
     def trials(self) -> list[AnyTrial]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from segjax.types import InputError
 
@@ -16,7 +16,8 @@ Factor = str | int | float
 class Trial(Protocol):
     """One point of a grid: a frozen dataclass whose fields, the factors, are text or numbers."""
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    if TYPE_CHECKING:  # whether a class has fields cannot be checked while running
+        __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 AnyTrial = TypeVar("AnyTrial", bound=Trial)

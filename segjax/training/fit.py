@@ -16,7 +16,7 @@ from jaxtyping import Array, Float32, Float64, Int32, Key
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
 from segjax.training.steps import Steps, check_choice, check_learning_rate, check_least
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 Status = Literal["ok", "collapsed", "diverged"]
 
@@ -267,7 +267,7 @@ def predict(
 
 
 def predict_logits(
-    network: Any, variables: Variables, images: Float32[np.ndarray, "P H W C"]
+    network: Network, variables: Variables, images: Float32[np.ndarray, "P H W C"]
 ) -> Float32[np.ndarray, "P *pixels K"]:
     """Logits of every pixel, of a classifier every picture; each picture is treated alone."""
     batches = [np.asarray(_logits(network)(variables, batch)) for batch in in_batches(images)]

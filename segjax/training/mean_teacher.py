@@ -5,7 +5,6 @@ al., MICCAI 2019).
 """
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from segjax.training.augment import flip_and_turn
 from segjax.training.state import TrainState
 from segjax.training.steps import StepConfig, Steps, compiled, initial_state, make_steps, pure_step
+from segjax.types import Network
 
 DATA, MEMBER = "data", "member"
 
@@ -30,7 +31,7 @@ def make_mesh(devices: list[jax.Device] | None = None, members: int = 1) -> Mesh
     return Mesh(placed.reshape(members, -1), (MEMBER, DATA))
 
 
-def make_sharded_steps(network: Any, config: StepConfig, mesh: Mesh) -> Steps:
+def make_sharded_steps(network: Network, config: StepConfig, mesh: Mesh) -> Steps:
     """Steps as `make_steps` gives them, with the pictures of a batch spread over "data" by named sharding.
 
     Every process must be given the same pictures; each puts those on its devices that they need.
@@ -39,7 +40,7 @@ def make_sharded_steps(network: Any, config: StepConfig, mesh: Mesh) -> Steps:
     return _spread_steps(network, config, mesh, lambda state, batch: train(state, *_on(mesh, batch)))
 
 
-def make_pmap_steps(network: Any, config: StepConfig, devices: list[jax.Device] | None = None) -> Steps:
+def make_pmap_steps(network: Network, config: StepConfig, devices: list[jax.Device] | None = None) -> Steps:
     """Steps as `make_steps` gives them, with the pictures of a batch spread over devices by `jax.pmap`.
 
     Args:
@@ -47,7 +48,9 @@ def make_pmap_steps(network: Any, config: StepConfig, devices: list[jax.Device] 
     """
     mesh = Mesh(np.asarray(jax.local_devices() if devices is None else devices), (DATA,))
     count = mesh.shape[DATA]
-    aware = network.clone(axis=DATA) if hasattr(network, "axis") else network
+    aware: Any = network
+    if hasattr(network, "axis"):
+        aware = aware.clone(axis=DATA)
     mapped = jax.pmap(
         pure_step(aware, config, DATA), DATA, in_axes=(None, 0, 0, 0), out_axes=None, devices=list(mesh.devices.flat)
     )
@@ -62,7 +65,7 @@ def make_pmap_steps(network: Any, config: StepConfig, devices: list[jax.Device] 
     return _spread_steps(network, config, mesh, train)
 
 
-def pack_step(network: Any, config: StepConfig, mesh: Mesh) -> Callable[..., tuple[TrainState, jax.Array]]:
+def pack_step(network: Network, config: StepConfig, mesh: Mesh) -> Callable[..., tuple[TrainState, jax.Array]]:
     """Compiled step of M members: (states [M, ...], images [M, B, H, W, C], targets [M, B, H, W]) -> states, losses.
 
     Members are spread over "member" and their batches over "data"; M and B must be multiples of those axes.

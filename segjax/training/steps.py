@@ -12,7 +12,7 @@ import optax
 from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Steps:
     predict: Callable[..., jax.Array]
 
 
-def make_steps(network: Any, config: StepConfig) -> Steps:
+def make_steps(network: Network, config: StepConfig) -> Steps:
     """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
 
     Returns:
@@ -121,7 +121,7 @@ def make_steps(network: Any, config: StepConfig) -> Steps:
     )
 
 
-def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+def compiled(network: Network, step: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jax.jit` of a training step of the network, which keeps `remat`.
 
     XLA for CPU drops the barriers around what `remat` computes twice, then merges both and saves nothing.
@@ -132,7 +132,7 @@ def compiled(network: Any, step: Callable[..., Any], **options: Any) -> Callable
     )
 
 
-def initial_state(network: Any, config: StepConfig) -> Callable[..., TrainState]:
+def initial_state(network: Network, config: StepConfig) -> Callable[..., TrainState]:
     """The pure function (key, images [B, H, W, C], learning_rate) -> TrainState."""
     optimizer = optimizer_of(config)
 
@@ -146,7 +146,7 @@ def initial_state(network: Any, config: StepConfig) -> Callable[..., TrainState]
     return init
 
 
-def pure_step(network: Any, config: StepConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+def pure_step(network: Network, config: StepConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
     Args:

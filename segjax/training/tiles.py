@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from segjax.training.state import Variables
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 
 def predict_tiled(
@@ -53,7 +53,7 @@ def predict_tiled(
 
 
 def predict_blended(
-    network: Any, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int, overlap: int, batch: int = 8
+    network: Network, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int, overlap: int, batch: int = 8
 ) -> Float32[np.ndarray, "H W K"]:
     """Softmax probabilities of one large picture from overlapping windows of the size that the network was trained on.
 
@@ -77,7 +77,9 @@ def predict_blended(
     ramp = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
     weight = np.minimum(ramp[:, None], ramp[None])[..., None] / ramp.max()
     places = list(product(*(_overlapping(size, tile, overlap) for size in whole.shape[:2])))
-    total, weights = np.zeros((*whole.shape[:2], network.classes), np.float32), np.zeros((*whole.shape[:2], 1))
+    window = jax.ShapeDtypeStruct((1, tile, tile, image.shape[-1]), np.float32)
+    classes = jax.eval_shape(network.apply, variables, window).shape[-1]
+    total, weights = np.zeros((*whole.shape[:2], classes), np.float32), np.zeros((*whole.shape[:2], 1))
     windows = iter(places)
     while chunk := list(islice(windows, batch)):
         filled = [*chunk, *chunk[-1:] * (batch - len(chunk))]  # one size, so that one compilation serves all
@@ -95,7 +97,7 @@ def _overlapping(length: int, tile: int, overlap: int) -> list[int]:
 
 
 @lru_cache(maxsize=16)
-def _probabilities(network: Any) -> Callable[..., Any]:
+def _probabilities(network: Network) -> Callable[..., Any]:
     """Each window alone, so that batch statistics are those of the window."""
     return jax.jit(
         jax.vmap(lambda variables, image: jax.nn.softmax(network.apply(variables, image[None])[0]), (None, 0))
@@ -103,7 +105,7 @@ def _probabilities(network: Any) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=16)
-def _compiled(network: Any) -> Callable[..., Any]:
+def _compiled(network: Network) -> Callable[..., Any]:
     """The same function for every picture, so that windows of one size are compiled once."""
     return jax.jit(network.apply)
 

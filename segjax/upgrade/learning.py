@@ -23,7 +23,7 @@ from segjax.models import create
 from segjax.training import Pictures, StepConfig, Steps, make_steps
 from segjax.training.augment import flip_and_turn
 from segjax.training.steps import pure_step
-from segjax.types import InputError
+from segjax.types import InputError, Network
 from segjax.upgrade.recipes import PUBLISHED_ERRORS, recipe_table
 
 Rounding = Literal["random", "down"]
@@ -105,7 +105,7 @@ def check_masks(name: str, masks: Bool[np.ndarray, "P H W"]) -> None:
 
 def upgrade_network(
     name: str, images: Float32[np.ndarray, "P H W C"], labels: Int32[np.ndarray, "P H W"], **options: Any
-) -> Any:
+) -> Network:
     """A network of the zoo for pictures with a label channel; MSD is given mean and deviation of every channel.
 
     Those of the label channel are taken from the careful labels. The default U-Net with one grey channel has
@@ -130,7 +130,7 @@ def with_labels(
 
 
 def make_upgrade_steps(
-    network: Any, config: StepConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+    network: Network, config: StepConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
 ) -> Steps:
     """Compiled steps of an upgrade network, for `segjax.training.fit` and `fit_pack` with `careful_pictures`.
 

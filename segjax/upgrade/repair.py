@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Float32
 
 from segjax.training import predict_tiled
 from segjax.training.state import Variables
-from segjax.types import InputError
+from segjax.types import InputError, Network
 from segjax.upgrade.learning import with_labels
 
 
@@ -24,7 +24,7 @@ class Upgraded(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def make_upgrade(network: Any) -> Callable[..., Upgraded]:
+def make_upgrade(network: Network) -> Callable[..., Upgraded]:
     """The pure compiled function upgrade(params, images, masks) of an upgrade network.
 
     It is compiled once per network and size of the pictures. It maps variables of the network (`Fit.variables`),
@@ -43,7 +43,7 @@ def make_upgrade(network: Any) -> Callable[..., Upgraded]:
 
 
 def upgrade_set(
-    network: Any,
+    network: Network,
     params: Variables,
     images: Sequence[Float32[np.ndarray, "_ _ C"]] | Float32[np.ndarray, "P H W C"],
     masks: Sequence[Bool[np.ndarray, "_ _"]] | Bool[np.ndarray, "P H W"],

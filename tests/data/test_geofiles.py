@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.data import geofiles, read_georeference
-from segjax.data.geofiles import missing_packages, outlines_of, write_geojson, write_mask
+from segjax.data.geofiles import missing_packages, outlines_of, write_geojson, write_mask, write_sites
 from segjax.types import Georeference, InputError
 
 needs_geo = pytest.mark.skipif(bool(missing_packages()), reason="the extra geo (rasterio, shapely, pyproj) is missing")
@@ -98,6 +98,20 @@ def test_geojson_has_properties(tmp_path):
 
 
 @needs_geo
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # rasterio 1.4, NumPy 2.5
+def test_only_pictures_with_a_place_get_files(tmp_path):
+    masks = np.stack([mask()] * 3)
+    probability = np.where(masks, 0.75, 0.0).astype(np.float32)
+    names = ["north/a", "b", "c"]
+    assert write_sites(tmp_path / "some", names, [PLACE, None, PLACE], masks, probability) == ["b"]
+    assert sorted(path.name for path in (tmp_path / "some" / "masks").iterdir()) == ["c.tif", "north_a.tif"]
+    features = json.loads((tmp_path / "some" / "sites.geojson").read_text())["features"]
+    assert [feature["properties"]["picture"] for feature in features] == ["north/a", "north/a", "c", "c"]
+    assert write_sites(tmp_path / "none", names, [None] * 3, masks, probability) == names
+    assert not (tmp_path / "none").exists()
+
+
+@needs_geo
 def test_an_unknown_coordinate_system_is_refused(tmp_path):
     with pytest.raises(InputError, match="coordinate system 'EPSG:1' is unknown"):
         write_mask(tmp_path / "mask.tif", mask(), Georeference("EPSG:1", PLACE.transform))
@@ -105,7 +119,7 @@ def test_an_unknown_coordinate_system_is_refused(tmp_path):
 
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(geofiles, "find_spec", lambda name: None if name == "rasterio" else object())
-    with pytest.raises(InputError, match=r"rasterio not installed; run: pip install -e '\.\[geo\]'"):
+    with pytest.raises(InputError, match=r"rasterio not installed; run: pip install 'segjax\[geo\]'"):
         write_mask(tmp_path / "mask.tif", mask(), PLACE)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from segjax.data import open_source, parse_spec
 from segjax.data.spec import Spec
-from segjax.types import InputError, Source
+from segjax.types import InputError
 
 
 @pytest.fixture
@@ -68,10 +68,3 @@ def test_folder_with_and_without_tiles(folder):
 def test_a_spec_with_special_characters_opens_again(folder):
     source = open_source(f"folder:{folder}?groups=^(a)%26?")
     assert open_source(source.spec).spec == source.spec
-
-
-@pytest.mark.parametrize(
-    "spec", ["microscope:hl60?size=sixth&volumes=1", "microscope:tissue?volumes=1", "terrain:mounds"]
-)
-def test_simulated_sources_meet_the_protocol(spec):
-    assert isinstance(open_source(spec), Source)

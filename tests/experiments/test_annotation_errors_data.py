@@ -14,6 +14,7 @@ from experiments.annotation_errors.__main__ import main
 from segjax.data import open_source
 from segjax.data.tfds_sets import prepare
 
+pytestmark = pytest.mark.slow
 TINY = ["--scale", "smoke", "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "1"]
 SIDE, GROUPS = 10, 4  # edge of the drawn squares; every group has two pictures with two squares each
 
@@ -85,7 +86,7 @@ def test_own_folder_with_every_error(study, folder):
     assert sum(len(names) for names in patients.values()) == GROUPS == len(set.union(*patients.values()))
     assert set(table["picture"]) - {""} == set(split["test"])
     assert "<h1>What annotation errors cost: pictures in my nuclei</h1>" in page
-    assert "Against the published shape" not in page and "published px" not in page
+    assert "Dice beside the published curves" not in page and "published px" not in page
 
 
 def test_prepared_set_with_outline_errors(study, tmp_path):

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SEEDS = 4
 TINY = [
     "--scale", "smoke", "--data", "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd",
     "--sizes.msd-depth", "1", "--train.epochs", "2", "--errors", "omission", "bias", "--seeds", str(SEEDS),
 ]  # fmt: skip
-CELLS = 3 * SEEDS
+TRIALS = 3 * SEEDS
 PATIENCE = 300  # seconds
-WAITING_AFTER_A_CELL = f"""
+WAITING_AFTER_A_TRIAL = f"""
 import runpy, time
 from segjax.sweeps.ledger import Ledger
 append = Ledger.append
-Ledger.append = lambda *cell: (append(*cell), print("waiting", flush=True), time.sleep({PATIENCE}))
+Ledger.append = lambda *trial: (append(*trial), print("waiting", flush=True), time.sleep({PATIENCE}))
 runpy.run_module("experiments.annotation_errors", run_name="__main__")
 """
 
@@ -42,8 +43,8 @@ def finished(out: Path) -> int:
 
 
 def interrupt(out: Path, sign: signal.Signals) -> tuple[int, str]:
-    """Start, send the signal once a further cell is finished; exit code and what was said on standard error."""
-    process = start(out, ("-c", WAITING_AFTER_A_CELL))
+    """Start, send the signal once a further trial is finished; exit code and what was said on standard error."""
+    process = start(out, ("-c", WAITING_AFTER_A_TRIAL))
     try:
         assert process.stdout is not None
         assert any(line == "waiting\n" for line in process.stdout), process.communicate()[1]
@@ -62,6 +63,7 @@ def whole(tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
     broken = tmp_path / "broken"
     code, _ = interrupt(broken, signal.SIGKILL)
@@ -77,7 +79,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
     last = start(broken)
     said, errors = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, errors
-    assert f"2 of {CELLS} cells are done already; {CELLS - 2} to do" in said
+    assert f"2 of {TRIALS} trials are done already; {TRIALS - 2} to do" in said
     assert whole.wait(PATIENCE) == 0
     assert rows(broken) == rows(tmp_path / "whole")
-    assert finished(broken) == CELLS
+    assert finished(broken) == TRIALS

@@ -17,9 +17,9 @@ from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
-from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, trials_of, way_of, ways_of
+from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, needs, trials_of, way_of, ways_of
 from experiments.site_segmentation.labels import check_counts, ellipses_in_boxes, sides_of
-from experiments.site_segmentation.study import STUDY, SiteTrainer, write_sites
+from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
 from segjax.data.geofiles import missing_packages
 from segjax.evaluation import decide, sentence
 from segjax.maps.masks import RULES
@@ -194,8 +194,8 @@ def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
     assert store.closure([OUTLINED]) == [OUTLINED]
     trial, classifier = store.closure([FROM_OURS])
     assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
-    assert STUDY.needs(None, FROM_OURS) == [classifier, FROM_OURS]
-    assert STUDY.needs(None, Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
+    assert needs(FROM_OURS) == [classifier, FROM_OURS]
+    assert needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
@@ -219,14 +219,14 @@ def test_an_ellipse_fills_its_box():
     assert found[10, 4] and found[10, 24] and found[5, 14] and found[21, 31] and not found[5, 4]
 
 
-def test_pictures_without_a_mask_are_counted(domain, tmp_path, capsys):
+def test_pictures_without_a_place_on_the_ground_are_counted(domain, tmp_path, capsys):
     pytest.importorskip("rasterio")
     indices, shape = list(range(8)), (8, *domain.labels.shape[1:])
     masks, probability = np.zeros(shape, bool), np.zeros(shape, np.float32)
-    write_sites(tmp_path / "all", domain, indices, masks, probability)
+    write_files(tmp_path / "all", domain, indices, masks, probability)
     assert capsys.readouterr().out == ""
     partly = dataclasses.replace(domain, places=tuple(None if i < 6 else p for i, p in enumerate(domain.places)))
-    write_sites(tmp_path / "some", partly, indices, masks, probability)
+    write_files(tmp_path / "some", partly, indices, masks, probability)
     said = " ".join(capsys.readouterr().out.split())
     assert "some: 6 of 8 pictures have no place on the ground and got no GeoTIFF mask and outlines" in said
     assert f"{', '.join(domain.source.names[:5])} and 1 more" in said
@@ -281,7 +281,7 @@ def test_the_table_says_what_is_learnt_from_and_how_outline_sites_calls_it(tiny)
     assert list(frame["--learnt"]) == [
         f"{OURS}:otsu:none", "cam:otsu:none", "points", "outlines:1", "outlines:4", "outlines:16", "outlines",
     ]  # fmt: skip
-    assert frame["learnt from"][0] == "masks of Contour-CAM (ours), Otsu's level"
+    assert frame["learnt from"][0] == "masks of Contour-CAM (ours) by Otsu's level"
     assert list(frame["learnt from"][3:]) == [
         "outlines of 1 site", "outlines of 4 sites", "outlines of 16 sites", "outlines of all sites",
     ]  # fmt: skip
@@ -293,18 +293,22 @@ def test_claims_are_one_family_of_all_maps_against_all_else(tiny):
     found = analyse(tiny, results(table_of(VALUES)))
     said = [sentence(claim) for claim in found.claims]
     # ours against CAM, points and four numbers of outlines; CAM is neither ours nor the best
-    assert len(said) == 6 and all(claim.subject.endswith("Contour-CAM (ours), Otsu's level") for claim in found.claims)
-    assert "is ahead of U-Net from masks of CAM, Otsu's level by 45.0 Dice points" in said[0]
+    assert len(said) == 6 and all(
+        claim.subject.endswith("Contour-CAM (ours) by Otsu's level") for claim in found.claims
+    )
+    assert "is ahead of U-Net from masks of CAM by Otsu's level by 45.0 Dice points" in said[0]
     assert [claim.decision.verdict for claim in found.claims] == [
         "ahead", "behind", "ahead", "ahead", "behind", "behind",
     ]  # fmt: skip
     # CAM's five comparisons count in the family too
-    differences = [0.6 - 0.7, 0.5 - 0.7, 0.55 - 0.7, 0.53 - 0.7, 0.57 - 0.7]
-    alone = decide([[100 * value for value in differences]])[0].p
-    assert found.claims[4].decision.p > 4 * alone
+    ours, cam = VALUES["maps", 0, OURS], VALUES["maps", 0, "cam"]
+    others = [VALUES[name] for name in (("points", 0, ""), *(("outlines", n, "") for n in (1, 4, 16, 0)))]
+    family = [(ours, cam), *((ours, other) for other in others), *((cam, other) for other in others)]
+    expected = decide([100 * np.subtract(one, other) for one, other in family])
+    np.testing.assert_allclose([claim.decision.p for claim in found.claims], [one.p for one in expected[:6]])
     rivals = [claim.rival.removeprefix("U-Net from ") for claim in found.main]
     assert rivals == [
-        "masks of CAM, Otsu's level", "discs on the sites' points", "outlines of 16 sites", "outlines of all sites",
+        "masks of CAM by Otsu's level", "discs on the sites' points", "outlines of 16 sites", "outlines of all sites",
     ]  # fmt: skip
 
 

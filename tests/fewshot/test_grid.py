@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,10 +74,8 @@ def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(poo
     assert len(Counted.traces) == 1
     together = fit_grid(*arguments, together=2)
     assert first.at_zero.tp.shape == (5, 2, 2, 3)
-    for one, two in zip(jax.tree.leaves(first), jax.tree.leaves(together), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1)
-    again = fit_grid(*arguments)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
+    chex.assert_trees_all_close(first, together, rtol=1e-3, atol=1)
+    chex.assert_trees_all_equal(first, fit_grid(*arguments))
 
 
 @pytest.mark.parametrize("selection", ["random", "relevance"])

@@ -105,6 +105,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         run_all(python(""), [HERE], tmp_path / "file" / "logs")
 
 
+@pytest.mark.slow
 def test_an_interruption_is_passed_on_to_every_process(tmp_path):
     study = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended'))\n"
@@ -131,6 +132,7 @@ run_command(lambda: run_all([sys.executable, "-c", {study!r}], spread, Path({str
     assert [log.read_text() for log in logs] == ["ready\nended\n"] * 2
 
 
+@pytest.mark.slow
 def test_what_the_study_refuses_is_shown_and_its_exit_code_passed_on(tmp_path):
     options = ["--levels", "1.4", "--out", str(tmp_path)]
     command = [sys.executable, "-m", "launch.local", "annotation_errors", "--", *options]

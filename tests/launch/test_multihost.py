@@ -47,6 +47,7 @@ def ended(processes: list[subprocess.Popen]) -> list[str]:
     return [out for out, _ in told]
 
 
+@pytest.mark.slow
 def test_two_processes_train_to_the_numbers_of_one(tmp_path):
     address = f"127.0.0.1:{free_port()}"
     options = (*TINY, f"--out={tmp_path}/two", "--coordinator", address, "--processes", "2", "--process")
@@ -72,6 +73,7 @@ def test_two_processes_train_to_the_numbers_of_one(tmp_path):
         assert "4 devices in 2 processes: connected, sum checked" in text
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_slurm_step_find_each_other(tmp_path):
     job = {
         "SLURM_JOB_ID": "4711",

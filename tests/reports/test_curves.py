@@ -36,7 +36,11 @@ def doses():
 
 
 PUBLISHED = pd.DataFrame(
-    [(network, "omission", level, dice) for network, dice in (("msd", 0.96), ("segnet", 0.9)) for level in (0, 0.3, 0.9)],
+    [
+        (network, "omission", level, dice)
+        for network, dice in (("msd", 0.96), ("segnet", 0.9))
+        for level in (0, 0.3, 0.9)
+    ],
     columns=["network", "error", "level", "dice"],
 )
 
@@ -58,7 +62,10 @@ def test_one_panel_per_error_one_line_per_network(doses):
     assert omission.get_xlabel() == "omitted cells, %"
     assert bias.get_xlabel() == "outline errors (bias): most pixels moved"
     assert dose_response(doses, coarsening=6.0).axes[1].get_xlabel().endswith("\n(published pixels; 1 pixel here = 6)")
-    assert set(lines(omission)) == {"unet", "msd", "label_dice"} and set(lines(bias)) - {"label_dice"} == {"unet", "msd"}
+    assert set(lines(omission)) == {"unet", "msd", "label_dice"} and set(lines(bias)) - {"label_dice"} == {
+        "unet",
+        "msd",
+    }
     np.testing.assert_allclose(lines(omission)["msd"].get_ydata().astype(float), [0.93, 0.92, 0.9, 0.83])
     np.testing.assert_allclose(lines(omission)["msd"].get_xdata(), [0, 30, 50, 70], atol=1)
     np.testing.assert_allclose(lines(bias)["unet"].get_ydata().astype(float), [0.91, 0.89])

@@ -86,7 +86,9 @@ def test_text_that_looks_like_something_else_stays_text(ledger):
     for name in ("1", "007", "1e5", "nan", "NA", "", "True"):
         ledger.append(Trial(name, 0), [Row("dice", 0.5, name)], 0, "ok")
     table = ledger.table()
-    assert table["network"][::2].tolist() == table["picture"][::2].tolist() == ["1", "007", "1e5", "nan", "NA", "", "True"]
+    assert (
+        table["network"][::2].tolist() == table["picture"][::2].tolist() == ["1", "007", "1e5", "nan", "NA", "", "True"]
+    )
 
 
 def test_values_have_one_precision_and_may_be_unknown(ledger):

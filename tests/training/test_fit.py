@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -57,10 +58,6 @@ def uninterrupted():
     return fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP)
 
 
-def leaves(fitted):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(fitted.variables)]
-
-
 def test_it_learns(uninterrupted):
     assert uninterrupted.status == "ok" and uninterrupted.restarts == 0
     assert uninterrupted.losses.shape == (LOOP.epochs, 2)
@@ -76,8 +73,9 @@ def test_the_best_epoch_is_kept(uninterrupted):
 def test_same_key_same_bits(uninterrupted):
     again = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP)
     other = fit(jax.random.key(4), STEPS, TRAIN, VALIDATION, LOOP)
-    assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(again), strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(other), strict=True))
+    chex.assert_trees_all_equal(uninterrupted.variables, again.variables)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(uninterrupted.variables, other.variables)
 
 
 def test_one_trace_serves_every_seed_and_strength():
@@ -105,7 +103,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(uninterrupted, tmp_path):
     resumed = fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP, on_epoch=shares.append, **options)
     assert len(shares) < LOOP.epochs
     np.testing.assert_array_equal(resumed.losses, uninterrupted.losses)
-    assert all(np.array_equal(a, b) for a, b in zip(leaves(uninterrupted), leaves(resumed), strict=True))
+    chex.assert_trees_all_equal(uninterrupted.variables, resumed.variables)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -143,7 +143,7 @@ def test_trials_are_batched_by_the_kind_of_their_training_or_as_the_study_says(c
     assert (sweep.together(trials[0]), sweep.together(trials[1]), sweep.pack) == ("base", "head", 8)
     by_seed = Sweep(study(together=lambda trial: str(trial.seed)), context, trials)
     assert (by_seed.together(trials[0]), by_seed.together(trials[-1])) == ("0", "1") and by_seed.pack >= 10**9
-    free = Sweep(study(needs=lambda trial: []), context, trials)
+    free = Sweep(study(needs=lambda context, trial: []), context, trials)
     assert free.together(trials[0]) == ""
 
 
@@ -256,5 +256,3 @@ def test_the_table_of_a_run_knows_its_replicates_and_pixels(config):
         ledger.append(Trial("plain", 0), [], 0, "ok")
         found = table_of(known, config, data, ledger)
     assert found.replicates == replicates_of(config, data) and found.coarsening == 2.0
-
-

@@ -105,7 +105,10 @@ class CountingTrainer(Trainer[Training]):
         return Steps(
             init=lambda key, images, *rate: State({"number": jax.random.uniform(key)}),
             train=lambda state, images, targets: (State({"number": state.variables["number"] + 1}), jnp.zeros(())),
-            validate=lambda variables, images, targets: (-variables["number"] * jnp.ones(len(images)), jnp.ones(len(images), int)),
+            validate=lambda variables, images, targets: (
+                -variables["number"] * jnp.ones(len(images)),
+                jnp.ones(len(images), int),
+            ),
             predict=lambda variables, images: jnp.zeros(images.shape[:3], int),
         )  # fmt: skip
 
@@ -127,7 +130,7 @@ class CountingTrainer(Trainer[Training]):
         return [Training("base", training.seed)] if training.part == "head" else []
 
 
-def needs(trial):
+def needs(context, trial):
     return [Training("base", trial.seed)] if trial.method == "plain" else [Training("head", trial.seed, trial.strength)]
 
 
@@ -141,12 +144,15 @@ def trials(config, data):
 
 def measure(context, trial):
     """Every picture has the trained number, in hundredths, and the strength in tenths."""
-    trained = context.store.load(needs(trial)[0])
+    trained = context.store.load(needs(context, trial)[0])
     value = float(trained.variables["number"]) / 100 + trial.strength / 10
     names = [context.data.source.names[index] for index in context.data.split(trial.seed).test]
     rows = [Row("dice", value, name) for name in names]
     examples = {"number": np.asarray(trained.variables["number"])}
     return Outcome(rows, f"Dice {value:.3f}", trained.status, trained.restarts, examples)
+
+
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'><!--{}--></svg>"
 
 
 def analyse(config, table):
@@ -159,10 +165,10 @@ def analyse(config, table):
         claims=claims,
         main=claims[:1],
         tables={"Dice": table.overview(["dice"]), "Nothing": pd.DataFrame({"empty": [None]})},
-        figures={name: Illustration(f"<svg xmlns='http://www.w3.org/2000/svg'><!--{name}--></svg>", f"{name}.") for name in ("First figure", "Second figure")},
+        figures={name: Illustration(SVG.format(name), f"{name}.") for name in ("First figure", "Second figure")},
         cautions=("Nothing was learnt.",),
         shown=["First figure"],
-    )  # fmt: skip
+    )
 
 
 def study(trainer=None, **changes) -> Study:
@@ -183,5 +189,3 @@ def study(trainer=None, **changes) -> Study:
         analyse=analyse,
     )
     return dataclasses.replace(whole, **changes)
-
-

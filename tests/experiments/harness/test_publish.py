@@ -1,0 +1,250 @@
+"""From a run to committed results: values, pages and README's table, and what is refused or marked."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments import publish as command
+from experiments.harness import publish, run
+from experiments.harness.options import DataOptions, RunOptions, overlaid
+from experiments.harness.publish import (
+    BEGIN,
+    CHANGED,
+    END,
+    NO_SEEDS,
+    Published,
+    check_tree,
+    config_of,
+    markdown,
+    published_runs,
+    take_run,
+    write_readme,
+    write_results_page,
+)
+from segjax.types import InputError
+from tests.experiments.harness.tiny import Config, Trial, study
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """The checkout that results go to."""
+    monkeypatch.setattr(publish, "ROOT", tmp_path / "checkout")
+    return tmp_path / "checkout"
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch, capsys):
+    """Runs the tiny study with six seeds on test sets of their own; gives its folder."""
+
+    def make(commit="c0ffee", **changes):
+        known, out = study(**changes), tmp_path / "run"
+        monkeypatch.setattr("experiments.harness.provenance.commit", lambda: commit)
+        monkeypatch.setattr(sys, "argv", ["tiny", "--out", str(out), "--seeds", "4"])
+        run.run(known)
+        capsys.readouterr()
+        return known, out
+
+    return make
+
+
+def test_a_run_becomes_a_row_per_trial_and_says_where_it_comes_from(root, finished):
+    known, out = finished()
+    folder = take_run(known, out, "first")
+    assert folder == root / "experiments" / "tiny" / "results" / "first"
+    assert sorted(path.name for path in folder.iterdir()) == ["run.json", "trials.csv"]
+    trials = pd.read_csv(folder / "trials.csv", dtype=str)
+    assert list(trials.columns) == ["method", "seed", "strength", "replicate", "status", "code", "dice", "restarts"]
+    assert len(trials) == 12 and set(trials["seed"]) == set("0123") and trials["replicate"].nunique() == 4
+    facts = json.loads((folder / "run.json").read_text())
+    assert "sources" not in facts and facts["openings"][0]["commit"] == "c0ffee"
+    rows = pd.read_csv(out / "results.csv")
+    means = rows[rows["metric"] == "dice"].groupby(["method", "seed", "strength"])["value"].mean()
+    for line in trials.itertuples():
+        found = means[line.method, int(line.seed), float(line.strength)]
+        assert float(line.dice) == pytest.approx(found, rel=1e-5)
+
+
+def test_what_is_made_of_published_values_is_what_the_run_made(root, finished):
+    known, out = finished()
+    take_run(known, out, "first")
+    (published,) = published_runs(known)
+    assert published.marks == [] and published.found is not None
+    config = run.resolved(known, overlaid(run.defaults_of(known, "demo"), {"run": {"seeds": 4, "out": out}}))
+    context, _ = run.opened(known, config)
+    with run.Ledger(out, Trial, run.plan_of(known, config, context.data), accept_code=True) as ledger:
+        found = known.analyse(config, run.table_of(known, config, context.data, ledger))
+    for ours, theirs in zip(published.found.claims, found.claims, strict=True):
+        assert ours[:3] == theirs[:3] and ours.decision.verdict == theirs.decision.verdict
+        assert ours.decision[:4] == pytest.approx(theirs.decision[:4], rel=1e-4, nan_ok=True)
+
+
+def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root, finished):
+    known, out = finished()
+    take_run(known, out, "first")
+    page = write_results_page(known, published_runs(known))
+    assert page == root / "experiments" / "tiny" / "results" / "README.md"
+    text = page.read_text()
+    assert f"- command: `python -m experiments.tiny --out {out} --seeds 4`" in text and "- commit: `c0ffee`" in text
+    assert "## first: pictures in nowhere" in text and "- test sets: 4" in text
+    assert "![First figure](first/first_figure.svg)" in text and "Second figure" not in text
+    assert "<details><summary>Dice</summary>" in text and "| empty |" in text
+    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_figure.svg"]
+    assert CHANGED not in text and NO_SEEDS not in text
+    write_results_page(known, published_runs(known))
+    assert page.read_text() == text
+
+
+def test_a_run_from_a_changed_tree_is_marked(root, finished):
+    known, out = finished(commit="c0ffee-dirty")
+    take_run(known, out, "first")
+    (published,) = published_runs(known)
+    assert published.marks == [CHANGED]
+    assert f"**{CHANGED}**" in write_results_page(known, [published]).read_text()
+
+
+def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
+    known = study()
+    folder = root / "experiments" / "tiny" / "results" / "old"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"method": ["careful"], "mean": [0.75]}).to_csv(folder / "summary.csv", index=False)
+    (folder / "curve.svg").write_text("<svg/>")
+    openings = [{"command": "python -m experiments.tiny", "commit": "0ld", "machine": "2 cores"}]
+    config = {"source": {"data": "microscope:hl60"}}
+    (folder / "run.json").write_text(json.dumps({"openings": openings, "config": config, "test_sets": ["a", "b"]}))
+    (published,) = published_runs(known)
+    assert published.found is None and published.marks == [NO_SEEDS]
+    text = write_results_page(known, [published]).read_text()
+    for part in (
+        NO_SEEDS,
+        "simulated HL60 nuclei",
+        "- test sets: 2",
+        "| careful | 0.75 |",
+        "![curve.svg](old/curve.svg)",
+    ):
+        assert part in text
+
+
+def test_readme_is_replaced_between_the_marks_alone(root, finished, tmp_path):
+    known, out = finished()
+    take_run(known, out, "first")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n\n{BEGIN}\nold numbers\n{END}\n\nRest.\n")
+    write_readme(readme, published_runs(known))
+    text = readme.read_text()
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    assert (before, after) == ("# Title\n\n", "\n\nRest.\n") and "old numbers" not in text
+    lines = table.strip().splitlines()
+    assert lines[0] == "| pictures | compared | difference | 95 % interval | test sets | verdict |"
+    assert len(lines) == 3  # the first claim is the only one that stands in README
+    assert "[pictures in nowhere](experiments/tiny/results/README.md)" in lines[2]
+    assert "careful 1 with plain" in lines[2] and "too few" in lines[2]
+    write_readme(readme, published_runs(known))
+    assert readme.read_text() == text
+    write_readme(readme, [])
+    assert readme.read_text() == f"# Title\n\n{BEGIN}\n{END}\n\nRest.\n"
+
+
+def test_a_readme_without_the_marks_is_refused_and_kept(tmp_path):
+    (tmp_path / "README.md").write_text(f"# Title\n{BEGIN}\n")
+    with pytest.raises(InputError, match="has no lines"):
+        write_readme(tmp_path / "README.md", [])
+    assert (tmp_path / "README.md").read_text() == f"# Title\n{BEGIN}\n"
+
+
+def test_what_cannot_be_taken_is_refused_and_nothing_is_written(root, finished, tmp_path):
+    known, out = finished()
+    with pytest.raises(InputError, match="name: 'Real Nuclei' must be small letters, digits and underscores"):
+        take_run(known, out, "Real Nuclei")
+    with pytest.raises(InputError, match="is a run of tiny, not of large"):
+        take_run(dataclasses.replace(known, name="large"), out, "first")
+    with pytest.raises(InputError, match=r"there is no plan\.json"):
+        take_run(known, tmp_path / "nowhere", "first")
+    (out / "results.csv").unlink()
+    with pytest.raises(InputError, match="no trial has finished yet"):
+        take_run(known, out, "first")
+    assert not root.exists()
+
+
+def git(folder, *arguments):
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_only_a_tree_as_committed_is_published_but_results_and_readme_may_differ(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    study_file = root / "experiments" / "tiny" / "study.py"
+    results = root / "experiments" / "tiny" / "results" / "first" / "trials.csv"
+    for path in (study_file, results, root / "README.md"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1\n")
+    with pytest.raises(InputError, match="is no git checkout"):
+        check_tree()
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "one")
+    check_tree()
+    results.write_text("2\n")
+    (results.parent / "new.svg").write_text("<svg/>")
+    (root / "README.md").write_text("2\n")
+    check_tree()
+    study_file.write_text("2\n")
+    with pytest.raises(InputError, match=r"changes that no commit holds \(experiments/tiny/study.py\); commit them"):
+        check_tree()
+    git(root, "commit", "-q", "-a", "-m", "two")
+    (root / "untracked.py").write_text("")
+    with pytest.raises(InputError, match=r"untracked\.py"):
+        check_tree()
+
+
+def test_a_configuration_comes_back_from_its_plan(finished):
+    config = Config(RunOptions(Path("a b"), seeds=3, plan=True), DataOptions("folder:x", folds=7), (0.5, 3.0), depth=4)
+    stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    assert config_of(Config, stored) == config
+
+
+@pytest.mark.parametrize("name", command.study_names())
+def test_the_configuration_of_every_study_and_scale_comes_back_from_json(name):
+    known = command.study_of(name)
+    for scale in known.scales:
+        config = overlaid(run.defaults_of(known, scale), {"run": {"out": Path("x")}})
+        config = run.resolved(known, config)
+        stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+        assert config_of(known.config, stored) == config
+
+
+def test_an_option_that_this_version_lacks_is_refused():
+    with pytest.raises(InputError, match="this version has no option 'imperfections'"):
+        config_of(Config, {"run": {"out": "x"}, "imperfections": 1})
+
+
+def test_studies_are_found_by_their_folders():
+    assert command.study_names() == [
+        "activation_maps", "annotation_errors", "annotation_upgrade", "few_shot", "site_segmentation"
+    ]  # fmt: skip
+    assert command.study_of("annotation_errors").name == "annotation_errors"
+    with pytest.raises(InputError, match="study: unknown 'tiny'; choose one of activation_maps"):
+        command.study_of("tiny")
+
+
+@pytest.mark.parametrize("options", [["--run", "runs/x"], ["--name", "x"]])
+def test_a_run_is_published_under_a_name(options, monkeypatch):
+    monkeypatch.setattr(command, "check_tree", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["publish", *options])
+    with pytest.raises(InputError, match="run, name: give both"):
+        command.main()
+
+
+def test_tables_become_markdown():
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+    assert markdown(frame) == ["| a | b |", "| --- | --- |", "| 1 | x |", "| 2 | - |"]
+
+
+def test_marks_add_up():
+    facts = {"openings": [{"commit": "a"}, {"commit": "b-dirty"}]}
+    assert Published(Path(), facts, None).marks == [CHANGED, NO_SEEDS]
