@@ -48,8 +48,7 @@ class Config:
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     train: TrainOptions = decides(TrainOptions())
     questions: tuple[str, ...] = arranges(QUESTIONS)
-    """Any of quality, clean_errors, mismatch (of the upgraded labels), pays, predictions, rivals (of what they
-    train)."""
+    """Any of quality, clean_errors, mismatch (about labels), pays, predictions, rivals (about networks)."""
     error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
     """What the noisy labels suffer from."""
     errors: tuple[str, ...] = arranges(

@@ -176,6 +176,20 @@ def test_the_verdicts_of_a_family_are_holm_corrected_over_the_rivals_that_have_r
     assert first.decision[1:3] == pytest.approx(tuple(stats.ttest_1samp(100 * (ours - worse), 0).confidence_interval()))
 
 
+def test_a_family_may_have_several_subjects_and_pairs_without_results():
+    parts = {"msd": [0.5, 0.6, 0.7, 0.6, 0.6], "unet": [0.4, 0.5, 0.5, 0.5, 0.6], "segnet": [0.3, 0.6, 0.4, 0.6, 0.5]}
+    found = table_from(*(seeds(name, values) for name, values in parts.items()))
+    wanted = [("msd", "unet"), ("msd", "none"), ("unet", "segnet")]
+    named = [((one, Trial(one, 0)), (other, Trial(other, 0))) for one, other in wanted]
+    claims = found.compare_pairs("dice", named)
+    assert [(claim.subject, claim.rival) for claim in claims] == wanted
+    assert [claim.decision.n for claim in claims] == [5, 0, 5]
+    first, second = (stats.ttest_rel(parts[one], parts[other]).pvalue for one, other in (wanted[0], wanted[2]))
+    smaller, larger = sorted((first, second))
+    expected = {smaller: 2 * smaller, larger: max(2 * smaller, larger)}  # Holm over the two that have results
+    np.testing.assert_allclose([claims[0].decision.p, claims[2].decision.p], [expected[first], expected[second]])
+
+
 def test_where_lower_is_better_the_sign_of_the_scale_turns_the_verdict():
     found = table_from(seeds("unet", [1.0, 1.1, 1.2, 1.3, 1.4]), seeds("msd", [3.1, 3.0, 3.3, 3.2, 3.5]))
     (claim,) = found.compare(
