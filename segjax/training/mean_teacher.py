@@ -11,13 +11,13 @@ import jax.numpy as jnp
 
 from segjax.training.augment import flip_and_turn
 from segjax.training.steps import StepConfig, Steps, compiled, loss_of, make_steps, optimizer_of
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 TEACHER = "teacher"  # the collection of the model state that holds the teacher's weights
 
 
 def make_mean_teacher_steps(
-    network: Any, config: StepConfig, *, ramp_up: int, weight: float = 1.0, decay: float = 0.99, noise: float = 0.1
+    network: Network, config: StepConfig, *, ramp_up: int, weight: float = 1.0, decay: float = 0.99, noise: float = 0.1
 ) -> Steps:
     """Compiled steps as `make_steps` gives them, for targets that are -1 wherever the label is unknown.
 
