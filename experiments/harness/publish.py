@@ -165,7 +165,8 @@ def _section(run: Published) -> list[str]:
     if run.found is None:
         lines += [f"![{name}]({run.folder.name}/{name})" for name in sorted(p.name for p in run.folder.glob("*.svg"))]
         return [*lines, "", *markdown(pd.read_csv(run.folder / "summary.csv")), ""]
-    figures = {name: run.found.figures[name] for name in run.found.shown if name in run.found.figures}
+    shown = () if CHANGED in run.marks else run.found.shown  # what cannot be repeated is not put on show
+    figures = {name: run.found.figures[name] for name in shown if name in run.found.figures}
     save_figures(run.folder, figures)
     for name, figure in figures.items():
         lines += [f"![{name}]({run.folder.name}/{figure_stem(name)}.svg)", "", figure.caption, ""]
