@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import segjax
 from segjax.models import CLASSIFIERS, NETWORKS, create
 
+jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time
 assert not find_spec("experiments") and not find_spec("launch")
 for found in pkgutil.walk_packages(segjax.__path__, "segjax."):
     try:

@@ -106,6 +106,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     """What classifiers look at."""
     data, networks = data_name(config.source.data), joined(map(network_name, config.classification.classifiers))
     claims, main = _claims(config, table)
+    failures = table.failures()
     return Analysis(
         title=f"What classifiers look at: {data}",
         question=(
@@ -121,6 +122,8 @@ def analyse(config: Config, table: Table) -> Analysis:
         shown=["Outlines by boundary", "What is learnt first"],
         headings=HEADINGS,
         glossary=GLOSSARY,
+        # a line per classifier, not per look at it
+        failures=failures[(failures["map"] == CLASSIFIER) | (failures["what happened"] == "failed")],
     )
 
 
@@ -138,7 +141,7 @@ def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
         subject = f"Contour-CAM of {network_name(name)}", Trial(name, 0, OURS)
         rivals = {MAP_TITLES[kind]: Trial(name, 0, kind) for kind in config.maps if kind != OURS}
         for metric, label in CONTESTS.items():
-            family = table.compare(metric, subject, rivals, label=label, unit="", scale=1)
+            family = table.compare(metric, subject, rivals, label=label, unit="", scale=1.0)
             means = [table.interval(metric, rivals[claim.rival]).mean for claim in family]
             claims += family
             if metric in MAIN and family:

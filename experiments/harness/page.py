@@ -34,7 +34,7 @@ def write_study_page(
         provenance=_origin(plan),
         warnings=[*cautions(config, context.data.source, plan), *study.cautions(config, context.data), *found.cautions],
         metrics=found.metrics,
-        failures=table.failures(),
+        failures=table.failures() if found.failures is None else found.failures,
         headings=found.headings,
         glossary=found.glossary,
     )

@@ -197,11 +197,9 @@ def _readme_table(runs: Sequence[Published]) -> str:
                 rows.append({"pictures": link, **_claim_row(claim)})
     lines = markdown(pd.DataFrame(rows)) if rows else []
     if few:
-        lines += [
-            "",
-            f"{few} more comparisons have fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict.",
-        ]
-    return "\n".join(lines) + "\n"
+        have = "comparison has" if few == 1 else "comparisons have"
+        lines += ["", f"{few} more {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict."]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _claim_row(claim: Claim) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Analysis:
         shown: headings of the figures that are committed with published results.
         headings: of the page's sections with figures.
         glossary: what the words mean.
+        failures: trials that did not end well, where not every one of the table is to be listed.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Analysis:
     shown: Sequence[str] = ()
     headings: Mapping[str, str] = field(default_factory=dict)
     glossary: str = ""
+    failures: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

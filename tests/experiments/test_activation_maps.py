@@ -234,6 +234,13 @@ def table_of(values) -> ResultTable[Trial]:
     return ResultTable.from_rows(pd.DataFrame(rows), Trial, Replicates(("a", "b", "c", "d", "e")))
 
 
+def test_a_classifier_that_was_begun_again_is_one_failure_however_often_it_is_looked_at(tiny):
+    restarted = {("resnet18", kind, "restarts"): [1] for kind in (CLASSIFIER, CUES, "cam")}
+    table = table_of({**restarted, ("resnet18", "grad_cam", "restarts"): [0]})
+    assert len(table.failures()) == 3
+    assert analyse(tiny, table).failures["map"].tolist() == [CLASSIFIER]
+
+
 def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless(tiny):
     values = {
         ("resnet18", CLASSIFIER, "auc"): [0.95, 0.97, 0.96, 0.96, 0.95],

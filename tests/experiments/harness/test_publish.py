@@ -26,6 +26,7 @@ from experiments.harness.publish import (
     write_readme,
     write_results_page,
 )
+from segjax.evaluation import Claim, Decision
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, Trial, study
 
@@ -139,15 +140,27 @@ def test_readme_is_replaced_between_the_marks_alone(root, finished, tmp_path):
     before, _, rest = text.partition(BEGIN)
     table, _, after = rest.partition(END)
     assert (before, after) == ("# Title\n\n", "\n\nRest.\n") and "old numbers" not in text
-    lines = table.strip().splitlines()
-    assert lines[0] == "| pictures | compared | difference | 95 % interval | test sets | verdict |"
-    assert len(lines) == 3  # the first claim is the only one that stands in README
-    assert "[pictures in nowhere](experiments/tiny/results/README.md)" in lines[2]
-    assert "careful 1 with plain" in lines[2] and "too few" in lines[2]
+    # four test sets: the first claim, the only one that may stand in README, has no verdict
+    assert table.strip() == "1 more comparison has fewer than 5 test sets, too few for a verdict."
     write_readme(readme, published_runs(known))
     assert readme.read_text() == text
     write_readme(readme, [])
     assert readme.read_text() == f"# Title\n\n{BEGIN}\n{END}\n\nRest.\n"
+
+
+def test_a_claim_with_a_verdict_is_a_row_of_readme(root, finished, tmp_path):
+    known, out = finished()
+    take_run(known, out, "first")
+    (run,) = published_runs(known)
+    claim = Claim("careful", "plain", "Dice", Decision(2.5, 1.0, 4.0, 6, 0.01, "ahead"), "Dice points")
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    write_readme(tmp_path / "README.md", [dataclasses.replace(run, found=dataclasses.replace(run.found, main=[claim]))])
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert lines[1] == "| pictures | compared | difference | 95 % interval | test sets | verdict |"
+    assert lines[3] == (
+        "| [pictures in nowhere](experiments/tiny/results/README.md) | careful against plain | +2.5 Dice points | "
+        "+1.0 to +4.0 | 6 | ahead |"
+    )
 
 
 def test_a_readme_without_the_marks_is_refused_and_kept(tmp_path):
