@@ -86,7 +86,7 @@ class Domain(PictureSet):
 
     @property
     def largest_id(self) -> int:
-        """A power of two (less one) above every id, so that few sizes are ever compiled."""
+        """A power of two above every id, so that few sizes are ever compiled."""
         return 1 << int(max(self.labels.max(), self.foreign.max(), 62)).bit_length()
 
 

@@ -2,12 +2,14 @@
 
 import jax
 import numpy as np
+import pytest
 from PIL import Image
 
 from experiments.harness.networks import prediction_rows
-from experiments.harness.pictures import Splitting, faulty_targets, read_domain
+from experiments.harness.pictures import Splitting, faulty_targets, open_target, read_domain, stable_number
 from segjax.annotations import Recipe
 from segjax.data import open_source
+from segjax.types import InputError
 
 
 def test_pixels_that_nobody_judged_count_in_no_target_and_no_score(tmp_path):
@@ -28,3 +30,51 @@ def test_pixels_that_nobody_judged_count_in_no_target_and_no_score(tmp_path):
         prediction_rows(mask[None], domain, np.array([0]), 2.0) for mask in (spoilt, truth)
     )
     assert pooled == clean == 1.0 and rows == clean_rows
+
+
+@pytest.fixture
+def mixed():
+    """Twelve slices in six volumes, with objects of two classes."""
+    return open_source("microscope:mixed?size=sixth&volumes=6&slices=2&crop=60")
+
+
+def test_target_and_foreign_objects_are_apart_and_together_all_objects(mixed):
+    domain = read_domain(mixed, Splitting(3, "group"), 1)
+    assert (
+        domain.labels.any() and domain.foreign.any() and not (domain.labels.astype(bool) & (domain.foreign > 0)).any()
+    )
+    whole = np.stack([mixed[index].labels for index in range(len(mixed))])
+    np.testing.assert_array_equal(domain.labels + domain.foreign, whole)
+    assert whole.max() <= domain.largest_id and domain.largest_id.bit_count() == 1
+    other = read_domain(mixed, Splitting(3, "group"), 2)
+    np.testing.assert_array_equal(other.labels, domain.foreign)
+
+
+def test_a_split_is_made_once_per_seed_and_reserved_groups_test_every_seed(mixed):
+    domain = read_domain(mixed, Splitting(3, "slice"), 1)
+    assert domain.split(1) is domain.split(1) and domain.split(0) != domain.split(1)
+    reserved = {index for index in range(12) if mixed.groups[index] in mixed.test_groups}
+    assert reserved and all(set(domain.split(seed).test) == reserved for seed in range(3))
+
+
+def test_members_are_the_positions_of_each_group(mixed):
+    domain = read_domain(mixed, Splitting(3, "group"), 1)
+    parts = domain.members((5, 4, 0, 1, 2))
+    assert [part.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
+
+
+def test_what_cannot_be_read_is_refused(tmp_path, mixed):
+    with pytest.raises(InputError, match=r"target: class 3 is not among those of microscope:mixed"):
+        open_target("microscope:mixed?size=sixth&volumes=4&slices=1", 3)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        for name, side in (("a", 8), ("b", 12)):
+            Image.fromarray(np.eye(side, dtype=np.uint8)).save(tmp_path / folder / f"{name}.png")
+    with pytest.raises(InputError, match=r"pictures differ in size \(8x8x1, 12x12x1, ...\); cut them alike"):
+        read_domain(open_source(f"folder:{tmp_path}"), Splitting(2, "group"), 1)
+
+
+def test_a_number_of_a_text_is_the_same_everywhere():
+    # the first four bytes of the SHA-256 of "abc" are ba7816bf, which is halved
+    assert stable_number("abc") == 0xBA7816BF >> 1
+    assert stable_number("abd") != stable_number("abc") and 0 <= stable_number("x" * 1000) < 2**31
