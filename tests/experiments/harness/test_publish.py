@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments import publish as command
-from experiments.harness import publish, run
+from experiments.harness import provenance, publish, run
 from experiments.harness.options import DataOptions, RunOptions, overlaid
 from experiments.harness.publish import (
     BEGIN,
@@ -261,3 +262,22 @@ def test_tables_become_markdown():
 def test_marks_add_up():
     facts = {"openings": [{"commit": "a"}, {"commit": "b-dirty"}]}
     assert Published(Path(), facts, None).marks == [CHANGED, NO_SEEDS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", command.study_names())
+def test_committed_pages_are_made_of_committed_values(name, tmp_path, monkeypatch):
+    known = command.study_of(name)
+    committed = publish.results_folder(known)
+    shutil.copytree(committed, tmp_path / "experiments" / name / "results")
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    text = (committed / "README.md").read_text()
+    page = publish.results_folder(known) / "README.md"
+    page.unlink()
+    assert write_results_page(known, published_runs(known)) == page
+    assert page.read_text() == text
+
+
+def test_committed_results_are_small():
+    files = [path for path in (provenance.ROOT / "experiments").glob("*/results/**/*") if path.is_file()]
+    assert len(files) > 50 and sum(path.stat().st_size for path in files) < 1_000_000
