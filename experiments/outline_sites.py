@@ -36,7 +36,7 @@ LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a share of 
 
 
 @dataclass(frozen=True)
-class Options:
+class OutlineOptions:
     """Where the networks are, what they look at, and what is written."""
 
     run: Path
@@ -95,7 +95,7 @@ def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
     return chosen
 
 
-def probability_of(options: Options, scene: Scene) -> Float32[np.ndarray, "H W"]:
+def probability_of(options: OutlineOptions, scene: Scene) -> Float32[np.ndarray, "H W"]:
     """Of a site at every pixel: the mean of the networks of all seeds.
 
     Raises:
@@ -129,7 +129,7 @@ def main() -> None:
     Raises:
         InputError: an option, a run or a scene that cannot be used, or a missing extra.
     """
-    options = tyro.cli(Options, prog="python -m experiments.outline_sites", description=__doc__)
+    options = tyro.cli(OutlineOptions, prog="python -m experiments.outline_sites", description=__doc__)
     console = Console(highlight=False, markup=False)
     check_geo()
     for name, value in (("threshold", options.threshold), ("overlap", options.overlap)):

@@ -23,7 +23,7 @@ from segjax.types import InputError
 
 
 @dataclass(frozen=True)
-class Options:
+class PublishOptions:
     """Which run to take, if any."""
 
     run: Path | None = None
@@ -56,7 +56,7 @@ def main() -> None:
     Raises:
         InputError: the tree has changes, or the run cannot be used.
     """
-    options = tyro.cli(Options, prog="python -m experiments.publish", description=__doc__)
+    options = tyro.cli(PublishOptions, prog="python -m experiments.publish", description=__doc__)
     check_tree()
     if (options.run is None) != (options.name is None):
         raise InputError("run, name: give both, or neither to make the pages anew")

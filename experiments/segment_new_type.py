@@ -34,7 +34,7 @@ from segjax.types import IGNORED, InputError, Sample, Source
 
 
 @dataclass(frozen=True)
-class Options:
+class NewTypeOptions:
     extractors: Path
     """Folder of trained networks that `save_extractors` wrote."""
     query: Path
@@ -55,13 +55,13 @@ class Options:
 
 def main() -> None:
     """Learn the type, or load it, and segment every picture."""
-    options = tyro.cli(Options, prog="python -m experiments.segment_new_type", description=__doc__)
+    options = tyro.cli(NewTypeOptions, prog="python -m experiments.segment_new_type", description=__doc__)
     console = Console(highlight=False)
     for path in segment_folder(options):
         console.print(f"written: {path}", markup=False, soft_wrap=True)
 
 
-def segment_folder(options: Options) -> list[Path]:
+def segment_folder(options: NewTypeOptions) -> list[Path]:
     """Write a label image for every query picture; returns the files. Nothing is written before all can be read.
 
     Raises:
@@ -104,7 +104,7 @@ def _open_bank(folder: Path) -> FeatureBank:
     return FeatureBank(extractors)
 
 
-def _refuse_files_in_the_way(options: Options, targets: list[Path]) -> None:
+def _refuse_files_in_the_way(options: NewTypeOptions, targets: list[Path]) -> None:
     kept = options.out / "type.safetensors"
     is_read = options.learnt is not None and options.learnt.resolve() == kept.resolve()
     for target in targets if is_read else (*targets, kept):
@@ -115,9 +115,9 @@ def _refuse_files_in_the_way(options: Options, targets: list[Path]) -> None:
             )
 
 
-def _refuse_what_is_decided(options: Options) -> None:
-    """Options that say how to learn, given beside what was learnt, would do nothing."""
-    defaults = {field.name: field.default for field in fields(Options)} | {"objects": Objects()}
+def _refuse_what_is_decided(options: NewTypeOptions) -> None:
+    """NewTypeOptions that say how to learn, given beside what was learnt, would do nothing."""
+    defaults = {field.name: field.default for field in fields(NewTypeOptions)} | {"objects": Objects()}
     given = [name for name in ("target", "head") if getattr(options, name) != defaults[name]]
     names = [field.name for field in fields(Objects)]
     given += [f"objects.{name}" for name in names if getattr(options.objects, name) != getattr(Objects(), name)]
@@ -145,7 +145,7 @@ def _open_shots(shots: str, target: int) -> tuple[Source, Reading]:
     return source, Reading(read.scale, int(read.channels or 0))
 
 
-def _learn(options: Options, source: Source, bank: FeatureBank) -> NewType:
+def _learn(options: NewTypeOptions, source: Source, bank: FeatureBank) -> NewType:
     samples = [source[index] for index in range(len(source))]
     for sample in samples:
         _check(sample.image, f"shots: picture {sample.name}", bank)

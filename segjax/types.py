@@ -5,6 +5,7 @@ N object, M member of a pack.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -121,3 +122,20 @@ def digest_of(*parts: object) -> str:
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names the field or file and the remedy."""
+
+
+def check_least(owner: object, **least: float) -> None:
+    """Refuse numbers that are too small or not finite.
+
+    Args:
+        owner: whose fields they are; each is a number or several.
+        least: by field: the least that it may be.
+
+    Raises:
+        InputError: names the field and what it may be.
+    """
+    for name, lowest in least.items():
+        given = getattr(owner, name)
+        for number in given if isinstance(given, Sequence) else (given,):
+            if not lowest <= number < float("inf"):
+                raise InputError(f"{name} must be at least {lowest:g}, not {number:g}")

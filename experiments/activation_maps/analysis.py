@@ -13,7 +13,6 @@ from experiments.activation_maps.grid import (
     REFERENCES,
     Config,
     Trial,
-    trials_of,
 )
 from experiments.activation_maps.measure import ELSEWHERE, REGIONS
 from experiments.harness.classifiers import USABLE_AUC
@@ -263,7 +262,7 @@ def _over_training(config: Config, table: Table, network: str) -> list[Line]:
 def gallery(context: Context) -> Mapping[str, Illustration]:
     """The maps of the first seed on the middle one of the pictures that were kept."""
     domain, examples, tiles = context.data.domain, context.examples, []
-    for trial in trials_of(context.config, True):
+    for trial in context.config.trials(True):
         kept, told = examples.load(trial), examples.load(Trial(trial.network, 0, CLASSIFIER))
         if kept is None or told is None or "maps" not in kept:
             continue

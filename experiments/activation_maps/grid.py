@@ -14,12 +14,11 @@ from experiments.harness.options import (
     TrainOptions,
     arranges,
     check_choices,
-    check_least,
     decides,
 )
 from segjax.maps import MAPS
 from segjax.training import LoopConfig, StepConfig
-from segjax.types import InputError
+from segjax.types import InputError, check_least
 
 QUESTIONS = ("maps", "cues", "training")
 CLASSIFIER, CUES, REFERENCE = "classifier", "cues", "reference"
@@ -51,6 +50,39 @@ class Config:
     maps_over_training: tuple[str, ...] = arranges((OURS, "grad_cam"))
     """Maps that are followed over the training."""
     map_options: MapOptions = decides(make=MapOptions)
+
+    def resolved(self) -> "Config":
+        """The configuration, checked.
+
+        Raises:
+            InputError: names the option and what it may be.
+        """
+        self.classification.check()
+        check_choices("questions", self.questions, QUESTIONS)
+        check_choices("maps", self.maps, MAPS)
+        check_choices("maps_over_training", self.maps_over_training, MAPS)
+        check_least(self, threshold_pictures=1, test_pictures=1)
+        last = self.train.loop.epochs - 1
+        for epochs in self.epochs_looked_at:
+            if not 1 <= epochs <= last:
+                wanted = f"must be from 1 to {last}, before the last of train.epochs"
+                raise InputError(f"epochs_looked_at: {epochs} {wanted}")
+        if "maps" in self.questions and not self.maps:
+            raise InputError("maps: name at least one")
+        for network in self.classification.classifiers:
+            reasons = [_reason_without(self, network, kind) for kind in self.maps]
+            if reasons and all(reasons):
+                raise InputError(f"maps: {network} has none of them; {reasons[0]}")
+        return self
+
+    def trials(self, outlined: bool) -> "list[Trial]":
+        """Every trial once: classifiers first, so that they are trained in packs, then seed by seed.
+
+        Args:
+            outlined: whether there are outlines; trials that are about nothing else are left out without.
+        """
+        found = dict.fromkeys(_looks(self))
+        return [trial for trial in found if outlined or not (trial.map == CUES or trial.network == REFERENCE)]
 
 
 def _training(loop: LoopConfig, rate: float, weights: tuple[float, ...] = ()) -> TrainOptions:
@@ -124,40 +156,6 @@ class Trial:
     def training(self) -> Classifier:
         """The classifier that is looked at."""
         return Classifier(self.network, self.seed, self.epochs)
-
-
-def resolve(config: Config) -> Config:
-    """The configuration, checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    config.classification.check()
-    check_choices("questions", config.questions, QUESTIONS)
-    check_choices("maps", config.maps, MAPS)
-    check_choices("maps_over_training", config.maps_over_training, MAPS)
-    check_least({"threshold_pictures": (config.threshold_pictures, 1), "test_pictures": (config.test_pictures, 1)})
-    last = config.train.loop.epochs - 1
-    for epochs in config.epochs_looked_at:
-        if not 1 <= epochs <= last:
-            raise InputError(f"epochs_looked_at: {epochs} must be from 1 to {last}, before the last of train.epochs")
-    if "maps" in config.questions and not config.maps:
-        raise InputError("maps: name at least one")
-    for network in config.classification.classifiers:
-        reasons = [_reason_without(config, network, kind) for kind in config.maps]
-        if reasons and all(reasons):
-            raise InputError(f"maps: {network} has none of them; {reasons[0]}")
-    return config
-
-
-def trials_of(config: Config, outlined: bool) -> list[Trial]:
-    """Every trial once: classifiers first, so that they are trained in packs, then seed by seed.
-
-    Args:
-        outlined: whether there are outlines; trials that are about nothing else are left out without.
-    """
-    found = dict.fromkeys(_looks(config))
-    return [trial for trial in found if outlined or not (trial.map == CUES or trial.network == REFERENCE)]
 
 
 def _looks(config: Config) -> Iterator[Trial]:

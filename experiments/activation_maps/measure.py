@@ -78,7 +78,7 @@ class Chosen:
         return slice(len(self.outlined), len(self.outlined) + len(self.shown))
 
 
-def choose(domain: LabelledDomain, split: Split, for_threshold: int, for_testing: int) -> Chosen:
+def chosen_pictures(domain: LabelledDomain, split: Split, for_threshold: int, for_testing: int) -> Chosen:
     """At most so many pictures, evenly spread over each side."""
     labelled = [index for index in split.test if domain.presence[index]]
     shown = _spread(domain.with_object(split.test) or labelled, for_testing)

@@ -17,12 +17,10 @@ from experiments.activation_maps.grid import (
     SCALES,
     Config,
     Trial,
-    resolve,
-    trials_of,
 )
 from experiments.activation_maps.measure import (
     Chosen,
-    choose,
+    chosen_pictures,
     cue_rows,
     faithfulness_of,
     faithfulness_rows,
@@ -53,7 +51,7 @@ SANITY_PICTURES = 4
 NO_OUTLINES = "There are no outlines, so maps are judged by what they do to the score only."
 
 
-class Data:
+class ClassifiedPictures:
     """Pictures with image-level labels, and what is made of them and their classifiers once.
 
     Attributes:
@@ -73,7 +71,7 @@ class Data:
         options, network = config.map_options, self.trainer.network
         amounts = config.threshold_pictures, config.test_pictures
         self.chosen: Callable[[int], Chosen] = functools.cache(
-            lambda seed: choose(domain, domain.split(seed), *amounts)
+            lambda seed: chosen_pictures(domain, domain.split(seed), *amounts)
         )
         self.explainer = functools.cache(lambda name, kind: options.create(kind, network(name)))
         self.faithfulness = functools.cache(lambda name: faithfulness_of(Probe(network(name)), options.removal_steps))
@@ -91,7 +89,7 @@ class Data:
         return trained, self.explainer(training.network, OURS).blurs(trained.variables, images)
 
 
-def read(config: Config) -> Data:
+def read(config: Config) -> ClassifiedPictures:
     """Open and read the pictures of a resolved configuration.
 
     Raises:
@@ -100,7 +98,7 @@ def read(config: Config) -> Data:
     """
     domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
-    data = Data(config, domain)
+    data = ClassifiedPictures(config, domain)
     for name in config.classification.classifiers:
         network = data.trainer.network(name)
         layers = network.map_layers
@@ -108,7 +106,7 @@ def read(config: Config) -> Data:
     return data
 
 
-def measure(context: Context[Config, Data, Classifier], trial: Trial) -> Outcome:
+def measure(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> Outcome:
     """One look at a trained classifier, or what every map is compared with."""
     data, chosen = context.data, context.data.chosen(trial.seed)
     if trial.network == REFERENCE:
@@ -127,7 +125,7 @@ def measure(context: Context[Config, Data, Classifier], trial: Trial) -> Outcome
     return Outcome(rows, summary, trained.status, trained.restarts, {} if trial.epochs else examples)
 
 
-def _classification(data: Data, trial: Trial, variables: Any) -> list[Row]:
+def _classification(data: ClassifiedPictures, trial: Trial, variables: Any) -> list[Row]:
     """How well the classifier tells test pictures apart."""
     test = list(data.split(trial.seed).test)
     logits = predict_logits(data.trainer.network(trial.network), variables, data.domain.images[test])
@@ -136,7 +134,9 @@ def _classification(data: Data, trial: Trial, variables: Any) -> list[Row]:
     return [Row("auc", mean_roc_auc(logits, truth)), *(Row(name, value) for name, value in values.items())]
 
 
-def _judge_map(data: Data, trial: Trial, variables: Any, blurs: np.ndarray) -> tuple[list[Row], dict[str, np.ndarray]]:
+def _judge_map(
+    data: ClassifiedPictures, trial: Trial, variables: Any, blurs: np.ndarray
+) -> tuple[list[Row], dict[str, np.ndarray]]:
     """Rows of a map, and a few of its pictures for the page."""
     domain, chosen, key = data.domain, data.chosen(trial.seed), jax.random.key(trial.seed)
     images, first = domain.images[chosen.all], chosen.tested.start
@@ -166,7 +166,7 @@ def _said(rows: list[Row]) -> str:
     return ", ".join(shown) or "nothing to measure"
 
 
-def passes(context: Context[Config, Data, Classifier], trial: Trial) -> float:
+def passes(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> float:
     """Forward passes of making and judging the maps of a trial; the rest is little beside them."""
     if trial.network == REFERENCE or trial.map in (CLASSIFIER, CUES):
         return 0.0
@@ -180,9 +180,9 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
-    resolve=resolve,
+    resolve=Config.resolved,
     read=read,
-    trials=lambda config, data: trials_of(config, data.is_outlined),
+    trials=lambda config, data: config.trials(data.is_outlined),
     trainings=lambda config, data: TrainingStore(config.run, data.trainer),
     needs=lambda context, trial: [] if trial.network == REFERENCE else [trial.training],
     measure=measure,

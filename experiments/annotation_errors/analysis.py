@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments.annotation_errors.grid import Config, Trial, levels_of, recipe_of
-from experiments.annotation_errors.pictures import Data
+from experiments.annotation_errors.grid import Config, Trial
+from experiments.annotation_errors.pictures import ErrorDomains
 from experiments.harness.pictures import Domain, faulty_targets
 from experiments.harness.study import Analysis, Context
 from segjax.data import parse_spec
@@ -190,7 +190,7 @@ def _cautions(config: Config, table: Table) -> list[str]:
     return said
 
 
-def gallery(context: Context[Config, Data, Trial]) -> Mapping[str, Illustration]:
+def gallery(context: Context[Config, ErrorDomains, Trial]) -> Mapping[str, Illustration]:
     """Labels that the errors make, and predictions of the first seed."""
     config, data = context.config, context.data
     source, shown = data.plain.source, data.split(0).train
@@ -199,7 +199,7 @@ def gallery(context: Context[Config, Data, Trial]) -> Mapping[str, Illustration]
     tiles = [
         _label_tile(config, data.domain(error), picture, error, level)
         for error in config.errors
-        for level in levels_of(config, error)
+        for level in config.levels_of(error)
     ]
     caption = f"Training picture {source.names[picture]} with the labels that each error makes of it."
     figures = {"Labels": Illustration(label_gallery(tiles, source.coarsening), caption, "labels")}
@@ -212,15 +212,15 @@ def gallery(context: Context[Config, Data, Trial]) -> Mapping[str, Illustration]
 
 def _label_tile(config: Config, domain: Domain, picture: int, error: str, level: float) -> LabelTile:
     volume = tuple(i for i, group in enumerate(domain.source.groups) if group == domain.source.groups[picture])
-    recipe = recipe_of(config, error, level, domain.source.coarsening)
+    recipe = config.recipe(error, level, domain.source.coarsening)
     masks = faulty_targets(jax.random.key(0), domain, volume, recipe)
     return LabelTile(error, level, domain.images[picture], domain.labels[picture], masks[volume.index(picture)] > 0)
 
 
-def _prediction_tiles(context: Context[Config, Data, Trial]) -> list[PredictionTile]:
+def _prediction_tiles(context: Context[Config, ErrorDomains, Trial]) -> list[PredictionTile]:
     config, tiles = context.config, []
     for error in ("none", *config.errors):
-        levels = (0.0,) if error == "none" else ((0.0,) if error == "inclusion" else ()) + levels_of(config, error)
+        levels = (0.0,) if error == "none" else ((0.0,) if error == "inclusion" else ()) + config.levels_of(error)
         domain = context.data.domain(error)
         for network in config.segmentation.networks:
             for level in levels:

@@ -50,6 +50,62 @@ class Config:
     """Strengths: numbers below 1 are rates (omission, inclusion), from 1 on pixels (bias, jitter, shift) or corners
     (polygon). Pixels are published pixels: with coarser pixels they scale along. None: the published ones."""
 
+    def resolved(self) -> "Config":
+        """The configuration with the source of foreign objects filled in, and checked.
+
+        Raises:
+            InputError: names the option and what it may be.
+        """
+        self.segmentation.check()
+        check_choices("errors", self.errors, ERRORS)
+        for level in self.levels:
+            if not (0 < level < 1 or (level >= 1 and level == int(level))):
+                raise InputError(
+                    f"levels: {level:g} is neither a rate between 0 and 1 (omission, inclusion) "
+                    "nor a whole number of pixels or corners (bias, jitter, shift, polygon)"
+                )
+        for error in self.errors:
+            if not self.levels_of(error):
+                kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
+                raise InputError(
+                    f"levels: none of {self.levels} is a strength of {error}; give {kind}, or leave {error} out"
+                )
+            if error == "polygon" and min(self.levels_of(error)) < 3:
+                raise InputError("levels: a polygon needs at least 3 corners")
+        return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
+
+    def levels_of(self, error: str) -> tuple[float, ...]:
+        """Strengths of one error, weakest first: those given that are of its kind, or the published ones."""
+        given = self.levels or PUBLISHED_LEVELS[error]
+        kept = {float(level) for level in given if (level < 1) == (error in RATE_ERRORS)}
+        return tuple(sorted(kept, reverse=error == "polygon"))
+
+    def recipe(self, error: str, level: float, coarsening: float) -> Recipe:
+        """The recipe of an error; pixel strengths are divided by `coarsening`.
+
+        Raises:
+            InputError: a bias strength that is no whole number of the pictures' pixels.
+        """
+        if error == "none" or level == 0:
+            return Recipe(scope=self.annotations.scope)
+        return recipe_from({error: level}, self.annotations.scope, coarsening, "levels")
+
+    def trials(self, has_own_foreign: bool) -> "list[Trial]":
+        """Every trial, seed by seed, so that an unfinished study has whole curves with fewer seeds.
+
+        Where foreign objects are pasted in, inclusion has a zero point of its own: pasted, and not annotated.
+        """
+        settings = [("none", 0.0)]
+        for error in self.errors:
+            zero = (0.0,) if error == "inclusion" and not has_own_foreign else ()
+            settings += [(error, level) for level in (*zero, *self.levels_of(error))]
+        return [
+            Trial(network, seed, error, level)
+            for seed in range(self.run.seeds)
+            for error, level in settings
+            for network in self.segmentation.networks
+        ]
+
 
 BASE = Config(RunOptions(Path()), DataOptions(simulation="size=paper"))
 SMALL = Sizes(unet_width=12, unet_levels=3, segnet_width=12, segnet_levels=3, msd_depth=30)
@@ -94,63 +150,3 @@ class Trial:
     seed: int
     error: str = "none"
     level: float = 0.0
-
-
-def resolve(config: Config) -> Config:
-    """The configuration with the source of foreign objects filled in, and checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    config.segmentation.check()
-    check_choices("errors", config.errors, ERRORS)
-    for level in config.levels:
-        if not (0 < level < 1 or (level >= 1 and level == int(level))):
-            raise InputError(
-                f"levels: {level:g} is neither a rate between 0 and 1 (omission, inclusion) "
-                "nor a whole number of pixels or corners (bias, jitter, shift, polygon)"
-            )
-    for error in config.errors:
-        if not levels_of(config, error):
-            kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
-            raise InputError(
-                f"levels: none of {config.levels} is a strength of {error}; give {kind}, or leave {error} out"
-            )
-        if error == "polygon" and min(levels_of(config, error)) < 3:
-            raise InputError("levels: a polygon needs at least 3 corners")
-    return dataclasses.replace(config, annotations=config.annotations.resolved(config.source.data))
-
-
-def levels_of(config: Config, error: str) -> tuple[float, ...]:
-    """Strengths of one error, weakest first: those given that are of its kind, or the published ones."""
-    given = config.levels or PUBLISHED_LEVELS[error]
-    kept = {float(level) for level in given if (level < 1) == (error in RATE_ERRORS)}
-    return tuple(sorted(kept, reverse=error == "polygon"))
-
-
-def recipe_of(config: Config, error: str, level: float, coarsening: float) -> Recipe:
-    """The recipe of an error; pixel strengths are divided by `coarsening`.
-
-    Raises:
-        InputError: a bias strength that is no whole number of the pictures' pixels.
-    """
-    if error == "none" or level == 0:
-        return Recipe(scope=config.annotations.scope)
-    return recipe_from({error: level}, config.annotations.scope, coarsening, "levels")
-
-
-def trials_of(config: Config, has_own_foreign: bool) -> list[Trial]:
-    """Every trial, seed by seed, so that an unfinished study has whole curves with fewer seeds.
-
-    Where foreign objects are pasted in, inclusion has a zero point of its own: pasted, and not annotated.
-    """
-    settings = [("none", 0.0)]
-    for error in config.errors:
-        zero = (0.0,) if error == "inclusion" and not has_own_foreign else ()
-        settings += [(error, level) for level in (*zero, *levels_of(config, error))]
-    return [
-        Trial(network, seed, error, level)
-        for seed in range(config.run.seeds)
-        for error, level in settings
-        for network in config.segmentation.networks
-    ]

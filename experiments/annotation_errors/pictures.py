@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32
 
-from experiments.annotation_errors.grid import Config, levels_of, recipe_of
+from experiments.annotation_errors.grid import Config
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
 from segjax.annotations import Recipe
@@ -16,7 +16,7 @@ from segjax.types import InputError, Source
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class ErrorDomains:
     """Plain pictures and, for inclusion, those with foreign objects pasted in."""
 
     plain: Domain
@@ -42,7 +42,7 @@ class Data:
         return self.with_foreign if error == "inclusion" and self.with_foreign is not None else self.plain
 
 
-def open_pictures(config: Config) -> Data:
+def read(config: Config) -> ErrorDomains:
     """Open and read the pictures of a resolved configuration.
 
     Raises:
@@ -51,7 +51,7 @@ def open_pictures(config: Config) -> Data:
     """
     data = _read(config)
     for error in config.errors:
-        for level in levels_of(config, error):
+        for level in config.levels_of(error):
             _check_recipe(config, data.domain(error), error, level)
     check_trainable(config.segmentation, data.plain, config.run.seeds)
     return data
@@ -63,24 +63,24 @@ def drawn_targets(domain: Domain, split: Split, recipe: Recipe, seed: int) -> In
     return faulty_targets(key, domain, (*split.train, *split.validation), recipe)
 
 
-def _read(config: Config) -> Data:
+def _read(config: Config) -> ErrorDomains:
     options, splitting = config.annotations, Splitting.of(config.source)
     source = open_target(config.source.data, options.target)
     plain = read_domain(source, splitting, options.target)
     if "inclusion" not in config.errors:
-        return Data(plain, None)
+        return ErrorDomains(plain, None)
     if options.extra is not None:
-        return Data(plain, read_domain(pasted(source, open_source(options.extra)), splitting, options.target))
+        return ErrorDomains(plain, read_domain(pasted(source, open_source(options.extra)), splitting, options.target))
     if not plain.foreign.any():
         raise InputError(
             f"inclusion needs foreign objects, and {config.source.data} has only one class: name a source of them "
             "with --extra, as in --extra microscope:granulocytes, or leave it out: --errors omission bias"
         )
-    return Data(plain, plain)
+    return ErrorDomains(plain, plain)
 
 
 def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> None:
-    recipe_of(config, error, level, domain.source.coarsening)
+    config.recipe(error, level, domain.source.coarsening)
     scope = config.annotations.scope
     if error in ("omission", "inclusion") and scope != "object":
         objects = domain.labels if error == "omission" else domain.foreign

@@ -3,8 +3,8 @@
 import numpy as np
 
 from experiments.annotation_errors.analysis import analyse, gallery
-from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial, recipe_of, resolve, trials_of
-from experiments.annotation_errors.pictures import Data, drawn_targets, open_pictures
+from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial
+from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
@@ -16,7 +16,7 @@ from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict
 class FaultyTrainer(Trainer[Trial]):
     """How a network is trained on the annotations of a trial; every network is compiled once."""
 
-    def __init__(self, config: Config, data: Data) -> None:
+    def __init__(self, config: Config, data: ErrorDomains) -> None:
         self._config, self._data = config, data
 
     def kind(self, training: Trial) -> str:
@@ -31,7 +31,7 @@ class FaultyTrainer(Trainer[Trial]):
     def job(self, training: Trial, load: Load) -> Job:
         """Training and validation pictures carry the error."""
         domain, split = self._data.domain(training.error), self._data.split(training.seed)
-        recipe = recipe_of(self._config, training.error, training.level, domain.source.coarsening)
+        recipe = self._config.recipe(training.error, training.level, domain.source.coarsening)
         indices = np.asarray((*split.train, *split.validation))
         targets = drawn_targets(domain, split, recipe, training.seed)
         facts = {"label_dice": pooled_dice(targets > 0, domain.labels[indices] > 0)}
@@ -46,7 +46,7 @@ class FaultyTrainer(Trainer[Trial]):
         return blank_pictures(self._data.plain, self._config.train.loop.batch_size)
 
 
-def measure(context: Context[Config, Data, Trial], trial: Trial) -> Outcome:
+def measure(context: Context[Config, ErrorDomains, Trial], trial: Trial) -> Outcome:
     """The trial's network on clean test labels."""
     trained, domain = context.store.load(trial), context.data.domain(trial.error)
     test = np.asarray(context.data.split(trial.seed).test)
@@ -65,9 +65,9 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
-    resolve=resolve,
-    read=open_pictures,
-    trials=lambda config, data: trials_of(config, data.has_own_foreign),
+    resolve=Config.resolved,
+    read=read,
+    trials=lambda config, data: config.trials(data.has_own_foreign),
     trainings=lambda config, data: TrainingStore(config.run, FaultyTrainer(config, data)),
     needs=lambda context, trial: [trial],
     measure=measure,

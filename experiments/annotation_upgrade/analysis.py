@@ -13,12 +13,11 @@ from experiments.annotation_upgrade.grid import (
     UPGRADED_PREDICTIONS,
     Config,
     Trial,
-    all_errors,
     labels_upgraded,
     laboratory,
     within_budget,
 )
-from experiments.annotation_upgrade.pictures import Data
+from experiments.annotation_upgrade.pictures import AnnotatedPictures
 from experiments.harness.recipes import PIXEL_ERRORS, RATE_ERRORS
 from experiments.harness.study import Analysis, Context
 from segjax.evaluation import METRICS, Claim, Metric
@@ -147,9 +146,9 @@ def methods_compared(config: Config, table: Table, network: str) -> list[Claim]:
 def mismatch(config: Config, table: Table) -> pd.DataFrame:
     """Dice of upgraded labels: a row per error they have, a column per error that the network learnt."""
     network, coarsening, rows = config.segmentation.networks[0], table.coarsening, []
-    for error in all_errors(config):
+    for error in config.all_errors():
         trials = {"before": ("label_dice", labels_upgraded(config, network, error=error))}
-        for learnt in (*all_errors(config), "mixture"):
+        for learnt in (*config.all_errors(), "mixture"):
             trial = labels_upgraded(config, network, error=error, learnt="known" if learnt == error else learnt)
             trials[f"learnt {error_name(learnt, coarsening)}"] = ("upgraded_dice", trial)
         values = {name: table.interval(metric, trial) for name, (metric, trial) in trials.items()}
@@ -162,7 +161,7 @@ def _figures(config: Config, table: Table, network: str) -> dict[str, Illustrati
     """The charts that there are results for."""
     compared, labels = compared_rows(config, table, network), label_rows(config, table, network)
     quality, budgets = quality_lines(config, table, network), budget_panels(config, table, network)
-    predicted = prediction_rows(config, table, network)
+    predicted = predicted_label_rows(config, table, network)
     captions = {
         "Does it pay": "Left, the Dice of networks trained in different ways; right, how far clean + upgraded is ahead "
         "of each, as paired differences of the same test sets.",
@@ -193,12 +192,12 @@ def compared_rows(config: Config, table: Table, network: str) -> list[Compared]:
 def label_rows(config: Config, table: Table, network: str) -> list[BeforeAfter]:
     """Labels before and after: by error, and the main error by what the upgrade network knows."""
     coarsening = table.coarsening
-    rows = {error_name(e, coarsening): labels_upgraded(config, network, error=e) for e in all_errors(config)}
+    rows = {error_name(e, coarsening): labels_upgraded(config, network, error=e) for e in config.all_errors()}
     less = variants(config, network, coarsening)
     return _before_after(table, rows | {f"main error, by a network {name}": less[name] for name in less})
 
 
-def prediction_rows(config: Config, table: Table, network: str) -> list[BeforeAfter]:
+def predicted_label_rows(config: Config, table: Table, network: str) -> list[BeforeAfter]:
     """Predicted labels of the other pictures, before and after upgrading."""
     rounds = range(1, config.rounds + 1)
     rows = {f"predictions, round {n}": laboratory(config, network, UPGRADED_PREDICTIONS, n) for n in rounds}
@@ -256,11 +255,11 @@ def error_name(error: str, coarsening: float = 1.0) -> str:
     return joined(parts)
 
 
-def gallery(context: Context[Config, Data, Trial]) -> Mapping[str, Illustration]:
+def gallery(context: Context[Config, AnnotatedPictures, Trial]) -> Mapping[str, Illustration]:
     """Labels of a test picture before and after, an error each."""
     config, domain = context.config, context.data.domain
     network, tiles = config.segmentation.networks[0], []
-    for error in all_errors(config):
+    for error in config.all_errors():
         kept = context.examples.load(labels_upgraded(config, network, error=error))
         if kept is not None:
             middle = len(kept["indices"]) // 2

@@ -17,12 +17,12 @@ from experiments.harness.options import (
     TrainOptions,
     arranges,
     check_choices,
-    check_least,
     decides,
 )
-from experiments.harness.recipes import RATE_ERRORS, strengths_of
+from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
+from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
-from segjax.types import InputError
+from segjax.types import InputError, check_least
 
 # "upgrade" is about the labels themselves; all others train a segmentation network on them
 UPGRADE, CLEAN, RAW, UPGRADED, ALL_CLEAN = "upgrade", "clean", "raw", "upgraded", "all_clean"
@@ -89,6 +89,65 @@ class Config:
     """A rate of few objects while an upgrade network learns: "down" to whole objects, as published, or at "random"."""
     epoch_pictures: int = decides(100)
     """Pictures per epoch: smaller training sets are repeated up to it, so that all get equally many steps."""
+
+    def resolved(self) -> "Config":
+        """The configuration with the source of foreign objects filled in, and checked.
+
+        Raises:
+            InputError: names the option and what it may be.
+        """
+        self.segmentation.check()
+        check_choices("questions", self.questions, QUESTIONS)
+        check_choices("rivals", self.rivals, RIVALS)
+        for option, errors in self.errors_by_option().items():
+            check_choices(option, errors, errors)
+            for error in errors:
+                strengths_of(error, option)
+        for option, numbers in (
+            ("clean", (self.clean,)),
+            ("clean_counts", self.clean_counts),
+            ("compare_at", (self.compare_at,)),
+        ):
+            for number in numbers:
+                if number < 2:
+                    why = "one picture to learn from and one to choose the best epoch by"
+                    raise InputError(f"{option} must be at least 2, not {number}; {why}")
+        check_least(self, noisy=1, volumes=1, budgets=1, rounds=1, epoch_pictures=1)
+        for share in self.clean_shares:
+            if not 0 <= share < 1:
+                raise InputError(f"clean_shares: {share:g} is not from 0 to below 1; all clean is compared with anyway")
+        if self.segmentation.sizes.norm == "running" and "rivals" in self.questions and TEACHER in self.rivals:
+            raise InputError(
+                f'sizes.norm: {TEACHER} cannot have "running"; choose another, or leave it out of --rivals'
+            )
+        return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
+
+    def errors_by_option(self) -> dict[str, tuple[str, ...]]:
+        """Every error that is drawn, by the option that names it."""
+        return {"error": (self.error,), "errors": self.errors, "clean_errors": self.clean_errors}
+
+    def all_errors(self) -> list[str]:
+        """The main error, and those that are upgraded one by one."""
+        return list(dict.fromkeys((self.error, *self.errors)))
+
+    def recipe(self, error: str, coarsening: float, option: str = "error") -> Recipe:
+        """The recipe that an error's text stands for; "none" is no error.
+
+        Raises:
+            InputError: as `strengths_of`, or a bias that is no whole number of the pictures' pixels.
+        """
+        scope = self.annotations.scope
+        return recipe_from({} if error == "none" else strengths_of(error, option), scope, coarsening, option)
+
+    def trials(self, groups: int) -> "list[Trial]":
+        """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds.
+
+        Args:
+            groups: how many groups there are to train on; numbers of volumes up to it are compared.
+        """
+        settings = [list(_settings(self, network, groups)) for network in self.segmentation.networks]
+        seeds = range(self.run.seeds)
+        return list(dict.fromkeys(replace(trial, seed=seed) for seed in seeds for some in settings for trial in some))
 
 
 BASE = Config(
@@ -185,51 +244,9 @@ class Trial:
     round: int = 0
 
 
-def resolve(config: Config) -> Config:
-    """The configuration with the source of foreign objects filled in, and checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    config.segmentation.check()
-    check_choices("questions", config.questions, QUESTIONS)
-    check_choices("rivals", config.rivals, RIVALS)
-    for option, errors in errors_by_option(config).items():
-        check_choices(option, errors, errors)
-        for error in errors:
-            strengths_of(error, option)
-    for option, numbers in (
-        ("clean", (config.clean,)),
-        ("clean_counts", config.clean_counts),
-        ("compare_at", (config.compare_at,)),
-    ):
-        for number in numbers:
-            if number < 2:
-                why = "one picture to learn from and one to choose the best epoch by"
-                raise InputError(f"{option} must be at least 2, not {number}; {why}")
-    least_one = ("noisy", "volumes", "budgets", "rounds", "epoch_pictures")
-    check_least({name: (getattr(config, name), 1) for name in least_one})
-    for share in config.clean_shares:
-        if not 0 <= share < 1:
-            raise InputError(f"clean_shares: {share:g} is not from 0 to below 1; all clean is compared with anyway")
-    if config.segmentation.sizes.norm == "running" and "rivals" in config.questions and TEACHER in config.rivals:
-        raise InputError(f'sizes.norm: {TEACHER} cannot have "running"; choose another, or leave it out of --rivals')
-    return dataclasses.replace(config, annotations=config.annotations.resolved(config.source.data))
-
-
-def errors_by_option(config: Config) -> dict[str, tuple[str, ...]]:
-    """Every error that is drawn, by the option that names it."""
-    return {"error": (config.error,), "errors": config.errors, "clean_errors": config.clean_errors}
-
-
 def train_part(clean: int) -> int:
     """How many of the clean pictures train; the others, a fifth and at least one, choose the best epoch."""
     return clean - max(1, round(clean / 5))
-
-
-def all_errors(config: Config) -> list[str]:
-    """The main error, and those that are upgraded one by one."""
-    return list(dict.fromkeys((config.error, *config.errors)))
 
 
 def labels_upgraded(config: Config, network: str, **changes: Any) -> Trial:
@@ -272,17 +289,6 @@ def within_budget(config: Config, network: str, method: str, budget: int, share:
     return segmented(config, network, method, clean, budget, clean_pictures)
 
 
-def trials_of(config: Config, groups: int) -> list[Trial]:
-    """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds.
-
-    Args:
-        groups: how many groups there are to train on; numbers of volumes up to it are compared.
-    """
-    settings = [list(_settings(config, network, groups)) for network in config.segmentation.networks]
-    seeds = range(config.run.seeds)
-    return list(dict.fromkeys(replace(trial, seed=seed) for seed in seeds for some in settings for trial in some))
-
-
 def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
     asked, compared = config.questions, (CLEAN, RAW, UPGRADED, ALL_CLEAN)
     if "rivals" in asked:
@@ -304,8 +310,8 @@ def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
         for error in ("none", *config.clean_errors):
             yield labels_upgraded(config, network, clean_error=error)
     if "mismatch" in asked:
-        for error in all_errors(config):
-            for learnt in (*all_errors(config), "mixture"):
+        for error in config.all_errors():
+            for learnt in (*config.all_errors(), "mixture"):
                 yield labels_upgraded(config, network, error=error, learnt="known" if learnt == error else learnt)
 
 
@@ -313,7 +319,7 @@ def _quality(config: Config, network: str, groups: int) -> Iterator[Trial]:
     """Labels before and after: by clean pictures, by error, by their volumes, by what is known of the error."""
     for count in config.clean_counts:
         yield labels_upgraded(config, network, clean_pictures=count)
-    for error in all_errors(config):
+    for error in config.all_errors():
         yield labels_upgraded(config, network, error=error)
     for volumes in config.volumes:
         if volumes < min(groups, train_part(config.compare_at)):

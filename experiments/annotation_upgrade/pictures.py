@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from scipy import ndimage
 
-from experiments.annotation_upgrade.grid import Config, errors_by_option, train_part, trials_of
+from experiments.annotation_upgrade.grid import Config, train_part
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
-from experiments.harness.recipes import recipe_from, strengths_of
-from segjax.annotations import Recipe
+from experiments.harness.recipes import strengths_of
 from segjax.data import Split, open_source, pasted
 from segjax.types import InputError, Source
 
@@ -21,7 +20,7 @@ CLEAN_VALIDATION = 0.2  # share of the groups that validate, and of the clean pi
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class AnnotatedPictures:
     """The pictures, and who annotates which of them how."""
 
     config: Config
@@ -48,19 +47,19 @@ class Data:
         return functools.cache(lambda seed: Annotations(self.config, self.domain, seed))
 
 
-def read(config: Config) -> Data:
+def read(config: Config) -> AnnotatedPictures:
     """Open the pictures of a resolved configuration.
 
     Raises:
         InputError: they cannot be used, an error cannot be drawn, or a set of pictures is too large.
     """
-    data = Data(config, open_pictures(config))
+    data = AnnotatedPictures(config, domain_with_foreign(config))
     check_trainable(config.segmentation, data.domain, config.run.seeds)
     check_sets(data)
     return data
 
 
-def open_pictures(config: Config) -> Domain:
+def domain_with_foreign(config: Config) -> Domain:
     """All pictures, with foreign objects pasted in where an error needs them.
 
     Raises:
@@ -68,7 +67,7 @@ def open_pictures(config: Config) -> Domain:
     """
     options, splitting = config.annotations, Splitting.of(config.source, CLEAN_VALIDATION)
     source = open_target(config.source.data, options.target)
-    errors = [error for some in errors_by_option(config).values() for error in some]
+    errors = [error for some in config.errors_by_option().values() for error in some]
     needs_foreign = [error for error in errors if "inclusion" in strengths_of(error, "error")]
     if needs_foreign and options.extra is not None:
         source = pasted(source, open_source(options.extra))
@@ -87,30 +86,20 @@ def open_pictures(config: Config) -> Domain:
     return domain
 
 
-def check_sets(data: Data) -> None:
+def check_sets(data: AnnotatedPictures) -> None:
     """Refuse errors that cannot be drawn and sets that are too large, before anything is trained.
 
     Raises:
         InputError: names the option, and what to do.
     """
     config = data.config
-    for option, errors in errors_by_option(config).items():
+    for option, errors in config.errors_by_option().items():
         for error in errors:
-            recipe_of(config, error, data.source.coarsening, option)
-    for trial in trials_of(config, data.groups):
+            config.recipe(error, data.source.coarsening, option)
+    for trial in config.trials(data.groups):
         annotations = data.annotations(trial.seed)
         annotations.clean(trial.clean_pictures, trial.volumes)
         annotations.noisy(trial.clean_pictures, trial.trained_total - trial.trained_clean)
-
-
-def recipe_of(config: Config, error: str, coarsening: float, option: str = "error") -> Recipe:
-    """The recipe that an error's text stands for; "none" is no error.
-
-    Raises:
-        InputError: as `strengths_of`, or a bias that is no whole number of the pictures' pixels.
-    """
-    scope = config.annotations.scope
-    return recipe_from({} if error == "none" else strengths_of(error, option), scope, coarsening, option)
 
 
 class Annotations:
@@ -188,7 +177,7 @@ class Annotations:
 
         Noisy labels are drawn apart from the noise of clean ones, so that equal errors do not hit the same objects.
         """
-        recipe = recipe_of(self._config, error, self._domain.source.coarsening)
+        recipe = self._config.recipe(error, self._domain.source.coarsening)
         text = f"{recipe}{'' if noisy else ', careful'}"  # this spelling decides published draws
         key = jax.random.fold_in(jax.random.key(self._seed), stable_number(text))
         return faulty_targets(key, self._domain, tuple(range(len(self._domain.source))), recipe) > 0

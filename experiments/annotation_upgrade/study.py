@@ -28,13 +28,11 @@ from experiments.annotation_upgrade.grid import (
     labels_upgraded,
     needs_of,
     predictor_of,
-    resolve,
     train_part,
     training_of,
-    trials_of,
     upgrader_of,
 )
-from experiments.annotation_upgrade.pictures import Data, read, recipe_of
+from experiments.annotation_upgrade.pictures import AnnotatedPictures, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import stable_number
@@ -59,7 +57,7 @@ Rows = Int[np.ndarray, " P"]
 class UpgradeTrainer(Trainer[Trial]):
     """How upgrade networks and segmentation networks are trained; every kind of steps is compiled once."""
 
-    def __init__(self, config: Config, data: Data) -> None:
+    def __init__(self, config: Config, data: AnnotatedPictures) -> None:
         self._config, self._data, self._domain = config, data, data.domain
 
     def kind(self, training: Trial) -> str:
@@ -184,13 +182,13 @@ class UpgradeTrainer(Trainer[Trial]):
             noisy = annotations.masks(training.error)[pairs]
             recipe = estimate_recipe(domain.labels[pairs], noisy, foreign=domain.foreign[pairs], scope=scope)
             return [recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)]
-        return [recipe_of(config, training.error, domain.source.coarsening)]
+        return [config.recipe(training.error, domain.source.coarsening)]
 
     @functools.cached_property
     def _errors(self) -> tuple[str, ...]:
         """Every error of the study, so that all upgrade networks share compiled steps."""
         config, coarsening = self._config, self._domain.source.coarsening
-        recipes = [recipe_of(config, error, coarsening) for error in (config.error, *config.errors)]
+        recipes = [config.recipe(error, coarsening) for error in (config.error, *config.errors)]
         return (*PUBLISHED, *(name for name in OTHERS if any(recipe.has(name) for recipe in recipes)))
 
 
@@ -213,7 +211,7 @@ def upgraded(steps: Steps, variables: Any, images: np.ndarray, masks: Masks) -> 
     return predict(steps, variables, np.asarray(with_labels(images, masks))) > 0
 
 
-def measure(context: Context[Config, Data, Trial], trial: Trial) -> Outcome:
+def measure(context: Context[Config, AnnotatedPictures, Trial], trial: Trial) -> Outcome:
     """Noisy labels of the test pictures before and after upgrading, or a segmentation network on them."""
     domain, annotations = context.data.domain, context.data.annotations(trial.seed)
     training, test = training_of(trial), annotations.test
@@ -240,9 +238,9 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
-    resolve=resolve,
+    resolve=Config.resolved,
     read=read,
-    trials=lambda config, data: trials_of(config, data.groups),
+    trials=lambda config, data: config.trials(data.groups),
     trainings=lambda config, data: TrainingStore(config.run, UpgradeTrainer(config, data)),
     needs=lambda context, trial: [training_of(trial)],
     measure=measure,

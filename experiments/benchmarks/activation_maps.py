@@ -70,7 +70,7 @@ def networks(name: str) -> tuple[Any, Probe, Any]:
         return rival, Probe(network), jax.device_put(load_torchvision(network, variables, path))
 
 
-def pictures(scale: Scale, method: str = "") -> np.ndarray:
+def random_pictures(scale: Scale, method: str = "") -> np.ndarray:
     count, side = PICTURES[scale]
     count = 1 if method in LONG else count
     return np.random.default_rng(0).standard_normal((count, side, side, 3)).astype(np.float32)
@@ -80,7 +80,7 @@ def pictures(scale: Scale, method: str = "") -> np.ndarray:
 def class_of(network: str, scale: Scale) -> int:
     """The class with the highest mean score: other classes of random weights may have maps without a positive value."""
     _, apply, variables = networks(network)
-    return int(np.argmax(np.mean(apply(variables, jnp.asarray(pictures(scale))), 0)))
+    return int(np.argmax(np.mean(apply(variables, jnp.asarray(random_pictures(scale))), 0)))
 
 
 def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarray]:
@@ -92,7 +92,7 @@ def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarra
     model, _, _ = networks(network)
     layer = model.features[29] if network == "vgg16" else model.layer4[-1]
     explain = getattr(pytorch_grad_cam, RIVALS[method])(model=model, target_layers=[layer])
-    images = pictures(scale, method)
+    images = random_pictures(scale, method)
     tensor = torch.tensor(images).movedim(-1, 1).contiguous()
     targets = [ClassifierOutputTarget(class_of(network, scale))] * len(images)
     return partial(explain, input_tensor=tensor, targets=targets)
@@ -101,7 +101,7 @@ def rival_map(method: str, network: str, scale: Scale) -> Callable[[], np.ndarra
 def our_map(method: str, network: str, scale: Scale) -> Callable[[], jax.Array]:
     """Our maps, scaled and enlarged as the package does."""
     _, apply, variables = networks(network)
-    images, target = pictures(scale, method), ClassScore(class_of(network, scale))
+    images, target = random_pictures(scale, method), ClassScore(class_of(network, scale))
     size = images.shape[1:3]
 
     @jax.jit
@@ -120,7 +120,7 @@ def maps_contest(method: str, network: str, scale: Scale) -> Contest:
             correlation = np.corrcoef(np.ravel(one), np.ravel(other))[0, 1]
             if not correlation > 0.999:
                 raise AssertionError(f"{method} on {network}: maps correlate by {correlation:.4f} only")
-    facts = {"pictures": len(pictures(scale, method))}
+    facts = {"pictures": len(random_pictures(scale, method))}
     return Contest({"segjax": lambda number: ours()}, {"grad-cam": lambda number: rival()}, facts)
 
 
@@ -129,7 +129,7 @@ def road_contest(network: str, scale: Scale) -> Contest:
     from pytorch_grad_cam.metrics.road import ROADCombined
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    images = pictures(scale, "ROAD")
+    images = random_pictures(scale, "ROAD")
     maps = np.asarray(our_map("Grad-CAM", network, scale)())[: len(images)]
     model, apply, variables = networks(network)
     chosen = class_of(network, scale)

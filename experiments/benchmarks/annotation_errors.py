@@ -95,7 +95,7 @@ OURS: dict[str, Callable] = {
 }
 
 
-def rivals(labels, extra, mask) -> dict[str, dict[str, Rival]]:
+def numpy_rivals(labels, extra, mask) -> dict[str, dict[str, Rival]]:
     """Operation -> way -> one draw from a generator."""
     return {
         "omission": {"NumPy": lambda generator: numpy_omission(generator, labels, OMITTED)},
@@ -111,7 +111,7 @@ def rivals(labels, extra, mask) -> dict[str, dict[str, Rival]]:
     }
 
 
-def contest(operation: str, draws: int) -> Contest:
+def operation_contest(operation: str, draws: int) -> Contest:
     """So many draws in one call of ours, one after the other by the rivals; other draws in every round."""
     labels, extra = label_map(0), label_map(OBJECTS_PER_ROW)
     maps = labels, extra, labels > 0
@@ -134,14 +134,14 @@ def contest(operation: str, draws: int) -> Contest:
 
         return draw_all
 
-    theirs = {way: rival_of(one) for way, one in rivals(*maps)[operation].items()}
+    theirs = {way: rival_of(one) for way, one in numpy_rivals(*maps)[operation].items()}
     return Contest({"segjax": draw}, theirs, {"draws": draws})
 
 
 def contests(scale: Scale) -> Contests:
     def named(operation: str, draws: int) -> tuple[str, Callable[[], Contest]]:
         name = f"{operation}, {draws} at once" if draws > 1 else operation
-        return name, lambda: contest(operation, draws)
+        return name, lambda: operation_contest(operation, draws)
 
     return dict(named(operation, draws) for operation in OURS for draws in (1, DRAWS[scale]))
 

@@ -76,7 +76,7 @@ def simulate(seed: int, studies: int, folds: int, seeds: int, rivals: int) -> di
 
 def overlap(folds: int) -> float:
     """n_test / n_train of a simulated split."""
-    train, test = split(0, folds)
+    train, test = fold_split(0, folds)
     return len(test) / len(train)
 
 
@@ -84,7 +84,7 @@ def _rates(ahead: np.ndarray, behind: np.ndarray, too_few: np.ndarray) -> Rates:
     return Rates(*(float(np.mean(share)) for share in (ahead, behind, ahead | behind, too_few)))
 
 
-def split(seed: int, folds: int) -> tuple[np.ndarray, np.ndarray]:
+def fold_split(seed: int, folds: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training and of test pictures; pictures are alike, so all studies may be cut in the same places."""
     is_test = np.arange(PICTURES) % folds == seed % folds
     rest = np.random.default_rng(seed).permutation(np.flatnonzero(~is_test))
@@ -99,7 +99,7 @@ def scores(generator: np.random.Generator, studies: int, folds: int, seeds: int,
     study = np.arange(studies)[:, None, None]
     values = np.empty((studies, seeds, methods))
     for seed in range(seeds):
-        train, test = split(seed, folds)
+        train, test = fold_split(seed, folds)
         x, y = features[:, train], truth[:, train]
         products, targets = x.transpose(0, 2, 1) @ x, np.einsum("spf,sp->sf", x, y)
         own = products[study[..., None], chosen[..., :, None], chosen[..., None, :]]

@@ -34,7 +34,7 @@ from experiments.benchmarks.timing import Row, Scale
 from experiments.harness.start import run_command
 from segjax.data import open_source
 from segjax.evaluation import OverlapCounts, counts, dice
-from segjax.fewshot import Draws, Extractor, FeatureBank, Grid, Logistic, Pictures, draw_support, fit_grid
+from segjax.fewshot import Draws, Extractor, FeatureBank, FeatureSet, Grid, Logistic, draw_support, fit_grid
 from segjax.models import create
 from segjax.types import InputError
 
@@ -96,7 +96,7 @@ def untrained(name: str, seed: int, **options: Any) -> Extractor:
     return Extractor(network, init(jax.random.key(seed), np.zeros((1, 64, 64, 1), np.float32)))
 
 
-def cached(size: Size) -> tuple[FeatureBank, Pictures, Pictures]:
+def cached(size: Size) -> tuple[FeatureBank, FeatureSet, FeatureSet]:
     """The bank, and features and targets of the support candidates and of the query."""
     source = open_source(DATA)
     samples = (source[index] for index in range(len(source)))
@@ -111,10 +111,10 @@ def cached(size: Size) -> tuple[FeatureBank, Pictures, Pictures]:
     bank = FeatureBank.standardised(extractors, images[: size.support])
     features = bank.stack(images)
     cut = size.support
-    return bank, Pictures(features[:cut], targets[:cut]), Pictures(features[cut:], targets[cut:])
+    return bank, FeatureSet(features[:cut], targets[:cut]), FeatureSet(features[cut:], targets[cut:])
 
 
-def grid_rows(options: FewShotOptions) -> list[Row]:
+def fit_rows(options: FewShotOptions) -> list[Row]:
     """Rows of few_shot.csv."""
     from sklearn.linear_model import LogisticRegression
 
@@ -160,7 +160,7 @@ def grid_rows(options: FewShotOptions) -> list[Row]:
     return rows
 
 
-def _loop(fit: Callable, support: Pictures, query: Pictures, draws: Draws, size: Size, timed: int) -> np.ndarray:
+def _loop(fit: Callable, support: FeatureSet, query: FeatureSet, draws: Draws, size: Size, timed: int) -> np.ndarray:
     """Dice [D, K, N] of the fits done one by one."""
     found = np.empty((timed, len(size.shots), len(size.features)))
     pixels = query.features.reshape(-1, query.features.shape[-1])
@@ -217,7 +217,7 @@ def main() -> None:
         timing.limit_cores(options.threads)
         header = timing.header_of("few_shot")
         if options.only != "memory":
-            timing.report("few_shot", header, grid_rows(options), options.out)
+            timing.report("few_shot", header, fit_rows(options), options.out)
         if options.only != "grid":
             if not sys.platform.startswith("linux"):
                 raise InputError("memory is read from /proc, which only Linux has; give --only grid")

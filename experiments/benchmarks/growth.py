@@ -21,9 +21,9 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.memory import planned_bytes
-from experiments.benchmarks.networks import Case, start, training
+from experiments.benchmarks.networks import Case, start, training_call
 from experiments.benchmarks.pack_strategies import CASES, MEMBERS, STRATEGIES, pack_of
-from experiments.benchmarks.timing import Call, Contest, Options, Row, Scale
+from experiments.benchmarks.timing import Call, Contest, Row, Scale, TimingOptions
 from experiments.harness.start import run_command
 from segjax.reports.curves import svg
 from segjax.reports.growth import fitted_exponent, growth
@@ -48,7 +48,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class GrowthCurve:
     """A cost against one kind of size."""
 
     name: str
@@ -56,7 +56,7 @@ class Curve:
     make: Callable[[], list[Point]]
 
 
-def curves(scale: Scale) -> list[Curve]:
+def curves(scale: Scale) -> list[GrowthCurve]:
     """All curves; nothing is compiled before `make` is called."""
     networks = NETWORKS[scale]
     by_side = {
@@ -66,18 +66,20 @@ def curves(scale: Scale) -> list[Curve]:
     size = (SIDES[scale][1],) * 2
     widths = [Case("unet", {**networks["unet"], "width": width}, size, 1) for width in WIDTHS[scale]]
     found = [
-        Curve(network, "pixels", lambda cases=cases: [step_point(case, math.prod(case.size)) for case in cases])
+        GrowthCurve(network, "pixels", lambda cases=cases: [step_point(case, math.prod(case.size)) for case in cases])
         for network, cases in by_side.items()
     ]
-    found.append(Curve("unet", "width", lambda: [step_point(case, case.options["width"]) for case in widths]))
-    found.append(Curve("unet", "members", lambda: [pack_point(CASES[scale], members) for members in MEMBERS[scale]]))
+    found.append(GrowthCurve("unet", "width", lambda: [step_point(case, case.options["width"]) for case in widths]))
+    found.append(
+        GrowthCurve("unet", "members", lambda: [pack_point(CASES[scale], members) for members in MEMBERS[scale]])
+    )
     return found
 
 
 def step_point(case: Case, size: int) -> Point:
     steps, state, images, targets = start(case)
     compiled = steps.train.lower(state, images, targets).compile()  # type: ignore[attr-defined]
-    return Point(size, training(replace(steps, train=compiled), state, images, targets), planned_bytes(compiled))
+    return Point(size, training_call(replace(steps, train=compiled), state, images, targets), planned_bytes(compiled))
 
 
 def pack_point(case: Case, members: int) -> Point:
@@ -88,7 +90,7 @@ def pack_point(case: Case, members: int) -> Point:
     return Point(members, STRATEGIES[STRATEGY](pack), planned_bytes(compiled) + waiting)
 
 
-def measure(curve: Curve, rounds: int) -> list[Row]:
+def curve_rows(curve: GrowthCurve, rounds: int) -> list[Row]:
     """One row per point, and the exponents of the whole curve in each of them."""
     points = curve.make()
     contest = Contest({str(point.size): point.call for point in points}, {})
@@ -113,10 +115,12 @@ def measure(curve: Curve, rounds: int) -> list[Row]:
 
 def main() -> None:
     def body() -> None:
-        options = tyro.cli(Options, description=__doc__)
+        options = tyro.cli(TimingOptions, description=__doc__)
         header = timing.begin("growth", options)
         named = {f"{curve.name}, {curve.quantity}": curve for curve in curves(options.scale)}
-        rows = [row for curve in timing.chosen(named, options.only).values() for row in measure(curve, options.rounds)]
+        rows = [
+            row for curve in timing.chosen(named, options.only).values() for row in curve_rows(curve, options.rounds)
+        ]
         path = timing.report("growth", header, rows, options.out)
         path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)))
 

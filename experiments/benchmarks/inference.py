@@ -18,10 +18,10 @@ from experiments.benchmarks.torch_rivals import flops, predictions
 
 
 def contests(options: NetworkOptions) -> Contests:
-    return {case.name: lambda case=case: contest(case) for case in cases(options)}
+    return {case.name: lambda case=case: prediction_contest(case) for case in cases(options)}
 
 
-def contest(case: Case) -> Contest:
+def prediction_contest(case: Case) -> Contest:
     steps, state, images, _ = start(case)
     given = (case.network, case.all_options, state.params, images)
     pictures, variables = jax.device_put(images), state.variables

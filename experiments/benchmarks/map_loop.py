@@ -35,7 +35,7 @@ class LoopOptions:
     """smoke: a few maps, to see that everything runs."""
 
 
-def measure(maps: int, side: int) -> list[Row]:
+def resident_rows(maps: int, side: int) -> list[Row]:
     """One row after every tenth of the maps."""
     network = create("unet", width=8, levels=2, norm="none")
     rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def main() -> None:
         if not sys.platform.startswith("linux"):
             raise InputError("memory is read from /proc, which only Linux has")
         header = timing.header_of("map_loop")
-        timing.report("map_loop", header, measure(*MAPS[options.scale]), options.out)
+        timing.report("map_loop", header, resident_rows(*MAPS[options.scale]), options.out)
 
     run_command(body)
 

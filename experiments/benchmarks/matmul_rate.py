@@ -18,7 +18,7 @@ from segjax.training import cores
 TRIES = 7
 
 
-def sides_of(options: NetworkOptions) -> tuple[int, ...]:
+def matrix_sides(options: NetworkOptions) -> tuple[int, ...]:
     """Sides of the matrices, large enough for the machine that the options speak of."""
     if options.published:
         return 4096, 8192
@@ -79,7 +79,7 @@ def run_with_rates(name: str, description: str | None, contests: Callable[[Netwo
         header = timing.begin(name, options)
 
         def measured_rates() -> list[float]:
-            return [matmul_rate(sides_of(options), precision) for precision in options.precision]
+            return [matmul_rate(matrix_sides(options), precision) for precision in options.precision]
 
         before = measured_rates()
         keep = timing.unfinished(name, header, options.out)

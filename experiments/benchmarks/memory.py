@@ -60,7 +60,7 @@ def planned_bytes(compiled: jax.stages.Compiled) -> int:
     return held - plan.alias_size_in_bytes
 
 
-def measure(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> Row:
+def step_memory(network: str, scale: Scale, side: tuple[int, int], remat: bool) -> Row:
     """One step in this process, which should have done nothing else before."""
     options = OPTIONS[scale][network] | {"remat": remat}
     steps = make_steps(create(network, **options), StepConfig())
@@ -101,7 +101,7 @@ def main() -> None:
             # A process begun afresh, not a copy of this one, so that its peak is its own.
             for remat in (False, True):
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                    rows.append(pool.submit(measure, network, options.scale, options.side, remat).result())
+                    rows.append(pool.submit(step_memory, network, options.scale, options.side, remat).result())
         timing.report("memory", header, rows, options.out)
 
     run_command(body)

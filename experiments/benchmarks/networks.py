@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from experiments.benchmarks.timing import Call, Options, Scale
+from experiments.benchmarks.timing import Call, Scale, TimingOptions
 from segjax.models import create
 from segjax.training import StepConfig, Steps, TrainState, make_steps
 from segjax.types import InputError
@@ -17,7 +17,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class NetworkOptions(Options):
+class NetworkOptions(TimingOptions):
     precision: tuple[Precision, ...] = ("float32",)
     """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. tf32 is float32 whose products
     read fewer bits on a GPU; PyTorch's bfloat16 is its autocast."""
@@ -119,7 +119,7 @@ def start(case: Case) -> tuple[Steps, TrainState, np.ndarray, np.ndarray]:
     return steps, steps.init(jax.random.key(0), images), images, targets
 
 
-def training(steps: Steps, state: TrainState, images: np.ndarray, targets: np.ndarray) -> Call:
+def training_call(steps: Steps, state: TrainState, images: np.ndarray, targets: np.ndarray) -> Call:
     """A call that takes one step from where the last one ended, and reads the loss."""
 
     batch = jax.device_put((images, targets))

@@ -39,7 +39,7 @@ class Pack:
     targets: np.ndarray
 
 
-def cases(options: NetworkOptions) -> list[Case]:
+def pack_cases(options: NetworkOptions) -> list[Case]:
     """What every member is, in every precision asked for."""
     case = PUBLISHED if options.published else CASES[options.scale]
     return [replace(case, precision=precision) for precision in options.precision]

@@ -16,7 +16,7 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.networks import LEARNING_RATE, Case, NetworkOptions
-from experiments.benchmarks.pack_strategies import MEMBERS, STRATEGIES, Pack, cases, pack_of
+from experiments.benchmarks.pack_strategies import MEMBERS, STRATEGIES, Pack, pack_cases, pack_of
 from experiments.benchmarks.timing import Call, Contest, Contests
 from experiments.benchmarks.torch_rivals import trainings
 from experiments.harness.start import run_command
@@ -24,18 +24,18 @@ from experiments.harness.start import run_command
 
 def contests(options: NetworkOptions) -> Contests:
     return {
-        f"pack of {members}, {case.name}": lambda case=case, members=members: contest(case, members)
-        for case in cases(options)
+        f"pack of {members}, {case.name}": lambda case=case, members=members: pack_contest(case, members)
+        for case in pack_cases(options)
         for members in MEMBERS[options.scale]
     }
 
 
-def contest(case: Case, members: int) -> Contest:
+def pack_contest(case: Case, members: int) -> Contest:
     ours = {way: strategy(pack_of(case, members)) for way, strategy in STRATEGIES.items()}
-    return Contest(ours, rivals(pack_of(case, members), case), {"members": members, "precision": case.precision})
+    return Contest(ours, torch_packs(pack_of(case, members), case), {"members": members, "precision": case.precision})
 
 
-def rivals(pack: Pack, case: Case) -> dict[str, Call]:
+def torch_packs(pack: Pack, case: Case) -> dict[str, Call]:
     """PyTorch, one member after the other."""
     per_member = [
         trainings(
@@ -43,10 +43,10 @@ def rivals(pack: Pack, case: Case) -> dict[str, Call]:
         )
         for state, images, targets in zip(pack.states, pack.images, pack.targets, strict=True)
     ]
-    return {way: all_of([ways[way] for ways in per_member]) for way in per_member[0]}
+    return {way: step_of_all([ways[way] for ways in per_member]) for way in per_member[0]}
 
 
-def all_of(steps: list[Call]) -> Call:
+def step_of_all(steps: list[Call]) -> Call:
     """A step of every member, then their losses."""
 
     def step(number: int) -> list[float]:

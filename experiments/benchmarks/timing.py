@@ -56,7 +56,7 @@ Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
-class Options:
+class TimingOptions:
     rounds: int = 11
     """How often every way is timed; the median counts."""
     threads: int | None = None
@@ -77,7 +77,7 @@ def command(name: str, description: str | None, contests: Callable[[Scale], Cont
     """A benchmark's command: reads the command line, measures, prints and writes the table."""
 
     def body() -> None:
-        options = tyro.cli(Options, description=description)
+        options = tyro.cli(TimingOptions, description=description)
         header = begin(name, options)
         keep = unfinished(name, header, options.out)
         report(name, header, measure(chosen(contests(options.scale), options.only), options.rounds, keep), options.out)
@@ -85,7 +85,7 @@ def command(name: str, description: str | None, contests: Callable[[Scale], Cont
     run_command(body)
 
 
-def begin(name: str, options: Options) -> dict[str, str]:
+def begin(name: str, options: TimingOptions) -> dict[str, str]:
     """Put the number of cores in force, before any library starts its threads; returns the header of the table.
 
     Raises:

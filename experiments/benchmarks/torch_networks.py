@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from segjax.models.segnet import CONVOLUTIONS
 
 
-class Block(nn.Module):
+class TorchBlock(nn.Module):
     """3x3 convolutions with zero padding, each followed by ReLU."""
 
     def __init__(self, channels: int, *widths: int) -> None:
@@ -31,7 +31,7 @@ class Block(nn.Module):
         return x
 
 
-class UNet(nn.Module):
+class TorchUNet(nn.Module):
     """`segjax.models.UNet` with norm="none"; pictures [B, C, H, W] to logits [B, K, H, W]."""
 
     def __init__(self, channels: int, classes: int = 2, width: int = 64, levels: int = 4) -> None:
@@ -39,13 +39,13 @@ class UNet(nn.Module):
         self.levels = levels
         widths = [width * 2**level for level in range(levels)]
         for level in range(levels):
-            self.add_module(f"down{level}", Block(channels, widths[level], widths[level]))
+            self.add_module(f"down{level}", TorchBlock(channels, widths[level], widths[level]))
             channels = widths[level]
-        self.add_module(f"down{levels}", Block(channels, channels, channels))
+        self.add_module(f"down{levels}", TorchBlock(channels, channels, channels))
         for level in reversed(range(levels)):
             narrow = max(widths[level] // 2, width)
             self.add_module(f"upsample{level}", nn.ConvTranspose2d(channels, channels, 2, stride=2))
-            self.add_module(f"up{level}", Block(widths[level] + channels, narrow, narrow))
+            self.add_module(f"up{level}", TorchBlock(widths[level] + channels, narrow, narrow))
             channels = narrow
         self.head = nn.Conv2d(channels, classes, 1)
 
@@ -64,7 +64,7 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-class SegNet(nn.Module):
+class TorchSegNet(nn.Module):
     """`segjax.models.SegNet` with norm="none" and the published head."""
 
     def __init__(self, channels: int, classes: int = 2, width: int = 64, levels: int = 5) -> None:
@@ -72,14 +72,14 @@ class SegNet(nn.Module):
         self.levels = levels
         widths = [width * 2 ** min(level, 3) for level in range(levels)]
         for level in range(levels):
-            self.add_module(f"down{level}", Block(channels, *(widths[level],) * CONVOLUTIONS[level]))
+            self.add_module(f"down{level}", TorchBlock(channels, *(widths[level],) * CONVOLUTIONS[level]))
             channels = widths[level]
         for level in reversed(range(levels)):
             repeats = (widths[level],) * (CONVOLUTIONS[level] - 1)
             narrow = (widths[level - 1],) if level else ()
-            self.add_module(f"up{level}", Block(channels, *repeats, *narrow))
+            self.add_module(f"up{level}", TorchBlock(channels, *repeats, *narrow))
             channels = (repeats + narrow)[-1]
-        self.head = Block(channels, classes)
+        self.head = TorchBlock(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = []
@@ -95,7 +95,7 @@ class SegNet(nn.Module):
         return self.head(x)
 
 
-class MSD(nn.Module):
+class TorchMSD(nn.Module):
     """`segjax.models.MSD` of width 1 as usually written: the whole stack padded for every layer, then concatenated."""
 
     def __init__(self, channels: int, classes: int = 2, depth: int = 100) -> None:
@@ -116,7 +116,7 @@ class MSD(nn.Module):
         return stack
 
 
-class MarginMSD(MSD):
+class TorchMarginMSD(TorchMSD):
     """The same, with every map padded once by the largest dilation; a layer reads the part that it needs."""
 
     def grow(self, stack: Tensor) -> Tensor:
@@ -131,9 +131,9 @@ class MarginMSD(MSD):
 
 
 WAYS: dict[str, dict[str, type[nn.Module]]] = {
-    "unet": {"PyTorch": UNet},
-    "segnet": {"PyTorch": SegNet},
-    "msd": {"PyTorch, concatenated": MSD, "PyTorch, padded once": MarginMSD},
+    "unet": {"PyTorch": TorchUNet},
+    "segnet": {"PyTorch": TorchSegNet},
+    "msd": {"PyTorch, concatenated": TorchMSD, "PyTorch, padded once": TorchMarginMSD},
 }
 
 
@@ -148,7 +148,7 @@ def build(kind: type[nn.Module], options: Mapping[str, Any], params: Mapping[str
     module = kind(channels, **{name: value for name, value in options.items() if name != "norm"})
     with torch.no_grad():
         tensors = dict(module.named_parameters())
-        ours = dict(_msd_tensors(params, channels) if isinstance(module, MSD) else _tensors(params))
+        ours = dict(_msd_tensors(params, channels) if isinstance(module, TorchMSD) else _tensors(params))
         if tensors.keys() != ours.keys():
             raise ValueError(f"layers differ: {sorted(tensors.keys() ^ ours.keys())}")
         for name, values in ours.items():

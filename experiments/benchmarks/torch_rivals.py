@@ -23,7 +23,7 @@ FORMATS = {"default": torch.contiguous_format, "channels-last": torch.channels_l
 Tree = Mapping[str, Any]
 
 
-def soft_dice(logits: Tensor, targets: Tensor) -> Tensor:
+def torch_soft_dice(logits: Tensor, targets: Tensor) -> Tensor:
     """`segjax.training.soft_dice` of logits [B, K, H, W] and targets [B, H, W] without ignored pixels."""
     probability = torch.softmax(logits, 1)[:, 1:]
     truth = F.one_hot(targets, logits.shape[1]).movedim(-1, 1)[:, 1:].to(logits.dtype)
@@ -89,7 +89,7 @@ def trainings(
         def step(number: int) -> Tensor:
             optimizer.zero_grad()
             with computing(precision):
-                loss = soft_dice(module(pictures), truth)
+                loss = torch_soft_dice(module(pictures), truth)
             loss.backward()
             optimizer.step()
             return loss.detach()
@@ -137,5 +137,5 @@ def flops(network: str, options: Tree, params: Tree, images: np.ndarray, targets
     with FlopCounterMode(display=False) as counter:
         logits = module(on_torch(images))
         if targets is not None:
-            soft_dice(logits, torch.tensor(targets, dtype=torch.int64, device=device())).backward()
+            torch_soft_dice(logits, torch.tensor(targets, dtype=torch.int64, device=device())).backward()
     return counter.get_total_flops()

@@ -17,16 +17,16 @@ and precision. Needs the extra `bench`: make bench, or pip install -e '.[bench]'
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.matmul_rate import run_with_rates
-from experiments.benchmarks.networks import LEARNING_RATE, Case, NetworkOptions, cases, start, training
+from experiments.benchmarks.networks import LEARNING_RATE, Case, NetworkOptions, cases, start, training_call
 from experiments.benchmarks.timing import Contest, Contests
 from experiments.benchmarks.torch_rivals import flops, trainings
 
 
 def contests(options: NetworkOptions) -> Contests:
-    return {case.name: lambda case=case: contest(case) for case in cases(options)}
+    return {case.name: lambda case=case: training_contest(case) for case in cases(options)}
 
 
-def contest(case: Case) -> Contest:
+def training_contest(case: Case) -> Contest:
     steps, state, images, targets = start(case)
     given = (case.network, case.all_options, state.params, images, targets)
     rivals = {
@@ -34,7 +34,7 @@ def contest(case: Case) -> Contest:
         for way, step in trainings(*given, learning_rate=LEARNING_RATE, precision=case.precision).items()
     }
     facts = {"precision": case.precision, "gflop": timing.rounded(1e-9 * flops(*given))}
-    return Contest({"segjax": training(steps, state, images, targets)}, rivals, facts)
+    return Contest({"segjax": training_call(steps, state, images, targets)}, rivals, facts)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.timing import Call, Contest, Contests, Options, Scale
+from experiments.benchmarks.timing import Call, Contest, Contests, Scale, TimingOptions
 from experiments.harness.start import run_command
 from segjax.annotations import Recipe
 from segjax.training import StepConfig, make_steps
@@ -43,7 +43,7 @@ def scenes(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     return noise / 2 + inside[..., None].astype(np.float32) / 2, np.broadcast_to(labels, (count, side, side)).copy()
 
 
-def upgrading(name: str, options: dict[str, Any], side: int, tile: int) -> Contest:
+def set_contest(name: str, options: dict[str, Any], side: int, tile: int) -> Contest:
     """The same set in the ways that `upgrade_set` knows."""
     images, labels = scenes(PICTURES, side)
     network = upgrade_network(name, images, labels, **options)
@@ -56,7 +56,7 @@ def upgrading(name: str, options: dict[str, Any], side: int, tile: int) -> Conte
     return Contest(ways, {}, {"megapixels": labels.size / 1e6})
 
 
-def training(options: dict[str, Any], side: int) -> Contest:
+def drawing_contest(options: dict[str, Any], side: int) -> Contest:
     """A training step that draws its errors, and one whose careless masks are there already."""
     images, labels = scenes(4, side)
     network = upgrade_network("unet", images, labels, **options)
@@ -85,17 +85,17 @@ def training(options: dict[str, Any], side: int) -> Contest:
 def contests(scale: Scale) -> Contests:
     side, training_side, tile = SIDES[scale]
     named: dict[str, Callable[[], Contest]] = {
-        f"{PICTURES} pictures of {side}x{side}, {name}": lambda name=name, options=options: upgrading(
+        f"{PICTURES} pictures of {side}x{side}, {name}": lambda name=name, options=options: set_contest(
             name, options, side, tile
         )
         for name, options in NETWORKS[scale].items()
     }
     step = f"training step, unet, 4 pictures of {training_side}x{training_side}"
-    return {**named, step: lambda: training(NETWORKS[scale]["unet"], training_side)}
+    return {**named, step: lambda: drawing_contest(NETWORKS[scale]["unet"], training_side)}
 
 
 def main() -> None:
-    options = tyro.cli(Options, description=__doc__)
+    options = tyro.cli(TimingOptions, description=__doc__)
     header = timing.begin("upgrading", options)
     rows = timing.measure(timing.chosen(contests(options.scale), options.only), options.rounds)
     for row in rows:

@@ -69,7 +69,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedValue:
     """One published value and ours; `tolerance` is None where ours cannot be had."""
 
     name: str
@@ -154,36 +154,42 @@ def bias_dice(counted: Counts, q_max: int) -> tuple[float, float]:
     return float(whole), float(np.mean(2 * overlap / (clean + left)))
 
 
-def compare(counts: dict[str, Counts], coarsening: float) -> list[Row]:
+def compare(counts: dict[str, Counts], coarsening: float) -> list[PublishedValue]:
     """One row per published value; lengths and volumes in published pixels and voxels."""
     rows = []
     for name, counted in counts.items():
         for rate, published in zip(RATES, OMISSION[name], strict=True):
             ours = omission_dice(counted.voxels, rate)
-            rows.append(Row(name, f"omission {rate:.0%}, label Dice", published, ours, _DICE_TOLERANCE))
+            rows.append(PublishedValue(name, f"omission {rate:.0%}, label Dice", published, ours, _DICE_TOLERANCE))
         for rate, published in zip(RATES, INCLUSION[name], strict=True):
             ours = inclusion_dice(counted.voxels, counted.uncovered, rate)
-            rows.append(Row(name, f"inclusion {rate:.0%}, label Dice", published, ours, _DICE_TOLERANCE))
+            rows.append(PublishedValue(name, f"inclusion {rate:.0%}, label Dice", published, ours, _DICE_TOLERANCE))
         for q_max, published in zip(STRENGTHS, BIAS[name], strict=True):
             whole, single = bias_dice(counted, max(1, round(q_max / coarsening)))
-            rows.append(Row(name, f"bias {q_max}, label Dice, whole set", published, whole, _DICE_TOLERANCE))
-            rows.append(Row(name, f"bias {q_max}, label Dice, mean of volumes", published, single, _DICE_TOLERANCE))
+            rows.append(PublishedValue(name, f"bias {q_max}, label Dice, whole set", published, whole, _DICE_TOLERANCE))
+            rows.append(
+                PublishedValue(name, f"bias {q_max}, label Dice, mean of volumes", published, single, _DICE_TOLERANCE)
+            )
         shapes = (
             ("median radius in the middle fifth, pixels", MID_RADIUS[name], np.mean(counted.mid_radius) * coarsening),
             ("mean volume of a nucleus, voxels", NUCLEUS_VOLUME[name], np.mean(counted.volumes) * coarsening**3),
         )
         mid_share = float(np.mean(counted.mid_share))
-        rows.append(Row(name, "foreground share of mid slice", MID_SHARE[name], mid_share, _DICE_TOLERANCE))
+        rows.append(PublishedValue(name, "foreground share of mid slice", MID_SHARE[name], mid_share, _DICE_TOLERANCE))
         for quantity, size, found in shapes:
-            rows.append(Row(name, quantity, size, float(found), _SHAPE_TOLERANCE * size))
+            rows.append(PublishedValue(name, quantity, size, float(found), _SHAPE_TOLERANCE * size))
         filled = float(np.mean(counted.filled)) * coarsening
-        rows.append(Row(name, "slices with nuclei per volume", FILLED_SLICES, filled, _SHAPE_TOLERANCE * FILLED_SLICES))
+        rows.append(
+            PublishedValue(
+                name, "slices with nuclei per volume", FILLED_SLICES, filled, _SHAPE_TOLERANCE * FILLED_SLICES
+            )
+        )
     for q_max, published in zip(STRENGTHS, BIAS["epithelial"], strict=True):
-        rows.append(Row("epithelial", f"bias {q_max}, label Dice", published, None, None))
+        rows.append(PublishedValue("epithelial", f"bias {q_max}, label Dice", published, None, None))
     return rows
 
 
-def calibrate(
+def calibrate_microscope(
     out: Path, volumes: int = 30, size: Literal["paper", "half", "quarter", "sixth"] = "paper", seed: int = 0
 ) -> None:
     """Compare the simulated labels with every published label statistic and write the table.
@@ -224,4 +230,6 @@ def calibrate(
 
 
 if __name__ == "__main__":
-    run_command(lambda: tyro.cli(calibrate, prog="python -m experiments.calibration.microscope", description=__doc__))
+    run_command(
+        lambda: tyro.cli(calibrate_microscope, prog="python -m experiments.calibration.microscope", description=__doc__)
+    )

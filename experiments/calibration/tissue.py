@@ -76,7 +76,7 @@ def tabulated(source: Source, table: Int[np.ndarray, "K K"], scores: list[float]
     return rows, taken
 
 
-def calibrate(
+def calibrate_tissue(
     out: Path,
     data: str = "microscope:tissue?size=quarter&volumes=12&slices=16&seed=0",
     width: int = 16,
@@ -136,4 +136,6 @@ def _show(share: float) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: tyro.cli(calibrate, prog="python -m experiments.calibration.tissue", description=__doc__))
+    run_command(
+        lambda: tyro.cli(calibrate_tissue, prog="python -m experiments.calibration.tissue", description=__doc__)
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Training, Trial, few
-from experiments.few_shot.pictures import NewType, TypedPictures
+from experiments.few_shot.pictures import HeldOutType, TypedPictures
 from experiments.harness.study import Analysis, Context
 from segjax.evaluation import METRICS, Claim, Metric
 from segjax.evaluation.claims import shown
@@ -321,7 +321,7 @@ def gallery(context: Context[Config, TypedPictures, Training]) -> Mapping[str, I
 
 def _tile(context: Context[Config, TypedPictures, Training], name: str) -> ShotsTile | None:
     config, images = context.config, context.data.images
-    new = NewType(config, context.data, 0, context.data.types[name])
+    new = HeldOutType(config, context.data, 0, context.data.types[name])
     whole, shots = Trial(config.segmentation.networks[0], 0, name, ALL_LABELS), nearest_shots(config.compare_shots)
     from_few = context.examples.load(few(config, context.data.counts, whole, shots))
     from_all = context.examples.load(whole)

@@ -87,6 +87,34 @@ class Config:
     grouping: Literal["components", "watershed"] = decides("watershed")
     """How predicted pixels become objects."""
 
+    def resolved(self) -> "Config":
+        """The configuration with the types of the simulation filled in, and checked.
+
+        Raises:
+            InputError: names the option and what it may be.
+        """
+        self.segmentation.check()
+        types = self.types
+        if not types and self.source.data.startswith("microscope:tissue"):
+            types = TISSUE_TYPES[self.run.scale]
+        resolved = dataclasses.replace(self, types=types, own_draws=() if self.nested else self.shots)
+        _check(resolved)
+        return resolved
+
+    def trials(self, types: Mapping[str, int], counts: Mapping[tuple[str, str], int]) -> "list[Trial]":
+        """Every trial once, seed by seed and type by type.
+
+        Args:
+            types: classes that take part, by name.
+            counts: number of features of each (network, bank).
+        """
+        found: dict[Trial, None] = {}
+        for seed in range(self.run.seeds):
+            for network in self.segmentation.networks:
+                for name in types:
+                    found |= dict.fromkeys(_of_type(self, Trial(network, seed, name, ALL_LABELS), counts))
+        return list(found)
+
 
 BASE = Config(
     RunOptions(Path(), seeds=5),
@@ -196,36 +224,6 @@ class Training:
     unseen: str
 
 
-def resolve(config: Config) -> Config:
-    """The configuration with the types of the simulation filled in, and checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    config.segmentation.check()
-    types = config.types
-    if not types and config.source.data.startswith("microscope:tissue"):
-        types = TISSUE_TYPES[config.run.scale]
-    resolved = dataclasses.replace(config, types=types, own_draws=() if config.nested else config.shots)
-    _check(resolved)
-    return resolved
-
-
-def trials_of(config: Config, types: Mapping[str, int], counts: Mapping[tuple[str, str], int]) -> list[Trial]:
-    """Every trial once, seed by seed and type by type.
-
-    Args:
-        types: classes that take part, by name.
-        counts: number of features of each (network, bank).
-    """
-    found: dict[Trial, None] = {}
-    for seed in range(config.run.seeds):
-        for network in config.segmentation.networks:
-            for name in types:
-                found |= dict.fromkeys(_of_type(config, Trial(network, seed, name, ALL_LABELS), counts))
-    return list(found)
-
-
 def few(
     config: Config, counts: Mapping[tuple[str, str], int], whole: Trial, shots: int, method: str = "", bank: str = ""
 ) -> Trial:
@@ -275,15 +273,12 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
 
 
 def _check(config: Config) -> None:
-    for option, values, allowed in (
-        ("banks", config.banks, BANKS),
-        ("feature_selections", config.feature_selections, FEATURE_SELECTIONS),
-        ("heads", config.heads, HEADS),
-        ("head", (config.head,), HEADS),
-        ("baselines", config.baselines, BASELINES),
-        ("grouping", (config.grouping,), GROUPINGS),
-    ):
-        check_choices(option, values, allowed)
+    check_choices("banks", config.banks, BANKS)
+    check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
+    check_choices("heads", config.heads, HEADS)
+    check_choices("head", (config.head,), HEADS)
+    check_choices("baselines", config.baselines, BASELINES)
+    check_choices("grouping", (config.grouping,), GROUPINGS)
     if not config.banks or not config.feature_selections:
         raise InputError("banks, feature_selections: give at least one of each")
     several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}

@@ -44,7 +44,7 @@ class TypedPictures(PictureSet):
 
 
 @dataclass(frozen=True, eq=False)
-class NewType:
+class HeldOutType:
     """A class while it is the new one of a seed."""
 
     config: Config
@@ -87,7 +87,7 @@ class NewType:
         return np.stack([type_target(self.objects(index), line, ignored[index]) for index in indices])
 
 
-def open_pictures(config: Config) -> TypedPictures:
+def read(config: Config) -> TypedPictures:
     """Open and read the pictures of a resolved configuration, with the types that take part.
 
     Raises:

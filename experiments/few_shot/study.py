@@ -14,11 +14,11 @@ from experiments.few_shot import grid
 from experiments.few_shot.analysis import analyse, gallery
 from experiments.few_shot.grid import ALL, ALL_LABELS, NONE, Config, Training, Trial, group_of
 from experiments.few_shot.pictures import (
-    NewType,
+    HeldOutType,
     TypedPictures,
     layers_of,
     map_shapes,
-    open_pictures,
+    read,
     training_targets,
 )
 from experiments.harness.examples import places_shown
@@ -84,7 +84,7 @@ def needs(context: Here, trial: Trial) -> list[Training]:
 
 def measure(context: Here, trial: Trial) -> Outcome:
     """The trial's masks of the query pictures, draw by draw, beside the true ones."""
-    new = NewType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    new = HeldOutType(context.config, context.data, trial.seed, context.data.types[trial.type])
     if trial.method == ALL_LABELS:
         return _with_all_labels(context, trial, new)
     if trial.method in fewshot.BASELINES:
@@ -92,7 +92,7 @@ def measure(context: Here, trial: Trial) -> Outcome:
     return _head(context, trial, new)
 
 
-def _with_all_labels(context: Here, trial: Trial, new: NewType) -> Outcome:
+def _with_all_labels(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     (training,) = needs(context, trial)
     trained, trainer = context.store.load(training), context.store.trainer
     masks = predict(trainer.steps(trainer.kind(training)), trained.variables, new.pictures.images[new.query]) > 0
@@ -100,7 +100,7 @@ def _with_all_labels(context: Here, trial: Trial, new: NewType) -> Outcome:
     return Outcome(rows, _summary(rows), trained.status, trained.restarts, examples)
 
 
-def _baseline(context: Here, trial: Trial, new: NewType) -> Outcome:
+def _baseline(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     """A network trained on the shots of each of the first few draws, for equally many steps, to the end."""
     config, images, steps = context.config, context.data.images, baseline_steps(context, group_of(trial))
     draws = _draws(new, trial.method)
@@ -121,7 +121,7 @@ def _baseline(context: Here, trial: Trial, new: NewType) -> Outcome:
     return Outcome(rows, _summary(rows), status, restarts, examples)
 
 
-def _head(context: Here, trial: Trial, new: NewType) -> Outcome:
+def _head(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     """A head; its group is fitted once. Objects are counted where all features are compared."""
     fits = fits_of(context, group_of(trial))
     place = fits.draws.shots.index(trial.shots), fits.features.index(trial.features)
@@ -143,8 +143,8 @@ def _head(context: Here, trial: Trial, new: NewType) -> Outcome:
 class Fits:
     """All fits of a group of trials, for every draw, number of shots and number of features, and what they rest on."""
 
-    support: fewshot.Pictures
-    query: fewshot.Pictures
+    support: fewshot.FeatureSet
+    query: fewshot.FeatureSet
     draws: fewshot.Draws
     features: list[int]
     grid: fewshot.Grid
@@ -156,7 +156,7 @@ def fits_of(context: Here, group: Trial) -> Fits:
     so that a study that goes on has the same bits."""
     config, new = context.config, context.data.types[group.type]
     bank, support, query = cached_features(context, dataclasses.replace(group, method="", feature_selection=NONE))
-    draws = _draws(NewType(config, context.data, group.seed, new), group.method)
+    draws = _draws(HeldOutType(config, context.data, group.seed, new), group.method)
     features, selection = [len(bank)], "first"
     if group.feature_selection != ALL:
         features, selection = sorted(n for n in config.features if n < len(bank)), group.feature_selection
@@ -166,12 +166,12 @@ def fits_of(context: Here, group: Trial) -> Fits:
 
 
 @lru_cache(maxsize=1)
-def cached_features(context: Here, trial: Trial) -> tuple[fewshot.FeatureBank, fewshot.Pictures, fewshot.Pictures]:
+def cached_features(context: Here, trial: Trial) -> tuple[fewshot.FeatureBank, fewshot.FeatureSet, fewshot.FeatureSet]:
     """A trial's bank, and features and targets of the candidates and of the query pictures."""
-    new = NewType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    new = HeldOutType(context.config, context.data, trial.seed, context.data.types[trial.type])
     bank, images = bank_of(context, trial), context.data.images
-    support = fewshot.Pictures(bank.stack([*images[new.support]]), new.targets(new.support))
-    return bank, support, fewshot.Pictures(bank.stack([*images[new.query]]), new.truth)
+    support = fewshot.FeatureSet(bank.stack([*images[new.support]]), new.targets(new.support))
+    return bank, support, fewshot.FeatureSet(bank.stack([*images[new.query]]), new.truth)
 
 
 def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
@@ -233,7 +233,7 @@ def count_rows(found: OverlapCounts, name: str = "") -> list[Row]:
     return [Row(metric, value, name) for metric, value in values.items()]
 
 
-def _draws(new: NewType, method: str) -> fewshot.Draws:
+def _draws(new: HeldOutType, method: str) -> fewshot.Draws:
     """The draws of the study, for the numbers of shots that a method is tried with; every method has the same ones."""
     config, key = new.config, jax.random.key(stable_number(f"draws {new.seed} {new.new}"))
     candidates = np.ones(len(new.support), bool)
@@ -243,11 +243,11 @@ def _draws(new: NewType, method: str) -> fewshot.Draws:
     return dataclasses.replace(whole, shots=shots, weights=whole.weights[:, places])
 
 
-def _mask_rows(new: NewType, masks: Bool[np.ndarray, "Q H W"], name: str = "") -> list[Row]:
+def _mask_rows(new: HeldOutType, masks: Bool[np.ndarray, "Q H W"], name: str = "") -> list[Row]:
     return [*count_rows(counts(masks, new.truth), name), Row("f1", _objects_found(new, masks), name)]
 
 
-def _objects_found(new: NewType, masks: Bool[np.ndarray, "Q H W"]) -> float:
+def _objects_found(new: HeldOutType, masks: Bool[np.ndarray, "Q H W"]) -> float:
     """Mean over pictures of the F1 of objects; pictures without any in either are left out."""
     scores = []
     for mask, truth, index in zip(masks, new.truth, new.query, strict=True):
@@ -257,7 +257,9 @@ def _objects_found(new: NewType, masks: Bool[np.ndarray, "Q H W"]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _examples(new: NewType, masks: Bool[np.ndarray, "Q H W"], shots: Int[np.ndarray, " K"]) -> dict[str, np.ndarray]:
+def _examples(
+    new: HeldOutType, masks: Bool[np.ndarray, "Q H W"], shots: Int[np.ndarray, " K"]
+) -> dict[str, np.ndarray]:
     """Masks of the query pictures that show most of the type, and which shots they come from."""
     order = np.argsort(-new.pictures.areas[new.query, new.new], kind="stable")
     shown = order[: len(places_shown(len(new.query)))]
@@ -284,9 +286,9 @@ STUDY = Study(
     base=grid.BASE,
     scales=grid.SCALES,
     trial=Trial,
-    resolve=grid.resolve,
-    read=open_pictures,
-    trials=lambda config, pictures: grid.trials_of(config, pictures.types, pictures.counts),
+    resolve=Config.resolved,
+    read=read,
+    trials=lambda config, pictures: config.trials(pictures.types, pictures.counts),
     trainings=lambda config, pictures: TrainingStore(config.run, Extractors(config, pictures)),
     needs=needs,
     measure=measure,

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.harness.classifiers import ClassifierSizes
 from segjax.maps import MAPS, Explainer, create_map, reason_without
 from segjax.models import create
-from segjax.types import InputError
+from segjax.types import check_least
 
 OURS = "contour_cam"
 MAP_TITLES = {name: kind.title for name, kind in MAPS.items()}
@@ -29,9 +29,7 @@ class MapOptions:
     removal_steps: int = 50
 
     def __post_init__(self) -> None:
-        for name, least in (("rise_masks", 1), ("occlusion_patch", 2), ("gradient_samples", 1), ("removal_steps", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"map_options: {name} must be at least {least}, not {getattr(self, name)}")
+        check_least(self, rise_masks=1, occlusion_patch=2, gradient_samples=1, removal_steps=1)
 
     def create(self, name: str, network: Any) -> Explainer:
         """A map of a classifier with these options."""

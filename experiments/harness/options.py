@@ -174,28 +174,13 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
 
 
-def check_choices(name: str, values: Sequence[str], allowed: Any) -> None:
+def check_choices(name: str, values: Sequence[Any], allowed: Any) -> None:
     """Raises InputError where a value is unknown or given twice."""
     for value in values:
         if value not in allowed:
             raise InputError(f"{name}: unknown {value!r}; choose from {', '.join(allowed)}")
     if len(set(values)) != len(values):
         raise InputError(f"{name}: one is given twice")
-
-
-def check_least(numbers: Mapping[str, tuple[float | Sequence[float], float]]) -> None:
-    """Refuse numbers that are too small or not finite.
-
-    Args:
-        numbers: by option: a number or several, and the least that it may be.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    for name, (given, least) in numbers.items():
-        for number in given if isinstance(given, Sequence) else (given,):
-            if not least <= number < float("inf"):
-                raise InputError(f"{name} must be at least {least:g}, not {number:g}")
 
 
 def overlaid(config: _AnyConfig, overlay: Mapping[str, Any]) -> _AnyConfig:

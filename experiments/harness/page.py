@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.harness.provenance import is_committed
 from experiments.harness.study import Analysis, Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
 from segjax.evaluation.claims import counted, digits_of
@@ -97,7 +98,7 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     codes = list(dict.fromkeys(opening["code"] for opening in plan["openings"]))
     if len(codes) > 1:
         said.append(f"The results were made by {len(codes)} versions of the code: {', '.join(codes)}.")
-    if any(opening["commit"].endswith("-dirty") for opening in plan["openings"]):
+    if not all(is_committed(opening["commit"]) for opening in plan["openings"]):
         said.append("The code had changes that no commit holds when this was run.")
     return said
 

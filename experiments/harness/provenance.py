@@ -55,7 +55,7 @@ def commit() -> str:
     return _git("describe", "--always", "--dirty", "--exclude", "*") or f"segjax {segjax.__version__}"
 
 
-def is_clean(found: str) -> bool:
+def is_committed(found: str) -> bool:
     """Whether a commit, as `commit` gives it, says all of the code."""
     return not found.endswith("-dirty")
 

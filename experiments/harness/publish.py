@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import pandas as pd
 
 from experiments.harness.page import answers, claims_table, figure_stem, save_figures
-from experiments.harness.provenance import ROOT, is_clean
+from experiments.harness.provenance import ROOT, is_committed
 from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
 from segjax.data import parse_spec
@@ -42,7 +42,7 @@ class Published:
     @property
     def marks(self) -> list[str]:
         """What keeps it from being full evidence."""
-        dirty = any(not is_clean(opening["commit"]) for opening in self.facts["openings"])
+        dirty = any(not is_committed(opening["commit"]) for opening in self.facts["openings"])
         return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else []) + self.facts.get("notes", [])
 
 

@@ -92,13 +92,13 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         base: a configuration with the defaults of the "paper" scale; its `run.out` is not used.
         scales: for smoke, demo, reduced and paper, what the scale sets over `base`, group by group.
         trial: a frozen dataclass; its fields are the columns of results, `seed` among them.
-        resolve: fills in what depends on other options, and refuses what cannot be meant.
         read: opens the pictures, and refuses what cannot be used.
         trials: every trial once, seed by seed.
         trainings: the store, told how to train.
         needs: the trainings that must be in the store before a trial is measured.
         measure: a trial's values.
         analyse: tables, figures and claims, from the table alone.
+        resolve: fills in what depends on other options, and refuses what cannot be meant.
         gallery: figures that need pictures or example arrays.
         cautions: what only the opened pictures tell.
         together: trials with the same text are measured together by one process; without, up to `pack` trials whose
@@ -112,13 +112,13 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     base: Config
     scales: Mapping[str, Mapping[str, Any]]
     trial: type[Trial]
-    resolve: Callable[[Config], Config]
     read: Callable[[Config], Data]
     trials: Callable[[Config, Data], list[Trial]]
     trainings: Callable[[Config, Data], TrainingStore[AnyTraining]]
     needs: Callable[[Context[Config, Data, AnyTraining], Trial], Sequence[AnyTraining]]
     measure: Callable[[Context[Config, Data, AnyTraining], Trial], Outcome]
     analyse: Callable[[Config, ResultTable[Trial]], Analysis]
+    resolve: Callable[[Config], Config] = lambda config: config
     gallery: Callable[[Context[Config, Data, AnyTraining]], Mapping[str, Illustration]] = lambda context: {}
     cautions: Callable[[Config, Data], Sequence[str]] = lambda config, data: ()
     together: Callable[[Trial], str] | None = None

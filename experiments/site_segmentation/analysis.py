@@ -21,8 +21,6 @@ from experiments.site_segmentation.grid import (
     Training,
     Trial,
     Way,
-    trained_ways,
-    trials_of,
 )
 from segjax.evaluation import METRICS, Claim, Interval, Metric, interval, shown
 from segjax.reports import Figure, Illustration, Line, MapTile, data_name, dot_chart, line_chart, map_panel, svg
@@ -306,9 +304,9 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> Mapping[str, 
     config, domain = context.config, context.data
     masks: list[MapTile] = []
     networks: list[MapTile] = []
-    for trial in trials_of(config):
+    for trial in config.trials():
         is_mask = trial.method == MASKS
-        if trial.seed or (is_mask and trial.way not in trained_ways(config)):
+        if trial.seed or (is_mask and trial.way not in config.trained_ways()):
             continue
         if (kept := context.examples.load(trial)) is not None:
             middle = len(kept["indices"]) // 2

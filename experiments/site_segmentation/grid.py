@@ -17,12 +17,11 @@ from experiments.harness.options import (
     TrainOptions,
     arranges,
     check_choices,
-    check_least,
     decides,
 )
 from segjax.maps import COMPLETIONS, MAPS, RULES
 from segjax.training import LoopConfig, StepConfig
-from segjax.types import InputError
+from segjax.types import InputError, check_least
 
 BASELINES = ("points", "walked_points", "boxes")
 MASKS, FROM_MAPS, OUTLINES = "masks", "maps", "outlines"  # methods beside the baselines
@@ -72,6 +71,45 @@ class Config:
     epoch_pictures: int = decides(200)
     """Pictures per epoch, half with a site and half without: fewer are repeated, so that all get equally many steps."""
     map_options: MapOptions = decides(make=MapOptions)
+
+    def resolved(self) -> "Config":
+        """The configuration, checked.
+
+        Raises:
+            InputError: names the option and what it may be.
+        """
+        self.classification.check()
+        self.segmentation.check()
+        check_choices("maps", self.maps, MAPS)
+        check_choices("rules", self.rules, RULES)
+        check_choices("completions", self.completions, COMPLETIONS)
+        check_choices("baselines", self.baselines, BASELINES)
+        sizes = self.classification.classifier_sizes
+        for way in self.ways():
+            for network in self.classification.classifiers:
+                if (reason := reason_without_map(way.map, network, sizes)) is not None:
+                    raise InputError(f"maps: {network} has no {way.map}: {reason}")
+        check_least(self, outlines=1, minimum_area=1, epoch_pictures=2, point_radius=0)
+        check_choices("outlines", self.outlines, self.outlines)
+        return self
+
+    def trained_ways(self) -> list[Way]:
+        """The ways whose masks networks are trained on.
+
+        Raises:
+            InputError: one is malformed.
+        """
+        return [way_of(text) for text in dict.fromkeys(self.trained_on)]
+
+    def ways(self) -> list[Way]:
+        """All ways whose masks are measured, those trained on among them."""
+        grid = [Way(m, r, c) for m in self.maps for r in self.rules for c in self.completions]
+        return list(dict.fromkeys([*self.trained_ways(), *grid]))
+
+    def trials(self) -> "list[Trial]":
+        """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds."""
+        settings = list(_settings(self))
+        return [dataclasses.replace(trial, seed=seed) for seed in range(self.run.seeds) for trial in settings]
 
 
 BASE = Config(
@@ -185,35 +223,14 @@ class Trial:
         """The training of the classifier whose maps it needs; None where it needs none."""
         return None if self.classifier == NONE else Classifier(self.classifier, self.seed)
 
+    @property
+    def trainings(self) -> "list[Training]":
+        """The classifier whose maps it needs, then the network that segments."""
+        classifier = [] if self.needed_classifier is None else [self.needed_classifier]
+        return [*classifier, *([] if self.method == MASKS else [self])]
+
 
 Training = Classifier | Trial
-
-
-def needs(trial: Trial) -> list[Training]:
-    """The classifier whose maps it needs, then the network that segments."""
-    classifier = [] if trial.needed_classifier is None else [trial.needed_classifier]
-    return [*classifier, *([] if trial.method == MASKS else [trial])]
-
-
-def resolve(config: Config) -> Config:
-    """The configuration, checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    config.classification.check()
-    config.segmentation.check()
-    for option, allowed in (("maps", MAPS), ("rules", RULES), ("completions", COMPLETIONS), ("baselines", BASELINES)):
-        check_choices(option, getattr(config, option), allowed)
-    sizes = config.classification.classifier_sizes
-    for way in ways_of(config):
-        for network in config.classification.classifiers:
-            if (reason := reason_without_map(way.map, network, sizes)) is not None:
-                raise InputError(f"maps: {network} has no {way.map}: {reason}")
-    least = {"outlines": 1, "minimum_area": 1, "epoch_pictures": 2, "point_radius": 0}
-    check_least({name: (getattr(config, name), number) for name, number in least.items()})
-    check_choices("outlines", [str(n) for n in config.outlines], [str(n) for n in config.outlines])
-    return config
 
 
 def way_of(text: str) -> Way:
@@ -230,35 +247,14 @@ def way_of(text: str) -> Way:
     return Way(*parts)
 
 
-def trained_ways(config: Config) -> list[Way]:
-    """The ways whose masks networks are trained on.
-
-    Raises:
-        InputError: one is malformed.
-    """
-    return [way_of(text) for text in dict.fromkeys(config.trained_on)]
-
-
-def ways_of(config: Config) -> list[Way]:
-    """All ways whose masks are measured, those trained on among them."""
-    grid = [Way(m, r, c) for m in config.maps for r in config.rules for c in config.completions]
-    return list(dict.fromkeys([*trained_ways(config), *grid]))
-
-
-def trials_of(config: Config) -> list[Trial]:
-    """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds."""
-    settings = list(_settings(config))
-    return [dataclasses.replace(trial, seed=seed) for seed in range(config.run.seeds) for trial in settings]
-
-
 def _settings(config: Config) -> Iterator[Trial]:
     for classifier in config.classification.classifiers:
-        for way in ways_of(config):
+        for way in config.ways():
             yield Trial(NONE, 0, MASKS, classifier, *way)
     for network in config.segmentation.networks:
         yield Trial(network, 0, OUTLINES)
         for classifier in config.classification.classifiers:
-            for way in trained_ways(config):
+            for way in config.trained_ways():
                 yield Trial(network, 0, FROM_MAPS, classifier, *way)
         for count in config.outlines:
             yield Trial(network, 0, OUTLINES, outlines=count)

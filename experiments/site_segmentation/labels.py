@@ -12,7 +12,7 @@ from scipy import ndimage
 from experiments.harness.classifiers import Classifier, LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.store import Load
-from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way, trials_of
+from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way
 from segjax.evaluation import fixed_discs
 from segjax.maps import Explainer, complete_seeds, level_of, level_without, mask_of, refuse_unusable, tidied
 from segjax.types import InputError
@@ -49,7 +49,7 @@ def sides_of(domain: LabelledDomain, trial: Trial) -> Sides:
     return Sides(tuple(shown["train"]), tuple(domain.without(split.train)), tuple(shown["validation"]), tuple(without))
 
 
-def check_counts(config: Config, domain: LabelledDomain) -> None:
+def check_outlines(config: Config, domain: LabelledDomain) -> None:
     """Refuse pictures without outlines to score on, and numbers of outlined sites that there are not.
 
     Raises:
@@ -61,7 +61,7 @@ def check_counts(config: Config, domain: LabelledDomain) -> None:
                 f"{config.source.data}: no test picture of seed {seed} has an outline to score on; give outlines "
                 "(labels) of some pictures of every group"
             )
-    for trial in trials_of(config):
+    for trial in config.trials():
         if trial.method in (OUTLINES, *BASELINES) and trial.seed < config.source.folds:
             sides = sides_of(domain, trial)
             if not (sides.train and sides.validation) or len(sides.train) < trial.outlines:

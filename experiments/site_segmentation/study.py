@@ -29,11 +29,8 @@ from experiments.site_segmentation.grid import (
     Config,
     Training,
     Trial,
-    needs,
-    resolve,
-    trials_of,
 )
-from experiments.site_segmentation.labels import Labels, check_counts, sides_of
+from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
 from segjax.data.geofiles import missing_packages, write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
@@ -55,7 +52,7 @@ def read(config: Config) -> LabelledDomain:
     domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification)
     check_trainable(config.segmentation, domain, config.run.seeds)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
-    check_counts(config, domain)
+    check_outlines(config, domain)
     return domain
 
 
@@ -75,7 +72,7 @@ class SiteTrainer(Trainer[Training]):
         self.network = functools.cache(lambda name: network_of(config.segmentation.sizes, name, domain))
 
     def needs(self, training: Training) -> list[Training]:
-        return needs(training)[:-1] if isinstance(training, Trial) else []
+        return training.trainings[:-1] if isinstance(training, Trial) else []
 
     def kind(self, training: Training) -> str:
         return training.network if isinstance(training, Trial) else self.classifiers.kind(training)
@@ -222,7 +219,7 @@ def write_files(
         )
 
 
-def cautions(config: Config, domain: LabelledDomain) -> list[str]:
+def _cautions(config: Config, domain: LabelledDomain) -> list[str]:
     """Why no outlines for a map were written, where none were."""
     if all(place is None for place in domain.places):
         return ["The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written."]
@@ -237,14 +234,14 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
-    resolve=resolve,
+    resolve=Config.resolved,
     read=read,
-    trials=lambda config, domain: trials_of(config),
+    trials=lambda config, domain: config.trials(),
     trainings=lambda config, domain: TrainingStore(config.run, SiteTrainer(config, domain)),
-    needs=lambda context, trial: needs(trial),
+    needs=lambda context, trial: trial.trainings,
     measure=measure,
     analyse=analyse,
     gallery=gallery,
-    cautions=cautions,
+    cautions=_cautions,
     keeps_networks=True,
 )

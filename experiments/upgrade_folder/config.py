@@ -88,7 +88,7 @@ class FolderConfig:
     """Decides which careful pictures are held out, and all that is drawn."""
 
 
-def check(config: FolderConfig) -> None:
+def check_folder_config(config: FolderConfig) -> None:
     """Refuse options that cannot be meant, before anything is read.
 
     Raises:

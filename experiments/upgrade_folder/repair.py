@@ -53,7 +53,7 @@ def units_of(folder: Folder) -> list[Unit]:
     return [Unit(f"labels/{name}.tif") for name in folder.careless.names]
 
 
-def plan_of(config: FolderConfig, folder: Folder) -> dict[str, Any]:
+def folder_plan(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     """What `plan.json` holds; the fingerprint covers all that decides what is written."""
     facts = json.loads(json.dumps(facts_of(config), default=dataclasses.asdict))
     facts |= {"careful": folder.careful.digest, "careless": folder.careless.digest, "segjax": segjax.__version__}

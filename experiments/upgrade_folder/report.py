@@ -41,7 +41,7 @@ def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     return table
 
 
-def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:
+def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:
     """OUT/changes.csv and OUT/review.html from what is written so far; returns the page's path."""
     changes = write_changes(config, folder)
     plan = read_plan(config.out)
@@ -61,7 +61,7 @@ def write_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd
     write_review(
         page,
         title=f"Repaired annotations of {folder.path.name}",
-        answers=answers(config, folder, repair, results, changes),
+        answers=_answers(config, folder, repair, results, changes),
         legend=legend,
         pictures=shown,
         unsure=table,
@@ -91,7 +91,7 @@ def label_dice(results: pd.DataFrame) -> tuple[float, float]:
     return rows["dice_before"], rows["dice_after"]
 
 
-def answers(
+def _answers(
     config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame, changes: pd.DataFrame
 ) -> list[str]:
     """The page's sentences."""

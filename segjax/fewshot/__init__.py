@@ -7,7 +7,7 @@ from segjax.fewshot.bank import Extractor, FeatureBank, with_statistics
 from segjax.fewshot.baselines import BASELINES, shot_steps, train_on_shots
 from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_apart, draw_support, ranking
 from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
-from segjax.fewshot.grid import Grid, Pictures, best_threshold, check_shots, fit_grid
+from segjax.fewshot.grid import FeatureSet, Grid, best_threshold, check_shots, fit_grid
 from segjax.fewshot.heads import HEADS, Head, create_head, name_of
 from segjax.fewshot.hidden import HiddenLayer
 from segjax.fewshot.instances import border_target, instances, type_target
@@ -25,6 +25,7 @@ __all__ = [
     "Draws",
     "Extractor",
     "FeatureBank",
+    "FeatureSet",
     "Grid",
     "Head",
     "HiddenLayer",
@@ -33,7 +34,6 @@ __all__ = [
     "MomentsHead",
     "NewType",
     "Objects",
-    "Pictures",
     "Prototype",
     "Reading",
     "Ridge",

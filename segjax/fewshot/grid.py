@@ -42,7 +42,7 @@ class Grid(NamedTuple):
     thresholds: Float32[np.ndarray, "D K N"]
 
 
-class Pictures(NamedTuple):
+class FeatureSet(NamedTuple):
     """Cached features float32 [P, H, W, F] of pictures of one size; targets int32 [P, H, W]: 1 the type, -1 ignored."""
 
     features: Any
@@ -52,8 +52,8 @@ class Pictures(NamedTuple):
 def fit_grid(
     key: Key[Array, ""],
     head: Head,
-    support: Pictures,
-    query: Pictures,
+    support: FeatureSet,
+    query: FeatureSet,
     draws: Draws,
     counts: Sequence[int],
     selection: str,
@@ -109,7 +109,7 @@ def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
 @partial(jax.jit, static_argnames=("head", "selection", "counts"))
 def _fit_draws(head, selection, counts, support, query, variance, keys, pictures, weights) -> Grid:
     def one(key, pictures, weights):
-        own = Pictures(support.features[pictures], support.targets[pictures])
+        own = FeatureSet(support.features[pictures], support.targets[pictures])
         return _fit_draw(head, selection, counts, own, query, variance, key, weights)
 
     return jax.vmap(one)(keys, pictures, weights)
@@ -119,8 +119,8 @@ def _fit_draw(
     head: Head,
     selection: str,
     counts: tuple[int, ...],
-    support: Pictures,
-    query: Pictures,
+    support: FeatureSet,
+    query: FeatureSet,
     variance: Float[Array, " F"],
     key: Key[Array, ""],
     weights: Float[Array, "K L"],
@@ -146,8 +146,8 @@ def _fit_subsets(
     head: Head,
     counts: list[int],
     ranks: Int[Array, " F"],
-    support: Pictures,
-    query: Pictures,
+    support: FeatureSet,
+    query: FeatureSet,
     moments: Moments,
     weights: Float[Array, " L"],
 ) -> Grid:

@@ -29,7 +29,7 @@ from segjax.types import InputError
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearHead:
     """What linear heads share: parameters `weights` [F] and `bias` [], the score their sum over the features."""
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
@@ -38,7 +38,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Perceptron(Linear):
+class Perceptron(LinearHead):
     """What fitted linear heads share.
 
     Attributes:

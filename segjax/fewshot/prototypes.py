@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from segjax.fewshot.linear import Linear, all_of, check_positive
+from segjax.fewshot.linear import LinearHead, all_of, check_positive
 from segjax.fewshot.moments import Features, Maps, Moments, MomentsHead, Params, Subset, Targets, Weights, dot
 
 SHARPNESS = 20.0  # factor of every cosine, as published
@@ -16,7 +16,7 @@ _BLOCK_BYTES = 2**22  # of similarities held at once; a CPU's caches hold about 
 
 
 @dataclass(frozen=True)
-class Prototype(MomentsHead, Linear):
+class Prototype(MomentsHead, LinearHead):
     """Squared distances to the mean features of the background and of the type, the nearer one wins.
 
     The score, |x - m0|^2 - |x - m1|^2, is linear in x: weights 2 (m1 - m0), bias |m0|^2 - |m1|^2.

@@ -34,7 +34,7 @@ def render_field(coarsening: float, seed: int, slide: int, field: int) -> Field:
     light = staining.transmit(stains, of_slide)
     generator = np.random.default_rng([seed, slide, field, int(coarsening)])
     picture = staining.photograph(light, edge / binning, binning, of_slide, generator)
-    return picture, *tissue_scene.render_labels(scene, length, edge)
+    return picture, *tissue_scene.render_cells(scene, length, edge)
 
 
 class TissueSource:

@@ -81,7 +81,7 @@ class Stroma:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class TissueScene:
     """A field: its glands, its stroma, and its cells with their positions (y, x)."""
 
     glands: tuple[Gland, ...]
@@ -104,10 +104,10 @@ class Stains:
     eosin: Float32[np.ndarray, "H W"]
 
 
-def make_scene(seed: int, slide: int, field: int) -> Scene:
+def make_scene(seed: int, slide: int, field: int) -> TissueScene:
     """One field of a slide; depends on nothing but the arguments."""
     generator = np.random.default_rng([seed, slide, field])
-    empty = Scene(_glands(generator), _stroma(generator), ())
+    empty = TissueScene(_glands(generator), _stroma(generator), ())
     return replace(empty, cells=_placed(generator, empty))
 
 
@@ -116,7 +116,9 @@ def axis(length: int, edge: float) -> Float64[np.ndarray, " L"]:
     return (np.arange(length) + 0.5) * edge
 
 
-def render_labels(scene: Scene, length: int, edge: float) -> tuple[Int32[np.ndarray, "L L"], Int32[np.ndarray, " N"]]:
+def render_cells(
+    scene: TissueScene, length: int, edge: float
+) -> tuple[Int32[np.ndarray, "L L"], Int32[np.ndarray, " N"]]:
     """Labels 1..N of the nuclei in sight on `length` x `length` pixels, and the class of each.
 
     The first of two overlapping nuclei lies on top. Every nucleus is in one piece.
@@ -141,7 +143,7 @@ def _largest_piece(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     return mask if count == 1 else pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
 
 
-def render_stains(scene: Scene, length: int, edge: float) -> Stains:
+def render_stains(scene: TissueScene, length: int, edge: float) -> Stains:
     """Stains of a scene on `length` x `length` pixels."""
     y = x = axis(length, edge)
     to_gland = scene.to_gland(y, x)
@@ -264,7 +266,7 @@ def _stroma(generator: np.random.Generator) -> Stroma:
     )
 
 
-def _placed(generator: np.random.Generator, scene: Scene) -> tuple[tuple[np.ndarray, Cell], ...]:
+def _placed(generator: np.random.Generator, scene: TissueScene) -> tuple[tuple[np.ndarray, Cell], ...]:
     """Cells at positions where they do not hide each other; those of the stroma in random order after the glands'."""
     length = round(FIELD / _PLACEMENT)
     taken = np.zeros((length, length), bool)

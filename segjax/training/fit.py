@@ -15,8 +15,8 @@ from jaxtyping import Array, Float32, Float64, Int32, Key
 
 from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
 from segjax.training.state import Variables
-from segjax.training.steps import Steps, check_choice, check_learning_rate, check_least
-from segjax.types import InputError, Network
+from segjax.training.steps import Steps, check_choice, check_learning_rate
+from segjax.types import InputError, Network, check_least
 
 Status = Literal["ok", "collapsed", "diverged"]
 
@@ -48,8 +48,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         check_choice("stop", self.stop, ("fixed", "plateau"))
-        for name, least in {"batch_size": 1, "epochs": 1, "patience": 1, "restarts": 0}.items():
-            check_least(name, getattr(self, name), least)
+        check_least(self, batch_size=1, epochs=1, patience=1, restarts=0)
 
 
 class Pictures(NamedTuple):

@@ -12,7 +12,7 @@ import optax
 from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
-from segjax.types import InputError, Network
+from segjax.types import InputError, Network, check_least
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,13 @@ class StepConfig:
             raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")
         if not all(0 < weight < float("inf") for weight in self.class_weights):
             raise InputError(f"class_weights must be positive numbers, not {self.class_weights}")
-        check_least("accumulate", self.accumulate, 1)
+        check_least(self, accumulate=1)
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Raises InputError where the value of a field is none of those known."""
     if value not in known:
         raise InputError(f"{name}: unknown {value!r}; choose one of {', '.join(known)}")
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    """Raises InputError where a field is below the least that it may be."""
-    if value < least:
-        raise InputError(f"{name} must be at least {least}, not {value}")
 
 
 def check_learning_rate(value: float) -> None:

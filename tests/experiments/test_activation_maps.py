@@ -21,13 +21,11 @@ from experiments.activation_maps.grid import (
     REFERENCES,
     Config,
     Trial,
-    resolve,
-    trials_of,
 )
 from experiments.activation_maps.measure import (
     ELSEWHERE,
     REGIONS,
-    choose,
+    chosen_pictures,
     cue_shares,
     localisation_rows,
     reference_rows,
@@ -174,7 +172,7 @@ def means_of(rows) -> pd.Series:
 
 def test_a_perfect_map_has_perfect_numbers_and_an_inverted_one_none(domain):
     split = make_split(domain.source, fold=0, folds=4)
-    chosen = choose(domain, split, 2, 3)
+    chosen = chosen_pictures(domain, split, 2, 3)
     assert set(chosen.outlined) <= set(split.validation) and set(chosen.shown) <= set(split.test)
     assert len(chosen.shown) == len(chosen.empty) == 2
     truths = (domain.labels[chosen.all] > 0).astype(np.float32)
@@ -187,7 +185,7 @@ def test_a_perfect_map_has_perfect_numbers_and_an_inverted_one_none(domain):
 
 
 def test_a_disc_of_75_metres_is_as_large_as_the_ground_says(domain):
-    chosen = choose(domain, make_split(domain.source, fold=0, folds=4), 2, 3)
+    chosen = chosen_pictures(domain, make_split(domain.source, fold=0, folds=4), 2, 3)
     values = {row.picture: row.value for row in reference_rows("fixed_disc", 0, chosen, domain) if row.metric == "iou"}
     for index in chosen.shown:
         truth = domain.labels[index] > 0
@@ -300,17 +298,17 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
 )
 def test_what_resolve_refuses(tiny, change, message):
     with pytest.raises(InputError, match=message):
-        resolve(overlaid(tiny, change))
+        overlaid(tiny, change).resolved()
 
 
 def test_maps_that_a_classifier_cannot_have_are_left_out_or_refused(tiny):
     sizes = {"vgg_head": "hidden", "norm": "group"}
     changes = {"classification": {"classifiers": ("vgg16",), "classifier_sizes": sizes}, "questions": ("maps",)}
     both = overlaid(tiny, {**changes, "maps": ("cam", "full_grad", "grad_cam")})
-    maps = {trial.map for trial in trials_of(resolve(both), True) if trial.network == "vgg16"}
+    maps = {trial.map for trial in both.resolved().trials(True) if trial.network == "vgg16"}
     assert maps == {CLASSIFIER, "grad_cam"}
     with pytest.raises(InputError, match="maps: vgg16 has none of them; CAM needs a linear head"):
-        resolve(dataclasses.replace(both, maps=("cam", "full_grad")))
+        dataclasses.replace(both, maps=("cam", "full_grad")).resolved()
 
 
 def test_what_is_refused_once_pictures_are_known(tiny, domain):
@@ -388,7 +386,7 @@ def test_labels_from_a_table_without_any_outline(tiny, tmp_path):
     ordered = overlaid(unsaid, {"source": {"data": f"{spec}&label_names=site,none"}})
     np.testing.assert_array_equal(pictures_of(ordered).presence, [0, 0, 0, 1, 1, 1])
     assert not domain.outlined.any() and not domain.with_object(range(6))
-    kinds = {trial.map for trial in trials_of(resolve(config), False)}
+    kinds = {trial.map for trial in config.resolved().trials(False)}
     assert not kinds & {CUES, *REFERENCES} and CLASSIFIER in kinds
 
 
@@ -397,6 +395,6 @@ def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
     config = resolved(STUDY, overlaid(defaults_of(STUDY, scale), {"run": {"out": tmp_path}}))
     stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     assert config.run.scale == scale and config_of(Config, stored) == config
-    trials = trials_of(config, True)
+    trials = config.trials(True)
     assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))
     assert set(config.maps) <= set(MAPS)

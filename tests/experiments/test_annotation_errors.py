@@ -12,8 +12,8 @@ import pytest
 
 from experiments.annotation_errors.__main__ import main
 from experiments.annotation_errors.analysis import analyse, beside_published, doses, published
-from experiments.annotation_errors.grid import Trial, levels_of, recipe_of, trials_of
-from experiments.annotation_errors.pictures import drawn_targets, open_pictures
+from experiments.annotation_errors.grid import Trial
+from experiments.annotation_errors.pictures import drawn_targets, read
 from experiments.annotation_errors.study import STUDY, FaultyTrainer
 from experiments.harness.networks import network_of
 from experiments.harness.options import Sizes, overlaid
@@ -167,14 +167,14 @@ def test_what_resolve_refuses(tiny, change, message):
 def test_what_opening_refuses(tiny, change, message):
     config = resolved(STUDY, overlaid(tiny, change))
     with pytest.raises(InputError, match=message):
-        open_pictures(config)
+        read(config)
 
 
 def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tiny):
     sizes = Sizes(unet_levels=6, segnet_levels=2, msd_depth=2)
     config = resolved(STUDY, overlaid(tiny, {"segmentation": {"sizes": sizes}}))
     with pytest.raises(InputError, match="network unet: pictures must be at least 64"):
-        open_pictures(config)
+        read(config)
 
 
 def test_resume_needs_results(tmp_path, monkeypatch, capsys):
@@ -184,25 +184,25 @@ def test_resume_needs_results(tmp_path, monkeypatch, capsys):
 
 def test_levels_go_to_the_errors_of_their_kind(tiny):
     config = overlaid(tiny, dict(levels=(0.7, 6.0, 0.3, 12.0)))
-    assert levels_of(config, "omission") == levels_of(config, "inclusion") == (0.3, 0.7)
-    assert levels_of(config, "bias") == (6.0, 12.0)
-    assert levels_of(config, "polygon") == (12.0, 6.0)
-    assert levels_of(overlaid(tiny, dict(levels=())), "bias") == (2.0, 4.0, 6.0)
+    assert config.levels_of("omission") == config.levels_of("inclusion") == (0.3, 0.7)
+    assert config.levels_of("bias") == (6.0, 12.0)
+    assert config.levels_of("polygon") == (12.0, 6.0)
+    assert overlaid(tiny, dict(levels=())).levels_of("bias") == (2.0, 4.0, 6.0)
 
 
 def test_pixel_strengths_scale_with_coarser_pixels(tiny):
-    assert recipe_of(tiny, "bias", 6.0, 2.0) == Recipe(bias=3)
-    assert recipe_of(tiny, "shift", 3.0, 2.0) == Recipe(shift=1.5)
-    assert recipe_of(tiny, "polygon", 8.0, 2.0) == Recipe(polygon=8)
+    assert tiny.recipe("bias", 6.0, 2.0) == Recipe(bias=3)
+    assert tiny.recipe("shift", 3.0, 2.0) == Recipe(shift=1.5)
+    assert tiny.recipe("polygon", 8.0, 2.0) == Recipe(polygon=8)
 
 
 def test_trials_come_seed_by_seed_and_only_pasted_inclusion_has_a_zero_point(tiny):
     changes = {"run": {"seeds": 2}, "errors": ("inclusion",), "levels": (0.5,), "segmentation": {"networks": ("unet",)}}
     config = overlaid(tiny, changes)
-    assert trials_of(config, has_own_foreign=True) == [
+    assert config.trials(has_own_foreign=True) == [
         Trial("unet", seed, *setting) for seed in (0, 1) for setting in (("none", 0.0), ("inclusion", 0.5))
     ]
-    pasted = trials_of(config, has_own_foreign=False)
+    pasted = config.trials(has_own_foreign=False)
     assert [trial for trial in pasted if trial.seed == 0] == [
         Trial("unet", 0), Trial("unet", 0, "inclusion"), Trial("unet", 0, "inclusion", 0.5)
     ]  # fmt: skip
@@ -210,7 +210,7 @@ def test_trials_come_seed_by_seed_and_only_pasted_inclusion_has_a_zero_point(tin
 
 def test_labels_of_training_and_validation_are_faulty_and_the_same_for_a_seed(tiny):
     config = resolved(STUDY, overlaid(tiny, {"errors": ("omission",)}))
-    data = open_pictures(config)
+    data = read(config)
     split, trainer = data.split(0), FaultyTrainer(config, data)
     clean, faulty, again = (
         trainer.job(Trial("msd", 0, *setting), lambda training: None)
@@ -229,7 +229,7 @@ def test_labels_of_training_and_validation_are_faulty_and_the_same_for_a_seed(ti
 
 
 def test_errors_are_drawn_by_seed_and_recipe(tiny):
-    data = open_pictures(resolved(STUDY, tiny))
+    data = read(resolved(STUDY, tiny))
     split = data.split(0)
     drawn = [
         drawn_targets(data.plain, split, recipe, seed)
@@ -245,7 +245,7 @@ def test_one_compilation_serves_every_strength_and_seed(tiny, monkeypatch):
         "train": {"loop": LoopConfig(epochs=1)},
     }
     config = resolved(STUDY, overlaid(tiny, changes))
-    data = open_pictures(config)
+    data = read(config)
     network = network_of(config.segmentation.sizes, "msd", data.plain)
     traces = []
 

@@ -89,7 +89,7 @@ def test_inclusion_of_equal_objects_follows_the_formula():
 
 
 def test_the_table_has_every_published_entry(tmp_path: Path):
-    calibration.calibrate(tmp_path, volumes=1, size="sixth")
+    calibration.calibrate_microscope(tmp_path, volumes=1, size="sixth")
     lines = (tmp_path / "microscope.csv").read_text().splitlines()
     command = f"python -m experiments.calibration.microscope --out {tmp_path} --volumes 1 --size sixth --seed 0"
     assert lines[0] == f"# command: {command}"
@@ -120,5 +120,5 @@ def test_the_table_has_every_published_entry(tmp_path: Path):
 
 def test_numbers_below_the_least_are_refused(tmp_path):
     with pytest.raises(InputError, match="volumes must be at least 1"):
-        calibration.calibrate(tmp_path / "none", volumes=0)
+        calibration.calibrate_microscope(tmp_path / "none", volumes=0)
     assert not (tmp_path / "none").exists()

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from experiments.few_shot.analysis import Findings, analyse, methods_table, type_table
-from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of, trials_of
+from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of
 from experiments.few_shot.pictures import (
-    NewType,
+    HeldOutType,
     TypedPictures,
     feature_counts,
-    open_pictures,
+    read,
     read_pictures,
     training_targets,
     types_of,
@@ -87,7 +87,7 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     assert set(table["status"]) == {"ok"}
     types = dict.fromkeys(table["type"], 0)
     config = smoke(out, data)
-    trials = trials_of(config, types, {("unet", "joint_ignored"): 2, ("unet", "binary_background"): 4})
+    trials = config.trials(types, {("unet", "joint_ignored"): 2, ("unet", "binary_background"): 4})
     found = {tuple(row) for row in table[FACTORS].itertuples(index=False)}
     assert found == {dataclasses.astuple(trial) for trial in trials}
     fitted = table[(table["method"] == "logistic") & (table["metric"] == "dice_pooled")]
@@ -156,7 +156,7 @@ def config(data, tmp_path_factory) -> Config:
 
 @pytest.fixture(scope="module")
 def pictures(config) -> TypedPictures:
-    return open_pictures(config)
+    return read(config)
 
 
 def test_extractors_learn_the_others_and_what_is_new_is_left_out_or_background(pictures):
@@ -182,17 +182,17 @@ def test_extractors_learn_the_others_and_what_is_new_is_left_out_or_background(p
 
 def test_classes_that_do_not_take_part_are_background_or_ignored(config, pictures):
     fewer = dataclasses.replace(config, types=(1, 3), others="ignored")
-    ignoring = open_pictures(fewer)
+    ignoring = read(fewer)
     assert (ignoring.classes == np.where(pictures.classes == 2, -1, pictures.classes)).all()
     (joint,) = extractors_of("joint_background", "unet", 0, 3, (1, 3))
     targets = training_targets(ignoring, (0, 1), joint)
     assert ((targets == -1) == (pictures.classes[:2] == 2)).all()
-    assert (NewType(fewer, ignoring, 0, 1).targets(np.arange(2))[pictures.classes[:2] == 2] == -1).all()
+    assert (HeldOutType(fewer, ignoring, 0, 1).targets(np.arange(2))[pictures.classes[:2] == 2] == -1).all()
 
 
 def test_shots_and_queries_share_no_slide_and_every_shot_shows_the_type(config, pictures):
     for number in (1, 2, 3):
-        new, groups = NewType(config, pictures, 0, number), np.asarray(pictures.source.groups)
+        new, groups = HeldOutType(config, pictures, 0, number), np.asarray(pictures.source.groups)
         assert not set(groups[new.support]) & set(groups[new.query])
         assert (pictures.areas[new.support, number] >= config.minimum_pixels).all()
         assert ((new.targets(new.support) == 1) == (pictures.classes[new.support] == number)).all()
@@ -200,7 +200,9 @@ def test_shots_and_queries_share_no_slide_and_every_shot_shows_the_type(config, 
 
 
 def test_a_line_parts_touching_objects_of_a_shot(config, pictures):
-    plain, lined = (NewType(dataclasses.replace(config, delineation=way), pictures, 0, 2) for way in ("none", "line"))
+    plain, lined = (
+        HeldOutType(dataclasses.replace(config, delineation=way), pictures, 0, 2) for way in ("none", "line")
+    )
     plain, lined = plain.targets(plain.support), lined.targets(lined.support)
     assert (lined <= plain).all() and lined.sum() < plain.sum()
 
@@ -214,7 +216,7 @@ def test_counts_of_features_are_those_of_the_banks(config, pictures):
 
 
 def test_one_group_of_trials_has_all_shots_and_features(config):
-    trials = trials_of(config, {"a": 2, "b": 3}, COUNTS)
+    trials = config.trials({"a": 2, "b": 3}, COUNTS)
     assert len(set(trials)) == len(trials)
     group = Trial("unet", 0, "a", "logistic", "joint_ignored", "relevance")
     assert {(trial.shots, trial.features) for trial in trials if group_of(trial) == group} == {

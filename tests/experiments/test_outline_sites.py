@@ -12,7 +12,7 @@ from experiments import outline_sites
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved
-from experiments.outline_sites import Options, check_scene, probability_of
+from experiments.outline_sites import OutlineOptions, check_scene, probability_of
 from experiments.site_segmentation.grid import Config
 from experiments.site_segmentation.study import STUDY
 from segjax.data import read_picture
@@ -164,4 +164,4 @@ def test_a_run_of_another_study_is_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"run: .* is of the study activation_maps; name the --out folder of one of site"
     ):
-        probability_of(Options(run=tmp_path, scene=scene.path, out=tmp_path / "out"), scene)
+        probability_of(OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "out"), scene)

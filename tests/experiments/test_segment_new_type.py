@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments.segment_new_type import Options, segment_folder
+from experiments.segment_new_type import NewTypeOptions, segment_folder
 from segjax.data import read_labels
 from segjax.fewshot import (
     Extractor,
@@ -49,7 +49,7 @@ def options(tmp_path):
     variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     extractor = with_statistics(Extractor(network, variables), [dish(0)[0].astype(np.float32)[..., None] / 255])
     save_extractors(tmp_path / "extractors", [extractor])
-    return Options(tmp_path / "extractors", tmp_path / "query", tmp_path / "out", shots=str(tmp_path / "shots"))
+    return NewTypeOptions(tmp_path / "extractors", tmp_path / "query", tmp_path / "out", shots=str(tmp_path / "shots"))
 
 
 def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path):

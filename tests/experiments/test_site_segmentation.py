@@ -17,8 +17,8 @@ from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
-from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, needs, trials_of, way_of, ways_of
-from experiments.site_segmentation.labels import check_counts, ellipses_in_boxes, sides_of
+from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
+from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
 from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
 from segjax.data.geofiles import missing_packages
 from segjax.evaluation import decide, sentence
@@ -56,7 +56,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     factors = ["network", "seed", "method", "classifier", "map", "rule", "completion", "outlines"]
     assert list(table.columns) == ["study", "data", *factors, "picture", "metric", "value", "status", "code"]
-    trials = trials_of(smoke(out, classification={"classifiers": ("msd_classifier",)}))
+    trials = smoke(out, classification={"classifiers": ("msd_classifier",)}).trials()
     found = {tuple(row) for row in table[factors].itertuples(index=False)}
     assert found == {tuple(factors_of(trial).values()) for trial in trials}
     assert (table["metric"] == "dice_pooled").sum() == len(trials)
@@ -128,7 +128,9 @@ def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
         tmp_path / "x.tif", Georeference("EPSG:32637", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)), np.ones((4, 4), bool), (1,)
     )
     with pytest.raises(InputError, match="learnt from pictures with shrink="):
-        outline_sites.probability_of(outline_sites.Options(run=tmp_path, scene=scene.path, out=tmp_path / "y"), scene)
+        outline_sites.probability_of(
+            outline_sites.OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "y"), scene
+        )
 
 
 def test_every_rule_for_a_level_has_words():
@@ -194,8 +196,8 @@ def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
     assert store.closure([OUTLINED]) == [OUTLINED]
     trial, classifier = store.closure([FROM_OURS])
     assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
-    assert needs(FROM_OURS) == [classifier, FROM_OURS]
-    assert needs(Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")) == [classifier]
+    assert FROM_OURS.trainings == [classifier, FROM_OURS]
+    assert Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none").trainings == [classifier]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
@@ -342,8 +344,8 @@ def test_ways(tiny):
     ):
         with pytest.raises(InputError, match=message):
             way_of(text)
-    assert way_of(tiny.trained_on[0]) in ways_of(tiny)
-    assert {trial.method for trial in trials_of(tiny) if trial.network == NONE} == {MASKS}
+    assert way_of(tiny.trained_on[0]) in tiny.ways()
+    assert {trial.method for trial in tiny.trials() if trial.network == NONE} == {MASKS}
 
 
 @pytest.mark.parametrize(
@@ -374,7 +376,7 @@ def test_what_resolve_refuses(tmp_path, change, message):
 
 def test_more_outlines_than_there_are_is_refused(tiny, domain):
     with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site"):
-        check_counts(dataclasses.replace(tiny, outlines=(99,)), domain)
+        check_outlines(dataclasses.replace(tiny, outlines=(99,)), domain)
 
 
 @pytest.mark.parametrize("scale", STUDY.scales)
@@ -383,5 +385,5 @@ def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
     config = harness.resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
     stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
-    trials = trials_of(config)
+    trials = config.trials()
     assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))

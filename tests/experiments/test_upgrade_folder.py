@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.__main__ import main
-from experiments.upgrade_folder.config import FolderConfig, check, recipes_of
+from experiments.upgrade_folder.config import FolderConfig, check_folder_config, recipes_of
 from experiments.upgrade_folder.pictures import open_folder
 from segjax.annotations import Recipe
 from segjax.types import InputError
@@ -147,7 +147,7 @@ def config_of(folder, tmp_path, **options):
 
 def read(folder, tmp_path, **options):
     config = config_of(folder, tmp_path, **options)
-    check(config)
+    check_folder_config(config)
     return repair_module.Repair(config, open_folder(config))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import counts
-from segjax.fewshot import Logistic, Pictures, Ridge, best_threshold, class_moments, draw_support, fit_grid
+from segjax.fewshot import FeatureSet, Logistic, Ridge, best_threshold, class_moments, draw_support, fit_grid
 from segjax.fewshot.moments import relevance, support_moments
 from segjax.types import InputError
 
@@ -21,12 +21,12 @@ EVERY = np.ones(6, bool)
 
 @pytest.fixture
 def pool(clouds):
-    return Pictures(*clouds(0, pictures=6))
+    return FeatureSet(*clouds(0, pictures=6))
 
 
 @pytest.fixture
 def query(clouds):
-    return Pictures(*clouds(1, pictures=3))
+    return FeatureSet(*clouds(1, pictures=3))
 
 
 @dataclass(frozen=True)

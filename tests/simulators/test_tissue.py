@@ -9,7 +9,7 @@ from segjax.simulators import staining, tissue_scene
 from segjax.simulators.phantoms import COARSENINGS
 from segjax.simulators.tissue import FIELDS, grid_length, render_field
 from segjax.simulators.tissue_cells import CELL_TYPES, Ellipse, make_cell
-from segjax.simulators.tissue_scene import FIELD, LIZARD_COUNTS, make_scene, render_labels, render_stains
+from segjax.simulators.tissue_scene import FIELD, LIZARD_COUNTS, make_scene, render_cells, render_stains
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def labelled(scenes):
-    return [render_labels(scene, 256, 0.5) for scene in scenes]
+    return [render_cells(scene, 256, 0.5) for scene in scenes]
 
 
 def test_names_groups_and_shapes_are_known_before_rendering(monkeypatch):
@@ -71,7 +71,7 @@ def test_a_field_does_not_depend_on_the_others_and_a_crop_is_its_middle():
 def test_every_size_shows_the_same_nuclei(scenes, labelled, size, length):
     assert grid_length(COARSENINGS[size]) == length
     edge = 0.25 * COARSENINGS[size]
-    labels, classes = render_labels(scenes[0], length, edge)
+    labels, classes = render_cells(scenes[0], length, edge)
     fine, fine_classes = labelled[0]
     shares, fine_shares = (
         np.bincount(kinds[ids[ids > 0] - 1], minlength=7) / ids.size
@@ -94,7 +94,7 @@ def test_nuclei_are_in_one_piece_and_many_touch(labelled):
 
 def test_types_are_as_frequent_as_in_lizard_and_rare_ones_not_everywhere():
     counts = np.array(
-        [np.bincount(render_labels(make_scene(5, 0, field), 64, 2.0)[1], minlength=7)[1:] for field in range(50)]
+        [np.bincount(render_cells(make_scene(5, 0, field), 64, 2.0)[1], minlength=7)[1:] for field in range(50)]
     )
     shares = counts.sum(0) / counts.sum()
     lizard = np.array(LIZARD_COUNTS) / sum(LIZARD_COUNTS)

@@ -13,7 +13,7 @@ from experiments.annotation_upgrade.analysis import (
     error_name,
     label_rows,
     mismatch,
-    prediction_rows,
+    predicted_label_rows,
     quality_lines,
 )
 from experiments.annotation_upgrade.grid import Trial, labels_upgraded, laboratory, within_budget
@@ -168,7 +168,7 @@ def test_retraining_on_predictions(config):
     assert claims[subject, "U-Net retrained on its predictions"].decision.mean == pytest.approx(5.0)
     labels = claims["Upgrading of predictions of U-Net", "the predictions as they are"]
     assert labels.decision.mean == pytest.approx(10.0)
-    (row,) = prediction_rows(config, table, "unet")
+    (row,) = predicted_label_rows(config, table, "unet")
     assert row.before.mean == pytest.approx(0.6) and row.name == "predictions, round 1"
 
 

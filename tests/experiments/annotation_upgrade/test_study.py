@@ -16,13 +16,18 @@ from experiments.annotation_upgrade.grid import (
     Trial,
     labels_upgraded,
     needs_of,
-    resolve,
     train_part,
     training_of,
-    trials_of,
     within_budget,
 )
-from experiments.annotation_upgrade.pictures import Annotations, Data, check_sets, labels_of, open_pictures, read
+from experiments.annotation_upgrade.pictures import (
+    AnnotatedPictures,
+    Annotations,
+    check_sets,
+    domain_with_foreign,
+    labels_of,
+    read,
+)
 from experiments.annotation_upgrade.study import STUDY, UpgradeTrainer, mixture_of
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved
@@ -75,7 +80,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     factors = [field.name for field in dataclasses.fields(Trial)]
     assert list(table.columns) == ["study", "data", *factors, "picture", "metric", "value", "status", "code"]
-    trials = trials_of(configured(out, data=DATA, rivals=RIVALS), 5)
+    trials = configured(out, data=DATA, rivals=RIVALS).trials(5)
     found = {tuple(row) for row in table[factors].itertuples(index=False)}
     assert found == {dataclasses.astuple(trial) for trial in trials}
     about_labels = table["method"] == "upgrade"
@@ -122,7 +127,7 @@ def tiny(tmp_path):
 
 @pytest.fixture(scope="module")
 def domain(tmp_path_factory):
-    return open_pictures(configured(tmp_path_factory.mktemp("o"), data=DATA))
+    return domain_with_foreign(configured(tmp_path_factory.mktemp("o"), data=DATA))
 
 
 def test_clean_and_noisy_never_overlap_and_smaller_sets_are_within_larger_ones(tiny, domain):
@@ -145,13 +150,13 @@ def test_clean_and_noisy_never_overlap_and_smaller_sets_are_within_larger_ones(t
 
 
 def test_clean_pictures_without_foreign_objects_teach_the_other_errors(tiny, domain):
-    trials = trials_of(tiny, 5)
+    trials = tiny.trials(5)
     upgrader = next(training_of(trial) for trial in trials if trial.method == "upgrade" and "inclusion" in trial.error)
     rows, _ = Annotations(tiny, domain, 0).clean(3)
     foreign = domain.foreign.copy()
     foreign[rows] = 0
-    bare = UpgradeTrainer(tiny, Data(tiny, dataclasses.replace(domain, foreign=foreign)))
-    with_objects = UpgradeTrainer(tiny, Data(tiny, domain)).upgrade_pictures(upgrader, rows, 1)
+    bare = UpgradeTrainer(tiny, AnnotatedPictures(tiny, dataclasses.replace(domain, foreign=foreign)))
+    with_objects = UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain)).upgrade_pictures(upgrader, rows, 1)
     without = bare.upgrade_pictures(upgrader, rows, 1)
     same = jax.tree.map(lambda a, b: np.shape(a) == np.shape(b), with_objects, without)
     assert jax.tree.all(same)  # so that one compiled step serves both
@@ -179,7 +184,7 @@ def test_ids_of_a_degraded_mask():
 
 
 def test_needs_are_trained_before_and_upgrade_networks_are_shared(tiny, domain):
-    trials = trials_of(tiny, 5)
+    trials = tiny.trials(5)
     by_method = {trial.method: trial for trial in trials if trial.trained_total in (0, 2, 6)}  # of the laboratory
     assert [need.method for need in needs_of(by_method["upgraded_predictions"])] == ["upgrade", "clean"]
     second = dataclasses.replace(by_method["upgraded_predictions"], round=2)
@@ -193,13 +198,13 @@ def test_needs_are_trained_before_and_upgrade_networks_are_shared(tiny, domain):
     known = dataclasses.replace(mismatch, error="omission=0.5", learnt="known")
     assert training_of(mismatch) == training_of(known)
     assert training_of(mismatch) in {training_of(trial) for trial in trials if trial.learnt == "known"}
-    trainer = UpgradeTrainer(tiny, Data(tiny, domain))
+    trainer = UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain))
     assert len({trainer.kind(training_of(trial)) for trial in trials}) == 5
 
 
 def test_the_extent_of_a_training_is_that_of_its_pictures(tiny, domain):
-    trainer = UpgradeTrainer(tiny, Data(tiny, domain))
-    for trial in trials_of(tiny, 5):
+    trainer = UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain))
+    for trial in tiny.trials(5):
         training = training_of(trial)
         if not needs_of(training):
             job = trainer.job(training, load=lambda need: pytest.fail("nothing is needed"))
@@ -226,7 +231,7 @@ def test_draws_of_an_upgrade_network_stay_those_of_published_runs(tiny, domain, 
     texts = []
     monkeypatch.setattr("experiments.annotation_upgrade.study.stable_number", lambda text: texts.append(text) or 0)
     training = training_of(labels_upgraded(tiny, "unet", volumes=1))
-    UpgradeTrainer(tiny, Data(tiny, domain)).upgrade_pictures(training, np.arange(2), 1)
+    UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain)).upgrade_pictures(training, np.arange(2), 1)
     assert texts == [f"unet_0_upgrade_{tiny.error}_known_3_1_none_0_0_0"]
 
 
@@ -251,14 +256,14 @@ def test_draws_of_an_upgrade_network_stay_those_of_published_runs(tiny, domain, 
 )
 def test_what_resolve_refuses(tiny, change, message):
     with pytest.raises(InputError, match=message):
-        resolve(overlaid(tiny, change))
+        overlaid(tiny, change).resolved()
 
 
 def test_a_mean_teacher_cannot_have_running_averages(tiny):
     sizes = dataclasses.replace(tiny.segmentation.sizes, norm="running")
     with pytest.raises(InputError, match=r"sizes.norm: mean_teacher cannot"):
-        resolve(overlaid(tiny, {"segmentation": {"sizes": sizes}}))
-    resolve(overlaid(tiny, {"segmentation": {"sizes": sizes}, "rivals": ("confident_learning",)}))
+        overlaid(tiny, {"segmentation": {"sizes": sizes}}).resolved()
+    overlaid(tiny, {"segmentation": {"sizes": sizes}, "rivals": ("confident_learning",)}).resolved()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +276,7 @@ def test_a_mean_teacher_cannot_have_running_averages(tiny):
 )
 def test_what_is_refused_once_pictures_are_known(tiny, domain, change, message):
     with pytest.raises(InputError, match=message):
-        check_sets(Data(resolve(overlaid(tiny, change)), domain))
+        check_sets(AnnotatedPictures(overlaid(tiny, change).resolved(), domain))
 
 
 def test_inclusion_needs_foreign_objects(tmp_path):
@@ -284,9 +289,9 @@ def test_inclusion_needs_foreign_objects(tmp_path):
         Image.fromarray(picture).save(tmp_path / "mine" / "labels" / f"{number}.png")
     config = configured(tmp_path, data=f"folder:{tmp_path / 'mine'}")
     with pytest.raises(InputError, match=r"inclusion in .* needs foreign objects"):
-        open_pictures(config)
+        domain_with_foreign(config)
     without = {"error": "omission=0.5", "errors": (), "clean_errors": ()}
-    assert len(open_pictures(overlaid(config, without)).images) == 4
+    assert len(domain_with_foreign(overlaid(config, without)).images) == 4
 
 
 @pytest.mark.parametrize("scale", [scale for scale in STUDY.scales if scale != "paper"])
@@ -297,6 +302,6 @@ def test_what_a_scale_sets_can_be_drawn_from_its_pictures(scale, tmp_path):
 @pytest.mark.parametrize("scale", STUDY.scales)
 def test_every_scale_has_each_trial_once_for_every_seed(scale, tmp_path):
     config = configured(tmp_path, scale)
-    trials = trials_of(config, 20)
+    trials = config.trials(20)
     assert len(set(trials)) == len(trials)
     assert set(Counter(trial.seed for trial in trials).values()) == {len(trials) // config.run.seeds}

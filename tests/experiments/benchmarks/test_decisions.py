@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.benchmarks.decisions import FEATURES, PICTURES, overlap, scores, simulate, split
+from experiments.benchmarks.decisions import FEATURES, PICTURES, fold_split, overlap, scores, simulate
 
 STUDIES = 2000
 
@@ -26,11 +26,11 @@ def test_a_simulation_repeats():
 
 
 def test_splits_share_folds_and_never_test_on_training_pictures():
-    tests = [set(split(seed, 8)[1]) for seed in range(10)]
+    tests = [set(fold_split(seed, 8)[1]) for seed in range(10)]
     assert tests[8] == tests[0] and tests[9] == tests[1]
     assert set().union(*tests) == set(range(PICTURES)) and sum(map(len, tests[:8])) == PICTURES
-    assert all(not tests[seed] & set(split(seed, 8)[0]) for seed in range(10))
-    assert set(split(0, 8)[0]) != set(split(8, 8)[0])
+    assert all(not tests[seed] & set(fold_split(seed, 8)[0]) for seed in range(10))
+    assert set(fold_split(0, 8)[0]) != set(fold_split(8, 8)[0])
     assert overlap(8) == 25 / 123  # 175 pictures outside the fold, 52 of them for validation
 
 
@@ -42,7 +42,7 @@ def test_values_are_those_of_least_squares_one_by_one():
     order = generator.random((2, 3, FEATURES)).argsort(2)
     for study, seed, method in np.ndindex(values.shape):
         x, y, chosen = features[study], truth[study], order[study, method, : FEATURES // 2]
-        train, test = split(seed, 5)
+        train, test = fold_split(seed, 5)
         weights = np.linalg.lstsq(x[np.ix_(train, chosen)], y[train], rcond=None)[0]
         error = np.mean((x[np.ix_(test, chosen)] @ weights - y[test]) ** 2)
         assert values[study, seed, method] == pytest.approx(-error)

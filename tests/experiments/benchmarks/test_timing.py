@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.timing import Contest, Options, begin, chosen, command, cores, header_of, measure, report
+from experiments.benchmarks.timing import (
+    Contest,
+    TimingOptions,
+    begin,
+    chosen,
+    command,
+    cores,
+    header_of,
+    measure,
+    report,
+)
 from segjax.types import InputError
 
 
@@ -72,12 +82,12 @@ def test_only_those_asked_for_are_built():
 @pytest.mark.parametrize("threads", [0, cores() + 1])
 def test_cores_that_are_not_there(threads):
     with pytest.raises(InputError, match="threads must be from 1 to"):
-        begin("sums", Options(threads=threads))
+        begin("sums", TimingOptions(threads=threads))
 
 
 def test_no_rounds():
     with pytest.raises(InputError, match="rounds must be at least 1, not 0"):
-        Options(rounds=0)
+        TimingOptions(rounds=0)
 
 
 def test_the_table_says_where_it_comes_from(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from experiments.benchmarks.torch_networks import WAYS, build  # noqa: E402
-from experiments.benchmarks.torch_rivals import FORMATS, flops, on_torch, soft_dice  # noqa: E402
+from experiments.benchmarks.torch_rivals import FORMATS, flops, on_torch, torch_soft_dice  # noqa: E402
 from segjax import training  # noqa: E402
 from segjax.models import create  # noqa: E402
 
@@ -41,7 +41,7 @@ def test_same_logits_and_gradient(name, kind):
     np.testing.assert_allclose(rival_logits.detach().movedim(1, -1) / scale, logits / scale, atol=1e-4)
     assert np.std(logits) > 0
 
-    rival_loss = soft_dice(rival_logits, torch.tensor(targets, dtype=torch.int64))
+    rival_loss = torch_soft_dice(rival_logits, torch.tensor(targets, dtype=torch.int64))
     rival_loss.backward()
     np.testing.assert_allclose(rival_loss.item(), loss, rtol=1e-4)
     expected = dict(build(kind, OPTIONS[name], gradient, channels=2).named_parameters())

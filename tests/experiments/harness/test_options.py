@@ -19,7 +19,6 @@ from experiments.harness.options import (
     TrainOptions,
     arranges,
     check_choices,
-    check_least,
     check_run,
     decides,
     deciding,
@@ -186,8 +185,6 @@ def test_foreign_objects_come_from_the_other_published_set_unless_named(data, ex
         (lambda: check_run(RunOptions(Path()), DataOptions(data="x")), "is not SCHEME:NAME"),
         (lambda: check_choices("errors", ("a", "b"), ("a",)), "errors: unknown 'b'; choose from a"),
         (lambda: check_choices("errors", ("a", "a"), ("a",)), "errors: one is given twice"),
-        (lambda: check_least({"shots": ((1, 0), 1)}), "shots must be at least 1, not 0"),
-        (lambda: check_least({"share": (float("nan"), 0)}), "share must be at least 0, not nan"),
         (lambda: SegmentationOptions(networks=("vnet",)).check(), "networks: unknown 'vnet'"),
         (lambda: SegmentationOptions(tolerance=0.0).check(), "tolerance must be a positive number of pixels"),
         (lambda: SegmentationOptions(sizes=Sizes(msd_depth=0)).check(), "network msd: depth must be"),
@@ -202,4 +199,3 @@ def test_what_is_sound_is_not_refused():
     check_run(RunOptions(Path()), DataOptions())
     SegmentationOptions().check()
     check_choices("errors", (), ("a",))
-    check_least({"shots": ((1, 5), 1), "share": (0.0, 0)})

@@ -52,12 +52,12 @@ def test_a_comment_names_command_commit_machine_and_flags(monkeypatch):
 def test_the_commit_is_that_of_this_checkout_and_says_where_it_was_changed(tree):
     commit_all(tree)
     assert provenance.commit() == git(tree, "rev-parse", "--short", "HEAD")
-    assert provenance.is_clean(provenance.commit())
+    assert provenance.is_committed(provenance.commit())
     git(tree, "tag", "-a", "-m", "v", "v1")
     assert re.fullmatch("[0-9a-f]{7,}", provenance.commit())
     (tree / "README.md").write_text("changed")
     assert provenance.commit() == f"{git(tree, 'rev-parse', '--short', 'HEAD')}-dirty"
-    assert not provenance.is_clean(provenance.commit())
+    assert not provenance.is_committed(provenance.commit())
 
 
 def test_outside_a_checkout_the_version_of_the_package_is_named(tree):

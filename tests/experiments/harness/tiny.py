@@ -180,7 +180,6 @@ def study(trainer=None, **changes) -> Study:
         base=Config(RunOptions(Path(), strategy="sequential")),
         scales={"smoke": {"run": {"seeds": 1}}, "demo": {"run": {"seeds": 2}}, "reduced": {"depth": 2}, "paper": {}},
         trial=Trial,
-        resolve=lambda config: config,
         read=lambda config: Data(config),
         trials=trials,
         trainings=lambda config, data: TrainingStore(config.run, known),
