@@ -124,7 +124,7 @@ class InputError(ValueError):
     """Something the user gave is wrong; the message names the field or file and the remedy."""
 
 
-def check_least(owner: object, **least: float) -> None:
+def check_least(owner: object, **least: int) -> None:
     """Refuse numbers that are too small or not finite.
 
     Args:
@@ -138,4 +138,4 @@ def check_least(owner: object, **least: float) -> None:
         given = getattr(owner, name)
         for number in given if isinstance(given, Sequence) else (given,):
             if not lowest <= number < float("inf"):
-                raise InputError(f"{name} must be at least {lowest:g}, not {number:g}")
+                raise InputError(f"{name} must be at least {lowest}, not {number:g}")

@@ -39,8 +39,7 @@ class FaultyTrainer(Trainer[Trial]):
         return Job(Pictures(images[:cut], targets[:cut]), Pictures(images[cut:], targets[cut:]), facts)
 
     def extent(self, training: Trial) -> Extent:
-        split = self._data.split(training.seed)
-        return Extent(len(split.train), len(split.validation))
+        return Extent.of(self._data.split(training.seed))
 
     def blank(self, kind: str) -> Pictures:
         return blank_pictures(self._data.plain, self._config.train.loop.batch_size)

@@ -62,8 +62,7 @@ class Extractors(Trainer[Training]):
         return Job(train, validation)
 
     def extent(self, training: Training) -> Extent:
-        split = self._pictures.split(training.seed)
-        return Extent(len(split.train), len(split.validation))
+        return Extent.of(self._pictures.split(training.seed))
 
     def blank(self, kind: str) -> Pictures:
         return blank_pictures(self._pictures, self._config.train.loop.batch_size)

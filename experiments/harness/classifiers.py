@@ -236,8 +236,7 @@ class ClassifierTrainer(Trainer[Classifier]):
         return Job(self._pictures(split.train), self._pictures(split.validation))
 
     def extent(self, training: Classifier) -> Extent:
-        split = self._domain.split(training.seed)
-        return Extent(len(split.train), len(split.validation))
+        return Extent.of(self._domain.split(training.seed))
 
     def blank(self, kind: str) -> Pictures:
         return self._pictures(range(self._loop.batch_size))

@@ -14,6 +14,7 @@ import jax
 
 from experiments.harness.layouts import Layouts
 from experiments.harness.options import RunOptions
+from segjax.data import Split
 from segjax.models.weights import load_weights, save_weights
 from segjax.sweeps import file_stem
 from segjax.sweeps.ledger import byte_of
@@ -46,6 +47,11 @@ class Extent(NamedTuple):
 
     train: int
     validation: int
+
+    @classmethod
+    def of(cls, split: Split) -> "Extent":
+        """All training and validation pictures of a split."""
+        return cls(len(split.train), len(split.validation))
 
 
 class Trainer(ABC, Generic[AnyTraining]):

@@ -32,6 +32,7 @@ from experiments.site_segmentation.grid import (
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
 from segjax.data.geofiles import missing_packages, write_sites
+from segjax.data.listing import first_few
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
 from segjax.models import NETWORKS
@@ -40,7 +41,6 @@ from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict_log
 from segjax.types import IGNORED
 
 Here = Context[Config, LabelledDomain, Training]
-NAMED = 5  # pictures without a place on the ground that are named
 
 
 def read(config: Config) -> LabelledDomain:
@@ -212,10 +212,9 @@ def write_files(
     names = [domain.source.names[index] for index in indices]
     unplaced = write_sites(folder, names, [domain.places[index] for index in indices], masks, probability)
     if 0 < len(unplaced) < len(names):
-        shown = ", ".join(unplaced[:NAMED]) + (f" and {len(unplaced) - NAMED} more" if unplaced[NAMED:] else "")
         print(
             f"{folder}: {len(unplaced)} of {len(names)} pictures have no place on the ground and got no GeoTIFF mask "
-            f"and outlines ({shown})"
+            f"and outlines ({first_few(unplaced)})"
         )
 
 

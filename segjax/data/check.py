@@ -15,7 +15,7 @@ from jaxtyping import Int32, Int64
 
 from segjax.data.georeference import read_georeference
 from segjax.data.images import is_8_bit, read_labels, read_picture
-from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder, read_class_names
+from segjax.data.listing import Entry, FolderOptions, Problem, first_few, fit_to_folder, list_folder, read_class_names
 from segjax.types import InputError
 
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
@@ -187,12 +187,14 @@ def _contradictions(
     _, sizes = np.unique(labels[labels > 0], return_counts=True)
     unnamed = found.ids[2 * found.areas.sum(1) < sizes]
     if len(unnamed):
-        reason = f"no class under (most of) object {_first(unnamed)}"
+        reason = f"no class under (most of) object {first_few(unnamed.tolist())}"
         contradictions.append((reason, f"give it a class, {UNCLASSIFIED} if unknown"))
     judged = found.areas[:, found.class_values != UNCLASSIFIED]
     divided = found.ids[judged.sum(1) - judged.max(1, initial=0) > _SECOND_CLASS * judged.sum(1)]
     if len(divided):
-        contradictions.append((f"several classes under object {_first(divided)}", "give every object one class"))
+        contradictions.append(
+            (f"several classes under object {first_few(divided.tolist())}", "give every object one class")
+        )
     pieces = _pieces(np.where(classes == UNCLASSIFIED, 0, classes))
     alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])
     if len(alone):
@@ -200,14 +202,6 @@ def _contradictions(
         reason = f"{len(alone)} region(s) with a class and no object, the first at row {row}, column {column}"
         contradictions.append((reason, "add the objects to the labels, or give the regions class 0 or 255"))
     return contradictions
-
-
-def _named(paths: Sequence[Path], count: int = 3) -> str:
-    return ", ".join(path.name for path in paths[:count]) + (f" and {len(paths) - count} more" if paths[count:] else "")
-
-
-def _first(ids: Int32[np.ndarray, " N"], count: int = 5) -> str:
-    return ", ".join(map(str, ids[:count])) + (f" and {len(ids) - count} more" if len(ids) > count else "")
 
 
 def _measure(
@@ -281,7 +275,10 @@ def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
                 unplaced.setdefault(_NO_PLACE, []).append(image)
     if len(unplaced.get(_NO_PLACE, ())) == len(images):  # plain pictures, which nobody expects to be anywhere
         return []
-    shown = {why: f"{len(those)} of {len(images)} pictures ({_named(those)})" for why, those in unplaced.items()}
+    shown = {
+        why: f"{len(those)} of {len(images)} pictures ({first_few([path.name for path in those], 3)})"
+        for why, those in unplaced.items()
+    }
     return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
 
 

@@ -146,7 +146,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
     kept = [name for name in sorted(images) if is_kept.search(groups[name])]
     if not kept:
         raise InputError(
-            f"option keep={options.keep} fits no group; the groups are {_first(sorted(set(groups.values())))}"
+            f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
     for name in kept:
@@ -253,7 +253,7 @@ def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[st
     missing = [name for name, group in groups.items() if not group]
     if missing:
         raise InputError(
-            f"option groups={options.groups} gives no group for {_first(missing)}; every picture needs one"
+            f"option groups={options.groups} gives no group for {first_few(missing)}; every picture needs one"
         )
     return {name: str(group) for name, group in groups.items()}
 
@@ -311,5 +311,6 @@ def _compile(option: str, expression: str) -> re.Pattern[str]:
     return compiled
 
 
-def _first(texts: Sequence[str], count: int = 5) -> str:
-    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")
+def first_few(things: Sequence[object], count: int = 5) -> str:
+    """The first few, and how many more there are: "a, b, c and 4 more"."""
+    return ", ".join(map(str, things[:count])) + (f" and {len(things) - count} more" if len(things) > count else "")

@@ -29,7 +29,7 @@ class Band(NamedTuple):
     values: Sequence[Spread]
 
 
-def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], title: str = "") -> Figure:
+def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]]) -> Figure:
     """Medians over draws with the range between the quartiles against shots; a panel per type, after Figure 1.11.
 
     Args:
@@ -38,7 +38,6 @@ def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], title: st
     count = max(1, len(panels))
     rows, across = -(-count // _ACROSS), min(count, _ACROSS)
     figure = Figure(figsize=(1.4 + 3.3 * across, 1.1 + 2.9 * rows), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=INK)
     if not any(bands for bands, _ in panels.values()):
         return nothing(figure)
     grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
@@ -65,12 +64,9 @@ def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], title: st
     return figure
 
 
-def heat_chart(
-    maps: Mapping[str, Float[np.ndarray, "F S"]], features: Sequence[int], shots: Sequence[int], title: str = ""
-) -> Figure:
+def heat_chart(maps: Mapping[str, Float[np.ndarray, "F S"]], features: Sequence[int], shots: Sequence[int]) -> Figure:
     """Median Dice for every number of features (upwards) and shots (to the right); a panel per selection."""
     figure = Figure(figsize=(1.6 + 2.9 * max(1, len(maps)), 1.4 + 0.36 * len(features)), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=INK)
     known = np.concatenate([values[np.isfinite(values)] for values in maps.values()]) if maps else np.empty(0)
     if not known.size:
         return nothing(figure)

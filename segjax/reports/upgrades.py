@@ -51,13 +51,12 @@ class Compared(NamedTuple):
     behind: Decision | None
 
 
-def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, title: str = "") -> Figure:
+def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str) -> Figure:
     """Lines with 95 % intervals over a logarithmic axis, one panel per name; without values a note.
 
     Intervals that are NaN are not drawn.
     """
     figure = Figure(figsize=(max(6.6, 1.2 + 3.4 * len(panels)), 4.6), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=INK)
     if not any(lines for lines in panels.values()):
         return nothing(figure)
     axes_row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -83,10 +82,9 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, t
     return figure
 
 
-def before_after_chart(rows: Sequence[BeforeAfter], title: str = "") -> Figure:
+def before_after_chart(rows: Sequence[BeforeAfter]) -> Figure:
     """One row per name: Dice of labels before (open) and after (filled) with its 95 % interval, joined by a line."""
     figure = Figure(figsize=(8.4, 1.5 + 0.5 * max(1, len(rows))), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=INK)
     if not rows:
         return nothing(figure)
     axes = figure.subplots()
@@ -103,13 +101,12 @@ def before_after_chart(rows: Sequence[BeforeAfter], title: str = "") -> Figure:
     return figure
 
 
-def comparison_chart(rows: Sequence[Compared], ahead: str, title: str = "") -> Figure:
+def comparison_chart(rows: Sequence[Compared], ahead: str) -> Figure:
     """Left the Dice of every method, right how far one of them is ahead, in Dice points, with 95 % intervals.
 
     `ahead` names that one.
     """
     figure = Figure(figsize=(10.6, 1.5 + 0.42 * max(1, len(rows))), layout="constrained")
-    figure.suptitle(title, fontsize=12, color=INK)
     if not rows:
         return nothing(figure)
     left, right = figure.subplots(1, 2, sharey=True)
