@@ -3,15 +3,15 @@
     python -m experiments.check my_pictures
     python -m experiments.check 'folder:my_pictures?labels=components&groups=^(patient[0-9]+)_'
 
-Expected are images/ and labels/ (or masks/, instances/) with files of equal names, PNG or TIFF; labels hold 0 for
+The folder holds images/ and labels/ (or masks/ or instances/) with files of equal names, PNG or TIFF. Labels are 0 for
 background and 1, 2, ... for the objects. A study refuses a folder with problems, so run this first. It changes nothing.
 
-Problems are: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8
-bits, fractional, negative or colour labels, masks given as instances, pictures without objects, constant pictures, the
-same picture twice (also across a split), files without partner, mixed numbers of channels; and in class images also
-values above 64 or without a name, and classes that contradict the objects.
+Problems: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8 bits,
+fractional, negative or colour labels, masks given as instances, pictures without objects, constant pictures, the
+same picture twice (also across a split), files without a partner, mixed numbers of channels; in class images also
+values above 64, values without a name, and classes that contradict the objects.
 
-Remarks, which keep no folder from being used, are: pictures without a place on the ground where others have one, and
+Remarks (the folder can be used all the same): pictures without a place on the ground where others have one, and
 GeoTIFF files without a coordinate system.
 
 Exit code: 0 the folder can be used, 2 it cannot.
@@ -47,7 +47,7 @@ def check(
             groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             image_labels=FILE.csv, label_names=A,B, volumes=false|true, shrink=N, tile=PIXELS, crop=PIXELS,
             presence=PIXELS.
-        split: A split written by a study; a picture that is on two of its sides under two names is then named as such.
+        split: A split written by a study; the command then names pictures that are on two of its sides under two names.
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     try:
@@ -61,7 +61,7 @@ def check(
     console.print(_summary(folder, inspection))
     if inspection.remarks:
         console.print(_table(folder, "remark", inspection.remarks))
-        console.print(f"[yellow]{len(inspection.remarks)} remark(s), which keep no study from the folder[/yellow]")
+        console.print(f"[yellow]{len(inspection.remarks)} remark(s); studies accept the folder all the same[/yellow]")
     if not inspection.problems:
         console.print("[green]no problems: the folder can be used[/green]")
         return 0

@@ -2,10 +2,11 @@
 
     python -m experiments.outline_sites --run runs/sites --scene scene.tif --out runs/found
 
-The scene (a GeoTIFF of any size) is looked at in overlapping windows of the size that the networks were trained on. It
-must have as many bands as the run's pictures, and pixels within 10 % of theirs on the ground, where both are known.
-Written are `mask.tif`, in the scene's own coordinate system, with a nodata value where the scene has no data, and
-`sites.geojson`, outlines in WGS84 with score and hectares, valid and empty where no site was found.
+The scene is a GeoTIFF of any size. The networks look at overlapping windows of the size that they were trained on. The
+scene must have as many bands as the run's pictures, and pixels within 10 % of theirs in size on the ground, where both
+are known. The command writes two files. `mask.tif` is in the scene's own coordinate system and has a nodata
+value where the scene has no data. `sites.geojson` has outlines in WGS84 with score and hectares; it is valid and empty
+where no site was found.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from segjax.sweeps import ResultTable, read_plan
 from segjax.training import predict_blended
 from segjax.types import InputError
 
-LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a share of these
+LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a fraction of these
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class OutlineOptions:
     out: Path
     """Folder for mask.tif and sites.geojson."""
     learnt: str = ""
-    """What the networks learnt from: MAP:RULE:COMPLETION as in contour_cam:otsu:none, one of points, walked_points and
-    boxes, outlines:5 (of 5 sites), or outlines (of all). Default: the maps with the highest mean Dice."""
+    """What the networks learnt from: MAP:RULE:COMPLETION, such as contour_cam:otsu:none; points, walked_points or
+    boxes; outlines:5 (outlines of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
     threshold: float = 0.5
     """Probability above which a pixel is site."""
     overlap: float = 0.5
-    """Share of a window that neighbouring windows have in common."""
+    """Fraction of a window that it has in common with its neighbour."""
 
 
 def check_scene(scene: Scene, config: Config, domain: LabelledDomain) -> None:
@@ -103,11 +104,13 @@ def probability_of(options: OutlineOptions, scene: Scene) -> Float32[np.ndarray,
     """
     plan = read_plan(options.run)
     if (study := plan["study"]) != STUDY.name:
-        raise InputError(f"run: {options.run} is of the study {study}; name the --out folder of one of {STUDY.name}")
+        raise InputError(f"run: {options.run} is of the study {study}; name the --out folder of a run of {STUDY.name}")
     config = overlaid(config_of(Config, plan["config"]), {"run": {"out": options.run}})
     spec = parse_spec(config.source.data)  # brightness is read as that of the run's own pictures
     if "shrink" in spec.options:
-        raise InputError(f"run: {options.run} learnt from pictures with shrink=; a scene is looked at as it is")
+        raise InputError(
+            f"run: {options.run} learnt from pictures with shrink=, but scenes are not shrunk; give another run"
+        )
     learnt = learnt_of(table_of_run(STUDY, options.run, plan), config.segmentation.networks[0], options.learnt)
     domain = STUDY.read(config)
     check_scene(scene, config, domain)

@@ -1,9 +1,9 @@
-"""Keep the values of a run beside its study, and make the results pages and README's table of results anew.
+"""Store the values of a run beside its study, and write the results pages and README's table of results.
 
-    python -m experiments.publish                              from what is published already
-    python -m experiments.publish --run runs/hl60 --name hl60  takes a run's values first
+    python -m experiments.publish                              writes the pages from the values stored so far
+    python -m experiments.publish --run runs/hl60 --name hl60  stores the values of a run first
 
-Values, pages and the table come from one commit: a tree with changes is refused.
+Values, pages and table come from one commit. A tree with uncommitted changes is refused.
 """
 
 import importlib
@@ -24,12 +24,12 @@ from segjax.types import InputError
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Which run to take, if any."""
+    """The run to publish, if any."""
 
     run: Path | None = None
     """The --out folder of a study."""
     name: str | None = None
-    """What the published run is called: small letters, digits and underscores."""
+    """Name of the published run: small letters, digits and underscores."""
 
 
 def study_names() -> list[str]:
@@ -59,7 +59,7 @@ def main() -> None:
     options = tyro.cli(PublishOptions, prog="python -m experiments.publish", description=__doc__)
     check_tree()
     if (options.run is None) != (options.name is None):
-        raise InputError("run, name: give both, or neither to make the pages anew")
+        raise InputError("run, name: give both, or neither to write the pages only")
     if options.run is not None and options.name is not None:
         print(f"values: {take_run(study_of(read_plan(options.run)['study']), options.run, options.name)}")
     everything = []

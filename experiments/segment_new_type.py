@@ -3,10 +3,11 @@
     python -m experiments.segment_new_type --extractors runs/few_shot/extractors/NAME --shots my_shots \
         --query my_pictures --out my_labels
 
-SHOTS has images/ and labels/ as `python -m experiments.check` expects them; a data spec gives options, such as
-"folder:my_shots?labels=components". QUERY has the pictures, by themselves or in its folder images/. For each, a TIFF of
-the same name is written into OUT: 0 background, 1, 2, ... the objects. OUT/type.safetensors keeps what was learnt, and
-how the pictures were read (scale, channels); instead of shots it can be given again with --learnt.
+SHOTS has images/ and labels/ as `python -m experiments.check` expects them. A data spec gives options, such as
+"folder:my_shots?labels=components". QUERY has the pictures to segment, by themselves or in a folder images/. For
+each of them the command writes a TIFF of the same name into OUT: 0 is background, 1, 2, ... are the objects.
+OUT/type.safetensors keeps what was learnt, and how the pictures were read (scale, channels). A later call takes it with
+--learnt in place of --shots.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -44,7 +45,7 @@ class NewTypeOptions:
     shots: str | None = None
     """Folder, or data spec, of the few annotated pictures."""
     learnt: Path | None = None
-    """A type.safetensors of an earlier run, instead of shots."""
+    """type.safetensors of an earlier run, in place of shots."""
     target: int = 1
     """Class of the objects to segment, where the shots have several."""
     head: str = "logistic"
@@ -69,7 +70,7 @@ def segment_folder(options: NewTypeOptions) -> list[Path]:
             extractors that cannot be used, no query picture, or files in the way.
     """
     if (options.shots is None) == (options.learnt is None):
-        raise InputError("shots, learnt: give one of the two: annotated pictures, or what was learnt from them before")
+        raise InputError("shots, learnt: give one of the two, annotated pictures or what was learnt from them before")
     if options.head not in HEADS:
         raise InputError(f"head: unknown {options.head!r}; choose one of {', '.join(HEADS)}")
     bank = _open_bank(options.extractors)
@@ -98,7 +99,7 @@ def _open_bank(folder: Path) -> FeatureBank:
     # statistics of the extractors' own training pictures, so that --learnt needs no shots
     if any(extractor.mean is None for extractor in extractors):
         raise InputError(
-            f"extractors: those of {folder} have no statistics of their features; save them with "
+            f"extractors: those in {folder} have no statistics of their features; save them with "
             "with_statistics(extractor, images)"
         )
     return FeatureBank(extractors)
@@ -116,15 +117,15 @@ def _refuse_files_in_the_way(options: NewTypeOptions, targets: list[Path]) -> No
 
 
 def _refuse_what_is_decided(options: NewTypeOptions) -> None:
-    """NewTypeOptions that say how to learn, given beside what was learnt, would do nothing."""
+    """Options that say how to learn would do nothing beside what was learnt."""
     defaults = {field.name: field.default for field in fields(NewTypeOptions)} | {"objects": Objects()}
     given = [name for name in ("target", "head") if getattr(options, name) != defaults[name]]
     names = [field.name for field in fields(Objects)]
     given += [f"objects.{name}" for name in names if getattr(options.objects, name) != getattr(Objects(), name)]
     if given:
         raise InputError(
-            f"{', '.join(given)}: {options.learnt} has what was learnt, which decides this; leave it out, or learn "
-            "again from shots"
+            f"{', '.join(given)}: {options.learnt} has decided this already; leave the option out, or learn again "
+            "from shots"
         )
 
 
@@ -133,11 +134,9 @@ def _open_shots(shots: str, target: int) -> tuple[Source, Reading]:
     text = shots if ":" in shots else f"folder:{shots}"
     spec = parse_spec(text)
     if spec.scheme != "folder":
-        raise InputError(f"shots: {shots!r} is no folder; give one with images/ and labels/")
+        raise InputError(f"shots: {shots!r} is not a folder; give one with images/ and labels/")
     if "shrink" in spec.options:
-        raise InputError(
-            "shots: shrink cannot be given here; shrink the pictures beforehand, and those to segment alike"
-        )
+        raise InputError("shots: shrink cannot be given here; shrink the shots and the pictures to segment beforehand")
     source = open_source(text)
     if not 1 <= target <= len(source.class_names):
         raise InputError(f"target: class {target} is not among those of {shots}: {', '.join(source.class_names)}")
@@ -184,7 +183,7 @@ def _query_paths(folder: Path) -> list[Path]:
     inner = folder / "images"
     place = inner if inner.is_dir() else folder
     if not place.is_dir():
-        raise InputError(f"query: there is no folder {folder}")
+        raise InputError(f"query: there is no folder {folder}; name the one with the pictures to segment")
     paths = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise InputError(f"query: {place} has no picture ({', '.join(PICTURE_SUFFIXES)})")

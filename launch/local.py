@@ -2,8 +2,8 @@
 
     python -m launch.local annotation_errors -- --scale demo --out runs/x
 
-Starts the study several times with one --out; the processes take turns at its trainings. Every GPU gets a process of
-its own; without GPUs every process gets an equal share of the physical cores. Linux only.
+The command starts the study several times with one --out, and the processes take turns at its trials. Every GPU gets a
+process of its own. Without GPUs every process gets equally many physical cores. Linux only.
 """
 
 import argparse
@@ -33,9 +33,9 @@ class LocalConfig:
     """Run a study in several processes on this machine. The study's own options follow after a lone --."""
 
     study: tyro.conf.Positional[str]
-    """annotation_errors, or experiments.annotation_errors."""
+    """The study: annotation_errors or experiments.annotation_errors."""
     processes: int | None = None
-    """How many. Default: one per GPU; without GPUs, one per physical core."""
+    """Number of processes. Default: one per GPU; without GPUs, one per physical core."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 0     # on host1
 python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 1     # on host2
-srun python -m launch.multihost --data SPEC --out DIR                                 # finds out by itself
+srun python -m launch.multihost --data SPEC --out DIR                                 # finds the others
 """
 
 import json
@@ -29,29 +29,29 @@ from segjax.types import InputError
 
 @dataclass(frozen=True)
 class MultihostConfig:
-    """Train one network over the devices of several processes, each batch divided among them.
+    """Train one network over the devices of several processes; every batch is divided among them.
 
-    Without --coordinator, --processes and --process, what SLURM, Open MPI, Kubernetes or a TPU pod tells its processes
-    is used. Every process reads all pictures.
+    Without --coordinator, --processes and --process, the processes find each other by what SLURM, Open MPI, Kubernetes
+    or a TPU pod tells them. Every process reads all pictures.
     """
 
     data: str
     """Pictures, as in the studies: microscope:hl60?size=half, folder:PATH?tile=256 or tfds:NAME."""
     out: Path
-    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.safetensors; process 0
-    writes."""
+    """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.safetensors, which process
+    0 writes."""
     coordinator: str | None = None
-    """HOST:PORT of process 0, a free port there that the others can reach."""
+    """HOST:PORT of process 0: a free port there that the others can reach."""
     processes: int | None = None
-    """How many processes there are."""
+    """Number of processes."""
     process: int | None = None
-    """Which one this is, from 0."""
+    """Number of this process, from 0."""
     network: str = "unet"
     """unet, segnet or msd."""
     target: int = 1
     """Class of the objects to segment."""
     folds: int = 4
-    """Test groups, where the data do not name them: the seed's fold is tested."""
+    """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     seed: int = 0
     train: TrainOptions = field(default_factory=lambda: TrainOptions(loop=LoopConfig(batch_size=8)))
     sizes: Sizes = field(default_factory=Sizes)
@@ -189,9 +189,9 @@ def _check(coordinator: str, processes: int, process: int) -> None:
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(f"coordinator: {coordinator!r} is not HOST:PORT, such as host1:1234")
     if processes < 1:
-        raise InputError(f"processes: {processes} is less than 1")
+        raise InputError(f"processes: {processes} is less than 1; give the number of processes")
     if not 0 <= process < processes:
-        raise InputError(f"process: {process} is not from 0 to {processes - 1}")
+        raise InputError(f"process: {process} is not from 0 to {processes - 1}; every process has its own number")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from experiments.harness.map_options import OURS
 from experiments.harness.pictures import Splitting
 from experiments.harness.store import Trained, TrainingStore
 from experiments.harness.study import Context, Study
-from segjax.evaluation import accuracy, balanced_accuracy, mean_roc_auc, shuffled
+from segjax.evaluation import accuracy, balanced_accuracy, mean_roc_auc, shuffled_parameters
 from segjax.maps import layer_shapes, refuse_unusable
 from segjax.models import Probe
 from segjax.sweeps import Outcome, Row
@@ -145,7 +145,7 @@ def _judge_map(
     refuse_unusable(maps, [domain.source.names[index] for index in chosen.all])
     shown, few = maps[chosen.tested], slice(first, min(first + SANITY_PICTURES, chosen.tested.stop))
     params = variables["params"]
-    other = explain({**variables, "params": shuffled(key, params, list(params))}, images[few])
+    other = explain({**variables, "params": shuffled_parameters(key, params, list(params))}, images[few])
     judge = functools.partial(data.faithfulness(trial.network), key, variables)
     rows = [
         *localisation_rows(maps, chosen, domain),

@@ -42,7 +42,7 @@ from segjax.annotations import Recipe
 from segjax.evaluation import median_radius
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
-from segjax.upgrade import careful_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
+from segjax.upgrade import clean_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
 from segjax.upgrade.confident import correct_mask
 from segjax.upgrade.estimate import estimate_recipe
 
@@ -161,7 +161,7 @@ class UpgradeTrainer(Trainer[Trial]):
         recipes = self._recipes(training)
         if not domain.foreign[rows].any():  # very few pictures may show nothing that could be included
             recipes = [dataclasses.replace(recipe, inclusion=0.0) for recipe in recipes]
-        return careful_pictures(
+        return clean_pictures(
             domain.images[rows],
             self._data.annotations(training.seed).labels(training.clean_error)[rows],
             recipes,

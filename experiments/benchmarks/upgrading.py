@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.upgrading
     python -m experiments.benchmarks.upgrading --only "8 pictures"
 
-A set of 8 grey pictures of 512x512 pixels with careless masks goes through `upgrade_set` one by one, in batches and by
+A set of 8 grey pictures of 512x512 pixels with noisy masks goes through `upgrade_set` one by one, in batches and by
 tiles of 256, with a U-Net (width 16, 3 levels) and an MSD (depth 50); the time includes the copies to and from the
 device. The training step is that of the same U-Net on 4 pictures of 256x256, with omission, inclusion and bias drawn
 inside the step, and with masks drawn beforehand. There is no rival: nobody else offers the same. `mpx_per_s` counts the
@@ -22,7 +22,7 @@ from experiments.benchmarks.timing import Call, Contest, Contests, Scale, Timing
 from experiments.harness.start import run_command
 from segjax.annotations import Recipe
 from segjax.training import StepConfig, make_steps
-from segjax.upgrade import careful_pictures, make_upgrade_steps, upgrade_network, upgrade_set, with_labels
+from segjax.upgrade import clean_pictures, make_upgrade_steps, upgrade_network, upgrade_set, with_labels
 
 PICTURES = 8
 SIDES: dict[Scale, tuple[int, int, int]] = {"full": (512, 256, 256), "smoke": (24, 16, 8)}  # set, training, tile
@@ -57,12 +57,12 @@ def set_contest(name: str, options: dict[str, Any], side: int, tile: int) -> Con
 
 
 def drawing_contest(options: dict[str, Any], side: int) -> Contest:
-    """A training step that draws its errors, and one whose careless masks are there already."""
+    """A training step that draws its errors, and one whose noisy masks are there already."""
     images, labels = scenes(4, side)
     network = upgrade_network("unet", images, labels, **options)
     config = StepConfig()
     fresh, plain = make_upgrade_steps(network, config, max_objects=63), make_steps(network, config)
-    pictures = careful_pictures(images, labels, RECIPE, foreign=labels[:, ::-1].copy())
+    pictures = clean_pictures(images, labels, RECIPE, foreign=labels[:, ::-1].copy())
     fixed = with_labels(images, labels > 0), (labels > 0).astype(np.int32)
 
     def step_of(train: Callable[..., Any], state: Any, *batch: Any) -> Call:

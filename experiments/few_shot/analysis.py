@@ -10,7 +10,6 @@ from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Training, Trial, 
 from experiments.few_shot.pictures import HeldOutType, TypedPictures
 from experiments.harness.study import Analysis, Context
 from segjax.evaluation import METRICS, Claim, Metric
-from segjax.evaluation.claims import shown
 from segjax.fewshot import BASELINES
 from segjax.reports import (
     Band,
@@ -211,7 +210,7 @@ def methods_table(found: Findings) -> pd.DataFrame:
             metrics = (
                 ("", "", "dice_pooled") if trained else ("dice_pooled", "dice_first_draws", "dice_zero_first_draws")
             )
-            values = [shown(found.table.interval(metric, trials)) if metric else "-" for metric in metrics]
+            values = [format_interval(found.table.interval(metric, trials)) if metric else "-" for metric in metrics]
             lines.append((shots, found.method_name(method, shots), *values, f"{found.mean('f1', trials):.3f}"))
     columns = ["shots", "method", "Dice", "Dice, first draws", "Dice at score 0, first draws", "F1 of objects"]
     return pd.DataFrame(lines, columns=columns)

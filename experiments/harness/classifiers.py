@@ -68,10 +68,10 @@ class ClassifierOptions:
     """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
     classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
     target: int = decides(1)
-    """Class of the objects that are looked for, counted from 1."""
+    """Class of the objects that are looked for; classes count from 1."""
     label: str = decides("")
-    """The image-level label that is looked for. Needed where a table gives more than two or does not say their order by
-    label_names; else it is the second."""
+    """The image-level label that is looked for. Default: the second. It must be given where a table has more than two
+    labels, or does not give their order by label_names."""
 
     def check(self) -> None:
         """Raises InputError where an option cannot be; names it and what it may be."""
@@ -123,7 +123,7 @@ def read_labelled(data: str, splitting: Splitting, options: ClassifierOptions) -
     presence = _presence(data, options, source, samples)
     for found, what in ((presence == 1, "shows"), (presence == 0, "is without")):
         if not found.any():
-            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs both kinds")
+            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs pictures of both kinds")
     objects = np.stack([sample.of_class(options.target) for sample in samples])
     everything = np.stack([sample.labels for sample in samples])
     labels = np.where(presence[:, None, None] == 1, objects, 0)
@@ -155,7 +155,7 @@ def _presence(
     given = parse_spec(data).options
     is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
     if not options.label and not (is_ordered and len(names) == 2):
-        raise InputError(f"label: say which of {', '.join(names)} is looked for; it is told apart from all others")
+        raise InputError(f"label: choose one of {', '.join(names)}; it is told apart from all others")
     wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 

@@ -1,4 +1,4 @@
-"""The options of maps in the studies: how much those that try things out, and their judging, may cost."""
+"""The options of maps in the studies: how often maps look at the picture, and how finely they are judged."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ MAP_TITLES = {name: kind.title for name, kind in MAPS.items()}
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How much maps that try things out, and their judging, may cost.
+    """How often slow maps look at the picture, and how finely maps are judged.
 
     Attributes:
         rise_masks: random masks of RISE.
-        occlusion_patch: side in pixels of the square that occlusion moves by half of it.
+        occlusion_patch: side in pixels of the square that occlusion moves, each time by half its side.
         gradient_samples: gradients that SmoothGrad and integrated gradients average.
-        removal_steps: steps of insertion and deletion, which judge a map.
+        removal_steps: steps of insertion and deletion, by which maps are judged.
     """
 
     rise_masks: int = 4000
@@ -43,5 +43,5 @@ class MapOptions:
 
 
 def reason_without_map(name: str, classifier: str, sizes: ClassifierSizes) -> str | None:
-    """Why a classifier of these sizes has no such map; None where it has."""
+    """Why a classifier of these sizes has no such map; None where it has one."""
     return reason_without(name, create(classifier, **sizes.options(classifier)))

@@ -35,21 +35,23 @@ class RunOptions:
     out: Path = arranges()
     """Folder for results.csv, report.html, plan.json and figures."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = arranges("demo")
-    """smoke: does it run (a minute); demo: minutes; reduced: hours on 2 cores; paper: the published networks, pictures
-    and epochs, for a GPU; --validation slice --scope dataset --train.no-shuffle are published too, but no default."""
+    """smoke: a minute, to see that it runs. demo: minutes. reduced: hours on 2 cores. paper: the published networks,
+    pictures and epochs, for a GPU. --validation slice --scope dataset --train.no-shuffle are as published, but never
+    the default."""
     seeds: int = arranges(10)
     """How often every training is repeated: seeds 0, 1, ..."""
     shard: str = arranges("1/1")
-    """I/N: take only every N-th trial, from the I-th on, so that N processes with one --out divide the study evenly.
-    Without it, processes with one --out take turns: each goes on with the next trial that none works on."""
+    """I/N: take every N-th trial, from the I-th on. N processes with one --out then divide the study evenly. Without
+    --shard, processes with one --out take turns: each takes the next trial that no other works on."""
     pack: int = arranges(8)
-    """How many trainings of one network are run as one pack."""
+    """Largest number of trainings of one network that run together as a pack."""
     strategy: Literal["auto", "sequential", "vmap", "spread", "both"] = arranges("auto")
-    """How a pack is run: one after the other, in one step, spread over devices or cores, or both; auto times them."""
+    """How the trainings of a pack run. sequential: one after the other. vmap: in one step. spread: over devices or
+    cores. both: spread, and in one step on each. auto: the fastest of these, which are timed first."""
     plan: bool = arranges(False)
-    """Print the trials with estimated time and disk; train nothing."""
+    """Print the trials with an estimate of time and disk space; train nothing."""
     resume: bool = arranges(False)
-    """Refuse to begin anew: there must be results in --out."""
+    """Go on with the results in --out; refuse to begin where there are none."""
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
 
@@ -62,9 +64,10 @@ class DataOptions:
     """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, terrain:mounds, folder:PATH?tile=256,
     folder:PATH?image_labels=FILE.csv or tfds:NAME."""
     folds: int = decides(4)
-    """Test groups, where the data do not name them: seed s tests on fold s modulo this number."""
+    """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = decides("group")
-    """Hold out whole groups (sound) or single pictures (as published) for choosing the best epoch."""
+    """Pictures that choose the best epoch. group: whole groups are held out (sound). slice: single pictures are held
+    out (as published)."""
     simulation: tyro.conf.Suppress[str] = arranges("")
     """Options of a simulated set that are not given in `data`; the scale decides them, `resolved` puts them there."""
 
@@ -140,15 +143,16 @@ class SegmentationOptions:
 
 @dataclass(frozen=True)
 class AnnotationOptions:
-    """Whose annotations go wrong, and how errors are drawn."""
+    """Which objects are annotated, and how errors are drawn."""
 
     extra: str | None = decides(None)
-    """Where wrongly included objects come from (a data spec); they are pasted into the pictures as published.
-    Default: the other simulated set, or the other classes of the pictures where they have any."""
+    """Data spec of the objects that are wrongly included; they are pasted into the pictures, as published. Default:
+    the other simulated set, or the other classes of the pictures where they have any."""
     target: int = decides(1)
     """Class of the objects to segment."""
     scope: Literal["dataset", "volume", "picture", "object"] = decides("volume")
-    """An error is drawn once per data set (the same objects everywhere), volume (group), picture or object."""
+    """What an error is drawn for once: the data set (the same objects everywhere), each volume (group), each picture or
+    each object."""
 
     def resolved(self, data: str) -> "AnnotationOptions":
         """With the source of foreign objects: the published one, granulocytes for HL60 and the reverse, at equal size.
@@ -180,7 +184,7 @@ def check_choices(name: str, values: Sequence[Any], allowed: Any) -> None:
         if value not in allowed:
             raise InputError(f"{name}: unknown {value!r}; choose from {', '.join(allowed)}")
     if len(set(values)) != len(values):
-        raise InputError(f"{name}: one is given twice")
+        raise InputError(f"{name}: a value is given twice; give each once")
 
 
 def overlaid(config: _AnyConfig, overlay: Mapping[str, Any]) -> _AnyConfig:

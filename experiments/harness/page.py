@@ -1,4 +1,4 @@
-"""The page of a run, and what every reader of it has to know."""
+"""The page of a run, with the cautions that every reader needs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.harness.provenance import is_committed
 from experiments.harness.study import Analysis, Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
-from segjax.evaluation.claims import counted, digits_of
+from segjax.evaluation.claims import digits_of, format_test_sets
 from segjax.reports import Illustration, write_page
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
@@ -87,7 +87,8 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     sets = len(set(plan["replicates"]))
     if sets < REPLICATES_FOR_VERDICT:
         said.append(
-            f"All seeds together have {counted(sets)}. Verdicts need {REPLICATES_FOR_VERDICT}, so none is given."
+            f"All seeds together have {format_test_sets(sets)}. Verdicts need {REPLICATES_FOR_VERDICT}, so none is "
+            "given."
         )
         if not source.test_groups:
             said.append("--folds and --seeds with at least that number give every seed its own test pictures.")
@@ -99,7 +100,7 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     if len(codes) > 1:
         said.append(f"The results were made by {len(codes)} versions of the code: {', '.join(codes)}.")
     if not all(is_committed(opening["commit"]) for opening in plan["openings"]):
-        said.append("The code had changes that no commit holds when this was run.")
+        said.append("The code had uncommitted changes when this was run.")
     return said
 
 

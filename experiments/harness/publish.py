@@ -27,7 +27,7 @@ from segjax.types import InputError
 
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
 NO_SEEDS = "It kept no values per seed, so no verdict can be given."
-CHANGED = "It was run from a tree with changes that no commit holds."
+CHANGED = "It was run from a tree with uncommitted changes."
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -56,10 +56,10 @@ def check_tree() -> None:
     command = ["git", "status", "--porcelain", "--", ".", *OWN]
     state = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if state.returncode:
-        raise InputError(f"publish: {ROOT} is no git checkout; publish from one")
+        raise InputError(f"publish: {ROOT} is not a git checkout; publish from one")
     if state.stdout.strip():
         changed = ", ".join(line[3:] for line in state.stdout.splitlines()[:5])
-        raise InputError(f"publish: the tree has changes that no commit holds ({changed}); commit them first")
+        raise InputError(f"publish: the tree has uncommitted changes ({changed}); commit them first")
 
 
 def take_run(study: AnyStudy, out: Path, name: str) -> Path:
@@ -69,7 +69,7 @@ def take_run(study: AnyStudy, out: Path, name: str) -> Path:
         InputError: the folder holds no finished trial, or another study.
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
-        raise InputError(f"name: {name!r} must be small letters, digits and underscores, as in real_nuclei")
+        raise InputError(f"name: {name!r} must be small letters, digits and underscores, such as real_nuclei")
     plan = read_plan(out)
     if plan["study"] != study.name:
         raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")

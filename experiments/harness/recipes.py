@@ -17,7 +17,7 @@ def recipe_from(strengths: Mapping[str, float], scope: str, coarsening: float, o
         option: the name of the command line's option that the strengths came from.
 
     Raises:
-        InputError: a bias strength that is no whole number of the pictures' pixels.
+        InputError: a bias strength that is not a whole number of the pictures' pixels.
     """
     fields: dict[str, float] = {}
     for error, level in strengths.items():
@@ -54,11 +54,11 @@ def strengths_of(error: str, option: str) -> dict[str, float]:
             level = float(number)
         except ValueError:
             raise InputError(
-                f"{option}: {part!r} in {error!r} is not ERROR=STRENGTH, as in omission=0.3+inclusion=0.3+bias=4"
+                f"{option}: {part!r} in {error!r} is not ERROR=STRENGTH, such as omission=0.3+inclusion=0.3+bias=4"
             ) from None
         if name not in ERRORS or name in strengths:
             raise InputError(
-                f"{option}: {name!r} in {error!r} is unknown or there twice; choose from {', '.join(ERRORS)}"
+                f"{option}: {name!r} in {error!r} is unknown or given twice; choose from {', '.join(ERRORS)}"
             )
         if not (0 < level <= 1 if name in RATE_ERRORS else 0 < level < float("inf")):
             kind = "a rate above 0 and up to 1" if name in RATE_ERRORS else "a number above 0"

@@ -22,7 +22,7 @@ from experiments.site_segmentation.grid import (
     Trial,
     Way,
 )
-from segjax.evaluation import METRICS, Claim, Interval, Metric, interval, shown
+from segjax.evaluation import METRICS, Claim, Interval, Metric, format_interval, interval
 from segjax.reports import Figure, Illustration, Line, MapTile, data_name, dot_chart, line_chart, map_panel, svg
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
@@ -165,8 +165,8 @@ def _cautions(table: Table, networks: Sequence[str]) -> list[str]:
         auc = table.interval("auc", trials[0])
         if auc.mean < USABLE_AUC:
             said.append(
-                f"{network_name(name)} has an area under the curve of {shown(auc)}, under {USABLE_AUC:g}: it has not "
-                "learnt its task, and masks of its maps mean nothing."
+                f"{network_name(name)} has an area under the curve of {format_interval(auc)}, under {USABLE_AUC:g}: "
+                "it has not learnt its task, and masks of its maps mean nothing."
             )
     return said
 
@@ -185,7 +185,7 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
                 "learnt from": title_of(config, trial),
                 "--learnt": trial.learnt,
             }
-            row |= {"Dice": shown(dice), "test sets": dice.n}
+            row |= {"Dice": format_interval(dice), "test sets": dice.n}
             for metric in COLUMNS:
                 value = table.interval(metric, trial)
                 row[metric] = f"{value.mean:.3f}" if value.n else "-"
@@ -237,10 +237,10 @@ def _masks_table(table: Table) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "classifier": network_name(name),
-            "area under the curve": shown(table.interval("auc", trial)),
+            "area under the curve": format_interval(table.interval("auc", trial)),
             "masks": way_title(trial.way),
-            "Dice of training masks": shown(table.interval("label_dice", trial)),
-            "Dice of test masks": shown(table.interval(DICE, trial)),
+            "Dice of training masks": format_interval(table.interval("label_dice", trial)),
+            "Dice of test masks": format_interval(table.interval(DICE, trial)),
         }
         for name, trials in _masks(table).items()
         for trial in trials

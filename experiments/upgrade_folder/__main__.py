@@ -21,8 +21,9 @@ def main() -> None:
     console = Console()
     folder = open_folder(config)
     repair = Repair(config, folder)
-    careful = f"{len(repair.train_rows)} careful {folder.units} to learn from, {len(repair.validation_rows)} held out"
-    line = f"{careful}; {len(folder.careless)} pictures to repair; errors: {mistakes(repair)}"
+    train, held_out = len(repair.train_rows), len(repair.validation_rows)
+    clean = f"clean labels: {train} {folder.units} to learn from, {held_out} held out"
+    line = f"{clean}; noisy labels: {len(folder.noisy)} pictures to repair; errors: {mistakes(repair)}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
     with Ledger(config.out, Unit, folder_plan(config, folder), config.accept_code) as ledger:
         run_trials([NETWORK], repair.learn, ledger, lambda unit: "network", console)

@@ -1,4 +1,4 @@
-"""What the command can be told, and what it refuses."""
+"""The options of the command, and which of them it refuses."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,24 +12,24 @@ from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 from segjax.upgrade import mixture
 
-CAREFUL, CARELESS, PAIRS = "labels", "careless", "pairs"
+CLEAN, NOISY, PAIRS = "labels", "noisy", "pairs"
 STRENGTHS = ("omission", "inclusion", "bias", "jitter")
 EVERY_RATE = {"omission": (0.25, 0.5, 0.7), "inclusion": (0.25, 0.5)}
 
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """Repairs careless annotations of your own pictures: a network learns from a few careful ones how.
+    """Repairs the noisy labels of your own pictures with a network that learns from a few clean ones.
 
-    The folder is laid out like this; files that belong together have one name:
+    The folder looks like this. Files that belong together have the same name.
 
       my_pictures/images/     the pictures (PNG, TIFF, JPEG)
-      my_pictures/labels/     careful annotations of some of them, objects numbered 1, 2, ...; ten are a good start
-      my_pictures/careless/   careless annotations of the others, the ones to repair
-      my_pictures/pairs/      if you have them: careless annotations of pictures that are in labels/ as well
+      my_pictures/labels/     clean labels of some of them, objects numbered 1, 2, ...; ten are a good start
+      my_pictures/noisy/      noisy labels of the others, which are repaired
+      my_pictures/pairs/      if you have them: noisy labels of pictures that are in labels/ as well
 
-    Written are OUT/labels (the repaired annotations, 16-bit TIFF, ids kept where an object is the same),
-    OUT/changes.csv (every object that was added, removed or whose outline moved, with the network's confidence) and
+    The command writes OUT/labels (the repaired labels as 16-bit TIFF; an object that is the same keeps its id),
+    OUT/changes.csv (every object that was added, was removed or has a new outline, with the network's confidence) and
     OUT/review.html (the pictures with the largest changes first). Your own files are never changed. A run that was
     stopped goes on where it was when started again with the same --out.
 
@@ -38,28 +38,28 @@ class FolderConfig:
 
     data: str
     """The folder, or a spec with options: "folder:my_pictures?tile=256&groups=^(patient[0-9]+)_". tile: edge of the
-    squares that are trained on (default: pictures of one size whole, others in squares of 256); groups, keep, scale,
-    channels, empty, images, labels: as for the other studies."""
+    training squares (default: whole pictures where all have one size, else squares of 256). groups, keep, scale,
+    channels, empty, images and labels are as in the studies."""
     out: Path
-    """Folder for what is written; not one of the folders above."""
+    """Folder that the command writes to; not one of the folders above."""
     mistakes: Literal["mixture", "exactly", "pairs"] = "mixture"
-    """What goes wrong with careless annotations. mixture: you do not know; every combination of the strengths below is
-    learnt. exactly: you do; give one number for each error that is made. pairs: found out from the folder pairs/."""
+    """What is wrong with the noisy labels. mixture: you do not know; the network learns every combination of the
+    strengths below. exactly: you know; give one number for each error. pairs: estimated from the folder pairs/."""
     omission: tuple[float, ...] = ()
     """Rates of overlooked objects, 0 to 1."""
     inclusion: tuple[float, ...] = ()
-    """Rates of wrongly included objects, 0 to 1, of as many as --foreign provides."""
+    """Rates of wrongly included objects, 0 to 1, as a part of those that --foreign provides."""
     bias: tuple[int, ...] = ()
-    """Outlines drawn too large or too small by up to so many pixels."""
+    """Largest numbers of pixels by which outlines are too large or too small."""
     jitter: tuple[float, ...] = ()
-    """Uneven outlines: standard deviation in pixels. Without any of the four, a mixture has omission 0.25, 0.5, 0.7,
-    inclusion 0.25, 0.5 and bias of a sixth and a third of the median radius of the careful objects."""
+    """Uneven outlines: standard deviations in pixels. Where none of the four errors is given, a mixture has omission
+    0.25, 0.5 and 0.7, inclusion 0.25 and 0.5, and bias of a sixth and a third of the median radius of the objects."""
     foreign: Literal["borrowed", "none"] = "borrowed"
-    """Objects to include wrongly. borrowed: those of another picture, laid where this one has none; none: no such
-    error."""
-    careless_labels: Literal["same", "instances", "components"] = "same"
-    """Whether careless annotations are numbered objects (instances) or masks whose pieces are objects (components).
-    same: as the careful ones."""
+    """Objects to include wrongly. borrowed: those of another picture, placed where this one has none. none: objects are
+    never included wrongly."""
+    noisy_labels: Literal["same", "instances", "components"] = "same"
+    """instances: noisy labels are numbered objects. components: they are masks whose pieces are objects. same: they are
+    like the clean labels."""
     network: str = "unet"
     """unet, segnet or msd."""
     width: int = 16
@@ -75,17 +75,18 @@ class FolderConfig:
         )
     )
     draws: int = 4
-    """How many careless versions of each held-out picture choose the best epoch."""
-    smallest: float = 0.1
-    """New objects below this share of the median area of the careful objects are left out, as specks."""
+    """Noisy versions of each held-out picture, by which the best epoch is chosen."""
+    minimum_relative_area: float = 0.1
+    """Smallest area of a new object, as a fraction of the median area of the objects in labels/; smaller specks are
+    dropped."""
     window: int = 1024
-    """Larger pictures are upgraded in windows of this edge, with the same result."""
+    """Larger pictures are repaired in windows of this edge, with the same result."""
     shown: int = 40
     """Pictures on the review page."""
     accept_code: bool = False
-    """Go on with a run that was begun by another version of this program."""
+    """Go on with results that were made by other code; the page says so."""
     seed: int = 0
-    """Decides which careful pictures are held out, and all that is drawn."""
+    """Decides which pictures with clean labels are held out, and everything that is drawn at random."""
 
 
 def check_folder_config(config: FolderConfig) -> None:
@@ -99,8 +100,8 @@ def check_folder_config(config: FolderConfig) -> None:
     for name, least in {"draws": 1, "window": 1, "shown": 0, "seed": 0}.items():
         if getattr(config, name) < least:
             raise InputError(f"{name} must be at least {least}, not {getattr(config, name)}")
-    if not 0 <= config.smallest < float("inf"):
-        raise InputError(f"smallest must be a share of an area, 0 or more, not {config.smallest}")
+    if not 0 <= config.minimum_relative_area < float("inf"):
+        raise InputError(f"minimum_relative_area must be 0 or more, not {config.minimum_relative_area}")
     given = {name: getattr(config, name) for name in STRENGTHS if getattr(config, name)}
     if config.mistakes == "pairs" and given:
         raise InputError(f"{next(iter(given))}: mistakes=pairs finds the strengths itself; leave the option out")
@@ -109,9 +110,11 @@ def check_folder_config(config: FolderConfig) -> None:
             raise InputError(f"mistakes: exactly needs the strength of at least one of {', '.join(STRENGTHS)}")
         for name, values in given.items():
             if len(values) > 1:
-                raise InputError(f"{name}: mistakes=exactly needs one number, not {len(values)}; or choose mixture")
+                raise InputError(
+                    f"{name}: mistakes=exactly needs one number, not {len(values)}; give one, or choose mixture"
+                )
     if config.foreign == "none" and any(rate > 0 for rate in config.inclusion):
-        raise InputError("inclusion: needs objects to include; leave --foreign none out, or --inclusion")
+        raise InputError("inclusion: needs objects to include; leave out --foreign none or --inclusion")
     mixture(**given) if given else None  # refuses strengths out of range, and too many of them
 
 
@@ -119,7 +122,7 @@ def recipes_of(config: FolderConfig, median_radius: float) -> list[Recipe]:
     """The recipes of a configuration that does not learn them from pairs.
 
     Args:
-        median_radius: of the careful objects, in pixels; the radius of a disc of their area.
+        median_radius: of the objects in labels/, in pixels; the radius of a disc of their median area.
     """
     given: dict[str, Any] = {name: getattr(config, name) for name in STRENGTHS if getattr(config, name)}
     if config.mistakes == "exactly":
@@ -136,18 +139,18 @@ def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
     """The folder, its options for `segjax.data.open_source` without annotations and tile, and the tile.
 
     Raises:
-        InputError: not a folder, an unknown option, or one that the command decides itself.
+        InputError: not a folder, an unknown option, or one that the command sets it itselfself.
     """
     spec = parse_spec(config.data if config.data.startswith("folder:") else f"folder:{config.data}")
     if spec.scheme != "folder":
-        raise InputError(f"data: {config.data} is not a folder; give the folder with images/, labels/ and careless/")
+        raise InputError(f"data: {config.data} is not a folder; give the folder with images/, labels/ and noisy/")
     options = dict(spec.options)
     for name in ("annotations", "unlabelled", "volumes", "crop", "shrink"):
         if name in options:
-            raise InputError(f"data: option {name} cannot be given here; the command decides it")
+            raise InputError(f"data: option {name} cannot be given here; the command sets it itself")
     tile = options.pop("tile", None)
     if tile is not None and not (tile.isdecimal() and int(tile) > 0):
-        raise InputError(f"data: option tile={tile} is no whole number of pixels; give for example tile=256")
+        raise InputError(f"data: option tile={tile} is not a whole number of pixels; give for example tile=256")
     FolderOptions.parse(options)
     return Path(spec.name).expanduser(), options, None if tile is None else int(tile)
 

@@ -1,4 +1,4 @@
-"""Training the upgrade network of a folder, and upgrading its careless annotations picture by picture."""
+"""Training the upgrade network of a folder, and repairing its noisy labels picture by picture."""
 
 import dataclasses
 import json
@@ -24,10 +24,10 @@ from segjax.training.state import Variables
 from segjax.types import InputError
 from segjax.upgrade import (
     borrowed_objects,
-    careful_pictures,
-    careless_masks,
+    clean_pictures,
     estimate_recipe,
     make_upgrade_steps,
+    noisy_masks,
     number_objects,
     upgrade_network,
     upgrade_set,
@@ -49,14 +49,14 @@ NETWORK = Unit("network")
 
 
 def units_of(folder: Folder) -> list[Unit]:
-    """One per careless picture."""
-    return [Unit(f"labels/{name}.tif") for name in folder.careless.names]
+    """One per picture with noisy labels."""
+    return [Unit(f"labels/{name}.tif") for name in folder.noisy.names]
 
 
 def folder_plan(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     """What `plan.json` holds; the fingerprint covers all that decides what is written."""
     facts = json.loads(json.dumps(facts_of(config), default=dataclasses.asdict))
-    facts |= {"careful": folder.careful.digest, "careless": folder.careless.digest, "segjax": segjax.__version__}
+    facts |= {"clean": folder.clean.digest, "noisy": folder.noisy.digest, "segjax": segjax.__version__}
     if folder.pairs is not None:
         facts["pairs"] = folder.pairs.digest
     sources = sources_of(STUDY)
@@ -75,13 +75,13 @@ class Repair:
     """The network of a folder: `learn` trains it, `upgrade` applies it."""
 
     def __init__(self, config: FolderConfig, folder: Folder) -> None:
-        """Reads the careful pictures and decides what goes wrong; raises InputError where that cannot be learnt."""
+        """Read the pictures with clean labels and the errors to learn; raise InputError where they cannot be learnt."""
         self._config, self._folder = config, folder
-        images, labels = stacked(folder.careful)
+        images, labels = stacked(folder.clean)
         self.train_rows, self.validation_rows = divide(folder, labels, config.seed)
         foreign = borrowed_objects(labels) if config.foreign == "borrowed" else None
         radius = median_radius(labels)
-        self._smallest = round(config.smallest * np.pi * radius**2)
+        self._minimum_area = round(config.minimum_relative_area * np.pi * radius**2)
         self.recipes = self._recipes(labels, foreign, radius)
         if foreign is not None and not any(recipe.inclusion for recipe in self.recipes):
             foreign = None
@@ -90,7 +90,7 @@ class Repair:
 
         def pictures(rows: np.ndarray, draws: int) -> Pictures:
             others = None if foreign is None else foreign[rows]
-            return careful_pictures(
+            return clean_pictures(
                 images[rows], labels[rows], self.recipes, foreign=others, draws=draws, seed=config.seed
             )
 
@@ -106,7 +106,7 @@ class Repair:
             return recipes_of(self._config, radius)
         pairs = self._folder.pairs
         assert pairs is not None  # `open_folder` has refused
-        place = {name: index for index, name in enumerate(self._folder.careful.names)}
+        place = {name: index for index, name in enumerate(self._folder.clean.names)}
         rows = [place[name] for name in pairs.names]
         others = None if foreign is None else foreign[rows]
         return [estimate_recipe(labels[rows], stacked(pairs)[1] > 0, foreign=others)]
@@ -130,7 +130,7 @@ class Repair:
         if result.status != "ok":
             problem = "predicts background only" if result.status == "collapsed" else "diverges"
             raise InputError(
-                f"the network {problem} after {result.restarts + 1} starts; give more careful pictures, or other "
+                f"the network {problem} after {result.restarts + 1} starts; give more clean labels, or other "
                 "--train options (a smaller learning rate, more epochs)"
             )
         save_weights(self._saved, result.variables)
@@ -141,8 +141,8 @@ class Repair:
         yield 0, Outcome(rows, summary, restarts=result.restarts)
 
     def _label_dice(self, variables: Variables) -> tuple[float, float]:
-        """Pooled Dice of the held-out pictures' drawn careless labels, before and after upgrading."""
-        masks = np.asarray(careless_masks(None, self._validation.targets, max_objects=self._max_objects))
+        """Pooled Dice of noisy labels drawn for the held-out pictures, before and after upgrading."""
+        masks = np.asarray(noisy_masks(None, self._validation.targets, max_objects=self._max_objects))
         clean = self._validation.targets.labels > 0
         upgraded = [found.mask for found in upgrade_set(self.network, variables, self._validation.images, masks)]
         before, after = (float(dice(counts(found, clean).pooled())) for found in (masks, np.stack(upgraded)))
@@ -162,14 +162,14 @@ class Repair:
         return "x".join(map(str, self._shape_of(unit)))
 
     def _index(self, unit: Unit) -> int:
-        return self._folder.careless.names.index(Path(unit.file).name.removesuffix(".tif"))
+        return self._folder.noisy.names.index(Path(unit.file).name.removesuffix(".tif"))
 
     def _shape_of(self, unit: Unit) -> tuple[int, int]:
-        return self._folder.careless.shapes[self._index(unit)]
+        return self._folder.noisy.shapes[self._index(unit)]
 
     def upgrade(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Upgrade some pictures of one size and write their labels and changes."""
-        samples = [self._folder.careless[self._index(unit)] for unit in units]
+        samples = [self._folder.noisy[self._index(unit)] for unit in units]
         window = self._config.window if max(self._shape_of(units[0])) > self._config.window else None
         results = upgrade_set(
             self.network,
@@ -180,8 +180,8 @@ class Repair:
             tile=window,
         )
         for index, (unit, sample, found) in enumerate(zip(units, samples, results, strict=True)):
-            before = np.append(np.int32(0), self._folder.careless.values_of(self._index(unit)))[sample.labels]
-            repaired = number_objects(found.mask, found.probability, before, smallest=self._smallest)
+            before = np.append(np.int32(0), self._folder.noisy.values_of(self._index(unit)))[sample.labels]
+            repaired = number_objects(found.mask, found.probability, before, minimum_area=self._minimum_area)
             (self._config.out / "labels").mkdir(exist_ok=True)
             (self._config.out / "changes").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]

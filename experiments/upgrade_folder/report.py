@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.upgrade_folder.config import CARELESS, FolderConfig
+from experiments.upgrade_folder.config import NOISY, FolderConfig
 from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import NETWORK, Repair
 from segjax.data import read_labels
@@ -29,7 +29,7 @@ COLUMNS = {
 def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     """OUT/changes.csv, the largest change first; returns its rows (objects without any change are not among them)."""
     rows = []
-    for name in folder.careless.names:
+    for name in folder.noisy.names:
         part = config.out / "changes" / f"{name}.json"
         if part.exists():  # not there where the picture failed
             rows += [{"picture": name, **change} for change in json.loads(part.read_text())]
@@ -50,8 +50,8 @@ def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, resu
     shown: list[tuple[str, bytes, str]] = []
     legend: list[tuple[str, str]] = []
     for name in ranked.index[: config.shown]:
-        index = folder.careless.names.index(name)
-        sample, after = folder.careless[index], read_labels(config.out / "labels" / f"{name}.tif")
+        index = folder.noisy.names.index(name)
+        sample, after = folder.noisy[index], read_labels(config.out / "labels" / f"{name}.tif")
         png, legend = change_overlay(sample.image, sample.labels, after)
         shown.append((name, png, caption(changes[changes["picture"] == name], int(ranked[name]))))
     least_sure = changes.sort_values("confidence", kind="stable").head(UNSURE)
@@ -86,7 +86,7 @@ def caption(changes: pd.DataFrame, pixels: int) -> str:
 
 
 def label_dice(results: pd.DataFrame) -> tuple[float, float]:
-    """Dice of the held-out pictures' drawn careless labels, before and after."""
+    """Dice of noisy labels drawn for the held-out pictures, before and after upgrading."""
     rows = results[results["file"] == NETWORK.file].set_index("metric")["value"].astype(float)
     return rows["dice_before"], rows["dice_after"]
 
@@ -99,15 +99,15 @@ def _answers(
     held_out, learnt = len(repair.validation_rows), len(repair.train_rows)
     counts = changes["change"].value_counts()
     numbers = [int(counts.get(kind, 0)) for kind in ("added", "removed", "moved")]
-    missing = int(np.isin(folder.careless.names, sorted(changes["picture"].unique()), invert=True).sum())
+    missing = int(np.isin(folder.noisy.names, sorted(changes["picture"].unique()), invert=True).sum())
     return [
-        f"The network learnt from {learnt} careful {folder.units}; {held_out} more chose when to stop.",
+        f"The network learnt from {learnt} {folder.units} with clean labels. {held_out} more decided when to stop.",
         f"Errors learnt: {mistakes(repair)}.",
-        f"Test on the {held_out} held out, with such errors drawn: Dice of their labels {before:.3f} before "
-        f"and {after:.3f} after upgrading (1 is perfect). As they chose when to stop, expect slightly less elsewhere.",
-        f"Of {len(folder.careless)} annotations in {CARELESS}/, {missing} did not change. In the others "
-        f"{numbers[0]} objects were added, {numbers[1]} removed, and {numbers[2]} outlines moved.",
-        "The repaired annotations are in labels/ beside this page; the originals are as they were.",
+        f"Test: with such errors drawn, the labels of the {held_out} held out have a Dice of {before:.3f} before and "
+        f"{after:.3f} after repair (1 is perfect). They decided when to stop, so expect slightly less elsewhere.",
+        f"Of {len(folder.noisy)} label images in {NOISY}/, {missing} did not change. In the others "
+        f"{numbers[0]} objects were added, {numbers[1]} were removed, and {numbers[2]} outlines moved.",
+        "The repaired labels are in labels/ beside this page. The originals are as they were.",
     ]
 
 
@@ -122,17 +122,17 @@ def mistakes(repair: Repair) -> str:
 
 
 def warnings(results: pd.DataFrame) -> list[str]:
-    """What a reader has to know before using the labels."""
+    """Warnings for whoever uses the labels."""
     before, after = label_dice(results)
     found = []
     if after <= before:
         found.append(
-            "Upgrading did not improve the held-out labels. Do not use the repaired annotations; annotate more "
-            "pictures carefully, or name the errors that are made."
+            "Repair did not improve the held-out labels. Do not use the repaired labels. Give clean labels of more "
+            "pictures, or name the errors that were made."
         )
     failed = sorted(results.loc[results["status"] == "failed", "file"].unique())
     if failed:
         found.append(
-            f"{len(failed)} picture(s) could not be upgraded ({', '.join(failed[:5])}); start the command again."
+            f"{len(failed)} picture(s) could not be repaired ({', '.join(failed[:5])}); start the command again."
         )
     return found

@@ -159,7 +159,7 @@ class Recipe:
 def degrade(
     key: PRNGKeyArray, labels: Labels, recipe: Recipe, extra: Foreign | None = None, *, max_objects: int = MAX_OBJECTS
 ) -> Bool[Array, "*slices H W"]:
-    """Apply a recipe to the labels of one volume and return the mask that a careless annotator would have drawn.
+    """Apply a recipe to the labels of one volume and return the mask that an annotator with such errors would draw.
 
     Order: merge, split; omission, inclusion; polygon, jitter, shift; bias. Merging and splitting change what omission
     and per-object bias take for one object; they leave no trace in a mask otherwise. Every error has its own key, so

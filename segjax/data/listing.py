@@ -262,15 +262,17 @@ def read_class_names(path: Path, option: str) -> dict[int, str]:
     """Class index to name: of a list divided by commas counted from 1, or of a CSV file; empty for an empty option.
 
     Raises:
-        InputError: the file is missing or lacks its columns, or an index is no whole number from 1 to 254 or is there
-            twice.
+        InputError: the file is missing or lacks its columns, or an index is not a whole number from 1 to 254 or is
+            given twice.
     """
     if not _is_csv(option):
         return {index: name.strip() for index, name in enumerate(option.split(","), start=1)} if option else {}
     names: dict[int, str] = {}
     for text, name in read_table(path, "class_names", option, ("class", "name")):
         if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
-            raise InputError(f"option class_names={option}: class {text!r} is no whole number of 1..{_LARGEST_NAMED}")
+            raise InputError(
+                f"option class_names={option}: class {text!r} is not a whole number of 1..{_LARGEST_NAMED}"
+            )
         if int(text) in names:
             raise InputError(f"option class_names={option}: class {text} is there twice; name it once")
         names[int(text)] = name or f"class {int(text)}"

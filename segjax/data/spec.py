@@ -66,15 +66,15 @@ def open_source(text: str) -> Source:
     """
     spec = parse_spec(text)
     options = dict(spec.options)
-    ways: tuple[Callable[[Source, int], Source], ...] = (shrunk, cropped, tiled, with_presence)
-    cuts = dict(zip(CUTS, ways, strict=True))
+    wrappers: tuple[Callable[[Source, int], Source], ...] = (shrunk, cropped, tiled, with_presence)
+    cuts = dict(zip(CUTS, wrappers, strict=True))
     if spec.scheme in ("microscope", "terrain"):
         # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle; both have sizes
         del cuts["crop"], cuts["shrink"]
     sizes = {name: options.pop(name) for name in cuts if name in options}
     for name, size in sizes.items():
         if not size.isdecimal():
-            raise InputError(f"option {name}={size} is no whole number of pixels; give for example {name}=256")
+            raise InputError(f"option {name}={size} is not a whole number of pixels; give for example {name}=256")
     source = _open(spec.scheme, spec.name, options)
     for name, size in sizes.items():
         source = cuts[name](source, int(size))

@@ -5,7 +5,7 @@ Every metric is had in two steps: sums or distances of a pair of masks first, on
 """
 
 from segjax.evaluation.boundary import SurfaceDistances, boundary_f, hd95, surface_dice, surface_distances
-from segjax.evaluation.claims import Claim, sentence, shown
+from segjax.evaluation.claims import Claim, format_interval, sentence
 from segjax.evaluation.classification import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT, Decision, Interval, Verdict, decide, holm, interval
 from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
@@ -28,7 +28,7 @@ from segjax.evaluation.references import (
     fixed_discs,
     median_radius,
 )
-from segjax.evaluation.sanity import map_similarity, shuffled
+from segjax.evaluation.sanity import map_similarity, shuffled_parameters
 from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "energy_in_mask",
     "f1",
     "fixed_discs",
+    "format_interval",
     "hd95",
     "holm",
     "insertion",
@@ -84,8 +85,7 @@ __all__ = [
     "road",
     "roc_auc",
     "sentence",
-    "shown",
-    "shuffled",
+    "shuffled_parameters",
     "size_class",
     "surface_dice",
     "surface_distances",

@@ -27,7 +27,7 @@ def sentence(claim: Claim) -> str:
     found, digits = claim.decision, digits_of(claim.unit)
     if not found.n:
         return f"{claim.subject} and {claim.rival} have no result in common."
-    sets = counted(found.n)
+    sets = format_test_sets(found.n)
     amount = f"{abs(found.mean):.{digits}f}{f' {claim.unit}' if claim.unit else ''}"
     by = amount if claim.unit.startswith(claim.metric) else f"{amount} in {claim.metric}"
     place = "behind" if found.mean < 0 else "ahead of"
@@ -45,7 +45,7 @@ def sentence(claim: Claim) -> str:
     return f"{claim.subject} is {place} {claim.rival} by {by} (95 % interval {bounds}, {sets})."
 
 
-def shown(value: Interval, digits: int = 3) -> str:
+def format_interval(value: Interval, digits: int = 3) -> str:
     """A mean with its interval, where there are enough test sets for one; "-" without any."""
     if not value.n:
         return "-"
@@ -53,8 +53,8 @@ def shown(value: Interval, digits: int = 3) -> str:
     return f"{value.mean:.{digits}f}{bounds}"
 
 
-def counted(replicates: int) -> str:
-    """ "1 test set", "5 test sets"."""
+def format_test_sets(replicates: int) -> str:
+    """A number of test sets in words: "1 test set", "5 test sets"."""
     return f"{replicates} test set" + ("" if replicates == 1 else "s")
 
 

@@ -17,7 +17,7 @@ Map = Float[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
 
 
-def pointing_game(found: Map, truth: Mask, tolerance: float = 0.0) -> float:
+def pointing_game(activation_map: Map, truth: Mask, tolerance: float = 0.0) -> float:
     """1 where the map's highest pixel is an object pixel or within `tolerance` pixels of one, else 0.
 
     Of equally high pixels the first in row-major order is taken; NaN without an object. Published with 15 pixels.
@@ -26,12 +26,12 @@ def pointing_game(found: Map, truth: Mask, tolerance: float = 0.0) -> float:
     """
     if not truth.any():
         return float("nan")
-    row, column = np.unravel_index(np.argmax(found), found.shape)
+    row, column = np.unravel_index(np.argmax(activation_map), activation_map.shape)
     rows, columns = np.nonzero(truth)
     return float(np.min(np.hypot(rows - row, columns - column)) <= tolerance)
 
 
-def energy_in_mask(found: Map, truth: Mask) -> float:
+def energy_in_mask(activation_map: Map, truth: Mask) -> float:
     """Share of the map's positive values that lies on the object, in [0, 1].
 
     0 where no value is positive, NaN without an object.
@@ -40,12 +40,12 @@ def energy_in_mask(found: Map, truth: Mask) -> float:
     """
     if not truth.any():
         return float("nan")
-    positive = np.maximum(found, 0, dtype=np.float64)
+    positive = np.maximum(activation_map, 0, dtype=np.float64)
     total = positive.sum()
     return float(positive[truth].sum() / total) if total > 0 else 0.0
 
 
-def pixel_average_precision(found: Sequence[Map], truths: Sequence[Mask]) -> float:
+def pixel_average_precision(maps: Sequence[Map], truths: Sequence[Mask]) -> float:
     """PxAP: average precision of "map value above a threshold" as a detector of object pixels, all pictures together.
 
     Sum over thresholds, downwards, of (R_n - R_(n-1)) P_n, a threshold between any two values. One scale for all
@@ -53,7 +53,7 @@ def pixel_average_precision(found: Sequence[Map], truths: Sequence[Mask]) -> flo
 
     Source: Choe et al., CVPR (2020); there from 1,000 bins of maps scaled to [0, 1].
     """
-    values = np.concatenate([one.ravel() for one in found])
+    values = np.concatenate([one.ravel() for one in maps])
     is_object = np.concatenate([one.ravel() for one in truths])
     if not is_object.any():
         return float("nan")
@@ -71,15 +71,15 @@ class Threshold(NamedTuple):
     Attributes:
         level: pixels above it are object.
         iou: mean intersection over union that it reaches on the pictures it was chosen with.
-        budget: how many outlined pictures these were.
+        pictures: how many outlined pictures these were.
     """
 
     level: float
     iou: float
-    budget: int
+    pictures: int
 
 
-def choose_threshold(found: Sequence[Map], truths: Sequence[Mask], levels: int = 200) -> Threshold:
+def choose_threshold(maps: Sequence[Map], truths: Sequence[Mask], levels: int = 200) -> Threshold:
     """One threshold for a data set: that with the highest mean IoU on a few outlined pictures, none of the test's.
 
     Candidates are quantiles of these pictures' map values. A picture without an object counts 1 where nothing is above
@@ -88,33 +88,33 @@ def choose_threshold(found: Sequence[Map], truths: Sequence[Mask], levels: int =
     Raises:
         InputError: there is no picture.
 
-    Source: the protocol of Choe et al., CVPR (2020): the budget is part of the result.
+    Source: the protocol of Choe et al., CVPR (2020): the number of outlined pictures is part of the result.
     """
-    if not len(found):
+    if not len(maps):
         raise InputError("threshold: no outlined picture to choose it with; give some, and state how many")
-    candidates = np.unique(np.quantile(np.concatenate([one.ravel() for one in found]), np.linspace(0, 1, levels)))
-    scores = np.mean([_ious(one, truth, candidates) for one, truth in zip(found, truths, strict=True)], axis=0)
+    candidates = np.unique(np.quantile(np.concatenate([one.ravel() for one in maps]), np.linspace(0, 1, levels)))
+    scores = np.mean([_ious(one, truth, candidates) for one, truth in zip(maps, truths, strict=True)], axis=0)
     best = np.flatnonzero(scores == scores.max())
     chosen = best[len(best) // 2]
-    return Threshold(float(candidates[chosen]), float(scores[chosen]), len(found))
+    return Threshold(float(candidates[chosen]), float(scores[chosen]), len(maps))
 
 
-def oracle_threshold(found: Map, truth: Mask) -> Threshold:
+def oracle_threshold(activation_map: Map, truth: Mask) -> Threshold:
     """The best threshold of one picture, which only its outline tells: an upper bound, never a result.
 
     Every value of the map is a candidate. Without an object IoU is NaN.
     """
-    candidates = np.append(np.unique(found), -np.inf)
+    candidates = np.append(np.unique(activation_map), -np.inf)
     if not truth.any():
         return Threshold(float(candidates[-2]), float("nan"), 1)
-    scores = _ious(found, truth, candidates)
+    scores = _ious(activation_map, truth, candidates)
     best = int(np.argmax(scores))
     return Threshold(float(candidates[best]), float(scores[best]), 1)
 
 
-def _ious(found: Map, truth: Mask, levels: Float[np.ndarray, " L"]) -> Float64[np.ndarray, " L"]:
+def _ious(activation_map: Map, truth: Mask, levels: Float[np.ndarray, " L"]) -> Float64[np.ndarray, " L"]:
     """Intersection over union of the masks above each level; an empty mask of an empty truth counts 1."""
-    above, hits = (_pixels_above(part, levels) for part in (found.ravel(), found[truth]))
+    above, hits = (_pixels_above(part, levels) for part in (activation_map.ravel(), activation_map[truth]))
     union = above + truth.sum() - hits
     return np.where(union == 0, 1.0, hits / np.maximum(union, 1))
 

@@ -56,13 +56,13 @@ def coarse_map(truth: Mask, stride: int, offset: tuple[int, int] = (0, 0)) -> Fl
     return large[offset[0] : offset[0] + truth.shape[0], offset[1] : offset[1] + truth.shape[1]]
 
 
-def brightness_correlation(found: Float[np.ndarray, "H W"], image: Float[np.ndarray, "H W C"]) -> float:
+def brightness_correlation(activation_map: Float[np.ndarray, "H W"], image: Float[np.ndarray, "H W C"]) -> float:
     """Pearson correlation of a map with the picture's brightness (mean over channels), in [-1, 1].
 
     Near 1 or -1 the map is a copy of the picture. NaN where one of the two is constant.
     """
     brightness = image.mean(-1).ravel()
-    values = found.ravel()
+    values = activation_map.ravel()
     if np.ptp(values) == 0 or np.ptp(brightness) == 0:
         return float("nan")
     return float(np.corrcoef(values, brightness)[0, 1])

@@ -15,7 +15,7 @@ from skimage.metrics import structural_similarity
 from segjax.types import InputError
 
 
-def shuffled(key: Key[Array, ""], params: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
+def shuffled_parameters(key: Key[Array, ""], params: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
     """Parameters with the numbers of every array under the named top-level entries in random order.
 
     Each array keeps its distribution. Naming one more layer each time, from the head to the picture, with the same key,

@@ -49,7 +49,7 @@ def instances(
     mask: Bool[np.ndarray, "H W"],
     grouping: str = "components",
     border: Bool[np.ndarray, "H W"] | None = None,
-    smallest: int = 1,
+    minimum_area: int = 1,
     distance: float = 1.0,
 ) -> Int32[np.ndarray, "H W"]:
     """Numbered objects of a predicted mask.
@@ -59,23 +59,25 @@ def instances(
         grouping: "components": every 8-connected piece is an object; "watershed": pieces are parted where they are
             narrow, along watersheds of the distance to the background from its peaks.
         border: predicted border pixels. The objects are then the pieces of mask without border, grown back into it.
-        smallest: pieces of fewer pixels are dropped.
+        minimum_area: pieces of fewer pixels are dropped.
         distance: least height in pixels of a peak above the saddle to the next one ("watershed").
 
     Raises:
-        InputError: unknown grouping, smallest below 1, or a distance that is not positive.
+        InputError: unknown grouping, minimum_area below 1, or a distance that is not positive.
     """
     if grouping not in GROUPINGS:
         raise InputError(f"grouping: unknown {grouping!r}; choose one of {', '.join(GROUPINGS)}")
-    if smallest < 1 or not distance > 0:
-        raise InputError(f"smallest and distance must be at least 1 pixel and positive, not {smallest} and {distance}")
+    if minimum_area < 1 or not distance > 0:
+        raise InputError(
+            f"minimum_area must be at least 1 pixel and distance positive, not {minimum_area} and {distance}"
+        )
     core = mask if border is None else mask & ~border
     depth = _distance(core)
     markers = components(core) if grouping == "components" else _peaks(depth, core, distance)
     pieces = components(mask)
     is_lost = np.isin(pieces, pieces[markers > 0], invert=True) & mask  # pieces that are border throughout
     markers = np.where(is_lost, pieces + markers.max(initial=0), markers)
-    return _numbered(watershed(-depth, markers, mask=mask, connectivity=2), smallest)
+    return _numbered(watershed(-depth, markers, mask=mask, connectivity=2), minimum_area)
 
 
 def _distance(mask: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
@@ -93,10 +95,10 @@ def _peaks(depth: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], dista
     return components(local_maxima(np.pad(lowered, 1))[1:-1, 1:-1] & mask)
 
 
-def _numbered(labels: Integer[np.ndarray, "H W"], smallest: int) -> Int32[np.ndarray, "H W"]:
+def _numbered(labels: Integer[np.ndarray, "H W"], minimum_area: int) -> Int32[np.ndarray, "H W"]:
     """Objects 1..N in order of their ids, without those that are too small."""
     sizes = np.bincount(labels.ravel())
-    kept = sizes >= smallest
+    kept = sizes >= minimum_area
     kept[0] = False
     ids = np.where(kept, np.cumsum(kept), 0)
     return ids[labels].astype(np.int32)

@@ -34,14 +34,14 @@ class Objects:
         delineation: "line": a line of background between touching objects is learnt; "border": their outlines are
             learnt as a class of its own; "none": neither.
         grouping: objects of a predicted mask are its "components", or parted along a "watershed".
-        smallest: objects of fewer pixels are dropped.
+        minimum_area: objects of fewer pixels are dropped.
         threshold: "best": the one of the highest Dice on the shots; "zero": a score above 0 (a probability above 1/2).
         most_bytes: of the shots' features held at once; above that they are computed again for every pass.
     """
 
     delineation: str = "line"
     grouping: str = "components"
-    smallest: int = 1
+    minimum_area: int = 1
     threshold: str = "best"
     most_bytes: int = 2**31
 
@@ -50,8 +50,8 @@ class Objects:
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(values)}")
-        if self.smallest < 1:
-            raise InputError(f"smallest must be at least 1 pixel, not {self.smallest}")
+        if self.minimum_area < 1:
+            raise InputError(f"minimum_area must be at least 1 pixel, not {self.minimum_area}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class NewType:
         mask, outline = self.scores(bank, image) > 0, None
         if self.border is not None:
             outline = np.asarray(self.head.predict(self.border, bank.features(image))) > 0
-        return instances(mask, self.objects.grouping, outline, self.objects.smallest)
+        return instances(mask, self.objects.grouping, outline, self.objects.minimum_area)
 
     def _check(self, bank: FeatureBank) -> None:
         if bank.digest != self.bank_digest:

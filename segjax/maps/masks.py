@@ -25,7 +25,9 @@ STIFFNESS = 130.0  # of the random walk: how strongly a change of brightness hol
 EDGE_COST = 20.0  # of a geodesic path, in pixels of plain ground, per mean change of brightness beyond the mean
 
 
-def level_of(rule: str, found: Map, image: Image, dataset: float, share: float = 0.3, area: float = 0.05) -> float:
+def level_of(
+    rule: str, activation_map: Map, image: Image, dataset: float, share: float = 0.3, area: float = 0.05
+) -> float:
     """The level above which a map's pixels are object.
 
     "fixed": `share` of the map's maximum; "otsu": between the two classes of its positive values that differ most;
@@ -45,7 +47,7 @@ def level_of(rule: str, found: Map, image: Image, dataset: float, share: float =
     """
     if not (0 < share < 1 and 0 < area < 1):
         raise InputError(f"level: shares must be above 0 and below 1, not {share} and {area}")
-    highest = float(found.max())
+    highest = float(activation_map.max())
     if rule == "dataset":
         return float(dataset)
     if highest <= 0:
@@ -53,16 +55,16 @@ def level_of(rule: str, found: Map, image: Image, dataset: float, share: float =
     if rule == "fixed":
         return share * highest
     if rule == "percentile":
-        return float(np.quantile(found, 1 - area))
+        return float(np.quantile(activation_map, 1 - area))
     if rule == "otsu":
-        positive = np.maximum(found, 0)
+        positive = np.maximum(activation_map, 0)
         return float(threshold_otsu(positive)) if np.ptp(positive) > 0 else float("inf")
     if rule == "contour":
-        return contour_level(found, image)
+        return contour_level(activation_map, image)
     raise InputError(f"rule: unknown {rule!r}; choose one of {', '.join(RULES)}")
 
 
-def contour_level(found: Map, image: Image) -> float:
+def contour_level(activation_map: Map, image: Image) -> float:
     """The level of a map that separates it best along edges of the picture.
 
     Of 33 levels from 0.1 to 0.9 of the maximum, which must be positive, the one with the largest
@@ -75,30 +77,30 @@ def contour_level(found: Map, image: Image) -> float:
     Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), for the first factor.
     """
     across, down = (np.asarray(weights[0]) for weights in edge_weights([jnp.asarray(image[None], jnp.float32)]))
-    levels = np.linspace(0.1, 0.9, 33) * float(found.max())
+    levels = np.linspace(0.1, 0.9, 33) * float(activation_map.max())
 
     def quality(level):
-        above = found > level
+        above = activation_map > level
         weights = np.concatenate([across[above[:, 1:] != above[:, :-1]], down[above[1:] != above[:-1]]])
         if not weights.size:
             return 0.0
         share = above.mean()
-        apart = (found[above].mean() - found[~above].mean()) * np.sqrt(share * (1 - share))
+        apart = (activation_map[above].mean() - activation_map[~above].mean()) * np.sqrt(share * (1 - share))
         return apart * (1 - weights.mean())
 
     return float(levels[np.argmax([quality(level) for level in levels])])
 
 
-def seeds_of(found: Map, level: float) -> tuple[Mask, Mask]:
+def seeds_of(activation_map: Map, level: float) -> tuple[Mask, Mask]:
     """Pixels that are object for sure, half way from the level up to the maximum, and those that are as far below it.
 
     Both empty where nothing is above the level.
     """
-    highest = float(found.max())
+    highest = float(activation_map.max())
     if not highest > level:
-        return np.zeros(found.shape, bool), np.zeros(found.shape, bool)
+        return np.zeros(activation_map.shape, bool), np.zeros(activation_map.shape, bool)
     reach = (highest - level) / 2
-    return found >= level + reach, found <= level - reach
+    return activation_map >= level + reach, activation_map <= level - reach
 
 
 def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: str) -> Mask:
@@ -134,23 +136,23 @@ def complete_seeds(image: Image, inside: Mask, outside: Mask, completion: str) -
     return walked == 1
 
 
-def mask_of(image: Image, found: Map, level: float, completion: str, smallest: int = 1) -> Mask:
+def mask_of(image: Image, activation_map: Map, level: float, completion: str, minimum_area: int = 1) -> Mask:
     """The mask of one picture: pixels above the level, or what its seeds are completed to, tidied.
 
     Raises:
         InputError: an unknown completion.
     """
-    mask = found > level
+    mask = activation_map > level
     if completion != "none":
-        inside, outside = seeds_of(found, level)
+        inside, outside = seeds_of(activation_map, level)
         if inside.any() and outside.any():
             mask = complete_seeds(image, inside, outside, completion)
-    return tidied(mask, smallest)
+    return tidied(mask, minimum_area)
 
 
-def tidied(mask: Mask, smallest: int) -> Mask:
-    """Without 8-connected components of fewer than `smallest` pixels, and without holes."""
+def tidied(mask: Mask, minimum_area: int) -> Mask:
+    """Without 8-connected components of fewer than `minimum_area` pixels, and without holes."""
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel())
-    kept = (areas >= smallest)[labels] & (labels > 0)
+    kept = (areas >= minimum_area)[labels] & (labels > 0)
     return ndimage.binary_fill_holes(kept)

@@ -1,12 +1,12 @@
-"""Upgrading cheap annotations: a network that repairs careless masks, learnt from a few careful ones."""
+"""Upgrading cheap annotations: a network that learns from a few clean labels repairs many noisy ones."""
 
 from segjax.upgrade.estimate import estimate_recipe
 from segjax.upgrade.learning import (
-    Careful,
-    careful_pictures,
-    careless_masks,
+    CleanLabels,
     check_masks,
+    clean_pictures,
     make_upgrade_steps,
+    noisy_masks,
     upgrade_network,
     with_labels,
 )
@@ -17,19 +17,19 @@ from segjax.upgrade.repair import Upgraded, make_upgrade, upgrade_set
 __all__ = [
     "MOST_RECIPES",
     "PUBLISHED_ERRORS",
-    "Careful",
     "Change",
+    "CleanLabels",
     "Repaired",
     "Upgraded",
     "borrowed_objects",
-    "careful_pictures",
-    "careless_masks",
     "changes_of",
     "check_masks",
+    "clean_pictures",
     "estimate_recipe",
     "make_upgrade",
     "make_upgrade_steps",
     "mixture",
+    "noisy_masks",
     "number_objects",
     "recipe_table",
     "upgrade_network",

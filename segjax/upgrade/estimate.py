@@ -1,4 +1,4 @@
-"""What goes wrong with careless annotations, estimated from a few pictures that are annotated carefully as well."""
+"""What is wrong with noisy labels, estimated from a few pictures that have clean labels as well."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from segjax.annotations import Recipe
 from segjax.evaluation import components, counts, dice, overlaps
 from segjax.types import InputError
 
-COVERED = 0.25  # share of an object that a careless mask must mark for the object not to count as omitted
+COVERED = 0.25  # share of an object that a noisy mask must mark for the object not to count as omitted
 _SQUARE = np.ones((3, 3), bool)
 _SMALLEST_JITTER = 0.5  # pixels; rounding to pixels alone gives outlines that much
 
@@ -20,22 +20,22 @@ class _Pair(NamedTuple):
 
     objects: int
     kept: int
-    q: int  # repetitions of the 3x3 square that make the kept objects most like their careless mask; below 0: erosions
-    distances: Any  # signed, of the careless outline to that of the changed objects, in pixels, less their mean
+    q: int  # repetitions of the 3x3 square that make the kept objects most like their noisy mask; below 0: erosions
+    distances: Any  # signed, of the noisy outline to that of the changed objects, in pixels, less their mean
     false_pixels: int
     foreign_pixels: int
 
 
 def estimate_recipe(
-    careful: Int32[np.ndarray, "P H W"],
-    careless: Bool[np.ndarray, "Q H W"],
+    clean: Int32[np.ndarray, "P H W"],
+    noisy: Bool[np.ndarray, "Q H W"],
     *,
     foreign: Int32[np.ndarray, "P H W"] | None = None,
     scope: str = "picture",
 ) -> Recipe:
-    """The recipe under which careless masks like these are likely: omission, inclusion, bias and jitter.
+    """The recipe under which noisy masks like these are likely: omission, inclusion, bias and jitter.
 
-    An object is omitted when no connected piece of the careless mask marks a quarter of it. The kept objects are
+    An object is omitted when no connected piece of the noisy mask marks a quarter of it. The kept objects are
     dilated or eroded with the 3x3 square until they are most like the mask (by Dice). From the largest number of
     repetitions m over n pictures the bias is m + m / n - 1, the unbiased estimate of the end of a uniform distribution
     (rounded, and at least m); the standard deviation of the distance that remains between the outlines is the jitter
@@ -43,22 +43,22 @@ def estimate_recipe(
     removes, over that of the foreign objects after the same dilation or erosion.
 
     Args:
-        careful: ids of the objects, 0 background.
-        careless: masks of the same pictures, as an annotator drew them.
+        clean: ids of the objects, 0 background.
+        noisy: masks of the same pictures, as the annotator drew them.
         foreign: objects that inclusion will take from; without them inclusion is 0.
         scope: of the recipe.
 
     Raises:
         InputError: no pictures, shapes that differ, or labels without any object.
     """
-    if careful.shape != careless.shape or len(careful) == 0:
-        raise InputError(f"careless: give a mask for each of the {len(careful)} careful pictures, and at least one")
-    if not careful.any():
-        raise InputError("careful: no object in any of the pictures; errors show only where there are objects")
-    nothing = np.zeros(careful.shape[1:], np.int32)
+    if clean.shape != noisy.shape or len(clean) == 0:
+        raise InputError(f"noisy: give a mask for each of the {len(clean)} clean label maps, and at least one")
+    if not clean.any():
+        raise InputError("clean: no object in any of the pictures; errors show only where there are objects")
+    nothing = np.zeros(clean.shape[1:], np.int32)
     pairs = [
         _compare(labels, mask, nothing if foreign is None else foreign[index])
-        for index, (labels, mask) in enumerate(zip(careful, careless, strict=True))
+        for index, (labels, mask) in enumerate(zip(clean, noisy, strict=True))
         if labels.any()
     ]
     foreign_pixels = sum(pair.foreign_pixels for pair in pairs)

@@ -1,6 +1,6 @@
-"""Training an upgrade network: every read of a careful annotation shows another careless version of it.
+"""Training an upgrade network: every read of clean labels shows another noisy version of them.
 
-The network sees a picture and, as one more channel, a careless mask of it; its target is the careful mask. The careless
+The network sees a picture and, as one more channel, a noisy mask of it; its target is the clean mask. The noisy
 mask is drawn on device from the step's key, inside the compiled step, so that no degraded copy is ever stored. Recipes
 are traced: one compilation serves every strength, seed and error.
 
@@ -31,8 +31,8 @@ Rounding = Literal["random", "down"]
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Careful:
-    """Careful annotations of P pictures, and which careless versions of them are drawn; see `careful_pictures`.
+class CleanLabels:
+    """Clean labels of P pictures, and which noisy versions of them are drawn; see `clean_pictures`.
 
     Attributes:
         labels: int32 [P, H, W], ids of the objects, 0 background.
@@ -49,7 +49,7 @@ class Careful:
     seeds: Any
 
 
-def careful_pictures(
+def clean_pictures(
     images: Float32[np.ndarray, "P H W C"],
     labels: Int32[np.ndarray, "P H W"],
     recipes: Recipe | Sequence[Recipe],
@@ -63,7 +63,7 @@ def careful_pictures(
     """Pictures for training or validating with `make_upgrade_steps`.
 
     Args:
-        labels: careful annotation, ids of the objects, 0 background.
+        labels: clean labels, ids of the objects, 0 background.
         recipes: what goes wrong: one recipe, or up to 64 of which each read draws one (`mixture`, `estimate_recipe`).
         foreign: objects that inclusion takes from, on the same pixels.
         weights, errors: see `recipe_table`.
@@ -85,14 +85,14 @@ def careful_pictures(
     def repeated(values):
         return np.broadcast_to(values, (count, *values.shape))
 
-    careful = Careful(
+    clean = CleanLabels(
         labels=labels[rows],
         foreign=None if foreign is None else foreign[rows],
         recipes=jax.tree.map(repeated, table),
         weights=repeated(weight),
         seeds=np.random.SeedSequence(seed).generate_state(count),
     )
-    return Pictures(images[rows], careful)
+    return Pictures(images[rows], clean)
 
 
 def check_masks(name: str, masks: Bool[np.ndarray, "P H W"]) -> None:
@@ -108,7 +108,7 @@ def upgrade_network(
 ) -> Network:
     """A network of the zoo for pictures with a label channel; MSD is given mean and deviation of every channel.
 
-    Those of the label channel are taken from the careful labels. The default U-Net with one grey channel has
+    Those of the label channel are taken from the clean labels. The default U-Net with one grey channel has
     14,788,418 parameters.
 
     Raises:
@@ -124,7 +124,7 @@ def upgrade_network(
 def with_labels(
     images: Float[Array | np.ndarray, "*B H W C"], masks: Bool[Array | np.ndarray, "*B H W"]
 ) -> Float[Array | np.ndarray, "*B H W C+1"]:
-    """What an upgrade network sees: the channels of the picture, then the careless mask as 0 and 1."""
+    """What an upgrade network sees: the channels of the picture, then the noisy mask as 0 and 1."""
     library = np if isinstance(images, np.ndarray) and isinstance(masks, np.ndarray) else jnp
     return library.concatenate([images, masks[..., None].astype(images.dtype)], axis=-1)
 
@@ -132,12 +132,12 @@ def with_labels(
 def make_upgrade_steps(
     network: Network, config: StepConfig, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
 ) -> Steps:
-    """Compiled steps of an upgrade network, for `segjax.training.fit` and `fit_pack` with `careful_pictures`.
+    """Compiled steps of an upgrade network, for `segjax.training.fit` and `fit_pack` with `clean_pictures`.
 
-    As `make_steps`, but `train` and `validate` take a `Careful` batch in place of targets and pictures without label
-    channel. Training step n draws from fold_in(state.key, n); validation draws from the seed of each picture, the same
-    in every epoch. Foreign objects are flipped and turned with the picture. `predict` takes pictures with the label
-    channel (`with_labels`).
+    As `make_steps`, but `train` and `validate` take a `CleanLabels` batch in place of targets, and pictures without
+    label channel. Training step n draws from fold_in(state.key, n); validation draws from the seed of each picture, the
+    same in every epoch. Foreign objects are flipped and turned with the picture. `predict` takes pictures with the
+    label channel (`with_labels`).
 
     Args:
         network: any of the zoo for one channel more than the pictures have.
@@ -147,30 +147,30 @@ def make_upgrade_steps(
     """
     plain, step = make_steps(network, config), pure_step(network, config)
 
-    def shown(keys, images, careful):
-        masks = careless_masks(keys, careful, max_objects=max_objects, rounding=rounding)
-        return with_labels(images, masks), (careful.labels > 0).astype(jnp.int32)
+    def shown(keys, images, clean):
+        masks = noisy_masks(keys, clean, max_objects=max_objects, rounding=rounding)
+        return with_labels(images, masks), (clean.labels > 0).astype(jnp.int32)
 
     def init(key, images, learning_rate=config.learning_rate):
         return plain.init(key, with_labels(images, jnp.zeros(images.shape[:-1], bool)), learning_rate)
 
-    def train(state, images, careful):
+    def train(state, images, clean):
         for_turn, for_draw = jax.random.split(jax.random.fold_in(state.key, state.step))
         if config.augment:
-            images, careful = _turned(for_turn, images, careful)
-        return step(state, *shown(jax.random.split(for_draw, images.shape[0]), images, careful))
+            images, clean = _turned(for_turn, images, clean)
+        return step(state, *shown(jax.random.split(for_draw, images.shape[0]), images, clean))
 
-    def validate(variables, images, careful):
-        return plain.validate(variables, *shown(None, images, careful))
+    def validate(variables, images, clean):
+        return plain.validate(variables, *shown(None, images, clean))
 
     return Steps(init, jax.jit(train, donate_argnums=0), jax.jit(validate), plain.predict)
 
 
 @partial(jax.jit, static_argnames=("max_objects", "rounding"))
-def careless_masks(
-    keys: Any, careful: Careful, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
+def noisy_masks(
+    keys: Any, clean: CleanLabels, *, max_objects: int = MAX_OBJECTS, rounding: Rounding = "random"
 ) -> Bool[Array, "B H W"]:
-    """A careless mask of each picture, as `make_upgrade_steps` shows them to the network.
+    """A noisy mask of each picture, as `make_upgrade_steps` shows them to the network.
 
     Args:
         keys: one per picture, [B]; None draws from the seeds of the pictures, as validation does.
@@ -185,18 +185,18 @@ def careless_masks(
             recipe = _randomly_rounded(for_rates, recipe, labels, foreign, max_objects)
         return degrade(for_errors, labels, recipe, foreign, max_objects=max_objects)
 
-    drawn_from = jax.vmap(jax.random.key)(jnp.asarray(careful.seeds)) if keys is None else keys
-    return jax.vmap(draw)(drawn_from, careful.labels, careful.foreign, careful.recipes, careful.weights)
+    drawn_from = jax.vmap(jax.random.key)(jnp.asarray(clean.seeds)) if keys is None else keys
+    return jax.vmap(draw)(drawn_from, clean.labels, clean.foreign, clean.recipes, clean.weights)
 
 
-def _turned(key, images, careful: Careful) -> tuple[Float[Array, "B H W C"], Careful]:
+def _turned(key, images, clean: CleanLabels) -> tuple[Float[Array, "B H W C"], CleanLabels]:
     """Picture, labels and foreign objects flipped and turned alike."""
-    if careful.foreign is None:
-        images, labels = flip_and_turn(key, images, careful.labels)
-        return images, replace(careful, labels=labels)
-    layers = jnp.stack([careful.labels, careful.foreign], axis=-1)
+    if clean.foreign is None:
+        images, labels = flip_and_turn(key, images, clean.labels)
+        return images, replace(clean, labels=labels)
+    layers = jnp.stack([clean.labels, clean.foreign], axis=-1)
     images, layers = flip_and_turn(key, images, layers)
-    return images, replace(careful, labels=layers[..., 0], foreign=layers[..., 1])
+    return images, replace(clean, labels=layers[..., 0], foreign=layers[..., 1])
 
 
 def _randomly_rounded(key, recipe: Recipe, labels: Int[Array, "H W"], foreign, max_objects: int) -> Recipe:

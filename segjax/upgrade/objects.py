@@ -1,4 +1,4 @@
-"""Objects of an upgraded mask: which careless object each of them is, how sure the network is, and what has changed."""
+"""Objects of an upgraded mask: which noisy object each is, how sure the network is, and what has changed."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -20,10 +20,10 @@ class Change(NamedTuple):
     """What happened to one object.
 
     Attributes:
-        object: its id in the upgraded labels; of a removed one, in the careless labels.
+        object: its id in the upgraded labels; of a removed one, in the noisy labels.
         change: "added", "removed", "moved" (some pixels differ) or "kept" (none does).
         confidence: mean probability over the object's pixels that they belong to an object; of a removed one, over its
-            careless pixels that they do not.
+            noisy pixels that they do not.
         area_before, area_after: pixels.
         changed: pixels that are in only one of the two.
         outline_distance: mean distance in pixels between the outlines, NaN where there is only one.
@@ -54,32 +54,32 @@ def number_objects(
     probability: Float32[np.ndarray, "H W"],
     before: Int32[np.ndarray, "H W"],
     *,
-    smallest: int = 0,
+    minimum_area: int = 0,
 ) -> Repaired:
-    """Divide an upgraded mask into objects that keep the ids of the careless labels where they can be matched.
+    """Divide an upgraded mask into objects that keep the ids of the noisy labels where they can be matched.
 
-    The rule: a connected part of the mask and a connected piece of a careless object match when they share at least
+    The rule: a connected part of the mask and a connected piece of a noisy object match when they share at least
     half of the smaller of the two; a piece that matches several parts keeps the one it shares most with. Every
     part goes to its matching pieces, each pixel to the piece that is nearest within the part. What is left of a part
-    after that and is at least half as thick as the median careless piece is a new object, as are parts without a
-    match. New objects are numbered on from the largest careless id; those that touch each other are one.
+    after that and is at least half as thick as the median noisy piece is a new object, as are parts without a
+    match. New objects are numbered on from the largest noisy id; those that touch each other are one.
 
     Args:
         mask, probability: as `upgrade` gives them.
-        before: careless labels, 0 background; a mask's `components` where there are no ids.
-        smallest: new objects of fewer pixels are left out.
+        before: noisy labels, 0 background; a mask's `components` where there are no ids.
+        minimum_area: new objects of fewer pixels are left out.
     """
     mask, before = np.array(mask), np.array(before)  # the library for components refuses read-only arrays, as JAX gives
     markers = _matched(mask, before)
     new = components(_left_over(mask, markers, before))
-    new = components((np.bincount(new.ravel()) >= smallest)[new] & (new > 0))
+    new = components((np.bincount(new.ravel()) >= minimum_area)[new] & (new > 0))
     markers = np.where(new > 0, new + int(before.max(initial=0)), markers)
     labels = watershed(np.zeros(mask.shape, np.uint8), markers, connectivity=2, mask=mask).astype(np.int32)
     return Repaired(labels, changes_of(before, labels, probability))
 
 
 def _matched(mask: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Ids of careless objects at the pixels that they share with the part of the mask they match."""
+    """Ids of noisy objects at the pixels that they share with the part of the mask they match."""
     parts = components(mask)
     pieces = cc3d.connected_components(before, connectivity=8, out_dtype=np.uint32).astype(np.int32)
     table = overlaps(parts, pieces)

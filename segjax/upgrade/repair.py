@@ -28,7 +28,7 @@ def make_upgrade(network: Network) -> Callable[..., Upgraded]:
     """The pure compiled function upgrade(params, images, masks) of an upgrade network.
 
     It is compiled once per network and size of the pictures. It maps variables of the network (`Fit.variables`),
-    pictures float32 [B, H, W, C] and careless masks bool [B, H, W] to `Upgraded` with arrays [B, H, W]. Every picture
+    pictures float32 [B, H, W, C] and noisy masks bool [B, H, W] to `Upgraded` with arrays [B, H, W]. Every picture
     is treated alone, so batch statistics are those of the picture.
     """
 
@@ -55,7 +55,7 @@ def upgrade_set(
 
     Args:
         images: float32 [H, W, C] each; a sequence that reads its pictures when asked saves memory.
-        masks: careless masks, bool [H, W] each.
+        masks: noisy masks, bool [H, W] each.
         batch: neighbours of equal size, or windows of one picture, that are computed at once; the last are filled up.
         tile: cut pictures into windows of this side, with the result of the whole picture (see `predict_tiled`).
 

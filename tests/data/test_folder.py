@@ -132,7 +132,7 @@ def test_class_names_from_a_table(tmp_path):
     assert opened(tmp_path, class_names="names.csv").class_names == names
     assert opened(tmp_path, class_names=str(table)).class_names == names
     for text, message in (
-        ("class,name\n0,a\n", "class '0' is no whole number"),
+        ("class,name\n0,a\n", "class '0' is not a whole number"),
         ("class,name\n2,a\n2,b\n", "class 2 is there twice"),
         ("index,name\n2,a\n", "needs the columns class and name"),
         ("class,name\n2,a\n", "class value 4 is not among those"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import Claim, Interval, decide, sentence
-from segjax.evaluation.claims import counted, digits_of, shown
+from segjax.evaluation.claims import digits_of, format_interval, format_test_sets
 
 NAN = float("nan")
 FIVE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])  # mean 3; half width 2.776 sqrt(2.5 / 5) = 1.963
@@ -50,8 +50,8 @@ def test_unit_and_metric_are_each_said_once(metric, unit, said):
 
 
 def test_short_forms():
-    assert shown(Interval(0.5, 0.25, 0.75, 5)) == "0.500 (0.250 to 0.750)"
-    assert shown(Interval(0.5, NAN, NAN, 2), 1) == "0.5"
-    assert shown(Interval(NAN, NAN, NAN, 0)) == "-"
-    assert [counted(number) for number in (0, 1, 5)] == ["0 test sets", "1 test set", "5 test sets"]
+    assert format_interval(Interval(0.5, 0.25, 0.75, 5)) == "0.500 (0.250 to 0.750)"
+    assert format_interval(Interval(0.5, NAN, NAN, 2), 1) == "0.5"
+    assert format_interval(Interval(NAN, NAN, NAN, 0)) == "-"
+    assert [format_test_sets(number) for number in (0, 1, 5)] == ["0 test sets", "1 test set", "5 test sets"]
     assert [digits_of(unit) for unit in ("Dice points", "points", "", "pixels")] == [1, 1, 3, 3]

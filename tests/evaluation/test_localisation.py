@@ -57,7 +57,7 @@ def test_a_threshold_is_the_best_of_its_pictures_and_says_how_many_they_were():
     found = choose_threshold(MAPS, TRUTHS, levels=1000)
     values = np.unique(np.concatenate([m.ravel() for m in MAPS]))
     best = max(np.mean([iou(m > level, t) for m, t in zip(MAPS, TRUTHS, strict=True)]) for level in values)
-    assert found.budget == 3 and found.iou == pytest.approx(best)
+    assert found.pictures == 3 and found.iou == pytest.approx(best)
     at_level = np.mean([iou(m > found.level, t) for m, t in zip(MAPS, TRUTHS, strict=True)])
     assert at_level == pytest.approx(found.iou)
     with pytest.raises(InputError, match="no outlined picture"):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.evaluation import map_similarity, shuffled
+from segjax.evaluation import map_similarity, shuffled_parameters
 from segjax.types import InputError
 
 PARAMS = {
@@ -14,7 +14,7 @@ PARAMS = {
 
 def test_only_the_named_layers_are_shuffled_and_keep_their_numbers():
     key = jax.random.key(0)
-    both, head = shuffled(key, PARAMS, ["conv", "head"]), shuffled(key, PARAMS, ["head"])
+    both, head = shuffled_parameters(key, PARAMS, ["conv", "head"]), shuffled_parameters(key, PARAMS, ["head"])
     for leaf, name in ((head["head"]["kernel"], "kernel"), (head["head"]["bias"], "bias")):
         before = np.asarray(PARAMS["head"][name])
         assert leaf.shape == before.shape and not np.array_equal(leaf, before)
@@ -23,7 +23,7 @@ def test_only_the_named_layers_are_shuffled_and_keep_their_numbers():
     np.testing.assert_array_equal(both["head"]["bias"], head["head"]["bias"])  # a cascade keeps what it has shuffled
     assert not np.array_equal(head["head"]["kernel"].ravel(), head["head"]["bias"])  # arrays have keys of their own
     with pytest.raises(InputError, match="'fc' has no parameters; there are: conv, head"):
-        shuffled(key, PARAMS, ["fc"])
+        shuffled_parameters(key, PARAMS, ["fc"])
 
 
 def test_similarity_of_maps():

@@ -381,7 +381,7 @@ def test_labels_from_a_table_without_any_outline(tiny, tmp_path):
     domain = pictures_of(config)
     np.testing.assert_array_equal(domain.presence, [1, 1, 1, 0, 0, 0])
     unsaid = overlaid(config, {"classification": {"label": ""}})
-    with pytest.raises(InputError, match="label: say which of none, site is looked for"):
+    with pytest.raises(InputError, match="label: choose one of none, site; it is told apart"):
         pictures_of(unsaid)
     ordered = overlaid(unsaid, {"source": {"data": f"{spec}&label_names=site,none"}})
     np.testing.assert_array_equal(pictures_of(ordered).presence, [0, 0, 0, 1, 1, 1])

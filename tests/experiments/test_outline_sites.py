@@ -162,6 +162,6 @@ def test_a_run_of_another_study_is_refused(tmp_path):
     (tmp_path / "results.csv").write_text("metric,value\ndice,1\n")
     scene = open_scene(write(tmp_path / "scene.tif", noise()))
     with pytest.raises(
-        InputError, match=r"run: .* is of the study activation_maps; name the --out folder of one of site"
+        InputError, match=r"run: .* is of the study activation_maps; name the --out folder of a run of site"
     ):
         probability_of(OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "out"), scene)

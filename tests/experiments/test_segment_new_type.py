@@ -173,7 +173,7 @@ def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_pat
     [
         ({"head": "ridge"}, "head"),
         ({"target": 2}, "target"),
-        ({"objects": Objects(smallest=5)}, "objects.smallest"),
+        ({"objects": Objects(minimum_area=5)}, "objects.minimum_area"),
         ({"objects": Objects("border", "watershed")}, "objects.delineation, objects.grouping"),
     ],
 )
@@ -189,7 +189,7 @@ def test_options_that_the_learnt_type_decides_are_refused(change, name, options)
         ({"shots": None}, "shots, learnt"),
         ({"head": "svm"}, "head: unknown 'svm'"),
         ({"target": 2}, "target: class 2"),
-        ({"shots": "microscope:hl60"}, "is no folder"),
+        ({"shots": "microscope:hl60"}, "is not a folder"),
         ({"shots": "folder:shots?shrink=2"}, "shrink cannot be given here"),
         ({"query": "nothing"}, "there is no folder"),
         ({"query": "shots"}, "has no picture"),

@@ -355,7 +355,7 @@ def test_ways(tiny):
         ({"completions": ("crf",)}, "completions: unknown 'crf'"),
         ({"baselines": ("scribbles",)}, "baselines: unknown 'scribbles'"),
         ({"outlines": (0,)}, "outlines must be at least 1"),
-        ({"outlines": (1, 1)}, "outlines: one is given twice"),
+        ({"outlines": (1, 1)}, "outlines: a value is given twice"),
         ({"epoch_pictures": 1}, "epoch_pictures must be at least 2"),
         ({"segmentation": {"networks": ("vgg16",)}}, "networks: unknown 'vgg16'"),
         ({"minimum_area": 0}, "minimum_area must be at least 1"),

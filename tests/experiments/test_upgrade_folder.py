@@ -1,4 +1,4 @@
-"""A folder's careless annotations are repaired, its own files stay as they are, and what cannot be used is refused."""
+"""A folder's noisy labels are repaired, its own files stay as they are, and what cannot be used is refused."""
 
 import contextlib
 import hashlib
@@ -46,14 +46,14 @@ def scene(seed: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_folder(path):
-    """Five careful pictures, and three careless ones that lack three of their six objects; ids are 11, 22, 33."""
+    """Five pictures with clean labels, and three with noisy ones that lack three of six objects; ids are 11, 22, 33."""
     for number in range(8):
         image, labels = scene(number, 44 if number == 7 else 40)
         save(path / "images" / f"{number:03d}.png", image)
         if number < 5:
             save(path / "labels" / f"{number:03d}.tif", labels)
         else:
-            save(path / "careless" / f"{number:03d}.tif", np.where(labels > 3, 0, labels * 11).astype(np.uint16))
+            save(path / "noisy" / f"{number:03d}.tif", np.where(labels > 3, 0, labels * 11).astype(np.uint16))
     return path
 
 
@@ -84,7 +84,9 @@ def repaired(tmp_path_factory):
 
 def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
     folder, out, text, before = repaired
-    assert "4 careful pictures to learn from, 1 held out; 3 pictures to repair; errors: 50 % omission" in text
+    assert (
+        "clean labels: 4 pictures to learn from, 1 held out; noisy labels: 3 pictures to repair; errors: 50 %" in text
+    )
     assert contents(folder) == before
     changes = pd.read_csv(out / "changes.csv", dtype={"picture": str})
     assert changes["changed"].is_monotonic_decreasing and set(changes["change"]) <= {"added", "removed", "moved"}
@@ -99,8 +101,8 @@ def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
         assert sorted(added["object"]) == [34, 35, 36] and added["confidence"].between(0.5, 1).all()
         assert [int(np.sum(labels == one)) for one in added["object"]] == list(added["area_after"])
     page = (out / "review.html").read_text()
-    assert page.count("<img") == 3 and "Of 3 annotations in careless/, 0 did not change" in page
-    assert "9 objects were added, 0 removed" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<img") == 3 and "Of 3 label images in noisy/, 0 did not change" in page
+    assert "9 objects were added, 0 were removed" in page and "http" not in page.replace("http://www.w3.org", "")
     results = pd.read_csv(out / "results.csv").query("file == 'network'").set_index("metric")["value"]
     assert results["dice_after"] > results["dice_before"] > 0.5
 
@@ -161,13 +163,13 @@ def read(folder, tmp_path, **options):
         ({"inclusion": (0.5,), "foreign": "none"}, "inclusion: needs objects to include"),
         ({"omission": (1.5,)}, "omission: 1.5 is not a rate"),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
-        ({"smallest": -1.0}, "smallest must be a share"),
+        ({"minimum_relative_area": -1.0}, "minimum_relative_area must be 0 or more"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
         ({"data": "folder:x?annotations=masks"}, "option annotations cannot be given here"),
         ({"data": "folder:x?shrink=2"}, "option shrink cannot be given here"),
-        ({"data": "folder:x?tile=big"}, "tile=big is no whole number"),
+        ({"data": "folder:x?tile=big"}, "tile=big is not a whole number"),
         ({"data": "folder:x?typo=1"}, "option 'typo' is unknown"),
     ],
 )
@@ -177,24 +179,24 @@ def test_options_that_cannot_be_meant_are_refused(folder, tmp_path, options, mes
 
 
 def overlapping(folder):
-    shutil.copy(folder / "careless" / "005.tif", folder / "careless" / "004.tif")
+    shutil.copy(folder / "noisy" / "005.tif", folder / "noisy" / "004.tif")
 
 
 def same_picture(folder):
     shutil.copy(folder / "images" / "000.png", folder / "images" / "006.png")
 
 
-def one_careful(folder):
+def one_clean(folder):
     for number in range(1, 5):
         (folder / "labels" / f"{number:03d}.tif").unlink()
 
 
 def full(folder):
-    save(folder / "careless" / "005.tif", np.ones((40, 40), np.uint16))
+    save(folder / "noisy" / "005.tif", np.ones((40, 40), np.uint16))
 
 
 def empty(folder):
-    save(folder / "careless" / "005.tif", np.zeros((40, 40), np.uint16))
+    save(folder / "noisy" / "005.tif", np.zeros((40, 40), np.uint16))
 
 
 def colour(folder):
@@ -214,27 +216,32 @@ def alone(folder):
     save(folder / "pairs" / "005.tif", scene(5)[1])
 
 
-def no_careless(folder):
-    shutil.rmtree(folder / "careless")
+def no_noisy(folder):
+    shutil.rmtree(folder / "noisy")
+
+
+def old_name(folder):
+    (folder / "noisy").rename(folder / "careless")
 
 
 def stray(folder):
-    save(folder / "careless" / "099.tif", scene(5)[1])
+    save(folder / "noisy" / "099.tif", scene(5)[1])
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (overlapping, r"1 picture\(s\) are in both labels/ and careless/ \(004\); remove the careless one, or move it"),
-        (same_picture, r"000 \(labels/\) and 006 \(careless/\) are the same picture"),
-        (one_careful, "labels: 1 careful picture or group cannot be divided"),
-        (full, "careless/005: every pixel is marked"),
-        (empty, "careless/005.tif: no object in the label image"),
+        (overlapping, r"1 picture\(s\) have labels in both labels/ and noisy/ \(004\); remove the noisy ones, or move"),
+        (same_picture, r"000 \(labels/\) and 006 \(noisy/\) are the same picture"),
+        (one_clean, "labels: 1 picture or group cannot be divided"),
+        (full, "noisy/005: every pixel is marked"),
+        (empty, "noisy/005.tif: no object in the label image"),
         (colour, r"differ in channels \(\[1, 3\]\); give the option channels=1"),
         (mixed, "pictures of different channel numbers"),
-        (alone, "pairs/005 has no careful annotation"),
-        (no_careless, "careless is missing or empty; put the careless annotations"),
-        (stray, "careless/099.tif: label image without its picture"),
+        (alone, "pairs/005 has no clean labels"),
+        (no_noisy, "noisy is missing or empty; put the noisy labels"),
+        (old_name, "careless has another name now; rename it to .*noisy"),
+        (stray, "noisy/099.tif: label image without its picture"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -244,17 +251,17 @@ def test_folders_that_cannot_be_used_are_refused(folder, tmp_path, spoil, messag
         read(folder, tmp_path)
 
 
-def test_empty_careless_labels_are_kept_where_asked_unless_all_are(folder, tmp_path):
+def test_empty_noisy_labels_are_kept_where_asked_unless_all_are(folder, tmp_path):
     empty(folder)
     data = f"folder:{folder}?empty=keep"
-    assert len(open_folder(config_of(folder, tmp_path, data=data)).careless) == 3
+    assert len(open_folder(config_of(folder, tmp_path, data=data)).noisy) == 3
     for number in (6, 7):
-        (folder / "careless" / f"{number:03d}.tif").unlink()
-    with pytest.raises(InputError, match="careless: no object in any of the label images"):
+        (folder / "noisy" / f"{number:03d}.tif").unlink()
+    with pytest.raises(InputError, match="noisy: no object in any of the label images"):
         read(folder, tmp_path, data=data)
 
 
-@pytest.mark.parametrize("place", ["", "labels", "careless/inside"])
+@pytest.mark.parametrize("place", ["", "labels", "noisy/inside"])
 def test_the_users_own_folders_are_no_place_to_write(folder, tmp_path, place):
     with pytest.raises(InputError, match=r"out: .* holds your own pictures or annotations"):
         read(folder, tmp_path, out=folder / place)

@@ -64,9 +64,9 @@ def test_watersheds_part_what_is_narrow():
 def test_small_pieces_are_dropped_and_ids_have_no_gaps():
     labels = touching()
     labels[0, 0] = 1
-    found = instances(labels > 0, smallest=10)
+    found = instances(labels > 0, minimum_area=10)
     assert np.unique(found).tolist() == [0, 1] and (found > 0).sum() == 50
-    assert instances(labels > 0, smallest=9).max() == 2
+    assert instances(labels > 0, minimum_area=9).max() == 2
 
 
 def test_unknown_ways_are_refused():
@@ -74,5 +74,5 @@ def test_unknown_ways_are_refused():
         instances(touching() > 0, "snakes")
     with pytest.raises(InputError, match="delineation"):
         type_target(touching(), "outline")
-    with pytest.raises(InputError, match="smallest"):
-        instances(touching() > 0, smallest=0)
+    with pytest.raises(InputError, match="minimum_area"):
+        instances(touching() > 0, minimum_area=0)

@@ -58,7 +58,7 @@ def bank(tiny, shots):
 @pytest.mark.parametrize("delineation", ["line", "border", "none"])
 def test_a_type_is_segmented_from_two_pictures(delineation, tiny, shots):
     query, truth = dishes(2, 1)
-    found = segment_new_type([tiny("msd", 0)], *shots, query, objects=Objects(delineation, smallest=10))
+    found = segment_new_type([tiny("msd", 0)], *shots, query, objects=Objects(delineation, minimum_area=10))
     for labels, expected in zip(found, truth, strict=True):
         shared = ((labels > 0) & (expected > 0)).sum()
         assert 2 * shared / ((labels > 0).sum() + (expected > 0).sum()) > 0.9
@@ -157,5 +157,5 @@ def test_shots_that_cannot_teach_are_refused(bank, shots):
         segment_new_type(bank.extractors, images, masks, [images[0], images[1] + np.float32(np.inf)])
     with pytest.raises(InputError, match="delineation"):
         Objects("snakes")
-    with pytest.raises(InputError, match="smallest"):
-        Objects(smallest=0)
+    with pytest.raises(InputError, match="minimum_area"):
+        Objects(minimum_area=0)

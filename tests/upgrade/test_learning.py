@@ -1,4 +1,4 @@
-"""Upgrade networks see a fresh careless mask at every read; networks here are such that the loss tells which."""
+"""Upgrade networks see a fresh noisy mask at every read; networks here are such that the loss tells which."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from segjax.annotations import Recipe
 from segjax.training import Layout, LoopConfig, Member, StepConfig, fit, fit_pack
 from segjax.types import InputError
 from segjax.upgrade import (
-    careful_pictures,
-    careless_masks,
+    clean_pictures,
     make_upgrade_steps,
     mixture,
+    noisy_masks,
     upgrade_network,
     with_labels,
 )
@@ -68,7 +68,7 @@ def squares(count, pictures=4):
 
 
 def pictures_of(labels, recipes, **options):
-    return careful_pictures(np.zeros((*labels.shape, 1), np.float32), labels, recipes, **options)
+    return clean_pictures(np.zeros((*labels.shape, 1), np.float32), labels, recipes, **options)
 
 
 def validation_losses(steps, data):
@@ -115,7 +115,7 @@ def test_validation_shows_the_same_masks_every_time_and_others_with_another_seed
     labels, steps = squares(6), make_upgrade_steps(Agreement(), STEP, max_objects=7)
     images = (labels % 2 == 1).astype(np.float32)[..., None]  # tells which objects were omitted
     seen = [
-        validation_losses(steps, careful_pictures(images, labels, Recipe(omission=0.5), draws=5, seed=seed))
+        validation_losses(steps, clean_pictures(images, labels, Recipe(omission=0.5), draws=5, seed=seed))
         for seed in (1, 1, 2)
     ]
     assert len(seen[0]) == 20 and len(np.unique(seen[0])) > 1
@@ -123,13 +123,13 @@ def test_validation_shows_the_same_masks_every_time_and_others_with_another_seed
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_careless_masks_are_those_that_the_network_is_shown():
+def test_noisy_masks_are_those_that_the_network_is_shown():
     labels = squares(4)
     data = pictures_of(labels, mixture("volume", omission=(0.25, 0.5, 0.75)), foreign=labels, draws=3)
-    masks = np.asarray(careless_masks(None, data.targets, max_objects=15))
+    masks = np.asarray(noisy_masks(None, data.targets, max_objects=15))
     overlap = np.sum(masks & (data.targets.labels > 0), (1, 2)) / (masks.sum((1, 2)) + 16)
     np.testing.assert_allclose(validation_losses(STEPS, data), 1 - 2 * overlap, atol=1e-6)
-    others = careless_masks(jax.random.split(jax.random.key(3), 12), data.targets, max_objects=15)
+    others = noisy_masks(jax.random.split(jax.random.key(3), 12), data.targets, max_objects=15)
     assert not np.array_equal(others, masks)
 
 
@@ -184,7 +184,7 @@ def test_foreign_objects_are_turned_with_the_picture():
     labels = generator.integers(0, 2, (4, 9, 9)).astype(np.int32)
     foreign = generator.integers(0, 3, (4, 9, 9)).astype(np.int32)
     images = ((labels > 0) | (foreign > 0)).astype(np.float32)[..., None]
-    data = careful_pictures(images, labels, Recipe(inclusion=1.0), foreign=foreign)
+    data = clean_pictures(images, labels, Recipe(inclusion=1.0), foreign=foreign)
     config = dataclasses.replace(STEP, augment=True)
     steps = make_upgrade_steps(Agreement(), config, max_objects=3)
     everywhere = 1 - 2 * labels.sum() / (labels.size + labels.sum())  # every pixel agrees
@@ -212,7 +212,7 @@ def test_training_learns_to_fill_in_what_was_omitted():
     images = (0.2 * generator.random((*labels.shape, 1)) + 0.8 * (labels > 0)[..., None]).astype(np.float32)
     config = StepConfig(learning_rate=0.1, augment=True)
     steps = make_upgrade_steps(Pixelwise(), config, max_objects=15)
-    data = careful_pictures(images, labels, Recipe(omission=0.5))
+    data = clean_pictures(images, labels, Recipe(omission=0.5))
     result = fit(jax.random.key(0), steps, data, data, LoopConfig(batch_size=4, epochs=40))
     assert result.status == "ok"
     assert result.losses[:, 1].min() < 0.1 < 1 / 3  # a third is the loss of leaving labels as they are

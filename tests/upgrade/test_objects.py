@@ -56,7 +56,7 @@ def test_missing_objects_are_removed_and_others_added_with_new_ids():
     np.testing.assert_allclose([confidence[2], confidence[5], confidence[6]], [0.9, 0.8, 0.9], atol=1e-6)
 
 
-def test_touching_objects_are_told_apart_by_the_careless_ids():
+def test_touching_objects_are_told_apart_by_the_noisy_ids():
     before = discs((1, 20, 12, 6), (2, 20, 28, 6))
     after = discs((1, 20, 12, 8), (2, 20, 28, 8)) > 0  # the two discs meet between columns 20 and 21
     labels = number_objects(after, FULL, before).labels
@@ -73,7 +73,7 @@ def test_an_added_object_that_touches_a_kept_one_is_an_object_of_its_own():
     assert np.mean(repaired.labels[discs((1, 20, 27, 8)) > 0] == 2) > 0.95
 
 
-def test_a_careless_blob_over_two_cells_gives_its_id_to_the_larger_one():
+def test_a_noisy_blob_over_two_cells_gives_its_id_to_the_larger_one():
     before = discs((1, 20, 12, 9), (1, 20, 27, 9))
     after = discs((1, 20, 11, 4), (2, 20, 28, 6))
     repaired = number_objects(after > 0, FULL, before)
@@ -90,10 +90,10 @@ def test_an_object_in_two_pieces_keeps_its_id_in_both():
 def test_specks_are_left_out_where_asked_and_matched_objects_never():
     before = discs((4, 10, 10, 1))
     after = discs((4, 10, 10, 1), (5, 30, 10, 1), (6, 25, 30, 3))  # 5, 5 and 29 pixels
-    kept = number_objects(after > 0, FULL, before, smallest=6)
+    kept = number_objects(after > 0, FULL, before, minimum_area=6)
     assert kinds(kept) == {4: "kept", 5: "added"}
     np.testing.assert_array_equal(kept.labels, np.select([after == 4, after == 6], [4, 5], 0))
-    assert kinds(number_objects(after > 0, FULL, before, smallest=5)) == {4: "kept", 5: "added", 6: "added"}
+    assert kinds(number_objects(after > 0, FULL, before, minimum_area=5)) == {4: "kept", 5: "added", 6: "added"}
 
 
 def test_an_empty_mask_removes_everything_and_an_empty_label_map_adds_everything():

@@ -184,7 +184,7 @@ def test_foreign_objects_come_from_the_other_published_set_unless_named(data, ex
         (lambda: check_run(RunOptions(Path(), shard="0/2"), DataOptions()), "shard: '0/2' is not I/N"),
         (lambda: check_run(RunOptions(Path()), DataOptions(data="x")), "is not SCHEME:NAME"),
         (lambda: check_choices("errors", ("a", "b"), ("a",)), "errors: unknown 'b'; choose from a"),
-        (lambda: check_choices("errors", ("a", "a"), ("a",)), "errors: one is given twice"),
+        (lambda: check_choices("errors", ("a", "a"), ("a",)), "errors: a value is given twice"),
         (lambda: SegmentationOptions(networks=("vnet",)).check(), "networks: unknown 'vnet'"),
         (lambda: SegmentationOptions(tolerance=0.0).check(), "tolerance must be a positive number of pixels"),
         (lambda: SegmentationOptions(sizes=Sizes(msd_depth=0)).check(), "network msd: depth must be"),

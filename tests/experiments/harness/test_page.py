@@ -48,7 +48,7 @@ def test_a_sound_run_needs_no_caution():
         ),
         ({"replicates": list("abcdeabcde")}, ["10 seeds share 5 sets of test pictures; intervals count the sets."]),
         ({"openings": [("aa", "c0"), ("bb", "c1"), ("aa", "c0")]}, ["were made by 2 versions of the code: aa, bb."]),
-        ({"openings": [("aa", "c0-dirty"), ("aa", "c1")]}, ["The code had changes that no commit holds"]),
+        ({"openings": [("aa", "c0-dirty"), ("aa", "c1")]}, ["The code had uncommitted changes"]),
     ],
 )
 def test_each_caution_comes_where_it_applies_and_alone(run, expected):

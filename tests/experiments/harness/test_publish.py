@@ -197,7 +197,7 @@ def test_only_a_tree_as_committed_is_published_but_results_and_readme_may_differ
     for path in (study_file, results, root / "README.md"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("1\n")
-    with pytest.raises(InputError, match="is no git checkout"):
+    with pytest.raises(InputError, match="is not a git checkout"):
         check_tree()
     git(root, "init", "-q")
     git(root, "add", ".")
@@ -208,7 +208,7 @@ def test_only_a_tree_as_committed_is_published_but_results_and_readme_may_differ
     (root / "README.md").write_text("2\n")
     check_tree()
     study_file.write_text("2\n")
-    with pytest.raises(InputError, match=r"changes that no commit holds \(experiments/tiny/study.py\); commit them"):
+    with pytest.raises(InputError, match=r"uncommitted changes \(experiments/tiny/study.py\); commit them"):
         check_tree()
     git(root, "commit", "-q", "-a", "-m", "two")
     (root / "untracked.py").write_text("")
