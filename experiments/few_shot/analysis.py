@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Training, Trial, few
 from experiments.few_shot.pictures import HeldOutType, TypedPictures
 from experiments.harness.study import Analysis, Context
-from segjax.evaluation import METRICS, Claim, Metric
+from segjax.evaluation import METRICS, Claim, Metric, format_interval
 from segjax.fewshot import BASELINES
 from segjax.reports import (
     Band,
