@@ -179,7 +179,7 @@ def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_pat
 )
 def test_options_that_the_learnt_type_decides_are_refused(change, name, options):
     given = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", **change)
-    with pytest.raises(InputError, match=f"^{name}: .* leave it out"):
+    with pytest.raises(InputError, match=f"^{name}: .* leave the option out"):
         segment_folder(given)
 
 
