@@ -8,6 +8,12 @@ from collections.abc import Callable
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
+def _is_started_by_name() -> bool:
+    """Whether this process was started as `python -m` with one of our modules; no other process is ours to replace."""
+    started = sys.modules["__main__"].__spec__
+    return started is not None and started.name.split(".")[0] in ("experiments", "launch")
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's body; wrong input gives one message and exit code 2, an interruption says how to go on.
 
@@ -15,7 +21,7 @@ def run_command(main: Callable[[], None]) -> None:
     the process is replaced by one with the setting. Compiled programs are kept for the next run. SIGTERM is treated
     like Ctrl-C, so that open files are closed.
     """
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and _is_started_by_name():
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))

@@ -38,6 +38,11 @@ def test_importing_starts_nothing_anew(module):
     assert ended.stdout == "tunables None\nTrue\n"
 
 
+def test_a_process_that_is_not_ours_is_not_replaced():
+    ended = run("-c", f"from experiments.harness.start import run_command; run_command(lambda: None); {PRINT}")
+    assert ended.stdout == "tunables None\n"
+
+
 COMMAND = """
 from experiments.harness.start import run_command
 
