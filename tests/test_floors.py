@@ -37,6 +37,10 @@ ONLY_IN = {
     "rasterio": "segjax.data",
     "shapely": "segjax.data",
     "pyproj": "segjax.data",
+    "pyogrio": "segjax.data",
+    "roifile": "segjax.data",
+    "pycocotools": "segjax.data",
+    "imagecodecs": "segjax.data",
     "tensorflow": (),
     "torch": "experiments.benchmarks",
 }
