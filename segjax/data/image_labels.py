@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from segjax.data.images import PICTURE_SUFFIXES
-from segjax.data.listing import FolderOptions, read_table
+from segjax.data.listing import FolderOptions
+from segjax.data.tables import read_table
 from segjax.data.tiles import picture_shapes
 from segjax.types import InputError, Sample, Source, digest_of
 

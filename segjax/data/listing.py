@@ -1,17 +1,16 @@
 """Which files of a folder belong together, without opening any: pictures, label images, class images, groups."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from segjax.data.images import PICTURE_SUFFIXES
+from segjax.data.tables import first_few, is_csv, read_groups
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
-_LARGEST_NAMED = 254  # 255 is "not judged"
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
 
 
@@ -80,7 +79,7 @@ class FolderOptions:
             if options.get(name, choices[0]) not in choices:
                 raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")
         for name in ("groups", "keep"):
-            if not _is_csv(options.get(name, "")):
+            if not is_csv(options.get(name, "")):
                 _compile(name, options.get(name, ""))
         return cls(**options)
 
@@ -244,8 +243,8 @@ def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[st
 def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[str, str]:
     if not options.groups:
         return {name: name for name in names}
-    if _is_csv(options.groups):
-        table = _read_groups(path, options.groups)
+    if is_csv(options.groups):
+        table = read_groups(path, options.groups)
         groups = {name: table.get(name) for name in names}
     else:
         matches = {name: _compile("groups", options.groups).search(name) for name in names}
@@ -258,49 +257,6 @@ def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[st
     return {name: str(group) for name, group in groups.items()}
 
 
-def read_class_names(path: Path, option: str) -> dict[int, str]:
-    """Class index to name: of a list divided by commas counted from 1, or of a CSV file; empty for an empty option.
-
-    Raises:
-        InputError: the file is missing or lacks its columns, or an index is not a whole number from 1 to 254 or is
-            given twice.
-    """
-    if not _is_csv(option):
-        return {index: name.strip() for index, name in enumerate(option.split(","), start=1)} if option else {}
-    names: dict[int, str] = {}
-    for text, name in read_table(path, "class_names", option, ("class", "name")):
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
-            raise InputError(
-                f"option class_names={option}: class {text!r} is not a whole number of 1..{_LARGEST_NAMED}"
-            )
-        if int(text) in names:
-            raise InputError(f"option class_names={option}: class {text} is there twice; name it once")
-        names[int(text)] = name or f"class {int(text)}"
-    return names
-
-
-def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
-    """Two columns of a CSV file in the folder or elsewhere."""
-    file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
-    if file is None:
-        raise InputError(f"option {option}={name}: neither {path / name} nor {name} is a file")
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        if not set(columns) <= set(rows.fieldnames or ()):
-            raise InputError(f"{file}: needs the columns {' and '.join(columns)} in its first line")
-        return [((row[columns[0]] or "").strip(), (row[columns[1]] or "").strip()) for row in rows]
-
-
-def _read_groups(path: Path, name: str) -> dict[str, str]:
-    table = read_table(path, "groups", name, ("picture", "group"))
-    endings = tuple(PICTURE_SUFFIXES)
-    return {Path(p).stem if p.lower().endswith(endings) else p: group for p, group in table}
-
-
-def _is_csv(text: str) -> bool:
-    return text.lower().endswith(".csv")
-
-
 def _compile(option: str, expression: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(expression)
@@ -311,8 +267,3 @@ def _compile(option: str, expression: str) -> re.Pattern[str]:
             f"option groups={expression} has no bracket; mark the group, for example groups=^(patient[0-9]+)_"
         )
     return compiled
-
-
-def first_few(things: Sequence[object], count: int = 5) -> str:
-    """The first few, and how many more there are: "a, b, c and 4 more"."""
-    return ", ".join(map(str, things[:count])) + (f" and {len(things) - count} more" if len(things) > count else "")
