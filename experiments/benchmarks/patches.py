@@ -4,14 +4,14 @@
     python -m experiments.benchmarks.patches --only "large pictures"
 
 Both sides read the same folder by the same decoder (`FolderSource`), take random patches of the same size, turn them
-alike and stack them to batches of 16. Rival is `torch.utils.data.DataLoader` with as many worker processes as there are
-cores, shuffled, workers kept between epochs; its data set decodes the picture that a patch is taken of. Ours decodes a
-picture once for all its patches in an epoch, in as many threads. Large pictures hold five patches; of small ones each is
-a patch, so that nothing is saved there. A call is one epoch; `patches_per_s` counts it.
+alike and stack them to batches of 16. The rival is `torch.utils.data.DataLoader` with as many worker processes as there
+are cores, shuffled, workers kept between epochs; its data set decodes the picture that a patch is taken of. Ours
+decodes a picture once for all its patches in an epoch, in as many threads. A large picture gives six patches. A small
+one gives one, so that nothing is saved there. A call is one epoch; `patches_per_s` is what it comes to.
 """
 
 import tempfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,12 @@ class PatchesOfTorch:
         return np.ascontiguousarray(image), np.ascontiguousarray(target)
 
 
-def contest(count: int, height: int, width: int, size: int) -> Contest:
-    """An epoch of patches, ours and PyTorch's."""
+def contest(sizes: tuple[int, int, int], size: int) -> Contest:
+    """An epoch of patches, ours and PyTorch's; `sizes` are number, height and width of the pictures."""
     import torch.utils.data
 
-    source = folder_of(count, height, width)
-    patches = Patches(source, tuple(range(count)), PatchConfig(size=size, batch_size=BATCH, threads=cores()))
+    source = folder_of(*sizes)
+    patches = Patches(source, tuple(range(len(source))), PatchConfig(size=size, batch_size=BATCH, threads=cores()))
     loader: Any = torch.utils.data.DataLoader(
         PatchesOfTorch(source, patches.shares, size),  # type: ignore[arg-type]
         BATCH,
@@ -98,10 +98,7 @@ def contest(count: int, height: int, width: int, size: int) -> Contest:
 
 
 def contests(scale: Scale) -> Contests:
-    return {
-        name: lambda sizes=sizes: contest(*sizes, PATCH[scale])  # type: ignore[misc]
-        for name, sizes in SIZES[scale].items()
-    }
+    return {name: partial(contest, sizes, PATCH[scale]) for name, sizes in SIZES[scale].items()}
 
 
 def main() -> None:
