@@ -10,6 +10,8 @@ decodes a picture once for all its patches in an epoch, in as many threads. A la
 one gives one, so that nothing is saved there. A call is one epoch; `patches_per_s` is what it comes to.
 """
 
+import atexit
+import shutil
 import tempfile
 from functools import lru_cache, partial
 from pathlib import Path
@@ -41,6 +43,7 @@ BATCH = 16
 def folder_of(count: int, height: int, width: int) -> FolderSource:
     """Pictures with blobs and noise, as a microscope gives them, 8-bit PNG; labels as compressed 16-bit TIFF."""
     path = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, path)
     (path / "images").mkdir()
     (path / "labels").mkdir()
     random = np.random.default_rng(0)
@@ -50,7 +53,7 @@ def folder_of(count: int, height: int, width: int) -> FolderSource:
         picture = 60 + 120 * (labels > 0) + 12 * random.standard_normal((height, width))
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path / "images" / f"{number:04d}.png")
         write_labels(path / "labels" / f"{number:04d}.tif", labels.astype(np.int32))
-    return FolderSource(path, FolderOptions(), f"folder:{path}")
+    return FolderSource(path, FolderOptions(empty="keep"), f"folder:{path}")
 
 
 class PatchesOfTorch:
