@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import few_shot, timing
+from experiments.benchmarks import few_shot, patches, timing
 from segjax.types import InputError
 
 TIMES = ["contest", "side", "way", "rounds", "median_ms", "low_ms", "high_ms", "ratio"]
@@ -207,6 +207,21 @@ def test_decisions(monkeypatch, tmp_path):
     assert table["rule"].tolist() == ["decide", "best rival afterwards"] * 6
     assert table["replicates"].tolist() == [4, 4, 8, 8, 10, 10] * 2
     assert (table["either"] >= table[["ahead", "behind"]].max(axis=1)).all()
+
+
+def test_patches(monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="torch, of the extra bench, is missing")
+    table = table_of("patches", monkeypatch, tmp_path, "--rounds", "1")
+    check_times(table)
+    assert table["patches"].tolist() == [40, 40, 4, 4]
+
+
+def test_patches_of_the_rival_are_those_of_the_same_folder():
+    source = patches.folder_of(2, 20, 24)
+    rival = patches.PatchesOfTorch(source, np.array([2, 1]), 16)
+    image, target = rival[2]
+    assert len(rival) == 3 and image.shape == (16, 16, 1) and target.shape == (16, 16)
+    assert np.isin(image, source[1].image).all() and set(np.unique(target)) <= {0, 1}
 
 
 def test_activation_maps(monkeypatch, tmp_path):
