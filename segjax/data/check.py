@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segjax.data.georeference import read_georeference
+from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
@@ -24,14 +25,16 @@ _NO_PLACE = (
 class Inspection:
     """The pictures of a folder that could be read, and everything that is wrong with the folder.
 
-    `options` are those given, fitted to the folder; `names` are the class names given; `remarks` are what one should
-    know, but can be used.
+    `options` are those given, fitted to the folder; `names` are the class names given; `image_labels` are the classes
+    of whole pictures, `label_names` their names; `remarks` are what one should know, but can be used.
     """
 
     options: FolderOptions
     names: dict[int, str]
     pictures: list[tuple[Entry, Inspected]]
     problems: list[Problem]
+    image_labels: tuple[int | None, ...]
+    label_names: tuple[str, ...]
     remarks: list[Problem] = field(default_factory=list)
 
     def has_classes(self) -> bool:
@@ -50,13 +53,18 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
         sides: picture name to "train", "validation" or "test", where a split is there already.
 
     Raises:
-        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option).
+        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option), or the groups
+            or class names cannot be used.
     """
     return inspect_folder(path, FolderOptions.parse(options), sides).problems
 
 
 def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
-    """Read every picture and label image of the folder once, several files at a time."""
+    """Read every picture and label image of the folder once, several files at a time.
+
+    Raises:
+        InputError: as `check_folder`.
+    """
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
@@ -66,12 +74,23 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     problems += [problem for _, of_picture in results for problem in of_picture]
     mask_problems, mask_remarks = judge_masks(pictures, options)
     remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
-    inspection = Inspection(options, names, pictures, problems, remarks)
+    image_labels, label_names = _image_labels(path, options, entries, problems)
+    inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
     problems += mask_problems
     problems += _class_values(inspection)
     return inspection
+
+
+def _image_labels(
+    path: Path, options: FolderOptions, entries: Sequence[Entry], problems: list[Problem]
+) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
+    try:
+        return read_image_labels(path, options, [entry.name for entry in entries])
+    except InputError as error:
+        problems.append(problem_of(path, error))
+        return (None,) * len(entries), ()
 
 
 def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:
