@@ -5,7 +5,7 @@ with. There is no second decoder that would be tried when the first one fails.
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from segjax.data.raster import Kind, Raster
 from segjax.data.tiff import read_tiff, tiff_bits
+from segjax.data.tiff_layout import Position
 from segjax.types import InputError
 
 _STARTS = {
@@ -30,12 +31,12 @@ _PNG_PALETTE = 3
 _DENSEST = 1040  # bytes that one byte of a deflate stream can stand for at most
 
 
-def read_raster(path: Path, at: Mapping[str, int] | None = None, bands: Sequence[str] = ()) -> Raster:
+def read_raster(path: Path, at: Position = (), bands: Sequence[str] = ()) -> Raster:
     """One picture of a file.
 
     Args:
         path: PNG, TIFF or JPEG file.
-        at: of a TIFF stack: which plane, as `segjax.data.stacks.pages_of` names it.
+        at: of a TIFF stack: which plane, as `segjax.data.stacks.planes_of` names it.
         bands: of a TIFF file: names or numbers (counted from 1) of the channels, in the order wanted; () for all.
 
     Raises:
@@ -44,7 +45,7 @@ def read_raster(path: Path, at: Mapping[str, int] | None = None, bands: Sequence
     """
     with named(path):
         if (kind := file_kind(path)) == "TIFF":
-            return read_tiff(path, at or {}, bands)
+            return read_tiff(path, at, bands)
         if at or bands:
             raise InputError(f"a {kind} file has neither planes nor named channels; leave out the option")
         return _read_png(path) if kind == "PNG" else _read_jpeg(path)

@@ -7,7 +7,7 @@ values if ImageJ wrote them, as ImageJ shows these; others are refused, as progr
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from segjax.data.decoders import named, read_raster, stored_bits
 from segjax.data.raster import Raster
+from segjax.data.tiff_layout import Position
 from segjax.types import InputError
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -32,7 +33,7 @@ def read_picture(
     *,
     scale: Literal["max", "dtype"] = "max",
     channels: int = 0,
-    at: Mapping[str, int] | None = None,
+    at: Position = (),
     bands: Sequence[str] = (),
 ) -> Float32[np.ndarray, "H W C"]:
     """One picture as float32 in [0, 1]; transparency is dropped, a palette becomes RGB.
@@ -43,7 +44,7 @@ def read_picture(
             12-bit data in a 16-bit file stays visible), "dtype" by the largest value that its bits can hold
             (float pictures must then be in [0, 1] already).
         channels: 0 leaves the channels as they are, 1 makes grey (ITU-R BT.601 luminance), 3 repeats grey.
-        at: of a TIFF stack: which plane, as `segjax.data.stacks.pages_of` names it.
+        at: of a TIFF stack: which plane, as `segjax.data.stacks.planes_of` names it.
         bands: of a TIFF file: names or numbers (counted from 1) of the channels that are used; () for all.
 
     Returns:
@@ -61,7 +62,7 @@ def read_picture_with_missing(
     *,
     scale: Literal["max", "dtype"] = "max",
     channels: int = 0,
-    at: Mapping[str, int] | None = None,
+    at: Position = (),
     bands: Sequence[str] = (),
 ) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
     """The picture as `read_picture` gives it, and where it has no data; None where it has data everywhere."""
@@ -133,7 +134,7 @@ def convert_channels(image: Float32[np.ndarray, "H W C"], channels: int) -> Floa
     raise InputError(f"cannot turn {image.shape[-1]} channels into {channels}; only grey and RGB are converted")
 
 
-def read_labels(path: Path, *, at: Mapping[str, int] | None = None) -> Int32[np.ndarray, "H W"]:
+def read_labels(path: Path, *, at: Position = ()) -> Int32[np.ndarray, "H W"]:
     """One label image as int32, values as in the file; of a palette file the indices are the labels.
 
     Pixels without data, by GDAL's tag or mask, are 0. A file whose value for no data is 0 has data everywhere, as 0 is
@@ -141,7 +142,7 @@ def read_labels(path: Path, *, at: Mapping[str, int] | None = None) -> Int32[np.
 
     Args:
         path: PNG or TIFF file.
-        at: of a TIFF stack: which plane, as `segjax.data.stacks.pages_of` names it.
+        at: of a TIFF stack: which plane, as `segjax.data.stacks.planes_of` names it.
 
     Raises:
         InputError: the file cannot be read, was compressed by a method that changes values (as JPEG), is a colour
@@ -152,7 +153,7 @@ def read_labels(path: Path, *, at: Mapping[str, int] | None = None) -> Int32[np.
 
 
 def read_labels_with_missing(
-    path: Path, *, at: Mapping[str, int] | None = None
+    path: Path, *, at: Position = ()
 ) -> tuple[Int32[np.ndarray, "H W"], Bool[np.ndarray, "H W"] | None]:
     """The labels as `read_labels` gives them, and where the file has no data; None where it has data everywhere."""
     raster = read_raster(path, at)

@@ -3,7 +3,7 @@
 Functions raise InputError without the file's name, which `segjax.data.decoders` puts before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffFile, TiffPage
 
 from segjax.data.raster import Kind, Raster
-from segjax.data.tiff_layout import Layout, layout_of
+from segjax.data.tiff_layout import Layout, Position, layout_of
 from segjax.types import InputError
 
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG, COMPRESSION.ALT_JPEG)
@@ -54,7 +54,7 @@ class _Promise(NamedTuple):
     kept: tuple[int, ...]
 
 
-def read_tiff(path: Path, at: Mapping[str, int], bands: Sequence[str]) -> Raster:
+def read_tiff(path: Path, at: Position, bands: Sequence[str]) -> Raster:
     """The plane at a position; see `segjax.data.decoders.read_raster`."""
     layout = layout_of(path)
     places = layout.planes(at)

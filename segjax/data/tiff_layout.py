@@ -16,6 +16,7 @@ from tifffile import TiffFile, TiffPage
 
 from segjax.types import InputError
 
+Position = tuple[tuple[str, int], ...]  # axis and number, which counts from 1: (("t", 3), ("z", 12))
 Series = Any  # tifffile.TiffPageSeries, of which a check of types at run time would read pages
 # letters of tifffile's axes to ours; pages that nothing names are "p"
 _AXES = {"T": "t", "Z": "z", "C": "c", "I": "p", "Q": "p"}
@@ -43,20 +44,25 @@ class Layout:
     names: tuple[str, ...]
     is_imagej: bool
 
-    def planes(self, at: Mapping[str, int]) -> list[int]:
-        """Places in `pages` of the planes (one for each channel) at a position; its numbers count from 1.
+    @property
+    def around(self) -> tuple[tuple[str, int], ...]:
+        """The axes without channels: those over which pictures spread."""
+        return tuple((axis, size) for axis, size in self.sizes if axis != "c")
+
+    def planes(self, at: Position) -> list[int]:
+        """Places in `pages` of the planes (one for each channel) at a position.
 
         Raises:
             InputError: the position lacks an axis, or is none of this file's.
         """
-        around = {axis: size for axis, size in self.sizes if axis != "c"}
-        if not around.keys() <= at.keys():
-            raise InputError(f"{_stack_of(around)}; {STACK_REMEDY}")
-        if wrong := [f"{axis}{at[axis]}" for axis in at if not 1 <= at[axis] <= around.get(axis, 1)]:
-            raise InputError(f"has no plane {','.join(wrong)}; it is {_stack_of(around)}")
+        around, numbers = dict(self.around), dict(at)
+        if not around.keys() <= numbers.keys():
+            raise InputError(f"{stack_text(around)}; {STACK_REMEDY}")
+        if wrong := [f"{axis}{number}" for axis, number in at if not 1 <= number <= around.get(axis, 0)]:
+            raise InputError(f"has no plane {','.join(wrong)}, as it is {stack_text(around)}; give another")
         places = [0]
         for axis, size in self.sizes:
-            steps = range(size) if axis == "c" else [at[axis] - 1]
+            steps = range(size) if axis == "c" else [numbers[axis] - 1]
             places = [place * size + step for place in places for step in steps]
         return places
 
@@ -64,9 +70,11 @@ class Layout:
 STACK_REMEDY = "give stacks=planes to use every plane as a picture, or save the plane that is meant as its own file"
 
 
-def _stack_of(sizes: Mapping[str, int]) -> str:
+def stack_text(sizes: Mapping[str, int]) -> str:
+    """In words: "a stack of 3 time points x 12 depths"."""
     said = {"t": "time points", "z": "depths", "p": "pages"}
-    return f"a stack of {' x '.join(f'{size} {said[axis]}' for axis, size in sizes.items()) or '1 plane'}"
+    planes = " x ".join(f"{size} {said[axis]}" for axis, size in sizes.items())
+    return f"a stack of {planes}" if planes else "a single picture"
 
 
 def layout_of(path: Path) -> Layout:
