@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
+from segjax.data import check_folder, open_source
 from segjax.data.images import read_labels, read_labels_with_missing, read_picture, read_picture_with_missing
 from segjax.types import InputError
 
@@ -171,3 +172,51 @@ def test_a_mask_inside_the_file_and_overviews_are_as_rasterio_reads_them(tmp_pat
         known = file.dataset_mask() > 0
     np.testing.assert_array_equal(missing, ~known)
     np.testing.assert_allclose(image[known], np.moveaxis(pixels, 0, -1)[known] / 255, rtol=1e-6)
+
+
+def folder(path, pixels, labels, classes=None):
+    """A folder of one picture, each file with its value for no data."""
+    for name, file in {"images": pixels, "labels": labels, "classes": classes}.items():
+        if file is not None:
+            (path / name).mkdir()
+            write_tiff(path / name / "a.tif", file[0], [(42113, "s", file[1])])
+    return path
+
+
+def test_pixels_without_data_are_ignored_in_a_folder(tmp_path):
+    pixels, labels = GREY.astype(np.uint16), np.zeros((6, 9), np.uint8)
+    labels[1, 1], labels[3:, 4:] = 1, 2
+    pixels[:2, :3], labels[5, 8] = 65535, 255
+    sample = open_source(f"folder:{folder(tmp_path, (pixels, '65535'), (labels, '255'))}")[0]
+    expected = np.zeros((6, 9), bool)
+    expected[:2, :3] = expected[5, 8] = True
+    np.testing.assert_array_equal(sample.ignored, expected)
+    np.testing.assert_array_equal(sample.labels, (labels == 2).astype(np.int32))  # object 1 lies where nothing is
+    assert len(sample.classes) == 1 and sample.image.max() == 1
+
+
+def test_classes_without_data_are_ignored_too(tmp_path):
+    labels = np.zeros((6, 9), np.uint8)
+    labels[1:3, 1:3], labels[4:, 5:] = 1, 2
+    classes = np.where(labels == 1, 3, labels // 2).astype(np.uint8)
+    classes[0] = 9
+    path = folder(tmp_path, (GREY, "0"), (labels, "255"), (classes, "9"))
+    sample = open_source(f"folder:{path}")[0]
+    np.testing.assert_array_equal(sample.ignored, classes == 9)
+    np.testing.assert_array_equal(sample.labels, labels)
+    np.testing.assert_array_equal(sample.classes, [3, 1])
+
+
+def test_labels_that_lie_elsewhere_are_a_problem_of_the_folder(tmp_path):
+    place = [(33550, (3.0, 3.0, 0.0)), (33922, (0.0, 0.0, 0.0, 4e5, 4e6, 0.0))]
+    beside = [(33550, (3.0, 3.0, 0.0)), (33922, (0.0, 0.0, 0.0, 4e5 + 100, 4e6, 0.0))]
+    for name, values, where in (("images", GREY, place), ("labels", np.eye(6, 9, dtype=np.uint8), beside)):
+        (tmp_path / name).mkdir()
+        keys = (1, 1, 0, 2, 1025, 0, 1, 1, 3072, 0, 1, 32637)
+        tags = [
+            (34735, "H", len(keys), keys, True),
+            *[(code, "d", len(numbers), numbers, True) for code, numbers in where],
+        ]
+        tifffile.imwrite(tmp_path / name / "a.tif", values, extratags=tags)
+    (problem,) = check_folder(tmp_path, {})
+    assert problem.path.parent.name == "labels" and "33.3 pixels away" in problem.reason
