@@ -88,13 +88,14 @@ def layout_of(path: Path) -> Layout:
     return _layout_of(path, state.st_size, state.st_mtime_ns)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _layout_of(path: Path, size: int, _time: int) -> Layout:
     with TiffFile(path) as file:
         series, masks = _the_series(file)
-        _check_nothing_is_left(path, series, masks)
         if series.is_multifile:
             raise InputError("its planes lie in several files; save it as one file")
+        if len(file.pages) > len(series) + len(masks) and not series.is_truncated:
+            _check_nothing_is_left(path, len(series))
         sizes = _sizes(series)
         _check_promised(file, series, prod(sizes.values()))
         offset = None
@@ -131,17 +132,12 @@ def _the_series(file: TiffFile) -> tuple[Series, list[int]]:
     return found[0], masks
 
 
-def _check_nothing_is_left(path: Path, series: Series, masks: Sequence[int]) -> None:
-    """Every page of full resolution belongs to the series."""
+def _check_nothing_is_left(path: Path, described: int) -> None:
+    """Every page of full resolution is one of those that are described."""
     with TiffFile(path) as file:  # read anew, as pages of a series may be known by their place alone
-        count = len(file.pages)
-        if count > len(series) + len(masks):
-            full = [
-                page for page in file.pages if not (isinstance(page, TiffPage) and (page.is_reduced or page.is_mask))
-            ]
-            count = len(full) + len(masks)
-    if count > len(series) + len(masks) and not series.is_truncated:
-        raise InputError(f"holds {count} pages, but describes {len(series)} as its picture; {_EXPORT}")
+        count = sum(not (isinstance(page, TiffPage) and (page.is_reduced or page.is_mask)) for page in file.pages)
+    if count > described:
+        raise InputError(f"holds {count} pages, but describes {described} as its picture; {_EXPORT}")
 
 
 def _sizes(series: Series) -> dict[str, int]:
