@@ -62,8 +62,8 @@ def read_tiff(path: Path, at: Position, bands: Sequence[str]) -> Raster:
         page = _page(file, layout.pages[0])
         promise = _promise(page)
         channels = [_values(path, file, layout, place, promise) for place in places]
-        if len(channels) > 1 and len(promise.kept) > 1:
-            raise InputError(f"{len(channels)} channels of {len(promise.kept)} colours each; save every channel alone")
+        if len(channels) > 1 and (len(promise.kept) > 1 or promise.kind == "palette"):
+            raise InputError(f"{len(channels)} channels, each in colours of its own; save every channel alone")
         pixels = np.concatenate(channels, -1)
         missing = _missing(page, pixels)
         if layout.mask is not None:

@@ -194,3 +194,13 @@ def test_a_file_that_changed_is_looked_at_again(tmp_path):
     assert len(planes_of(path)) == 12
     write(path, TZCYX[0, :3, 0], "ZYX", "imagej")
     assert len(planes_of(path)) == 3
+
+
+def test_channels_that_each_have_colours_are_refused(tmp_path):
+    colours = RANDOM.integers(0, 65535, (3, 256)).astype(np.uint16)
+    pixels = TZCYX[0, 0].astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="palette", colormap=colours, metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "b.tif", np.stack([pixels] * 3, -1), photometric="rgb", metadata={"axes": "CYXS"})
+    for name in ("a", "b"):
+        with pytest.raises(InputError, match=rf"{name}\.tif: 2 channels, each in colours of its own; save every"):
+            read_picture(tmp_path / f"{name}.tif")
