@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-import cc3d
 import numpy as np
 from jaxtyping import Int32, Int64
 
 from segjax.data.georeference import read_georeference
 from segjax.data.images import is_8_bit, read_labels, read_picture
 from segjax.data.listing import Entry, FolderOptions, Problem, first_few, fit_to_folder, list_folder, read_class_names
+from segjax.ops.components import components
 from segjax.types import InputError
 
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
@@ -127,18 +127,13 @@ def read_annotation(
         raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
     if options.labels == "instances":
         return labels, classes
-    return _pieces(labels), labels if classes is None else classes
+    return components(labels), labels if classes is None else classes
 
 
 def read_image(entry: Entry, options: FolderOptions) -> np.ndarray:
     """The picture of an entry, scaled and with the channels that the options ask for."""
     scale = cast(Literal["max", "dtype"], options.scale)
     return read_picture(entry.image, scale=scale, channels=int(options.channels or 0))
-
-
-def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
-    """8-connected pieces of equal value, numbered from 1."""
-    return cc3d.connected_components(labels, connectivity=8, out_dtype=np.uint32).astype(np.int32)
 
 
 def _inspect(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
@@ -195,7 +190,7 @@ def _contradictions(
         contradictions.append(
             (f"several classes under object {first_few(divided.tolist())}", "give every object one class")
         )
-    pieces = _pieces(np.where(classes == UNCLASSIFIED, 0, classes))
+    pieces = components(np.where(classes == UNCLASSIFIED, 0, classes))
     alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])
     if len(alone):
         row, column = np.argwhere(pieces == alone[0])[0]
@@ -220,7 +215,7 @@ def _measure(
         has_class = under > 0
         flat = position[has_class] * len(values) + np.searchsorted(values, under[has_class])
         areas = np.bincount(flat, minlength=areas.size).reshape(areas.shape)
-    pieces = _pieces(labels) if options.labels == "instances" else labels
+    pieces = components(labels) if options.labels == "instances" else labels
     pieces_of_255 = len(np.unique(pieces[labels == 255]))
     count = int(pieces.max())
     looks_cut = count > 255 or (len(ids) > 100 and pieces_of_255 > 2)

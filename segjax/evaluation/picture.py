@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from segjax.evaluation.boundary import hd95, surface_dice, surface_distances
-from segjax.evaluation.instances import aji, components, f1, overlaps, panoptic_quality
+from segjax.evaluation.instances import aji, f1, overlaps, panoptic_quality
 from segjax.evaluation.overlap import counts, dice, iou
+from segjax.ops.components import components
 
 
 class Metric(NamedTuple):

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from segjax.ops.components import components
 from segjax.types import InputError
 
 Mask = Bool[np.ndarray, "H W"]
@@ -69,10 +70,10 @@ def brightness_correlation(activation_map: Float[np.ndarray, "H W"], image: Floa
 
 
 def _discs(truth, radius_of):
-    labels, count = ndimage.label(truth, np.ones((3, 3)))
+    labels = components(truth)
     found = np.zeros_like(truth)
-    numbers = np.arange(1, count + 1)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    areas = np.bincount(labels.ravel())[1:]
+    numbers = np.arange(1, areas.size + 1)
     for centre, area in zip(ndimage.center_of_mass(truth, labels, numbers), areas, strict=True):
         found |= disc(truth.shape, centre, radius_of(area))
     return found

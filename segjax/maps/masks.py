@@ -12,6 +12,7 @@ from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
 from segjax.maps.contour import edge_weights
+from segjax.ops.components import components
 from segjax.types import InputError
 
 RULES = ("fixed", "otsu", "percentile", "dataset", "contour")
@@ -152,7 +153,7 @@ def mask_of(image: Image, activation_map: Map, level: float, completion: str, mi
 
 def tidied(mask: Mask, minimum_area: int) -> Mask:
     """Without 8-connected components of fewer than `minimum_area` pixels, and without holes."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    labels = components(mask)
     areas = np.bincount(labels.ravel())
     kept = (areas >= minimum_area)[labels] & (labels > 0)
     return ndimage.binary_fill_holes(kept)

@@ -61,6 +61,14 @@ def test_watersheds_part_what_is_narrow():
     assert instances(np.zeros((4, 4), bool), "watershed").max() == 0
 
 
+def test_objects_in_the_last_row_of_an_odd_width_are_those_drawn():
+    mask = np.zeros((5, 9), bool)
+    mask[3:, 1:3] = mask[3:, 5:7] = mask[:2, 8:] = True
+    expected = np.zeros((5, 9), int)
+    expected[:2, 8:], expected[3:, 1:3], expected[3:, 5:7] = 1, 2, 3
+    np.testing.assert_array_equal(instances(mask), expected)
+
+
 def test_small_pieces_are_dropped_and_ids_have_no_gaps():
     labels = touching()
     labels[0, 0] = 1

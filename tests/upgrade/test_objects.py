@@ -33,6 +33,13 @@ def test_unchanged_labels_stay_as_they_are():
     assert all(change.outline_distance == 0 and change.changed == 0 for change in repaired.changes)
 
 
+def test_labels_of_odd_width_that_reach_the_last_row_stay_as_they_are():
+    before = discs((1, 10, 10, 5), (2, 30, 12, 4), (3, 30, 30, 3), size=31)
+    repaired = number_objects(before > 0, FULL[:31, :31], before)
+    np.testing.assert_array_equal(repaired.labels, before)
+    assert kinds(repaired) == {1: "kept", 2: "kept", 3: "kept"}
+
+
 @pytest.mark.parametrize("radius", [3, 9])
 def test_a_grown_or_shrunk_object_keeps_its_id(radius):
     before, after = discs((4, 20, 20, 6)), discs((4, 20, 20, radius))
