@@ -33,11 +33,16 @@ def test_unchanged_labels_stay_as_they_are():
     assert all(change.outline_distance == 0 and change.changed == 0 for change in repaired.changes)
 
 
-def test_labels_of_odd_width_that_reach_the_last_row_stay_as_they_are():
-    before = discs((1, 10, 10, 5), (2, 30, 12, 4), (3, 30, 30, 3), size=31)
-    repaired = number_objects(before > 0, FULL[:31, :31], before)
-    np.testing.assert_array_equal(repaired.labels, before)
-    assert kinds(repaired) == {1: "kept", 2: "kept", 3: "kept"}
+def test_an_empty_column_changes_nothing():
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        noise = ndimage.gaussian_filter(generator.standard_normal((2, 55, 17)), (0, 2, 2)) > 0.03
+        mask, drawn = ndimage.binary_opening(noise[0]), noise[1]
+        mask[:, -1] = drawn[:, -1] = False
+        before = ndimage.label(drawn, np.ones((3, 3)))[0].astype(np.int32)
+        given = mask, np.full(mask.shape, 0.7, np.float32), before
+        narrow, wide = number_objects(*given), number_objects(*(np.pad(one, ((0, 0), (0, 1))) for one in given))
+        np.testing.assert_array_equal(narrow.labels, wide.labels[:, :-1])
 
 
 @pytest.mark.parametrize("radius", [3, 9])
