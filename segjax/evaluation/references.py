@@ -60,11 +60,11 @@ def coarse_map(truth: Mask, stride: int, offset: tuple[int, int] = (0, 0)) -> Fl
 def brightness_correlation(activation_map: Float[np.ndarray, "H W"], image: Float[np.ndarray, "H W C"]) -> float:
     """Pearson correlation of a map with the picture's brightness (mean over channels), in [-1, 1].
 
-    Near 1 or -1 the map is a copy of the picture. NaN where one of the two is constant.
+    Near 1 or -1 the map is a copy of the picture. NaN where one of the two is constant or not finite.
     """
     brightness = image.mean(-1).ravel()
     values = activation_map.ravel()
-    if np.ptp(values) == 0 or np.ptp(brightness) == 0:
+    if not all(np.isfinite(part).all() and np.ptp(part) > 0 for part in (values, brightness)):
         return float("nan")
     return float(np.corrcoef(values, brightness)[0, 1])
 
