@@ -29,6 +29,7 @@ from experiments.benchmarks.timing import Call, Contest, Contests, Scale, Timing
 from experiments.harness.start import run_command
 from segjax.data import FolderOptions, FolderSource, write_labels
 from segjax.data.patches import Decoded, PatchConfig, Patches, class_target, turned
+from segjax.ops.components import components
 from segjax.training import cores
 from segjax.types import Source
 
@@ -50,10 +51,10 @@ def folder_of(count: int, height: int, width: int) -> FolderSource:
     random = np.random.default_rng(0)
     for number in range(count):
         smooth = ndimage.gaussian_filter(random.standard_normal((height, width)), 8)
-        labels, _ = ndimage.label(smooth > smooth.std())
+        labels = components(smooth > smooth.std())
         picture = 60 + 120 * (labels > 0) + 12 * random.standard_normal((height, width))
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path / "images" / f"{number:04d}.png")
-        write_labels(path / "labels" / f"{number:04d}.tif", labels.astype(np.int32))
+        write_labels(path / "labels" / f"{number:04d}.tif", labels)
     return FolderSource(path, FolderOptions(empty="keep"), f"folder:{path}")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from segjax.ops.components import components
 from segjax.types import Georeference, InputError
 
 PACKAGES = ("rasterio", "shapely", "pyproj")
@@ -99,13 +100,13 @@ def outlines_of(
     import shapely
     from pyproj import Geod, Transformer
 
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    if not count:
+    labels = components(mask)
+    if not (count := int(labels.max(initial=0))):
         return []
     to_wgs84 = Transformer.from_crs(_crs(georeference).to_wkt(), WGS84, always_xy=True)
     geod = Geod(ellps="WGS84")
     transform = rasterio.Affine(*georeference.transform)
-    pieces = rasterio.features.shapes(labels.astype(np.int32), mask=mask, connectivity=8, transform=transform)
+    pieces = rasterio.features.shapes(labels, mask=mask, connectivity=8, transform=transform)
     scores = ndimage.mean(probability, labels, np.arange(1, count + 1))
     found = []
     for geometry, number in pieces:
