@@ -52,6 +52,22 @@ class Options(NamedTuple):
 PLAIN = Options()
 
 
+class Sites(NamedTuple):
+    """What a file holds, in the pixel corners of a scene.
+
+    Attributes:
+        inside: the sites that reach into the scene, named "feature 12" after their number in the file.
+        beyond: names of those wholly beyond it.
+        shapes: of all features, as areas; None where there is none.
+        loss: what reading lost; `outside` counts those beyond.
+    """
+
+    inside: list[Outline]
+    beyond: list[str]
+    shapes: Shaped[np.ndarray, " N"]
+    loss: Loss
+
+
 def read(path: Path, picture: Picture, options: Options = PLAIN) -> Annotation:
     """The sites of a file as objects of a scene.
 
@@ -67,17 +83,17 @@ def read(path: Path, picture: Picture, options: Options = PLAIN) -> Annotation:
         InputError: what `read_layer` raises; a picture without a place; points without a radius; coordinate systems
             between which no transformation is known.
     """
-    sites, loss = sites_of(path, picture, options)
-    found = annotate(path, sites, picture.shape, replace(loss, outside=0), options.all_touched)
-    return replace(found, loss=replace(found.loss, outside=found.loss.outside + loss.outside))
+    return annotated(path, sites_of(path, picture, options), picture, options)
 
 
-def sites_of(path: Path, picture: Picture, options: Options) -> tuple[list[Outline], Loss]:
-    """The sites of a file that reach into the scene, in its pixel corners, and what reading them lost.
+def annotated(path: Path, sites: Sites, picture: Picture, options: Options) -> Annotation:
+    """The sites of a file as objects of its scene; see `read`."""
+    found = annotate(path, sites.inside, picture.shape, replace(sites.loss, outside=0), options.all_touched)
+    return replace(found, loss=replace(found.loss, outside=found.loss.outside + sites.loss.outside))
 
-    Returns:
-        Outlines named "feature 12" after their number in the file, and the loss, in which `outside` counts the features
-        wholly beyond the scene.
+
+def sites_of(path: Path, picture: Picture, options: Options) -> Sites:
+    """The sites of a file in the pixel corners of a scene, and what reading them lost.
 
     Raises:
         InputError: as `read`.
@@ -86,22 +102,22 @@ def sites_of(path: Path, picture: Picture, options: Options) -> tuple[list[Outli
     place = _place_of(picture)
     classes = layer.columns.get(options.class_column)
     if classes is not None:
-        names = [_class_of(value) for value in classes]
-        if count := sum(name == UNCLASSIFIED for name in names):
+        kinds = [_class_of(value) for value in classes]
+        if count := kinds.count(UNCLASSIFIED):
             notes.append(f"{count} without a value in column {options.class_column}: {UNCLASSIFIED}")
     lost: dict[str, list[str]] = defaultdict(list)
-    sites = []
-    for index, shape in enumerate(in_pixels(shapes, place)):
+    sites, shapes = [], in_pixels(shapes, place)
+    for index, shape in enumerate(shapes):
         name = f"feature {layer.numbers[index]}"
         if shape is None or shape.is_empty:
             lost["without a shape that has an area"].append(name)
         elif not _reaches(shape, picture.shape):
             lost["wholly beyond the scene"].append(name)
         else:
-            sites.append(Outline(name, shape, "" if classes is None else names[index]))
-    notes += [note_lost(reason, lost[reason]) for reason in lost]
-    beyond = len(lost["wholly beyond the scene"])
-    return sites, Loss(objects_in=len(shapes), outside=beyond, notes=tuple(notes))
+            sites.append(Outline(name, shape, "" if classes is None else kinds[index]))
+    notes += [note_lost(reason, names) for reason, names in lost.items()]
+    beyond = lost["wholly beyond the scene"]
+    return Sites(sites, beyond, shapes, Loss(objects_in=len(shapes), outside=len(beyond), notes=tuple(notes)))
 
 
 def ground_of(path: Path, picture: Picture, options: Options) -> tuple[Layer, Shaped[np.ndarray, " N"], list[str]]:
