@@ -18,7 +18,7 @@ from jaxtyping import Int64, Shaped
 
 from segjax.data.formats.qgis import OUTLINES
 from segjax.data.geofiles import check_geo
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.types import Georeference, InputError
 
 WGS84 = "EPSG:4326"

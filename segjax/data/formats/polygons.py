@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, paint
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.types import InputError
 
 UNCLASSIFIED = "unclassified"  # class of objects without one in a file that gives others one

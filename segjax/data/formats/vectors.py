@@ -26,7 +26,7 @@ from segjax.data.formats.layers import (
 )
 from segjax.data.formats.polygons import UNCLASSIFIED, Outline, annotate, compare, note_lost, outlines_of
 from segjax.data.georeference import metres_per_pixel
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.types import Georeference, InputError
 
 _CORNERS_OF_A_CIRCLE = 72  # 0.1 % of its area is missing
