@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from segjax.types import Georeference, InputError
 WGS84 = "EPSG:4326"
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".json": "GeoJSON"}
 _GEOJSON = (".geojson", ".json")
+_ONE_AT_A_TIME = Lock()  # warnings are silenced for the whole process meanwhile
 _PARTS_OF_A_SPAN, _PARTS_OF_AN_OUTLINE = 256, 10_000
 
 
@@ -271,9 +273,9 @@ def moved(
 ) -> tuple[Shaped[np.ndarray, " N"], float]:
     """Shapes in another coordinate system.
 
-    Edges are divided before, so that none is longer than 1/256 of the box or 1/10,000 of its outline. In a box of
-    100 km a divided edge is then within a centimetre of the straight one. What cannot be placed has infinite
-    coordinates.
+    Edges in and near the box are divided before, so that none is longer than 1/256 of the box or 1/10,000 of its
+    outline. In a box of 100 km a divided edge is then within a centimetre of the straight one. What cannot be placed
+    has infinite coordinates.
 
     Args:
         bounds: the box in `target` that must be right; None: that of the shapes.
@@ -297,7 +299,7 @@ def moved(
         box, system = bounds, there
     to_degrees = Transformer.from_crs(system, WGS84, always_xy=True)
     west, south, east, north = to_degrees.transform_bounds(*box)
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a grid is missing: the accuracy says it
         area = AreaOfInterest(west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
         known = TransformerGroup(here, there, always_xy=True, area_of_interest=area, allow_ballpark=False).transformers
@@ -307,11 +309,28 @@ def moved(
             "reproject the layer, for example in QGIS"
         )
     span = box if system is here else Bounds(*known[0].transform_bounds(*box, direction="INVERSE"))
-    edge = np.hypot(span.right - span.left, span.high - span.low) / _PARTS_OF_A_SPAN
-    edges = np.maximum(edge if np.isfinite(edge) else 0.0, shapely.length(shapes) / _PARTS_OF_AN_OUTLINE)
-    divided = shapely.segmentize(shapes, np.where(edges > 0, edges, 1.0))
+    divided = _divided(shapes, span)
     placed = shapely.transform(divided, lambda xy: np.stack(known[0].transform(xy[:, 0], xy[:, 1]), -1))
     return placed, max(0.0, known[0].accuracy)
+
+
+def _divided(shapes: Shaped[np.ndarray, " N"], span: Bounds) -> Shaped[np.ndarray, " N"]:
+    """Shapes with long edges divided, but for those farther from a box than it is wide and high."""
+    import shapely
+
+    width, height = span.right - span.left, span.high - span.low
+    if not np.isfinite([width, height]).all():
+        width = height = 0.0
+        is_near = np.ones(len(shapes), bool)
+    else:
+        left, low, right, high = shapely.bounds(shapes).T
+        is_near = (left < span.right + width) & (right > span.left - width)
+        is_near &= (low < span.high + height) & (high > span.low - height)
+    edges = np.maximum(np.hypot(width, height) / _PARTS_OF_A_SPAN, shapely.length(shapes) / _PARTS_OF_AN_OUTLINE)
+    is_near &= edges > 0
+    divided = shapes.copy()
+    divided[is_near] = shapely.segmentize(shapes[is_near], edges[is_near])
+    return divided
 
 
 def in_pixels(shapes: Shaped[np.ndarray, " N"], georeference: Georeference) -> Shaped[np.ndarray, " N"]:
