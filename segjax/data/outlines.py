@@ -11,6 +11,7 @@ from scipy import ndimage
 from segjax.data.formats.layers import WGS84, Layer, moved, on_ground, write_layers
 from segjax.data.formats.polygons import outlines_of as shapes_of
 from segjax.data.geofiles import check_geo, crs_of, write_mask
+from segjax.ops.components import components
 from segjax.types import Georeference
 
 
@@ -48,10 +49,10 @@ def outlines_of(
     from pyproj import Geod
 
     crs_of(georeference)
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    if not count:
+    labels = components(mask)
+    if not (count := int(labels.max(initial=0))):
         return []
-    shapes = on_ground(np.array(list(shapes_of(labels.astype(np.int32)).values()), object), georeference)
+    shapes = on_ground(np.array(list(shapes_of(labels).values()), object), georeference)
     scores = ndimage.mean(probability, labels, np.arange(1, count + 1))
     geod = Geod(ellps="WGS84")
     places, _ = moved(shapes, georeference.crs, WGS84)
