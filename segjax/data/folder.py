@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from segjax.data.annotation_files import place_of
 from segjax.data.check import Inspection, inspect_folder
-from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
 from segjax.data.listing import FolderOptions
-from segjax.types import Georeference, InputError, Sample, digest_of
+from segjax.types import InputError, Sample, digest_of
 
 _SHOWN_PROBLEMS = 3
 
@@ -26,30 +26,40 @@ class FolderSource:
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
     image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
 
+    Files of other formats (`segjax.data.formats`) may take the place of label images. Where they name the classes of
+    objects, these are the classes, in the order of class_names or else of the alphabet.
+
+    Attributes:
+        entries: the files of each picture.
+        has_classes: classes are told apart, or pixels are not judged.
+        losses: what reading each annotation lost.
+
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
 
     coarsening = 1.0
     test_groups: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, options: FolderOptions, spec: str) -> None:
-        """Raises InputError with the first problems of the folder."""
+    def __init__(self, path: Path, options: FolderOptions, spec: str, for_training: bool = True) -> None:
+        """Raises InputError with the first problems of the folder, of which some matter for training only."""
         inspection = inspect_folder(path, options)
         options = inspection.options
-        if inspection.problems:
-            shown = "".join(f"\n  {problem}" for problem in inspection.problems[:_SHOWN_PROBLEMS])
+        problems = [problem for problem in inspection.problems if for_training or problem.spoils == "anything"]
+        if problems:
+            shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
             raise InputError(
-                f"{spec}: {len(inspection.problems)} problem(s) in the folder:{shown}\n"
+                f"{spec}: {len(problems)} problem(s) in the folder:{shown}\n"
                 f"See all of them with: python -m experiments.check '{spec}'"
             )
         self.spec = spec
         self._options = options
-        self._has_classes = inspection.has_classes()
-        self._entries = [entry for entry, _ in inspection.pictures]
+        self.has_classes = inspection.has_classes()
+        self.entries = [entry for entry, _ in inspection.pictures]
         found = [picture for _, picture in inspection.pictures]
-        self.names = tuple(entry.name for entry in self._entries)
-        self.groups = tuple(entry.group for entry in self._entries)
+        self.names = tuple(entry.name for entry in self.entries)
+        self.groups = tuple(entry.group for entry in self.entries)
         self.shapes = tuple(picture.shape for picture in found)
+        self.losses = tuple(picture.loss for picture in found)
         count = _count_classes(inspection)
         # the objects of one table are numbered together: those of a group, or of a picture
         table_names = self.groups if options.volumes == "true" else self.names
@@ -67,16 +77,16 @@ class FolderSource:
         self.digest = digest_of(*reading, *contents, *whole)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __getitem__(self, index: int) -> Sample:
-        entry, (ids, classes) = self._entries[index], self._tables[index]
-        values, class_image = read_annotation(entry, self._options)
+        entry, (ids, classes) = self.entries[index], self._tables[index]
+        image = read_image(entry, self._options)
+        values, class_image, _, _ = read_annotation(entry, self._options, image.shape[:2])
         labels, ignored = _renumbered(values, ids), None
-        if self._has_classes and class_image is not None:
+        if self.has_classes and class_image is not None:
             ignored = (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
-        image = read_image(entry, self._options)
         if entry.labels is None:
             ignored = np.ones(labels.shape, bool)
         is_all_judged = ignored is None or not ignored.any()
@@ -88,19 +98,12 @@ class FolderSource:
             entry.name,
             None if is_all_judged else ignored,
             self._image_labels[index],
-            _georeference(entry.image),
+            place_of(entry),
         )
 
     def values_of(self, index: int) -> Int32[np.ndarray, " N"]:
         """The values that objects 1..N of a picture have in its label file (of components: the number of the piece)."""
         return self._tables[index][0]
-
-
-def _georeference(path: Path) -> Georeference | None:
-    try:
-        return read_georeference(path)
-    except InputError:  # not all that is learnt needs a place on the ground; `inspect_folder` remarks what is missing
-        return None
 
 
 def _count_classes(inspection: Inspection) -> int:

@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import cc3d
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from segjax.data.annotation_files import read_file
+from segjax.data.formats.annotation import Loss
+from segjax.data.formats.label_images import class_image
 from segjax.data.images import is_8_bit, read_labels, read_picture
 from segjax.data.listing import Entry, FolderOptions, Problem
 from segjax.data.tables import first_few
@@ -35,6 +38,8 @@ class Inspected:
         areas: int64 [N, K], pixels of object n that have class value k.
         pieces: number of 8-connected pieces of all objects.
         has_truncated_ids: the ids look cut to 8 bits.
+        class_names: names of class 1, 2, ..., where the file names its classes.
+        loss: what reading the annotation lost.
     """
 
     shape: tuple[int, int]
@@ -46,27 +51,46 @@ class Inspected:
     areas: Int64[np.ndarray, "N K"]
     pieces: int
     has_truncated_ids: bool
+    class_names: tuple[str, ...] = ()
+    loss: Loss = field(default_factory=Loss)
 
 
-def read_annotation(
-    entry: Entry, options: FolderOptions
-) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None]:
-    """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known.
+class Labelling(NamedTuple):
+    """The annotation of an entry as it was read.
 
-    Without label image all ids are 0.
+    Attributes:
+        labels: object ids (pieces of the mask, for labels=components); all 0 without label image.
+        classes: the class of each pixel, if known.
+        class_names: the names of class 1, 2, ..., where the file names its classes.
+        loss: what reading lost.
     """
+
+    labels: Int32[np.ndarray, "H W"]
+    classes: Int32[np.ndarray, "H W"] | None
+    class_names: tuple[str, ...]
+    loss: Loss
+
+
+def read_annotation(entry: Entry, options: FolderOptions, shape: tuple[int, int]) -> Labelling:
+    """The annotation of an entry whose picture has this height and width."""
     if entry.labels is None:
-        height, width, _ = read_picture(entry.image).shape
-        return np.zeros((height, width), np.int32), None
+        return Labelling(np.zeros(shape, np.int32), None, (), Loss())
+    if entry.format:
+        found = read_file(entry, shape)
+        names = entry.class_names or tuple(sorted(set(found.classes)))
+        is_judged = found.ignored is None or not found.ignored.any()
+        has_classes = bool(names) or entry.classes is not None or not is_judged
+        return Labelling(found.labels, class_image(found, names) if has_classes else None, names, found.loss)
     labels = read_labels(entry.labels)
     is_apart = entry.classes is not None and entry.classes != entry.labels
     classes = read_labels(entry.classes) if entry.classes and is_apart else None
     if classes is not None and classes.shape != labels.shape:
         sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
         raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
-    if options.labels == "instances":
-        return labels, classes
-    return _pieces(labels), labels if classes is None else classes
+    if options.labels == "components":
+        labels, classes = _pieces(labels), labels if classes is None else classes
+    count = len(np.unique(labels[labels > 0]))
+    return Labelling(labels, classes, (), Loss(count, count))
 
 
 def read_image(entry: Entry, options: FolderOptions) -> np.ndarray:
@@ -89,25 +113,29 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
     except InputError as error:
         problems.append(problem_of(entry.image, error))
     try:
-        labels, classes = read_annotation(entry, options)
+        # of a picture that cannot be read, the labels are looked at all the same where they have a size of their own
+        if image is not None or not entry.format:
+            read = read_annotation(entry, options, (0, 0) if image is None else image.shape[:2])
+            labels, classes = read.labels, read.classes
     except InputError as error:
         named = [path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: ")]
         problems.append(problem_of(named[0], error))
     if image is not None and image.min() == image.max():
-        problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
+        remedy = "remove it or export it again"
+        problems.append(Problem(entry.image, "every pixel has the same value", remedy, "training"))
     if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:
         judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
         if not judged.any():
             kind = "object" if not labels.any() else "object that was judged"
             remedy = "annotate or remove it, or give empty=keep"
-            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy))
+            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy, "training"))
     if image is None or labels is None:
         return None, problems
     if labels.shape != image.shape[:2]:
         sizes = f"size {_size(labels.shape)} beside a picture of {_size(image.shape)}"
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
-    found = _measure(entry, options, image, labels, classes)
+    found = replace(_measure(entry, options, image, labels, classes), class_names=read.class_names, loss=read.loss)
     if found.has_truncated_ids:
         reason = f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around"
         problems.append(Problem(entry.labels or entry.image, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
@@ -168,15 +196,25 @@ def _measure(
         shape=(int(labels.shape[0]), int(labels.shape[1])),
         channels=int(image.shape[-1]),
         content=_hash(repr(image.shape).encode(), image.tobytes()),
-        files=_hash(*(path.read_bytes() for path in (entry.image, entry.labels, entry.classes) if path)),
+        files=_hash(entry.image.read_bytes(), *_contents(entry, labels, classes)),
         ids=ids.astype(np.int32),
         class_values=values.astype(np.int32),
         areas=areas,
         pieces=count,
         has_truncated_ids=bool(
-            options.labels == "instances" and pieces_of_255 and looks_cut and entry.labels and is_8_bit(entry.labels)
+            options.labels == "instances"
+            and (pieces_of_255 and looks_cut)
+            and (entry.labels and not entry.format)
+            and is_8_bit(entry.labels)
         ),
     )
+
+
+def _contents(entry: Entry, labels: Int32[np.ndarray, "H W"], classes: Int32[np.ndarray, "H W"] | None) -> list[bytes]:
+    """The bytes of the label files, or of what was read from a file of the whole set or a folder."""
+    if entry.format:
+        return [part.tobytes() for part in (labels, classes) if part is not None]
+    return [path.read_bytes() for path in (entry.labels, entry.classes) if path]
 
 
 def problem_of(path: Path, error: InputError) -> Problem:

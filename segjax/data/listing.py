@@ -1,26 +1,32 @@
-"""Which files of a folder belong together, without opening any: pictures, label images, class images, groups."""
+"""Which files of a folder belong together, without opening any: pictures, annotations, class images, groups."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
+from segjax.data.formats import format_of, formats_of, name_without_ending
 from segjax.data.images import PICTURE_SUFFIXES
-from segjax.data.tables import first_few, folded, is_csv, is_text, near, read_picture_table
+from segjax.data.tables import find_file, first_few, folded, is_csv, is_text, near, read_picture_table
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
-_LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
+_LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps a folder from being used: where, what is wrong, what to do."""
+    """One thing that keeps a folder from being used: where, what is wrong, what to do.
+
+    `spoils` says what for: for training alone, or for anything, as the files are not understood.
+    """
 
     path: Path
     reason: str
     remedy: str
+    spoils: Literal["training", "anything"] = "anything"
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}; {self.remedy}"
@@ -34,7 +40,11 @@ class FolderOptions:
         images: folder of the pictures; without such a folder the pictures lie in PATH itself.
         annotations: folder of the label images; else the one of labels/, masks/, instances/ that is there, else
             files beside the pictures named as they are plus _mask, _masks, _cp_masks, _label, _labels or _instances,
-            else classes/ (class images), whose pieces are the objects.
+            else classes/ (class images), whose pieces are the objects. Instead of label images there may be files of
+            other formats (`segjax.data.formats.FORMATS`), one for each picture and named as it is; or one for the whole
+            set, in PATH or given here; or a folder of masks for each picture.
+        format: name of the format of the annotations, where their ending does not tell it: one of `FORMATS`.
+        colours: a CSV file (columns colour, class) in the folder or at that path: label images are coded by colour.
         labels: "instances" (one id per object) or "components" (a mask: 8-connected pieces are the objects; several
             values, at most 64, are classes and 255 is left out; a single value is one class).
         class_names: names of class 1, 2, ..., divided by commas; or a CSV file (columns class, name) in the folder or
@@ -55,6 +65,8 @@ class FolderOptions:
 
     images: str = "images"
     annotations: str = ""
+    format: str = ""
+    colours: str = ""
     labels: str = "instances"
     class_names: str = ""
     groups: str = ""
@@ -98,14 +110,23 @@ _CHOICES = {
     "empty": ("refuse", "keep"),
     "unlabelled": ("refuse", "skip"),
     "volumes": ("false", "true"),
+    "format": ("", *formats_of("read")),
 }
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The files of one picture; `classes` is None without class images, and `labels` where these are all there is.
+    """The files of one picture.
 
-    `labels` is None where only the class of the whole picture is known.
+    Attributes:
+        name, group: as in the source.
+        image: the picture.
+        labels: its annotation: a label image, a file or folder of another format, or the file of the whole set; None
+            where only the class of the whole picture is known.
+        classes: its class image; `labels` where these tell the classes themselves; None where nothing does.
+        format: of `labels`, a name of `FORMATS`; "" of label images.
+        table: what the colours of `labels` mean, where they are coded so.
+        class_names: names of class 1, 2, ..., where `labels` names the classes of its objects.
     """
 
     name: str
@@ -113,6 +134,9 @@ class Entry:
     image: Path
     labels: Path | None
     classes: Path | None
+    format: str = ""
+    table: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def fit_to_folder(path: Path, options: FolderOptions) -> FolderOptions:
@@ -141,7 +165,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         InputError: no pictures at all, no labels at all, a groups option that does not fit.
     """
     problems: list[Problem] = []
-    images, labels, classes = _match(path, options, problems)
+    images, labels, classes, is_whole = _match(path, options, problems)
     groups = _groups(path, options, sorted(images))
     is_kept = _compile("keep", options.keep)
     kept = [name for name in sorted(images) if is_kept.search(groups[name])]
@@ -150,6 +174,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
+    table = find_file(path, "colours", options.colours) if options.colours else None
     partners = {"label": labels, "class": classes or {}}
     near_name = {kind: {folded(name): name for name in files} for kind, files in (*partners.items(), ("own", images))}
 
@@ -167,7 +192,11 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         elif classes is not None and name not in classes:
             problems.append(lacks(name, "class", f"add classes/{name}.png or remove the picture"))
         else:
-            entries.append(Entry(name, groups[name], images[name], labels[name], (classes or {}).get(name)))
+            of_class = (classes or {}).get(name)
+            kind = _kind(labels[name], options, is_whole)
+            entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, table))
+    if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
+        raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
     for kind, files in partners.items():
         for name in sorted(set(files) - set(images)):
             nearly = near(name, near_name["own"])
@@ -178,20 +207,27 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
 
 def _match(
     path: Path, options: FolderOptions, problems: list[Problem]
-) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path] | None]:
-    """Pictures, label images and class images by picture name; None where there is no folder of class images."""
-    image_folder, label_folder, class_folder = (
-        _image_folder(path, options),
-        _label_folder(path, options),
-        path / CLASS_FOLDER,
-    )
+) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path] | None, bool]:
+    """Pictures, annotations and class images by picture name (None where there is no folder of class images), and
+    whether the annotations are one file of the whole set."""
+    image_folder, class_folder = _image_folder(path, options), path / CLASS_FOLDER
+    found = _one_folder_each(path) if image_folder == path else {}
+    if found:
+        images, labels = ({name: place[part] for name, place in found.items()} for part in (0, 1))
+        return images, labels, None, False
+    whole = _file_of_the_set(path, image_folder, options)
+    label_folder = whole or _label_folder(path, options)
     files = _files(image_folder, problems)
-    if image_folder == label_folder:
-        images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
-        labels = _by_name([file for file in files if _LABEL_ENDING.search(file.stem)], problems, frozenset(images))
-    else:
+    if whole or image_folder != label_folder:
         images = _by_name(files, problems)
-        labels = _by_name(_files(label_folder, problems), problems, frozenset(images))
+        of_labels = [] if whole else _annotation_files(label_folder, problems)
+        labels = dict.fromkeys(images, whole) if whole else _by_name(of_labels, problems, frozenset(images))
+    else:
+        images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
+        beside = [file for file in _annotation_files(image_folder, []) if file not in files]
+        own = [file for file in beside if _name_of(file, frozenset(images)) in images and not file.is_dir()]
+        of_labels = [file for file in files if _LABEL_ENDING.search(file.stem)]
+        labels = _by_name(of_labels + own, problems, frozenset(images))
     if not images:
         raise InputError(
             f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
@@ -203,10 +239,11 @@ def _match(
             "(or image_labels=FILE.csv to classify whole pictures)"
         )
     if class_folder == label_folder and options.labels == "components":
-        return images, labels, labels
+        return images, labels, labels, False
     if not class_folder.is_dir() or class_folder in (label_folder, image_folder):
-        return images, labels, None
-    return images, labels, _by_name(_files(class_folder, problems), problems, frozenset(images))
+        return images, labels, None, whole is not None
+    of_classes = _by_name(_files(class_folder, problems), problems, frozenset(images))
+    return images, labels, of_classes, whole is not None
 
 
 def _refuse_near_folders(path: Path, options: FolderOptions) -> None:
@@ -231,7 +268,8 @@ def _image_folder(path: Path, options: FolderOptions) -> Path:
 def _label_folder(path: Path, options: FolderOptions) -> Path:
     if options.annotations:
         if not (path / options.annotations).is_dir():
-            raise InputError(f"option annotations={options.annotations}: {path / options.annotations} is not a folder")
+            place = path / options.annotations
+            raise InputError(f"option annotations={options.annotations}: {place} is neither a folder nor a file")
         return path / options.annotations
     present = [name for name in LABEL_FOLDERS if (path / name).is_dir()]
     if len(present) > 1:
@@ -255,11 +293,61 @@ def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[st
     """Files by picture name; of labels (`names` given) an ending such as _mask is taken off if pictures have none."""
     found: dict[str, Path] = {}
     for file in files:
-        name = file.stem if names is None or file.stem in names else _LABEL_ENDING.sub("", file.stem)
+        name = file.stem if names is None else _name_of(file, names)
         if name in found:
             problems.append(Problem(file, f"same name as {found[name].name}", "rename or remove one of the two"))
         found.setdefault(name, file)
     return found
+
+
+def _name_of(file: Path, names: frozenset[str]) -> str:
+    """Name of the picture that an annotation belongs to."""
+    name = file.name if file.is_dir() else name_without_ending(file)
+    return name if name in names else _LABEL_ENDING.sub("", name)
+
+
+def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:
+    """The format of an annotation, which may be that of the whole set; "" of a label image."""
+    if options.format or options.colours:
+        return options.format or "colours"
+    if labels.is_dir():
+        return format_of(labels, "folder")
+    kind = format_of(labels, "set" if is_whole else "picture")
+    if not kind and labels.suffix.lower() not in PICTURE_SUFFIXES:
+        raise InputError(f"{labels}: the format is not known by its ending; give format={'|'.join(formats_of('read'))}")
+    return kind
+
+
+def _annotation_files(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Label images, files of other formats, and folders of masks, by name."""
+    shown = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and is_text(file.name)]
+    others = [file for file in shown if format_of(file, "folder" if file.is_dir() else "picture")]
+    return [*_files(folder, problems), *others]
+
+
+def _one_folder_each(path: Path) -> dict[str, tuple[Path, Path]]:
+    """Picture and folder of masks of every NAME/images/ beside NAME/masks/, as in the Data Science Bowl 2018."""
+    return {}
+
+
+def _file_of_the_set(path: Path, image_folder: Path, options: FolderOptions) -> Path | None:
+    """The one file that holds the annotations of all pictures; None where there is none.
+
+    Raises:
+        InputError: several that may be it.
+    """
+    if options.annotations and not (path / options.annotations).is_dir():
+        places = (path / options.annotations, Path(options.annotations).expanduser())
+        return next((place for place in places if place.is_file()), None)
+    if options.annotations or any((path / name).is_dir() for name in LABEL_FOLDERS):
+        return None
+    names = {file.stem for file in _files(image_folder)}
+    found = [file for file in sorted(path.iterdir()) if file.is_file() and format_of(file, "set")]
+    found = [file for file in found if file.stem not in names]
+    if len(found) > 1:
+        names_of = first_few([file.name for file in found])
+        raise InputError(f"{path}: the annotations may be any of {names_of}; choose one with annotations=FILE")
+    return found[0] if found else None
 
 
 def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[str, str]:
