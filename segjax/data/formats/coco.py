@@ -23,7 +23,7 @@ import numpy as np
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, check_formats, painted
 from segjax.data.formats.files import replacing
 from segjax.data.formats.polygons import compare, outlines_of
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.types import InputError
 
 UNNAMED = "object"  # the one category of a file whose objects have no classes

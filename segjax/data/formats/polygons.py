@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
-from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, paint
-from segjax.data.listing import first_few
+from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, painted
+from segjax.data.tables import first_few
 from segjax.types import InputError
 
 UNCLASSIFIED = "unclassified"  # class of objects without one in a file that gives others one
@@ -138,24 +138,9 @@ def annotate(path: Path, outlines: Sequence[Outline], shape: tuple[int, int], lo
             f"{path}: all {len(outlines)} outline(s) lie beyond the picture of {shape[1]} x {shape[0]} pixels; "
             "give the outlines of this picture, in its pixels"
         )
-    labels, overlapping, hidden = paint(shape, pieces)
-    lost["under smaller ones"] = [kept[index].name for index in hidden]
-    is_left = np.ones(len(kept) + 1, bool)
-    is_left[0] = is_left[np.array(hidden, int) + 1] = False
-    left_over = [outline for outline, is_there in zip(kept, is_left[1:], strict=True) if is_there]
     notes = [note_lost(reason, names) for reason, names in lost.items() if names]
-    return Annotation(
-        (np.cumsum(is_left) * is_left).astype(np.int32)[labels],
-        _classes(left_over),
-        loss=replace(
-            loss,
-            objects_out=len(left_over),
-            overlapping=overlapping,
-            invalid=loss.invalid + invalid,
-            outside=outside,
-            notes=(*loss.notes, *notes),
-        ),
-    )
+    so_far = replace(loss, invalid=loss.invalid + invalid, outside=outside, notes=(*loss.notes, *notes))
+    return painted(shape, pieces, [outline.name for outline in kept], _classes(kept), so_far)
 
 
 def note_lost(reason: str, names: Sequence[str]) -> str:
