@@ -199,7 +199,8 @@ def _open(path: Path, size: int, changed: int) -> CocoSet:
         raise InputError(f"{path}: is no COCO file (no JSON: {error}); export the annotations again") from error
     if isinstance(content, list):
         raise InputError(f"{path}: is a list, as COCO results are; give the file with images, annotations, categories")
-    lists = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")]
+    keys = ("images", "annotations", "categories")
+    lists: list[Any] = [content.get(key) if isinstance(content, dict) else None for key in keys]
     if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in lists):
         raise InputError(f"{path}: is no COCO file (lists images, annotations, categories of objects); export it again")
     images, annotations, categories = lists

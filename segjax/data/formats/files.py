@@ -32,6 +32,37 @@ def replacing(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def check_opaque(path: Path) -> str:
+    """The mode of a picture file in Pillow's words, such as "L" or "RGB".
+
+    Raises:
+        InputError: the file cannot be read, or some of its pixels are transparent, so that their values are not what
+            one sees.
+    """
+    try:
+        with Image.open(path, formats=("PNG", "TIFF", "JPEG", "MPO")) as file:
+            alpha = file.convert("RGBA").getchannel("A").getextrema()[0] if file.has_transparency_data else 255
+            mode = file.mode
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise InputError(f"{path}: cannot be read ({error}); save it again as PNG") from error
+    if alpha != 255:
+        raise InputError(f"{path}: some pixels are transparent; save it without transparency, as it should look")
+    return mode
+
+
+def check_size(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+    """Refuse masks that are not as large as their picture.
+
+    Raises:
+        InputError: names both sizes.
+    """
+    if found != shape:
+        raise InputError(
+            f"{path}: is {found[0]} x {found[1]} pixels (height x width), the picture {shape[0]} x {shape[1]}; "
+            "export both at the same size, masks without interpolation"
+        )
+
+
 def write_label_image(
     path: Path, labels: Int32[np.ndarray, "H W"], dtype: Literal["uint16", "int32", "smallest"] = "smallest"
 ) -> None:
