@@ -97,7 +97,9 @@ def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> t
     try:
         unfinished.mkdir(parents=True)
         for entry in source.entries:
-            place = unfinished / FORMATS[to].pictures.format(name=entry.name, file=entry.image.name)
+            place = unfinished / FORMATS[to].pictures.format(
+                name=entry.name, file=entry.image.name, ending=entry.image.suffix
+            )
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry.image, place)
         losses = [

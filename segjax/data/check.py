@@ -11,15 +11,14 @@ from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
 from segjax.data.georeference import read_georeference
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
+from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.tables import first_few, read_class_names
 from segjax.types import InputError
 
-_LARGEST_CLASS = 64
 _NO_PLACE = (
     "no georeference, which others have",
     "write them as GeoTIFF, or go without their masks and outlines on maps",
 )
-_PIECES_OF_A_MASK = 4.0  # mean pieces per value from which ids are taken for a mask; lobed nuclei stay below
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,12 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
         pictures, more = _inspect(entries, options)
         unusable = list(dict.fromkeys(unusable + more))
     problems += unusable
-    inspection = Inspection(options, names, pictures, problems, _places(path, [entry.image for entry, _ in pictures]))
+    mask_problems, mask_remarks = judge_masks(pictures, options)
+    remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
+    inspection = Inspection(options, names, pictures, problems, remarks)
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
-    problems += _masks(inspection)
+    problems += mask_problems
     problems += _class_values(inspection)
     return inspection
 
@@ -148,20 +149,6 @@ def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
     return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
 
 
-def _masks(inspection: Inspection) -> list[Problem]:
-    """Masks given where instances are expected."""
-    pictures, options = inspection.pictures, inspection.options
-    if any(entry.format for entry, _ in pictures) or options.labels == "components" or options.volumes == "true":
-        return []
-    values = {int(i) for _, found in pictures for i in found.ids}
-    per_value = sum(found.pieces for _, found in pictures) / max(1, sum(len(found.ids) for _, found in pictures))
-    if len(values) > _LARGEST_CLASS or per_value <= _PIECES_OF_A_MASK:
-        return []
-    reason = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture: masks, not instances"
-    folder = next(entry.labels.parent for entry, _ in pictures if entry.labels)
-    return [Problem(folder, reason, "give labels=components")]
-
-
 def _class_values(inspection: Inspection) -> list[Problem]:
     """Values of class images and masks that cannot be classes, or that have no name where names are given."""
     if not inspection.has_classes():
@@ -170,9 +157,9 @@ def _class_values(inspection: Inspection) -> list[Problem]:
     for entry, found in inspection.pictures:
         judged = found.class_values[found.class_values != UNCLASSIFIED]
         unnamed = [int(value) for value in judged if inspection.names and int(value) not in inspection.names]
-        if len(judged) and judged.max() > _LARGEST_CLASS:
-            reason = f"class value {judged.max()}; classes are 1..{_LARGEST_CLASS}, {UNCLASSIFIED} not judged"
-            remedy = "a mask smoothed, scaled or once saved as JPEG has such values: export it again without"
+        if len(judged) and judged.max() > LARGEST_CLASS:
+            reason = f"class value {judged.max()}; classes are 1..{LARGEST_CLASS}, {UNCLASSIFIED} not judged"
+            remedy = EXPORT_AGAIN
         elif unnamed:
             reason = f"class value {', '.join(map(str, unnamed))} is not among those that class_names names"
             remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"

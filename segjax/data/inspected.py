@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, cast
 import cc3d
 import numpy as np
 from jaxtyping import Int32, Int64
+from scipy import ndimage
 
 from segjax.data.annotation_files import read_file
 from segjax.data.formats.annotation import Loss
@@ -21,6 +22,8 @@ from segjax.types import InputError
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
 _SAME_SIZE = "export both at the same size, labels without interpolation"
 _SECOND_CLASS = 0.25  # share of an object from which a second class contradicts the first; outlines may differ a little
+_LEAST_RECURRING = 1.5  # pieces per value of a smoothed mask
+_MOST_FLAT, _LEAST_JOINED = 0.01, 0.9  # shares of its pixels that are neither background nor full
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,10 @@ class Inspected:
         areas: int64 [N, K], pixels of object n that have class value k.
         pieces: number of 8-connected pieces of all objects.
         has_truncated_ids: the ids look cut to 8 bits.
+        has_background: some pixel is 0.
+        covers: share of the picture that its largest object takes, 0..1.
+        on_border: share of the picture's outermost pixels that this object takes, 0..1.
+        is_smoothed: the values look like those of a mask with soft borders.
         class_names: names of class 1, 2, ..., where the file names its classes.
         loss: what reading the annotation lost.
     """
@@ -51,6 +58,10 @@ class Inspected:
     areas: Int64[np.ndarray, "N K"]
     pieces: int
     has_truncated_ids: bool
+    has_background: bool
+    covers: float
+    on_border: float
+    is_smoothed: bool
     class_names: tuple[str, ...] = ()
     loss: Loss = field(default_factory=Loss)
 
@@ -119,7 +130,7 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
             labels, classes = read.labels, read.classes
     except InputError as error:
         named = [path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: ")]
-        problems.append(problem_of(named[0], error))
+        problems.append(problem_of(named[0] if named else entry.labels or entry.image, error))
     if image is not None and image.min() == image.max():
         remedy = "remove it or export it again"
         problems.append(Problem(entry.image, "every pixel has the same value", remedy, "training"))
@@ -180,7 +191,7 @@ def _measure(
     classes: Int32[np.ndarray, "H W"] | None,
 ) -> Inspected:
     inside = labels > 0
-    ids, position = np.unique(labels[inside], return_inverse=True)
+    ids, position, sizes = np.unique(labels[inside], return_inverse=True, return_counts=True)
     under = np.zeros(0, np.int32) if classes is None else classes[inside]
     values = np.unique(under if classes is None else classes[classes > 0])
     areas = np.zeros((len(ids), len(values)), np.int64)
@@ -191,6 +202,8 @@ def _measure(
     pieces = _pieces(labels) if options.labels == "instances" else labels
     pieces_of_255 = len(np.unique(pieces[labels == 255]))
     count = int(pieces.max())
+    is_smoothed = options.labels == "instances" and _is_smoothed(labels, ids, count)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     looks_cut = count > 255 or (len(ids) > 100 and pieces_of_255 > 2)
     return Inspected(
         shape=(int(labels.shape[0]), int(labels.shape[1])),
@@ -203,10 +216,14 @@ def _measure(
         pieces=count,
         has_truncated_ids=bool(
             options.labels == "instances"
-            and (pieces_of_255 and looks_cut)
+            and (pieces_of_255 and looks_cut and not is_smoothed)
             and (entry.labels and not entry.format)
             and is_8_bit(entry.labels)
         ),
+        has_background=not inside.all(),
+        covers=float(sizes.max(initial=0) / labels.size),
+        on_border=float((border == ids[sizes.argmax()]).mean()) if len(ids) else 0.0,
+        is_smoothed=is_smoothed,
     )
 
 
@@ -215,6 +232,17 @@ def _contents(entry: Entry, labels: Int32[np.ndarray, "H W"], classes: Int32[np.
     if entry.format:
         return [part.tobytes() for part in (labels, classes) if part is not None]
     return [path.read_bytes() for path in (entry.labels, entry.classes) if path]
+
+
+def _is_smoothed(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"], pieces: int) -> bool:
+    """Whether all but the largest value lie in slopes around it: recurring, and never nine equal pixels in a square."""
+    if len(ids) < 3 or pieces < _LEAST_RECURRING * len(ids):
+        return False
+    is_between = (labels > 0) & (labels < ids[-1])
+    is_flat = ndimage.minimum_filter(labels, 3) == ndimage.maximum_filter(labels, 3)
+    joined = _pieces((labels > 0).astype(np.int32))
+    is_joined = np.isin(joined, np.unique(joined[labels == ids[-1]]))
+    return bool(is_flat[is_between].mean() < _MOST_FLAT and is_joined[is_between].mean() > _LEAST_JOINED)
 
 
 def problem_of(path: Path, error: InputError) -> Problem:

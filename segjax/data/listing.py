@@ -211,7 +211,7 @@ def _match(
     """Pictures, annotations and class images by picture name (None where there is no folder of class images), and
     whether the annotations are one file of the whole set."""
     image_folder, class_folder = _image_folder(path, options), path / CLASS_FOLDER
-    found = _one_folder_each(path) if image_folder == path else {}
+    found = _one_folder_each(path) if image_folder == path and not _files(path) else {}
     if found:
         images, labels = ({name: place[part] for name, place in found.items()} for part in (0, 1))
         return images, labels, None, False
@@ -327,7 +327,9 @@ def _annotation_files(folder: Path, problems: list[Problem]) -> list[Path]:
 
 def _one_folder_each(path: Path) -> dict[str, tuple[Path, Path]]:
     """Picture and folder of masks of every NAME/images/ beside NAME/masks/, as in the Data Science Bowl 2018."""
-    return {}
+    from segjax.data.formats.object_masks import find  # on use: the module reads pictures, this one does not
+
+    return {name: (place.image, place.masks) for name, place in find(path).items()}
 
 
 def _file_of_the_set(path: Path, image_folder: Path, options: FolderOptions) -> Path | None:

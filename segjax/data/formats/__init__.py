@@ -1,12 +1,15 @@
 """Annotations in the formats that other programs write and read, with a report of what got lost on the way."""
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture
+from segjax.types import InputError
 
 Items = Sequence[tuple[Picture, Annotation]]
 Dtype = Literal["uint16", "int32", "smallest"]
@@ -58,7 +61,7 @@ def _writer(module: str, place: str) -> Callable[[Path, Items, Manner], Iterator
     def write(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
         for picture, annotation in items:
             path = folder / place.format(name=picture.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
             yield _module(module).write(path, annotation, picture)
 
     return write
@@ -66,6 +69,28 @@ def _writer(module: str, place: str) -> Callable[[Path, Items, Manner], Iterator
 
 def _module(name: str) -> Any:
     return import_module(f"segjax.data.formats.{name}")
+
+
+def _read_colours(path: Path, picture: Picture, table: Path | None) -> Annotation:
+    if table is None:
+        raise InputError(f"{path}: what its colours mean is not known; give colours=FILE.csv (columns colour, class)")
+    colours = _module("colours")
+    return colours.read(path, picture, colours.open_table(table))
+
+
+def _write_colours(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
+    """Colour-coded masks in labels/ with colours.csv beside it: evenly spread hues, black background."""
+    colours, names = _module("colours"), manner.class_names or ("object",)
+    rows = [("#000000", colours.BACKGROUND), ("#FFFFFF", colours.IGNORED)]
+    for number, name in enumerate(names):
+        red, green, blue = (round(255 * part) for part in hsv_to_rgb(number / len(names), 1.0, 0.9))
+        rows.append((f"#{red:02X}{green:02X}{blue:02X}", name))
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "colours.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("colour", "class"), *rows])
+    table = colours.open_table(folder / "colours.csv")
+    for picture, annotation in items:
+        yield colours.write(folder / LABELS / f"{picture.name}.png", annotation, picture, table)
 
 
 def _write_coco(folder: Path, items: Items, manner: Manner, polygons: bool = False) -> Iterator[Loss]:
@@ -97,6 +122,24 @@ FORMATS = {
         "GeoJSON of QuPath, the nuclei of its cells", (), "picture", _reader("qupath", part="nuclei"), None
     ),
     "coco": Format("COCO JSON, outlines as RLE", (".json",), "set", _reader("coco"), _write_coco),
+    "object_masks": Format(
+        "a mask file for each object: NAME/images/ and NAME/masks/, as in the Data Science Bowl 2018",
+        (),
+        "folder",
+        _reader("object_masks"),
+        _writer("object_masks", ""),
+        "{name}/images/{name}{ending}",
+    ),
+    "cellpose": Format(
+        "label images beside the pictures, NAME_masks.tif, of Cellpose",
+        (),
+        "picture",
+        _reader("cellpose"),
+        _writer("cellpose", "images"),
+    ),
+    "colours": Format(
+        "masks in which every class has its colour, with a table", (), "picture", _read_colours, _write_colours
+    ),
     "coco_polygons": Format(
         "COCO JSON, outlines as polygons, which lose holes",
         (),

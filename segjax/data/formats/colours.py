@@ -18,7 +18,7 @@ from skimage.measure import label as pieces_of
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.formats.files import check_opaque, check_size, replacing
 from segjax.data.images import read_picture
-from segjax.data.listing import read_table
+from segjax.data.tables import read_table
 from segjax.types import InputError
 
 BACKGROUND, IGNORED = "background", "ignored"
