@@ -176,7 +176,7 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path, given, message):
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
-    with pytest.raises(InputError, match="4 x 5 there .height x width. and 5 x 4 as a file"):
+    with pytest.raises(InputError, match=r"4 x 5 there \(height x width\) and 5 x 4 as a file"):
         read(tmp_path, outline([SQUARE]), shape=(5, 4))
     with pytest.raises(InputError, match="RLE of size"):
         read(tmp_path, content({"segmentation": {"size": [4, 4], "counts": [16]}}))
@@ -197,7 +197,7 @@ def test_pictures_of_one_name_in_two_folders_need_the_folder(tmp_path):
     given = content({"segmentation": [SQUARE], "image_id": 2}, images=images)
     assert read(tmp_path, given, "a.png").loss.objects_out == 0
     assert read(tmp_path, given, "x/a.png").loss.objects_out == 1
-    with pytest.raises(InputError, match="a.png may be any of x/a.png, y/a.png"):
+    with pytest.raises(InputError, match=r"a\.png may be any of x/a\.png, y/a\.png"):
         read(tmp_path, content(images=images[1:]), "a.png")
 
 
@@ -298,5 +298,5 @@ def test_ignored_pixels_come_back_and_pycocotools_reads_the_file(tmp_path):
 
 def test_two_pictures_of_one_file_name_are_not_written_together(tmp_path):
     item = (Picture("a", "a.png", (1, 1)), Annotation(np.ones((1, 1), np.int32)))
-    with pytest.raises(InputError, match="a.png is there twice"):
+    with pytest.raises(InputError, match=r"a\.png is there twice"):
         coco.write_set(tmp_path / "s.json", [item, item])
