@@ -63,10 +63,18 @@ def convert(
         console.print(f"[red]cannot be converted:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
     console.print(_table(source.names, losses))
-    names = f"?class_names={','.join(source.class_names)}" if source.has_classes and to != "labels" else ""
-    names = "?class_names=class_names.csv" if source.has_classes and to == "labels" else names
-    console.print(f"written; the whole report is {out / REPORT}. Open it as: 'folder:{out}{names}'", soft_wrap=True)
+    console.print(f"written; the whole report is {out / REPORT}", soft_wrap=True)
+    console.print(f"open it as: '{_spec(out, to, source)}'", soft_wrap=True)
     return 0
+
+
+def _spec(out: Path, to: str, source: FolderSource) -> str:
+    """What opens the new folder with the same classes in the same order."""
+    told = {"labels": "class_names=class_names.csv", "colours": "colours=colours.csv"}
+    options = [told[to]] if to == "colours" or (to == "labels" and source.has_classes) else []
+    if source.has_classes and to == "vectors":
+        options.append("class_column=class")
+    return f"folder:{out}" + (f"?{'&'.join(options)}" if options else "")
 
 
 class _Items(Sequence[tuple[Picture, Annotation]]):
@@ -97,9 +105,7 @@ def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> t
     try:
         unfinished.mkdir(parents=True)
         for entry in source.entries:
-            place = unfinished / FORMATS[to].pictures.format(
-                name=entry.name, file=entry.image.name, ending=entry.image.suffix
-            )
+            place = unfinished / FORMATS[to].pictures.format(name=entry.name, ending=entry.image.suffix)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry.image, place)
         losses = [

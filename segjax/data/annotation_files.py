@@ -35,7 +35,7 @@ def read_file(entry: Entry, shape: tuple[int, int]) -> Annotation:
     """
     read = FORMATS[entry.format].read
     assert read is not None and entry.labels is not None  # as listed
-    found = read(entry.labels, picture_of(entry, shape), entry.table)
+    found = read(entry.labels, picture_of(entry, shape), entry.reading)
     if entry.class_names and not found.classes:
         return replace(found, classes=(UNCLASSIFIED,) * int(np.max(found.labels, initial=0)))
     return found

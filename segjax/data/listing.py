@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from segjax.data.formats import format_of, formats_of, name_without_ending
+from segjax.data.formats import Reading, format_of, formats_of, name_without_ending
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.data.tables import find_file, first_few, folded, is_csv, is_text, near, read_picture_table
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
+_PLAIN = Reading()
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
 
@@ -45,6 +46,10 @@ class FolderOptions:
             set, in PATH or given here; or a folder of masks for each picture.
         format: name of the format of the annotations, where their ending does not tell it: one of `FORMATS`.
         colours: a CSV file (columns colour, class) in the folder or at that path: label images are coded by colour.
+        layer, class_column: of files of sites such as GeoPackage: the layer, where they have several, and the column
+            that holds the class of each site.
+        radius: metres, of the circle that a point among the sites stands for.
+        all_touched: "true" where every pixel belongs to a site that the site touches, not only if its centre does.
         labels: "instances" (one id per object) or "components" (a mask: 8-connected pieces are the objects; several
             values, at most 64, are classes and 255 is left out; a single value is one class).
         class_names: names of class 1, 2, ..., divided by commas; or a CSV file (columns class, name) in the folder or
@@ -67,6 +72,10 @@ class FolderOptions:
     annotations: str = ""
     format: str = ""
     colours: str = ""
+    layer: str = ""
+    class_column: str = ""
+    radius: str = ""
+    all_touched: str = "false"
     labels: str = "instances"
     class_names: str = ""
     groups: str = ""
@@ -110,6 +119,7 @@ _CHOICES = {
     "empty": ("refuse", "keep"),
     "unlabelled": ("refuse", "skip"),
     "volumes": ("false", "true"),
+    "all_touched": ("false", "true"),
     "format": ("", *formats_of("read")),
 }
 
@@ -125,7 +135,7 @@ class Entry:
             where only the class of the whole picture is known.
         classes: its class image; `labels` where these tell the classes themselves; None where nothing does.
         format: of `labels`, a name of `FORMATS`; "" of label images.
-        table: what the colours of `labels` mean, where they are coded so.
+        reading: what `labels` do not say themselves.
         class_names: names of class 1, 2, ..., where `labels` names the classes of its objects.
     """
 
@@ -135,7 +145,7 @@ class Entry:
     labels: Path | None
     classes: Path | None
     format: str = ""
-    table: Path | None = None
+    reading: Reading = _PLAIN
     class_names: tuple[str, ...] = ()
 
 
@@ -174,7 +184,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
-    table = find_file(path, "colours", options.colours) if options.colours else None
+    reading = _reading(path, options)
     partners = {"label": labels, "class": classes or {}}
     near_name = {kind: {folded(name): name for name in files} for kind, files in (*partners.items(), ("own", images))}
 
@@ -194,7 +204,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         else:
             of_class = (classes or {}).get(name)
             kind = _kind(labels[name], options, is_whole)
-            entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, table))
+            entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, reading))
     if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
         raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
     for kind, files in partners.items():
@@ -306,13 +316,20 @@ def _name_of(file: Path, names: frozenset[str]) -> str:
     return name if name in names else _LABEL_ENDING.sub("", name)
 
 
+def _reading(path: Path, options: FolderOptions) -> Reading:
+    colours = find_file(path, "colours", options.colours) if options.colours else None
+    try:
+        radius = float(options.radius or 0)
+    except ValueError:
+        raise InputError(f"option radius={options.radius} is no number of metres; give for example radius=20") from None
+    return Reading(colours, options.layer, options.class_column, radius, options.all_touched == "true")
+
+
 def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:
     """The format of an annotation, which may be that of the whole set; "" of a label image."""
     if options.format or options.colours:
         return options.format or "colours"
-    if labels.is_dir():
-        return format_of(labels, "folder")
-    kind = format_of(labels, "set" if is_whole else "picture")
+    kind = format_of(labels, is_whole)
     if not kind and labels.suffix.lower() not in PICTURE_SUFFIXES:
         raise InputError(f"{labels}: the format is not known by its ending; give format={'|'.join(formats_of('read'))}")
     return kind
@@ -321,7 +338,7 @@ def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:
 def _annotation_files(folder: Path, problems: list[Problem]) -> list[Path]:
     """Label images, files of other formats, and folders of masks, by name."""
     shown = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and is_text(file.name)]
-    others = [file for file in shown if format_of(file, "folder" if file.is_dir() else "picture")]
+    others = [file for file in shown if format_of(file)]
     return [*_files(folder, problems), *others]
 
 
@@ -344,7 +361,7 @@ def _file_of_the_set(path: Path, image_folder: Path, options: FolderOptions) -> 
     if options.annotations or any((path / name).is_dir() for name in LABEL_FOLDERS):
         return None
     names = {file.stem for file in _files(image_folder)}
-    found = [file for file in sorted(path.iterdir()) if file.is_file() and format_of(file, "set")]
+    found = [file for file in sorted(path.iterdir()) if file.is_file() and format_of(file, is_whole=True)]
     found = [file for file in found if file.stem not in names]
     if len(found) > 1:
         names_of = first_few([file.name for file in found])

@@ -28,34 +28,54 @@ class Manner(NamedTuple):
     dtype: Dtype = "smallest"
 
 
+class Reading(NamedTuple):
+    """What a file of annotations does not say itself.
+
+    Attributes:
+        colours: table of what colours mean.
+        layer, class_column, radius, all_touched: as of `segjax.data.formats.vectors.Options`.
+    """
+
+    colours: Path | None = None
+    layer: str = ""
+    class_column: str = ""
+    radius: float = 0.0
+    all_touched: bool = False
+
+
+Reader = Callable[[Path, Picture, Reading], Annotation]
+Writer = Callable[[Path, Items, Manner], Iterator[Loss]]
+
+
 @dataclass(frozen=True)
 class Format:
     """One way to keep annotations.
 
     Attributes:
         line: what it is, for help.
-        endings: of its files, by which a folder's files are taken for it; () where the name of the format must be said.
-        place: whether a file belongs to one picture, a folder of files does, or one file holds the whole set.
-        read: the annotation of one picture from a file (or folder, of folders); the third argument is the table of
-            colours, where there is one. None: it is only written.
+        read: the annotation of one picture from a file (or folder of masks). None: it is only written.
         write: all annotations into a folder, one loss for each as they are written. None: it is only read.
+        endings: of files that belong to one picture, by which they are taken for this format.
+        whole: endings of files that hold the annotations of a whole set.
+        is_folder: the files of a picture lie in a folder of their own.
         pictures: where a picture lies in a folder of this format.
     """
 
     line: str
-    endings: tuple[str, ...]
-    place: Literal["picture", "folder", "set"]
-    read: Callable[[Path, Picture, Path | None], Annotation] | None
-    write: Callable[[Path, Items, Manner], Iterator[Loss]] | None
-    pictures: str = "images/{file}"
+    read: Reader | None
+    write: Writer | None
+    endings: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    is_folder: bool = False
+    pictures: str = "images/{name}{ending}"
 
 
-def _reader(module: str, **options: Any) -> Callable[[Path, Picture, Path | None], Annotation]:
+def _reader(module: str, **options: Any) -> Reader:
     """The `read` of a module, which is imported on use as it may need an extra."""
     return lambda path, picture, _: _module(module).read(path, picture, **options)
 
 
-def _writer(module: str, place: str) -> Callable[[Path, Items, Manner], Iterator[Loss]]:
+def _writer(module: str, place: str) -> Writer:
     """The `write` of a module for every picture."""
 
     def write(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
@@ -71,11 +91,11 @@ def _module(name: str) -> Any:
     return import_module(f"segjax.data.formats.{name}")
 
 
-def _read_colours(path: Path, picture: Picture, table: Path | None) -> Annotation:
-    if table is None:
+def _read_colours(path: Path, picture: Picture, reading: Reading) -> Annotation:
+    if reading.colours is None:
         raise InputError(f"{path}: what its colours mean is not known; give colours=FILE.csv (columns colour, class)")
     colours = _module("colours")
-    return colours.read(path, picture, colours.open_table(table))
+    return colours.read(path, picture, colours.open_table(reading.colours))
 
 
 def _write_colours(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
@@ -102,50 +122,49 @@ def _write_labels(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
     yield from _module("label_images").write_set(folder, items, manner.class_names, manner.dtype)
 
 
+def _read_vectors(path: Path, picture: Picture, reading: Reading) -> Annotation:
+    vectors = _module("vectors")
+    return vectors.read(path, picture, vectors.Options(*reading[1:]))
+
+
 FORMATS = {
-    "labels": Format("label images, TIFF (int32 for napari)", (), "picture", None, _write_labels),
+    "labels": Format("label images, TIFF (int32 for napari), with class images", None, _write_labels),
     "imagej": Format(
-        "ROI files and zips of ImageJ and Fiji",
-        (".zip", ".roi"),
-        "picture",
+        "ROIs of ImageJ and Fiji, a zip for each picture",
         _reader("imagej"),
         _writer("imagej", LABELS + "/{name}.zip"),
+        endings=(".zip", ".roi"),
     ),
     "qupath": Format(
-        "GeoJSON of QuPath, whole cells",
-        (".geojson", ".geojson.gz", ".json"),
-        "picture",
+        "GeoJSON of QuPath, a file for each picture; of its cells the whole",
         _reader("qupath"),
         _writer("qupath", LABELS + "/{name}.geojson"),
+        endings=(".geojson", ".geojson.gz", ".json"),
     ),
-    "qupath_nuclei": Format(
-        "GeoJSON of QuPath, the nuclei of its cells", (), "picture", _reader("qupath", part="nuclei"), None
-    ),
-    "coco": Format("COCO JSON, outlines as RLE", (".json",), "set", _reader("coco"), _write_coco),
-    "object_masks": Format(
-        "a mask file for each object: NAME/images/ and NAME/masks/, as in the Data Science Bowl 2018",
-        (),
-        "folder",
-        _reader("object_masks"),
-        _writer("object_masks", ""),
-        "{name}/images/{name}{ending}",
-    ),
-    "cellpose": Format(
-        "label images beside the pictures, NAME_masks.tif, of Cellpose",
-        (),
-        "picture",
-        _reader("cellpose"),
-        _writer("cellpose", "images"),
-    ),
-    "colours": Format(
-        "masks in which every class has its colour, with a table", (), "picture", _read_colours, _write_colours
-    ),
+    "qupath_nuclei": Format("GeoJSON of QuPath, of its cells the nuclei", _reader("qupath", part="nuclei"), None),
+    "coco": Format("COCO JSON, one file for the set, outlines as RLE", _reader("coco"), _write_coco, whole=(".json",)),
     "coco_polygons": Format(
-        "COCO JSON, outlines as polygons, which lose holes",
-        (),
-        "set",
+        "COCO JSON with polygons, which hold no holes",
         None,
         lambda folder, items, manner: _write_coco(folder, items, manner, polygons=True),
+    ),
+    "object_masks": Format(
+        "a mask file for each object, a folder for each picture, as in the Data Science Bowl 2018",
+        _reader("object_masks"),
+        _writer("object_masks", ""),
+        is_folder=True,
+        pictures="{name}/images/{name}{ending}",
+    ),
+    "cellpose": Format(
+        "label images beside the pictures, as Cellpose's *_masks.tif", None, _writer("cellpose", "images")
+    ),
+    "colours": Format("masks in which every class has its colour, with a table", _read_colours, _write_colours),
+    "vectors": Format(
+        "GeoPackage, for pictures with a place on the ground (Shapefile and GeoJSON are read, too)",
+        _read_vectors,
+        _writer("vectors", LABELS + "/{name}.gpkg"),
+        endings=(".gpkg", ".shp"),
+        whole=(".gpkg", ".shp", ".geojson"),
     ),
 }
 
@@ -158,13 +177,16 @@ def formats_of(use: Literal["read", "write"]) -> list[str]:
 def name_without_ending(file: Path) -> str:
     """The name of a file without the ending of its format, or without its last ending."""
     endings = sorted((ending for one in FORMATS.values() for ending in one.endings), key=len, reverse=True)
-    found = next((ending for ending in endings if file.name.lower().endswith(ending)), file.suffix)
-    return file.name.removesuffix(file.name[len(file.name) - len(found) :]) if found else file.name
+    ending = next((ending for ending in endings if file.name.lower().endswith(ending)), file.suffix)
+    return file.name[: len(file.name) - len(ending)]
 
 
-def format_of(file: Path, place: Literal["picture", "folder", "set"]) -> str:
-    """The format of a file by its ending, of a folder by its being one; "" where it is none of them."""
-    candidates = {name: one for name, one in FORMATS.items() if one.place == place}
-    if place == "folder":
-        return next(iter(candidates), "")
-    return next((name for name, one in candidates.items() if file.name.lower().endswith(one.endings or ("\0",))), "")
+def format_of(file: Path, is_whole: bool = False) -> str:
+    """The format of a file that belongs to one picture, or to the whole set, by its ending; "" where it is none.
+
+    A folder is one of masks.
+    """
+    if file.is_dir():
+        return next(name for name, one in FORMATS.items() if one.is_folder)
+    endings = {name: one.whole if is_whole else one.endings for name, one in FORMATS.items()}
+    return next((name for name in endings if file.name.lower().endswith(endings[name])), "")
