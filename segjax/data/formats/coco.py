@@ -10,7 +10,6 @@ that ids without a gap survive a round trip.
 """
 
 import json
-import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -343,7 +342,7 @@ def _checked_ring(where: str, polygon: object, shape: tuple[int, int]) -> np.nda
         raise InputError(f"{where}: a polygon is no list of numbers; export the file again")
     if len(polygon) % 2:
         raise InputError(f"{where}: a polygon has {len(polygon)} numbers; each corner needs x and y")
-    if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in polygon):
+    if not all(abs(value) <= _FARTHEST for value in polygon):  # NaN is not
         raise InputError(f"{where}: a polygon has coordinates beyond all pictures; export it in pixels")
     ring = np.array(polygon, float).reshape(-1, 2)
     length = float(np.linalg.norm(ring - np.roll(ring, 1, 0), axis=1).sum())

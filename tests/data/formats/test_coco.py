@@ -1,5 +1,6 @@
 import json
 import os
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
@@ -174,6 +175,31 @@ def test_an_outline_that_crosses_itself_is_counted_and_one_across_the_border_cut
 def test_what_is_not_understood_is_refused_by_name(tmp_path, given, message):
     with pytest.raises(InputError, match=f"^{tmp_path}/set.json: .*{message}"):
         read(tmp_path, given)
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@few(max_examples=300)
+@given(st.data())
+def test_whatever_stands_in_the_file_it_is_read_or_refused(tmp_path_factory, data):
+    rle = {"size": [4, 5], "counts": [5, 2, 2, 2, 9]}
+    crowd = {"segmentation": [list(SQUARE)], "iscrowd": 1}
+    given = content({"segmentation": [list(SQUARE)], "category_id": 0}, {"segmentation": rle}, crowd)
+    place = given
+    while True:
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.integers(0, 3)) == 0:
+            break
+        place = place[key]
+    place[key] = data.draw(ODD)
+    with suppress(InputError):
+        assert read(tmp_path_factory.mktemp("coco"), given).labels.shape == (4, 5)
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
