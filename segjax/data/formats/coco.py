@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import eq
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -58,7 +59,8 @@ class CocoSet:
         parts = _parts(file)
         same = self.images.get(parts[-1], ())
         exact = [entry for entry in same if _parts(entry["file_name"]) == parts]
-        found = exact or [entry for entry in same if _is_end(parts, _parts(entry["file_name"]))]
+        ends = ((entry, _parts(entry["file_name"])) for entry in same)
+        found = exact or [entry for entry, end in ends if all(map(eq, reversed(parts), reversed(end)))]
         if not found:
             raise InputError(
                 f"{self.path}: has no picture {file}; its pictures are {first_few(self.files)}; "
@@ -259,11 +261,6 @@ def _parts(file: str) -> tuple[str, ...]:
     return PurePosixPath(unicodedata.normalize("NFC", file.replace("\\", "/"))).parts or (file,)
 
 
-def _is_end(one: Sequence[str], other: Sequence[str]) -> bool:
-    shared = min(len(one), len(other))
-    return one[-shared:] == other[-shared:]
-
-
 def _draw(where: str, segmentation: object, shape: tuple[int, int]) -> _Drawn:
     """The pixels of one annotation."""
     if isinstance(segmentation, dict):
@@ -284,8 +281,9 @@ def _checked_rle(where: str, segmentation: Mapping[str, Any], shape: tuple[int, 
     area = shape[0] * shape[1]
     if isinstance(counts, str):
         counts = _counts_of(counts)
-    is_list = isinstance(counts, list) and all(type(count) is int and 0 <= count <= area for count in counts)
-    if not is_list or sum(counts) != area:
+    if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
+        counts = []
+    if sum(counts) != area:
         raise InputError(f"{where}: its RLE does not cover the {area} pixels of the picture; export it again")
     return mask.frPyObjects({"size": size, "counts": counts}, *shape)
 
