@@ -5,19 +5,20 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation, binary_erosion
 
-from experiments import cut_scene
+from experiments import cut_scene, outline_sites
+from experiments.site_segmentation.__main__ import main as study
 from segjax.data import open_source, read_georeference
 from segjax.data.formats.annotation import Annotation, Picture
-from segjax.data.formats.layers import Layer, moved, write_layers
-from segjax.data.formats.vectors import write
+from segjax.data.formats.layers import Layer, moved, read_layer, write_layers
+from segjax.data.formats.vectors import read, write
 from segjax.simulators import open_terrain
 from segjax.types import Georeference, InputError
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
 UTM = Georeference("EPSG:32637", (6.64, 0.0, 420_000.0, 0.0, -6.64, 4_120_000.0))
-WEB = Georeference("EPSG:3857", (8.3, 0.0, 4_241_000.0, 0.0, -8.3, 4_468_000.0))
 
 
 def write_scene(path, pixels, place=UTM, **more):
@@ -202,3 +203,90 @@ def test_what_is_refused(tmp_path, monkeypatch, capsys, made):
     with pytest.raises(InputError, match=r"none\.gpkg: there is no such file"):
         run(monkeypatch, capsys, scene, "--out", tmp_path / "r", "--sites", tmp_path / "none.gpkg")
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+
+
+def in_web_mercator(path, scene, shape):
+    """The scene in EPSG:3857 with pixels of about 6.64 m, each the nearest one's value, and a border without data."""
+    import rasterio.warp
+    from rasterio.enums import Resampling
+
+    with rasterio.open(scene) as file:
+        pixels, box = file.read(1), file.bounds
+        left, low, right, high = rasterio.warp.transform_bounds(file.crs, "EPSG:3857", *box)
+        side = 6.64 * (right - left) / (box.right - box.left)
+        place = Georeference("EPSG:3857", (side, 0.0, left, 0.0, -side, high))
+        warped = np.zeros([int(np.ceil((high - low) / side)), int(np.ceil((right - left) / side))], np.uint8)
+        source = {"src_transform": file.transform, "src_crs": file.crs, "src_nodata": 0}
+        target = {"dst_transform": rasterio.Affine(*place.transform), "dst_crs": "EPSG:3857", "dst_nodata": 0}
+        rasterio.warp.reproject(pixels, warped, **source, **target, resampling=Resampling.nearest)
+    return write_scene(path, warped[None], place, nodata=0), place, warped
+
+
+def offset(found, truth):
+    """By how many rows and columns one mask has to be moved to lie on another as well as it can."""
+    shifts = [(y, x) for y in range(-3, 4) for x in range(-3, 4)]
+    return max(shifts, key=lambda shift: (np.roll(found, shift, (0, 1)) & truth).sum() - 1e-3 * np.hypot(*shift))
+
+
+@pytest.mark.slow
+def test_from_a_scene_and_sites_to_outlines_in_two_coordinate_systems(tmp_path, monkeypatch, capsys):
+    """Sites in WGS84, scenes in UTM and in Web Mercator: tiles, study 4B at smoke scale, outlines for QGIS.
+
+    The mounds are made bright, so that a network learns in seconds where they are.
+    """
+    ground, labels = terrain(10)
+    ground = np.where(labels > 0, 255, 1 + ground // 4).astype(np.uint8)
+    utm = write_scene(tmp_path / "utm.tif", ground[None])
+    web, place, warped = in_web_mercator(tmp_path / "web.tif", utm, labels.shape)
+    write(tmp_path / "own.gpkg", Annotation(labels), picture(labels.shape))
+    layer = read_layer(tmp_path / "own.gpkg")
+    sites = tmp_path / "sites.gpkg"
+    write_layers(sites, {"sites": Layer("EPSG:4326", moved(layer.shapes, layer.crs, "EPSG:4326")[0])})
+    scenes = {"utm": (utm, UTM, ground == 255), "web": (web, place, warped == 255)}
+
+    for name, (path, _, bright) in scenes.items():
+        options = ("--tile", 64, "--block", 2, "--per-site", 1, "--without", 1, "--distance", 50)
+        said = run(monkeypatch, capsys, path, "--sites", sites, "--out", tmp_path / name, *options)
+        assert name == "web" or f"{labels.max()} sites, {labels.max()} cut, 0 lost" in said
+        # the pictures show where the labels of a tile should be: the outlines, warped, are those of the warped pixels
+        # but where a pixel's centre lies within half a pixel of an outline
+        wrong = total = 0
+        for file in (tmp_path / name / "labels").iterdir():
+            y, x = map(int, file.stem.split("_")[1:])
+            with rasterio.open(file) as tile:
+                found = tile.read(1) > 0
+            expected = bright[y : y + 64, x : x + 64]
+            near = binary_dilation(expected, np.ones((3, 3))) & ~binary_erosion(expected, np.ones((3, 3)))
+            assert not ((found != expected) & ~near).any()
+            wrong, total = wrong + (found != expected).sum(), total + expected.sum()
+        assert total > 1000 and (wrong == 0 if name == "utm" else wrong < 0.1 * total)
+
+    tables = "groups=groups.csv&image_labels=image_labels.csv&label_names=none,site&scale=dtype"
+    training = [
+        "--scale", "smoke", "--data", f"folder:{tmp_path / 'utm'}?{tables}", "--label", "site",
+        "--out", tmp_path / "run",
+        "--classifiers", "msd_classifier", "--classifier-sizes.msd-depth", "2", "--classify.epochs", "1",
+        "--sizes.unet-width", "4", "--sizes.unet-levels", "1", "--strategy", "sequential", "--train.epochs", "12",
+        "--epoch-pictures", "40", "--rules", "otsu", "--completions", "none",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["site_segmentation", *map(str, training)])
+    study()
+    written = sorted((tmp_path / "run" / "sites").rglob("sites.gpkg"))
+    assert written and all(read_layer(path).crs == "EPSG:32637" for path in written)
+
+    for name, (path, where, bright) in scenes.items():
+        out = tmp_path / f"found_{name}"
+        options = ["--run", tmp_path / "run", "--scene", path, "--learnt", "outlines", "--out", out]
+        monkeypatch.setattr(sys, "argv", ["outline_sites", *map(str, options)])
+        outline_sites.main()
+        with rasterio.open(out / "mask.tif") as file:
+            mask = file.read(1) == 1
+        assert (mask & bright).sum() > 0.5 * bright.sum()
+        assert offset(mask, bright) == (0, 0)
+        assert read_layer(out / "sites.gpkg").crs == where.crs
+        for file in ("sites.gpkg", "sites.geojson"):
+            np.testing.assert_array_equal(read(out / file, picture(mask.shape, where)).labels > 0, mask)
+    # what was found in one scene lies where it was found in the other
+    there = read(tmp_path / "found_web" / "sites.gpkg", picture(labels.shape)).labels > 0
+    with rasterio.open(tmp_path / "found_utm" / "mask.tif") as file:
+        assert offset(there, file.read(1) == 1) == (0, 0)
