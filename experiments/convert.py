@@ -29,6 +29,7 @@ from rich.table import Table
 
 from segjax.data import CUTS, FolderOptions, parse_spec
 from segjax.data.annotation_files import picture_of
+from segjax.data.check import inspect_folder
 from segjax.data.folder import FolderSource
 from segjax.data.formats import FORMATS, Dtype, Manner, formats_of
 from segjax.data.formats.annotation import Annotation, Loss, Picture
@@ -100,7 +101,10 @@ def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> t
     spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
     if cuts := sorted(set(spec.options) & set(CUTS)):
         raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")
-    source = FolderSource(Path(spec.name).expanduser(), FolderOptions.parse(spec.options), data, for_training=False)
+    path, options = Path(spec.name).expanduser(), FolderOptions.parse(spec.options)
+    inspection = inspect_folder(path, options)
+    problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
+    source = FolderSource(path, options, data, replace(inspection, problems=problems))
     unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)

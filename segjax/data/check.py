@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
 from segjax.data.georeference import read_georeference
+from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
@@ -25,14 +26,16 @@ _NO_PLACE = (
 class Inspection:
     """The pictures of a folder that could be read, and everything that is wrong with the folder.
 
-    `options` are those given, fitted to the folder; `names` are the class names given; `remarks` are what one should
-    know, but can be used.
+    `options` are those given, fitted to the folder; `names` are the class names given; `image_labels` are the classes
+    of whole pictures, `label_names` their names; `remarks` are what one should know, but can be used.
     """
 
     options: FolderOptions
     names: dict[int, str]
     pictures: list[tuple[Entry, Inspected]]
     problems: list[Problem]
+    image_labels: tuple[int | None, ...]
+    label_names: tuple[str, ...]
     remarks: list[Problem] = field(default_factory=list)
 
     def has_classes(self) -> bool:
@@ -51,13 +54,18 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
         sides: picture name to "train", "validation" or "test", where a split is there already.
 
     Raises:
-        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option).
+        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option), or the groups
+            or class names cannot be used.
     """
     return inspect_folder(path, FolderOptions.parse(options), sides).problems
 
 
 def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
-    """Read every picture and its annotation once, twice where the classes of objects are named in their files."""
+    """Read every picture and its annotation once, twice where the classes of objects are named in their files.
+
+    Raises:
+        InputError: as `check_folder`.
+    """
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
@@ -70,7 +78,8 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     problems += unusable
     mask_problems, mask_remarks = judge_masks(pictures, options)
     remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
-    inspection = Inspection(options, names, pictures, problems, remarks)
+    image_labels, label_names = _image_labels(path, options, entries, problems)
+    inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
     problems += mask_problems
@@ -103,6 +112,16 @@ def _with_class_names(
     names = names or dict(enumerate(sorted(used), 1))
     order = tuple(names.get(number, "") for number in range(1, max(names, default=0) + 1)) if used else ()
     return [replace(entry, classes=entry.labels, class_names=order) for entry, _ in pictures], names
+
+
+def _image_labels(
+    path: Path, options: FolderOptions, entries: Sequence[Entry], problems: list[Problem]
+) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
+    try:
+        return read_image_labels(path, options, [entry.name for entry in entries])
+    except InputError as error:
+        problems.append(problem_of(path, error))
+        return (None,) * len(entries), ()
 
 
 def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:

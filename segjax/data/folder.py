@@ -8,7 +8,6 @@ from jaxtyping import Int32
 
 from segjax.data.annotation_files import place_of
 from segjax.data.check import Inspection, inspect_folder
-from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
 from segjax.data.listing import FolderOptions
 from segjax.types import InputError, Sample, digest_of
@@ -40,15 +39,14 @@ class FolderSource:
     coarsening = 1.0
     test_groups: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, options: FolderOptions, spec: str, for_training: bool = True) -> None:
-        """Raises InputError with the first problems of the folder, of which some matter for training only."""
-        inspection = inspect_folder(path, options)
+    def __init__(self, path: Path, options: FolderOptions, spec: str, inspection: Inspection | None = None) -> None:
+        """Raises InputError with the first problems of the folder; an `inspection` of it is not made again."""
+        inspection = inspection or inspect_folder(path, options)
         options = inspection.options
-        problems = [problem for problem in inspection.problems if for_training or problem.spoils == "anything"]
-        if problems:
-            shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+        if inspection.problems:
+            shown = "".join(f"\n  {problem}" for problem in inspection.problems[:_SHOWN_PROBLEMS])
             raise InputError(
-                f"{spec}: {len(problems)} problem(s) in the folder:{shown}\n"
+                f"{spec}: {len(inspection.problems)} problem(s) in the folder:{shown}\n"
                 f"See all of them with: python -m experiments.check '{spec}'"
             )
         self.spec = spec
@@ -70,7 +68,7 @@ class FolderSource:
         self._tables = [tables[name] for name in table_names]
         last = max(1, count, *inspection.names)
         self.class_names = tuple(inspection.names.get(index, f"class {index}") for index in range(1, last + 1))
-        self._image_labels, self.label_names = read_image_labels(path, options, self.names)
+        self._image_labels, self.label_names = inspection.image_labels, inspection.label_names
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
         whole = (self.label_names, self._image_labels) if self.label_names else ()

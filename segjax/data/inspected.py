@@ -147,9 +147,6 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
     found = replace(_measure(entry, options, image, labels, classes), class_names=read.class_names, loss=read.loss)
-    if found.has_truncated_ids:
-        reason = f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around"
-        problems.append(Problem(entry.labels or entry.image, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
     if classes is not None and entry.classes not in (None, entry.labels):
         problems += [
             Problem(entry.classes or entry.labels or entry.image, reason, remedy)

@@ -24,9 +24,12 @@ def judge_masks(pictures: _Pictures, options: FolderOptions) -> tuple[list[Probl
     problems = _two_meanings(folder, shown)
     remarks: list[Problem] = []
     problems += _smoothed(shown)
+    is_mask = False
     if options.labels == "instances" and options.volumes == "false" and not problems:
-        for problem, is_sure in _taken_for_ids(folder, shown):
-            (problems if is_sure else remarks).append(problem)
+        for problem, is_mask in _taken_for_ids(folder, shown):
+            (problems if is_mask else remarks).append(problem)
+    if not is_mask:
+        problems += _truncated(shown)
     for problem, is_sure in _without_background(folder, shown, options):
         (problems if is_sure else remarks).append(problem)
     return problems, remarks
@@ -59,13 +62,26 @@ def _smoothed(pictures: _Pictures) -> list[Problem]:
     ]
 
 
+def _truncated(pictures: _Pictures) -> list[Problem]:
+    return [
+        Problem(
+            entry.labels or entry.image,
+            f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around",
+            "export ids again as 16- or 32-bit PNG or TIFF",
+        )
+        for entry, found in pictures
+        if found.has_truncated_ids
+    ]
+
+
 def _taken_for_ids(folder: Path, pictures: _Pictures) -> list[tuple[Problem, bool]]:
     """Masks given where instances are expected, and whether that is sure."""
     values = {int(i) for _, found in pictures for i in found.ids}
     per_value = sum(found.pieces for _, found in pictures) / sum(len(found.ids) for _, found in pictures)
     what = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture"
     if per_value > _PIECES_OF_A_MASK and len(values) > LARGEST_CLASS:
-        return [(Problem(folder, f"{what}: not ids of objects", EXPORT_AGAIN), True)]
+        remedy = f"export ids as 16- or 32-bit PNG or TIFF; {EXPORT_AGAIN}"
+        return [(Problem(folder, f"{what}: not ids of objects", remedy), True)]
     if per_value > _PIECES_OF_A_MASK:
         return [(Problem(folder, f"{what}: masks, not instances", "give labels=components"), True)]
     has_one_value = all(len(found.ids) == 1 for _, found in pictures)
