@@ -23,7 +23,8 @@ class FolderSource:
     255 not judged) gives each object the class of most of its pixels, over the group with volumes=true; pixels of 255,
     and all pixels of objects that are mostly 255, are ignored and no object's. Without other labels the objects are the
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
-    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
+    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference. Pixels without data
+    in the picture or its labels, as GDAL declares them, are ignored and no object's.
 
     Files of other formats (`segjax.data.formats`) may take the place of label images. Where they name the classes of
     objects, these are the classes, in the order of class_names or else of the alphabet.
@@ -79,22 +80,21 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Sample:
         entry, (ids, classes) = self.entries[index], self._tables[index]
-        image = read_image(entry, self._options)
-        values, class_image, _, _ = read_annotation(entry, self._options, image.shape[:2])
-        labels, ignored = _renumbered(values, ids), None
-        if self.has_classes and class_image is not None:
-            ignored = (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
+        image, missing = read_image(entry, self._options)
+        found = read_annotation(entry, self._options, (image.shape[0], image.shape[1]), missing)
+        labels = _renumbered(found.labels, ids)
+        ignored = np.zeros(labels.shape, bool) if found.missing is None else found.missing.copy()
+        if self.has_classes and found.classes is not None:
+            ignored |= (found.classes == UNCLASSIFIED) | ((found.labels > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
-        if entry.labels is None:
-            ignored = np.ones(labels.shape, bool)
-        is_all_judged = ignored is None or not ignored.any()
+        ignored |= entry.labels is None
         return Sample(
             image,
             labels,
             classes,
             entry.group,
             entry.name,
-            None if is_all_judged else ignored,
+            ignored if ignored.any() else None,
             self._image_labels[index],
             place_of(entry),
         )

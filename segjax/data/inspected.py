@@ -8,13 +8,14 @@ from typing import Literal, NamedTuple, cast
 
 import cc3d
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 
 from segjax.data.annotation_files import read_file
 from segjax.data.formats.annotation import Loss
 from segjax.data.formats.label_images import class_image
-from segjax.data.images import is_8_bit, read_labels, read_picture
+from segjax.data.georeference import check_same_place
+from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture_with_missing
 from segjax.data.listing import Entry, FolderOptions, Problem
 from segjax.data.tables import first_few
 from segjax.types import InputError
@@ -72,42 +73,65 @@ class Labelling(NamedTuple):
     Attributes:
         labels: object ids (pieces of the mask, for labels=components); all 0 without label image.
         classes: the class of each pixel, if known.
+        missing: where picture, labels or class image have no data, so that nothing is judged; ids and classes are 0
+            there.
         class_names: the names of class 1, 2, ..., where the file names its classes.
         loss: what reading lost.
     """
 
     labels: Int32[np.ndarray, "H W"]
     classes: Int32[np.ndarray, "H W"] | None
+    missing: Bool[np.ndarray, "H W"] | None
     class_names: tuple[str, ...]
     loss: Loss
 
 
-def read_annotation(entry: Entry, options: FolderOptions, shape: tuple[int, int]) -> Labelling:
-    """The annotation of an entry whose picture has this height and width."""
+def read_annotation(
+    entry: Entry, options: FolderOptions, shape: tuple[int, int], missing: Bool[np.ndarray, "H W"] | None = None
+) -> Labelling:
+    """The annotation of an entry whose picture has this height and width, and no data where `missing`."""
     if entry.labels is None:
-        return Labelling(np.zeros(shape, np.int32), None, (), Loss())
+        return Labelling(np.zeros(shape, np.int32), None, missing, (), Loss())
+    classes: Int32[np.ndarray, "H W"] | None = None
+    names: tuple[str, ...] = ()
     if entry.format:
         found = read_file(entry, shape)
-        names = entry.class_names or tuple(sorted(set(found.classes)))
-        is_judged = found.ignored is None or not found.ignored.any()
-        has_classes = bool(names) or entry.classes is not None or not is_judged
-        return Labelling(found.labels, class_image(found, names) if has_classes else None, names, found.loss)
-    labels = read_labels(entry.labels)
-    is_apart = entry.classes is not None and entry.classes != entry.labels
-    classes = read_labels(entry.classes) if entry.classes and is_apart else None
-    if classes is not None and classes.shape != labels.shape:
-        sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
-        raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
-    if options.labels == "components":
+        labels, names, loss = found.labels, entry.class_names or tuple(sorted(set(found.classes))), found.loss
+        if names or entry.classes is not None or (found.ignored is not None and found.ignored.any()):
+            classes = class_image(found, names)
+    else:
+        labels, without = read_labels_with_missing(entry.labels)
+        missing = _either(missing, without)
+        if entry.classes is not None and entry.classes != entry.labels:
+            classes, without = read_labels_with_missing(entry.classes)
+            missing = _either(missing, without)
+        if classes is not None and classes.shape != labels.shape:
+            sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
+            raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
+        count = len(np.unique(labels[labels > 0]))
+        loss = Loss(count, count)
+    if missing is not None and missing.shape == labels.shape:  # other shapes are refused later
+        labels = np.where(missing, 0, labels)
+        classes = None if classes is None else np.where(missing, 0, classes)
+    if options.labels == "components" and not entry.format:
         labels, classes = _pieces(labels), labels if classes is None else classes
-    count = len(np.unique(labels[labels > 0]))
-    return Labelling(labels, classes, (), Loss(count, count))
+        loss = Loss(int(labels.max(initial=0)), int(labels.max(initial=0)))
+    return Labelling(labels, classes, missing, names, loss)
 
 
-def read_image(entry: Entry, options: FolderOptions) -> np.ndarray:
-    """The picture of an entry, scaled and with the channels that the options ask for."""
+def _either(first: Bool[np.ndarray, "..."] | None, second: Bool[np.ndarray, "..."] | None) -> np.ndarray | None:
+    """Where any of the two is True; the first where they differ in shape."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second if first.shape == second.shape else first
+
+
+def read_image(
+    entry: Entry, options: FolderOptions
+) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
+    """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
-    return read_picture(entry.image, scale=scale, channels=int(options.channels or 0))
+    return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
 
 
 def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
@@ -118,19 +142,21 @@ def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
     """Read a picture and its labels; None where they cannot be used together."""
     problems: list[Problem] = []
-    image = labels = classes = None
+    image = missing = labels = classes = None
     try:
-        image = read_image(entry, options)
+        image, missing = read_image(entry, options)
     except InputError as error:
         problems.append(problem_of(entry.image, error))
     try:
+        for path in {path for path in (entry.labels, entry.classes) if path and image is not None and not entry.format}:
+            check_same_place(entry.image, path)
         # of a picture that cannot be read, the labels are looked at all the same where they have a size of their own
         if image is not None or not entry.format:
-            read = read_annotation(entry, options, (0, 0) if image is None else image.shape[:2])
+            read = read_annotation(entry, options, (0, 0) if image is None else image.shape[:2], missing)
             labels, classes = read.labels, read.classes
     except InputError as error:
-        named = [path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: ")]
-        problems.append(problem_of(named[0] if named else entry.labels or entry.image, error))
+        files = (path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: "))
+        problems.append(problem_of(next(files, entry.labels if entry.format and entry.labels else entry.image), error))
     if image is not None and image.min() == image.max():
         remedy = "remove it or export it again"
         problems.append(Problem(entry.image, "every pixel has the same value", remedy, "training"))

@@ -209,6 +209,10 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, reading))
     if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
         raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
+    if options.labels == "components" and any(entry.format for entry in entries):
+        raise InputError(
+            "option labels=components is for label images; these annotations tell objects apart themselves"
+        )
     for kind, files in partners.items():
         for name in sorted(set(files) - set(images)):
             nearly = near(name, near_name["own"])

@@ -178,6 +178,12 @@ def test_several_formats_in_one_folder_are_refused(tmp_path):
         open_source(f"folder:{tmp_path}")
 
 
+def test_pieces_of_files_that_tell_objects_apart_are_refused(tmp_path):
+    save(tmp_path, "imagej")
+    with pytest.raises(InputError, match="option labels=components is for label images"):
+        open_source(f"folder:{tmp_path}?labels=components")
+
+
 def test_the_same_annotation_in_two_formats_has_two_digests(tmp_path):
     save(tmp_path / "one", "qupath")
     save(tmp_path / "other", "qupath", CLASSES)
