@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from segjax.data.folder_options import FolderOptions
 from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
-from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
+from segjax.data.listing import Entry, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.tables import first_few, read_class_names
 from segjax.types import InputError

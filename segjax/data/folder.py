@@ -8,8 +8,8 @@ from jaxtyping import Int32
 
 from segjax.data.annotation_files import place_of
 from segjax.data.check import Inspection, inspect_folder
+from segjax.data.folder_options import FolderOptions
 from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
-from segjax.data.listing import FolderOptions
 from segjax.types import InputError, Sample, digest_of
 
 _SHOWN_PROBLEMS = 3

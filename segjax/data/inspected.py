@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 
 from segjax.data.annotation_files import read_file
+from segjax.data.folder_options import FolderOptions
 from segjax.data.formats.annotation import Loss
 from segjax.data.formats.label_images import class_image
 from segjax.data.georeference import check_same_place
 from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture_with_missing
-from segjax.data.listing import Entry, FolderOptions, Problem
+from segjax.data.listing import Entry, Problem
 from segjax.data.tables import first_few
 from segjax.types import InputError
 

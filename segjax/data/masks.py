@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from segjax.data.folder_options import FolderOptions
 from segjax.data.inspected import UNCLASSIFIED, Inspected
-from segjax.data.listing import Entry, FolderOptions, Problem
+from segjax.data.listing import Entry, Problem
 from segjax.data.tables import first_few
 
 LARGEST_CLASS = 64
