@@ -12,6 +12,7 @@ from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
+from segjax.data.inspection_cache import inspected_once
 from segjax.data.listing import Entry, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.tables import first_few, read_class_names
@@ -70,11 +71,11 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
-    pictures, unusable = _inspect(entries, options)
+    pictures, unusable = _inspected(path, options, entries)
     if any(entry.format and len(found.class_values) for entry, found in pictures):
-        # only now it is known which classes there are, so that they can be numbered
+        # only now it is known which classes there are, so that they can be numbered; both readings are kept apart
         entries, names = _with_class_names(path, options, names, pictures)
-        pictures, more = _inspect(entries, options)
+        pictures, more = _inspected(path, replace(options, class_names=repr(names)), entries)
         unusable = list(dict.fromkeys(unusable + more))
     problems += unusable
     mask_problems, mask_remarks = judge_masks(pictures, options)
@@ -88,10 +89,11 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     return inspection
 
 
-def _inspect(entries: Sequence[Entry], options: FolderOptions) -> tuple[list[tuple[Entry, Inspected]], list[Problem]]:
-    """Those that can be used, and the problems of all; several files are read at a time."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        results = list(threads.map(lambda entry: inspect_picture(entry, options), entries))
+def _inspected(
+    path: Path, options: FolderOptions, entries: Sequence[Entry]
+) -> tuple[list[tuple[Entry, Inspected]], list[Problem]]:
+    """Those that can be used, and the problems of all; read are only those that changed since they last were."""
+    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
     return pictures, [problem for _, of_picture in results for problem in of_picture]
 
@@ -123,6 +125,11 @@ def _image_labels(
     except InputError as error:
         problems.append(problem_of(path, error))
         return (None,) * len(entries), ()
+
+
+def _inspect(entries: Sequence[Entry], options: FolderOptions) -> list[tuple[Inspected | None, list[Problem]]]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda entry: inspect_picture(entry, options), entries))
 
 
 def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:

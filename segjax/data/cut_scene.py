@@ -123,7 +123,8 @@ def _planned(
         np.concatenate([np.empty(0, object), *(_seen_from(scene, one) for one in taken)]),
     )
     plan = plan_tiles(np.random.default_rng([cutting.seed, number]), ground, cutting)
-    fates = dict.fromkeys(found.beyond, BEYOND) | dict.fromkeys((one.name for one in found.inside), NO_PIXEL)
+    fates = dict.fromkeys(found.beyond, BEYOND)
+    fates |= dict.fromkeys([*found.shapeless, *(one.name for one in found.inside)], NO_PIXEL)
     fates |= {name: plan.lost.get(index, CUT) for index, name in enumerate(features, 1) if name not in seen}
     fates = {name: fate for name, fate in fates.items() if name not in seen}
     size, visible = cutting.tile, set[int]()

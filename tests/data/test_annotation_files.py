@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segjax.data import open_source
+from segjax.data import check, open_source
 from segjax.data.check import check_folder
 from segjax.data.formats import FORMATS, Manner, format_of, name_without_ending
 from segjax.data.formats.annotation import Picture
@@ -168,6 +168,23 @@ def test_a_problem_is_said_once_though_files_with_classes_are_read_twice(tmp_pat
     save(tmp_path, "qupath", CLASSES)
     (tmp_path / "labels/b.geojson").write_text("[]")
     assert [problem.path.name for problem in check_folder(tmp_path, {})] == ["b.geojson"]
+
+
+def test_a_second_opening_reads_no_file_and_finds_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save(tmp_path / "set", "qupath", CLASSES)
+    read, inspect = [], check.inspect_picture
+    monkeypatch.setattr(check, "inspect_picture", lambda entry, *rest: read.append(entry.name) or inspect(entry, *rest))
+    first = open_source(f"folder:{tmp_path / 'set'}")
+    assert sorted(read) == ["a", "a", "b", "b", "c", "c"]
+    second = open_source(f"folder:{tmp_path / 'set'}")
+    assert len(read) == 6
+    assert (first.digest, first.class_names, first.losses) == (second.digest, second.class_names, second.losses)
+    text = (tmp_path / "set/labels/c.geojson").read_text().replace('"z"', '"w"')
+    (tmp_path / "set/labels/c.geojson").write_text(text)
+    third = open_source(f"folder:{tmp_path / 'set'}")
+    assert third.class_names == ("w", "x", "y")
+    assert [sample.classes.tolist() for sample in third] == [[2, 3, 2], [3, 3, 3], [1, 2]]
 
 
 def test_several_formats_in_one_folder_are_refused(tmp_path):

@@ -173,12 +173,12 @@ def test_points_and_sites_that_give_nothing_are_said(tmp_path, monkeypatch, caps
     x, y = 420_000 + 6.64 * np.array([50.2, 900.0, 200.2]), 4_120_000 - 6.64 * np.array([50.2, 50.2, 100.2])
     sites = tmp_path / "points.geojson"
     shapes, _ = moved(shapely.points(x, y), UTM.crs, "EPSG:4326")
-    write_layers(sites, {"sites": Layer("EPSG:4326", shapes)})
+    write_layers(sites, {"sites": Layer("EPSG:4326", np.append(shapes, shapely.Point()))})
     out = ("--out", tmp_path / "tiles")
-    with pytest.raises(InputError, match=r"points\.geojson: holds points \(3 of 3 features\); state their radius"):
+    with pytest.raises(InputError, match=r"points\.geojson: holds points \(3 of 4 features\); state their radius"):
         run(monkeypatch, capsys, scene, "--sites", sites, *out)
     said = run(monkeypatch, capsys, scene, "--sites", sites, *out, "--radius", 20, *OPTIONS)
-    assert "3 sites, 2 cut, 1 lost\n  1 beyond the scene" in said
+    assert "4 sites, 2 cut, 2 lost\n  1 beyond the scene\n  1 of no pixel: too small, hidden" in said
     assert "only 2 blocks have a site: too few" in said
     small = ("--radius", 1, *OPTIONS)  # a circle between the centres of pixels
     with pytest.raises(InputError, match="no tile could be cut"):

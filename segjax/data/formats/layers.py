@@ -36,12 +36,14 @@ class Layer:
         shapes: shapely geometries [N], or None for a row without one.
         columns: by name: one value per shape, as an array [N].
         numbers: int64 [N], the features' numbers in their file.
+        unclosed: numbers of those of which an outline was not closed, which it is now.
     """
 
     crs: str
     shapes: Shaped[np.ndarray, " N"]
     columns: Mapping[str, Shaped[np.ndarray, " N"]] = field(default_factory=dict)
     numbers: Int64[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    unclosed: tuple[int, ...] = ()
 
 
 def read_layer(path: Path, name: str = "", columns: tuple[str, ...] = ()) -> Layer:
@@ -82,12 +84,15 @@ def _read(path: Path, name: str, columns: tuple[str, ...], state: tuple[int, int
             return_fids=True,
             force_2d=False,
         )
-        shapes = shapely.from_wkb(encoded)
+        shapes = shapely.from_wkb(encoded, on_invalid="ignore")
+        is_unclosed = np.array([one is not None for one in encoded], bool) & shapely.is_missing(shapes)
+        shapes[is_unclosed] = shapely.from_wkb(encoded[is_unclosed], on_invalid="fix")
     except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it again as GeoPackage") from error
     crs = _crs_of_file(path, meta["crs"])
     _check_degrees(path, crs, shapes)
-    return Layer(crs, shapes, dict(zip(meta["fields"], values, strict=True)), np.asarray(numbers, np.int64))
+    found = dict(zip(meta["fields"], values, strict=True))
+    return Layer(crs, shapes, found, np.asarray(numbers, np.int64), tuple(numbers[is_unclosed].tolist()))
 
 
 def _layer_name(path: Path, name: str, layers: Sequence[Sequence[Any]]) -> str:
@@ -108,7 +113,10 @@ def _crs_of_file(path: Path, found: str | None) -> str:
 
     remedy = "state it, for example in QGIS by Layer, Set Layer CRS, and export the layer again"
     if path.suffix.lower() in _GEOJSON:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError as error:
+            raise InputError(f"{path}: cannot be read ({error}); write it again as UTF-8") from None
         if "crs" in content:  # of 2008; GDAL takes WGS84 for what it does not understand
             stated = content["crs"]
             name = stated.get("properties", {}).get("name") if isinstance(stated, dict) else None
@@ -232,7 +240,7 @@ def _geojson(layer: Layer) -> str:
         {
             "type": "Feature",
             "id": number + 1,
-            "geometry": shape.__geo_interface__,
+            "geometry": None if shape is None or shape.is_empty else shape.__geo_interface__,
             "properties": {name: values[number].item() if hasattr(values[number], "item") else values[number]
                            for name, values in layer.columns.items()},
         }

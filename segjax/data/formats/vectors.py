@@ -4,7 +4,6 @@ A pixel belongs to a site where its centre does; with `all_touched`, wherever th
 the scene's coordinate system, points become circles of a stated radius on the ground.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,12 +57,14 @@ class Sites(NamedTuple):
     Attributes:
         inside: the sites that reach into the scene, named "feature 12" after their number in the file.
         beyond: names of those wholly beyond it.
+        shapeless: names of those without a shape that has an area.
         shapes: of all features, as areas; None where there is none.
         loss: what reading lost; `outside` counts those beyond.
     """
 
     inside: list[Outline]
     beyond: list[str]
+    shapeless: list[str]
     shapes: Shaped[np.ndarray, " N"]
     loss: Loss
 
@@ -105,19 +106,21 @@ def sites_of(path: Path, picture: Picture, options: Options) -> Sites:
         kinds = [_class_of(value) for value in classes]
         if count := kinds.count(UNCLASSIFIED):
             notes.append(f"{count} without a value in column {options.class_column}: {UNCLASSIFIED}")
-    lost: dict[str, list[str]] = defaultdict(list)
-    sites, shapes = [], in_pixels(shapes, place)
+    sites, beyond, shapeless = [], [], []
+    shapes = in_pixels(shapes, place)
     for index, shape in enumerate(shapes):
         name = f"feature {layer.numbers[index]}"
         if shape is None or shape.is_empty:
-            lost["without a shape that has an area"].append(name)
+            shapeless.append(name)
         elif not _reaches(shape, picture.shape):
-            lost["wholly beyond the scene"].append(name)
+            beyond.append(name)
         else:
             sites.append(Outline(name, shape, "" if classes is None else kinds[index]))
-    notes += [note_lost(reason, names) for reason, names in lost.items()]
-    beyond = lost["wholly beyond the scene"]
-    return Sites(sites, beyond, shapes, Loss(objects_in=len(shapes), outside=len(beyond), notes=tuple(notes)))
+    for reason, names in (("without a shape that has an area", shapeless), ("wholly beyond the scene", beyond)):
+        if names:
+            notes.append(note_lost(reason, names))
+    loss = Loss(len(shapes), invalid=len(layer.unclosed), outside=len(beyond), notes=tuple(notes))
+    return Sites(sites, beyond, shapeless, shapes, loss)
 
 
 def ground_of(path: Path, picture: Picture, options: Options) -> tuple[Layer, Shaped[np.ndarray, " N"], list[str]]:
@@ -222,6 +225,9 @@ def _notes(layer: Layer, parts: Sequence[Sequence[Any]], accuracy: float, metres
     import shapely
 
     notes = []
+    if layer.unclosed:
+        names = [f"feature {number}" for number in layer.unclosed]
+        notes.append(f"{len(names)} had an outline that was not closed, which was closed: {first_few(names)}")
     if count := int(shapely.has_z(layer.shapes).sum()):
         notes.append(f"{count} have heights (Z), which labels do not hold")
     lines = [

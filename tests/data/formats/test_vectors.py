@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import struct
 
 import numpy as np
 import pytest
@@ -175,6 +176,20 @@ def test_metres_are_not_taken_for_degrees(tmp_path):
     path = geojson(tmp_path / "s.geojson", list(box(1, 1, 5, 5).exterior.coords))
     with pytest.raises(InputError, match=r"s\.geojson: coordinates up to 4\.12e\+06 are no degrees"):
         read(path, SCENE)
+
+
+def test_outlines_that_are_not_closed_are_closed(tmp_path):
+    import pyogrio
+    import shapely
+
+    whole = [shapely.to_wkb(box(x, 5, 6, 6)) for x in (5, 20)]
+    corners = shapely.get_coordinates(shapely.from_wkb(whole[1]))[:-1]
+    cut = struct.pack("<BIII", 1, 3, 1, len(corners)) + corners.astype("<f8").tobytes()
+    shapes = np.array([whole[0], cut], object)
+    pyogrio.raw.write(tmp_path / "s.gpkg", shapes, [], [], layer="own", geometry_type="Polygon", crs="EPSG:32637")
+    found = read(tmp_path / "s.gpkg", SCENE)
+    assert (found.labels == 1).sum() == (found.labels == 2).sum() == 36 and found.loss.invalid == 1
+    assert found.loss.notes == ("1 had an outline that was not closed, which was closed: feature 2",)
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
