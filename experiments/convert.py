@@ -4,8 +4,8 @@
     python -m experiments.convert 'folder:my_set?annotations=sites.json' my_labels --to labels --labels-dtype int32
 
 Reads what `folder:` reads: label images, ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON, one mask file per object and
-more. Pictures are copied as they are. Objects that overlap are painted by size, the largest first, so that none is
-hidden by a larger one; ids count from 1 again. The report is printed and written into the new folder as loss.csv.
+more. Pictures are copied as they are; planes of a TIFF stack (stacks=planes) become a TIFF file each. Objects that
+overlap are painted by size, the largest first, so that none is hidden by a larger one; ids count from 1 again. The report is printed and written into the new folder as loss.csv.
 
 The new folder appears when everything is written and read back. `python -m experiments.check` looks through it.
 
@@ -33,6 +33,7 @@ from segjax.data.check import inspect_folder
 from segjax.data.folder import FolderSource
 from segjax.data.formats import FORMATS, Dtype, Manner, formats_of
 from segjax.data.formats.annotation import Annotation, Loss, Picture
+from segjax.data.stack_entries import write_plane
 from segjax.types import InputError
 
 REPORT = "loss.csv"
@@ -59,17 +60,17 @@ def convert(
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     try:
-        source, losses = _convert(data, out, to, labels_dtype, console)
+        source, losses = convert_folder(data, out, to, labels_dtype, console)
     except InputError as error:
         console.print(f"[red]cannot be converted:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
     console.print(_table(source.names, losses))
     console.print(f"written; the whole report is {out / REPORT}", soft_wrap=True)
-    console.print(f"open it as: '{_spec(out, to, source)}'", soft_wrap=True)
+    console.print(f"open it as: '{spec_of(out, to, source)}'", soft_wrap=True)
     return 0
 
 
-def _spec(out: Path, to: str, source: FolderSource) -> str:
+def spec_of(out: Path, to: str, source: FolderSource) -> str:
     """What opens the new folder with the same classes in the same order."""
     told = {"labels": "class_names=class_names.csv", "colours": "colours=colours.csv"}
     options = [told[to]] if to == "colours" or (to == "labels" and source.has_classes) else []
@@ -94,8 +95,18 @@ class _Items(Sequence[tuple[Picture, Annotation]]):
         return picture, Annotation(sample.labels, classes, sample.ignored)
 
 
-def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> tuple[FolderSource, list[Loss]]:
-    """Write everything into an unfinished folder, which takes its name at the end."""
+def convert_folder(
+    data: str, out: Path, to: str, dtype: Dtype = "smallest", console: Console | None = None
+) -> tuple[FolderSource, list[Loss]]:
+    """Write everything into an unfinished folder, which takes its name at the end.
+
+    Returns:
+        The pictures that were converted, and for each what reading and writing its annotation lost.
+
+    Raises:
+        InputError: `out` is there already, the folder or its options are refused, the format cannot hold something
+            without which it is of no use, or the disk cannot be written.
+    """
     if out.exists():
         raise InputError(f"{out}: is there already; choose a new folder")
     spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
@@ -109,9 +120,13 @@ def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> t
     try:
         unfinished.mkdir(parents=True)
         for entry in source.entries:
-            place = unfinished / FORMATS[to].pictures.format(name=entry.name, ending=entry.image.suffix)
+            ending = ".tif" if entry.at else entry.image.suffix
+            place = unfinished / FORMATS[to].pictures.format(name=entry.name, ending=ending)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(entry.image, place)
+            if entry.at:
+                write_plane(place, entry, options)
+            else:
+                shutil.copyfile(entry.image, place)
         losses = [
             _joined(before, after)
             for before, after in zip(source.losses, _written(source, unfinished, to, dtype, console), strict=True)
@@ -125,7 +140,7 @@ def _convert(data: str, out: Path, to: str, dtype: Dtype, console: Console) -> t
     return source, losses
 
 
-def _written(source: FolderSource, folder: Path, to: str, dtype: Dtype, console: Console) -> Iterator[Loss]:
+def _written(source: FolderSource, folder: Path, to: str, dtype: Dtype, console: Console | None) -> Iterator[Loss]:
     write = FORMATS[to].write
     assert write is not None  # as the choices say
     manner = Manner(source.class_names if source.has_classes else (), dtype)

@@ -14,7 +14,8 @@ from segjax.types import Georeference, InputError
 
 def picture_of(entry: Entry, shape: tuple[int, int]) -> Picture:
     """What readers and writers of annotations have to know of a picture."""
-    return Picture(entry.name, entry.image.name, shape, place_of(entry))
+    file = f"{entry.name}.tif" if entry.at else entry.image.name
+    return Picture(entry.name, file, shape, place_of(entry))
 
 
 def place_of(entry: Entry) -> Georeference | None:

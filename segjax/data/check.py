@@ -15,6 +15,7 @@ from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, prob
 from segjax.data.inspection_cache import inspected_once
 from segjax.data.listing import Entry, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
+from segjax.data.stack_entries import with_planes
 from segjax.data.tables import first_few, read_class_names
 from segjax.types import InputError
 
@@ -71,6 +72,9 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
+    if options.stacks == "planes":
+        entries, unknown = with_planes(entries, options)
+        problems += unknown
     pictures, unusable = _inspected(path, options, entries)
     if any(entry.format and len(found.class_values) for entry, found in pictures):
         # only now it is known which classes there are, so that they can be numbered; both readings are kept apart

@@ -73,7 +73,8 @@ class FolderSource:
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
         whole = (self.label_names, self._image_labels) if self.label_names else ()
-        self.digest = digest_of(*reading, *contents, *whole)
+        bands = (options.bands,) if options.bands else ()
+        self.digest = digest_of(*reading, *bands, *contents, *whole)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -24,6 +24,9 @@ class FolderOptions:
             set, in PATH or given here; or a folder of masks for each picture.
         format: name of the format of the annotations, where their ending does not tell it: one of `FORMATS`.
         colours: a CSV file (columns colour, class) in the folder or at that path: label images are coded by colour.
+        stacks: "refuse" TIFF stacks, or take their "planes" as pictures, named as in "cells@t3,z12"; without groups the
+            slices of a volume are a group. Labels are stacks with the same axes, or ROIs of ImageJ with positions.
+        bands: names or numbers (counted from 1) of the channels of TIFF files that are used, divided by commas.
         layer, class_column: of files of sites such as GeoPackage: the layer, where they have several, and the column
             that holds the class of each site.
         radius: metres, of the circle that a point among the sites stands for.
@@ -50,6 +53,8 @@ class FolderOptions:
     annotations: str = ""
     format: str = ""
     colours: str = ""
+    stacks: str = "refuse"
+    bands: str = ""
     layer: str = ""
     class_column: str = ""
     radius: str = ""
@@ -97,6 +102,7 @@ _CHOICES = {
     "empty": ("refuse", "keep"),
     "unlabelled": ("refuse", "skip"),
     "volumes": ("false", "true"),
+    "stacks": ("refuse", "planes"),
     "all_touched": ("false", "true"),
     "format": ("", *formats_of("read")),
 }

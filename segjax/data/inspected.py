@@ -18,7 +18,7 @@ from segjax.data.formats.label_images import class_image
 from segjax.data.georeference import check_same_place
 from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture_with_missing
 from segjax.data.listing import Entry, Problem
-from segjax.data.tables import first_few
+from segjax.data.tables import first_few, list_of
 from segjax.types import InputError
 
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
@@ -101,10 +101,10 @@ def read_annotation(
         if names or entry.classes is not None or (found.ignored is not None and found.ignored.any()):
             classes = class_image(found, names)
     else:
-        labels, without = read_labels_with_missing(entry.labels)
+        labels, without = read_labels_with_missing(entry.labels, at=entry.labels_at)
         missing = _either(missing, without)
         if entry.classes is not None and entry.classes != entry.labels:
-            classes, without = read_labels_with_missing(entry.classes)
+            classes, without = read_labels_with_missing(entry.classes, at=entry.classes_at)
             missing = _either(missing, without)
         if classes is not None and classes.shape != labels.shape:
             sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
@@ -132,7 +132,8 @@ def read_image(
 ) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
     """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
-    return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
+    channels, bands = int(options.channels or 0), list_of(options.bands)
+    return read_picture_with_missing(entry.image, scale=scale, channels=channels, at=entry.at, bands=bands)
 
 
 def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
@@ -233,7 +234,7 @@ def _measure(
         shape=(int(labels.shape[0]), int(labels.shape[1])),
         channels=int(image.shape[-1]),
         content=_hash(repr(image.shape).encode(), image.tobytes()),
-        files=_hash(entry.image.read_bytes(), *_contents(entry, labels, classes)),
+        files=_hash(image.tobytes() if entry.at else entry.image.read_bytes(), *_contents(entry, labels, classes)),
         ids=ids.astype(np.int32),
         class_values=values.astype(np.int32),
         areas=areas,
@@ -252,8 +253,8 @@ def _measure(
 
 
 def _contents(entry: Entry, labels: Int32[np.ndarray, "H W"], classes: Int32[np.ndarray, "H W"] | None) -> list[bytes]:
-    """The bytes of the label files, or of what was read from a file of the whole set or a folder."""
-    if entry.format:
+    """The bytes of the label files, or of what was read from a stack, a file of the whole set or a folder."""
+    if entry.format or entry.at:
         return [part.tobytes() for part in (labels, classes) if part is not None]
     return [path.read_bytes() for path in (entry.labels, entry.classes) if path]
 

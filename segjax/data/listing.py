@@ -10,6 +10,7 @@ from segjax.data.folder_options import FolderOptions, compiled
 from segjax.data.formats import Reading, format_of, formats_of, name_without_ending
 from segjax.data.images import PICTURE_SUFFIXES
 from segjax.data.tables import find_file, first_few, folded, is_csv, is_text, near, read_picture_table
+from segjax.data.tiff_layout import Position
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
@@ -47,6 +48,7 @@ class Entry:
         format: of `labels`, a name of `FORMATS`; "" of label images.
         reading: what `labels` do not say themselves.
         class_names: names of class 1, 2, ..., where `labels` names the classes of its objects.
+        at, labels_at, classes_at: where in the stacks that the three files are.
     """
 
     name: str
@@ -57,6 +59,9 @@ class Entry:
     format: str = ""
     reading: Reading = _PLAIN
     class_names: tuple[str, ...] = ()
+    at: Position = ()
+    labels_at: Position = ()
+    classes_at: Position = ()
 
 
 def fit_to_folder(path: Path, options: FolderOptions) -> FolderOptions:
@@ -236,7 +241,7 @@ def _reading(path: Path, options: FolderOptions) -> Reading:
         radius = float(options.radius or 0)
     except ValueError:
         raise InputError(f"option radius={options.radius} is no number of metres; give for example radius=20") from None
-    return Reading(colours, options.layer, options.class_column, radius, options.all_touched == "true")
+    return Reading(colours, None, options.layer, options.class_column, radius, options.all_touched == "true")
 
 
 def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:

@@ -229,3 +229,67 @@ def test_endings(tmp_path):
     assert format_of(tmp_path) == "object_masks"
     assert name_without_ending(tmp_path / "a.b.geojson.gz") == "a.b"
     assert name_without_ending(tmp_path / "a.png") == "a"
+
+
+def save_stack(folder, axes="ZYX", count=3):
+    """A stack of that many slices; its labels are the truths."""
+    pixels = np.random.default_rng(0).integers(0, 200, (count, *SHAPE)).astype(np.uint8)
+    (folder / "images").mkdir(parents=True)
+    tifffile.imwrite(folder / "images/cells.tif", pixels, imagej=True, metadata={"axes": axes})
+    return pixels
+
+
+def test_planes_of_a_stack_are_pictures_with_the_planes_of_the_labels(tmp_path):
+    pixels = save_stack(tmp_path)
+    (tmp_path / "labels").mkdir()
+    truths = np.stack(list(TRUTHS.values())).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "labels/cells.tif", truths, imagej=True, metadata={"axes": "ZYX"})
+    source = open_source(f"folder:{tmp_path}?stacks=planes&scale=dtype")
+    assert source.names == ("cells@z1", "cells@z2", "cells@z3")
+    assert set(source.groups) == {"cells"}
+    for sample, labels, image in zip(source, truths, pixels, strict=True):
+        np.testing.assert_array_equal(sample.labels, labels)
+        np.testing.assert_allclose(sample.image[..., 0], image / 255, rtol=1e-6)
+    with pytest.raises(InputError, match="give stacks=planes to use every plane as a picture"):
+        open_source(f"folder:{tmp_path}")
+
+
+def test_rois_find_their_planes(tmp_path):
+    import zipfile
+
+    import roifile
+
+    save_stack(tmp_path)
+    (tmp_path / "labels").mkdir()
+    with zipfile.ZipFile(tmp_path / "labels/cells.zip", "w") as file:
+        for number in (1, 2, 3):
+            square = np.array([[0, 0], [number, 0], [number, number], [0, number]])
+            roi = roifile.ImagejRoi.frompoints(square, name=str(number), position=number - 1)
+            file.writestr(f"{number}.roi", roi.tobytes())
+    source = open_source(f"folder:{tmp_path}?stacks=planes")
+    assert [int(sample.labels.sum()) for sample in source] == [1, 4, 9]
+
+
+def test_labels_of_other_planes_are_problems(tmp_path):
+    save_stack(tmp_path)
+    (tmp_path / "labels").mkdir()
+    tifffile.imwrite(
+        tmp_path / "labels/cells.tif", np.ones((2, *SHAPE), np.uint16), imagej=True, metadata={"axes": "ZYX"}
+    )
+    (problem,) = check_folder(tmp_path, {"stacks": "planes"})
+    assert (problem.path.name, "beside a picture that is" in problem.reason) == ("cells.tif", True)
+    (tmp_path / "labels/cells.tif").unlink()
+    (tmp_path / "labels/cells.geojson").write_text("[]")
+    (problem,) = check_folder(tmp_path, {"stacks": "planes"})
+    assert "qupath for a stack" in problem.reason
+
+
+def test_channels_are_chosen_by_number(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 200, (2, *SHAPE)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "images/a.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "labels/a.tif", TRUTHS["a"])
+    source = open_source(f"folder:{tmp_path}?bands=2&scale=dtype")
+    np.testing.assert_allclose(source[0].image, pixels[1][..., None] / 255, rtol=1e-6)
+    assert source.digest != open_source(f"folder:{tmp_path}?bands=1&scale=dtype").digest

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from experiments import convert as module
@@ -15,7 +16,7 @@ from segjax.data import open_source
 from segjax.data.formats import FORMATS, formats_of
 from segjax.data.formats.annotation import Loss
 from segjax.data.images import read_labels
-from tests.data.test_annotation_files import ALL_CLASSES, CLASSES, TRUTHS, save
+from tests.data.test_annotation_files import ALL_CLASSES, CLASSES, TRUTHS, save, save_stack
 
 for package in ("roifile", "shapely", "rasterio", "pycocotools"):
     pytest.importorskip(package)
@@ -97,12 +98,23 @@ def test_pictures_that_no_training_takes_are_converted(tmp_path):
 
 
 def test_int32_for_napari(given, tmp_path):
-    import tifffile
-
     assert convert(f"folder:{given}", tmp_path / "out", "labels", "int32") == 0
     assert tifffile.imread(tmp_path / "out/labels/a.tif").dtype == np.int32
     assert convert(f"folder:{given}", tmp_path / "out2", "labels") == 0
     assert tifffile.imread(tmp_path / "out2/labels/a.tif").dtype == np.uint16
+
+
+def test_planes_of_a_stack_become_files_of_their_own(tmp_path):
+    pixels = save_stack(tmp_path / "in")
+    (tmp_path / "in/labels").mkdir()
+    truths = np.stack(list(TRUTHS.values())).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "in/labels/cells.tif", truths, imagej=True, metadata={"axes": "ZYX"})
+    assert convert(f"folder:{tmp_path / 'in'}?stacks=planes", tmp_path / "out", "coco") == 0
+    source = open_source(f"folder:{tmp_path / 'out'}?scale=dtype")
+    assert source.names == ("cells@z1", "cells@z2", "cells@z3")
+    for number, sample in enumerate(source):
+        np.testing.assert_array_equal(sample.labels, truths[number])
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / f"out/images/{sample.name}.tif"), pixels[number])
 
 
 def test_an_existing_folder_is_refused_and_left_alone(given, tmp_path, capsys):
@@ -139,6 +151,18 @@ def test_a_stop_halfway_leaves_nothing(given, tmp_path, monkeypatch, capsys, err
 def test_options_that_change_pictures_are_refused(given, tmp_path, capsys):
     assert convert(f"folder:{given}?tile=16", tmp_path / "out", "coco") == 2
     assert "option tile changes the pictures" in capsys.readouterr().out
+
+
+def test_the_table_of_round_trips(given, tmp_path, capsys):
+    from experiments.benchmarks.round_trips import COLUMNS, round_trips
+
+    round_trips((str(given),), ("coco", "colours"), tmp_path / "table")
+    with (tmp_path / "table/round_trips.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == list(COLUMNS)
+    assert rows[1] == ["in", "coco", "3", "8", "8", "2304", "0", "0"]
+    assert rows[2][:6] == ["in", "colours", "3", "8", "7", "2304"] and rows[2][-1] == "144"
+    assert "coco" in capsys.readouterr().out
 
 
 def test_convert_is_listed():

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from segjax.data.formats.annotation import Annotation, Loss, Picture
+from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane
 from segjax.types import InputError
 
 Items = Sequence[tuple[Picture, Annotation]]
@@ -33,10 +33,12 @@ class Reading(NamedTuple):
 
     Attributes:
         colours: table of what colours mean.
+        plane: which plane of its stack the picture is.
         layer, class_column, radius, all_touched: as of `segjax.data.formats.vectors.Options`.
     """
 
     colours: Path | None = None
+    plane: Plane | None = None
     layer: str = ""
     class_column: str = ""
     radius: float = 0.0
@@ -122,16 +124,20 @@ def _write_labels(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
     yield from _module("label_images").write_set(folder, items, manner.class_names, manner.dtype)
 
 
+def _read_imagej(path: Path, picture: Picture, reading: Reading) -> Annotation:
+    return _module("imagej").read(path, picture, reading.plane)
+
+
 def _read_vectors(path: Path, picture: Picture, reading: Reading) -> Annotation:
     vectors = _module("vectors")
-    return vectors.read(path, picture, vectors.Options(*reading[1:]))
+    return vectors.read(path, picture, vectors.Options(*reading[2:]))
 
 
 FORMATS = {
     "labels": Format("label images, TIFF (int32 for napari), with class images", None, _write_labels),
     "imagej": Format(
         "ROIs of ImageJ and Fiji, a zip for each picture",
-        _reader("imagej"),
+        _read_imagej,
         _writer("imagej", LABELS + "/{name}.zip"),
         endings=(".zip", ".roi"),
     ),
