@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.round_trips /data/cells_instances
     python -m experiments.benchmarks.round_trips /data/cells_instances --to coco imagej --out results
 
-A folder is converted as by `experiments.convert`, then opened again, and its label images are compared with those of the
-folder given: a pixel counts as changed where it belongs to another object. `reported` is what the conversion itself said.
+A folder is converted as by `experiments.convert`, then opened again, and its label images are compared with those of
+the folder given: a pixel counts as changed where it belongs to another object. `reported` is what the conversion said.
 """
 
 import csv
@@ -18,9 +18,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments.convert import REPORT, Target, convert_folder, spec_of
 from experiments.harness.start import run_command
 from segjax.data import open_source
+from segjax.data.conversion import convert_folder, spec_of
 from segjax.data.formats import formats_of
 
 COLUMNS = ("data", "format", "pictures", "objects", "objects_read", "pixels", "changed", "reported")
@@ -29,14 +29,14 @@ PLAIN = tuple(name for name in formats_of("write") if name not in ("vectors", "c
 
 def round_trips(
     data: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FOLDER")],
-    to: tuple[Target, ...] = PLAIN,
+    to: tuple[str, ...] = PLAIN,
     out: Path | None = None,
 ) -> None:
     """Print a row per folder and format.
 
     Args:
         data: Folders, or specs of folders.
-        to: Formats.
+        to: Formats, as `python -m experiments.convert --help` lists them.
         out: Folder for round_trips.csv.
     """
     rows = [_row(folder, one) for folder in data for one in to]
@@ -50,11 +50,10 @@ def round_trips(
             csv.writer(file).writerows([COLUMNS, *rows])
 
 
-def _row(data: str, to: Target) -> tuple[str | int, ...]:
+def _row(data: str, to: str) -> tuple[str | int, ...]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "out"
         source, losses = convert_folder(data, folder, to)
-        assert (folder / REPORT).exists()
         own = spec_of(folder, to, source)
         again = open_source(own + ("&" if "?" in own else "?") + "empty=keep&channels=1")
         written, read = ([one[index].labels for index in range(len(one))] for one in (source, again))

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments import convert as module
 from experiments.__main__ import BASE, commands
-from experiments.convert import REPORT, convert
+from experiments.convert import convert
 from segjax.data import open_source
+from segjax.data.conversion import REPORT
 from segjax.data.formats import FORMATS, formats_of
 from segjax.data.formats.annotation import Loss
 from segjax.data.images import read_labels
@@ -138,7 +138,7 @@ def test_a_stop_halfway_leaves_nothing(given, tmp_path, monkeypatch, capsys, err
         raise error
 
     one = FORMATS["imagej"]
-    monkeypatch.setitem(module.FORMATS, "imagej", type(one)(one.line, one.read, stop))
+    monkeypatch.setitem(FORMATS, "imagej", type(one)(one.line, one.read, stop))
     if isinstance(error, OSError):
         assert convert(str(given), tmp_path / "out", "imagej") == 2
         assert "cannot be written (No space left on device)" in capsys.readouterr().out
