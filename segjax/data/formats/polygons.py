@@ -9,15 +9,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int32
 
-from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, paint
+from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, painted
 from segjax.data.tables import first_few
 from segjax.types import InputError
 
+_ONE_AT_A_TIME = Lock()  # rasterio silences a warning for the whole process meanwhile, which two threads must not
 UNCLASSIFIED = "unclassified"  # class of objects without one in a file that gives others one
 
 
@@ -67,9 +69,10 @@ def fill(geometry: Any, shape: tuple[int, int], all_touched: bool = False) -> Pi
     if width <= 0 or height <= 0:
         return Piece(0, 0, np.zeros((0, 0), bool))
     window = rasterio.Affine.translation(x, y)
-    mask = rasterio.features.rasterize(
-        [geometry], out_shape=(height, width), transform=window, all_touched=all_touched, dtype="uint8"
-    )
+    with _ONE_AT_A_TIME:
+        mask = rasterio.features.rasterize(
+            [geometry], out_shape=(height, width), transform=window, all_touched=all_touched, dtype="uint8"
+        )
     return Piece(y, x, mask.astype(bool))
 
 
@@ -144,24 +147,9 @@ def annotate(
             f"{path}: all {len(outlines)} outline(s) lie beyond the picture of {shape[1]} x {shape[0]} pixels; "
             "give the outlines of this picture, in its pixels"
         )
-    labels, overlapping, hidden = paint(shape, pieces)
-    lost["under smaller ones"] = [kept[index].name for index in hidden]
-    is_left = np.ones(len(kept) + 1, bool)
-    is_left[0] = is_left[np.array(hidden, int) + 1] = False
-    left_over = [outline for outline, is_there in zip(kept, is_left[1:], strict=True) if is_there]
     notes = [note_lost(reason, names) for reason, names in lost.items() if names]
-    return Annotation(
-        (np.cumsum(is_left) * is_left).astype(np.int32)[labels],
-        _classes(left_over),
-        loss=replace(
-            loss,
-            objects_out=len(left_over),
-            overlapping=overlapping,
-            invalid=loss.invalid + invalid,
-            outside=outside,
-            notes=(*loss.notes, *notes),
-        ),
-    )
+    so_far = replace(loss, invalid=loss.invalid + invalid, outside=outside, notes=(*loss.notes, *notes))
+    return painted(shape, pieces, [outline.name for outline in kept], _classes(kept), so_far)
 
 
 def note_lost(reason: str, names: Sequence[str]) -> str:
@@ -179,6 +167,8 @@ def compare(written: Annotation, read: Annotation) -> Loss:
     changed = int((numbers[1:].reshape(written.labels.shape) != read.labels).sum())
     classes = tuple(written.classes[label - 1] for label in ids[1:]) if written.classes else ()
     notes = () if classes == read.classes else ("the file cannot hold some names of classes",)
+    if written.ignored is not None and read.ignored is None and written.ignored.any():
+        notes = (*notes, f"{int(written.ignored.sum())} pixel(s) that nobody judged became background")
     return replace(read.loss, objects_in=len(ids) - 1, pixels_changed=changed, notes=(*read.loss.notes, *notes))
 
 
