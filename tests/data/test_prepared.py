@@ -8,15 +8,15 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segjax.data.tfds_sets import (
+from segjax.data.builders import (
     MicroscopeConfig,
     SegjaxGranulocytes,
     SegjaxHl60,
     SegjaxMixed,
     SegjaxTissue,
-    open_tfds,
     prepare,
 )
+from segjax.data.prepared import open_tfds
 from segjax.simulators.microscope import open_microscope
 from segjax.types import InputError
 
