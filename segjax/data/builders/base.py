@@ -6,7 +6,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from inspect import cleandoc
 from pathlib import Path
+from textwrap import dedent, indent
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -36,7 +39,7 @@ class Card:
         tree: the files that are read, as they lie after unpacking.
         class_names: of class 1, 2, ...
         checksums: SHA-256 by name of a published archive; an archive that lies beside the files is compared.
-        published: number of pictures by split.
+        published: number of pictures by split, or of "all".
         tests: splits that the owners' protocol reserves for testing.
         known: what is known of the set that a user should hear, a sentence each.
         is_evenly_filled: whether pictures of one class show about as many objects, so that one with few is suspect.
@@ -54,7 +57,8 @@ class Card:
     is_evenly_filled: bool = False
 
     def __str__(self) -> str:
-        lines = [self.title, f"licence: {self.licence}", f"address: {self.address}", f"files:\n{self.tree}"]
+        tree = indent(dedent(self.tree), "    ")
+        lines = [self.title, f"licence: {self.licence}", f"address: {self.address}", f"files:\n{tree}"]
         lines += [f"SHA-256 of {archive}: {digest}" for archive, digest in self.checksums.items()]
         return "\n".join([*lines, *self.known])
 
@@ -112,7 +116,7 @@ class AnnotatedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     IGNORES: ClassVar[bool] = False
     LABEL_NAMES: ClassVar[tuple[str, ...]] = ()
     progress: Callable[[int, int], None] | None = None
-    others: Mapping[str, Mapping[str, Any]] = {}  # noqa: RUF012 the default is never changed
+    others: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @abstractmethod
     def entries(self, root: Path) -> Iterable[Entry]:
@@ -206,7 +210,7 @@ class PublicSet(AnnotatedSet, skip_registration=True):  # type: ignore[call-arg]
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "CARD" in vars(cls):
-            cls.__doc__ = f"{cls.__doc__}\n\n{cls.CARD}"
+            cls.__doc__ = f"{cleandoc(cls.__doc__ or '')}\n\n{cls.CARD}"
 
     def described(self, written: Sequence[Written]) -> dict[str, Any]:
         """Digest, classes, groups reserved for testing, licence, address, and remarks on what is wrong with the set."""
@@ -230,7 +234,7 @@ class PublicSet(AnnotatedSet, skip_registration=True):  # type: ignore[call-arg]
         """The error that tells which files are expected where."""
         return InputError(
             f"{root}: {what}; get the set from its owners, unpack it and name its folder by --from "
-            f"(nothing is downloaded for you)\n{self.CARD}"
+            f"(nothing is downloaded for you). Expected is:\n{self.CARD}"
         )
 
 

@@ -1,10 +1,11 @@
 """Prepare a set once: from our simulators, or from files that the user downloaded. Nothing is ever downloaded."""
 
 import fcntl
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def prepare_files(
             another process is preparing the same set.
     """
     if not files.is_dir():
-        raise InputError(f"{files}: no such folder; name the one with the files of {kind.name}\n{kind.CARD}")
+        raise InputError(f"{files}: no such folder; name the one with the files of {kind.name}. Expected is:\n{kind.CARD}")
     builder = kind(data_dir=str(data_dir), file_format="array_record")
     if not Path(builder.data_dir).exists():
         check_archives(kind, files)
@@ -107,7 +108,8 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
     folder = Path(builder.data_dir)
     options = tfds.download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     if not folder.exists():
-        with _alone(folder.parent):
+        # what it prints speaks of downloads
+        with _alone(folder.parent), redirect_stdout(io.StringIO()):
             builder.download_and_prepare(file_format="array_record", download_config=options)
     return folder
 

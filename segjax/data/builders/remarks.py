@@ -45,7 +45,7 @@ def remarks_on(
 
     Args:
         written: its pictures.
-        published: number of pictures by split, as the owners tell it.
+        published: number of pictures by split ("all": of all together), as the owners tell it.
         is_evenly_filled: whether pictures of one class show about as many objects.
         others: what sets in the same folder tell of themselves, by name.
     """
@@ -56,12 +56,13 @@ def remarks_on(
 
 
 def _counts(written: Sequence[Written], published: Mapping[str, int]) -> Iterator[str]:
-    found = Counter(row.split for row in written)
+    found = Counter([row.split for row in written] + ["all"] * len(written))
     for split, count in published.items():
         if found[split] != count:
             like = [other for other, size in published.items() if size == found[split]]
             hint = f", as many as there are in {like[0]}: were files mixed up?" if like else ""
-            yield f"{split} holds {found[split]} pictures, published are {count}{hint}"
+            whole = "the set" if split == "all" else split
+            yield f"{whole} holds {_many(found[split], 'picture')}, published are {count:,}{hint}"
 
 
 def _of_pictures(written: Sequence[Written]) -> Iterator[str]:
@@ -70,14 +71,14 @@ def _of_pictures(written: Sequence[Written]) -> Iterator[str]:
         for remark in row.remarks:
             by_remark[remark].append(row.name)
     for remark, names in by_remark.items():
-        yield f"{remark} in {len(names)} of {len(written)} pictures: {first_few(names)}"
+        yield f"{remark}: in {len(names)} of {_many(len(written), 'picture')}, {first_few(names)}"
 
 
 def _empty(written: Sequence[Written]) -> Iterator[str]:
     if names := [row.name for row in written if row.objects == 0]:
         yield (
-            f"no object is annotated in {len(names)} of {len(written)} pictures; "
-            f"leave them out by least_objects=1: {first_few(names)}"
+            f"no object is annotated in {len(names)} of {_many(len(written), 'picture')} "
+            f"(least_objects=1 leaves them out): {first_few(names)}"
         )
 
 
@@ -91,8 +92,8 @@ def _sparse(written: Sequence[Written]) -> Iterator[str]:
     if few:
         named = [f"{row.name} ({row.objects}, usual {usual[row.commonest]:g})" for row in few]
         yield (
-            f"nearly nothing is annotated in {len(named)} of {len(written)} pictures; "
-            f"leave them out by least_objects={max(row.objects for row in few) + 1}: {first_few(named)}"
+            f"nearly nothing is annotated in {len(named)} of {_many(len(written), 'picture')} "
+            f"(least_objects={max(row.objects for row in few) + 1} leaves them out): {first_few(named)}"
         )
 
 
@@ -100,21 +101,17 @@ def _divided(written: Sequence[Written]) -> Iterator[str]:
     splits = defaultdict(set)
     for row in written:
         splits[row.group].add(row.split)
-    if divided := [f"{group} ({', '.join(sorted(s))})" for group, s in splits.items() if len(s) > 1]:
-        yield f"pictures of {len(divided)} groups are in several splits, none of which counts as test: {first_few(divided)}"
+    if divided := [f"{group} ({', '.join(sorted(of))})" for group, of in splits.items() if len(of) > 1]:
+        yield f"{_many(len(divided), 'group')} with pictures in several splits, so none counts as test: {first_few(divided)}"
 
 
 def _twice(written: Sequence[Written]) -> Iterator[str]:
     alike = defaultdict(list)
     for row in written:
         alike[row.image].append(row)
-    pairs = [rows for rows in alike.values() if len(rows) > 1]
-    within = [" = ".join(row.name for row in rows) for rows in pairs if len({row.split for row in rows}) == 1]
-    across = [" = ".join(f"{r.name} ({r.split})" for r in rows) for rows in pairs if len({r.split for r in rows}) > 1]
-    if within:
-        yield f"{len(within)} pictures are there more than once: {first_few(within)}"
-    if across:
-        yield f"{len(across)} pictures are in several splits, pixel by pixel the same: {first_few(across)}"
+    named = [" = ".join(f"{row.name} ({row.split})" for row in rows) for rows in alike.values() if len(rows) > 1]
+    if named:
+        yield f"{_many(len(named), 'picture')} there more than once, pixel by pixel: {first_few(named)}"
 
 
 def _shared(written: Sequence[Written], others: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -123,10 +120,16 @@ def _shared(written: Sequence[Written], others: Mapping[str, Mapping[str, Any]])
         theirs = [row for rows in described["pictures"].values() for row in rows]
         images = {row[5]: row[0] for row in theirs}
         if same := [f"{row.name} = {images[row.image]}" for row in written if row.image in images]:
-            yield f"{len(same)} pictures are also in {other}; never test on the one after training on the other: {first_few(same)}"
-        groups = sorted({row.group for row in written} & {row[1] for row in theirs})
-        if groups:
-            yield f"{len(groups)} groups are also in {other}, which may be the same tissue: {first_few(groups)}"
+            yield (
+                f"{_many(len(same), 'picture')} also in {other}, pixel by pixel "
+                f"(never train on the one and test on the other): {first_few(same)}"
+            )
+        if groups := sorted({row.group for row in written} & {row[1] for row in theirs}):
+            yield f"{_many(len(groups), 'group')} of the same name in {other}, perhaps the same: {first_few(groups)}"
         by_name = {row[0]: row[5] for row in theirs}
         if named := [row.name for row in written if by_name.get(row.name, row.image) != row.image]:
-            yield f"{len(named)} names are also in {other} and name other pictures there: {first_few(named)}"
+            yield f"{_many(len(named), 'name')} also in {other}, where other pictures have them: {first_few(named)}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
