@@ -29,7 +29,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from segjax.data import CUTS, FolderOptions, Problem, parse_spec, read_sides
-from segjax.data.check import UNCLASSIFIED, Inspection, inspect_folder
+from segjax.data.check import Inspection, inspect_folder
+from segjax.data.inspected import UNCLASSIFIED
 from segjax.types import InputError
 
 _PIPED_WIDTH = 160

@@ -32,7 +32,7 @@ from experiments.site_segmentation.grid import (
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
 from segjax.data.geofiles import missing_packages, write_sites
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
 from segjax.models import NETWORKS

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from segjax.data.check import UNCLASSIFIED, Inspected, Inspection, inspect_folder, read_annotation, read_image
+from segjax.data.check import Inspection, inspect_folder
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
+from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
 from segjax.data.listing import FolderOptions
 from segjax.types import Georeference, InputError, Sample, digest_of
 

@@ -10,6 +10,7 @@ from segjax.data.folder import FolderSource
 from segjax.data.image_labels import with_presence
 from segjax.data.listing import CUTS, FolderOptions
 from segjax.data.shrink import shrunk
+from segjax.data.tables import is_text
 from segjax.data.tiles import cropped, tiled
 from segjax.simulators import open_microscope, open_terrain
 from segjax.types import InputError, Source
@@ -30,8 +31,10 @@ def parse_spec(text: str) -> Spec:
     """The parts of a spec. In option values %26 stands for & and so on (percent encoding).
 
     Raises:
-        InputError: no or unknown scheme, no name, an option without value or given twice.
+        InputError: no or unknown scheme, no name, a name that is not UTF-8, an option without value or given twice.
     """
+    if not is_text(text):
+        raise InputError(f"data {text!r} is not UTF-8; rename the folder or file that has such a name")
     scheme, colon, rest = text.partition(":")
     name, _, query = rest.partition("?")
     if not colon or scheme not in SCHEMES or not name:
