@@ -81,7 +81,7 @@ class PreparedSource:
 
     def __getitem__(self, index: int) -> Sample:
         place = self._places[index]
-        record = self._parts[place.split][place.row]
+        record = self._record(place.split, place.row)
         image, labels = _decoded(record[self._image]), _decoded(record[self._labels])
         if labels.ndim == 3 and labels.shape[-1] == 1:
             labels = labels[..., 0]
@@ -100,6 +100,15 @@ class PreparedSource:
             ignored = None
         label = int(record[self._options.get("label", "label")]) if self.label_names else None
         return Sample(_unit_range(image), labels, classes, place.group, place.name, ignored, label)
+
+    def _record(self, split: str, row: int) -> dict[str, Any]:
+        try:
+            return self._parts[split][row]
+        except Exception as error:  # the reader raises nearly anything on damaged files
+            raise InputError(
+                f"{self.spec}: picture {row} of the split {split} cannot be read ({error}); "
+                "its file is damaged, prepare the set again"
+            ) from error
 
     def _objects(
         self, labels: Int32[np.ndarray, "H W"], name: str
@@ -155,7 +164,7 @@ class PreparedSource:
             for row in range(len(part)):
                 group = name = f"{split}-{row:06d}"
                 if feature is not None:
-                    value = part[row][feature]
+                    value = self._record(split, row)[feature]
                     group = value.decode() if isinstance(value, bytes) else str(value)
                 places.append(_Place(split, row, name, group))
         return places

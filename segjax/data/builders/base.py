@@ -173,6 +173,12 @@ class AnnotatedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _root(self, dl_manager: Any) -> Path:
         return Path(dl_manager.manual_dir)
 
+    def _log_download_bytes(self) -> None:
+        """Nothing is downloaded, so nothing is printed of it."""
+
+    def _log_download_done(self) -> None:
+        """Nothing is downloaded, so nothing is printed of it."""
+
     def _generate_examples(
         self, entries: Sequence[Entry], written: list[Written], total: int
     ) -> Iterator[tuple[int, dict[str, Any]]]:

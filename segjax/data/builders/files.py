@@ -188,7 +188,7 @@ def pieces(is_object: Bool[np.ndarray, "..."]) -> Int32[np.ndarray, "..."]:
     return cc3d.connected_components(is_object.astype(np.uint8), connectivity=connectivity).astype(np.int32)
 
 
-def of_one_class(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, " N"]:
+def of_one_class(labels: Int32[np.ndarray, "..."]) -> Int32[np.ndarray, " N"]:
     """Classes of objects that are all alike."""
     return np.ones(int(labels.max(initial=0)), np.int32)
 

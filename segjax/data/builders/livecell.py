@@ -1,17 +1,16 @@
 """LIVECell: outlines of cells in COCO format."""
 
-import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from segjax.data.builders import files
 from segjax.data.builders.base import GREY_8, Card, Entry, PublicSet, Record
-from segjax.data.formats.annotation import Piece, paint
+from segjax.data.builders.remarks import remarks_on_loss
+from segjax.data.formats import coco
+from segjax.data.formats.annotation import Picture
 from segjax.types import InputError
 
 _LINES = ("A172", "BT474", "BV2", "Huh7", "MCF7", "SHSY5Y", "SkBr3", "SKOV3")
@@ -49,56 +48,20 @@ class LiveCell(PublicSet):
         for split, paths in tables.items():
             if not paths:
                 continue
-            table = _read(files.one(root, paths, f"tables of {split}"))
-            outlines: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-            for outline in table["annotations"]:
-                outlines[outline["image_id"]].append(outline)
-            for image in table["images"]:
-                name = Path(image["file_name"]).name
+            table = files.one(root, paths, f"tables of {split}")
+            for file in coco.open_set(table).files:
+                name = Path(file).name
                 match = _NAME.match(name)
                 if name not in pictures:
-                    raise self.missing(root, f"picture {name} of {paths[0].name} is not there")
+                    raise self.missing(root, f"picture {name} of {table.name} is not there")
                 if match is None or match["line"] not in _LINES:
-                    raise InputError(f"{paths[0]}: picture {name} names no cell line and well (LINE_Phase_WELL_...)")
-                place = pictures[name], outlines[image["id"]], _LINES.index(match["line"]) + 1
+                    raise InputError(f"{table}: picture {name} names no cell line and well (LINE_Phase_WELL_...)")
+                place = pictures[name], table, file, _LINES.index(match["line"]) + 1
                 yield Entry(split, Path(name).stem, f"{match['line']}_{match['well']}", place)
 
     def read(self, entry: Entry) -> Record:
-        picture, outlines, index = entry.place
+        picture, table, file, line = entry.place
         image = files.grey(picture)
-        found = [(outline, _filled(entry.name, outline, image.shape)) for outline in outlines]
-        crowds = [mask for outline, mask in found if outline.get("iscrowd")]
-        ignored = np.any(crowds, axis=0) if crowds else np.zeros(image.shape, bool)
-        cells = [mask & ~ignored for outline, mask in found if not outline.get("iscrowd")]
-        filled = [Piece(0, 0, mask) for mask in cells if mask.any()]
-        labels, overlapping, _ = paint(image.shape, filled)
-        remarks = ["outlines that overlap, where the smaller cell has the pixels"] if overlapping else []
-        remarks += ["outlines without a pixel, which were left out"] if len(filled) < len(cells) else []
-        return Record(image, labels, np.full(len(filled), index, np.int32), ignored, remarks=tuple(remarks))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text())
-        if {"images", "annotations"} <= set(table):
-            return table
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error
-    raise InputError(f"{path}: has no images and annotations; this is no COCO file")
-
-
-def _filled(name: str, outline: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
-    try:
-        from pycocotools import mask as coco
-    except ImportError as error:
-        raise InputError("COCO files need pycocotools; run: pip install 'segjax[formats]'") from error
-    segmentation = outline["segmentation"]
-    if isinstance(segmentation, list):
-        polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-        if not polygons:
-            return np.zeros(shape, bool)
-        return coco.decode(coco.merge(coco.frPyObjects(polygons, *shape))).astype(bool)
-    if tuple(segmentation["size"]) != tuple(shape):
-        raise InputError(f"{name}: an annotation of {segmentation['size']} pixels, a picture of {shape}")
-    is_list = isinstance(segmentation["counts"], list)
-    return coco.decode(coco.frPyObjects(segmentation, *shape) if is_list else segmentation).astype(bool)
+        found = coco.read(table, Picture(entry.name, file, image.shape))
+        classes = np.full(found.loss.objects_out, line, np.int32)
+        return Record(image, found.labels, classes, found.ignored, remarks=remarks_on_loss(found.loss))

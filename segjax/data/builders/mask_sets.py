@@ -1,14 +1,18 @@
 """Sets with annotations as pictures: label images, masks, or one mask per nucleus."""
 
+import csv
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from segjax.data.builders import files
 from segjax.data.builders.base import Card, Entry, PublicSet, Record
-from segjax.data.formats.annotation import Piece, paint
+from segjax.data.builders.remarks import remarks_on_loss
+from segjax.data.formats import object_masks
+from segjax.data.formats.annotation import Picture
 from segjax.data.images import read_labels
 from segjax.types import InputError
 
@@ -73,7 +77,8 @@ class Dsb2018(PublicSet):
         address="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip",
         tree="""\
             stage1_train/ID/images/ID.png     often RGBA
-            stage1_train/ID/masks/HASH.png    one mask of 0 and 255 per nucleus""",
+            stage1_train/ID/masks/HASH.png    one mask of 0 and 255 per nucleus
+            stage1_train_labels.csv           need not be there; its rows are counted""",
         class_names=("nucleus",),
         published={"all": 670},
         tests=frozenset(),
@@ -85,22 +90,27 @@ class Dsb2018(PublicSet):
         annotated = [path for path in pictures if (path.parents[1] / "masks").is_dir()]
         if not annotated:
             raise self.missing(root, "there are no folders ID/images with ID/masks beside them")
+        counts = _rows_by_picture(files.find(root, "stage1_train_labels.csv"))
         for picture in annotated:
-            masks = sorted((picture.parents[1] / "masks").glob("[!.]*.png"))
-            yield Entry("train", picture.stem, picture.stem, (picture, masks))
+            yield Entry("train", picture.stem, picture.stem, (picture, counts.get(picture.stem)))
 
     def read(self, entry: Entry) -> Record:
-        picture, masks = entry.place
+        picture, expected = entry.place
         image = files.rgb(picture)
-        found = [files.mask(path) for path in masks]
-        for path, mask in zip(masks, found, strict=True):
-            if mask.shape != image.shape[:2]:
-                raise InputError(f"{path}: of {mask.shape} pixels, its picture of {image.shape[:2]}; get both again")
-        filled = [Piece(0, 0, mask) for mask in found if mask.any()]
-        labels, overlapping, _ = paint(image.shape[:2], filled)
-        remarks = ["masks that overlap, where the smaller nucleus has the pixels"] if overlapping else []
-        remarks += ["masks without a pixel, which were left out"] if len(filled) < len(found) else []
-        return Record(image, labels, np.ones(len(filled), np.int32), remarks=tuple(remarks))
+        found = object_masks.read(picture.parents[1] / "masks", Picture(entry.name, picture.name, image.shape[:2]))
+        remarks = list(remarks_on_loss(found.loss))
+        if expected is not None and expected != found.loss.objects_in:
+            remarks.append("another number of masks than stage1_train_labels.csv has rows")
+        return Record(image, found.labels, np.ones(found.loss.objects_out, np.int32), remarks=tuple(remarks))
+
+
+def _rows_by_picture(tables: Sequence[Path]) -> dict[str, int]:
+    """Nuclei by picture as the owners' table has them; it need not be there."""
+    rows: Counter[str] = Counter()
+    for path in tables[:1]:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows.update(row["ImageId"] for row in csv.DictReader(file) if row.get("ImageId"))
+    return dict(rows)
 
 
 class Tnbc(PublicSet):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from segjax.data.builders import files
 from segjax.data.builders.base import Card, Entry, PublicSet, Record
-from segjax.data.builders.outlines import Region, paint_regions
+from segjax.data.builders.remarks import remarks_on_loss
+from segjax.data.formats.annotation import Loss, check_formats
+from segjax.data.formats.polygons import Outline, annotate
 from segjax.types import InputError
 
 _CLASSES = ("epithelial", "lymphocyte", "neutrophil", "macrophage")
@@ -53,13 +55,14 @@ class Monusac(PublicSet):
         slides, path = entry.place
         image, *copies = [_slide(slide) for slide in slides]
         remarks = ["a .tif with red and blue exchanged beside the .svs, which was read"] if _is_exchanged(image, copies) else []
-        regions = list(_regions(path))
-        unclear = [region for region in regions if region.class_index == 0]
-        painted = paint_regions(path, [region for region in regions if region.class_index], image.shape[:2])
-        ignored = paint_regions(path, unclear, image.shape[:2]).labels > 0
-        # ids need not be visible, so that what is not judged is only taken out
-        labels = np.where(ignored, 0, painted.labels).astype(np.int32)
-        return Record(image, labels, painted.classes, ignored, remarks=(*remarks, *painted.remarks))
+        outlines = list(_outlines(path))
+        certain = [outline for outline in outlines if outline.class_name != _AMBIGUOUS]
+        unclear = [outline for outline in outlines if outline.class_name == _AMBIGUOUS]
+        found = annotate(path, certain, image.shape[:2], Loss(len(certain)))
+        ignored = annotate(path, unclear, image.shape[:2], Loss()).labels > 0
+        classes = np.array([_CLASSES.index(name) + 1 for name in found.classes], np.int32)
+        labels = np.where(ignored, 0, found.labels).astype(np.int32)
+        return Record(image, labels, classes, ignored, remarks=(*remarks, *remarks_on_loss(found.loss)))
 
 
 def _patient(path: Path) -> str:
@@ -86,8 +89,10 @@ def _is_exchanged(image: np.ndarray, copies: list[np.ndarray]) -> bool:
     )
 
 
-def _regions(path: Path) -> Iterator[Region]:
-    """Every outlined region; class 0 are the ambiguous ones."""
+def _outlines(path: Path) -> Iterator[Outline]:
+    check_formats("rasterio", "shapely")
+    import shapely
+
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError) as error:
@@ -97,9 +102,18 @@ def _regions(path: Path) -> Iterator[Region]:
         regions = list(annotation.iter("Region"))
         name = names[0].strip().lower() if names else ""
         if regions and name not in (*_CLASSES, _AMBIGUOUS):
-            raise InputError(f"{path}: outlines of class {name!r}; the classes are {', '.join(_CLASSES)} and {_AMBIGUOUS}")
+            known = ", ".join((*_CLASSES, _AMBIGUOUS))
+            raise InputError(f"{path}: outlines of class {name!r}; the classes are {known}, get it again")
         for number, region in enumerate(regions, 1):
-            corners = [[float(v.get("X", "nan")), float(v.get("Y", "nan"))] for v in region.iter("Vertex")]
-            index = 0 if name == _AMBIGUOUS else _CLASSES.index(name) + 1
+            corners = _corners(path, region)
             # half a pixel takes coordinates of pixel centres to those of pixel corners
-            yield Region(f"{name} {number}", index, np.array(corners, float).reshape(-1, 2) + 0.5)
+            ring = shapely.Polygon(corners + 0.5) if len(corners) > 2 else shapely.Polygon()
+            yield Outline(f"{name} {number}", ring, name)
+
+
+def _corners(path: Path, region: ElementTree.Element) -> Float[np.ndarray, "V 2"]:
+    try:
+        found = [[float(vertex.attrib["X"]), float(vertex.attrib["Y"])] for vertex in region.iter("Vertex")]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: a corner without X and Y as numbers ({error}); get it again") from error
+    return np.array(found, float).reshape(-1, 2)

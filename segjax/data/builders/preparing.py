@@ -1,11 +1,10 @@
 """Prepare a set once: from our simulators, or from files that the user downloaded. Nothing is ever downloaded."""
 
 import fcntl
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,8 @@ def prepare_files(
     if not files.is_dir():
         raise InputError(f"{files}: no such folder; name the one with the files of {kind.name}. Expected is:\n{kind.CARD}")
     builder = kind(data_dir=str(data_dir), file_format="array_record")
+    if not any(files.iterdir()):
+        raise builder.missing(files, "the folder is empty")
     if not Path(builder.data_dir).exists():
         check_archives(kind, files)
     builder.progress = progress
@@ -108,8 +109,7 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
     folder = Path(builder.data_dir)
     options = tfds.download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     if not folder.exists():
-        # what it prints speaks of downloads
-        with _alone(folder.parent), redirect_stdout(io.StringIO()):
+        with _alone(folder.parent):
             builder.download_and_prepare(file_format="array_record", download_config=options)
     return folder
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segjax.data.listing import first_few
+from segjax.data.formats.annotation import Loss
+from segjax.data.tables import first_few
 
 _NEARLY_NOTHING = 0.1  # of the median number of objects of pictures alike
 
@@ -53,6 +54,18 @@ def remarks_on(
     if is_evenly_filled:
         found += _sparse(written)
     return [*found, *_divided(written), *_twice(written), *_shared(written, others)]
+
+
+def remarks_on_loss(loss: Loss) -> tuple[str, ...]:
+    """What reading a picture's annotation changed, in words that are the same for every picture."""
+    said = {
+        "objects that overlap, where the smaller one has the pixels": loss.overlapping,
+        "outlines that cross themselves or have no area, which were repaired or left out": loss.invalid,
+        "outlines that leave the picture, which were cut off": loss.outside,
+        "objects without a pixel of their own, which were left out": loss.objects_out < loss.objects_in,
+        "holes, which were filled": loss.holes_filled,
+    }
+    return tuple(text for text, count in said.items() if count)
 
 
 def _counts(written: Sequence[Written], published: Mapping[str, int]) -> Iterator[str]:

@@ -106,7 +106,10 @@ class EpflMitochondria(PublicSet):
             testing.tif, testing_groundtruth.tif""",
         class_names=("mitochondrion",),
         published={"train": 165, "test": 165},
-        known=("Borders were annotated anew as Lucchi++ (lucchi_plus_plus); the pictures are the same.",),
+        known=(
+            "Borders were annotated anew as Lucchi++ (lucchi_plus_plus); the pictures are the same.",
+            "One stack is left for training and validation, so studies divide it by slices (--validation slice).",
+        ),
     )
 
     def entries(self, root: Path) -> Iterator[Entry]:
@@ -146,7 +149,10 @@ class LucchiPlusPlus(PublicSet):
         class_names=("mitochondrion",),
         checksums={"lucchi_pp.zip": "770ce9e98fc6f29c1b1a250c637e6c5125f2b5f1260e5a7687b55a79e2e8844d"},
         published={"train": 165, "test": 165},
-        known=("The pictures are those of epfl_mitochondria.",),
+        known=(
+            "The pictures are those of epfl_mitochondria.",
+            "One stack is left for training and validation, so studies divide it by slices (--validation slice).",
+        ),
     )
 
     def entries(self, root: Path) -> Iterator[Entry]:

@@ -67,7 +67,7 @@ def lizard(root: Path) -> None:
         "glas_2": ((7,), [7], [2]),
         "glas_10": ((), [], []),
         "crag_1": ((1, 2, 3), [1, 2, 3], [2, 2, 1]),
-        "dpath_1": ((1, 2, 3, 4), [1, 2, 3, 4], [2, 4, 5, 2]),
+        "dpath_1": ((1, 2, 3, 4), [1, 2, 3, 4], [2, 1, 5, 2]),
         "pannuke_3": ((300, 70_000), [300, 70_000], [2, 2]),
     }
     for seed, (name, (placed, ids, classes)) in enumerate(kinds.items()):
@@ -117,10 +117,10 @@ def pannuke(root: Path) -> None:
         np.save(root / f"Fold {fold}" / "images" / f"fold{fold}" / "types.npy", np.array(["Breast"] * 4))
 
 
-def circle(row: float, column: float, corners: int = 24) -> list[tuple[float, float]]:
-    """A circle's outline as x and y, coordinates being those of pixel centres."""
-    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return [(column + (RADIUS + 0.3) * np.cos(a), row + (RADIUS + 0.3) * np.sin(a)) for a in angles]
+def circle(row: float, column: float) -> list[tuple[float, float]]:
+    """Outline of a disc as x and y, coordinates being those of pixel centres; the next pixel is at sqrt(37) = 6.08."""
+    angles = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    return [(column + (RADIUS + 0.04) * np.cos(angle), row + (RADIUS + 0.04) * np.sin(angle)) for angle in angles]
 
 
 def aperio(path: Path, kinds: dict[str, list[list[tuple[float, float]]]]) -> None:
@@ -164,6 +164,8 @@ def dsb2018(root: Path) -> None:
         save(root / "stage1_train" / name / "images" / f"{name}.png", transparent(colour(values, number)))
         for i in range(1, number + 2):
             save(root / "stage1_train" / name / "masks" / f"{i:064x}.png", np.uint8(255) * (values == i))
+    rows = [[f"{number:064x}", "1 2"] for number in range(4) for _ in range(number + 1)]
+    table(root / "stage1_train_labels.csv", ["ImageId", "EncodedPixels"], rows)
 
 
 def livecell(root: Path) -> None:
