@@ -65,7 +65,9 @@ class PreparedSource:
         self._places = self._described_places(described) if described else self._places_of_others()
         least = _least_objects(spec, options)
         if least and not described:
-            raise InputError(f"{spec}: the number of objects is known of sets prepared by segjax only; leave the option out")
+            raise InputError(
+                f"{spec}: the number of objects is known of sets prepared by segjax only; leave the option out"
+            )
         self._places = [place for place in self._places if (place.objects or 0) >= least]
         if not self._places:
             raise InputError(f"{spec}: no picture shows {least} objects or more; give a smaller number")
@@ -140,7 +142,9 @@ class PreparedSource:
     def _described_places(self, described: Mapping[str, Any]) -> list[_Place]:
         """What one of our sets tells of its pictures, for the chosen splits."""
         if "pictures" not in described:
-            raise InputError(f"{self.spec}: was prepared by an earlier version of segjax; remove it and prepare it again")
+            raise InputError(
+                f"{self.spec}: was prepared by an earlier version of segjax; remove it and prepare it again"
+            )
         for option in _OF_OTHERS:
             if option in self._options:
                 raise InputError(f"{self.spec}: a set prepared by segjax knows its {option}; leave the option out")
@@ -175,7 +179,7 @@ class PreparedSource:
         self.label_names = tuple(described["label_names"])
         self.test_groups = frozenset(described["test_groups"]) & frozenset(self.groups)
         self.coarsening = float(described["coarsening"])
-        self.remarks = tuple(described["remarks"])
+        self.remarks: tuple[str, ...] = tuple(described["remarks"])
         is_whole = len(self._places) == sum(len(rows) for rows in described["pictures"].values())
         self.digest = described["digest"] if is_whole else digest_of(described["digest"], *self.names)
 
@@ -187,7 +191,7 @@ class PreparedSource:
             of_split[place.split == "test"].add(place.group)
         self.test_groups = frozenset(of_split[True] - of_split[False])
         self.coarsening = 1.0
-        self.remarks: tuple[str, ...] = ()
+        self.remarks = ()
         chosen = {key: value for key, value in self._options.items() if key != "dir"}
         self.digest = digest_of(*sorted(chosen.items()), *(_file_digest(file) for file in _record_files(directory)))
 

@@ -62,7 +62,18 @@ def test_a_study_runs_on_a_prepared_set(tmp_path, monkeypatch, name, division):
     assert command.prepare(name, tmp_path / "files", tmp_path / "sets") == 0
     data = f"tfds:{name}?dir={tmp_path}/sets&least_objects=1"
     tiny = ["--scale", "smoke", "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "1", "--folds", "2"]
-    options = ["--out", f"{tmp_path}/run", "--data", data, "--validation", division, "--errors", "bias", "--levels", "2"]
+    options = [
+        "--out",
+        f"{tmp_path}/run",
+        "--data",
+        data,
+        "--validation",
+        division,
+        "--errors",
+        "bias",
+        "--levels",
+        "2",
+    ]
     monkeypatch.setattr(sys, "argv", ["annotation_errors", *tiny, *options])
     main()
     table = pd.read_csv(tmp_path / "run" / "results.csv", keep_default_na=False)

@@ -64,7 +64,7 @@ class Conic(PublicSet):
 
 
 class PanNuke(PublicSet):
-    """Nuclei of five types in patches of 19 stained (H&E) tissues at 40x (Gamper et al. 2019 and 2020, arXiv 2003.10778).
+    """Nuclei of five types in patches of 19 stained (H&E) tissues at 40x (Gamper et al. 2020, arXiv 2003.10778).
 
     The three splits are the owners' folds. It is not published which patches are of one slide; every patch is a group.
     """
@@ -99,9 +99,10 @@ class PanNuke(PublicSet):
             raise self.missing(root, "there is no images/fold1/images.npy")
         for images in folds:
             fold = images.parent.name
-            outer = next((int(n) for n in re.findall(r"fold[ _]?(\d)", str(images.parents[2].name), re.IGNORECASE)), None)
-            if outer is not None and fold != f"fold{outer}":
-                raise InputError(f"{images}: lies in {images.parents[2].name}; folds are mixed up, unpack them again")
+            outer = images.parents[2].name
+            named = re.search(r"fold[ _]?(\d)", outer, re.IGNORECASE)
+            if named and fold != f"fold{named[1]}":
+                raise InputError(f"{images}: lies in {outer}; folds are mixed up, unpack them again")
             masks = images.parents[2] / "masks" / fold / "masks.npy"
             if not masks.exists():
                 raise self.missing(root, f"{fold} has pictures but no {masks}")

@@ -1,4 +1,4 @@
-"""What all builders share: the features of a record, what is known of a set, and what is checked while it is written."""
+"""What all builders share: the features of a record, what is known of a set, what is checked while it is written."""
 
 import io
 import json

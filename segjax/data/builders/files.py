@@ -159,7 +159,9 @@ def whole(path: Path, values: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, 
     """
     rounded = np.rint(values)
     if not np.array_equal(rounded, values) or (rounded < 0).any():
-        raise InputError(f"{path}: holds ids that are no whole numbers from 0 on; they were changed, get the file again")
+        raise InputError(
+            f"{path}: holds ids that are no whole numbers from 0 on; they were changed, get the file again"
+        )
     return rounded.astype(np.int64)
 
 
@@ -184,8 +186,10 @@ def most_frequent(values: Integer[np.ndarray, "H W"], kinds: Integer[np.ndarray,
 
 def pieces(is_object: Bool[np.ndarray, "..."]) -> Int32[np.ndarray, "..."]:
     """Connected pieces of a mask, 8-connected in a picture and 26-connected in a stack, numbered 1..N."""
-    connectivity = 8 if is_object.ndim == 2 else 26
-    return cc3d.connected_components(is_object.astype(np.uint8), connectivity=connectivity).astype(np.int32)
+    values = is_object.astype(np.uint8)  # cc3d labels some masks of truth values wrongly
+    if values.ndim == 2:
+        return cc3d.connected_components(values, connectivity=8).astype(np.int32)
+    return cc3d.connected_components(values, connectivity=26).astype(np.int32)
 
 
 def of_one_class(labels: Int32[np.ndarray, "..."]) -> Int32[np.ndarray, " N"]:
@@ -200,5 +204,7 @@ def one(root: Path, found: Sequence[Any], what: str) -> Any:
         InputError: there are several.
     """
     if len(found) > 1:
-        raise InputError(f"{root}: holds several {what} ({found[0]}, {found[1]}); name the folder of one of them by --from")
+        raise InputError(
+            f"{root}: holds several {what} ({found[0]}, {found[1]}); name the folder of one of them by --from"
+        )
     return found[0]

@@ -62,7 +62,9 @@ class Lizard(PublicSet):
         found = files.mat(path, "inst_map", "id", "class")
         ids, classes = files.whole(path, found["id"].ravel()), files.whole(path, found["class"].ravel())
         if len(ids) != len(classes) or not np.isin(classes, range(1, len(LIZARD_CLASSES) + 1)).all():
-            raise InputError(f"{path}: {len(ids)} ids and {len(classes)} classes from 1 to 6 are expected; get it again")
+            raise InputError(
+                f"{path}: {len(ids)} ids and {len(classes)} classes from 1 to 6 are expected; get it again"
+            )
         class_of = dict(zip(ids.tolist(), classes.tolist(), strict=True))
         labels, classes, unknown = files.objects(files.whole(path, found["inst_map"]), class_of)
         remarks = (WITHOUT_CLASS,) if unknown.any() else ()
@@ -70,7 +72,7 @@ class Lizard(PublicSet):
 
 
 class ConSep(PublicSet):
-    """Nuclei of seven types in stained (H&E) colon tissue at 40x (HoVer-Net: Graham et al., Medical Image Analysis 2019).
+    """Nuclei of seven types in stained (H&E) colon tissue at 40x (HoVer-Net: Graham et al., MedIA 2019).
 
     A picture is a group. HoVer-Net merges classes 3 and 4 to epithelial, and 5, 6 and 7 to spindle-shaped.
     """

@@ -54,7 +54,11 @@ class Monusac(PublicSet):
     def read(self, entry: Entry) -> Record:
         slides, path = entry.place
         image, *copies = [_slide(slide) for slide in slides]
-        remarks = ["a .tif with red and blue exchanged beside the .svs, which was read"] if _is_exchanged(image, copies) else []
+        remarks = (
+            ["a .tif with red and blue exchanged beside the .svs, which was read"]
+            if _is_exchanged(image, copies)
+            else []
+        )
         outlines = list(_outlines(path))
         certain = [outline for outline in outlines if outline.class_name != _AMBIGUOUS]
         unclear = [outline for outline in outlines if outline.class_name == _AMBIGUOUS]

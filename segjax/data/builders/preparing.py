@@ -54,7 +54,9 @@ def prepare_files(
             another process is preparing the same set.
     """
     if not files.is_dir():
-        raise InputError(f"{files}: no such folder; name the one with the files of {kind.name}. Expected is:\n{kind.CARD}")
+        raise InputError(
+            f"{files}: no such folder; name the one with the files of {kind.name}. Expected is:\n{kind.CARD}"
+        )
     builder = kind(data_dir=str(data_dir), file_format="array_record")
     if not any(files.iterdir()):
         raise builder.missing(files, "the folder is empty")

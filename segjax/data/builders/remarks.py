@@ -115,7 +115,8 @@ def _divided(written: Sequence[Written]) -> Iterator[str]:
     for row in written:
         splits[row.group].add(row.split)
     if divided := [f"{group} ({', '.join(sorted(of))})" for group, of in splits.items() if len(of) > 1]:
-        yield f"{_many(len(divided), 'group')} with pictures in several splits, so none counts as test: {first_few(divided)}"
+        count = _many(len(divided), "group")
+        yield f"{count} with pictures in several splits, so none counts as test: {first_few(divided)}"
 
 
 def _twice(written: Sequence[Written]) -> Iterator[str]:

@@ -27,9 +27,8 @@ class MicroscopeBuilder(AnnotatedSet, skip_registration=True):  # type: ignore[c
     the protocol reserves for testing."""
 
     VERSION = tfds.core.Version("3.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS: ClassVar = [MicroscopeConfig(name=size, options={"size": size}) for size in COARSENINGS]
-    IMAGE = GREY_16
+    IMAGE: ClassVar[tuple[int, type]] = GREY_16
     KIND: ClassVar[str]
 
     @cached_property
@@ -47,7 +46,9 @@ class MicroscopeBuilder(AnnotatedSet, skip_registration=True):  # type: ignore[c
         return Record(*self.source.recorded(entry.place))
 
     def described(self, written: Sequence[Written]) -> dict[str, Any]:
-        plain = {key: getattr(self.source, key) for key in ("spec", "digest", "class_names", "label_names", "coarsening")}
+        plain = {
+            key: getattr(self.source, key) for key in ("spec", "digest", "class_names", "label_names", "coarsening")
+        }
         return plain | {"test_groups": sorted(self.source.test_groups), "remarks": []}
 
 

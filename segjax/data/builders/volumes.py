@@ -60,7 +60,7 @@ class CbiaHl60(_CytoPacq):
 
     name = "cbia_hl60"
     CARD = Card(
-        title="HL60 nuclei of CBIA (CytoPacq): 30 simulated volumes of 129 slices of 565x807 pixels, 20 nuclei each",
+        title="HL60 nuclei of CBIA (CytoPacq): 30 simulated volumes of 129 slices of 565x807, 20 nuclei each",
         licence="see the address; cite Svoboda, Kozubek and Stejskal, Cytometry A 2009",
         address="https://cbia.fi.muni.cz/datasets/ (also https://bbbc.broadinstitute.org/BBBC024)",
         tree="""\
@@ -80,7 +80,7 @@ class CbiaGranulocytes(_CytoPacq):
 
     name = "cbia_granulocytes"
     CARD = Card(
-        title="Granulocyte nuclei of CBIA (CytoPacq): 30 simulated volumes of 129 slices of 565x807 pixels, 15 nuclei each",
+        title="Granulocyte nuclei of CBIA (CytoPacq): 30 simulated volumes of 129 slices of 565x807, 15 nuclei each",
         licence="see the address; cite Svoboda, Kozubek and Stejskal, Cytometry A 2009",
         address="https://cbia.fi.muni.cz/datasets/",
         tree=CbiaHl60.CARD.tree,

@@ -138,13 +138,21 @@ def aperio(path: Path, kinds: dict[str, list[list[tuple[float, float]]]]) -> Non
 def monusac(root: Path) -> None:
     """Patient A2-A0ES is in both parts, as in the real set."""
     train, test = "MoNuSAC_images_and_annotations", "MoNuSAC Testing Data and Annotations"
-    names = [(train, "TCGA-55-1594"), (train, "TCGA-69-7760"), (train, "TCGA-A2-A0ES"), (test, "TCGA-A2-A0ES"), (test, "TCGA-49-6743")]
+    names = [
+        (train, "TCGA-55-1594"),
+        (train, "TCGA-69-7760"),
+        (train, "TCGA-A2-A0ES"),
+        (test, "TCGA-A2-A0ES"),
+        (test, "TCGA-49-6743"),
+    ]
     for seed, (part, patient) in enumerate(names):
         folder = root / part / f"{patient}-01Z-00-DX1"
         name = f"{patient}-01Z-00-DX1_1"
         save(folder / f"{name}.tif", transparent(colour(discs(4), seed)))
         outlines = [circle(*centre) for centre in CENTRES[:4]]
-        aperio(folder / f"{name}.xml", {"Epithelial": outlines[:2], "Lymphocyte": outlines[2:3], "Ambiguous": outlines[3:]})
+        aperio(
+            folder / f"{name}.xml", {"Epithelial": outlines[:2], "Lymphocyte": outlines[2:3], "Ambiguous": outlines[3:]}
+        )
 
 
 def nuinsseg(root: Path) -> None:
@@ -170,7 +178,11 @@ def dsb2018(root: Path) -> None:
 
 def livecell(root: Path) -> None:
     """Three splits; the crops 1 and 2 of a well are in the same one."""
-    parts = {"train": [("A172", "A7", 1), ("A172", "A7", 2), ("BV2", "B1", 1)], "val": [("A172", "A8", 1)], "test": [("A172", "C1", 1), ("BV2", "C2", 1)]}
+    parts = {
+        "train": [("A172", "A7", 1), ("A172", "A7", 2), ("BV2", "B1", 1)],
+        "val": [("A172", "A8", 1)],
+        "test": [("A172", "C1", 1), ("BV2", "C2", 1)],
+    }
     identity = 0
     for split, places in parts.items():
         images, outlines = [], []
@@ -182,10 +194,14 @@ def livecell(root: Path) -> None:
             images.append({"id": identity, "file_name": name, "height": SHAPE[0], "width": SHAPE[1]})
             for centre in CENTRES[:3]:
                 flat = [coordinate + 0.5 for corner in circle(*centre) for coordinate in corner]
-                outlines.append({"id": len(outlines), "image_id": identity, "category_id": 1, "segmentation": [flat], "iscrowd": 0})
+                outlines.append(
+                    {"id": len(outlines), "image_id": identity, "category_id": 1, "segmentation": [flat], "iscrowd": 0}
+                )
         path = root / "annotations" / "LIVECell" / f"livecell_coco_{split}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "cell"}]}))
+        path.write_text(
+            json.dumps({"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "cell"}]})
+        )
 
 
 def tnbc(root: Path) -> None:

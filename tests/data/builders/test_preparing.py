@@ -58,7 +58,7 @@ def test_nothing_is_downloaded_and_the_files_are_not_changed(files, tmp_path, mo
 
 def test_a_refused_set_leaves_nothing_behind(files, tmp_path):
     (files / "TNBC_NucleiSegmentation" / "GT_03" / "03_1.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="03_1.png: cannot be read"):
+    with pytest.raises(InputError, match=r"03_1\.png: cannot be read"):
         prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
     assert left_in(tmp_path / "sets" / "tnbc") == []
     with pytest.raises(InputError, match="no prepared set under"):
@@ -87,7 +87,7 @@ def test_two_processes_do_not_prepare_one_set_at_once(files, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(files, tmp_path):
     (tmp_path / "sets").write_text("a file")
-    with pytest.raises(InputError, match="tnbc: cannot be written.*--to"):
+    with pytest.raises(InputError, match=r"tnbc: cannot be written.*--to"):
         prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
 
 
@@ -95,7 +95,7 @@ def test_a_prepared_set_with_lost_files_is_refused(files, tmp_path):
     folder = prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
     (records,) = folder.glob("*.array_record*")
     records.write_bytes(records.read_bytes()[: records.stat().st_size // 2])
-    with pytest.raises(InputError, match="of the split train cannot be read.*prepare the set again"):
+    with pytest.raises(InputError, match=r"of the split train cannot be read.*prepare the set again"):
         source = open_source(f"tfds:tnbc?dir={tmp_path}/sets")
         [source[index] for index in range(len(source))]
 
@@ -149,7 +149,9 @@ def test_a_killed_preparation_leaves_nothing_that_is_accepted_and_is_done_again(
 def test_a_kill_at_any_moment_leaves_all_or_nothing(files, tmp_path, delay):
     sets = tmp_path / "sets"
     code = SLOW.replace("time.sleep(600)", "pass").replace("done == total", "done == 1")
-    process = subprocess.Popen([sys.executable, "-c", code, str(files), str(sets)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(files), str(sets)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     process.stdout.readline()
     time.sleep(delay)
     os.kill(process.pid, signal.SIGKILL)

@@ -20,7 +20,9 @@ def said(rows, published=None, is_evenly_filled=False, others=None):
 
 def test_nothing_is_said_of_a_set_in_order():
     rows = [row("a"), row("b", "test")]
-    assert said(rows, {"train": 1, "test": 1}, True, {"other": {"pictures": {"train": [["c", "c", 8, 8, 1, "x"]]}}}) == []
+    assert (
+        said(rows, {"train": 1, "test": 1}, True, {"other": {"pictures": {"train": [["c", "c", 8, 8, 1, "x"]]}}}) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,17 @@ def test_nothing_is_said_of_a_set_in_order():
     [
         ([row("a")], {"train": 2}, "train holds 1 picture, published are 2"),
         ([row("a"), row("b")], {"all": 1000}, "the set holds 2 pictures, published are 1,000"),
-        ([row("a")], {"train": 2, "test": 1}, "train holds 1 picture, published are 2, as many as there are in test: were files mixed up?"),
+        (
+            [row("a")],
+            {"train": 2, "test": 1},
+            "train holds 1 picture, published are 2, as many as there are in test: were files mixed up?",
+        ),
         ([row("a", remarks=("x",)), row("b")], {}, "x: in 1 of 2 pictures, a"),
-        ([row("a", objects=0), row("b")], {}, "no object is annotated in 1 of 2 pictures (least_objects=1 leaves them out): a"),
+        (
+            [row("a", objects=0), row("b")],
+            {},
+            "no object is annotated in 1 of 2 pictures (least_objects=1 leaves them out): a",
+        ),
         (
             [row("a", group="p"), row("b", "test", "p"), row("c")],
             {},

@@ -186,7 +186,7 @@ def test_mixed_up_folds_of_pannuke_are_refused_or_said(prepared, tmp_path):
     with pytest.raises(InputError, match="lies in Fold 1; folds are mixed up"):
         prepared("pannuke", put_into_another)
     shutil.rmtree(tmp_path / "files")
-    with pytest.raises(InputError, match="'masks.npy': 3.*several folds are mixed up"):
+    with pytest.raises(InputError, match=r"'masks.npy': 3.*several folds are mixed up"):
         prepared("pannuke", pair_with_another)
     source = prepared("pannuke", copy_from_another)
     assert remarks(source, "4 pictures there more than once, pixel by pixel: fold1-0000 (fold1) = fold2-0000 (fold2)")
@@ -206,7 +206,9 @@ def test_monusac_fills_outlines_and_does_not_judge_ambiguous_ones(prepared):
     np.testing.assert_array_equal(sample.classes, [1, 1, 2])
     np.testing.assert_array_equal(np.rint(sample.image * 255), owners.colour(discs(4), 0))  # RGBA, in this order
     assert source.groups.count("TCGA-A2-A0ES") == 2 and source.test_groups == {"TCGA-49-6743"}
-    assert remarks(source, "1 group with pictures in several splits, so none counts as test: TCGA-A2-A0ES (test, train)")
+    assert remarks(
+        source, "1 group with pictures in several splits, so none counts as test: TCGA-A2-A0ES (test, train)"
+    )
 
 
 def test_monusac_says_what_is_wrong_with_outlines(prepared):
@@ -246,7 +248,10 @@ def test_monusac_reads_the_slide_and_says_that_its_copy_exchanges_red_and_blue(p
         (lambda path: owners.aperio(path, {"Stroma": [owners.circle(10, 10)]}), "outlines of class 'stroma'"),
         (lambda path: path.write_text(path.read_text().replace('X="', 'x="', 5)), "a corner without X and Y"),
         (lambda path: path.write_text(path.read_text().replace('X="', 'X="a', 5)), "a corner without X and Y"),
-        (lambda path: save(path.with_suffix(".tif"), discs(1).astype(np.uint16)), "expected is an 8-bit picture in colour"),
+        (
+            lambda path: save(path.with_suffix(".tif"), discs(1).astype(np.uint16)),
+            "expected is an 8-bit picture in colour",
+        ),
     ],
 )
 def test_damaged_monusac_files_are_named(prepared, change, message):
@@ -263,7 +268,9 @@ def test_nuinsseg_keeps_ids_above_255_and_does_not_judge_vague_areas(prepared):
 
 
 def test_nuinsseg_tells_pictures_without_vague_areas(prepared):
-    source = prepared("nuinsseg", lambda root: (root / "mouse liver/vague areas/mask binary/mouse_liver_01.png").unlink())
+    source = prepared(
+        "nuinsseg", lambda root: (root / "mouse liver/vague areas/mask binary/mouse_liver_01.png").unlink()
+    )
     assert of(source, "mouse_liver_01").ignored is None and len(of(source, "mouse_liver_01").classes) == 5
     assert remarks(source, "no mask of vague areas: in 1 of 4 pictures, mouse_liver_01")
 
@@ -413,7 +420,8 @@ def test_a_file_that_is_lost_is_noticed(tmp_path, name):
     OWNERS[name](tmp_path / "whole")
     prepare_files(PUBLIC_SETS[name], tmp_path / "whole", tmp_path / "sets")
     whole = open_source(f"tfds:{name}?dir={tmp_path}/sets")
-    kinds = {re.sub(r"\d+", "", path.name): path.relative_to(tmp_path / "whole") for path in files_in(tmp_path / "whole")}
+    paths = sorted(path for path in (tmp_path / "whole").rglob("*.*") if path.is_file())
+    kinds = {re.sub(r"\d+", "", path.name): path.relative_to(tmp_path / "whole") for path in paths}
     for unneeded in ("types.npy", "stage_train_labels.csv"):
         kinds.pop(unneeded, None)
     for number, lost in enumerate(kinds.values()):
@@ -426,10 +434,6 @@ def test_a_file_that_is_lost_is_noticed(tmp_path, name):
             continue
         left = open_source(f"tfds:{name}?dir={tmp_path}/sets{number}")
         assert left.digest != whole.digest and left.remarks != whole.remarks, lost
-
-
-def files_in(root):
-    return sorted(path for path in root.rglob("*.*") if path.is_file())
 
 
 def test_more_objects_than_16_bits_hold_keep_their_ids_and_classes(tmp_path):
