@@ -8,31 +8,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segjax.data.georeference import read_georeference
+from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
+from segjax.data.inspection_cache import inspected_once
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
+from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.tables import first_few, read_class_names
 from segjax.types import InputError
 
-_LARGEST_CLASS = 64
 _NO_PLACE = (
     "no georeference, which others have",
     "write them as GeoTIFF, or go without their masks and outlines on maps",
 )
-_PIECES_OF_A_MASK = 4.0  # mean pieces per value from which ids are taken for a mask; lobed nuclei stay below
 
 
 @dataclass(frozen=True)
 class Inspection:
     """The pictures of a folder that could be read, and everything that is wrong with the folder.
 
-    `options` are those given, fitted to the folder; `names` are the class names given; `remarks` are what one should
-    know, but can be used.
+    `options` are those given, fitted to the folder; `names` are the class names given; `image_labels` are the classes
+    of whole pictures, `label_names` their names; `remarks` are what one should know, but can be used.
     """
 
     options: FolderOptions
     names: dict[int, str]
     pictures: list[tuple[Entry, Inspected]]
     problems: list[Problem]
+    image_labels: tuple[int | None, ...]
+    label_names: tuple[str, ...]
     remarks: list[Problem] = field(default_factory=list)
 
     def has_classes(self) -> bool:
@@ -51,26 +54,48 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
         sides: picture name to "train", "validation" or "test", where a split is there already.
 
     Raises:
-        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option).
+        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option), or the groups
+            or class names cannot be used.
     """
     return inspect_folder(path, FolderOptions.parse(options), sides).problems
 
 
 def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
-    """Read every picture and label image of the folder once, several files at a time."""
+    """Read every picture and label image of the folder once, several files at a time.
+
+    Raises:
+        InputError: as `check_folder`.
+    """
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        results = list(threads.map(lambda entry: inspect_picture(entry, options), entries))
+    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
     problems += [problem for _, of_picture in results for problem in of_picture]
-    inspection = Inspection(options, names, pictures, problems, _places(path, [entry.image for entry, _ in pictures]))
+    mask_problems, mask_remarks = judge_masks(pictures, options)
+    remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
+    image_labels, label_names = _image_labels(path, options, entries, problems)
+    inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})
     problems += _mixed_channels(path, pictures)
-    problems += _masks(inspection)
+    problems += mask_problems
     problems += _class_values(inspection)
     return inspection
+
+
+def _image_labels(
+    path: Path, options: FolderOptions, entries: Sequence[Entry], problems: list[Problem]
+) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
+    try:
+        return read_image_labels(path, options, [entry.name for entry in entries])
+    except InputError as error:
+        problems.append(problem_of(path, error))
+        return (None,) * len(entries), ()
+
+
+def _inspect(entries: Sequence[Entry], options: FolderOptions) -> list[tuple[Inspected | None, list[Problem]]]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda entry: inspect_picture(entry, options), entries))
 
 
 def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:
@@ -116,20 +141,6 @@ def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
     return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
 
 
-def _masks(inspection: Inspection) -> list[Problem]:
-    """Masks given where instances are expected."""
-    pictures, options = inspection.pictures, inspection.options
-    if options.labels == "components" or options.volumes == "true":
-        return []
-    values = {int(i) for _, found in pictures for i in found.ids}
-    per_value = sum(found.pieces for _, found in pictures) / max(1, sum(len(found.ids) for _, found in pictures))
-    if len(values) > _LARGEST_CLASS or per_value <= _PIECES_OF_A_MASK:
-        return []
-    reason = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture: masks, not instances"
-    folder = next(entry.labels.parent for entry, _ in pictures if entry.labels)
-    return [Problem(folder, reason, "give labels=components")]
-
-
 def _class_values(inspection: Inspection) -> list[Problem]:
     """Values of class images and masks that cannot be classes, or that have no name where names are given."""
     if not inspection.has_classes():
@@ -138,9 +149,9 @@ def _class_values(inspection: Inspection) -> list[Problem]:
     for entry, found in inspection.pictures:
         judged = found.class_values[found.class_values != UNCLASSIFIED]
         unnamed = [int(value) for value in judged if inspection.names and int(value) not in inspection.names]
-        if len(judged) and judged.max() > _LARGEST_CLASS:
-            reason = f"class value {judged.max()}; classes are 1..{_LARGEST_CLASS}, {UNCLASSIFIED} not judged"
-            remedy = "a mask smoothed, scaled or once saved as JPEG has such values: export it again without"
+        if len(judged) and judged.max() > LARGEST_CLASS:
+            reason = f"class value {judged.max()}; classes are 1..{LARGEST_CLASS}, {UNCLASSIFIED} not judged"
+            remedy = EXPORT_AGAIN
         elif unnamed:
             reason = f"class value {', '.join(map(str, unnamed))} is not among those that class_names names"
             remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"

@@ -8,9 +8,11 @@ from typing import Literal, cast
 
 import cc3d
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
+from scipy import ndimage
 
-from segjax.data.images import is_8_bit, read_labels, read_picture
+from segjax.data.georeference import check_same_place
+from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture, read_picture_with_missing
 from segjax.data.listing import Entry, FolderOptions, Problem
 from segjax.data.tables import first_few
 from segjax.types import InputError
@@ -18,6 +20,8 @@ from segjax.types import InputError
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
 _SAME_SIZE = "export both at the same size, labels without interpolation"
 _SECOND_CLASS = 0.25  # share of an object from which a second class contradicts the first; outlines may differ a little
+_LEAST_RECURRING = 1.5  # pieces per value of a smoothed mask
+_MOST_FLAT, _LEAST_JOINED = 0.01, 0.9  # shares of its pixels that are neither background nor full
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,10 @@ class Inspected:
         areas: int64 [N, K], pixels of object n that have class value k.
         pieces: number of 8-connected pieces of all objects.
         has_truncated_ids: the ids look cut to 8 bits.
+        has_background: some pixel is 0.
+        covers: share of the picture that its largest object takes, 0..1.
+        on_border: share of the picture's outermost pixels that this object takes, 0..1.
+        is_smoothed: the values look like those of a mask with soft borders.
     """
 
     shape: tuple[int, int]
@@ -46,33 +54,56 @@ class Inspected:
     areas: Int64[np.ndarray, "N K"]
     pieces: int
     has_truncated_ids: bool
+    has_background: bool
+    covers: float
+    on_border: float
+    is_smoothed: bool
 
 
 def read_annotation(
-    entry: Entry, options: FolderOptions
-) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None]:
-    """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known.
+    entry: Entry, options: FolderOptions, missing: Bool[np.ndarray, "H W"] | None = None
+) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None, Bool[np.ndarray, "H W"] | None]:
+    """Object ids (pieces of the mask, for labels=components), the class of each pixel, if known, and what is missing.
 
-    Without label image all ids are 0.
+    Where picture, labels or class image have no data nothing is judged: ids and classes are 0 there. Without label
+    image all ids are 0.
+
+    Args:
+        missing: where the picture has no data.
     """
     if entry.labels is None:
         height, width, _ = read_picture(entry.image).shape
-        return np.zeros((height, width), np.int32), None
-    labels = read_labels(entry.labels)
-    is_apart = entry.classes is not None and entry.classes != entry.labels
-    classes = read_labels(entry.classes) if entry.classes and is_apart else None
+        return np.zeros((height, width), np.int32), None, missing
+    labels, without = read_labels_with_missing(entry.labels)
+    missing = _either(missing, without)
+    classes = None
+    if entry.classes is not None and entry.classes != entry.labels:
+        classes, without = read_labels_with_missing(entry.classes)
+        missing = _either(missing, without)
     if classes is not None and classes.shape != labels.shape:
         sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
         raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
+    if missing is not None and missing.shape == labels.shape:  # other shapes are refused later
+        labels = np.where(missing, 0, labels)
+        classes = None if classes is None else np.where(missing, 0, classes)
     if options.labels == "instances":
-        return labels, classes
-    return _pieces(labels), labels if classes is None else classes
+        return labels, classes, missing
+    return _pieces(labels), labels if classes is None else classes, missing
 
 
-def read_image(entry: Entry, options: FolderOptions) -> np.ndarray:
-    """The picture of an entry, scaled and with the channels that the options ask for."""
+def _either(first: Bool[np.ndarray, "..."] | None, second: Bool[np.ndarray, "..."] | None) -> np.ndarray | None:
+    """Where any of the two is True; the first where they differ in shape."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second if first.shape == second.shape else first
+
+
+def read_image(
+    entry: Entry, options: FolderOptions
+) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
+    """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
-    return read_picture(entry.image, scale=scale, channels=int(options.channels or 0))
+    return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
 
 
 def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
@@ -83,16 +114,18 @@ def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
     """Read a picture and its labels; None where they cannot be used together."""
     problems: list[Problem] = []
-    image = labels = classes = None
+    image = missing = labels = classes = None
     try:
-        image = read_image(entry, options)
+        image, missing = read_image(entry, options)
     except InputError as error:
         problems.append(problem_of(entry.image, error))
     try:
-        labels, classes = read_annotation(entry, options)
+        for path in {path for path in (entry.labels, entry.classes) if path and image is not None}:
+            check_same_place(entry.image, path)
+        labels, classes, _ = read_annotation(entry, options, missing)
     except InputError as error:
-        named = [path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: ")]
-        problems.append(problem_of(named[0], error))
+        files = (path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: "))
+        problems.append(problem_of(next(files, entry.image), error))
     if image is not None and image.min() == image.max():
         problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
     if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:
@@ -108,9 +141,6 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
     found = _measure(entry, options, image, labels, classes)
-    if found.has_truncated_ids:
-        reason = f"8-bit labels hold {found.pieces} separate objects; ids above 255 were cut off or wrapped around"
-        problems.append(Problem(entry.labels or entry.image, reason, "export ids again as 16- or 32-bit PNG or TIFF"))
     if classes is not None and entry.classes not in (None, entry.labels):
         problems += [
             Problem(entry.classes or entry.labels or entry.image, reason, remedy)
@@ -152,7 +182,7 @@ def _measure(
     classes: Int32[np.ndarray, "H W"] | None,
 ) -> Inspected:
     inside = labels > 0
-    ids, position = np.unique(labels[inside], return_inverse=True)
+    ids, position, sizes = np.unique(labels[inside], return_inverse=True, return_counts=True)
     under = np.zeros(0, np.int32) if classes is None else classes[inside]
     values = np.unique(under if classes is None else classes[classes > 0])
     areas = np.zeros((len(ids), len(values)), np.int64)
@@ -163,6 +193,8 @@ def _measure(
     pieces = _pieces(labels) if options.labels == "instances" else labels
     pieces_of_255 = len(np.unique(pieces[labels == 255]))
     count = int(pieces.max())
+    is_smoothed = options.labels == "instances" and _is_smoothed(labels, ids, count)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     looks_cut = count > 255 or (len(ids) > 100 and pieces_of_255 > 2)
     return Inspected(
         shape=(int(labels.shape[0]), int(labels.shape[1])),
@@ -174,9 +206,29 @@ def _measure(
         areas=areas,
         pieces=count,
         has_truncated_ids=bool(
-            options.labels == "instances" and pieces_of_255 and looks_cut and entry.labels and is_8_bit(entry.labels)
+            options.labels == "instances"
+            and pieces_of_255
+            and looks_cut
+            and not is_smoothed
+            and entry.labels
+            and is_8_bit(entry.labels)
         ),
+        has_background=not inside.all(),
+        covers=float(sizes.max(initial=0) / labels.size),
+        on_border=float((border == ids[sizes.argmax()]).mean()) if len(ids) else 0.0,
+        is_smoothed=is_smoothed,
     )
+
+
+def _is_smoothed(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"], pieces: int) -> bool:
+    """Whether all but the largest value lie in slopes around it: recurring, and never nine equal pixels in a square."""
+    if len(ids) < 3 or pieces < _LEAST_RECURRING * len(ids):
+        return False
+    is_between = (labels > 0) & (labels < ids[-1])
+    is_flat = ndimage.minimum_filter(labels, 3) == ndimage.maximum_filter(labels, 3)
+    joined = _pieces((labels > 0).astype(np.int32))
+    is_joined = np.isin(joined, np.unique(joined[labels == ids[-1]]))
+    return bool(is_flat[is_between].mean() < _MOST_FLAT and is_joined[is_between].mean() > _LEAST_JOINED)
 
 
 def problem_of(path: Path, error: InputError) -> Problem:

@@ -30,6 +30,8 @@ class Problem:
 class FolderOptions:
     """How a folder is read; each field is an option of `folder:PATH?option=value&option=value`.
 
+    CSV files are UTF-8, or UTF-16 with its mark, divided by commas, semicolons or tabs as their first line says.
+
     Attributes:
         images: folder of the pictures; without such a folder the pictures lie in PATH itself.
         annotations: folder of the label images; else the one of labels/, masks/, instances/ that is there, else

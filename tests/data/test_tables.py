@@ -49,6 +49,16 @@ def test_whatever_the_csv_module_writes_is_read_back(tmp_path_factory, rows):
     assert written(folder, text.getvalue().encode()) == [row for row in rows if any(row)]
 
 
+@given(st.binary(max_size=60), st.integers(0, 60), st.integers(0, 60), st.sampled_from(["utf-8", "utf-16"]))
+def test_damaged_tables_are_read_or_refused(tmp_path_factory, junk, start, stop, encoding):
+    sound = 'picture;group\na;1\n"b\nb";2\n'.encode(encoding)
+    folder = tmp_path_factory.mktemp("table")
+    try:
+        written(folder, sound[:start] + junk + sound[stop:])
+    except InputError as error:
+        assert str(error).startswith(f"{folder}/t.csv: ")
+
+
 def test_other_text_is_refused_by_its_line(tmp_path):
     cp1252 = "picture,group\na,1\nä,2\n".encode("cp1252")
     assert "the text in line 3 is neither UTF-8 nor marked as UTF-16; save it again as UTF-8" in refusal(
