@@ -1,6 +1,7 @@
 """Sets written and read without TensorFlow: bit for bit what the microscope showed, and public sets of other shapes."""
 
 import io
+import json
 import sys
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_builders_are_known_by_name_and_size():
     assert {"segjax_hl60", "segjax_granulocytes", "segjax_mixed", "segjax_tissue"} <= set(
         tfds.list_builders(with_community_datasets=False)
     )
+
+
+def test_a_set_of_an_earlier_version_is_refused(source, tmp_path):
+    path = prepare(source, tmp_path, "nuclei") / "metadata.json"
+    told = json.loads(path.read_text())
+    described = json.loads(told["segjax"])
+    del described["pictures"]
+    path.write_text(json.dumps(told | {"segjax": json.dumps(described)}))
+    with pytest.raises(InputError, match="prepared by an earlier version.*prepare it again"):
+        open_tfds("nuclei", {"dir": str(tmp_path)})
 
 
 class PublicTissue(tfds.core.GeneratorBasedBuilder, skip_registration=True):

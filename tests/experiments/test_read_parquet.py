@@ -33,10 +33,11 @@ def picture(seed):
     return np.random.default_rng(seed).integers(0, 255, (*SHAPE, 3), np.uint8)
 
 
+MASKS = [png(box(1, 1)), png(box(3, 3, 2)), png(box(6, 10))]
 ROWS = [
-    {"image": png(picture(0)), "instances": [png(box(1, 1)), png(box(3, 3, 2)), png(box(6, 10))], "categories": [1, 2, 0], "patient": "a"},
+    {"image": png(picture(0)), "instances": MASKS, "categories": [1, 2, 0], "patient": "a"},
     {"image": png(picture(1)), "instances": [png(box(2, 2))], "categories": [2], "patient": "b"},
-]  # fmt: skip
+]
 
 
 @pytest.fixture

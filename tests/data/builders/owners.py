@@ -15,6 +15,16 @@ CENTRES = ((10, 10), (10, 32), (10, 54), (36, 12), (36, 34), (36, 54))
 RADIUS = 6
 
 
+def remarks(source, text: str) -> list[str]:
+    """The remarks on a source that hold a text."""
+    return [remark for remark in source.remarks if text in remark]
+
+
+def of(source, name: str):
+    """The sample of a name."""
+    return source[source.names.index(name)]
+
+
 def discs(count: int, ids: tuple[int, ...] = ()) -> np.ndarray:
     """The first few of six discs; their ids are 1, 2, ... unless others are given."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
