@@ -10,11 +10,11 @@ that ids without a gap survive a round trip.
 """
 
 import json
-import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import eq
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -59,7 +59,8 @@ class CocoSet:
         parts = _parts(file)
         same = self.images.get(parts[-1], ())
         exact = [entry for entry in same if _parts(entry["file_name"]) == parts]
-        found = exact or [entry for entry in same if _is_end(parts, _parts(entry["file_name"]))]
+        ends = ((entry, _parts(entry["file_name"])) for entry in same)
+        found = exact or [entry for entry, end in ends if all(map(eq, reversed(parts), reversed(end)))]
         if not found:
             raise InputError(
                 f"{self.path}: has no picture {file}; its pictures are {first_few(self.files)}; "
@@ -260,11 +261,6 @@ def _parts(file: str) -> tuple[str, ...]:
     return PurePosixPath(unicodedata.normalize("NFC", file.replace("\\", "/"))).parts or (file,)
 
 
-def _is_end(one: Sequence[str], other: Sequence[str]) -> bool:
-    shared = min(len(one), len(other))
-    return one[-shared:] == other[-shared:]
-
-
 def _draw(where: str, segmentation: object, shape: tuple[int, int]) -> _Drawn:
     """The pixels of one annotation."""
     if isinstance(segmentation, dict):
@@ -276,30 +272,42 @@ def _draw(where: str, segmentation: object, shape: tuple[int, int]) -> _Drawn:
 
 
 def _checked_rle(where: str, segmentation: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
-    """An RLE that covers the picture exactly: pycocotools reads memory at random where one is too short."""
+    """An RLE that covers the picture exactly: pycocotools hands out memory at random where one is too short."""
     from pycocotools import mask
 
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != list(shape):
         raise InputError(f"{where}: RLE of size {size} in a picture of {list(shape)} (height, width); export it again")
     area = shape[0] * shape[1]
-    damaged = InputError(f"{where}: its RLE does not cover {area} pixels; export it again")
-    if isinstance(counts, list):
-        if not all(type(count) is int and 0 <= count <= area for count in counts) or sum(counts) != area:
-            raise damaged
-        return mask.frPyObjects({"size": size, "counts": counts}, *shape)
-    if not isinstance(counts, str) or not counts.isascii():
-        raise damaged
-    rle = {"size": size, "counts": counts.encode()}
-    try:
-        mask.decode(rle)
-    except ValueError:
-        raise damaged from None
-    try:
-        mask.decode({**rle, "size": [area - 1, 1]})
-    except ValueError:  # one pixel less is too few: not too short either
-        return rle
-    raise damaged
+    if isinstance(counts, str):
+        counts = _counts_of(counts)
+    if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
+        counts = []
+    if sum(counts) != area:
+        raise InputError(f"{where}: its RLE does not cover the {area} pixels of the picture; export it again")
+    return mask.frPyObjects({"size": size, "counts": counts}, *shape)
+
+
+def _counts_of(text: str) -> list[int]:
+    """The counts of a compressed RLE, so that they can be checked; pycocotools does not hand them out.
+
+    A count is cut into groups of 5 bits, the lowest first, each a character from "0" on to which 32 is added where
+    another follows; the highest bit of the last is the sign. From the fourth count on it is the difference to the one
+    two before (`rleFrString` in pycocotools).
+    """
+    counts: list[int] = []
+    count = bits = 0
+    for character in text:
+        group = ord(character) - ord("0")
+        if not 0 <= group < 64:
+            return []
+        count |= (group & 31) << bits
+        bits += 5
+        if not group & 32:
+            signed = count - (1 << bits) if group & 16 else count
+            counts.append(signed + (counts[-2] if len(counts) > 2 else 0))
+            count = bits = 0
+    return counts if bits == 0 else []
 
 
 def _fill(where: str, polygons: Sequence[object], shape: tuple[int, int]) -> _Drawn:
@@ -332,7 +340,7 @@ def _checked_ring(where: str, polygon: object, shape: tuple[int, int]) -> np.nda
         raise InputError(f"{where}: a polygon is no list of numbers; export the file again")
     if len(polygon) % 2:
         raise InputError(f"{where}: a polygon has {len(polygon)} numbers; each corner needs x and y")
-    if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in polygon):
+    if not all(abs(value) <= _FARTHEST for value in polygon):  # NaN is not
         raise InputError(f"{where}: a polygon has coordinates beyond all pictures; export it in pixels")
     ring = np.array(polygon, float).reshape(-1, 2)
     length = float(np.linalg.norm(ring - np.roll(ring, 1, 0), axis=1).sum())

@@ -18,7 +18,7 @@ from skimage.measure import label as pieces_of
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.formats.files import check_opaque, check_size, replacing
 from segjax.data.images import read_picture
-from segjax.data.listing import read_table
+from segjax.data.tables import read_table
 from segjax.types import InputError
 
 BACKGROUND, IGNORED = "background", "ignored"
@@ -145,7 +145,7 @@ def _remedy(unknown: np.ndarray, table: ColourTable) -> str:
     distances, nearest = KDTree(_channels(known)).query(_channels(unknown), p=np.inf)
     which = int(np.argmin(distances))
     if distances[which] > _NEAR:
-        return "is not in the table of colours; add it with its class"
+        return "is not in the table of colours; add it with its class, or save the mask as PNG without smoothing"
     return (
         f"is not in the table of colours, and #{unknown[which]:06x} is nearly its #{known[nearest[which]]:06x}, as "
         "after JPEG or smoothing; save the mask as PNG from the original, without smoothing"
@@ -159,7 +159,7 @@ def _channels(colours: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, "N 3"]:
 def _values_of(path: Path, annotation: Annotation, table: ColourTable) -> Int32[np.ndarray, "H W"]:
     """The class image of an annotation, every value of which has a colour."""
     present = np.unique(annotation.labels[annotation.labels > 0])
-    if not annotation.classes and len(table.class_names) > 1:
+    if len(present) and not annotation.classes and len(table.class_names) > 1:
         raise InputError(f"{path}: the objects have no classes, the table has {len(table.class_names)}; leave one")
     names = {int(i): annotation.classes[i - 1] if annotation.classes else table.class_names[0] for i in present}
     if missing := sorted(set(names.values()) - set(table.class_names)):

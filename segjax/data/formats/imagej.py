@@ -9,7 +9,6 @@ import struct
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,11 +110,7 @@ def write(path: Path, annotation: Annotation, picture: Picture, plane: Plane | N
                 name = annotation.classes[label - 1]
                 roi.group, roi.props = min(groups[name], _LARGEST_GROUP), f"{_CLASS}{name}\n"
             file.writestr(f"{roi.name}.roi", roi.tobytes())
-    loss = compare(annotation, read(path, picture, plane))
-    if annotation.ignored is not None and annotation.ignored.any():
-        unjudged = f"{int(annotation.ignored.sum())} pixel(s) that nobody judged became background"
-        return replace(loss, notes=(*loss.notes, unjudged))
-    return loss
+    return compare(annotation, read(path, picture, plane))
 
 
 def _read_rois(path: Path) -> list[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, pai
 from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.formats.polygons import compare
 from segjax.data.images import PICTURE_SUFFIXES, read_labels
-from segjax.data.listing import first_few
+from segjax.data.tables import first_few
 from segjax.types import InputError
 
 IMAGES, MASKS = "images", "masks"

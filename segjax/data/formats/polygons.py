@@ -158,6 +158,8 @@ def compare(written: Annotation, read: Annotation) -> Loss:
     changed = int((numbers[1:].reshape(written.labels.shape) != read.labels).sum())
     classes = tuple(written.classes[label - 1] for label in ids[1:]) if written.classes else ()
     notes = () if classes == read.classes else ("the file cannot hold some names of classes",)
+    if written.ignored is not None and read.ignored is None and written.ignored.any():
+        notes = (*notes, f"{int(written.ignored.sum())} pixel(s) that nobody judged became background")
     return replace(read.loss, objects_in=len(ids) - 1, pixels_changed=changed, notes=(*read.loss.notes, *notes))
 
 

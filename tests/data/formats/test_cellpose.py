@@ -23,10 +23,7 @@ def test_labels_come_back_without_a_changed_pixel(tmp_path_factory, labels, endi
     ids = np.unique(labels[labels > 0])
     back = cellpose.read(folder / "sub" / f"a{ending}", picture)
     np.testing.assert_array_equal(np.append(0, ids)[back.labels], labels)
-    has_gaps = bool(len(ids)) and ids[-1] != len(ids)
-    assert loss.objects_in == loss.objects_out == len(ids)
-    assert loss.notes == (("objects are numbered from 1 without a gap",) if has_gaps else ())
-    assert loss.pixels_changed == 0
+    assert (loss.objects_in, loss.objects_out, loss.pixels_changed, loss.notes) == (len(ids), len(ids), 0, ())
 
 
 def test_more_objects_than_16_bits_hold_are_written_as_int32(tmp_path):
@@ -52,7 +49,7 @@ def test_what_the_format_cannot_hold_is_said(tmp_path):
     loss = cellpose.write(tmp_path, Annotation(labels, ("mitosis",), ignored), Picture("a", "a.png", (3, 3)))
     assert loss.notes == (
         "the file cannot hold some names of classes",
-        "2 pixels that nobody judged count as judged",
+        "2 pixel(s) that nobody judged became background",
     )
 
 
@@ -64,7 +61,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 
 def test_another_size_or_ending_is_refused(tmp_path):
     cellpose.write(tmp_path, Annotation(np.eye(3, dtype=np.int32)), Picture("a", "a.png", (3, 3)))
-    with pytest.raises(InputError, match=r"a_masks.tif: is 3 x 3 pixels .* the picture 3 x 4"):
+    with pytest.raises(InputError, match=r"a_masks\.tif: is 3 x 3 pixels .* the picture 3 x 4"):
         cellpose.read(tmp_path / "a_masks.tif", Picture("a", "a.png", (3, 4)))
-    with pytest.raises(InputError, match="_seg.npy"):
+    with pytest.raises(InputError, match=r"_seg\.npy"):
         cellpose.write(tmp_path, Annotation(np.eye(3, dtype=np.int32)), Picture("a", "a.png", (3, 3)), "_seg.npy")

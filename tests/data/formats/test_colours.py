@@ -50,7 +50,8 @@ def test_the_class_image_comes_back_from_rgb_palette_and_what_is_written(tmp_pat
     assert found.labels.max() == len(found.classes) == sum(counts)
     assert [found.classes.count(name) for name in ("tumour", "stroma")] == counts
     loss = colours.write(folder / "b.png", found, picture, table)
-    assert Image.open(folder / "b.png").mode == "P"
+    with Image.open(folder / "b.png") as file:
+        assert file.mode == "P"
     np.testing.assert_array_equal(colours.read_classes(folder / "b.png", table), VALUES[which])
     assert (loss.pixels_changed, loss.objects_in, loss.objects_out) == (0, sum(counts), sum(counts))
 
@@ -77,9 +78,10 @@ def test_near_colours_transparency_and_16_bits_are_refused(tmp_path, table):
     pixels = COLOURS[np.arange(64).reshape(8, 8) // 16]
     with pytest.raises(InputError, match=r"is nearly its #.*JPEG or smoothing"):
         colours.read_classes(save(tmp_path / "a.jpg", pixels, quality=80), table)
-    large = Image.fromarray(pixels).resize((40, 40), Image.Resampling.BILINEAR)
-    with pytest.raises(InputError, match=r"is nearly its #.*JPEG or smoothing"):
-        colours.read_classes(save(tmp_path / "a.png", np.asarray(large)), table)
+    for size, message in ((40, "is not in the table .*without smoothing"), (96, "is nearly its #.*JPEG or smoothing")):
+        large = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+        with pytest.raises(InputError, match=message):
+            colours.read_classes(save(tmp_path / "a.png", np.asarray(large)), table)
     clear = np.dstack([pixels, np.full((8, 8), 200, np.uint8)])
     with pytest.raises(InputError, match="transparent"):
         colours.read_classes(save(tmp_path / "a.png", clear), table)

@@ -36,7 +36,8 @@ def test_the_layout_is_written_and_found(tmp_path):
     labels = np.arange(20, dtype=np.int32).reshape(4, 5)
     object_masks.write(tmp_path / "set", Annotation(labels), PICTURE, image)
     assert sorted(file.name for file in (tmp_path / "set/a/masks").iterdir())[::9] == ["01.png", "10.png", "19.png"]
-    written = np.asarray(Image.open(tmp_path / "set/a/masks/07.png"))
+    with Image.open(tmp_path / "set/a/masks/07.png") as file:
+        written = np.asarray(file)
     np.testing.assert_array_equal(written, np.where(labels == 7, 255, 0))
     found = object_masks.find(tmp_path / "set")
     assert found == {"a": (tmp_path / "set/a/images/a.png", tmp_path / "set/a/masks")}
