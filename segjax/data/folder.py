@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
+from skimage.util import map_array
 
 from segjax.data.check import Inspection, inspect_folder
 from segjax.data.georeference import read_georeference
@@ -126,6 +127,4 @@ def _objects(pictures: Sequence[Inspected], count: int) -> tuple[Int32[np.ndarra
 
 def _renumbered(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"]) -> Int32[np.ndarray, "H W"]:
     """Each value becomes its place in `ids`, counted from 1; values that are not there become 0."""
-    present, position = np.unique(labels, return_inverse=True)
-    numbers = np.where(np.isin(present, ids), np.searchsorted(ids, present) + 1, 0).astype(np.int32)
-    return numbers[position].reshape(labels.shape)
+    return map_array(labels, ids, np.arange(1, len(ids) + 1, dtype=np.int32))

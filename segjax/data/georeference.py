@@ -142,8 +142,25 @@ def metres_per_pixel(georeference: Georeference, shape: tuple[int, int] = (0, 0)
     return _geodesic_side(georeference.at(shape[0] // 2, shape[1] // 2)) if find_spec("pyproj") else None
 
 
+def pixel_edges(georeference: Georeference, shape: tuple[int, int] = (0, 0)) -> tuple[float, float] | None:
+    """Width and height of a picture's middle pixel on the ellipsoid of WGS84, in metres; needs pyproj (extra `geo`).
+
+    Returns:
+        None where its system is unknown or it has no place on the ground.
+    """
+    lengths, _ = _measured(georeference.at(shape[0] // 2, shape[1] // 2))
+    return lengths if min(lengths) > 0 and max(lengths) < np.inf else None
+
+
 def _geodesic_side(georeference: Georeference) -> float | None:
     """Root of the area of the first pixel on the ellipsoid of WGS84, in metres."""
+    lengths, angle = _measured(georeference)
+    area = lengths[0] * lengths[1] * abs(np.sin(np.deg2rad(angle)))
+    return float(np.sqrt(area)) if 0 < area < np.inf else None
+
+
+def _measured(georeference: Georeference) -> tuple[tuple[float, float], float]:
+    """Width and height of the first pixel in metres and the angle between them in degrees; infinite if not known."""
     from pyproj import Geod, Transformer
     from pyproj.exceptions import ProjError  # of which an unknown system's is one
 
@@ -154,6 +171,5 @@ def _geodesic_side(georeference: Georeference) -> float | None:
         corner = [longitude[0]] * 2, [latitude[0]] * 2
         azimuths, _, lengths = Geod(ellps="WGS84").inv(*corner, longitude[1:], latitude[1:])
     except ProjError:
-        return None
-    area = lengths[0] * lengths[1] * abs(np.sin(np.deg2rad(azimuths[0] - azimuths[1])))
-    return float(np.sqrt(area)) if 0 < area < np.inf else None
+        return (np.inf, np.inf), 90.0
+    return (float(lengths[0]), float(lengths[1])), float(azimuths[0] - azimuths[1])

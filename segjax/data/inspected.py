@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
@@ -15,6 +14,7 @@ from segjax.data.georeference import check_same_place
 from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture, read_picture_with_missing
 from segjax.data.listing import Entry, FolderOptions, Problem
 from segjax.data.tables import first_few
+from segjax.ops.components import components
 from segjax.types import InputError
 
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
@@ -88,7 +88,7 @@ def read_annotation(
         classes = None if classes is None else np.where(missing, 0, classes)
     if options.labels == "instances":
         return labels, classes, missing
-    return _pieces(labels), labels if classes is None else classes, missing
+    return components(labels), labels if classes is None else classes, missing
 
 
 def _either(first: Bool[np.ndarray, "..."] | None, second: Bool[np.ndarray, "..."] | None) -> np.ndarray | None:
@@ -104,11 +104,6 @@ def read_image(
     """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
     return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
-
-
-def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
-    """8-connected pieces of equal value, numbered from 1."""
-    return cc3d.connected_components(labels, connectivity=8, out_dtype=np.uint32).astype(np.int32)
 
 
 def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
@@ -165,7 +160,7 @@ def _contradictions(
         contradictions.append(
             (f"several classes under object {first_few(divided.tolist())}", "give every object one class")
         )
-    pieces = _pieces(np.where(classes == UNCLASSIFIED, 0, classes))
+    pieces = components(np.where(classes == UNCLASSIFIED, 0, classes))
     alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])
     if len(alone):
         row, column = np.argwhere(pieces == alone[0])[0]
@@ -190,7 +185,7 @@ def _measure(
         has_class = under > 0
         flat = position[has_class] * len(values) + np.searchsorted(values, under[has_class])
         areas = np.bincount(flat, minlength=areas.size).reshape(areas.shape)
-    pieces = _pieces(labels) if options.labels == "instances" else labels
+    pieces = components(labels) if options.labels == "instances" else labels
     pieces_of_255 = len(np.unique(pieces[labels == 255]))
     count = int(pieces.max())
     is_smoothed = options.labels == "instances" and _is_smoothed(labels, ids, count)
@@ -226,7 +221,7 @@ def _is_smoothed(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"],
         return False
     is_between = (labels > 0) & (labels < ids[-1])
     is_flat = ndimage.minimum_filter(labels, 3) == ndimage.maximum_filter(labels, 3)
-    joined = _pieces((labels > 0).astype(np.int32))
+    joined = components(labels > 0)
     is_joined = np.isin(joined, np.unique(joined[labels == ids[-1]]))
     return bool(is_flat[is_between].mean() < _MOST_FLAT and is_joined[is_between].mean() > _LEAST_JOINED)
 
