@@ -107,7 +107,7 @@ def test_a_set_of_an_earlier_version_is_refused(source, tmp_path):
     described = json.loads(told["segjax"])
     del described["pictures"]
     path.write_text(json.dumps(told | {"segjax": json.dumps(described)}))
-    with pytest.raises(InputError, match="prepared by an earlier version.*prepare it again"):
+    with pytest.raises(InputError, match=r"prepared by an earlier version.*prepare it again"):
         open_tfds("nuclei", {"dir": str(tmp_path)})
 
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-import cc3d
 import numpy as np
 import scipy.io
 import tifffile
@@ -182,14 +181,6 @@ def most_frequent(values: Integer[np.ndarray, "H W"], kinds: Integer[np.ndarray,
     width = int(kinds.max(initial=0)) + 1
     counts = np.bincount(position.ravel() * width + kinds.ravel(), minlength=len(ids) * width).reshape(-1, width)
     return {int(i): int(kind) for i, kind in zip(ids, counts.argmax(1), strict=True) if i and kind}
-
-
-def pieces(is_object: Bool[np.ndarray, "..."]) -> Int32[np.ndarray, "..."]:
-    """Connected pieces of a mask, 8-connected in a picture and 26-connected in a stack, numbered 1..N."""
-    values = is_object.astype(np.uint8)  # cc3d labels some masks of truth values wrongly
-    if values.ndim == 2:
-        return cc3d.connected_components(values, connectivity=8).astype(np.int32)
-    return cc3d.connected_components(values, connectivity=26).astype(np.int32)
 
 
 def of_one_class(labels: Int32[np.ndarray, "..."]) -> Int32[np.ndarray, " N"]:

@@ -14,6 +14,7 @@ from segjax.data.builders.remarks import remarks_on_loss
 from segjax.data.formats import object_masks
 from segjax.data.formats.annotation import Picture
 from segjax.data.images import read_labels
+from segjax.ops.components import components
 from segjax.types import InputError
 
 
@@ -152,7 +153,7 @@ class Tnbc(PublicSet):
         if len(np.unique(values[values > 0])) > 1:
             labels, classes, _ = files.objects(values, _all_of_one_class(values))
             return Record(files.rgb(picture), labels, classes)
-        labels = files.pieces(values > 0)
+        labels = components(values > 0)
         remarks = ("a mask without ids, so that nuclei that touch are one",) if labels.any() else ()
         return Record(files.rgb(picture), labels, files.of_one_class(labels), remarks=remarks)
 

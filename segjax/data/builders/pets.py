@@ -9,6 +9,7 @@ from PIL import Image
 from segjax.data.builders import files
 from segjax.data.builders.base import RGB, Card, Entry, PublicSet, Record
 from segjax.data.images import read_labels
+from segjax.ops.components import components
 from segjax.types import InputError
 
 _SPECIES = ("cat", "dog")
@@ -62,7 +63,7 @@ class OxfordPets(PublicSet):
         trimap = read_labels(path)
         if not np.isin(trimap, (_ANIMAL, _BACKGROUND, _BORDER)).all():
             raise InputError(f"{path}: values from {trimap.min()} to {trimap.max()}; a trimap has 1, 2 and 3")
-        labels = files.pieces(trimap == _ANIMAL)
+        labels = components(trimap == _ANIMAL)
         classes = np.full(int(labels.max(initial=0)), species, np.int32)
         image, kind = _picture(picture)
         remarks = () if kind == "JPEG" else (f"a picture called .jpg that is {kind}, which was read as such",)

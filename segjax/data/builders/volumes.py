@@ -10,6 +10,7 @@ from jaxtyping import Int32, Int64
 
 from segjax.data.builders import files
 from segjax.data.builders.base import GREY_8, GREY_16, Card, Entry, PublicSet, Record
+from segjax.ops.components import components
 from segjax.types import InputError
 
 _PUBLISHED_TESTS = range(25, 30)  # volumes 25 to 29 of 30 (Vadineanu et al., MIDL 2022)
@@ -184,9 +185,9 @@ def _pieces_of_stack(path: Path, _changed: int) -> Int32[np.ndarray, "D H W"]:
     values = files.stack(path)
     if len(np.unique(values)) > 2:
         raise InputError(f"{path}: holds {len(np.unique(values))} values; a mask has two, 0 and 255")
-    return files.pieces(values > 0)
+    return components(values > 0)
 
 
 @lru_cache(maxsize=1)
 def _pieces_of_pictures(paths: tuple[Path, ...]) -> Int32[np.ndarray, "D H W"]:
-    return files.pieces(np.stack([files.mask(path) for path in paths]))
+    return components(np.stack([files.mask(path) for path in paths]))

@@ -53,10 +53,11 @@ def outlines_of(labels: Int32[np.ndarray, "H W"]) -> dict[int, Any]:
     return {i: parts[i][0] if len(parts[i]) == 1 else shapely.MultiPolygon(parts[i]) for i in sorted(parts)}
 
 
-def fill(geometry: Any, shape: tuple[int, int]) -> Piece:
+def fill(geometry: Any, shape: tuple[int, int], all_touched: bool = False) -> Piece:
     """The pixels of a picture whose centres lie in a valid outline; of no pixel where there are none.
 
-    Of a centre exactly on the border between two outlines, one of them has the pixel.
+    Of a centre exactly on the border between two outlines, one of them has the pixel. With `all_touched`: all pixels
+    that the outline touches.
     """
     import rasterio.features
 
@@ -66,7 +67,9 @@ def fill(geometry: Any, shape: tuple[int, int]) -> Piece:
     if width <= 0 or height <= 0:
         return Piece(0, 0, np.zeros((0, 0), bool))
     window = rasterio.Affine.translation(x, y)
-    mask = rasterio.features.rasterize([geometry], out_shape=(height, width), transform=window, dtype="uint8")
+    mask = rasterio.features.rasterize(
+        [geometry], out_shape=(height, width), transform=window, all_touched=all_touched, dtype="uint8"
+    )
     return Piece(y, x, mask.astype(bool))
 
 
@@ -103,7 +106,9 @@ def repaired(geometry: Any) -> tuple[Any, bool]:
     return shapely.union_all(valid), not all(part.is_valid for part in areas) or not flat.is_valid
 
 
-def annotate(path: Path, outlines: Sequence[Outline], shape: tuple[int, int], loss: Loss) -> Annotation:
+def annotate(
+    path: Path, outlines: Sequence[Outline], shape: tuple[int, int], loss: Loss, all_touched: bool = False
+) -> Annotation:
     """Paint the outlines of a file into a label image and say what got lost.
 
     Args:
@@ -111,6 +116,7 @@ def annotate(path: Path, outlines: Sequence[Outline], shape: tuple[int, int], lo
         outlines: its objects.
         shape: height and width of the picture.
         loss: what reading the file lost so far; what painting loses is added.
+        all_touched: see `fill`.
 
     Raises:
         InputError: outlines, but all of them beyond the picture.
@@ -123,7 +129,7 @@ def annotate(path: Path, outlines: Sequence[Outline], shape: tuple[int, int], lo
         if geometry.area == 0:
             lost["without area"].append(outline.name)
             continue
-        piece = fill(geometry, shape)
+        piece = fill(geometry, shape, all_touched)
         left, top, right, bottom = geometry.bounds
         # half a pixel beyond the border lies no centre of a pixel yet
         outside += min(left, top) < -0.5 or right > shape[1] + 0.5 or bottom > shape[0] + 0.5

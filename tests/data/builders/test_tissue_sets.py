@@ -11,7 +11,7 @@ from segjax.data import open_source
 from segjax.data.builders import PUBLIC_SETS, prepare_files
 from segjax.types import InputError
 from tests.data.builders import owners
-from tests.data.builders.owners import CENTRES, OWNERS, discs, of, remarks, save
+from tests.data.builders.owners import CENTRES, OWNERS, SHAPE, discs, of, remarks, save
 
 
 def test_lizard_looks_classes_up_through_ids(prepared):
