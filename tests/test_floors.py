@@ -117,7 +117,7 @@ def test_every_module_keeps_to_its_floor():
         ("segjax.data.folder", "from segjax.training import fit"),
         ("segjax.training.fit", "import flax.linen as nn"),
         ("segjax.sweeps.run", "def late():\n    from experiments import annotation_errors"),
-        ("segjax.data.tfds_sets", "import tensorflow as tf"),
+        ("segjax.data.prepared", "import tensorflow as tf"),
         ("experiments.check", "from launch.local import places"),
         ("experiments.harness.run", "from experiments.few_shot.study import STUDY"),
         ("experiments.harness.run", "from experiments import publish"),

@@ -109,7 +109,7 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
         return open_microscope(name, options)
     if scheme == "terrain":
         return open_terrain(name, options, read_backgrounds)
-    from segjax.data.tfds_sets import open_tfds  # on use: it needs tensorflow-datasets, of the extra `studies`
+    from segjax.data.prepared import open_tfds  # on use: it needs tensorflow-datasets, of the extra `studies`
 
     return open_tfds(name, options)
 

@@ -1,6 +1,7 @@
 """Sets written and read without TensorFlow: bit for bit what the microscope showed, and public sets of other shapes."""
 
 import io
+import json
 import sys
 
 import numpy as np
@@ -8,15 +9,15 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segjax.data.tfds_sets import (
+from segjax.data.builders import (
     MicroscopeConfig,
     SegjaxGranulocytes,
     SegjaxHl60,
     SegjaxMixed,
     SegjaxTissue,
-    open_tfds,
     prepare,
 )
+from segjax.data.prepared import open_tfds
 from segjax.simulators.microscope import open_microscope
 from segjax.types import InputError
 
@@ -98,6 +99,16 @@ def test_builders_are_known_by_name_and_size():
     assert {"segjax_hl60", "segjax_granulocytes", "segjax_mixed", "segjax_tissue"} <= set(
         tfds.list_builders(with_community_datasets=False)
     )
+
+
+def test_a_set_of_an_earlier_version_is_refused(source, tmp_path):
+    path = prepare(source, tmp_path, "nuclei") / "metadata.json"
+    told = json.loads(path.read_text())
+    described = json.loads(told["segjax"])
+    del described["pictures"]
+    path.write_text(json.dumps(told | {"segjax": json.dumps(described)}))
+    with pytest.raises(InputError, match=r"prepared by an earlier version.*prepare it again"):
+        open_tfds("nuclei", {"dir": str(tmp_path)})
 
 
 class PublicTissue(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -193,3 +204,65 @@ def test_one_of_several_sets_must_be_named(tmp_path):
     with pytest.raises(InputError, match="name one of segjax_hl60/one, segjax_hl60/two"):
         open_tfds("segjax_hl60", {"dir": str(tmp_path)})
     assert len(open_tfds("segjax_hl60/two", {"dir": str(tmp_path)})) == 1
+
+
+class Pets(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Features as those of oxford_iiit_pet."""
+
+    VERSION = tfds.core.Version("4.0.0")
+    TRIMAP = np.array([[2, 3, 3, 3, 2], [2, 3, 1, 3, 2], [2, 3, 3, 3, 1]], np.uint8)
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names=["Bengal", "beagle"]),
+            "species": tfds.features.ClassLabel(names=["Cat", "Dog"]),
+            "segmentation_mask": tfds.features.Image(shape=(None, None, 1), use_colormap=True),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        parts = {"train": (0, 0, self.TRIMAP), "test": (1, 1, 0 * self.TRIMAP)}
+        return {split: self._generate_examples([part]) for split, part in parts.items()}
+
+    def _generate_examples(self, kinds):
+        for index, (label, species, trimap) in enumerate(kinds):
+            file = io.BytesIO()
+            Image.fromarray(np.full((3, 5, 3), 51, np.uint8)).save(file, "JPEG")
+            file.seek(0)
+            yield index, {"image": file, "label": label, "species": species, "segmentation_mask": png(trimap)}
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pets")
+    Pets(data_dir=str(folder)).download_and_prepare(file_format="array_record")
+    return {"dir": str(folder), "labels": "segmentation_mask", "mask": "trimap", "class_names": "pet"}
+
+
+def test_trimaps_have_a_border_that_is_not_judged_and_pictures_a_label(pets):
+    read = open_tfds("pets", {**pets, "label": "species"})
+    assert read.label_names == ("Cat", "Dog") and read.class_names == ("pet",)
+    cat = read[0]
+    assert cat.label == 0
+    np.testing.assert_array_equal(cat.labels, [[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 2]])
+    np.testing.assert_array_equal(cat.ignored, Pets.TRIMAP == 3)
+    np.testing.assert_array_equal(cat.classes, [1, 1])
+    with pytest.raises(InputError, match=r"mask values from 0 to 0; a trimap has 1 \(object\)"):
+        read[1]
+    assert open_tfds("pets", pets).label_names == () and open_tfds("pets", pets)[0].label is None
+    assert open_tfds("pets", {**pets, "label": "label"}).label_names == ("Bengal", "beagle")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "breed"}, "no feature 'breed' for label"),
+        ({"label": "image"}, "feature 'image' names no classes"),
+        ({"class_names": "cat,dog"}, "mask=trimap holds one class"),
+        ({"least_objects": "1"}, "known of sets prepared by segjax only"),
+    ],
+)
+def test_options_that_do_not_fit_a_set_of_others_are_refused(pets, options, message):
+    with pytest.raises(InputError, match=message):
+        open_tfds("pets", {**pets, **options})
