@@ -22,7 +22,7 @@ from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.reports import data_name
-from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
+from segjax.sweeps import Replicates, ResultTable, read_plan, read_results
 from segjax.types import InputError
 
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
@@ -90,7 +90,7 @@ def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultT
     """
     if not (out / "results.csv").exists():
         raise InputError(f"{out}/results.csv: no trial has finished yet; wait for the first")
-    rows = read_rows(out / "results.csv", get_type_hints(study.trial))
+    rows = read_results(out, get_type_hints(study.trial), plan)
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
     return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 

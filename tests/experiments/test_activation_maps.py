@@ -48,7 +48,7 @@ from experiments.harness.run import defaults_of, opened, resolved
 from segjax.data import make_split
 from segjax.evaluation import sentence
 from segjax.maps import MAPS
-from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
+from segjax.sweeps import Replicates, ResultTable, read_plan, read_results
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 
@@ -80,7 +80,8 @@ def counted(monkeypatch) -> list[int]:
 
 
 def table_at(out: Path) -> ResultTable[Trial]:
-    plan, rows = read_plan(out), read_rows(out / "results.csv", get_type_hints(Trial))
+    plan = read_plan(out)
+    rows = read_results(out, get_type_hints(Trial), plan)
     return ResultTable.from_rows(rows, Trial, Replicates(tuple(plan["replicates"]), plan["overlap"]))
 
 

@@ -227,7 +227,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
         f"python -m experiments.tiny --out {out}", f"python -m experiments.tiny --out {out} --resume"
     ]  # fmt: skip
 
-    with pytest.raises(InputError, match=r"another configuration \(differing in depth\)"):
+    with pytest.raises(InputError, match=r"another configuration \(depth: 1 there, 2 now\)"):
         command(study(trainer), "--depth", "2")
 
 
