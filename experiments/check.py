@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from experiments.harness.start import run_command
 from segjax.data import CUTS, FolderOptions, Problem, parse_spec, read_sides
 from segjax.data.check import UNCLASSIFIED, Inspection, inspect_folder
 from segjax.types import InputError
@@ -105,4 +106,4 @@ def _span(values: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(check, description=__doc__))
+    run_command(lambda: sys.exit(tyro.cli(check, description=__doc__)))

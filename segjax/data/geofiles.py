@@ -135,7 +135,7 @@ def write_geojson(path: Path, outlines: Sequence[Outline]) -> None:
         for number, outline in enumerate(outlines, 1)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, indent=1) + "\n")
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, indent=1) + "\n", encoding="utf-8")
 
 
 def write_sites(

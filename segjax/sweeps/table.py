@@ -14,7 +14,6 @@ from segjax.files import write_file
 from segjax.sweeps.ledger import PRECISION
 from segjax.sweeps.results import LAST_METRIC, parse_trials
 from segjax.sweeps.trials import AnyTrial, factors_of
-from segjax.types import InputError
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,10 @@ def snapshot(folder):
     [
         ({"facts": {"depth": 2}}, r"another configuration \(depth: 1 there, 2 now\); choose another folder"),
         ({"facts": {"depth": 1, "loss": {"name": "focal", "alpha": None}}}, r"\(loss: none there, .*focal"),
-        ({"facts": {"digest": "2"}, "data": "folder:b"}, r"digest: none there, 2 now; .*data: .*hl60 there, folder:b now"),
+        (
+            {"facts": {"digest": "2"}, "data": "folder:b"},
+            r"digest: none there, 2 now; .*data: .*hl60 there, folder:b now",
+        ),
         ({"study": "huge"}, "results of the study tiny; choose another folder"),
     ],
 )
@@ -254,7 +257,7 @@ NO_PLANS = {
     "deep": b"[" * 100_000, "another object": b'{"openings": []}',
     "no openings": json.dumps(plan_with(openings=[])).encode(),
     "openings of something else": json.dumps(plan_with(openings=["yesterday"])).encode(),
-    "facts of another type": json.dumps(plan_with(facts=None, openings=[{"code": "a", "commit": "b"}]) | {"facts": 1}).encode(),
+    "facts of another type": json.dumps(plan_with(openings=[{"code": "a", "commit": "b"}]) | {"facts": 1}).encode(),
 }  # fmt: skip
 
 

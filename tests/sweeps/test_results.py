@@ -1,4 +1,4 @@
-"""A results file that is cut, sorted or saved by a spreadsheet: the same content, or a refusal that leaves it as it is."""
+"""A results file that was cut, sorted or saved by a spreadsheet: the same content, or a refusal that changes nothing."""
 
 import contextlib
 import csv
@@ -68,7 +68,7 @@ def content(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(TRIALS, st.data())
 def test_wherever_a_file_is_cut_all_complete_trials_stay_and_the_rest_is_copied_first(tmp_path_factory, pairs, data):
     out = tmp_path_factory.mktemp("runs")
@@ -82,7 +82,8 @@ def test_wherever_a_file_is_cut_all_complete_trials_stay_and_the_rest_is_copied_
         is_torn = False
     expected = frame.iloc[: sum(len(rows) + 1 for _, rows in pairs[:complete])]
     assert records(read_results(out, TYPES, read_plan(out))) == records(expected)  # also without opening
-    with pytest.warns(UserWarning, match=r"uncut-1\.csv") if is_torn else contextlib.nullcontext(), opened(out) as ledger:
+    said = pytest.warns(UserWarning, match=r"uncut-1\.csv") if is_torn else contextlib.nullcontext()
+    with said, opened(out) as ledger:
         assert ledger.missing(trials) == trials[complete:]
         assert records(ledger.table()) == records(expected)
         for trial, rows in pairs[complete:]:
@@ -254,7 +255,7 @@ def test_failed_trials_are_tried_again_from_a_file_that_a_spreadsheet_saved(fini
         assert len(ledger.table()) == len(before) + 2
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.integers(0, 2**32), st.sampled_from(["flip", "drop", "insert", "swap"]), st.integers(1, 3))
 def test_a_damaged_file_is_refused_whole_or_loses_one_trial_after_a_copy(tmp_path_factory, seed, kind, times):
     out = tmp_path_factory.mktemp("runs")
@@ -278,7 +279,8 @@ def test_a_damaged_file_is_refused_whole_or_loses_one_trial_after_a_copy(tmp_pat
             assert len({tuple(map(str, row)) for row in ledger.table()[list(TYPES)].itertuples(index=False)}) >= 3
     except InputError:
         said = []
-        assert path.read_bytes() == damaged
+    said = [warning for warning in said if warning.category is UserWarning]
+    assert said or path.read_bytes() == damaged
     copies = list(out.glob("*uncut*"))
     assert [copy.read_bytes() for copy in copies] == ([bytes(damaged)] if said else [])
 
