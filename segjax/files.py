@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON that is checked before it is believed, and what a disk refuses in words."""
+"""Files that appear whole or not at all, JSON that is checked before it is believed, and refusals of a disk in words."""
 
 import contextlib
 import errno

@@ -29,8 +29,8 @@ from segjax.types import InputError
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
 NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with uncommitted changes."
-NUMBER = (int, float)
-RUN = {"config": dict, "facts": dict, "overlap": NUMBER, "coarsening": NUMBER, "openings": list}
+SHOWN: Mapping[str, Any] = {"config": dict, "openings": list}
+ANALYSED: Mapping[str, Any] = {**SHOWN, "overlap": (int, float), "coarsening": (int, float)}
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -73,7 +73,7 @@ def take_run(study: AnyStudy, out: Path, name: str) -> Path:
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InputError(f"name: {name!r} must be small letters, digits and underscores, such as real_nuclei")
-    plan = read_plan(out, {**RUN, "replicates": list})
+    plan = read_plan(out, {**ANALYSED, "replicates": list})
     if plan["study"] != study.name:
         raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")
     table = table_of_run(study, out, plan)
@@ -154,8 +154,10 @@ def write_readme(readme: Path, runs: Sequence[Published]) -> None:
 
 
 def _published(study: AnyStudy, folder: Path) -> Published:
-    facts = read_json(folder / "run.json", "a published run", RUN, "publish the run again")
-    if not (folder / "trials.csv").exists():
+    has_trials = (folder / "trials.csv").exists()
+    needed = ANALYSED if has_trials else SHOWN
+    facts = read_json(folder / "run.json", "a published run", needed, "publish the run again")
+    if not has_trials:
         return Published(folder, facts, None)
     config = config_of(study.config, facts["config"])
     return Published(folder, facts, study.analyse(config, table_in(study, folder, facts)))

@@ -32,15 +32,15 @@ def _lacking_device() -> str | None:
     """What to do where JAX has no device of the kind that was asked for, which it says in many ways; None: it has."""
     import jax
 
-    if not (chosen := jax.config.jax_platforms):
+    if not (chosen := os.environ.get("JAX_PLATFORMS")):
         return None
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
         reason = f" (JAX says: {str(error).splitlines()[0]})" if str(error) else ""
         return (
-            f"JAX_PLATFORMS: JAX finds no device of {chosen!r} on this machine{reason}; leave the variable out, or give "
-            "JAX_PLATFORMS=cpu"
+            f"JAX_PLATFORMS: JAX finds no device of {chosen!r} on this machine{reason}; leave the variable out, or "
+            "give JAX_PLATFORMS=cpu"
         )
     return None
 

@@ -51,9 +51,9 @@ class Ledger:
 
         Args:
             trial: the class of the study's trials.
-            plan: JSON values: "study", "data", "fingerprint", "facts" (options that decide the numbers and digests
-                of the data; those of results already there must be the same), "sources" (hashes of the files of this code), and "opening", which has
-                "code" and "commit" and joins the plan's list of openings.
+            plan: JSON values: "study", "data", "fingerprint", "facts" (the options that decide numbers, and digests of
+                the data; those of results already there must be the same), "sources" (hashes of the files of this
+                code), and "opening", which has "code" and "commit" and joins the plan's list of openings.
             accept_code: go on where the results were made by other code.
 
         Raises:
@@ -197,7 +197,8 @@ class Ledger:
         # earlier versions noted how the data were spelled; their digest says which they are
         known = {name: value for name, value in old["facts"].items() if name in facts or name != "data"}
         if changed := _differences(known, facts):
-            changed += _differences({"data": old["data"]}, {"data": plan["data"]})
+            if known.get("digest") != facts.get("digest"):
+                changed += _differences({"data": old["data"]}, {"data": plan["data"]})
             raise InputError(
                 f"out: {self.out} holds results of another configuration ({'; '.join(changed)}); choose another "
                 "folder or the options they were made with"

@@ -1,7 +1,7 @@
 """What a file of results may hold, so that none is believed, or cut, that is not understood.
 
-A spreadsheet may sort the rows, add a byte order mark, quotes or blank lines, and end lines in its own way: that has the
-same meaning. Whatever else differs from what was written is refused with its line, and the file stays as it is.
+A spreadsheet may sort the rows, add a byte order mark, quotes or blank lines, and end lines in its own way: that has
+the same meaning. Whatever else differs from what was written is refused with its line, and the file stays as it is.
 """
 
 import csv

@@ -199,3 +199,11 @@ def test_what_is_sound_is_not_refused():
     check_run(RunOptions(Path()), DataOptions())
     SegmentationOptions().check()
     check_choices("errors", (), ("a",))
+
+
+@pytest.mark.parametrize("name", ["folder:more", "folder:more/", "folder:./more", "folder:{here}/more"])
+def test_foreign_objects_of_a_folder_are_the_same_option_however_it_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = AnnotationOptions(extra=f"{name.format(here=tmp_path)}?tile=64").resolved("folder:x")
+    assert options.extra == f"folder:{tmp_path}/more?tile=64"
+    assert options.resolved("folder:x") == options

@@ -68,7 +68,11 @@ run_command(main)
             "stopped; what is finished is kept, and the same command goes on from there\n",
         ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "stopped; what is finished is kept"),
-        ("raise OSError(28, 'No space left on device', 'runs/x')", 2, "error: runs/x: No space left on device; free sp"),
+        (
+            "raise OSError(28, 'No space left on device', 'runs/x')",
+            2,
+            "error: runs/x: No space left on device; free sp",
+        ),
         ("open('README.md/x', 'w')", 2, "error: README.md/x: Not a directory; a file is where a folder should be"),
         ("print('K\xe4fer \u2713')", 0, ""),
     ],
@@ -94,7 +98,11 @@ def test_a_device_that_is_not_there_is_said_whatever_asked_for_it(tmp_path, plat
 
 
 def has_gpu():
-    return subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0 if which("nvidia-smi") else False
+    return (
+        subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0
+        if which("nvidia-smi")
+        else False
+    )
 
 
 @pytest.mark.slow
@@ -106,7 +114,9 @@ def test_a_locale_without_umlauts_changes_nothing_of_a_run(tmp_path):
             picture = np.zeros((24, 24), np.uint8)
             picture[6 + number : 14, 6:14] = value
             Image.fromarray(picture).save(images / kind / f"Käfer {number}.png")
-    small = "--scale smoke --networks msd --sizes.msd-depth 1 --train.epochs 1 --errors bias --seeds 1 --folds 2".split()
+    small = (
+        "--scale smoke --networks msd --sizes.msd-depth 1 --train.epochs 1 --errors bias --seeds 1 --folds 2".split()
+    )
     environment = WITHOUT | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     command = ["-m", "experiments.annotation_errors", *small, "--data", f"folder:{images}", "--out", tmp_path / "Läufe"]
     ended = run(*command, environment=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")})
