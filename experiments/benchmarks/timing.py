@@ -32,7 +32,7 @@ Row = dict[str, str | int | float]
 
 TURN_SECONDS = 0.2
 MOST_CALLS = 50
-RESULTS = Path("experiments/results/benchmarks")
+RESULTS = Path("experiments/benchmarks/results")
 _PIPED_WIDTH = 160
 
 

@@ -7,6 +7,7 @@ from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
 from segjax.data.listing import CUTS, FolderOptions, Problem
 from segjax.data.paste import paste, pasted
+from segjax.data.patches import Batch, PatchConfig, Patches, class_target, on_devices
 from segjax.data.shots import pictures_by_class
 from segjax.data.spec import open_source, parse_spec
 from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups
@@ -14,15 +15,20 @@ from segjax.data.tiles import cropped, tiled
 
 __all__ = [
     "CUTS",
+    "Batch",
     "FolderOptions",
     "FolderSource",
+    "PatchConfig",
+    "Patches",
     "Problem",
     "Split",
     "check_folder",
+    "class_target",
     "cropped",
     "group_folds",
     "make_split",
     "metres_per_pixel",
+    "on_devices",
     "open_source",
     "parse_spec",
     "paste",

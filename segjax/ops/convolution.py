@@ -1,7 +1,7 @@
 """Convolutions that stay fast in their gradients and under `vmap` over weights.
 
 Mapped over weights, XLA makes one grouped convolution of several, which on CPU is 3 to 4 times slower than one after
-the other (`experiments/results/benchmarks/packs.csv`). So the three convolutions of a layer (forward, gradient of the
+the other (`experiments/benchmarks/results/packs.csv`). So the three convolutions of a layer (forward, gradient of the
 picture, gradient of the kernel) each carry a batching rule of their own: `jax.custom_batching.custom_vmap` inside
 `jax.custom_vjp`.
 """

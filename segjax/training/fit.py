@@ -2,11 +2,11 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +64,22 @@ class Pictures(NamedTuple):
     targets: Any
 
 
+@runtime_checkable
+class Feed(Protocol):
+    """Training pictures that are read while the network trains, such as `segjax.data.Patches`.
+
+    Batch size, order and augmentation are the feed's: `LoopConfig.batch_size` and `shuffle` are not asked.
+    """
+
+    def first(self) -> tuple[Any, Any]:
+        """A batch of the size that all have: images and targets."""
+        ...
+
+    def epoch(self, key: Any, epoch: int, /) -> Iterator[tuple[Any, Any]]:
+        """The batches of an epoch, a pure function of key and epoch."""
+        ...
+
+
 @dataclass(frozen=True)
 class Fit:
     """A finished training.
@@ -99,7 +115,7 @@ class Member:
 
     Attributes:
         key: decides initial weights, order and augmentation; attempt n uses fold_in(key, n).
-        train: pictures to learn from.
+        train: pictures to learn from, in memory or read while the network trains.
         validation: pictures that choose the best epoch.
         learning_rate: step size; None: that of the steps.
         checkpoints: folder for interrupted runs; a run found there goes on to the same bits.
@@ -108,7 +124,7 @@ class Member:
     """
 
     key: Key[Array, ""]
-    train: Pictures
+    train: Pictures | Feed
     validation: Pictures
     learning_rate: float | None = None
     checkpoints: Path | None = None
@@ -117,7 +133,7 @@ class Member:
 
     def __post_init__(self) -> None:
         for name, pictures in (("training", self.train), ("validation", self.validation)):
-            if len(pictures.images) == 0:
+            if isinstance(pictures, Pictures) and len(pictures.images) == 0:
                 raise InputError(f"no {name} pictures: give more pictures or groups")
         if self.learning_rate is not None:
             check_learning_rate(self.learning_rate)
@@ -147,7 +163,7 @@ def training(member: Member, config: LoopConfig) -> Training:
 
 
 def fit(
-    key: Key[Array, ""], steps: Steps, train: Pictures, validation: Pictures, config: LoopConfig, **options: Any
+    key: Key[Array, ""], steps: Steps, train: Pictures | Feed, validation: Pictures, config: LoopConfig, **options: Any
 ) -> Fit:
     """Train one network; the options are the other attributes of `Member`.
 
@@ -194,7 +210,7 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
     folder = member.checkpoints / f"attempt-{attempt}" if member.checkpoints else None
     key_init, key_order = jax.random.split(jax.random.fold_in(member.key, attempt))
     rate = () if member.learning_rate is None else (member.learning_rate,)
-    state = yield Call("init", (key_init, jnp.asarray(member.train.images[: config.batch_size]), *rate))
+    state = yield Call("init", (key_init, jnp.asarray(first_batch(member.train, config)[0]), *rate))
     zero = np.zeros((), np.int64)
     losses = np.full((config.epochs, 2), np.nan)
     run = Run(state, _copy(state.variables), np.full((), np.inf), zero, zero, zero, losses)
@@ -226,8 +242,8 @@ def _ended(run: Run, config: LoopConfig) -> bool:
 
 def _one_epoch(run: Run, key_order, member: Member, config: LoopConfig) -> Generator[Call, Any, Run]:
     state, epoch, values = run.state, int(run.epoch), []
-    for batch in batch_order(key_order, epoch, len(member.train.images), config):
-        state, value = yield Call("train", (state, *rows_of(member.train, batch)))
+    for batch in _batches(member.train, key_order, epoch, config):
+        state, value = yield Call("train", (state, *batch))
         values.append(value)
     loss, _ = yield from _validate(state.variables, member.validation)
     losses = run.losses.copy()
@@ -243,6 +259,17 @@ def _one_epoch(run: Run, key_order, member: Member, config: LoopConfig) -> Gener
         epoch=np.full((), epoch + 1),
         losses=losses,
     )
+
+
+def _batches(train: Pictures | Feed, key, epoch: int, config: LoopConfig) -> Iterator[Any]:
+    if not isinstance(train, Pictures):
+        return train.epoch(key, epoch)
+    return (rows_of(train, rows) for rows in batch_order(key, epoch, len(train.images), config))
+
+
+def first_batch(train: Pictures | Feed, config: LoopConfig) -> Any:
+    """A batch of the size that all have, with the first pictures; where there are fewer, those that there are."""
+    return rows_of(train, slice(config.batch_size)) if isinstance(train, Pictures) else train.first()
 
 
 def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, tuple[float, int]]:

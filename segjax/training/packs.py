@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from segjax.training.fit import Call, Fit, LoopConfig, Member, rows_of, training
+from segjax.training.fit import Call, Fit, LoopConfig, Member, Pictures, rows_of, training
 from segjax.training.parallel import cores
 from segjax.training.steps import Steps
 from segjax.types import InputError
@@ -70,7 +70,7 @@ def candidate_layouts(members: int) -> dict[str, Layout]:
     """The layouts worth timing here, those that differ, by the name of their strategy.
 
     Sharing a step is no candidate on CPU: at every size measured it is slower than one after the other
-    (`experiments/results/benchmarks/packs.csv`) and takes long to compile.
+    (`experiments/benchmarks/results/packs.csv`) and takes long to compile.
     """
     names = ("sequential", "spread") if jax.default_backend() == "cpu" else STRATEGIES
     layouts: dict[Layout, str] = {}
@@ -105,6 +105,8 @@ def _some_steps(state, member: Member, config: LoopConfig) -> Work:
 
 
 def _batch(member: Member, config: LoopConfig) -> tuple[Any, Any]:
+    if not isinstance(member.train, Pictures):
+        return member.train.first()
     rows = [row % len(member.train.images) for row in range(config.batch_size)]
     return tuple(rows_of(member.train, rows))
 

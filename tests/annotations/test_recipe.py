@@ -164,6 +164,7 @@ def test_working_with_masks_or_with_ids_gives_the_same():
     np.testing.assert_array_equal(by_mask, by_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "extra"),
     [

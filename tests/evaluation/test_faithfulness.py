@@ -51,18 +51,20 @@ def test_a_map_that_follows_the_weights_is_best():
         assert (insertion(score, IMAGE, own, blank).area > insertion(score, IMAGE, other, blank).area).all()
 
 
+@pytest.mark.slow
 def test_road_fills_what_it_removes():
     key, shares = jax.random.key(1), (0.2, 0.7)
     found = jax.jit(lambda x, m: road(key, score, x, m, shares, noise=0.0))(IMAGE, MAPS)
+    fill = jax.jit(fill_from_neighbours)
     for step, count in enumerate((6, 21)):
         order = np.argsort(-np.asarray(MAPS).reshape(2, -1), -1)
         for chosen, changes in ((order[:, :count], found.most_first), (order[:, -count:], found.least_first)):
             removed = np.zeros((2, 30), bool)
             np.put_along_axis(removed, chosen, True, -1)
-            filled = fill_from_neighbours(IMAGE, jnp.asarray(removed.reshape(2, *SIZE)))
+            filled = fill(IMAGE, jnp.asarray(removed.reshape(2, *SIZE)))
             np.testing.assert_allclose(changes[step], score(filled) - score(IMAGE), atol=1e-6)
     np.testing.assert_allclose(found.combined, (found.least_first - found.most_first).mean(0) / 2)
-    noisy = road(key, score, IMAGE, MAPS, shares, noise=0.1)
+    noisy = jax.jit(lambda x, m: road(key, score, x, m, shares, noise=0.1))(IMAGE, MAPS)
     assert not np.allclose(noisy.most_first, found.most_first, atol=1e-4)
     with pytest.raises(InputError, match="shares must be above 0 and below 1"):
         road(key, score, IMAGE, MAPS, (0.5, 1.0))

@@ -134,6 +134,7 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     assert both[0] == [(subject, rival, pytest.approx(mean, abs=1e-3)) for subject, rival, mean in both[1]]
 
 
+@pytest.mark.slow
 def test_plan_trains_nothing(data, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = started(

@@ -82,6 +82,7 @@ def repaired(tmp_path_factory):
     return folder, place / "out", run(folder, place / "out"), before
 
 
+@pytest.mark.slow
 def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
     folder, out, text, before = repaired
     assert (

@@ -83,6 +83,7 @@ def test_an_extractor_knows_its_channels(tiny):
     assert [tiny(name, 0, 3).channels for name in ("msd", "unet", "segnet")] == [3, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_picture_that_is_not_finite_is_refused_by_its_number(value, extractors):
     images = pictures()
@@ -109,6 +110,7 @@ def test_a_picture_is_checked_without_its_features(extractors):
         bank.check(pictures(1, channels=3)[0], "mine.png")
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused(extractors, tiny):
     bank = FeatureBank.standardised(extractors, pictures())
     with pytest.raises(InputError, match=r"\[H, W, 1\]"):

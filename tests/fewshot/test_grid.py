@@ -40,6 +40,7 @@ class Counted(Ridge):
         return super().fit(*arguments)
 
 
+@pytest.mark.slow
 def test_a_grid_is_its_fits_one_by_one(pool, query):
     draws = draw_support(jax.random.key(3), EVERY, (1, 3), 3)
     head, features = Logistic(), (2, 5)
@@ -63,6 +64,7 @@ def test_a_grid_is_its_fits_one_by_one(pool, query):
                 np.testing.assert_allclose(found.thresholds[draw, place, number], best, atol=0.02)
 
 
+@pytest.mark.slow
 def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(pool, query):
     Counted.traces.clear()
     draws = draw_support(jax.random.key(0), EVERY, (1, 2), 5, nested=False)
@@ -78,6 +80,7 @@ def test_one_trace_serves_all_draws_and_how_many_go_together_changes_nothing(poo
     chex.assert_trees_all_equal(first, fit_grid(*arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", ["random", "relevance"])
 def test_small_subsets_are_fitted_apart_and_nothing_else_changes(selection, pool, query):
     draws = draw_support(jax.random.key(4), EVERY, (1, 3), 2)

@@ -38,6 +38,7 @@ def scores_of(head, features, targets, weights, subset=EVERYTHING):
     return np.asarray(compiled(head)(features, targets, np.float32(weights), np.float32(subset))[1])
 
 
+@pytest.mark.slow
 def test_vmap_over_draws_and_subsets_is_the_loop(head, support):
     features, targets = support
     weights = np.float32([[1, 1, 0, 0], [0, 1, 1, 1]])
@@ -48,6 +49,7 @@ def test_vmap_over_draws_and_subsets_is_the_loop(head, support):
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_jit_is_eager(head, support):
     features, targets = (jnp.asarray(part) for part in support)
     eager = head.predict(head.fit(features, targets, jnp.ones(4), jnp.ones(5)), features)

@@ -73,6 +73,7 @@ def test_ridge_is_the_least_squares_solution(support):
         np.testing.assert_allclose(np.append(found["weights"], found["bias"]), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_soft_dice_ends_in_a_minimum_of_the_loss_of_training(support):
     features, targets = support
     head = SoftDice(1e-4)

@@ -106,6 +106,7 @@ def test_incomplete_options_are_refused(options, message):
         connect(*options)
 
 
+@pytest.mark.slow
 def test_without_options_outside_of_a_cluster_the_remedy_is_named():
     process = start(*TINY, "--out=nowhere")
     told = process.communicate(timeout=120)[1]

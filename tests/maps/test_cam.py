@@ -96,6 +96,7 @@ def test_without_negative_weights_layer_cam_is_grad_cam(tiny):
     np.testing.assert_allclose(layer_cam(*given), grad_cam(*given), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_map_does_not_depend_on_the_other_pictures(tiny):
     apply, variables, image, _ = tiny
     for name in (*BY_HAND, "eigen_cam"):

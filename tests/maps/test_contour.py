@@ -142,6 +142,7 @@ def test_a_shift_by_a_cell_shifts_the_map():
     assert overlap(masks[1], np.roll(masks[0], (STRIDE, STRIDE), (0, 1))) > 0.9
 
 
+@pytest.mark.slow
 def test_on_a_network_it_keeps_the_score(tiny):
     apply, variables, image, _ = tiny
     target = ClassDifference(1, 0)

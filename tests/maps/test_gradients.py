@@ -68,6 +68,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_full_gradients_add_up_to_the_score_of_every_network(name):
     network = create(name, **CASES[name])

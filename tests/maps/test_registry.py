@@ -110,6 +110,7 @@ def test_classifiers_know_layers_and_target_of_every_map(name):
     assert found.shape == (2, 32, 32) and np.isfinite(found).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classifier", "name"), [("vgg16", "cam"), ("resnet18", "layer_cam_fusion"), ("unet_classifier", "contour_cam")]
 )
@@ -196,6 +197,7 @@ def test_only_maps_that_draw_depend_on_the_key():
     assert {name for name, kind in MAPS.items() if kind.draws} == {"rise", "smooth_grad"}
 
 
+@pytest.mark.slow
 def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
     apply, variables, _, _ = tiny
     images = np.random.default_rng(2).standard_normal((11, 8, 6, 2)).astype(np.float32)
@@ -254,6 +256,7 @@ def test_a_region_of_a_network_that_segments():
     assert found.shape == (2, 16, 16) and np.ptp(found) > 0
 
 
+@pytest.mark.slow
 def test_the_example_in_the_documentation():
     found = doctest.testmod(registry)
     assert found.attempted > 5 and found.failed == 0

@@ -89,6 +89,7 @@ def test_too_small_a_picture_is_refused_with_the_smallest_size(name, smallest):
         jax.eval_shape(network.init, jax.random.key(0), pictures((smallest - 1, 40)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_bright_and_dark_pictures_can_be_told_apart(name):
     network = create(name, **FAST[name])
@@ -120,6 +121,7 @@ def test_pictures_do_not_influence_each_other(small, name):
     np.testing.assert_allclose(apply(variables, pictures())[:1], apply(variables, pictures()[:1]), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["msd_classifier", "unet_classifier"])
 def test_vmap_over_seeds_gives_what_a_loop_gives(small, random_variables, name):
     network, _, _ = small(name)
@@ -135,6 +137,7 @@ def test_vmap_over_seeds_gives_what_a_loop_gives(small, random_variables, name):
             np.testing.assert_allclose(a[member], b, rtol=2e-3, atol=1e-3 * float(jnp.abs(b).max()) + 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_jit_equals_eager_and_logits_are_the_same_with_features(small, name):
     network, variables, apply = small(name)
@@ -165,6 +168,7 @@ def test_layers_that_explanations_need_can_be_found_and_differentiated(small, na
     np.testing.assert_allclose(gradient, jnp.broadcast_to(expected, gradient.shape), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_the_biases_complete_the_gradient(small, name):
     """FullGrad: gradient times input, plus gradient times bias at every layer, is the logit."""

@@ -84,6 +84,7 @@ def test_gradients_are_finite_with_every_pixel_ignored(small, name):
     assert all(not np.asarray(leaf).any() for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_two_pictures_can_be_learned_by_heart(name):
     network = create(name, **SMALL[name])
@@ -108,6 +109,7 @@ def test_two_pictures_can_be_learned_by_heart(name):
     assert accuracy > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_vmap_over_seeds_gives_what_a_loop_gives(small, random_variables, name):
     network, _, _ = small(name)

@@ -74,6 +74,7 @@ def without_zeros(variables):
     return jax.tree.map(lambda x: x + 0.05 * noise.random(x.shape).astype(np.float32), variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SMALL if name not in ("resnet34", "resnet50")])
 def test_logits_are_near_those_of_32_bits(name):
     networks = both(name)
@@ -82,6 +83,7 @@ def test_logits_are_near_those_of_32_bits(name):
     assert 0 < distance(near, logits) < 0.2  # normalisation over few pixels magnifies rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_gradient_is_near_that_of_32_bits(name):
     gradients = []

@@ -72,6 +72,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limits", "way"), [(limits, way) for limits, ways in WAYS.items() for way in ways])
 def test_every_formulation_equals_the_library(monkeypatch, assert_same_gradients, limits, way):
     monkeypatch.setattr(convolution, "LIMITS", getattr(convolution, limits))

@@ -34,6 +34,7 @@ def plain_stack(x, kernels, biases, dilations, relu=jax.nn.relu):
 
 
 # 4 is the largest dilation that 5 pixels allow
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "width", "dilations"), [(1, 1, (1, 2, 3, 4, 1)), (3, 2, (4, 1, 3))])
 def test_dense_stack_equals_concatenated_convolutions(assert_same_gradients, monkeypatch, channels, width, dilations):
     # so that few layers reach over several allocations of the stack

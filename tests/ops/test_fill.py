@@ -31,6 +31,7 @@ def directly(image, removed):
     return filled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(21, 34), (5, 6)])
 def test_filled_pixels_are_the_means_of_their_neighbours(size):
     rng = np.random.default_rng(0)
@@ -44,6 +45,7 @@ def test_filled_pixels_are_the_means_of_their_neighbours(size):
         np.testing.assert_array_equal(np.asarray(one)[~mask], picture[~mask])
 
 
+@pytest.mark.slow
 def test_nothing_removed_or_everything_leaves_the_picture():
     image = jnp.asarray(np.random.default_rng(1).uniform(0, 1, (2, 6, 9, 1)), jnp.float32)
     removed = jnp.stack([jnp.zeros((6, 9), bool), jnp.ones((6, 9), bool)])

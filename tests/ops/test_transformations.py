@@ -59,6 +59,7 @@ def assert_members_equal(mapped, operation, stacked, count):
             np.testing.assert_allclose(np.asarray(a)[member], b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [jax.vmap, jax.pmap, lambda f: jax.jit(jax.vmap(f))], ids=["vmap", "pmap", "jit"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_mapped_members_equal_single_ones(name, transform):

@@ -96,6 +96,7 @@ def test_without_results_a_figure_says_so(figure):
     assert svg(figure).startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_gallery_shows_noisy_upgraded_and_clean_labels_side_by_side():
     image = np.zeros((20, 20, 1), np.float32)
     clean = np.zeros((20, 20), np.int32)

@@ -92,6 +92,7 @@ def test_nuclei_are_in_one_piece_and_many_touch(labelled):
     assert 0.25 < touching / 2 / total < 0.75  # a nucleus may be counted once per direction
 
 
+@pytest.mark.slow
 def test_types_are_as_frequent_as_in_lizard_and_rare_ones_not_everywhere():
     counts = np.array(
         [np.bincount(render_cells(make_scene(5, 0, field), 64, 2.0)[1], minlength=7)[1:] for field in range(50)]

@@ -75,6 +75,7 @@ def end(process: subprocess.Popen) -> int:
     return process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 5])
 def test_processes_do_every_trial_exactly_once(tmp_path, pack):
     processes = [start(tmp_path, pack) for _ in range(3)]

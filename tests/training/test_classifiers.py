@@ -63,6 +63,7 @@ def test_a_pack_gives_what_one_training_gives(trained):
         np.testing.assert_array_equal(fitted.losses, result.losses)
 
 
+@pytest.mark.slow
 def test_dropout_draws_anew_with_every_step_and_repeats_with_the_key(random_variables_of_vgg):
     network, state, images, labels = random_variables_of_vgg
     step = jax.jit(pure_step(network, StepConfig(loss="cross_entropy")))

@@ -53,6 +53,17 @@ TRAIN, VALIDATION = pictures(5), pictures(3, 1)
 STEPS = make_steps(Pixelwise(), STEP)
 
 
+class Fed:
+    """The training pictures in the order that `batch_order` gives, read batch by batch."""
+
+    def first(self):
+        return TRAIN.images[:2], TRAIN.targets[:2]
+
+    def epoch(self, key, epoch):
+        for rows in batch_order(key, epoch, len(TRAIN.images), LOOP):
+            yield TRAIN.images[rows], TRAIN.targets[rows]
+
+
 @pytest.fixture(scope="module")
 def uninterrupted():
     return fit(jax.random.key(3), STEPS, TRAIN, VALIDATION, LOOP)
@@ -176,3 +187,9 @@ def test_a_member_without_a_learning_rate_takes_that_of_the_steps():
 def test_no_pictures_is_refused():
     with pytest.raises(InputError, match="no validation pictures"):
         fit(jax.random.key(0), STEPS, TRAIN, pictures(0), LOOP)
+
+
+def test_pictures_that_are_read_while_training_give_the_bits_of_those_in_memory(uninterrupted):
+    fed = fit(jax.random.key(3), STEPS, Fed(), VALIDATION, LOOP)
+    chex.assert_trees_all_equal(fed.variables, uninterrupted.variables)
+    np.testing.assert_array_equal(fed.losses, uninterrupted.losses)

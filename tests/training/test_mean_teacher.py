@@ -50,6 +50,7 @@ def test_without_weight_and_noise_the_student_trains_alone_and_the_teacher_is_it
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_pictures_without_any_label_still_teach_once_noise_parts_student_and_teacher():
     unknown = np.full_like(TARGETS, -1)
     moved = {}

@@ -59,6 +59,7 @@ def alone():
     return [fit(m.key, STEPS, m.train, m.validation, LOOP, learning_rate=m.learning_rate) for m in MEMBERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [Layout(), *SPREAD], ids=str)
 def test_members_with_a_step_of_their_own_give_the_same_bits(alone, layout):
     results = dict(fit_pack(MEMBERS, STEPS, LOOP, layout))
@@ -68,6 +69,7 @@ def test_members_with_a_step_of_their_own_give_the_same_bits(alone, layout):
         chex.assert_trees_all_equal(results[index].variables, single.variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", SHARED, ids=str)
 def test_members_that_share_a_step_agree_to_rounding(alone, layout):
     results = dict(fit_pack(MEMBERS, STEPS, LOOP, layout))
@@ -77,6 +79,7 @@ def test_members_that_share_a_step_agree_to_rounding(alone, layout):
         chex.assert_trees_all_close(results[index].variables, single.variables, rtol=1e-7, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_members_share_a_step_that_computes_maps_twice():
     steps = make_steps(create("unet", width=2, levels=1, remat=True), STEP)
     together, one_by_one = (dict(fit_pack(MEMBERS[:2], steps, LOOP, layout)) for layout in (Layout(1, 2), Layout()))

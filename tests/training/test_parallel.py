@@ -37,6 +37,7 @@ def test_cores_are_counted_with_and_without_an_affinity(monkeypatch):
     assert cores() == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "batch"), [("dice", 4), ("both", 5)])
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("how", MAKERS)
@@ -61,6 +62,7 @@ def assert_same_gradient(a, b):
         np.testing.assert_allclose(np.asarray(y), np.asarray(x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", MAKERS)
 def test_fit_and_predict_take_the_steps_of_several_devices(how):
     config = StepConfig(learning_rate=0.01)
@@ -80,6 +82,7 @@ def test_a_batch_lies_on_every_device():
     assert len(jax.tree.leaves(state.params)[0].sharding.device_set) == jax.device_count() == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 2, 4])
 def test_members_and_batches_spread_over_a_mesh_equal_single_trainings(members):
     config = StepConfig(learning_rate=0.01)

@@ -25,6 +25,7 @@ def params_of(state):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state.params)]
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_adam():
     steps = make_steps(NETWORK, CONFIG)
     state = steps.init(jax.random.key(0), IMAGES)
@@ -58,6 +59,7 @@ def test_accumulated_batches_move_the_weights_like_one_large_batch():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "segnet"])
 def test_a_step_that_computes_maps_twice_takes_less_memory_and_gives_the_same(name):
     images = np.random.default_rng(1).random((1, 64, 64, 1), np.float32)

@@ -19,6 +19,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), NETWORKS, ids=str)
 @pytest.mark.parametrize("shape", [(97, 130), (64, 111)])
 def test_tiles_give_the_logits_of_the_whole_picture(name, options, shape):

@@ -123,6 +123,7 @@ def test_validation_shows_the_same_masks_every_time_and_others_with_another_seed
     assert not np.array_equal(seen[0], seen[2])
 
 
+@pytest.mark.slow
 def test_noisy_masks_are_those_that_the_network_is_shown():
     labels = squares(4)
     data = pictures_of(labels, mixture("volume", omission=(0.25, 0.5, 0.75)), foreign=labels, draws=3)
@@ -168,6 +169,7 @@ def test_one_trace_serves_every_strength_error_mixture_and_seed():
     assert TRACES == []
 
 
+@pytest.mark.slow
 def test_members_with_recipes_of_their_own_share_a_step():
     labels = squares(4)
     members = [
@@ -193,6 +195,7 @@ def test_foreign_objects_are_turned_with_the_picture():
     assert np.abs(np.subtract(losses_of_steps(steps, wrong, 8), everywhere)).min() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rounding", "scope", "dice"),
     [("down", "volume", [1.0]), ("random", "volume", [0.0, 1.0]), ("down", "object", [0.0, 1.0])],

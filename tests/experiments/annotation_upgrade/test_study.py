@@ -113,6 +113,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert sorted((out / "results.csv").read_text().splitlines()) == sorted(before.splitlines())
 
 
+@pytest.mark.slow
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--questions", "quality", "--out", str(out), "--plan")
@@ -294,6 +295,7 @@ def test_inclusion_needs_foreign_objects(tmp_path):
     assert len(domain_with_foreign(overlaid(config, without)).images) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [scale for scale in STUDY.scales if scale != "paper"])
 def test_what_a_scale_sets_can_be_drawn_from_its_pictures(scale, tmp_path):
     assert read(configured(tmp_path, scale)).groups

@@ -8,6 +8,7 @@ from experiments.benchmarks.decisions import FEATURES, PICTURES, fold_split, ove
 STUDIES = 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [8, 10])
 def test_the_rule_keeps_its_error_rate_and_the_best_rival_chosen_afterwards_does_not(folds):
     rates = simulate(0, STUDIES, folds, 10, rivals=20)

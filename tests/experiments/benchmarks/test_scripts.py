@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import few_shot, timing
+from experiments.benchmarks import few_shot, patches, timing
 from segjax.types import InputError
 
 TIMES = ["contest", "side", "way", "rounds", "median_ms", "low_ms", "high_ms", "ratio"]
@@ -66,6 +66,7 @@ def test_contradicting_sizes_and_repeated_precisions_are_refused():
     assert len(cases(NetworkOptions(published=True, precision=("float32", "bfloat16")))) == 2 * len(PUBLISHED)
 
 
+@pytest.mark.slow
 def test_products_read_the_bits_asked_for(monkeypatch):
     from experiments.benchmarks.networks import CASES, start
 
@@ -109,6 +110,7 @@ def test_packs(monkeypatch, tmp_path):
     assert {"one after the other", "plain vmap"} <= set(table["way"])
 
 
+@pytest.mark.slow
 def test_the_ways_to_train_a_pack_agree():
     from experiments.benchmarks.pack_strategies import CASES, STRATEGIES, pack_of
 
@@ -153,6 +155,7 @@ def test_opencv_and_scipy_change_outlines_alike():
             np.testing.assert_array_equal(opencv_outline(mask, grows, q), scipy_outline(mask, grows, q))
 
 
+@pytest.mark.slow
 def test_upgrading(monkeypatch, tmp_path):
     table = table_of("upgrading", monkeypatch, tmp_path, "--rounds", "1", "--only", "unet")
     assert list(table.columns) == [*TIMES, "megapixels", "mpx_per_s"]
@@ -160,6 +163,7 @@ def test_upgrading(monkeypatch, tmp_path):
     np.testing.assert_allclose(table["mpx_per_s"], 1000 * table["megapixels"] / table["median_ms"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_growth(monkeypatch, tmp_path):
     table = table_of("growth", monkeypatch, tmp_path, "--rounds", "1", "--only", "msd", "members")
     assert list(table.columns) == [
@@ -173,6 +177,7 @@ def test_growth(monkeypatch, tmp_path):
     assert (tmp_path / "growth.svg").read_text().count("<svg") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_memory(monkeypatch, tmp_path):
     table = table_of("memory", monkeypatch, tmp_path, "--network", "msd", "--side", "20", "24")
@@ -202,6 +207,21 @@ def test_decisions(monkeypatch, tmp_path):
     assert table["rule"].tolist() == ["decide", "best rival afterwards"] * 6
     assert table["replicates"].tolist() == [4, 4, 8, 8, 10, 10] * 2
     assert (table["either"] >= table[["ahead", "behind"]].max(axis=1)).all()
+
+
+def test_patches(monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="torch, of the extra bench, is missing")
+    table = table_of("patches", monkeypatch, tmp_path, "--rounds", "1")
+    check_times(table)
+    assert table["patches"].tolist() == [40, 40, 4, 4]
+
+
+def test_patches_of_the_rival_are_those_of_the_same_folder():
+    source = patches.folder_of(2, 20, 24)
+    rival = patches.PatchesOfTorch(source, np.array([2, 1]), 16)
+    image, target = rival[2]
+    assert len(rival) == 3 and image.shape == (16, 16, 1) and target.shape == (16, 16)
+    assert np.isin(image, source[1].image).all() and set(np.unique(target)) <= {0, 1}
 
 
 def test_activation_maps(monkeypatch, tmp_path):
