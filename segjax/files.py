@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all, JSON that is checked before it is believed, and refusals of a disk in words."""
+"""Files that appear whole or not at all, JSON that is checked before it is used, and what a disk refuses in words."""
 
 import contextlib
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def refusal(error: OSError, path: Path | str | None = None) -> InputError | None
 
 
 @contextlib.contextmanager
-def explained(path: Path | str | None = None) -> Any:
+def explained(path: Path | str | None = None) -> Iterator[None]:
     """Raises InputError in place of what the disk refuses."""
     try:
         yield

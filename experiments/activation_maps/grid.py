@@ -64,9 +64,7 @@ class Config:
         check_least(self, threshold_pictures=1, test_pictures=1)
         last = self.train.loop.epochs - 1
         if last < 1 and self.epochs_looked_at:
-            raise InputError(
-                "epochs_looked_at: a training of one epoch has none before its last; give more train.epochs"
-            )
+            raise InputError("epochs_looked_at: one epoch has none before its last; give more train.epochs")
         for epochs in self.epochs_looked_at:
             if not 1 <= epochs <= last:
                 wanted = f"must be from 1 to {last}, before the last of train.epochs"

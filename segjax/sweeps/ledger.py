@@ -168,7 +168,8 @@ class Ledger:
         if self._known is None or self._known[0] != state:
             if (self.out / "plan.json").exists():  # a process with other code may have joined
                 self._plan["sources"].update(read_plan(self.out)["sources"])
-            self._known = state, parse_results(self.path, self._types, self._plan)
+            known = self._known[1] if self._known else None
+            self._known = state, parse_results(self.path, self._types, self._plan, known)
         return self._known[1]
 
     @contextlib.contextmanager

@@ -32,12 +32,14 @@ class Results(NamedTuple):
         text: the file.
         starts: of each of these rows, where its text begins, and where it ends.
         torn: where the rows begin of the one trial whose process was killed while it wrote them; None: there is none.
+        ended: the factors of whole trials, with the line of each one's last row.
     """
 
     frame: pd.DataFrame
     text: str
     starts: Sequence[tuple[int, int]]
     torn: int | None
+    ended: Mapping[tuple[Any, ...], int]
 
 
 class _Record(NamedTuple):
@@ -49,13 +51,16 @@ class _Record(NamedTuple):
     fields: list[str] | None
 
 
-def parse_results(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> Results:
+def parse_results(
+    path: Path, types: Mapping[str, Any], plan: Mapping[str, Any], known: Results | None = None
+) -> Results:
     """Read the results file of a study; whoever may meet a process that writes it holds its lock.
 
     Args:
         path: `results.csv`; a file that is not there or empty has no rows.
         types: of the factors, by name.
         plan: its "study" and "data" are those of every row, and "sources" has the code of every row.
+        known: what was read earlier; where whole trials were added since, only these are read.
 
     Raises:
         InputError: a line is not understood, or rows of finished trials are missing or doubled.
@@ -64,22 +69,19 @@ def parse_results(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any])
     allowed = {"study": {plan["study"]}, "data": {plan["data"]}, "status": STATUSES, "code": plan["sources"]}
     table = _Table(path, columns, types, allowed)
     text, is_cut = _decoded(path)
+    if known is not None and not is_cut and (grown := _grown(known, text, table)) is not None:
+        return grown
     records = list(_records(text))
     if not records or (is_cut and text != ",".join(columns) and ",".join(columns).startswith(text)):
-        return Results(table.frame(table.values([])), text, [], 0 if records else None)
+        return Results(table.frame(table.values([])), text, [], 0 if records else None, {})
     _check_header(path, records[0].fields, columns)
     rows = records[1:]
     tail = rows.pop() if rows and is_cut and not table.holds(rows[-1]) else None
     if tail is not None and {"\n", "\r"} & set(text[tail.start :]):  # a quotation mark that is never closed
         raise table.refusal(tail.line, "its quotation marks do not fit")
     values = table.values(rows)
-    keys = list(zip(*(values[name] for name in types), strict=True)) if types else [()] * len(rows)
-    ended: dict[tuple[Any, ...], int] = {}
-    for row, key, metric in zip(rows, keys, values["metric"], strict=True):
-        if metric == LAST_METRIC:
-            if key in ended:
-                raise table.refusal(row.line, f"the trial has its last row in line {ended[key]} already")
-            ended[key] = row.line
+    keys = table.keys(values)
+    ended = _ended(table, rows, values)
     first = next((index for index, key in enumerate(keys) if key not in ended), len(rows))
     if len(set(keys[first:])) > 1:
         raise table.refusal(rows[first].line, f"its trial has no row {LAST_METRIC}, and is not the last")
@@ -89,7 +91,7 @@ def parse_results(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any])
             raise table.refusal(tail.line, "the line is cut, but not by a process that was killed")
     torn = rows[first].start if first < len(rows) else None if tail is None else tail.start
     whole = [(row.start, row.end) for row in rows[:first]]
-    return Results(table.frame({name: column[:first] for name, column in values.items()}), text, whole, torn)
+    return Results(table.frame({name: column[:first] for name, column in values.items()}), text, whole, torn, ended)
 
 
 def parse_trials(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
@@ -123,6 +125,37 @@ def parse_trials(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
             raise table.refusal(row.line, f"the trial is in line {seen[key]} already")
         seen[key] = row.line
     return table.frame(values)
+
+
+def _ended(table: "_Table", rows: Sequence[_Record], values: Mapping[str, Sequence[Any]]) -> dict[tuple[Any, ...], int]:
+    """The factors of trials that have their last row, and its line."""
+    ended: dict[tuple[Any, ...], int] = {}
+    for row, key, metric in zip(rows, table.keys(values), values["metric"], strict=True):
+        if metric == LAST_METRIC:
+            if key in ended:
+                raise table.refusal(row.line, f"the trial has its last row in line {ended[key]} already")
+            ended[key] = row.line
+    return ended
+
+
+def _grown(known: Results, text: str, table: "_Table") -> Results | None:
+    """Known results with the whole trials that were added to their file; None where anything else has changed."""
+    size, lines = len(known.text), known.text.count("\n")
+    if known.torn is not None or not known.ended or not known.text.endswith("\n") or not text.startswith(known.text):
+        return None
+    rows = [
+        _Record(lines + line, size + start, size + end, fields) for line, start, end, fields in _records(text[size:])
+    ]
+    try:
+        values = table.values(rows)
+        ended = _ended(table, rows, values)
+    except InputError:
+        return None
+    if not set(table.keys(values)) <= ended.keys() or ended.keys() & known.ended.keys():
+        return None
+    frame = pd.concat([known.frame, table.frame(values)], ignore_index=True)
+    starts = [*known.starts, *((row.start, row.end) for row in rows)]
+    return Results(frame, text, starts, None, {**known.ended, **ended})
 
 
 class _Table:
@@ -165,6 +198,10 @@ class _Table:
             for record in records:
                 self._check(record)
             raise
+
+    def keys(self, values: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """The factors of every row."""
+        return list(zip(*(values[name] for name in self._factors), strict=True))
 
     def key(self, record: _Record) -> tuple[Any, ...] | None:
         """The factors of a row that is cut; None where they are cut themselves."""

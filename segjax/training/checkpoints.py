@@ -1,6 +1,7 @@
 """Interrupted trainings: atomic checkpoints with a content hash, and the newest sound one back."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import logging
@@ -34,8 +35,7 @@ def save_checkpoint(folder: Path, step: int, tree: Any) -> None:
     """
     path = folder.absolute() / str(step)
     with _interrupted_later(), explained(folder), _refusals_of_disk(path):
-        (probe := folder / f".{step}").mkdir(parents=True, exist_ok=True)  # where this fails the library waits for ever
-        probe.rmdir()
+        _check_room(folder / f".{step}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
         ocp.save(path, {"tree": tree, "content": _content(tree)}, overwrite=True)
     for older in _steps(folder)[2:]:
         shutil.rmtree(folder / str(older))
@@ -61,6 +61,14 @@ def restore_checkpoint(folder: Path, like: Any) -> Any | None:
             path.rename(next(name for name in names if not name.exists()))
             warnings.warn(f"checkpoint {path} is damaged ({error}); going back to the one before it", stacklevel=2)
     return None
+
+
+def _check_room(probe: Path, size: int) -> None:
+    """Raises OSError where no folder can be made, for which the library waits for minutes, or the disk is too full."""
+    probe.mkdir(parents=True, exist_ok=True)
+    probe.rmdir()
+    if shutil.disk_usage(probe.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextlib.contextmanager

@@ -294,7 +294,7 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
         ({"epochs_looked_at": (2,)}, "epochs_looked_at: 2 must be from 1 to 1"),
         (
             {"epochs_looked_at": (1,), "train": {"loop": {"epochs": 1}}},
-            "a training of one epoch has none before its last",
+            "one epoch has none before its last",
         ),
         ({"threshold_pictures": 0}, "threshold_pictures must be at least 1"),
         ({"test_pictures": 0}, "test_pictures must be at least 1"),

@@ -1,4 +1,4 @@
-"""A results file that was cut, sorted or saved by a spreadsheet: the same content, or a refusal that changes nothing."""
+"""A results file that was cut, sorted or saved by a spreadsheet: the same content, or refused and left as it is."""
 
 import contextlib
 import csv
@@ -275,7 +275,7 @@ def test_a_damaged_file_is_refused_whole_or_loses_one_trial_after_a_copy(tmp_pat
             damaged[place], damaged[-place] = damaged[-place], damaged[place]
     path.write_bytes(damaged)
     try:
-        with warnings.catch_warnings(record=True) as said, opened(out) as ledger:
+        with warnings.catch_warnings(record=True, action="always") as said, opened(out) as ledger:
             assert len({tuple(map(str, row)) for row in ledger.table()[list(TYPES)].itertuples(index=False)}) >= 3
     except InputError:
         said = []

@@ -167,7 +167,7 @@ def test_without_a_size_a_spec_stays():
         ("microscope:granulocytes", None, "microscope:hl60"),
         ("microscope:mixed", None, None),
         ("folder:mine", None, None),
-        ("microscope:hl60", "folder:debris", "folder:debris"),
+        ("microscope:hl60", "folder:/debris", "folder:/debris"),
     ],
 )
 def test_foreign_objects_come_from_the_other_published_set_unless_named(data, extra, expected):

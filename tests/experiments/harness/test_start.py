@@ -98,11 +98,7 @@ def test_a_device_that_is_not_there_is_said_whatever_asked_for_it(tmp_path, plat
 
 
 def has_gpu():
-    return (
-        subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0
-        if which("nvidia-smi")
-        else False
-    )
+    return which("nvidia-smi") and subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.slow
@@ -114,9 +110,10 @@ def test_a_locale_without_umlauts_changes_nothing_of_a_run(tmp_path):
             picture = np.zeros((24, 24), np.uint8)
             picture[6 + number : 14, 6:14] = value
             Image.fromarray(picture).save(images / kind / f"Käfer {number}.png")
-    small = (
-        "--scale smoke --networks msd --sizes.msd-depth 1 --train.epochs 1 --errors bias --seeds 1 --folds 2".split()
-    )
+    small = [
+        "--scale", "smoke", "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "1", "--errors", "bias",
+        "--seeds", "1", "--folds", "2",
+    ]  # fmt: skip
     environment = WITHOUT | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     command = ["-m", "experiments.annotation_errors", *small, "--data", f"folder:{images}", "--out", tmp_path / "Läufe"]
     ended = run(*command, environment=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")})
