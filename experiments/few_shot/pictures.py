@@ -111,7 +111,7 @@ def read_pictures(config: Config) -> TypedPictures:
             f"{source.spec}: its objects have no types; give pictures with at least two classes, as microscope:tissue "
             "or a folder with class images in classes/"
         )
-    samples = read_samples(source)
+    samples = list(read_samples(source))
     ignored = unjudged(samples)
     labels = np.stack([sample.labels for sample in samples])
     classes = np.stack([np.append(0, sample.classes)[sample.labels] for sample in samples])

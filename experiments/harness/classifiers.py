@@ -119,11 +119,9 @@ def read_labelled(data: str, splitting: Splitting, options: ClassifierOptions) -
     """
     source = open_source(data)
     check_target(source, options.target)
-    samples = read_samples(source)
+    samples = list(read_samples(source))
     presence = _presence(data, options, source, samples)
-    for found, what in ((presence == 1, "shows"), (presence == 0, "is without")):
-        if not found.any():
-            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs pictures of both kinds")
+    check_kinds(data, presence)
     objects = np.stack([sample.of_class(options.target) for sample in samples])
     everything = np.stack([sample.labels for sample in samples])
     labels = np.where(presence[:, None, None] == 1, objects, 0)
@@ -140,6 +138,26 @@ def read_labelled(data: str, splitting: Splitting, options: ClassifierOptions) -
         metres=_common_metres(samples),
         places=tuple(sample.georeference for sample in samples),
     )
+
+
+def check_kinds(data: str, presence: Int32[np.ndarray, " P"]) -> None:
+    """Raises InputError where no picture has, or none is without, what is looked for (1 with it, 0 without)."""
+    for kind, what in ((1, "shows"), (0, "is without")):
+        if kind not in presence:
+            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs pictures of both kinds")
+
+
+def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray, " P"], seeds: int) -> None:
+    """Raises InputError where groups cannot be divided, or a side of the split lacks pictures of one kind."""
+    for seed in range(min(seeds, splitting.folds)):
+        split = splitting.split(source, seed)
+        for side in ("train", "validation", "test"):
+            shown = set(presence[list(getattr(split, side))])
+            if shown != {0, 1}:
+                raise InputError(
+                    f"{source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
+                    "what is looked for; give more pictures or groups, or another number of folds"
+                )
 
 
 def _presence(
@@ -180,15 +198,7 @@ def check_trainable_classifiers(options: ClassifierOptions, domain: LabelledDoma
     image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
     for name in options.classifiers:
         jax.eval_shape(classifier_of(options, name, domain).init, jax.random.key(0), image)
-    for seed in range(min(seeds, domain.splitting.folds)):
-        split = domain.split(seed)
-        for side in ("train", "validation", "test"):
-            shown = set(domain.presence[list(getattr(split, side))])
-            if shown != {0, 1}:
-                raise InputError(
-                    f"{domain.source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
-                    "what is looked for; give more pictures or groups, or another number of folds"
-                )
+    check_sides(domain.source, domain.splitting, domain.presence, seeds)
 
 
 def classifier_of(options: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:

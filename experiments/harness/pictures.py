@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,21 @@ class Splitting:
         """As the options say."""
         return cls(options.folds, options.validation, share)
 
+    def split(self, source: Source, seed: int) -> Split:
+        """Train, validation and test pictures of a seed.
+
+        Raises:
+            InputError: the groups cannot be divided so.
+        """
+        return make_split(
+            source,
+            fold=seed % self.folds,
+            folds=self.folds,
+            validation=self.validation,
+            validation_share=self.share,
+            seed=seed,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class PictureSet:
@@ -52,18 +67,7 @@ class PictureSet:
     @functools.cached_property
     def split(self) -> Callable[[int], Split]:
         """Train, validation and test pictures by seed."""
-        return functools.cache(self._split)
-
-    def _split(self, seed: int) -> Split:
-        how = self.splitting
-        return make_split(
-            self.source,
-            fold=seed % how.folds,
-            folds=how.folds,
-            validation=how.validation,
-            validation_share=how.share,
-            seed=seed,
-        )
+        return functools.cache(lambda seed: self.splitting.split(self.source, seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +111,22 @@ def check_target(source: Source, target: int) -> None:
         raise InputError(f"target: class {target} is not among those of {source.spec}: {', '.join(source.class_names)}")
 
 
-def read_samples(source: Source) -> list[Sample]:
-    """Every picture of a source.
+def read_samples(source: Source) -> Iterator[Sample]:
+    """Every picture of a source in turn.
 
     Raises:
         InputError: pictures differ in size or channels.
     """
-    samples = [source[index] for index in range(len(source))]
-    shapes = {sample.image.shape for sample in samples}
-    if len(shapes) > 1:
-        sizes = ", ".join("x".join(map(str, shape)) for shape in sorted(shapes)[:4])
-        raise InputError(
-            f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256"
-        )
-    return samples
+    first: tuple[str, tuple[int, ...]] | None = None
+    for index in range(len(source)):
+        sample = source[index]
+        first = first or (sample.name, sample.image.shape)
+        if sample.image.shape != first[1]:
+            sizes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in (first, (sample.name, sample.image.shape)))
+            raise InputError(
+                f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256"
+            )
+        yield sample
 
 
 def unjudged(samples: Sequence[Sample]) -> Bool[np.ndarray, "P H W"]:
@@ -129,16 +135,23 @@ def unjudged(samples: Sequence[Sample]) -> Bool[np.ndarray, "P H W"]:
     return np.stack([judged if sample.ignored is None else sample.ignored for sample in samples])
 
 
+def check_shown(source: Source, samples: Iterable[Sample], target: int) -> None:
+    """Raises InputError where none of a source's pictures shows an object of a class; all are looked at."""
+    if not sum(int(sample.of_class(target).any()) for sample in samples):
+        raise InputError(
+            f"{source.spec}: no picture shows an object of class {target}; give another target, or pictures that do"
+        )
+
+
 def read_domain(source: Source, splitting: Splitting, target: int) -> Domain:
     """Read every picture of a source.
 
     Raises:
         InputError: pictures differ in size or channels, or none shows an object of the target class.
     """
-    samples = read_samples(source)
+    samples = list(read_samples(source))
+    check_shown(source, samples, target)
     labels = np.stack([sample.of_class(target) for sample in samples])
-    if not labels.any():
-        raise InputError(f"{source.spec}: no picture shows an object of class {target}")
     everything = np.stack([sample.labels for sample in samples])
     images = np.stack([sample.image for sample in samples])
     return Domain(source, splitting, images, labels, np.where(labels == 0, everything, 0), unjudged(samples))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
+from skimage.util import map_array
 
-from segjax.data.check import UNCLASSIFIED, Inspected, Inspection, inspect_folder, read_annotation, read_image
+from segjax.data.check import Inspection, inspect_folder
 from segjax.data.georeference import read_georeference
-from segjax.data.image_labels import read_image_labels
+from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
 from segjax.data.listing import FolderOptions
 from segjax.types import Georeference, InputError, Sample, digest_of
 
@@ -23,7 +24,8 @@ class FolderSource:
     255 not judged) gives each object the class of most of its pixels, over the group with volumes=true; pixels of 255,
     and all pixels of objects that are mostly 255, are ignored and no object's. Without other labels the objects are the
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
-    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
+    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference. Pixels without data
+    in the picture or its labels, as GDAL declares them, are ignored and no object's.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -31,9 +33,9 @@ class FolderSource:
     coarsening = 1.0
     test_groups: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, options: FolderOptions, spec: str) -> None:
-        """Raises InputError with the first problems of the folder."""
-        inspection = inspect_folder(path, options)
+    def __init__(self, path: Path, options: FolderOptions, spec: str, inspection: Inspection | None = None) -> None:
+        """Raises InputError with the first problems of the folder; an `inspection` of it is not made again."""
+        inspection = inspection or inspect_folder(path, options)
         options = inspection.options
         if inspection.problems:
             shown = "".join(f"\n  {problem}" for problem in inspection.problems[:_SHOWN_PROBLEMS])
@@ -59,7 +61,7 @@ class FolderSource:
         self._tables = [tables[name] for name in table_names]
         last = max(1, count, *inspection.names)
         self.class_names = tuple(inspection.names.get(index, f"class {index}") for index in range(1, last + 1))
-        self._image_labels, self.label_names = read_image_labels(path, options, self.names)
+        self._image_labels, self.label_names = inspection.image_labels, inspection.label_names
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
         whole = (self.label_names, self._image_labels) if self.label_names else ()
@@ -70,22 +72,21 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Sample:
         entry, (ids, classes) = self._entries[index], self._tables[index]
-        values, class_image = read_annotation(entry, self._options)
-        labels, ignored = _renumbered(values, ids), None
+        image, missing = read_image(entry, self._options)
+        values, class_image, missing = read_annotation(entry, self._options, missing)
+        labels = _renumbered(values, ids)
+        ignored = np.zeros(labels.shape, bool) if missing is None else missing.copy()
         if self._has_classes and class_image is not None:
-            ignored = (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
+            ignored |= (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
-        image = read_image(entry, self._options)
-        if entry.labels is None:
-            ignored = np.ones(labels.shape, bool)
-        is_all_judged = ignored is None or not ignored.any()
+        ignored |= entry.labels is None
         return Sample(
             image,
             labels,
             classes,
             entry.group,
             entry.name,
-            None if is_all_judged else ignored,
+            ignored if ignored.any() else None,
             self._image_labels[index],
             _georeference(entry.image),
         )
@@ -126,6 +127,4 @@ def _objects(pictures: Sequence[Inspected], count: int) -> tuple[Int32[np.ndarra
 
 def _renumbered(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"]) -> Int32[np.ndarray, "H W"]:
     """Each value becomes its place in `ids`, counted from 1; values that are not there become 0."""
-    present, position = np.unique(labels, return_inverse=True)
-    numbers = np.where(np.isin(present, ids), np.searchsorted(ids, present) + 1, 0).astype(np.int32)
-    return numbers[position].reshape(labels.shape)
+    return map_array(labels, ids, np.arange(1, len(ids) + 1, dtype=np.int32))

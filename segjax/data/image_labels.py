@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segjax.data.images import PICTURE_SUFFIXES
-from segjax.data.listing import FolderOptions, read_table
+from segjax.data.listing import FolderOptions
+from segjax.data.tables import folded, list_of, near, read_picture_table, refuse_twice
 from segjax.data.tiles import picture_shapes
 from segjax.types import InputError, Sample, Source, digest_of
 
@@ -20,26 +20,30 @@ def read_image_labels(
     """The class index of each picture and the names of classes 0, 1, ...; Nones and () without option image_labels.
 
     Raises:
-        InputError: a picture without label or with two, a label that label_names does not name, fewer than two classes.
+        InputError: a table that cannot be read, a picture without label or with two, labels that differ only in
+            spelling, a label that label_names does not name, fewer than two classes.
     """
     if not options.image_labels:
         return (None,) * len(names), ()
     option = f"option image_labels={options.image_labels}"
-    table: dict[str, str] = {}
-    for picture, label in read_table(path, "image_labels", options.image_labels, ("picture", "label")):
-        name = Path(picture).stem if picture.lower().endswith(PICTURE_SUFFIXES) else picture
-        if table.setdefault(name, label) != label:
-            raise InputError(f"{option}: picture {name} has the labels {table[name]} and {label}; keep one")
+    table = read_picture_table(path, "image_labels", options.image_labels, "label")
     missing = [name for name in names if not table.get(name)]
     if missing:
-        raise InputError(f"{option} gives no label for {missing[0]} ({len(missing)} in all); every picture needs one")
+        partner = near(missing[0], {folded(name): name for name in table})
+        raise InputError(
+            f"{option} gives no label for {missing[0]}{partner} ({len(missing)} in all); every picture needs one"
+        )
     found = {table[name] for name in names}
     order = _in_order(found)
     if options.label_names:
-        order = [name.strip() for name in options.label_names.split(",")]
+        order = list_of(options.label_names)
+        refuse_twice(f"option label_names={options.label_names}", order)
         unnamed = sorted(found - set(order))
         if unnamed:
-            raise InputError(f"{option}: label {unnamed[0]} is not among label_names={options.label_names}")
+            partner = near(unnamed[0], {folded(name): name for name in order})
+            raise InputError(
+                f"{option}: label {unnamed[0]} is not among label_names={options.label_names}{partner}; name it there"
+            )
     if len(found) < 2:
         raise InputError(f"{option}: all pictures have the label {found.pop()}; a classifier needs two classes")
     return tuple(order.index(table[name]) for name in names), tuple(order)

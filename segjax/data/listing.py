@@ -1,17 +1,16 @@
 """Which files of a folder belong together, without opening any: pictures, label images, class images, groups."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from segjax.data.images import PICTURE_SUFFIXES
+from segjax.data.tables import first_few, folded, is_csv, is_text, near, read_picture_table
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
-_LARGEST_NAMED = 254  # 255 is "not judged"
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
 
 
@@ -30,6 +29,8 @@ class Problem:
 @dataclass(frozen=True)
 class FolderOptions:
     """How a folder is read; each field is an option of `folder:PATH?option=value&option=value`.
+
+    CSV files are UTF-8, or UTF-16 with its mark, divided by commas, semicolons or tabs as their first line says.
 
     Attributes:
         images: folder of the pictures; without such a folder the pictures lie in PATH itself.
@@ -80,7 +81,7 @@ class FolderOptions:
             if options.get(name, choices[0]) not in choices:
                 raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")
         for name in ("groups", "keep"):
-            if not _is_csv(options.get(name, "")):
+            if not is_csv(options.get(name, "")):
                 _compile(name, options.get(name, ""))
         return cls(**options)
 
@@ -120,10 +121,12 @@ def fit_to_folder(path: Path, options: FolderOptions) -> FolderOptions:
     """The options with class images taken as masks where the folder has no label images beside them.
 
     Raises:
-        InputError: missing folder, or volumes=true with class images alone.
+        InputError: missing folder, one inside that is nearly named as it should be, or volumes=true with class images
+            alone.
     """
     if not path.is_dir():
         raise InputError(f"folder:{path} is not a folder; give the folder that holds images/ and labels/")
+    _refuse_near_folders(path, options)
     if options.annotations or not (path / CLASS_FOLDER).is_dir():
         return options
     has_labels = any((path / name).is_dir() for name in LABEL_FOLDERS)
@@ -149,26 +152,29 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
+    partners = {"label": labels, "class": classes or {}}
+    near_name = {kind: {folded(name): name for name in files} for kind, files in (*partners.items(), ("own", images))}
+
+    def lacks(name: str, kind: str, remedy: str) -> Problem:
+        nearly = near(name, near_name[kind])
+        return Problem(images[name], f"has no {kind} image{nearly}", "give both one name" if nearly else remedy)
+
     for name in kept:
         if name not in labels and options.image_labels:
             entries.append(Entry(name, groups[name], images[name], None, None))
         elif name not in labels and options.unlabelled == "skip":
             continue
         elif name not in labels:
-            problems.append(
-                Problem(images[name], "has no label image", "add one of the same name, or give unlabelled=skip")
-            )
+            problems.append(lacks(name, "label", "add one of the same name, or give unlabelled=skip"))
         elif classes is not None and name not in classes:
-            problems.append(
-                Problem(images[name], "has no class image", f"add classes/{name}.png or remove the picture")
-            )
+            problems.append(lacks(name, "class", f"add classes/{name}.png or remove the picture"))
         else:
             entries.append(Entry(name, groups[name], images[name], labels[name], (classes or {}).get(name)))
-    for partners, kind in ((labels, "label"), (classes or {}, "class")):
-        alone = sorted(set(partners) - set(images))
-        problems += [
-            Problem(partners[n], f"{kind} image without its picture", "add the picture or remove it") for n in alone
-        ]
+    for kind, files in partners.items():
+        for name in sorted(set(files) - set(images)):
+            nearly = near(name, near_name["own"])
+            remedy = "give both one name" if nearly else "add the picture or remove it"
+            problems.append(Problem(files[name], f"{kind} image without its picture{nearly}", remedy))
     return entries, problems
 
 
@@ -181,13 +187,13 @@ def _match(
         _label_folder(path, options),
         path / CLASS_FOLDER,
     )
-    files = _files(image_folder)
+    files = _files(image_folder, problems)
     if image_folder == label_folder:
         images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
         labels = _by_name([file for file in files if _LABEL_ENDING.search(file.stem)], problems, frozenset(images))
     else:
         images = _by_name(files, problems)
-        labels = _by_name(_files(label_folder), problems, frozenset(images))
+        labels = _by_name(_files(label_folder, problems), problems, frozenset(images))
     if not images:
         raise InputError(
             f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
@@ -202,7 +208,17 @@ def _match(
         return images, labels, labels
     if not class_folder.is_dir() or class_folder in (label_folder, image_folder):
         return images, labels, None
-    return images, labels, _by_name(_files(class_folder), problems, frozenset(images))
+    return images, labels, _by_name(_files(class_folder, problems), problems, frozenset(images))
+
+
+def _refuse_near_folders(path: Path, options: FolderOptions) -> None:
+    """Raise InputError for a folder such as Labels/ or Classes/, which would be passed over."""
+    meant = {options.images, CLASS_FOLDER, *([options.annotations] if options.annotations else LABEL_FOLDERS)}
+    missing = {folded(name): name for name in meant if not (path / name).is_dir()}
+    for folder in sorted(path.iterdir()):
+        nearly = near(folder.name, missing)
+        if nearly and folder.is_dir() and folder.name not in meant:
+            raise InputError(f"{folder}: would be passed over{nearly}; rename it to {missing[folded(folder.name)]}")
 
 
 def _image_folder(path: Path, options: FolderOptions) -> Path:
@@ -225,9 +241,16 @@ def _label_folder(path: Path, options: FolderOptions) -> Path:
     return path / present[0] if present else _image_folder(path, options)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Picture files in a folder by name; hidden ones (such as ._x.png of macOS) are passed over."""
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
+def _files(folder: Path, problems: list[Problem] | None = None) -> list[Path]:
+    """Picture files in a folder by name; hidden ones (such as ._x.png of macOS) are passed over.
+
+    A name that is no text could not be written into results: it is added to the problems.
+    """
+    files = [f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith(".")]
+    if problems is not None:
+        reasons = [f"the file name {file.name!r} is not UTF-8" for file in files if not is_text(file.name)]
+        problems += [Problem(folder, reason, "rename the file") for reason in reasons]
+    return sorted(file for file in files if is_text(file.name))
 
 
 def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[str] | None = None) -> dict[str, Path]:
@@ -244,61 +267,20 @@ def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[st
 def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[str, str]:
     if not options.groups:
         return {name: name for name in names}
-    if _is_csv(options.groups):
-        table = _read_groups(path, options.groups)
+    table: dict[str, str] = {}
+    if is_csv(options.groups):
+        table = read_picture_table(path, "groups", options.groups, "group")
         groups = {name: table.get(name) for name in names}
     else:
         matches = {name: _compile("groups", options.groups).search(name) for name in names}
         groups = {name: match.group(1) if match else None for name, match in matches.items()}
-    missing = [name for name, group in groups.items() if not group]
+    listed = {folded(name): name for name in table}
+    missing = [name + near(name, listed) for name, group in groups.items() if not group]
     if missing:
         raise InputError(
             f"option groups={options.groups} gives no group for {first_few(missing)}; every picture needs one"
         )
     return {name: str(group) for name, group in groups.items()}
-
-
-def read_class_names(path: Path, option: str) -> dict[int, str]:
-    """Class index to name: of a list divided by commas counted from 1, or of a CSV file; empty for an empty option.
-
-    Raises:
-        InputError: the file is missing or lacks its columns, or an index is not a whole number from 1 to 254 or is
-            given twice.
-    """
-    if not _is_csv(option):
-        return {index: name.strip() for index, name in enumerate(option.split(","), start=1)} if option else {}
-    names: dict[int, str] = {}
-    for text, name in read_table(path, "class_names", option, ("class", "name")):
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
-            raise InputError(
-                f"option class_names={option}: class {text!r} is not a whole number of 1..{_LARGEST_NAMED}"
-            )
-        if int(text) in names:
-            raise InputError(f"option class_names={option}: class {text} is there twice; name it once")
-        names[int(text)] = name or f"class {int(text)}"
-    return names
-
-
-def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
-    """Two columns of a CSV file in the folder or elsewhere."""
-    file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
-    if file is None:
-        raise InputError(f"option {option}={name}: neither {path / name} nor {name} is a file")
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        if not set(columns) <= set(rows.fieldnames or ()):
-            raise InputError(f"{file}: needs the columns {' and '.join(columns)} in its first line")
-        return [((row[columns[0]] or "").strip(), (row[columns[1]] or "").strip()) for row in rows]
-
-
-def _read_groups(path: Path, name: str) -> dict[str, str]:
-    table = read_table(path, "groups", name, ("picture", "group"))
-    endings = tuple(PICTURE_SUFFIXES)
-    return {Path(p).stem if p.lower().endswith(endings) else p: group for p, group in table}
-
-
-def _is_csv(text: str) -> bool:
-    return text.lower().endswith(".csv")
 
 
 def _compile(option: str, expression: str) -> re.Pattern[str]:
@@ -311,8 +293,3 @@ def _compile(option: str, expression: str) -> re.Pattern[str]:
             f"option groups={expression} has no bracket; mark the group, for example groups=^(patient[0-9]+)_"
         )
     return compiled
-
-
-def first_few(things: Sequence[object], count: int = 5) -> str:
-    """The first few, and how many more there are: "a, b, c and 4 more"."""
-    return ", ".join(map(str, things[:count])) + (f" and {len(things) - count} more" if len(things) > count else "")

@@ -1,6 +1,6 @@
 """Sources from one line of text: `SCHEME:NAME?option=value&option=value`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,6 +10,7 @@ from segjax.data.folder import FolderSource
 from segjax.data.image_labels import with_presence
 from segjax.data.listing import CUTS, FolderOptions
 from segjax.data.shrink import shrunk
+from segjax.data.tables import is_text
 from segjax.data.tiles import cropped, tiled
 from segjax.simulators import open_microscope, open_terrain
 from segjax.types import InputError, Source
@@ -30,8 +31,10 @@ def parse_spec(text: str) -> Spec:
     """The parts of a spec. In option values %26 stands for & and so on (percent encoding).
 
     Raises:
-        InputError: no or unknown scheme, no name, an option without value or given twice.
+        InputError: no or unknown scheme, no name, a name that is not UTF-8, an option without value or given twice.
     """
+    if not is_text(text):
+        raise InputError(f"data {text!r} is not UTF-8; rename the folder or file that has such a name")
     scheme, colon, rest = text.partition(":")
     name, _, query = rest.partition("?")
     if not colon or scheme not in SCHEMES or not name:
@@ -65,26 +68,43 @@ def open_source(text: str) -> Source:
         InputError: the spec is malformed, or the source refuses its name, options or files.
     """
     spec = parse_spec(text)
-    options = dict(spec.options)
-    wrappers: tuple[Callable[[Source, int], Source], ...] = (shrunk, cropped, tiled, with_presence)
-    cuts = dict(zip(CUTS, wrappers, strict=True))
-    if spec.scheme in ("microscope", "terrain"):
-        # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle; both have sizes
-        del cuts["crop"], cuts["shrink"]
-    sizes = {name: options.pop(name) for name in cuts if name in options}
-    for name, size in sizes.items():
+    options, cuts = divide_options(spec)
+    return cut_source(_open(spec.scheme, spec.name, options), cuts)
+
+
+def divide_options(spec: Spec) -> tuple[dict[str, str], dict[str, int]]:
+    """The options of the source itself, and what is made of its pictures afterwards: option of `CUTS` to pixels.
+
+    Raises:
+        InputError: a cut that is no whole number.
+    """
+    # the microscope crops by itself, past slices that show nothing; mounds lie beside the middle; both have sizes
+    own = ("crop", "shrink") if spec.scheme in ("microscope", "terrain") else ()
+    given = {name: spec.options[name] for name in CUTS if name in spec.options and name not in own}
+    for name, size in given.items():
         if not size.isdecimal():
             raise InputError(f"option {name}={size} is not a whole number of pixels; give for example {name}=256")
-    source = _open(spec.scheme, spec.name, options)
-    for name, size in sizes.items():
-        source = cuts[name](source, int(size))
+    options = {name: value for name, value in spec.options.items() if name not in given}
+    return options, {name: int(size) for name, size in given.items()}
+
+
+def cut_source(source: Source, cuts: Mapping[str, int]) -> Source:
+    """The source with its pictures shrunk, cropped, tiled and labelled by presence, in this order, where asked for.
+
+    Raises:
+        InputError: a size below 1, or a picture of which nothing would be left.
+    """
+    wrappers: tuple[Callable[[Source, int], Source], ...] = (shrunk, cropped, tiled, with_presence)
+    for name, wrap in zip(CUTS, wrappers, strict=True):
+        if name in cuts:
+            source = wrap(source, cuts[name])
     return source
 
 
 def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
     if scheme == "folder":
         path = Path(name).expanduser()
-        return FolderSource(path, FolderOptions.parse(options), _text(scheme, name, options))
+        return FolderSource(path, FolderOptions.parse(options), folder_spec(name, options))
     if scheme == "microscope":
         return open_microscope(name, options)
     if scheme == "terrain":
@@ -94,6 +114,7 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
     return open_tfds(name, options)
 
 
-def _text(scheme: str, name: str, options: dict[str, str]) -> str:
+def folder_spec(name: str, options: Mapping[str, str]) -> str:
+    """The spec of a folder with these options."""
     encoded = "&".join(f"{key}={value.replace('%', '%25').replace('&', '%26')}" for key, value in options.items())
-    return f"{scheme}:{name}" + (f"?{encoded}" if encoded else "")
+    return f"folder:{name}" + (f"?{encoded}" if encoded else "")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isclose
@@ -12,6 +13,7 @@ from segjax.files import write_file
 from segjax.types import InputError, Source
 
 SIDES = ("train", "validation", "test")
+_TILE = re.compile(r"@[0-9]+,[0-9]+$")  # what tiles add to a picture's name
 
 
 def split_groups(groups: Sequence[str], seed: int, fractions: Sequence[float]) -> tuple[tuple[int, ...], ...]:
@@ -139,9 +141,22 @@ class Split:
 
 
 def read_sides(path: Path) -> dict[str, str]:
-    """Picture name (of tiles NAME@y,x only NAME) to side of a written split. Raises InputError if unreadable."""
+    """Picture name (of tiles NAME@y,x only NAME) to side of a written split.
+
+    Raises:
+        InputError: the file is unreadable, or has a picture on two sides. Only tiles of a picture that train may
+            validate, where the validation pictures were picked one by one.
+    """
     content = _read_json(path)
-    return {name.partition("@")[0]: side for side in SIDES for name in content[side]}
+    sides: dict[str, str] = {}
+    for side in SIDES:
+        for name in content[side]:
+            picture = _TILE.sub("", name)
+            other = sides.setdefault(picture, side)
+            is_apart = side == "test" or content["validation_by"] == "group" or name == picture
+            if other != side and is_apart:
+                raise InputError(f"{path}: picture {picture} is in {other} and in {side}; make the split again")
+    return sides
 
 
 def make_split(
@@ -194,9 +209,11 @@ def _read_json(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"split file {path} cannot be read ({error})") from None
-    lists = isinstance(content, dict) and all(isinstance(content.get(side), list) for side in SIDES)
-    if not lists or content.get("validation_by") not in ("slice", "group"):
+    lists = [content.get(side) if isinstance(content, dict) else None for side in SIDES]
+    are_names = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    if not are_names or content.get("validation_by") not in ("slice", "group"):
         raise InputError(
-            f"{path} is not a split: needs validation_by (slice or group) and the lists {', '.join(SIDES)}"
+            f"{path} is not a split: needs validation_by (slice or group) and the lists of names "
+            f"{', '.join(SIDES)}; name the split.json of a study"
         )
     return content

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int32, Shaped
 from PIL import Image
-from scipy import ndimage
 
+from segjax.ops.components import components
 from segjax.simulators import COARSENINGS, MicroscopeSource, TissueSource, open_microscope
 from segjax.simulators.microscope import scaled
 from segjax.types import InputError, Sample, digest_of
@@ -203,9 +203,9 @@ class PreparedSource:
         parted = np.zeros_like(labels)
         classes: list[int] = []
         for index in range(1, highest + 1):
-            pieces, count = ndimage.label(labels == index, np.ones((3, 3)))
+            pieces = components(labels == index)
             parted = np.where(pieces > 0, pieces + len(classes), parted)
-            classes += [index] * count
+            classes += [index] * int(pieces.max(initial=0))
         return parted.astype(np.int32), np.array(classes, np.int32)
 
     def _take_over(self, described: dict[str, Any], options: dict[str, str]) -> None:

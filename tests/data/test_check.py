@@ -1,5 +1,7 @@
 """Each way in which a folder can be wrong is listed with its file, and a sound folder is not blamed."""
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
@@ -121,6 +123,54 @@ def test_files_without_partner_and_two_of_one_name(folder):
         "label image without its picture",
         "same name as c.png",
     }
+
+
+def test_partners_that_are_nearly_named_alike_are_named(folder):
+    (folder / "labels/a.png").rename(folder / "labels/A.png")
+    (folder / "images/b.png").rename(folder / "images/Mäuse.png")
+    (folder / "labels/b.png").rename(folder / "labels/Ma\u0308use_mask.png")
+    problems = {(p.path.parent.name, p.path.name): f"{p.reason}; {p.remedy}" for p in check_folder(folder, {})}
+    stored = "differs only in how its accents are stored, Unicode NFC or NFD); give both one name"
+    assert problems == {
+        ("images", "a.png"): "has no label image (A differs only in capital letters); give both one name",
+        ("labels", "A.png"): "label image without its picture (a differs only in capital letters); give both one name",
+        ("images", "Mäuse.png"): f"has no label image (Ma\u0308use {stored}",
+        ("labels", "Ma\u0308use_mask.png"): f"label image without its picture (Mäuse {stored}",
+    }
+
+
+def test_tables_name_the_partner_too(folder):
+    (folder / "groups.csv").write_text("picture,group\na,1\nB,2\nc,3\n")
+    with pytest.raises(InputError, match=r"gives no group for b \(B differs only in capital letters\); every"):
+        check_folder(folder, {"groups": "groups.csv"})
+
+
+@pytest.mark.parametrize("name", ["Labels", "CLASSES", "Images"])
+def test_folders_that_would_be_passed_over_for_their_capital_letters(folder, name):
+    (folder / name).mkdir()
+    if name != "CLASSES":
+        for file in (folder / name.lower()).iterdir():
+            file.rename(folder / name / file.name)
+        (folder / name.lower()).rmdir()
+    with pytest.raises(InputError, match=rf"{name}: would be passed over \({name.lower()} differs.*rename it"):
+        check_folder(folder, {})
+
+
+def test_other_folders_are_no_mistake(folder):
+    (folder / "Masks old").mkdir()
+    (folder / "labels").rename(folder / "Masks")
+    assert reasons(folder, annotations="Masks") == {}
+
+
+def test_a_file_name_that_is_no_text(folder):
+    for place in ("images", "labels"):
+        try:
+            (folder / place / "c.png").rename(folder / place / os.fsdecode(b"Geb\xe4ude.png"))
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    (found,) = {str(problem) for problem in check_folder(folder, {}) if problem.path.name == "images"}
+    assert found == f"{folder}/images: the file name 'Geb\\udce4ude.png' is not UTF-8; rename the file"
+    assert {problem.path.name for problem in check_folder(folder, {})} == {"images", "labels"}
 
 
 def test_unusable_intensities(folder):

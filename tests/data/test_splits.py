@@ -142,6 +142,25 @@ def test_split_is_written_once_and_read_back(tmp_path):
     assert path.read_bytes() == content
 
 
+def test_sides_of_pictures_and_not_of_tiles(tmp_path):
+    def sides(by, train, validation, test):
+        lists = {"train": train, "validation": validation, "test": test}
+        (tmp_path / "split.json").write_text(json.dumps({"validation_by": by, **lists}))
+        return read_sides(tmp_path / "split.json")
+
+    tiles = sides("slice", ["a@0,0", "a@0,8", "b@home"], ["a@8,0"], ["c@0,0", "c@0,8"])
+    assert tiles == {"a": "train", "b@home": "train", "c": "test"}
+    for by, lists in (
+        ("group", (["a@0,0"], ["a@0,8"], ["c"])),
+        ("slice", (["a@0,0"], ["b"], ["a@0,8"])),
+        ("slice", (["a"], ["a"], ["b"])),
+    ):
+        with pytest.raises(InputError, match=r"split\.json: picture a is in train and in (validation|test); make"):
+            sides(by, *lists)
+    with pytest.raises(InputError, match="is not a split: needs validation_by"):
+        sides("group", [["a"]], [], [])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

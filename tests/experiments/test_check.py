@@ -19,7 +19,7 @@ from segjax.data.check import inspect_folder
 def folder(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / "set" / name).mkdir(parents=True)
-    for index, name in enumerate(("a", "b")):
+    for index, name in enumerate("abcdef"):
         pixels = np.random.default_rng(index).integers(0, 200, (20, 24)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"set/images/{name}.png")
         Image.fromarray(np.eye(20, 24).astype(np.uint8)).save(tmp_path / f"set/labels/{name}.png")
@@ -29,7 +29,15 @@ def folder(tmp_path):
 def test_sound_folder(folder, capsys):
     assert check(f"folder:{folder}?tile=16") == 0
     text = capsys.readouterr().out
-    for part in ("pictures read", "24 pixels", "20 pixels", "grey (2)", "2 in all, 1 per picture", "no problems"):
+    for part in (
+        "pictures read",
+        "24 pixels",
+        "20 pixels",
+        "grey (6)",
+        "6 in all, 1 per picture",
+        "no problems",
+        "24 pictures of tile=16",
+    ):
         assert part in text
 
 
@@ -40,7 +48,7 @@ def test_classes_are_listed_with_their_names(folder, capsys):
     Image.fromarray(mask).save(folder / "classes/a.png")
     (folder / "names.csv").write_text("class,name\n1,round\n3,long\n")
     assert check(f"folder:{folder}?class_names=names.csv") == 0
-    assert "round in 2, long in 1, not judged in 1 pictures" in capsys.readouterr().out
+    assert "round in 6, long in 1, not judged in 1 pictures" in capsys.readouterr().out
 
 
 def test_every_problem_is_shown_with_file_and_remedy(folder, capsys):
@@ -59,8 +67,8 @@ PLACE = [(33550, "d", 3, (2.0, 2.0, 0.0), False), (33922, "d", 6, (0.0, 0.0, 0.0
 @pytest.mark.parametrize(
     ("tags", "said"),
     [
-        ([KEYS, *PLACE], "1 of 2 pictures (b.png): no georeference, which others have"),
-        (PLACE, "1 of 2 pictures (a.tif): a GeoTIFF without a coordinate system"),
+        ([KEYS, *PLACE], "5 of 6 pictures (b.png, c.png, d.png and 2 more): no georeference, which others have"),
+        (PLACE, "1 of 6 pictures (a.tif): a GeoTIFF without a coordinate system"),
     ],
 )
 def test_what_lacks_a_place_on_the_ground_is_remarked(folder, capsys, tags, said):

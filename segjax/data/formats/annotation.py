@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from segjax.types import Georeference
+from segjax.types import Georeference, InputError
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,13 @@ def paint(shape: tuple[int, int], pieces: Sequence[Piece]) -> tuple[Int32[np.nda
         claims[box] += mask
     left = np.bincount(labels.ravel(), minlength=len(pieces) + 1)[1:]
     return labels, int((claims > 1).sum()), np.flatnonzero(left == 0).tolist()
+
+
+def check_formats(*packages: str) -> None:
+    """Stop where packages of the extra `formats` are not installed.
+
+    Raises:
+        InputError: names the packages and how to install them.
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise InputError(f"{', '.join(missing)} not installed; run: pip install 'segjax[formats]'")
