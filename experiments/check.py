@@ -38,6 +38,7 @@ from rich.table import Column, Table
 from experiments.harness.classifiers import check_kinds, check_sides
 from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Splitting, check_shown, check_target, read_samples
+from experiments.harness.start import run_command
 from segjax.data import FolderOptions, FolderSource, Problem, parse_spec, read_sides
 from segjax.data.check import Inspection, inspect_folder
 from segjax.data.inspected import UNCLASSIFIED
@@ -166,4 +167,4 @@ def _span(values: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(check, description=__doc__))
+    run_command(lambda: sys.exit(tyro.cli(check, description=__doc__)))
