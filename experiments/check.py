@@ -40,8 +40,8 @@ from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Splitting, check_shown, check_target, read_samples
 from experiments.harness.start import run_command
 from segjax.data import FolderOptions, FolderSource, Problem, parse_spec, read_sides
-from segjax.data.check import Inspection, inspect_folder
-from segjax.data.inspected import UNCLASSIFIED
+from segjax.data.folders.check import Inspection, inspect_folder
+from segjax.data.folders.inspected import UNCLASSIFIED
 from segjax.data.spec import cut_source, divide_options, folder_spec
 from segjax.types import InputError, Source
 

@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from segjax.data.conversion import COUNTS, REPORT, convert_folder, spec_of
+from segjax.data.folders.conversion import COUNTS, REPORT, convert_folder, spec_of
 from segjax.data.formats import FORMATS, Dtype, formats_of
 from segjax.data.formats.annotation import Loss
 from segjax.types import InputError

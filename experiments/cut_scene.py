@@ -32,11 +32,11 @@ from rich.console import Console
 
 from experiments.harness.start import run_command
 from segjax.data import metres_per_pixel
-from segjax.data.cut_scene import CUT, CutScene, cut_scenes, fates_of
 from segjax.data.formats.vectors import Options
-from segjax.data.geofiles import check_geo
-from segjax.data.images import is_8_bit
-from segjax.data.site_tiles import Cutting
+from segjax.data.ground.cut_scene import CUT, CutScene, cut_scenes, fates_of
+from segjax.data.ground.geofiles import check_geo
+from segjax.data.ground.site_tiles import Cutting
+from segjax.data.pictures.images import is_8_bit
 from segjax.types import InputError
 
 FEWEST_BLOCKS = 3  # with a site: to train, to validate and to test

@@ -27,9 +27,9 @@ from experiments.site_segmentation.analysis import best_of, learnt_by
 from experiments.site_segmentation.grid import FROM_MAPS, Config, Trial
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
-from segjax.data.geofiles import check_geo, write_mask
-from segjax.data.outlines import outlines_of, write_outlines
-from segjax.data.scene import Scene, open_scene, picture_of
+from segjax.data.ground.geofiles import check_geo, write_mask
+from segjax.data.ground.outlines import outlines_of, write_outlines
+from segjax.data.ground.scene import Scene, open_scene, picture_of
 from segjax.maps import tidied
 from segjax.sweeps import ResultTable, read_plan
 from segjax.training import predict_blended

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from experiments.harness.start import run_command
 from segjax.data import open_source
-from segjax.data.conversion import convert_folder, spec_of
+from segjax.data.folders.conversion import convert_folder, spec_of
 from segjax.data.formats import formats_of
 
 COLUMNS = ("data", "format", "pictures", "objects", "objects_read", "pixels", "changed", "reported")

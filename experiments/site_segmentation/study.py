@@ -31,9 +31,9 @@ from experiments.site_segmentation.grid import (
     Trial,
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
-from segjax.data.geofiles import missing_packages
-from segjax.data.outlines import write_sites
-from segjax.data.tables import first_few
+from segjax.data.folders.tables import first_few
+from segjax.data.ground.geofiles import missing_packages
+from segjax.data.ground.outlines import write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
 from segjax.models import NETWORKS

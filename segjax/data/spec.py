@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from segjax.data.backgrounds import read_backgrounds
-from segjax.data.folder import FolderSource
-from segjax.data.folder_options import CUTS, FolderOptions
-from segjax.data.image_labels import with_presence
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import CUTS, FolderOptions
+from segjax.data.folders.image_labels import with_presence
+from segjax.data.folders.tables import is_text
 from segjax.data.shrink import shrunk
-from segjax.data.tables import is_text
 from segjax.data.tiles import cropped, tiled
 from segjax.simulators import open_microscope, open_terrain
 from segjax.types import InputError, Source

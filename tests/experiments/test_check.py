@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments.check import check
 from segjax.data import FolderOptions
-from segjax.data.check import inspect_folder
+from segjax.data.folders.check import inspect_folder
 
 
 @pytest.fixture

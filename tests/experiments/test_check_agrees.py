@@ -18,21 +18,9 @@ from experiments.annotation_errors.study import STUDY as ERRORS
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved
-from segjax.data import (
-    check,
-    folder,
-    folder_options,
-    image_labels,
-    inspected,
-    listing,
-    masks,
-    shrink,
-    spec,
-    splits,
-    tables,
-    tiles,
-)
-from segjax.data.listing import Problem
+from segjax.data import shrink, spec, splits, tiles
+from segjax.data.folders import check, folder, folder_options, image_labels, inspected, listing, masks, tables
+from segjax.data.folders.listing import Problem
 from segjax.types import InputError
 
 SIDE, COUNT = 36, 8
@@ -44,7 +32,7 @@ NOT_OF_A_FOLDER = {
     "read_sides": "files that studies write themselves",
     "_read_json": "files that studies write themselves",
     "check": "a split that `make_split` made cannot have these faults",
-    "problem_of": "passes on what the readers of single files refuse (tests/data/test_images.py)",
+    "problem_of": "passes on what the readers of single files refuse (tests/data/pictures/test_images.py)",
 }
 UNREACHABLE = {
     "is not SCHEME:NAME": "the command puts folder: before what has no scheme",

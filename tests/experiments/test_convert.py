@@ -12,11 +12,11 @@ from PIL import Image
 from experiments.__main__ import BASE, commands
 from experiments.convert import convert
 from segjax.data import open_source
-from segjax.data.conversion import REPORT
+from segjax.data.folders.conversion import REPORT
 from segjax.data.formats import FORMATS, formats_of
 from segjax.data.formats.annotation import Loss
-from segjax.data.images import read_labels
-from tests.data.test_annotation_files import ALL_CLASSES, CLASSES, TRUTHS, save, save_stack
+from segjax.data.pictures.images import read_labels
+from tests.data.folders.test_annotation_files import ALL_CLASSES, CLASSES, TRUTHS, save, save_stack
 
 for package in ("roifile", "shapely", "rasterio", "pycocotools"):
     pytest.importorskip(package)

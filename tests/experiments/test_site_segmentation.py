@@ -20,7 +20,7 @@ from experiments.site_segmentation.analysis import LEVELS, analyse, networks_tab
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
 from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
 from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
-from segjax.data.geofiles import missing_packages
+from segjax.data.ground.geofiles import missing_packages
 from segjax.evaluation import decide, sentence
 from segjax.maps.masks import RULES
 from segjax.sweeps import Replicates, ResultTable

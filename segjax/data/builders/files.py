@@ -12,7 +12,7 @@ import scipy.io
 import tifffile
 from jaxtyping import Bool, Int32, Integer, Shaped, UInt8
 
-from segjax.data.images import read_picture
+from segjax.data.pictures.images import read_picture
 from segjax.types import InputError
 
 _NOT_THEIRS = ("__MACOSX", ".")  # what unpacking on another system leaves

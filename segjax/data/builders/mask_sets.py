@@ -13,7 +13,7 @@ from segjax.data.builders.base import Card, Entry, PublicSet, Record
 from segjax.data.builders.remarks import remarks_on_loss
 from segjax.data.formats import object_masks
 from segjax.data.formats.annotation import Picture
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 from segjax.ops.components import components
 from segjax.types import InputError
 

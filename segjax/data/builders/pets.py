@@ -8,7 +8,7 @@ from PIL import Image
 
 from segjax.data.builders import files
 from segjax.data.builders.base import RGB, Card, Entry, PublicSet, Record
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 from segjax.ops.components import components
 from segjax.types import InputError
 

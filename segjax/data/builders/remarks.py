@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Loss
-from segjax.data.tables import first_few
 
 _NEARLY_NOTHING = 0.1  # of the median number of objects of pictures alike
 

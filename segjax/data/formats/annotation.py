@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from segjax.data.tables import first_few
+from segjax.data.folders.tables import first_few
 from segjax.types import Georeference, InputError
 
 

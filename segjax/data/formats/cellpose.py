@@ -10,7 +10,7 @@ import numpy as np
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.formats.files import check_size, write_label_image
 from segjax.data.formats.polygons import compare
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 from segjax.types import InputError
 
 ENDINGS = ("_masks.tif", "_cp_masks.png")

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, check_formats, painted
 from segjax.data.formats.files import replacing
 from segjax.data.formats.polygons import compare, outlines_of
-from segjax.data.tables import first_few
 from segjax.types import InputError
 
 UNNAMED = "object"  # the one category of a file whose objects have no classes

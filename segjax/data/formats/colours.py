@@ -15,10 +15,10 @@ from PIL import Image
 from scipy.spatial import KDTree
 from skimage.measure import label as pieces_of
 
+from segjax.data.folders.tables import read_table
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.formats.files import check_opaque, check_size, replacing
-from segjax.data.images import read_picture
-from segjax.data.tables import read_table
+from segjax.data.pictures.images import read_picture
 from segjax.types import InputError
 
 BACKGROUND, IGNORED = "background", "ignored"

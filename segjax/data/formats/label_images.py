@@ -10,7 +10,7 @@ from PIL import Image
 from segjax.data.formats import LABELS, Dtype, Items
 from segjax.data.formats.annotation import Annotation, Loss
 from segjax.data.formats.files import replacing, write_label_image
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 from segjax.types import InputError
 
 NOT_JUDGED = 255

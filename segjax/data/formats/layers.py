@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.qgis import OUTLINES
-from segjax.data.geofiles import check_geo
-from segjax.data.tables import first_few
+from segjax.data.ground.geofiles import check_geo
 from segjax.types import Georeference, InputError
 
 WGS84 = "EPSG:4326"

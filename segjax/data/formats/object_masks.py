@@ -12,11 +12,11 @@ from jaxtyping import Int32
 from PIL import Image
 from skimage.measure import label as pieces_of
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, painted
 from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.formats.polygons import compare
-from segjax.data.images import PICTURE_SUFFIXES, read_labels
-from segjax.data.tables import first_few
+from segjax.data.pictures.images import PICTURE_SUFFIXES, read_labels
 from segjax.types import InputError
 
 IMAGES, MASKS = "images", "masks"

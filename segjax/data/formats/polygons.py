@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Piece, check_formats, painted
-from segjax.data.tables import first_few
 from segjax.types import InputError
 
 _ONE_AT_A_TIME = Lock()  # rasterio silences a warning for the whole process meanwhile, which two threads must not

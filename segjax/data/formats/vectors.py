@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.formats.layers import (
     WGS84,
@@ -25,8 +26,7 @@ from segjax.data.formats.layers import (
     write_layers,
 )
 from segjax.data.formats.polygons import UNCLASSIFIED, Outline, annotate, compare, note_lost, outlines_of
-from segjax.data.georeference import metres_per_pixel
-from segjax.data.tables import first_few
+from segjax.data.ground.georeference import metres_per_pixel
 from segjax.types import Georeference, InputError
 
 _CORNERS_OF_A_CIRCLE = 72  # 0.1 % of its area is missing

@@ -3,7 +3,7 @@ import pytest
 import tifffile
 
 from segjax.data.formats.files import write_label_image
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 from segjax.types import InputError
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from segjax.data.formats import cellpose, coco, object_masks
 from segjax.data.formats.annotation import Annotation, Picture
-from segjax.data.images import read_labels
+from segjax.data.pictures.images import read_labels
 
 NUCLEI = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "cells_instances" / "labels"
 pytestmark = [

@@ -14,7 +14,7 @@ from segjax.data.formats.annotation import Annotation, Picture
 from segjax.data.formats.layers import Layer, bounds_of, moved, on_ground, read_layer, write_layers
 from segjax.data.formats.qgis import OUTLINES
 from segjax.data.formats.vectors import Options, read, write
-from segjax.data.geofiles import missing_packages
+from segjax.data.ground.geofiles import missing_packages
 from segjax.types import Georeference, InputError
 
 pytestmark = pytest.mark.skipif(bool(missing_packages()), reason="the extra geo is not installed")
