@@ -4,8 +4,9 @@
     python -m experiments.check 'folder:my_pictures?labels=components&groups=^(patient[0-9]+)_'
 
 The folder holds images/ and labels/ (or masks/ or instances/) with files of equal names, PNG or TIFF. Labels are 0 for
-background and 1, 2, ... for the objects. A study refuses a folder with problems, so run this first, with the options
-that the study will get. It changes nothing.
+background and 1, 2, ... for the objects; ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON and more may take their
+place. A study refuses a folder with problems, so run this first, with the options that the study will get. It changes
+nothing.
 
 Problems: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8 bits,
 fractional, negative or colour labels, masks given as instances, smoothed masks, masks of 0 and 1 beside masks of 0 and
@@ -37,6 +38,7 @@ from rich.table import Column, Table
 from experiments.harness.classifiers import check_kinds, check_sides
 from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Splitting, check_shown, check_target, read_samples
+from experiments.harness.start import run_command
 from segjax.data import FolderOptions, FolderSource, Problem, parse_spec, read_sides
 from segjax.data.check import Inspection, inspect_folder
 from segjax.data.inspected import UNCLASSIFIED
@@ -58,7 +60,9 @@ def check(
 
     Args:
         data: The folder, or a spec with options such as 'folder:PATH?labels=components&tile=256' (quote it for the
-            shell). Options: images=FOLDER, annotations=FOLDER, labels=instances|components, class_names=A,B|FILE.csv,
+            shell). Options: images=FOLDER, annotations=FOLDER|FILE, format=NAME, colours=FILE.csv, class_column=NAME,
+            layer=NAME, radius=METRES, all_touched=false|true, stacks=refuse|planes, bands=A,B,
+            labels=instances|components, class_names=A,B|FILE.csv,
             groups=REGEX|FILE.csv, keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             image_labels=FILE.csv, label_names=A,B, volumes=false|true, shrink=N, tile=PIXELS, crop=PIXELS,
             presence=PIXELS.
@@ -163,4 +167,4 @@ def _span(values: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(check, description=__doc__))
+    run_command(lambda: sys.exit(tyro.cli(check, description=__doc__)))

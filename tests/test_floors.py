@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "segjax": -1,
-    "segjax.types": 0,
+    "segjax.types": -1,
+    "segjax.files": 0,
     "segjax.ops": 0,
     "segjax.annotations": 1,
     "segjax.models": 1,

@@ -2,10 +2,11 @@
 
 from segjax.data.check import check_folder
 from segjax.data.folder import FolderSource
+from segjax.data.folder_options import CUTS, FolderOptions
 from segjax.data.georeference import metres_per_pixel, read_georeference
 from segjax.data.image_labels import with_presence
 from segjax.data.images import read_labels, read_picture, write_labels
-from segjax.data.listing import CUTS, FolderOptions, Problem
+from segjax.data.listing import Problem
 from segjax.data.paste import paste, pasted
 from segjax.data.patches import Batch, PatchConfig, Patches, class_target, on_devices
 from segjax.data.shots import pictures_by_class

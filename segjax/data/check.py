@@ -4,15 +4,18 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from segjax.data.folder_options import FolderOptions
+from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.inspection_cache import inspected_once
-from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
+from segjax.data.listing import Entry, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
+from segjax.data.stack_entries import with_planes
 from segjax.data.tables import first_few, read_class_names
 from segjax.types import InputError
 
@@ -61,7 +64,7 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
 
 
 def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
-    """Read every picture and label image of the folder once, several files at a time.
+    """Read every picture and its annotation once, twice where the classes of objects are named in their files.
 
     Raises:
         InputError: as `check_folder`.
@@ -69,9 +72,16 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
-    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
-    pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
-    problems += [problem for _, of_picture in results for problem in of_picture]
+    if options.stacks == "planes":
+        entries, unknown = with_planes(entries, options)
+        problems += unknown
+    pictures, unusable = _inspected(path, options, entries)
+    if any(entry.format and len(found.class_values) for entry, found in pictures):
+        # only now it is known which classes there are, so that they can be numbered; both readings are kept apart
+        entries, names = _with_class_names(path, options, names, pictures)
+        pictures, more = _inspected(path, replace(options, class_names=repr(names)), entries)
+        unusable = list(dict.fromkeys(unusable + more))
+    problems += unusable
     mask_problems, mask_remarks = judge_masks(pictures, options)
     remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
     image_labels, label_names = _image_labels(path, options, entries, problems)
@@ -81,6 +91,34 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     problems += mask_problems
     problems += _class_values(inspection)
     return inspection
+
+
+def _inspected(
+    path: Path, options: FolderOptions, entries: Sequence[Entry]
+) -> tuple[list[tuple[Entry, Inspected]], list[Problem]]:
+    """Those that can be used, and the problems of all; read are only those that changed since they last were."""
+    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
+    pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
+    return pictures, [problem for _, of_picture in results for problem in of_picture]
+
+
+def _with_class_names(
+    path: Path, options: FolderOptions, names: dict[int, str], pictures: Sequence[tuple[Entry, Inspected]]
+) -> tuple[list[Entry], dict[int, str]]:
+    """The entries and class names of files that name the classes of objects, in the order given or of the alphabet.
+
+    Raises:
+        InputError: names were given, and not all.
+    """
+    used = {name for _, found in pictures for name in found.class_names}
+    if used and any(len(found.ids) and not found.class_names for _, found in pictures):
+        used.add(UNNAMED)
+    if used and names and (missing := sorted(used - set(names.values()))):
+        remedy = "name all there, or leave class_names out"
+        raise InputError(f"{path}: option class_names={options.class_names} lacks {first_few(missing)}; {remedy}")
+    names = names or dict(enumerate(sorted(used), 1))
+    order = tuple(names.get(number, "") for number in range(1, max(names, default=0) + 1)) if used else ()
+    return [replace(entry, classes=entry.labels, class_names=order) for entry, _ in pictures], names
 
 
 def _image_labels(
@@ -107,7 +145,8 @@ def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str,
             continue
         here, there = sides.get(entry.name, ""), sides.get(other.name, "")
         across = f", and the split has one in {there} and one in {here}" if here and there and here != there else ""
-        problems.append(Problem(entry.image, f"same picture as {other.image.name}{across}", "remove one of the two"))
+        reason = f"same picture as {other.image.name}{across}"
+        problems.append(Problem(entry.image, reason, "remove one of the two", "training"))
     return problems
 
 
@@ -117,7 +156,7 @@ def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> 
         return []
     kinds = ", ".join(f"{count} with {channels}" for channels, count in sorted(counts.items()))
     remedy = "give channels=1 (all grey) or channels=3 (all RGB), or choose one kind with groups= and keep="
-    return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy)]
+    return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy, "training")]
 
 
 def _places(path: Path, images: Sequence[Path]) -> list[Problem]:

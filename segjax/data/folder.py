@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Int32
 from skimage.util import map_array
 
+from segjax.data.annotation_files import place_of
 from segjax.data.check import Inspection, inspect_folder
-from segjax.data.georeference import read_georeference
+from segjax.data.folder_options import FolderOptions
 from segjax.data.inspected import UNCLASSIFIED, Inspected, read_annotation, read_image
-from segjax.data.listing import FolderOptions
-from segjax.types import Georeference, InputError, Sample, digest_of
+from segjax.types import InputError, Sample, digest_of
 
 _SHOWN_PROBLEMS = 3
 
@@ -26,6 +26,14 @@ class FolderSource:
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
     image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference. Pixels without data
     in the picture or its labels, as GDAL declares them, are ignored and no object's.
+
+    Files of other formats (`segjax.data.formats`) may take the place of label images. Where they name the classes of
+    objects, these are the classes, in the order of class_names or else of the alphabet.
+
+    Attributes:
+        entries: the files of each picture.
+        has_classes: classes are told apart, or pixels are not judged.
+        losses: what reading each annotation lost.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -45,12 +53,13 @@ class FolderSource:
             )
         self.spec = spec
         self._options = options
-        self._has_classes = inspection.has_classes()
-        self._entries = [entry for entry, _ in inspection.pictures]
+        self.has_classes = inspection.has_classes()
+        self.entries = [entry for entry, _ in inspection.pictures]
         found = [picture for _, picture in inspection.pictures]
-        self.names = tuple(entry.name for entry in self._entries)
-        self.groups = tuple(entry.group for entry in self._entries)
+        self.names = tuple(entry.name for entry in self.entries)
+        self.groups = tuple(entry.group for entry in self.entries)
         self.shapes = tuple(picture.shape for picture in found)
+        self.losses = tuple(picture.loss for picture in found)
         count = _count_classes(inspection)
         # the objects of one table are numbered together: those of a group, or of a picture
         table_names = self.groups if options.volumes == "true" else self.names
@@ -65,19 +74,20 @@ class FolderSource:
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
         whole = (self.label_names, self._image_labels) if self.label_names else ()
-        self.digest = digest_of(*reading, *contents, *whole)
+        bands = (options.bands,) if options.bands else ()
+        self.digest = digest_of(*reading, *bands, *contents, *whole)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __getitem__(self, index: int) -> Sample:
-        entry, (ids, classes) = self._entries[index], self._tables[index]
+        entry, (ids, classes) = self.entries[index], self._tables[index]
         image, missing = read_image(entry, self._options)
-        values, class_image, missing = read_annotation(entry, self._options, missing)
-        labels = _renumbered(values, ids)
-        ignored = np.zeros(labels.shape, bool) if missing is None else missing.copy()
-        if self._has_classes and class_image is not None:
-            ignored |= (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
+        found = read_annotation(entry, self._options, (image.shape[0], image.shape[1]), missing)
+        labels = _renumbered(found.labels, ids)
+        ignored = np.zeros(labels.shape, bool) if found.missing is None else found.missing.copy()
+        if self.has_classes and found.classes is not None:
+            ignored |= (found.classes == UNCLASSIFIED) | ((found.labels > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
         ignored |= entry.labels is None
         return Sample(
@@ -88,19 +98,12 @@ class FolderSource:
             entry.name,
             ignored if ignored.any() else None,
             self._image_labels[index],
-            _georeference(entry.image),
+            place_of(entry),
         )
 
     def values_of(self, index: int) -> Int32[np.ndarray, " N"]:
         """The values that objects 1..N of a picture have in its label file (of components: the number of the piece)."""
         return self._tables[index][0]
-
-
-def _georeference(path: Path) -> Georeference | None:
-    try:
-        return read_georeference(path)
-    except InputError:  # not all that is learnt needs a place on the ground; `inspect_folder` remarks what is missing
-        return None
 
 
 def _count_classes(inspection: Inspection) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segjax.data.listing import FolderOptions
+from segjax.data.folder_options import FolderOptions
 from segjax.data.tables import folded, list_of, near, read_picture_table, refuse_twice
 from segjax.data.tiles import picture_shapes
 from segjax.types import InputError, Sample, Source, digest_of

@@ -2,18 +2,22 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 
+from segjax.data.annotation_files import read_file
+from segjax.data.folder_options import FolderOptions
+from segjax.data.formats.annotation import Loss
+from segjax.data.formats.label_images import class_image
 from segjax.data.georeference import check_same_place
-from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture, read_picture_with_missing
-from segjax.data.listing import Entry, FolderOptions, Problem
-from segjax.data.tables import first_few
+from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture_with_missing
+from segjax.data.listing import Entry, Problem
+from segjax.data.tables import first_few, list_of
 from segjax.ops.components import components
 from segjax.types import InputError
 
@@ -43,6 +47,8 @@ class Inspected:
         covers: share of the picture that its largest object takes, 0..1.
         on_border: share of the picture's outermost pixels that this object takes, 0..1.
         is_smoothed: the values look like those of a mask with soft borders.
+        class_names: names of class 1, 2, ..., where the file names its classes.
+        loss: what reading the annotation lost.
     """
 
     shape: tuple[int, int]
@@ -58,37 +64,60 @@ class Inspected:
     covers: float
     on_border: float
     is_smoothed: bool
+    class_names: tuple[str, ...] = ()
+    loss: Loss = field(default_factory=Loss)
+
+
+class Labelling(NamedTuple):
+    """The annotation of an entry as it was read.
+
+    Attributes:
+        labels: object ids (pieces of the mask, for labels=components); all 0 without label image.
+        classes: the class of each pixel, if known.
+        missing: where picture, labels or class image have no data, so that nothing is judged; ids and classes are 0
+            there.
+        class_names: the names of class 1, 2, ..., where the file names its classes.
+        loss: what reading lost.
+    """
+
+    labels: Int32[np.ndarray, "H W"]
+    classes: Int32[np.ndarray, "H W"] | None
+    missing: Bool[np.ndarray, "H W"] | None
+    class_names: tuple[str, ...]
+    loss: Loss
 
 
 def read_annotation(
-    entry: Entry, options: FolderOptions, missing: Bool[np.ndarray, "H W"] | None = None
-) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None, Bool[np.ndarray, "H W"] | None]:
-    """Object ids (pieces of the mask, for labels=components), the class of each pixel, if known, and what is missing.
-
-    Where picture, labels or class image have no data nothing is judged: ids and classes are 0 there. Without label
-    image all ids are 0.
-
-    Args:
-        missing: where the picture has no data.
-    """
+    entry: Entry, options: FolderOptions, shape: tuple[int, int], missing: Bool[np.ndarray, "H W"] | None = None
+) -> Labelling:
+    """The annotation of an entry whose picture has this height and width, and no data where `missing`."""
     if entry.labels is None:
-        height, width, _ = read_picture(entry.image).shape
-        return np.zeros((height, width), np.int32), None, missing
-    labels, without = read_labels_with_missing(entry.labels)
-    missing = _either(missing, without)
-    classes = None
-    if entry.classes is not None and entry.classes != entry.labels:
-        classes, without = read_labels_with_missing(entry.classes)
+        return Labelling(np.zeros(shape, np.int32), None, missing, (), Loss())
+    classes: Int32[np.ndarray, "H W"] | None = None
+    names: tuple[str, ...] = ()
+    if entry.format:
+        found = read_file(entry, shape)
+        labels, names, loss = found.labels, entry.class_names or tuple(sorted(set(found.classes))), found.loss
+        if names or entry.classes is not None or (found.ignored is not None and found.ignored.any()):
+            classes = class_image(found, names)
+    else:
+        labels, without = read_labels_with_missing(entry.labels, at=entry.labels_at)
         missing = _either(missing, without)
-    if classes is not None and classes.shape != labels.shape:
-        sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
-        raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
+        if entry.classes is not None and entry.classes != entry.labels:
+            classes, without = read_labels_with_missing(entry.classes, at=entry.classes_at)
+            missing = _either(missing, without)
+        if classes is not None and classes.shape != labels.shape:
+            sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
+            raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
+        count = len(np.unique(labels[labels > 0]))
+        loss = Loss(count, count)
     if missing is not None and missing.shape == labels.shape:  # other shapes are refused later
         labels = np.where(missing, 0, labels)
         classes = None if classes is None else np.where(missing, 0, classes)
-    if options.labels == "instances":
-        return labels, classes, missing
-    return components(labels), labels if classes is None else classes, missing
+    if options.labels == "components" and not entry.format:
+        labels, classes = components(labels), labels if classes is None else classes
+        loss = Loss(int(labels.max(initial=0)), int(labels.max(initial=0)))
+    return Labelling(labels, classes, missing, names, loss)
 
 
 def _either(first: Bool[np.ndarray, "..."] | None, second: Bool[np.ndarray, "..."] | None) -> np.ndarray | None:
@@ -103,7 +132,8 @@ def read_image(
 ) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
     """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
-    return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
+    channels, bands = int(options.channels or 0), list_of(options.bands)
+    return read_picture_with_missing(entry.image, scale=scale, channels=channels, at=entry.at, bands=bands)
 
 
 def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
@@ -115,27 +145,31 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
     except InputError as error:
         problems.append(problem_of(entry.image, error))
     try:
-        for path in {path for path in (entry.labels, entry.classes) if path and image is not None}:
+        for path in {path for path in (entry.labels, entry.classes) if path and image is not None and not entry.format}:
             check_same_place(entry.image, path)
-        labels, classes, _ = read_annotation(entry, options, missing)
+        # of a picture that cannot be read, the labels are looked at all the same where they have a size of their own
+        if image is not None or not entry.format:
+            read = read_annotation(entry, options, (0, 0) if image is None else image.shape[:2], missing)
+            labels, classes = read.labels, read.classes
     except InputError as error:
         files = (path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: "))
-        problems.append(problem_of(next(files, entry.image), error))
+        problems.append(problem_of(next(files, entry.labels if entry.format and entry.labels else entry.image), error))
     if image is not None and image.min() == image.max():
-        problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
+        remedy = "remove it or export it again"
+        problems.append(Problem(entry.image, "every pixel has the same value", remedy, "training"))
     if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:
         judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
         if not judged.any():
             kind = "object" if not labels.any() else "object that was judged"
             remedy = "annotate or remove it, or give empty=keep"
-            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy))
+            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy, "training"))
     if image is None or labels is None:
         return None, problems
     if labels.shape != image.shape[:2]:
         sizes = f"size {_size(labels.shape)} beside a picture of {_size(image.shape)}"
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
-    found = _measure(entry, options, image, labels, classes)
+    found = replace(_measure(entry, options, image, labels, classes), class_names=read.class_names, loss=read.loss)
     if classes is not None and entry.classes not in (None, entry.labels):
         problems += [
             Problem(entry.classes or entry.labels or entry.image, reason, remedy)
@@ -195,17 +229,15 @@ def _measure(
         shape=(int(labels.shape[0]), int(labels.shape[1])),
         channels=int(image.shape[-1]),
         content=_hash(repr(image.shape).encode(), image.tobytes()),
-        files=_hash(*(path.read_bytes() for path in (entry.image, entry.labels, entry.classes) if path)),
+        files=_hash(image.tobytes() if entry.at else entry.image.read_bytes(), *_contents(entry, labels, classes)),
         ids=ids.astype(np.int32),
         class_values=values.astype(np.int32),
         areas=areas,
         pieces=count,
         has_truncated_ids=bool(
             options.labels == "instances"
-            and pieces_of_255
-            and looks_cut
-            and not is_smoothed
-            and entry.labels
+            and (pieces_of_255 and looks_cut and not is_smoothed)
+            and (entry.labels and not entry.format)
             and is_8_bit(entry.labels)
         ),
         has_background=not inside.all(),
@@ -213,6 +245,13 @@ def _measure(
         on_border=float((border == ids[sizes.argmax()]).mean()) if len(ids) else 0.0,
         is_smoothed=is_smoothed,
     )
+
+
+def _contents(entry: Entry, labels: Int32[np.ndarray, "H W"], classes: Int32[np.ndarray, "H W"] | None) -> list[bytes]:
+    """The bytes of the label files, or of what was read from a stack, a file of the whole set or a folder."""
+    if entry.format or entry.at:
+        return [part.tobytes() for part in (labels, classes) if part is not None]
+    return [path.read_bytes() for path in (entry.labels, entry.classes) if path]
 
 
 def _is_smoothed(labels: Int32[np.ndarray, "H W"], ids: Int32[np.ndarray, " N"], pieces: int) -> bool:

@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segjax.data.folder_options import FolderOptions
+from segjax.data.formats.annotation import Loss
 from segjax.data.inspected import Inspected
-from segjax.data.listing import Entry, FolderOptions
+from segjax.data.listing import Entry
 
 Inspect = Callable[[Sequence[Entry]], Sequence[Any]]  # entries -> for each what was found (None: unusable), problems
 
@@ -73,7 +76,9 @@ def _code() -> str:
 
 def _stamp(entry: Entry) -> list[list[Any]]:
     """Name, size and time of each file of a picture; of a folder those of all files in it."""
-    files = [file for file in (entry.image, entry.labels, entry.classes) if file is not None]
+    files = [file for file in (entry.image, entry.labels, entry.classes, entry.reading.colours) if file is not None]
+    if entry.labels is not None and entry.labels.suffix.lower() == ".shp":  # whose columns lie in files beside it
+        files += sorted(entry.labels.parent.glob(f"{escape(entry.labels.stem)}.*"))
     inside = [part for file in files for part in (sorted(file.iterdir()) if file.is_dir() else [file])]
     states = [(part, part.stat()) for part in inside]
     return [[str(part), state.st_size, state.st_mtime_ns] for part, state in states]
@@ -103,6 +108,8 @@ def _encoded(found: Inspected) -> dict[str, Any]:
     return {
         name: {"dtype": str(value.dtype), "shape": value.shape, "values": value.ravel().tolist()}
         if isinstance(value, np.ndarray)
+        else asdict(value)
+        if isinstance(value, Loss)
         else value
         for name, value in values.items()
     }
@@ -113,6 +120,8 @@ def _decoded(found: dict[str, Any]) -> Inspected:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict) and "notes" in value:
+        return Loss(**(value | {"notes": tuple(value["notes"])}))
     if isinstance(value, dict):
         return np.array(value["values"], value["dtype"]).reshape(value["shape"])
     return tuple(value) if isinstance(value, list) else value

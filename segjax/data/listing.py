@@ -1,113 +1,54 @@
-"""Which files of a folder belong together, without opening any: pictures, label images, class images, groups."""
+"""Which files of a folder belong together, without opening any: pictures, annotations, class images, groups."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from segjax.data.folder_options import FolderOptions, compiled
+from segjax.data.formats import Reading, format_of, formats_of, name_without_ending
 from segjax.data.images import PICTURE_SUFFIXES
-from segjax.data.tables import first_few, folded, is_csv, is_text, near, read_picture_table
+from segjax.data.tables import find_file, first_few, folded, is_csv, is_text, near, read_picture_table
+from segjax.data.tiff_layout import Position
 from segjax.types import InputError
 
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
-_LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?)$")
+_PLAIN = Reading()
+_LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps a folder from being used: where, what is wrong, what to do."""
+    """One thing that keeps a folder from being used: where, what is wrong, what to do.
+
+    `spoils` says what for: for training alone, or for anything, as the files are not understood.
+    """
 
     path: Path
     reason: str
     remedy: str
+    spoils: Literal["training", "anything"] = "anything"
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}; {self.remedy}"
 
 
 @dataclass(frozen=True)
-class FolderOptions:
-    """How a folder is read; each field is an option of `folder:PATH?option=value&option=value`.
-
-    CSV files are UTF-8, or UTF-16 with its mark, divided by commas, semicolons or tabs as their first line says.
+class Entry:
+    """The files of one picture.
 
     Attributes:
-        images: folder of the pictures; without such a folder the pictures lie in PATH itself.
-        annotations: folder of the label images; else the one of labels/, masks/, instances/ that is there, else
-            files beside the pictures named as they are plus _mask, _masks, _cp_masks, _label, _labels or _instances,
-            else classes/ (class images), whose pieces are the objects.
-        labels: "instances" (one id per object) or "components" (a mask: 8-connected pieces are the objects; several
-            values, at most 64, are classes and 255 is left out; a single value is one class).
-        class_names: names of class 1, 2, ..., divided by commas; or a CSV file (columns class, name) in the folder or
-            at that path. Other values in class images are then refused, but 255.
-        groups: a regular expression whose first bracket, found in the picture's name without ending, is the group; or a
-            CSV file (columns picture, group) in the folder or at that path. Without it every picture is its own group.
-        keep: a regular expression; only pictures in whose group it is found are used.
-        scale: division by "max", the picture's own maximum, or by "dtype", the largest value of its file type.
-        channels: "1" (grey by luminance) or "3" (grey repeated); needed where grey and RGB are mixed.
-        empty: "refuse" or "keep" pictures without any object.
-        unlabelled: "refuse" or "skip" pictures without a label image.
-        image_labels: a CSV file (columns picture, label) in the folder or at that path: the class of each whole
-            picture. Label images are then not needed: pictures without one are not judged, empty ones are kept.
-        label_names: names of image-level class 0, 1, ..., divided by commas; without them the labels of the table in
-            the order of numbers or of the alphabet.
-        volumes: "true" where the pictures of a group are slices whose ids name the same objects.
-    """
-
-    images: str = "images"
-    annotations: str = ""
-    labels: str = "instances"
-    class_names: str = ""
-    groups: str = ""
-    keep: str = ""
-    scale: str = "max"
-    channels: str = ""
-    empty: str = "refuse"
-    unlabelled: str = "refuse"
-    image_labels: str = ""
-    label_names: str = ""
-    volumes: str = "false"
-
-    @classmethod
-    def parse(cls, options: Mapping[str, str]) -> "FolderOptions":
-        """From the options of a spec; InputError names an unknown option or value and lists the allowed ones."""
-        allowed = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in allowed:
-                names = ", ".join([*allowed, *CUTS])
-                raise InputError(f"option {name!r} is unknown for folder:; allowed are {names}")
-        for name, choices in _CHOICES.items():
-            if options.get(name, choices[0]) not in choices:
-                raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")
-        for name in ("groups", "keep"):
-            if not is_csv(options.get(name, "")):
-                _compile(name, options.get(name, ""))
-        return cls(**options)
-
-    def __post_init__(self) -> None:
-        if self.volumes == "true" and self.labels == "components":
-            raise InputError(
-                "option volumes=true needs ids shared between slices; pieces of masks get new ones in every slice"
-            )
-
-
-CUTS = ("shrink", "crop", "tile", "presence")  # options of `open_source` that say what is made of the pictures
-_CHOICES = {
-    "labels": ("instances", "components"),
-    "scale": ("max", "dtype"),
-    "channels": ("", "1", "3"),
-    "empty": ("refuse", "keep"),
-    "unlabelled": ("refuse", "skip"),
-    "volumes": ("false", "true"),
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The files of one picture; `classes` is None without class images, and `labels` where these are all there is.
-
-    `labels` is None where only the class of the whole picture is known.
+        name, group: as in the source.
+        image: the picture.
+        labels: its annotation: a label image, a file or folder of another format, or the file of the whole set; None
+            where only the class of the whole picture is known.
+        classes: its class image; `labels` where these tell the classes themselves; None where nothing does.
+        format: of `labels`, a name of `FORMATS`; "" of label images.
+        reading: what `labels` do not say themselves.
+        class_names: names of class 1, 2, ..., where `labels` names the classes of its objects.
+        at, labels_at, classes_at: where in the stacks that the three files are.
     """
 
     name: str
@@ -115,6 +56,12 @@ class Entry:
     image: Path
     labels: Path | None
     classes: Path | None
+    format: str = ""
+    reading: Reading = _PLAIN
+    class_names: tuple[str, ...] = ()
+    at: Position = ()
+    labels_at: Position = ()
+    classes_at: Position = ()
 
 
 def fit_to_folder(path: Path, options: FolderOptions) -> FolderOptions:
@@ -143,15 +90,16 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         InputError: no pictures at all, no labels at all, a groups option that does not fit.
     """
     problems: list[Problem] = []
-    images, labels, classes = _match(path, options, problems)
+    images, labels, classes, is_whole = _match(path, options, problems)
     groups = _groups(path, options, sorted(images))
-    is_kept = _compile("keep", options.keep)
+    is_kept = compiled("keep", options.keep)
     kept = [name for name in sorted(images) if is_kept.search(groups[name])]
     if not kept:
         raise InputError(
             f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
+    reading = _reading(path, options)
     partners = {"label": labels, "class": classes or {}}
     near_name = {kind: {folded(name): name for name in files} for kind, files in (*partners.items(), ("own", images))}
 
@@ -169,7 +117,15 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         elif classes is not None and name not in classes:
             problems.append(lacks(name, "class", f"add classes/{name}.png or remove the picture"))
         else:
-            entries.append(Entry(name, groups[name], images[name], labels[name], (classes or {}).get(name)))
+            of_class = (classes or {}).get(name)
+            kind = _kind(labels[name], options, is_whole)
+            entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, reading))
+    if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
+        raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
+    if options.labels == "components" and any(entry.format for entry in entries):
+        raise InputError(
+            "option labels=components is for label images; these annotations tell objects apart themselves"
+        )
     for kind, files in partners.items():
         for name in sorted(set(files) - set(images)):
             nearly = near(name, near_name["own"])
@@ -180,20 +136,27 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
 
 def _match(
     path: Path, options: FolderOptions, problems: list[Problem]
-) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path] | None]:
-    """Pictures, label images and class images by picture name; None where there is no folder of class images."""
-    image_folder, label_folder, class_folder = (
-        _image_folder(path, options),
-        _label_folder(path, options),
-        path / CLASS_FOLDER,
-    )
+) -> tuple[dict[str, Path], dict[str, Path], dict[str, Path] | None, bool]:
+    """Pictures, annotations and class images by picture name (None where there is no folder of class images), and
+    whether the annotations are one file of the whole set."""
+    image_folder, class_folder = _image_folder(path, options), path / CLASS_FOLDER
+    found = _one_folder_each(path) if image_folder == path and not _files(path) else {}
+    if found:
+        images, labels = ({name: place[part] for name, place in found.items()} for part in (0, 1))
+        return images, labels, None, False
+    whole = _file_of_the_set(path, image_folder, options)
+    label_folder = whole or _label_folder(path, options)
     files = _files(image_folder, problems)
-    if image_folder == label_folder:
-        images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
-        labels = _by_name([file for file in files if _LABEL_ENDING.search(file.stem)], problems, frozenset(images))
-    else:
+    if whole or image_folder != label_folder:
         images = _by_name(files, problems)
-        labels = _by_name(_files(label_folder, problems), problems, frozenset(images))
+        of_labels = [] if whole else _annotation_files(label_folder, problems)
+        labels = dict.fromkeys(images, whole) if whole else _by_name(of_labels, problems, frozenset(images))
+    else:
+        images = _by_name([file for file in files if not _LABEL_ENDING.search(file.stem)], problems)
+        beside = [file for file in _annotation_files(image_folder, []) if file not in files]
+        own = [file for file in beside if _name_of(file, frozenset(images)) in images and not file.is_dir()]
+        of_labels = [file for file in files if _LABEL_ENDING.search(file.stem)]
+        labels = _by_name(of_labels + own, problems, frozenset(images))
     if not images:
         raise InputError(
             f"{image_folder} holds no pictures ({', '.join(PICTURE_SUFFIXES)}); put them there or give images=NAME"
@@ -205,10 +168,11 @@ def _match(
             "(or image_labels=FILE.csv to classify whole pictures)"
         )
     if class_folder == label_folder and options.labels == "components":
-        return images, labels, labels
+        return images, labels, labels, False
     if not class_folder.is_dir() or class_folder in (label_folder, image_folder):
-        return images, labels, None
-    return images, labels, _by_name(_files(class_folder, problems), problems, frozenset(images))
+        return images, labels, None, whole is not None
+    of_classes = _by_name(_files(class_folder, problems), problems, frozenset(images))
+    return images, labels, of_classes, whole is not None
 
 
 def _refuse_near_folders(path: Path, options: FolderOptions) -> None:
@@ -233,7 +197,8 @@ def _image_folder(path: Path, options: FolderOptions) -> Path:
 def _label_folder(path: Path, options: FolderOptions) -> Path:
     if options.annotations:
         if not (path / options.annotations).is_dir():
-            raise InputError(f"option annotations={options.annotations}: {path / options.annotations} is not a folder")
+            place = path / options.annotations
+            raise InputError(f"option annotations={options.annotations}: {place} is neither a folder nor a file")
         return path / options.annotations
     present = [name for name in LABEL_FOLDERS if (path / name).is_dir()]
     if len(present) > 1:
@@ -257,11 +222,70 @@ def _by_name(files: Sequence[Path], problems: list[Problem], names: frozenset[st
     """Files by picture name; of labels (`names` given) an ending such as _mask is taken off if pictures have none."""
     found: dict[str, Path] = {}
     for file in files:
-        name = file.stem if names is None or file.stem in names else _LABEL_ENDING.sub("", file.stem)
+        name = file.stem if names is None else _name_of(file, names)
         if name in found:
             problems.append(Problem(file, f"same name as {found[name].name}", "rename or remove one of the two"))
         found.setdefault(name, file)
     return found
+
+
+def _name_of(file: Path, names: frozenset[str]) -> str:
+    """Name of the picture that an annotation belongs to."""
+    name = file.name if file.is_dir() else name_without_ending(file)
+    return name if name in names else _LABEL_ENDING.sub("", name)
+
+
+def _reading(path: Path, options: FolderOptions) -> Reading:
+    colours = find_file(path, "colours", options.colours) if options.colours else None
+    try:
+        radius = float(options.radius or 0)
+    except ValueError:
+        raise InputError(f"option radius={options.radius} is no number of metres; give for example radius=20") from None
+    return Reading(colours, None, options.layer, options.class_column, radius, options.all_touched == "true")
+
+
+def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:
+    """The format of an annotation, which may be that of the whole set; "" of a label image."""
+    if options.format or options.colours:
+        return options.format or "colours"
+    kind = format_of(labels, is_whole)
+    if not kind and labels.suffix.lower() not in PICTURE_SUFFIXES:
+        raise InputError(f"{labels}: the format is not known by its ending; give format={'|'.join(formats_of('read'))}")
+    return kind
+
+
+def _annotation_files(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Label images, files of other formats, and folders of masks, by name."""
+    shown = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".") and is_text(file.name)]
+    others = [file for file in shown if format_of(file)]
+    return [*_files(folder, problems), *others]
+
+
+def _one_folder_each(path: Path) -> dict[str, tuple[Path, Path]]:
+    """Picture and folder of masks of every NAME/images/ beside NAME/masks/, as in the Data Science Bowl 2018."""
+    from segjax.data.formats.object_masks import find  # on use: the module reads pictures, this one does not
+
+    return {name: (place.image, place.masks) for name, place in find(path).items()}
+
+
+def _file_of_the_set(path: Path, image_folder: Path, options: FolderOptions) -> Path | None:
+    """The one file that holds the annotations of all pictures; None where there is none.
+
+    Raises:
+        InputError: several that may be it.
+    """
+    if options.annotations and not (path / options.annotations).is_dir():
+        places = (path / options.annotations, Path(options.annotations).expanduser())
+        return next((place for place in places if place.is_file()), None)
+    if options.annotations or any((path / name).is_dir() for name in LABEL_FOLDERS):
+        return None
+    names = {file.stem for file in _files(image_folder)}
+    found = [file for file in sorted(path.iterdir()) if file.is_file() and format_of(file, is_whole=True)]
+    found = [file for file in found if file.stem not in names]
+    if len(found) > 1:
+        names_of = first_few([file.name for file in found])
+        raise InputError(f"{path}: the annotations may be any of {names_of}; choose one with annotations=FILE")
+    return found[0] if found else None
 
 
 def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[str, str]:
@@ -272,7 +296,7 @@ def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[st
         table = read_picture_table(path, "groups", options.groups, "group")
         groups = {name: table.get(name) for name in names}
     else:
-        matches = {name: _compile("groups", options.groups).search(name) for name in names}
+        matches = {name: compiled("groups", options.groups).search(name) for name in names}
         groups = {name: match.group(1) if match else None for name, match in matches.items()}
     listed = {folded(name): name for name in table}
     missing = [name + near(name, listed) for name, group in groups.items() if not group]
@@ -281,15 +305,3 @@ def _groups(path: Path, options: FolderOptions, names: Sequence[str]) -> dict[st
             f"option groups={options.groups} gives no group for {first_few(missing)}; every picture needs one"
         )
     return {name: str(group) for name, group in groups.items()}
-
-
-def _compile(option: str, expression: str) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(expression)
-    except re.error as error:
-        raise InputError(f"option {option}={expression} is no regular expression ({error})") from None
-    if option == "groups" and expression and not compiled.groups:
-        raise InputError(
-            f"option groups={expression} has no bracket; mark the group, for example groups=^(patient[0-9]+)_"
-        )
-    return compiled

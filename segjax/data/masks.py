@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from segjax.data.folder_options import FolderOptions
 from segjax.data.inspected import UNCLASSIFIED, Inspected
-from segjax.data.listing import Entry, FolderOptions, Problem
+from segjax.data.listing import Entry, Problem
 from segjax.data.tables import first_few
 
 LARGEST_CLASS = 64
@@ -17,7 +18,7 @@ _Pictures = Sequence[tuple[Entry, Inspected]]
 
 def judge_masks(pictures: _Pictures, options: FolderOptions) -> tuple[list[Problem], list[Problem]]:
     """Problems and remarks of all label images together; pictures without objects do not count."""
-    shown = [(entry, found) for entry, found in pictures if entry.labels and len(found.ids)]
+    shown = [(entry, found) for entry, found in pictures if entry.labels and not entry.format and len(found.ids)]
     if not shown:
         return [], []
     folder = next(entry.labels.parent for entry, _ in shown if entry.labels)

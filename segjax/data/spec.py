@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 from segjax.data.backgrounds import read_backgrounds
 from segjax.data.folder import FolderSource
+from segjax.data.folder_options import CUTS, FolderOptions
 from segjax.data.image_labels import with_presence
-from segjax.data.listing import CUTS, FolderOptions
 from segjax.data.shrink import shrunk
 from segjax.data.tables import is_text
 from segjax.data.tiles import cropped, tiled

@@ -67,9 +67,7 @@ def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> 
     Raises:
         InputError: the file is missing, cannot be read, is other text or lacks the columns, or a row is not understood.
     """
-    file = next((place for place in (path / name, Path(name)) if place.is_file()), None)
-    if file is None:
-        raise InputError(f"option {option}={name}: neither {path / name} nor {name} is a file; correct the name")
+    file = find_file(path, option, name)
     text = _read_text(file)
     headers = {separator: _header(text, separator) for separator in _SEPARATORS}
     separator = next((s for s, header in headers.items() if set(columns) <= set(header)), None)
@@ -92,6 +90,18 @@ def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> 
             )
         cells = [row[place] if place < len(row) else "" for place in places]
         found.append((cells[0], cells[1]))
+    return found
+
+
+def find_file(path: Path, option: str, name: str) -> Path:
+    """A file in the folder or at that place.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = next((place for place in (path / name, Path(name).expanduser()) if place.is_file()), None)
+    if found is None:
+        raise InputError(f"option {option}={name}: neither {path / name} nor {name} is a file; correct the name")
     return found
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from segjax.annotations import to_target
 from segjax.data import pictures_by_class
 from segjax.data.folder import FolderSource
-from segjax.data.listing import FolderOptions
+from segjax.data.folder_options import FolderOptions
 from segjax.types import InputError
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from segjax.data.check import inspect_folder
-from segjax.data.listing import FolderOptions
+from segjax.data.folder_options import FolderOptions
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SIZE = 48

@@ -1,7 +1,9 @@
 """What training refuses of a folder `check` reports, and the reverse: every refusal in the code is in the table."""
 
 import ast
+import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +18,25 @@ from experiments.annotation_errors.study import STUDY as ERRORS
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved
-from segjax.data import check, folder, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles
+from segjax.data import (
+    check,
+    folder,
+    folder_options,
+    image_labels,
+    inspected,
+    listing,
+    masks,
+    shrink,
+    spec,
+    splits,
+    tables,
+    tiles,
+)
 from segjax.data.listing import Problem
 from segjax.types import InputError
 
 SIDE, COUNT = 36, 8
-MODULES = (check, folder, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles)
+MODULES = (check, folder, folder_options, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles)
 NOT_OF_A_FOLDER = {
     "_places": "a place on the ground is remarked, not refused (tests/experiments/test_check.py)",
     "write": "files that studies write themselves",
@@ -104,6 +119,24 @@ def both(*changes):
 
 def renamed(one, other):
     return lambda path: (path / one).rename(path / os.fsdecode(os.fsencode(other)))
+
+
+def geojson(class_name="", names=None):
+    """Replaces label images by files of QuPath, with one square."""
+    square = {"type": "Polygon", "coordinates": [[[4, 4], [9, 4], [9, 9], [4, 9], [4, 4]]]}
+    properties = {"classification": {"name": class_name}} if class_name else {}
+    text = json.dumps({"type": "Feature", "geometry": square, "properties": properties})
+
+    def of(path):
+        for name in names or [f"p{index}" for index in range(COUNT)]:
+            (path / f"labels/{name}.png").unlink()
+            (path / f"labels/{name}.geojson").write_text(text)
+
+    return of
+
+
+def without_labels(path):
+    shutil.rmtree(path / "labels")
 
 
 def resized(path):
@@ -212,6 +245,15 @@ REFUSED = [
          lambda p: save(p / "classes/p1.png", TWO[9:]))),
     Case("ids above 255 were cut off", lambda path: save(path / "labels/p1.png", specks(np.arange(1, 325) % 256))),
     Case("several classes under object 1", classes(lambda own, i: (own > 0) * (1 + (np.arange(SIDE) % 2)))),
+    # annotations that are no label images
+    Case("annotations of several formats", geojson(names=["p1"])),
+    Case("labels=components is for label images", geojson(), "labels=components"),
+    Case("radius=far is no number of metres", options="radius=far"),
+    Case("format=tiff is not among", options="format=tiff"),
+    Case("the format is not known by its ending", table("", "t.coco"), "annotations=t.coco"),
+    Case("may be any of s.json, t.json", both(without_labels, table("", "s.json"), table("", "t.json"))),
+    Case("class_names=b,c lacks a", geojson("a"), "class_names=b,c"),
+    Case("is no COCO file", both(without_labels, table("", "t.json"))),
     # all pictures together
     Case("same picture as p0.png", lambda path: save(path / "images/p5.png", noise(0))),
     Case("different channel numbers", lambda path: save(path / "images/p5.png", noise(0, SIDE, SIDE, 3))),
@@ -244,6 +286,8 @@ ACCEPTED = [
     Case("", both(unlabelled(3), rows(lambda i: i % 2, "label"), rows(lambda i: i // 2, "group", "g.csv")),
          "image_labels=t.csv&label_names=0,1&groups=g.csv", study="maps"),
     Case("", labels(lambda own, i: own > 0), "labels=components"),
+    Case("", geojson()),
+    Case("", geojson("a"), "class_names=a,b"),
     Case("which are taken for one object", labels(lambda own, i: own > 0)),
     Case("one object takes most of the picture", labels(lambda own, i: own == 0), "labels=components"),
     Case("if one of the values means background", labels(lambda own, i: np.arange(SIDE)[:, None] // 12 + 1 + 0 * own)),

@@ -53,6 +53,21 @@ class Picture(NamedTuple):
     georeference: Georeference | None = None
 
 
+class Plane(NamedTuple):
+    """The plane of a stack that a picture is, counted from 1.
+
+    Attributes:
+        position: number of the plane in the whole stack, channels not counted.
+        z, t: its slice and time point, 1 where the stack has no such axis.
+        channels: how many the stack has; they count in positions as ImageJ stores them.
+    """
+
+    position: int = 1
+    z: int = 1
+    t: int = 1
+    channels: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """One picture's annotation, whatever file it came from.

@@ -10,12 +10,12 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from segjax.data.formats.annotation import Annotation, Loss, Picture, check_formats
+from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane, check_formats
 from segjax.data.formats.polygons import Outline, annotate, combined, compare, note_lost, outlines_of
 from segjax.types import InputError
 
@@ -26,19 +26,6 @@ _LARGEST_INTEGER = 32_767  # larger ones are written as fractions, which every p
 _LARGEST_GROUP = 255
 _CLASS = "class: "  # begins the line of a ROI's properties
 _ANY = (0, 0, 0)
-
-
-class Plane(NamedTuple):
-    """The plane of a stack that a picture is, counted from 1.
-
-    Attributes:
-        position: number of the plane in the whole stack.
-        z, t: its slice and time point, 1 where the stack has no such axis.
-    """
-
-    position: int = 1
-    z: int = 1
-    t: int = 1
 
 
 def read(path: Path, picture: Picture, plane: Plane | None = None) -> Annotation:
@@ -105,7 +92,7 @@ def write(path: Path, annotation: Annotation, picture: Picture, plane: Plane | N
             roi = _roi_of(outline)
             roi.name = f"{number:04d}"
             if plane:
-                roi.position, roi.z_position, roi.t_position = plane
+                roi.position, roi.z_position, roi.t_position = plane[:3]
             if annotation.classes:
                 name = annotation.classes[label - 1]
                 roi.group, roi.props = min(groups[name], _LARGEST_GROUP), f"{_CLASS}{name}\n"
@@ -141,7 +128,8 @@ def _place(roi: Any) -> tuple[int, int, int]:
 
 
 def _fits(place: tuple[int, int, int], plane: Plane) -> bool:
-    return all(bound in (0, number) for bound, number in zip(place, plane, strict=True))
+    position = -(-place[0] // plane.channels)  # every channel of a plane counts
+    return all(bound in (0, number) for bound, number in zip((position, *place[1:]), plane[:3], strict=True))
 
 
 def _without_area(roi: Any) -> str:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from segjax.data.formats.annotation import Annotation, Loss, Piece, check_format
 from segjax.data.tables import first_few
 from segjax.types import InputError
 
+_ONE_AT_A_TIME = Lock()  # rasterio silences a warning for the whole process meanwhile, which two threads must not
 UNCLASSIFIED = "unclassified"  # class of objects without one in a file that gives others one
 
 
@@ -67,9 +69,10 @@ def fill(geometry: Any, shape: tuple[int, int], all_touched: bool = False) -> Pi
     if width <= 0 or height <= 0:
         return Piece(0, 0, np.zeros((0, 0), bool))
     window = rasterio.Affine.translation(x, y)
-    mask = rasterio.features.rasterize(
-        [geometry], out_shape=(height, width), transform=window, all_touched=all_touched, dtype="uint8"
-    )
+    with _ONE_AT_A_TIME:
+        mask = rasterio.features.rasterize(
+            [geometry], out_shape=(height, width), transform=window, all_touched=all_touched, dtype="uint8"
+        )
     return Piece(y, x, mask.astype(bool))
 
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from segjax.data.folder_options import FolderOptions
 from segjax.data.formats import cellpose
 from segjax.data.formats.annotation import Annotation, Picture
-from segjax.data.listing import FolderOptions, list_folder
+from segjax.data.listing import list_folder
 from segjax.types import InputError
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segjax.data.formats import imagej
-from segjax.data.formats.annotation import Picture
+from segjax.data.formats.annotation import Picture, Plane
 from segjax.types import InputError
 from tests.data.formats.nasties import NAMES, annotation_of, labels_of, many, picture_of
 
@@ -208,14 +208,18 @@ def test_rois_of_several_planes_want_a_plane(tmp_path):
     rois = [square(1, position=1), square(5, position=2), square(9), square(13, z_position=2, t_position=1)]
     with pytest.raises(InputError, match=r"a\.zip: holds ROIs of 3 planes of a stack; give the stack itself"):
         read(tmp_path, *rois)
-    second = read(tmp_path, *rois, plane=imagej.Plane(2, 2, 1)).labels
+    second = read(tmp_path, *rois, plane=Plane(2, 2, 1)).labels
     assert [second[5, 5], second[9, 9], second[13, 13], second[1, 1]] == [1, 2, 3, 0]
+    two_channels = read(
+        tmp_path, square(1, position=3), square(5, position=4), square(9, position=5), plane=Plane(2, 1, 1, 2)
+    )
+    assert [two_channels.labels[y, y] for y in (1, 5, 9)] == [1, 2, 0]
     assert read(tmp_path, square(1, position=4), square(9, c_position=2, position=9)).labels.max() == 2
 
 
 def test_the_plane_is_written(tmp_path):
     labels = np.ones((2, 2), np.int32)
-    plane = imagej.Plane(7, 3, 2)
+    plane = Plane(7, 3, 2)
     assert imagej.write(tmp_path / "a.zip", annotation_of(labels), picture_of(labels), plane).pixels_changed == 0
     (roi,) = Roi.fromfile(tmp_path / "a.zip")
     assert (roi.position, roi.z_position, roi.t_position) == (7, 3, 2)
