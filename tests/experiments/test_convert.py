@@ -20,7 +20,6 @@ from tests.data.folders.test_annotation_files import ALL_CLASSES, CLASSES, TRUTH
 
 for package in ("roifile", "shapely", "rasterio", "pycocotools"):
     pytest.importorskip(package)
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 NUCLEI = Path("/work/shared/data/cells_instances")
 OPTIONS = {"labels": "?class_names=class_names.csv", "colours": "?colours=colours.csv"}
 WITHOUT_PLACE = [name for name in formats_of("write") if name != "vectors"]

@@ -13,7 +13,7 @@ from segjax.data.builders.base import Card, Entry, PublicSet, Record
 from segjax.data.builders.remarks import remarks_on_loss
 from segjax.data.formats import object_masks
 from segjax.data.formats.annotation import Picture
-from segjax.data.pictures.images import read_labels
+from segjax.data.pictures.images import PICTURE_SUFFIXES, read_labels
 from segjax.ops.components import components
 from segjax.types import InputError
 
@@ -41,7 +41,7 @@ class NuInsSeg(PublicSet):
     )
 
     def entries(self, root: Path) -> Iterator[Entry]:
-        pictures = files.find(root, "tissue images/*.*")
+        pictures = [path for path in files.find(root, "tissue images/*.*") if path.suffix.lower() in PICTURE_SUFFIXES]
         if not pictures:
             raise self.missing(root, "there are no folders ORGAN/tissue images")
         vague = {(path.parents[2], path.stem): path for path in files.find(root, "vague areas/mask binary*/*.*")}

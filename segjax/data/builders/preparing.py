@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from segjax.data.builders.base import DESCRIBED, RGB, AnnotatedSet, PublicSet, tfds
@@ -91,7 +92,7 @@ def description(folder: Path) -> dict[str, Any]:
         InputError: the set is not one of ours.
     """
     path = folder / "metadata.json"
-    text = json.loads(path.read_text()).get(DESCRIBED) if path.exists() else None
+    text = json.loads(path.read_text(encoding="utf-8")).get(DESCRIBED) if path.exists() else None
     if text is None:
         raise InputError(f"{folder}: was not prepared by segjax; give another name or folder")
     return json.loads(text)
@@ -101,7 +102,7 @@ def prepared_sets(data_dir: Path) -> dict[str, dict[str, Any]]:
     """What the public sets in a folder tell of themselves, by name; of each its newest version."""
     found = {}
     for path in sorted(data_dir.glob("*/*/metadata.json")):
-        text = json.loads(path.read_text()).get(DESCRIBED)
+        text = json.loads(path.read_text(encoding="utf-8")).get(DESCRIBED)
         if text is not None and not path.match(f"{_UNFINISHED}/*"):
             found[path.parent.parent.name] = json.loads(text)
     return found
@@ -111,8 +112,9 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
     folder = Path(builder.data_dir)
     options = tfds.download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     if not folder.exists():
-        with _alone(folder.parent):
-            builder.download_and_prepare(file_format="array_record", download_config=options)
+        # it makes a folder for downloads, of which there are none
+        with _alone(folder.parent), TemporaryDirectory() as nothing:
+            builder.download_and_prepare(file_format="array_record", download_config=options, download_dir=nothing)
     return folder
 
 
@@ -121,7 +123,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Hold the set's folder while it is written; what a killed process left unfinished is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".preparing").open("w")
+        lock = (folder / ".preparing").open("w", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder by --to") from error
     with lock:

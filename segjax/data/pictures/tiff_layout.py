@@ -123,7 +123,9 @@ def _the_series(file: TiffFile) -> tuple[Series, list[int]]:
                 masks += [] if page.is_reduced else [page.index]
             elif not (page.is_reduced or (step and page.is_subifd)):
                 found.append(level)
-    if len(found) != 1:
+    if not found:
+        raise InputError("cannot be read (it holds no picture); save it again as PNG or TIFF")
+    if len(found) > 1:
         sizes = [f"{one.keyframe.imagewidth} x {one.keyframe.imagelength}" for one in found[:5]]
         raise InputError(
             f"holds {len(found)} pictures of different kinds ({', '.join(sizes)} pixels); "

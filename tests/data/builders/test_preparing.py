@@ -54,6 +54,7 @@ def test_nothing_is_downloaded_and_the_files_are_not_changed(files, tmp_path, mo
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
     assert {path: path.stat().st_mtime_ns for path in files.rglob("*")} == before
+    assert left_in(tmp_path / "sets") == ["tnbc"]
 
 
 def test_a_refused_set_leaves_nothing_behind(files, tmp_path):

@@ -15,8 +15,6 @@ from segjax.types import InputError
 from tests.data.builders import owners
 from tests.data.builders.owners import CENTRES, OWNERS, SHAPE, discs, of, remarks, save
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)
 def test_every_set_serves_a_study(prepared, name):

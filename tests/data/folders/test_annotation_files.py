@@ -18,7 +18,6 @@ from tests.data.formats.nasties import annotation_of, labels_of
 
 for package in ("roifile", "shapely", "rasterio", "pycocotools"):
     pytest.importorskip(package)
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 SHAPE = (24, 32)
 TRUTHS = {"a": labels_of("nested"), "b": labels_of("touching"), "c": labels_of("two_parts")}
 CLASSES = {"a": ("x", "y", "x"), "b": ("y", "y", "y"), "c": ("z", "x")}

@@ -18,7 +18,6 @@ from segjax.data.formats.annotation import Annotation, Picture
 from segjax.types import InputError
 
 # pycocotools 2.0.11 with NumPy 2
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 LABELS = arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4))
 few = partial(settings, deadline=None)
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]  # pixels 1 and 2 of rows and columns 1 and 2

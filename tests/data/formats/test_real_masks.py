@@ -12,7 +12,6 @@ pytestmark = [
     pytest.mark.skipif(
         not NUCLEI.is_dir(), reason="the real pictures (../shared/data beside the repository) are missing"
     ),
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
 ]
 
 
