@@ -46,7 +46,7 @@ class OxfordPets(PublicSet):
             if not lists:
                 raise self.missing(root, f"there is no annotations/{file}")
             annotations = files.one(root, lists, f"lists {file}").parent
-            for number, line in enumerate(lists[0].read_text().splitlines(), 1):
+            for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
                 name, _, species, *_ = (*line.split(), "", "", "")
                 if line.startswith("#") or not name:
                     continue

@@ -91,7 +91,7 @@ def description(folder: Path) -> dict[str, Any]:
         InputError: the set is not one of ours.
     """
     path = folder / "metadata.json"
-    text = json.loads(path.read_text()).get(DESCRIBED) if path.exists() else None
+    text = json.loads(path.read_text(encoding="utf-8")).get(DESCRIBED) if path.exists() else None
     if text is None:
         raise InputError(f"{folder}: was not prepared by segjax; give another name or folder")
     return json.loads(text)
@@ -101,7 +101,7 @@ def prepared_sets(data_dir: Path) -> dict[str, dict[str, Any]]:
     """What the public sets in a folder tell of themselves, by name; of each its newest version."""
     found = {}
     for path in sorted(data_dir.glob("*/*/metadata.json")):
-        text = json.loads(path.read_text()).get(DESCRIBED)
+        text = json.loads(path.read_text(encoding="utf-8")).get(DESCRIBED)
         if text is not None and not path.match(f"{_UNFINISHED}/*"):
             found[path.parent.parent.name] = json.loads(text)
     return found
@@ -121,7 +121,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Hold the set's folder while it is written; what a killed process left unfinished is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".preparing").open("w")
+        lock = (folder / ".preparing").open("wb")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder by --to") from error
     with lock:
