@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from segjax.data.builders.base import DESCRIBED, RGB, AnnotatedSet, PublicSet, tfds
@@ -112,9 +111,8 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
     folder = Path(builder.data_dir)
     options = tfds.download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     if not folder.exists():
-        # it makes a folder for downloads, of which there are none
-        with _alone(folder.parent), TemporaryDirectory() as nothing:
-            builder.download_and_prepare(file_format="array_record", download_config=options, download_dir=nothing)
+        with _alone(folder.parent):
+            builder.download_and_prepare(file_format="array_record", download_config=options)
     return folder
 
 
@@ -123,7 +121,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Hold the set's folder while it is written; what a killed process left unfinished is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".preparing").open("w", encoding="utf-8")
+        lock = (folder / ".preparing").open("wb")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder by --to") from error
     with lock:
