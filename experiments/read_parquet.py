@@ -78,6 +78,8 @@ def convert(options: Options) -> int:
     try:
         if to.exists():
             raise InputError(f"{to}: is there already; name a folder that is not")
+        if not options.files:
+            raise InputError("no parquet file was named; give one or more")
         if len({path.stem for path in options.files}) < len(options.files):
             raise InputError("two files have one name, which would begin the names of their pictures; rename one")
         counts = _write(options, unfinished)
@@ -137,6 +139,8 @@ def _open(path: Path) -> Any:
         raise InputError("parquet files need pyarrow; run: pip install pyarrow")
     import pyarrow.parquet
 
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; correct the name")
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
@@ -180,8 +184,8 @@ def _annotation(
     return labels, classes
 
 
-def _value(name: str, index: int, names: Sequence[str], not_judged: str) -> int:
-    if not 0 <= index < len(names):
+def _value(name: str, index: int | None, names: Sequence[str], not_judged: str) -> int:
+    if index is None or not 0 <= index < len(names):
         raise InputError(f"{name}: class {index} is not among the {len(names)} that the file names; download it again")
     return _NOT_JUDGED if names[index] == not_judged else index + 1
 

@@ -92,6 +92,7 @@ def changed(**values):
         (ROWS, NAMES, {"not_judged": "Stroma"}, "has no class Stroma, but Ambiguous, Epithelial, Lymphocyte"),
         (changed(categories=[1]), NAMES, {}, "train_000000: 3 masks and 1 classes"),
         (changed(categories=[1, 2, 7]), NAMES, {}, "train_000000: class 7 is not among the 3"),
+        (changed(categories=[1, 2, None]), NAMES, {}, "train_000000: class None is not among the 3"),
         (changed(instances=[png(picture(0)[..., 0])] * 3), NAMES, {}, "more than two values"),
         (changed(image={"bytes": b"no picture", "path": None}), NAMES, {}, "cannot be read"),
         (changed(image={"bytes": None, "path": "a.png"}), NAMES, {}, "a picture without content"),
@@ -111,5 +112,9 @@ def test_files_that_are_there_or_no_parquet_are_refused(parquet, tmp_path, capsy
     assert (
         convert(replace(options, files=options.files * 2)) == 2 and "two files have one name" in capsys.readouterr().err
     )
+    assert convert(replace(options, files=())) == 2 and "no parquet file was named" in capsys.readouterr().err
+    missing = tmp_path / "test.parquet"
+    assert convert(replace(options, files=(missing,))) == 2
+    assert f"{missing}: there is no such file" in capsys.readouterr().err
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
     assert convert(options) == 2 and "cannot be read as parquet" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def _read_rois(path: Path) -> list[tuple[str, Any]]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 # two files of one name are two ROIs, so they are not asked for by name
-                parts = [part for part in file.infolist() if part.filename.lower().endswith(".roi")]
+                parts = [part for part in file.infolist() if _is_roi(Path(part.filename))]
                 contents = [(Path(part.filename).stem, file.read(part)) for part in parts]
         else:
             contents = [(path.stem, path.read_bytes())]
@@ -116,6 +116,11 @@ def _read_rois(path: Path) -> list[tuple[str, Any]]:
     except Exception as error:  # roifile and zipfile raise nearly anything on damaged files
         raise InputError(f"{path}: cannot be read as ROIs of ImageJ ({error}); save it again in ImageJ") from error
     return [(roi.name or name, roi) for (name, _), roi in zip(contents, rois, strict=True)]
+
+
+def _is_roi(file: Path) -> bool:
+    """A ROI of ImageJ, not what macOS writes beside it into zips (__MACOSX/._NAME.roi)."""
+    return file.suffix.lower() == ".roi" and not file.name.startswith("._")
 
 
 def _place(roi: Any) -> tuple[int, int, int]:

@@ -171,7 +171,8 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
         )
     if raster.pixels.shape[-1] > 1 or raster.kind == "colour":
         raise InputError(
-            f"colour picture ({raster.pixels.shape[-1]} channels) given as labels; save one channel of integer ids"
+            f"colour picture ({raster.pixels.shape[-1]} channels) given as labels; save one channel of integer ids, "
+            "or give colours=FILE.csv (columns colour, class) where each class has a colour"
         )
     if raster.kind == "white_is_zero" and not raster.is_imagej:
         raise InputError(

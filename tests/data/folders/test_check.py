@@ -97,7 +97,7 @@ def test_labels_that_are_no_whole_numbers_or_colours(folder):
     tifffile.imwrite(folder / "labels/a.tif", squares(9).astype(np.float32) / 2, photometric="minisblack")
     Image.fromarray(picture(0, (64, 64, 3))).save(folder / "labels/b.png")
     found = reasons(folder)
-    assert "not whole numbers" in found["a.tif"] and "colour picture" in found["b.png"] and len(found) == 2
+    assert "not whole numbers" in found["a.tif"] and "or give colours=FILE.csv" in found["b.png"] and len(found) == 2
 
 
 def test_same_picture_twice_also_as_another_file_type_and_across_a_split(folder):

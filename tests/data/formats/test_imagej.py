@@ -37,6 +37,13 @@ def test_two_rois_of_one_name_are_two(tmp_path):
     assert read(tmp_path, square(1), square(5)).labels.max() == 2
 
 
+def test_what_macos_adds_to_zips_is_passed_over(tmp_path):
+    path = save(tmp_path, square(1))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("__MACOSX/._0.roi", b"no roi")
+    assert imagej.read(path, Picture("a", "a.png", (20, 20))).labels.max() == 1
+
+
 def square(edge, size=2, **more):
     corners = np.array([[edge, edge], [edge + size, edge], [edge + size, edge + size], [edge, edge + size]])
     roi = Roi.frompoints(corners, name=more.pop("name", "s"))
