@@ -83,7 +83,7 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
         unusable = list(dict.fromkeys(unusable + more))
     problems += unusable
     mask_problems, mask_remarks = judge_masks(pictures, options)
-    remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
+    remarks = mask_remarks + _losses(path, pictures) + _places(path, [entry.image for entry, _ in pictures])
     image_labels, label_names = _image_labels(path, options, entries, problems)
     inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})
@@ -157,6 +157,32 @@ def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> 
     kinds = ", ".join(f"{count} with {channels}" for channels, count in sorted(counts.items()))
     remedy = "give channels=1 (all grey) or channels=3 (all RGB), or choose one kind with groups= and keep="
     return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy, "training")]
+
+
+def _losses(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Problem]:
+    """What reading the annotations changed, as one remark.
+
+    Of a file of sites of several pictures nearly all lie beyond each of them, which is no loss.
+    """
+    users = Counter(entry.labels for entry, _ in pictures)
+    counts: Counter[str] = Counter()
+    changed = []
+    for entry, found in pictures:
+        loss, is_shared = found.loss, entry.format == "vectors" and users[entry.labels] > 1
+        of_picture = {
+            "objects lost": 0 if is_shared else loss.objects_in - loss.objects_out,
+            "objects beyond the border, partly or wholly": 0 if is_shared else loss.outside,
+            "pixels of several objects": loss.overlapping,
+            "outlines that cross themselves or have no area": loss.invalid,
+        }
+        if any(count > 0 for count in of_picture.values()):
+            changed.append(entry.name)
+            counts.update({what: max(0, count) for what, count in of_picture.items()})
+    if not changed:
+        return []
+    told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
+    reason = f"{len(changed)} of {len(pictures)} annotations are not read as they are ({first_few(changed, 3)}); {told}"
+    return [Problem(path, reason, "convert them (python -m experiments.convert): loss.csv says which")]
 
 
 def _places(path: Path, images: Sequence[Path]) -> list[Problem]:

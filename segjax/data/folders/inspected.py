@@ -161,8 +161,10 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
         judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
         if not judged.any():
             kind = "object" if not labels.any() else "object that was judged"
+            place = f"annotation of {entry.name}" if entry.format else "label image"
+            lost = f" ({'; '.join(read.loss.notes)})" if read.loss.notes else ""
             remedy = "annotate or remove it, or give empty=keep"
-            problems.append(Problem(entry.labels, f"no {kind} in the label image", remedy, "training"))
+            problems.append(Problem(entry.labels, f"no {kind} in the {place}{lost}", remedy, "training"))
     if image is None or labels is None:
         return None, problems
     if labels.shape != image.shape[:2]:

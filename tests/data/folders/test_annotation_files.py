@@ -11,6 +11,7 @@ from PIL import Image
 from segjax.data import open_source
 from segjax.data.folders import check
 from segjax.data.folders.check import check_folder
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.formats import FORMATS, Manner, format_of, name_without_ending
 from segjax.data.formats.annotation import Picture
 from segjax.types import InputError
@@ -155,6 +156,31 @@ def test_damaged_files_are_problems_with_their_names(tmp_path):
     assert set(problems) == {"b.geojson", "d.geojson"}
     assert problems["b.geojson"].startswith("cannot be read as GeoJSON")
     assert problems["d.geojson"] == "label image without its picture"
+
+
+def features(*geometries):
+    return json.dumps([{"type": "Feature", "geometry": geometry, "properties": {}} for geometry in geometries])
+
+
+def outline(*corners):
+    return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+
+
+def test_what_reading_loses_is_remarked_and_named_where_nothing_is_left(tmp_path):
+    save_pictures(tmp_path, names=("a", "b", "c"))
+    (tmp_path / "labels").mkdir()
+    point, inside = {"type": "Point", "coordinates": [3, 3]}, outline((2, 2), (6, 2), (6, 6), (2, 6))
+    crossed, beyond = outline((1, 1), (7, 7), (7, 1), (1, 7)), outline((500, 2), (506, 2), (506, 6))
+    for name, shapes in {"a": [inside], "b": [crossed, beyond, inside], "c": [point]}.items():
+        (tmp_path / f"labels/{name}.geojson").write_text(features(*shapes))
+    found = check.inspect_folder(tmp_path, FolderOptions())
+    assert [problem.path.name for problem in found.problems] == ["c.geojson"]
+    assert found.problems[0].reason.startswith("no object in the annotation of c (1 ")
+    [remark] = found.remarks
+    assert remark.reason == (
+        "2 of 3 annotations are not read as they are (b, c); objects lost: 2, objects beyond the border, partly or "
+        "wholly: 1, pixels of several objects: 8, outlines that cross themselves or have no area: 1"
+    )
 
 
 def test_a_damaged_mask_of_one_object_is_named(tmp_path):
