@@ -6,7 +6,8 @@
 Reads what `folder:` reads: label images, ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON, one mask file per object and
 more. Pictures are copied as they are; planes of a TIFF stack (stacks=planes) become a TIFF file each. Objects that
 overlap are painted by size, the largest first, so that none is hidden by a larger one; ids count from 1 again. The
-report is printed and written into the new folder as loss.csv.
+report is printed and written into the new folder as loss.csv. Groups and image-level labels come along as groups.csv
+and image_labels.csv.
 
 The new folder appears when everything is written and read back. `python -m experiments.check` looks through it.
 

@@ -116,6 +116,38 @@ def test_planes_of_a_stack_become_files_of_their_own(tmp_path):
         np.testing.assert_array_equal(tifffile.imread(tmp_path / f"out/images/{sample.name}.tif"), pixels[number])
 
 
+def opened_as(capsys):
+    return open_source(capsys.readouterr().out.split("open it as: '")[1].split("'")[0])
+
+
+def test_groups_and_image_level_labels_come_along(given, tmp_path, capsys):
+    names = sorted(TRUTHS)
+    patients, kinds = ["p1"] + ["p2"] * (len(names) - 1), ["sick"] + ["well"] * (len(names) - 1)
+    rows = [f"{name},{patient},{kind}" for name, patient, kind in zip(names, patients, kinds, strict=True)]
+    (given / "table.csv").write_text("\n".join(["picture,group,label", *rows]))
+    asked = f"folder:{given}?groups=table.csv&image_labels=table.csv&label_names=well,sick"
+    for to in ("imagej", "object_masks", "coco"):
+        assert convert(asked, tmp_path / to, to) == 0
+        source = opened_as(capsys)
+        assert source.groups == tuple(patients) and source.label_names == ("well", "sick")
+        assert [sample.label for sample in source] == [1] + [0] * (len(names) - 1)
+
+
+def test_objects_of_volumes_stay_shared_or_the_conversion_is_refused(tmp_path, capsys):
+    save_stack(tmp_path / "in")
+    (tmp_path / "in/labels").mkdir()
+    slices = np.zeros((3, *TRUTHS["a"].shape), np.uint16)
+    slices[0, 2:9, 2:9], slices[1:, 12:18, 12:18] = 1, 2
+    tifffile.imwrite(tmp_path / "in/labels/cells.tif", slices, imagej=True, metadata={"axes": "ZYX"})
+    asked = f"folder:{tmp_path / 'in'}?stacks=planes&volumes=true"
+    assert convert(asked, tmp_path / "rois", "imagej") == 2
+    assert "slices would no longer share them" in " ".join(capsys.readouterr().out.split())
+    assert convert(asked, tmp_path / "out", "labels") == 0
+    source = opened_as(capsys)
+    assert source.options.volumes == "true" and set(source.groups) == {"cells"}
+    assert [int(sample.labels.max()) for sample in source] == [1, 2, 2]
+
+
 def test_an_existing_folder_is_refused_and_left_alone(given, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     assert convert(str(given), tmp_path / "out", "coco") == 2

@@ -32,7 +32,8 @@ def convert_folder(
 ) -> tuple[FolderSource, list[Loss]]:
     """Write the pictures and annotations of a folder into a new one, which appears when all is written and read back.
 
-    Pictures are copied byte for byte; planes of stacks become TIFF files. The losses are written beside, as loss.csv.
+    Pictures are copied byte for byte; planes of stacks become TIFF files. The losses are written beside, as loss.csv;
+    so are the groups of the pictures and their image-level labels, where there are any.
 
     Args:
         data: a folder, or a spec of one.
@@ -50,7 +51,7 @@ def convert_folder(
     """
     if out.exists():
         raise InputError(f"{out}: is there already; choose a new folder")
-    source, options = _open(data)
+    source, options = _open(data, to)
     unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
@@ -61,6 +62,9 @@ def convert_folder(
         written = watch(write(unfinished, _Items(source), manner), len(source))
         losses = [_joined(before, after) for before, after in zip(source.losses, written, strict=True)]
         _write_report(unfinished / REPORT, source.names, losses)
+        for table, (column, values) in _tables(source).items():
+            rows = zip(source.names, values, strict=True)
+            _write_csv(unfinished / f"{table}.csv", [("picture", column), *rows])
         unfinished.rename(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); free some space or choose another") from error
@@ -71,11 +75,26 @@ def convert_folder(
 
 def spec_of(out: Path, to: str, source: FolderSource) -> str:
     """What opens a folder that `source` was converted into, with the same classes in the same order."""
-    option = {"colours": "colours=colours.csv"}.get(to, "")
+    given = {"colours": ["colours=colours.csv"]}.get(to, [])
     if source.has_classes:
-        told = {"labels": "class_names=class_names.csv", "vectors": "class_column=class"}
-        option = told.get(to, option)
-    return f"folder:{out}" + (f"?{option}" if option else "")
+        told = {"labels": ["class_names=class_names.csv"], "vectors": ["class_column=class"]}
+        given = told.get(to, given)
+    given += ["volumes=true"] if source.options.volumes == "true" else []
+    given += [f"{table}={table}.csv" for table in _tables(source)]
+    if source.label_names and "," not in "".join(source.label_names):
+        given.append(f"label_names={','.join(source.label_names)}")
+    return f"folder:{out}" + (f"?{'&'.join(given)}" if given else "")
+
+
+def _tables(source: FolderSource) -> dict[str, tuple[str, Sequence[str]]]:
+    """What is known of the pictures beside their objects: name of the table to its second column and the values."""
+    tables: dict[str, tuple[str, Sequence[str]]] = {}
+    if source.groups != source.names:
+        tables["groups"] = ("group", source.groups)
+    if source.label_names:
+        numbers = [label for label in source.image_labels if label is not None]
+        tables["image_labels"] = ("label", [source.label_names[number] for number in numbers])
+    return tables
 
 
 class _Items(Sequence[tuple[Picture, Annotation]]):
@@ -94,9 +113,14 @@ class _Items(Sequence[tuple[Picture, Annotation]]):
         return picture, Annotation(sample.labels, classes, sample.ignored)
 
 
-def _open(data: str) -> tuple[FolderSource, FolderOptions]:
+def _open(data: str, to: str) -> tuple[FolderSource, FolderOptions]:
     """The folder, whose pictures need not be fit for training."""
     spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
+    if to != "labels" and spec.options.get("volumes") == "true":
+        raise InputError(
+            f"option volumes=true: {to} numbers the objects of each picture anew, so slices would no longer share them; "
+            "leave the option out, or write labels"
+        )
     if cuts := sorted(set(spec.options) & set(CUTS)):
         raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")
     path, options = Path(spec.name).expanduser(), FolderOptions.parse(spec.options)
@@ -124,8 +148,13 @@ def _joined(read: Loss, written: Loss) -> Loss:
 
 
 def _write_report(path: Path, names: Sequence[str], losses: Sequence[Loss]) -> None:
+    rows = [
+        (name, *(getattr(loss, count) for count in COUNTS), "; ".join(loss.notes))
+        for name, loss in zip(names, losses, strict=True)
+    ]
+    _write_csv(path, [("picture", *COUNTS, "notes"), *rows])
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["picture", *COUNTS, "notes"])
-        for name, loss in zip(names, losses, strict=True):
-            rows.writerow([name, *(getattr(loss, count) for count in COUNTS), "; ".join(loss.notes)])
+        csv.writer(file).writerows(rows)

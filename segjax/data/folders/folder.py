@@ -31,9 +31,11 @@ class FolderSource:
     objects, these are the classes, in the order of class_names or else of the alphabet.
 
     Attributes:
+        options: those that were given, fitted to the folder.
         entries: the files of each picture.
         has_classes: classes are told apart, or pixels are not judged.
         losses: what reading each annotation lost.
+        image_labels: the image-level class of each picture, None where there is none.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -52,7 +54,7 @@ class FolderSource:
                 f"See all of them with: python -m experiments.check '{spec}'"
             )
         self.spec = spec
-        self._options = options
+        self.options = options
         self.has_classes = inspection.has_classes()
         self.entries = [entry for entry, _ in inspection.pictures]
         found = [picture for _, picture in inspection.pictures]
@@ -70,10 +72,10 @@ class FolderSource:
         self._tables = [tables[name] for name in table_names]
         last = max(1, count, *inspection.names)
         self.class_names = tuple(inspection.names.get(index, f"class {index}") for index in range(1, last + 1))
-        self._image_labels, self.label_names = inspection.image_labels, inspection.label_names
+        self.image_labels, self.label_names = inspection.image_labels, inspection.label_names
         reading = (options.labels, options.scale, options.channels, options.volumes, self.class_names)
         contents = (part for e, p in inspection.pictures for part in (e.name, e.group, p.files))
-        whole = (self.label_names, self._image_labels) if self.label_names else ()
+        whole = (self.label_names, self.image_labels) if self.label_names else ()
         bands = (options.bands,) if options.bands else ()
         self.digest = digest_of(*reading, *bands, *contents, *whole)
 
@@ -82,8 +84,8 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Sample:
         entry, (ids, classes) = self.entries[index], self._tables[index]
-        image, missing = read_image(entry, self._options)
-        found = read_annotation(entry, self._options, (image.shape[0], image.shape[1]), missing)
+        image, missing = read_image(entry, self.options)
+        found = read_annotation(entry, self.options, (image.shape[0], image.shape[1]), missing)
         labels = _renumbered(found.labels, ids)
         ignored = np.zeros(labels.shape, bool) if found.missing is None else found.missing.copy()
         if self.has_classes and found.classes is not None:
@@ -97,7 +99,7 @@ class FolderSource:
             entry.group,
             entry.name,
             ignored if ignored.any() else None,
-            self._image_labels[index],
+            self.image_labels[index],
             place_of(entry),
         )
 
