@@ -16,8 +16,9 @@ from scipy.spatial import KDTree
 
 from segjax.data.folders.tables import read_table
 from segjax.data.formats.annotation import Annotation, Loss, Picture
-from segjax.data.formats.files import check_opaque, check_size, replacing
+from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.pictures.images import read_picture
+from segjax.files import replacing
 from segjax.ops.components import components
 from segjax.types import InputError
 
