@@ -1,8 +1,14 @@
 """Strictness for every test: four CPU devices, executed shape annotations, no silent rank promotion."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the process that starts them
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is left in, or found in, the user's own
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import jax
 from jaxtyping import install_import_hook

@@ -10,6 +10,7 @@ from pathlib import Path
 from segjax.data.georeference import read_georeference
 from segjax.data.image_labels import read_image_labels
 from segjax.data.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
+from segjax.data.inspection_cache import inspected_once
 from segjax.data.listing import Entry, FolderOptions, Problem, fit_to_folder, list_folder
 from segjax.data.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.tables import first_few, read_class_names
@@ -68,8 +69,7 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
     options = fit_to_folder(path, options)
     names = read_class_names(path, options.class_names)
     entries, problems = list_folder(path, options)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        results = list(threads.map(lambda entry: inspect_picture(entry, options), entries))
+    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
     problems += [problem for _, of_picture in results for problem in of_picture]
     mask_problems, mask_remarks = judge_masks(pictures, options)
@@ -91,6 +91,11 @@ def _image_labels(
     except InputError as error:
         problems.append(problem_of(path, error))
         return (None,) * len(entries), ()
+
+
+def _inspect(entries: Sequence[Entry], options: FolderOptions) -> list[tuple[Inspected | None, list[Problem]]]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda entry: inspect_picture(entry, options), entries))
 
 
 def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:
