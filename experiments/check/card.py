@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import segjax
-from experiments.check.counts import Facts, class_table, folder_facts, group_table, label_table, source_facts
+from experiments.check.counts import Facts, class_table, folder_facts, group_table, label_table, number_of, source_facts
 from experiments.check.findings import Asked, Findings, in_order, shown_path
 from experiments.check.suggestions import Suggestion, with_suggestions
 from experiments.check.survey import Observed, Seen, memory_of
@@ -46,7 +46,7 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
     try:
         write_card(
             path,
-            title=f"Data card: {found.place.name or found.place}",
+            title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
             verdict=_verdict(found, uses),
             is_usable=found.is_usable,
             findings={
@@ -59,7 +59,7 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
             tables=_tables(source, seen) if source is not None and seen else {},
             legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
             pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
-            uses=[(use.name, use.command, use.reason.splitlines()[0].rstrip(":")) for use in uses],
+            uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
             rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
             provenance=_provenance(found),
         )
@@ -89,13 +89,19 @@ def _verdict(found: Findings, uses: Sequence[Use]) -> str:
     studies = f"{len(taken)} of the {len(names)} studies take them"
     if found.is_usable:
         objects = sum(len(one.diameters) for one in found.seen)
-        careful = f" Look at the {len(found.remarks)} remark(s) first." if found.remarks else ""
+        careful = f" Look at the {number_of(len(found.remarks), 'remark')} first." if found.remarks else ""
         return f"These {len(found.seen):,} pictures with {objects:,} objects can be used: {studies}.{careful}"
-    why = f"{len(found.problems)} problem(s)" if found.problems else found.refusal
+    why = number_of(len(found.problems), "problem") if found.problems else found.refusal
     if taken:
         options = "&".join(str(one) for one in found.suggestions if one.is_needed)
         return f"These pictures cannot be used as they are ({why}); with the option {options} {studies}."
     return f"These pictures cannot be used yet: {why}."
+
+
+def _first_line(reason: str) -> str:
+    """Of a folder with problems, without the list of them."""
+    first, *others = reason.splitlines()
+    return f"{first.rstrip(':')}, listed above" if others else first
 
 
 def _frame(found: Findings, problems: Sequence[Problem]) -> pd.DataFrame:
@@ -107,7 +113,7 @@ def _frame(found: Findings, problems: Sequence[Problem]) -> pd.DataFrame:
 
 def _suggested(suggestions: Iterable[Suggestion]) -> pd.DataFrame:
     rows = [(str(one), "needed" if one.is_needed else "would help", one.why) for one in suggestions]
-    return pd.DataFrame(rows, columns=["option", "", "why"])
+    return pd.DataFrame(rows, columns=["option", "needed or not", "why"])
 
 
 def _facts(found: Findings) -> Facts:
@@ -167,10 +173,7 @@ def _chosen(found: Findings) -> list[tuple[int, str]]:
 def _picture(source: Source, seen: Sequence[Seen], place: int, why: str) -> tuple[str, bytes, str]:
     sample, one = source[place], seen[place]
     png = outline_overlay(sample.image, sample.labels, sample.classes, sample.ignored)
-    size, objects = (
-        f"{one.shape[1]} x {one.shape[0]} px",
-        f"{len(one.diameters)} object{'s' * (len(one.diameters) != 1)}",
-    )
+    size, objects = f"{one.shape[1]} x {one.shape[0]} px", number_of(len(one.diameters), "object")
     group = f", group {sample.group}" if sample.group not in (sample.name, picture_of(sample.name)) else ""
     return sample.name, png, f"{objects}, {size}{group}{f'; {why}' if why else ''}"
 

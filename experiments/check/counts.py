@@ -37,7 +37,7 @@ def source_facts(source: Source, seen: Sequence[Seen]) -> Facts:
     facts += _sizes([one.shape[:2] for one in seen], [one.shape[2] for one in seen])
     facts.append(("objects", _objects([len(one.diameters) for one in seen])))
     if (empty := sum(not len(one.diameters) for one in seen)) and empty < len(seen):
-        facts.append(("without objects", f"{empty} pictures"))
+        facts.append(("without objects", number_of(empty, "picture")))
     if (unjudged := 1 - float(np.mean([one.judged for one in seen]))) > 0:
         facts.append(("not judged", f"{100 * unjudged:.1f} % of all pixels"))
     if len(source.class_names) > 1:
@@ -96,6 +96,11 @@ def _sizes(shapes: Sequence[tuple[int, int]], channels: Sequence[int]) -> Facts:
 
 def _objects(counts: Sequence[int]) -> str:
     return f"{sum(counts)} in all, {span(counts)} per picture"
+
+
+def number_of(count: int, thing: str) -> str:
+    """ "1 picture", "2 pictures"."""
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def span(values: Sequence[int]) -> str:

@@ -169,12 +169,14 @@ def _with_suspicions(found: Findings, sides: Mapping[str, str]) -> Findings:
     source, seen = found.source, found.seen
     assert source is not None
     twins = suspicions.twins(source, seen)
-    equal = [] if found.inspection is not None else suspicions.equal_pictures(source, seen)
+    equal = suspicions.equal_pictures(seen)
     remarks = [
-        *suspicions.shifted_labels(source, seen),
-        *suspicions.equal_remarks(source, equal, sides),
-        *suspicions.twin_remarks(source, [pair for pair in twins or () if pair not in equal], sides),
-        *suspicions.divided_groups(source, sides),
+        *suspicions.shifted_labels(found.place, seen),
+        *(suspicions.equal_remarks(source, equal, sides) if found.inspection is None else ()),
+        *suspicions.twin_remarks(
+            source, [pair for pair in twins or () if seen[pair[0]].content != seen[pair[1]].content], sides
+        ),
+        *suspicions.divided_groups(found.place, source, sides),
     ]
     return replace(
         found,

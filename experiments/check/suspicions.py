@@ -53,21 +53,21 @@ def shift_of(seen: Sequence[Seen]) -> tuple[int, int] | None:
     return (rows, columns) if is_shifted else None
 
 
-def shifted_labels(source: Source, seen: Sequence[Seen]) -> list[Problem]:
+def shifted_labels(place: Path, seen: Sequence[Seen]) -> list[Problem]:
     """A remark where labels seem to be shifted."""
     shift = shift_of(seen)
     if shift is None:
         return []
     where = " and ".join(
-        f"{abs(pixels)} pixel(s) too far {ways[pixels < 0]}"
-        for pixels, ways in zip(shift, (("down", "up"), ("right", "left")), strict=True)
+        f"{abs(pixels)} px {ways[pixels < 0]}"
+        for pixels, ways in zip(shift, (("below", "above"), ("right of", "left of")), strict=True)
         if pixels
     )
     remedy = "look at the gallery of the data card (--card), and export labels and pictures with the same origin"
-    return [Problem(Path(source.spec), f"labels seem to be shifted: they lie {where} of the borders seen", remedy)]
+    return [Problem(place, f"labels seem to be shifted: they lie {where} the borders seen", remedy)]
 
 
-def equal_pictures(source: Source, seen: Sequence[Seen]) -> list[Pair]:
+def equal_pictures(seen: Sequence[Seen]) -> list[Pair]:
     """Pictures with the same values as an earlier one, as pairs of places; pictures of one value do not count."""
     first: dict[str, int] = {}
     pairs = [(first.setdefault(one.content, index), index) for index, one in enumerate(seen) if one.content]
@@ -126,7 +126,7 @@ def _pair(source: Source, pair: Pair, reason: str, remedy: str, sides: Mapping[s
     return Problem(Path(second), reason.format(first) + across, remedy)
 
 
-def divided_groups(source: Source, sides: Mapping[str, str]) -> list[Problem]:
+def divided_groups(place: Path, source: Source, sides: Mapping[str, str]) -> list[Problem]:
     """A remark where a group has test pictures and others."""
     found: dict[str, set[str]] = {}
     for name, group in zip(source.names, source.groups, strict=True):
@@ -136,4 +136,4 @@ def divided_groups(source: Source, sides: Mapping[str, str]) -> list[Problem]:
     if not divided:
         return []
     reason = f"{len(divided)} group(s) have test pictures and others in this split ({first_few(divided)})"
-    return [Problem(Path(source.spec), reason, "make the split again, so that whole groups test")]
+    return [Problem(place, reason, "make the split again, so that whole groups test")]

@@ -24,9 +24,14 @@ from segjax.types import InputError, Source
 
 STUDIES: tuple[AnyStudy, ...] = (ANNOTATION_ERRORS, ANNOTATION_UPGRADE, FEW_SHOT, ACTIVATION_MAPS, SITE_SEGMENTATION)
 Words = tuple[str, ...]
-_NO_INCLUSION: dict[str, Words] = {
-    "annotation_errors": ("--errors", "omission", "bias"),
-    "annotation_upgrade": ("--error", "omission=0.8+bias=6"),
+# without foreign objects to include, with one object in a picture, and with pixels that 6 published ones do not fill
+_ERRORS: dict[str, tuple[Words, ...]] = {
+    "annotation_errors": (
+        ("--errors", "omission", "bias"),
+        ("--errors", "omission", "bias", "--scope", "object"),
+        ("--errors", "omission", "--scope", "object"),
+    ),
+    "annotation_upgrade": (("--error", "omission=0.8+bias=6"), ("--error", "omission=0.8", "--scope", "object")),
 }
 _FEWER: dict[str, tuple[Words, ...]] = {
     "annotation_upgrade": (
@@ -78,16 +83,18 @@ def _study(study: AnyStudy, given: str, specs: Sequence[str], opener: Opener, as
         try:
             source = opener(spec)
         except InputError as error:
-            refusal = str(error)
+            refusal = refusal or str(error)
             continue
         candidates = list(_candidates(study.name, source, asked))
         refusals = {words: _refusal(study, spec, words, opener) for words in (candidates[0], candidates[-1])}
         if refusals[candidates[0]] and len(set(refusals.values())) == 1:  # no option makes a difference
             candidates = candidates[:1]
+        said = ""
         for words in candidates:
-            refusal = refusals[words] if words in refusals else _refusal(study, spec, words, opener)
-            if not refusal:
+            said = refusals[words] if words in refusals else _refusal(study, spec, words, opener)
+            if not said:
                 return Use(study.name, _command(study.name, _args(study, spec, words)), _told(given, spec, words))
+        refusal = refusal or said
     return Use(study.name, "", refusal)
 
 
@@ -108,11 +115,12 @@ def _args(study: AnyStudy, spec: str, words: Words) -> Words:
 def _candidates(name: str, source: Source, asked: Asked) -> Iterator[Words]:
     """Options to try, the usual ones first."""
     fixed = () if asked.target == 1 or name == "few_shot" else ("--target", str(asked.target))
-    inclusion = ((), _NO_INCLUSION[name]) if name in _NO_INCLUSION else ((),)
     labels: tuple[Words, ...] = ((),)
     if name in ("activation_maps", "site_segmentation"):
         labels = ((), *(("--label", label) for label in source.label_names[:_MOST_LABELS]))
-    grid = itertools.product(((), *_FEWER.get(name, ())), _foldings(source, asked), labels, inclusion)
+    grid = itertools.product(
+        ((), *_FEWER.get(name, ())), _foldings(source, asked), labels, ((), *_ERRORS.get(name, ()))
+    )
     for fewer, folds, label, errors in grid:
         yield (*folds, *fixed, *label, *errors, *fewer)
 
@@ -141,7 +149,7 @@ def _told(usual: str, spec: str, words: Words) -> str:
     """What is unusual about a command."""
     options = [*([f"the option {spec.removeprefix(usual).lstrip('?&')}"] if spec != usual else [])]
     options += [shlex.join(words)] if words else []
-    return f"with {' and '.join(options)}" if options else "as it is"
+    return f"with {' and '.join(options)}" if options else "as they are"
 
 
 def _command(name: str, args: Sequence[str]) -> str:

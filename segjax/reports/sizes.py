@@ -21,14 +21,13 @@ def size_chart(diameters: Float[np.ndarray, " N"], small: float, large: float) -
     axes.hist(diameters, bins=np.geomspace(lowest, highest, _BARS + 1).tolist(), color=_BAR, edgecolor="white", lw=0.5)
     axes.set_xscale("log")
     median = float(np.median(diameters))
-    for place, text, style in (
-        (small, f"{small:g} px", ":"),
-        (median, f"median {median:.0f} px", "-"),
-        (large, f"{large:.0f} px", ":"),
-    ):
+    marks = ((small, f"{small:g} px", ":", 1.03, "center"), (large, "half a picture", ":", 1.03, "center"))
+    for place, text, style, height, side in (*marks, (median, f" median {median:.0f} px ", "-", 0.94, "left")):
         axes.axvline(place, color=_MARK, lw=1.2, ls=style)
-        axes.annotate(text, (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
-                      ha="center", fontsize=8.5, color=_INK)  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+        axes.text(
+            place, height, text, transform=axes.get_xaxis_transform(), ha=side, fontsize=8.5, color=_INK, bbox=box
+        )
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if lowest <= tick <= highest]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
