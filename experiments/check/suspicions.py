@@ -21,8 +21,8 @@ SHIFT_RULE = (
 )
 TWIN_RULE = (
     "Two pictures of different groups are nearly the same where what is finer than 2 pixels of their 32 x 32 copies "
-    "has a correlation of at least 0.95, and of their 128 x 128 copies of at least 0.9. Turned or flipped copies are "
-    "not found."
+    "has a correlation of at least 0.95, and of copies of at most 128 x 128 pixels of at least 0.9. Turned or flipped "
+    "copies are not found."
 )
 _FEWEST_PICTURES, _LEAST_SHIFT = 5, 2
 _GAIN, _VOTES, _RISE, _OPPOSITE = 0.5, 0.8, 0.2, 0.5
@@ -87,8 +87,10 @@ def twins(source: Source, seen: Sequence[Seen]) -> list[Pair] | None:
     for one, other in _alike(seen, source.groups):
         if len(found) == _MOST_TWINS:
             break
-        closer = [_fine(small_copy(source[index].image.mean(-1), _CLOSER)) for index in (one, other)]
-        if float(closer[0] @ closer[1]) >= _SAME:
+        grey = [source[index].image.mean(-1) for index in (one, other)]
+        edge = min(_CLOSER, *(min(picture.shape) for picture in grey))
+        first, second = (_fine(small_copy(picture, edge)) for picture in grey)
+        if float(first @ second) >= _SAME:
             found.append((one, other))
     return found
 
