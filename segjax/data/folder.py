@@ -23,7 +23,8 @@ class FolderSource:
     255 not judged) gives each object the class of most of its pixels, over the group with volumes=true; pixels of 255,
     and all pixels of objects that are mostly 255, are ignored and no object's. Without other labels the objects are the
     8-connected pieces of each class. Without class images every object has class 1. With image_labels samples have
-    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference.
+    image-level labels, whose names are `label_names`. Samples of GeoTIFF files have a georeference. Pixels without data
+    in the picture or its labels, as GDAL declares them, are ignored and no object's.
 
     Every file is read once when the source is opened, and the source is refused if `check_folder` finds anything.
     """
@@ -70,22 +71,21 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Sample:
         entry, (ids, classes) = self._entries[index], self._tables[index]
-        values, class_image = read_annotation(entry, self._options)
-        labels, ignored = _renumbered(values, ids), None
+        image, missing = read_image(entry, self._options)
+        values, class_image, missing = read_annotation(entry, self._options, missing)
+        labels = _renumbered(values, ids)
+        ignored = np.zeros(labels.shape, bool) if missing is None else missing.copy()
         if self._has_classes and class_image is not None:
-            ignored = (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
+            ignored |= (class_image == UNCLASSIFIED) | ((values > 0) & (labels == 0))
             labels = np.where(ignored, 0, labels)
-        image = read_image(entry, self._options)
-        if entry.labels is None:
-            ignored = np.ones(labels.shape, bool)
-        is_all_judged = ignored is None or not ignored.any()
+        ignored |= entry.labels is None
         return Sample(
             image,
             labels,
             classes,
             entry.group,
             entry.name,
-            None if is_all_judged else ignored,
+            ignored if ignored.any() else None,
             self._image_labels[index],
             _georeference(entry.image),
         )

@@ -8,10 +8,11 @@ from typing import Literal, cast
 
 import cc3d
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 
-from segjax.data.images import is_8_bit, read_labels, read_picture
+from segjax.data.georeference import check_same_place
+from segjax.data.images import is_8_bit, read_labels_with_missing, read_picture, read_picture_with_missing
 from segjax.data.listing import Entry, FolderOptions, Problem
 from segjax.data.tables import first_few
 from segjax.types import InputError
@@ -60,30 +61,49 @@ class Inspected:
 
 
 def read_annotation(
-    entry: Entry, options: FolderOptions
-) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None]:
-    """Object ids (pieces of the mask, for labels=components) and the class of each pixel, if known.
+    entry: Entry, options: FolderOptions, missing: Bool[np.ndarray, "H W"] | None = None
+) -> tuple[Int32[np.ndarray, "H W"], Int32[np.ndarray, "H W"] | None, Bool[np.ndarray, "H W"] | None]:
+    """Object ids (pieces of the mask, for labels=components), the class of each pixel, if known, and what is missing.
 
-    Without label image all ids are 0.
+    Where picture, labels or class image have no data nothing is judged: ids and classes are 0 there. Without label
+    image all ids are 0.
+
+    Args:
+        missing: where the picture has no data.
     """
     if entry.labels is None:
         height, width, _ = read_picture(entry.image).shape
-        return np.zeros((height, width), np.int32), None
-    labels = read_labels(entry.labels)
-    is_apart = entry.classes is not None and entry.classes != entry.labels
-    classes = read_labels(entry.classes) if entry.classes and is_apart else None
+        return np.zeros((height, width), np.int32), None, missing
+    labels, without = read_labels_with_missing(entry.labels)
+    missing = _either(missing, without)
+    classes = None
+    if entry.classes is not None and entry.classes != entry.labels:
+        classes, without = read_labels_with_missing(entry.classes)
+        missing = _either(missing, without)
     if classes is not None and classes.shape != labels.shape:
         sizes = f"size {_size(classes.shape)} beside labels of {_size(labels.shape)}"
         raise InputError(f"{entry.classes}: {sizes}; {_SAME_SIZE}")
+    if missing is not None and missing.shape == labels.shape:  # other shapes are refused later
+        labels = np.where(missing, 0, labels)
+        classes = None if classes is None else np.where(missing, 0, classes)
     if options.labels == "instances":
-        return labels, classes
-    return _pieces(labels), labels if classes is None else classes
+        return labels, classes, missing
+    return _pieces(labels), labels if classes is None else classes, missing
 
 
-def read_image(entry: Entry, options: FolderOptions) -> np.ndarray:
-    """The picture of an entry, scaled and with the channels that the options ask for."""
+def _either(first: Bool[np.ndarray, "..."] | None, second: Bool[np.ndarray, "..."] | None) -> np.ndarray | None:
+    """Where any of the two is True; the first where they differ in shape."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second if first.shape == second.shape else first
+
+
+def read_image(
+    entry: Entry, options: FolderOptions
+) -> tuple[Float32[np.ndarray, "H W C"], Bool[np.ndarray, "H W"] | None]:
+    """The picture of an entry, scaled and with the channels that the options ask for, and where it has no data."""
     scale = cast(Literal["max", "dtype"], options.scale)
-    return read_picture(entry.image, scale=scale, channels=int(options.channels or 0))
+    return read_picture_with_missing(entry.image, scale=scale, channels=int(options.channels or 0))
 
 
 def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
@@ -94,16 +114,18 @@ def _pieces(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | None, list[Problem]]:
     """Read a picture and its labels; None where they cannot be used together."""
     problems: list[Problem] = []
-    image = labels = classes = None
+    image = missing = labels = classes = None
     try:
-        image = read_image(entry, options)
+        image, missing = read_image(entry, options)
     except InputError as error:
         problems.append(problem_of(entry.image, error))
     try:
-        labels, classes = read_annotation(entry, options)
+        for path in {path for path in (entry.labels, entry.classes) if path and image is not None}:
+            check_same_place(entry.image, path)
+        labels, classes, _ = read_annotation(entry, options, missing)
     except InputError as error:
-        named = [path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: ")]
-        problems.append(problem_of(named[0], error))
+        files = (path for path in (entry.labels, entry.classes) if path and str(error).startswith(f"{path}: "))
+        problems.append(problem_of(next(files, entry.image), error))
     if image is not None and image.min() == image.max():
         problems.append(Problem(entry.image, "every pixel has the same value", "remove it or export it again"))
     if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:

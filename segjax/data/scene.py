@@ -1,16 +1,14 @@
 """A georeferenced scene of any size: its place, its bands, and where it has no data; needs the extra `geo`."""
 
-import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import tifffile
 from jaxtyping import Bool, Float32
-from scipy import ndimage
 
+from segjax.data import images
+from segjax.data.decoders import named, read_raster
 from segjax.data.georeference import read_georeference
-from segjax.data.images import read_picture
 from segjax.types import Georeference, InputError
 
 
@@ -62,17 +60,5 @@ def picture_of(scene: Scene, scale: Literal["max", "dtype"], channels: int) -> F
     Raises:
         InputError: intensities that no picture can have.
     """
-    if scene.known.all():
-        return read_picture(scene.path, scale=scale, channels=channels)
-    import rasterio
-
-    with rasterio.open(scene.path) as file:
-        pixels = file.read(scene.bands)
-    rows, columns = ndimage.distance_transform_edt(~scene.known, return_distances=False, return_indices=True)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / scene.path.name
-        tifffile.imwrite(copy, pixels[:, rows, columns], photometric="minisblack", metadata={"axes": "CYX"})
-        try:
-            return read_picture(copy, scale=scale, channels=channels)
-        except InputError as error:
-            raise InputError(str(error).replace(str(copy), str(scene.path))) from None
+    with named(scene.path):
+        return images.picture_of(read_raster(scene.path), None if scene.known.all() else ~scene.known, scale, channels)

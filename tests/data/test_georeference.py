@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from segjax.data import georeference, metres_per_pixel, open_source
-from segjax.data.georeference import read_georeference
+from segjax.data.georeference import check_same_place, read_georeference
 from segjax.types import Georeference, InputError
 
 needs_pyproj = pytest.mark.skipif(find_spec("pyproj") is None, reason="pyproj (extra geo) is not installed")
@@ -134,3 +134,60 @@ def test_without_pyproj_only_utm_is_known(monkeypatch):
     for crs in ("EPSG:3857", "EPSG:4326", "EPSG:32600", "EPSG:32661"):
         assert metres_per_pixel(square(crs, 2.0, 0.0, 0.0)) is None
     assert metres_per_pixel(square("EPSG:32637", 2.0, 0.0, 0.0)) == 2.0
+
+
+UTM = [(1024, 1), (1025, 1), (3072, 32637)]
+PLACE = ((33550, SCALE), (33922, TIE))
+
+
+def turned(side, x, y):
+    """The transformation of pixels whose rows run to the north."""
+    return (34264, (side, 0.0, 0.0, x, 0.0, side, 0.0, y, *[0.0] * 7, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("keys", "places", "said"),
+    [
+        (UTM, ((33550, SCALE), (33922, (*TIE[:3], 420_100.0, *TIE[4:]))), r"lies up to 30\.1 pixels away"),
+        (UTM, ((33550, SCALE), (33922, (*TIE[:3], 420_000.4, *TIE[4:]))), r"lies up to 0\.12 pixels away"),
+        (UTM, ((33550, (1.66, 1.66, 0.0)), (33922, TIE)), "pixels away"),
+        ([(1025, 2), (3072, 32637)], PLACE, r"lies up to 0\.707 pixels away"),  # half a pixel both ways
+        (UTM, (turned(3.32, 420_000.0, 4_120_000.0 - 8 * 3.32),), "run the other way"),
+        ([(1025, 1), (3072, 32636)], PLACE, "lies in EPSG:32636, its picture in EPSG:32637"),
+        ([(1025, 1), (2048, 4326)], PLACE, "lies in EPSG:4326"),
+    ],
+)
+def test_labels_that_lie_elsewhere_are_refused(tmp_path, keys, places, said):
+    write(tmp_path / "a.tif", UTM)
+    write(tmp_path / "b.tif", keys, *places)
+    with pytest.raises(InputError, match=rf"b\.tif: .*{said}.*; write it on the picture's grid"):
+        check_same_place(tmp_path / "a.tif", tmp_path / "b.tif")
+
+
+def test_labels_in_the_same_place_or_in_none_are_taken(tmp_path):
+    write(tmp_path / "a.tif", UTM)
+    corner = (2.0, 1.0, 0.0, 420_000.0 + 2 * 3.32, 4_120_000.0 - 3.32, 0.0)
+    write(tmp_path / "tied.tif", UTM, (33550, SCALE), (33922, corner))
+    write(tmp_path / "near.tif", UTM, (33550, SCALE), (33922, (*TIE[:3], 420_000.1, *TIE[4:])))
+    write(tmp_path / "nameless.tif", [(1025, 1), (3072, 32767)])
+    tifffile.imwrite(tmp_path / "plain.tif", np.zeros((8, 9), np.uint8))
+    (tmp_path / "none.png").write_bytes(b"any")
+    for name in ("a.tif", "tied.tif", "near.tif", "nameless.tif", "plain.tif", "none.png"):
+        check_same_place(tmp_path / "a.tif", tmp_path / name)
+        check_same_place(tmp_path / name, tmp_path / "a.tif")
+
+
+def test_a_place_is_not_turned(tmp_path):
+    path = tmp_path / "a.tif"
+    write(path, UTM, (33550, SCALE), (33922, TIE), (274, (6.0,)))
+    with pytest.raises(InputError, match=r"a\.tif: a GeoTIFF that is to be turned .*orientation 6"):
+        read_georeference(path)
+
+
+@pytest.mark.parametrize(
+    "places", [((33550, (3.32, 3.32)), (33922, TIE)), ((34264, (1.0, 2.0, 3.0)),), ((33550, SCALE), (33922, TIE[:3]))]
+)
+def test_tags_of_wrong_length_are_no_place(tmp_path, places):
+    write(tmp_path / "a.tif", UTM, *places)
+    with pytest.raises(InputError, match=r"a\.tif: "):
+        read_georeference(tmp_path / "a.tif")

@@ -115,7 +115,7 @@ def test_compressed_tiff(tmp_path, compression):
 
 def test_a_stack_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint8), photometric="minisblack")
-    with pytest.raises(InputError, match=r"a\.tif: a stack of shape \(5, 6, 7\).*own picture"):
+    with pytest.raises(InputError, match=r"a\.tif: a stack of 5 pages; give stacks=planes .*own file"):
         read_picture(tmp_path / "a.tif")
 
 

@@ -165,3 +165,12 @@ def test_a_run_of_another_study_is_refused(tmp_path):
         InputError, match=r"run: .* is of the study activation_maps; name the --out folder of a run of site"
     ):
         probability_of(OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "out"), scene)
+
+
+@pytest.mark.parametrize("bands", [2, 3, 4, 5])
+@pytest.mark.parametrize("is_holed", [False, True])
+def test_a_scene_has_the_same_channels_whatever_its_nodata_pixels(tmp_path, bands, is_holed):
+    pixels = noise(bands)
+    pixels[:, 0, 0] = 0 if is_holed else 1
+    scene = open_scene(write(tmp_path / "scene.tif", pixels, nodata=0, photometric="minisblack"))
+    assert len(scene.bands) == bands and picture_of(scene, "max", bands).shape == (20, 30, bands)
