@@ -14,8 +14,8 @@ def commands(folder: Path) -> Iterator[tuple[str, str]]:
     for found in pkgutil.iter_modules([str(folder)]):
         place = folder / found.name
         path = place / "__main__.py" if found.ispkg else place.with_suffix(".py")
-        if found.name != "__main__" and path.exists() and RUNS in path.read_text():
-            text = (place / "__init__.py" if found.ispkg else path).read_text()
+        if found.name != "__main__" and path.exists() and RUNS in path.read_text(encoding="utf-8"):
+            text = (place / "__init__.py" if found.ispkg else path).read_text(encoding="utf-8")
             yield found.name, (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
 
 

@@ -4,9 +4,10 @@
 
 The scene is a GeoTIFF of any size. The networks look at overlapping windows of the size that they were trained on. The
 scene must have as many bands as the run's pictures, and pixels within 10 % of theirs in size on the ground, where both
-are known. The command writes two files. `mask.tif` is in the scene's own coordinate system and has a nodata
-value where the scene has no data. `sites.geojson` has outlines in WGS84 with score and hectares; it is valid and empty
-where no site was found.
+are known. The command writes three files. `mask.tif` is in the scene's own coordinate system and has a nodata
+value where the scene has no data. `sites.gpkg` has outlines along the pixels' edges in the same system, with score and
+hectares, and a style by which QGIS shows them as outlines. `sites.geojson` has the same outlines in WGS84. Both are
+valid and empty where no site was found.
 """
 
 from dataclasses import dataclass, replace
@@ -26,8 +27,9 @@ from experiments.site_segmentation.analysis import best_of, learnt_by
 from experiments.site_segmentation.grid import FROM_MAPS, Config, Trial
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
-from segjax.data.geofiles import check_geo, outlines_of, write_geojson, write_mask
-from segjax.data.scene import Scene, open_scene, picture_of
+from segjax.data.ground.geofiles import check_geo, write_mask
+from segjax.data.ground.outlines import outlines_of, write_outlines
+from segjax.data.ground.scene import Scene, open_scene, picture_of
 from segjax.maps import tidied
 from segjax.sweeps import ResultTable, read_plan
 from segjax.training import predict_blended
@@ -45,7 +47,7 @@ class OutlineOptions:
     scene: Path
     """A GeoTIFF."""
     out: Path
-    """Folder for mask.tif and sites.geojson."""
+    """Folder for mask.tif, sites.gpkg and sites.geojson."""
     learnt: str = ""
     """What the networks learnt from: MAP:RULE:COMPLETION, such as contour_cam:otsu:none; points, walked_points or
     boxes; outlines:5 (outlines of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
@@ -144,9 +146,9 @@ def main() -> None:
     mask = tidied((probability > options.threshold) & scene.known, 1) & scene.known
     outlines = outlines_of(mask, probability, scene.georeference, options.scene.stem)
     write_mask(options.out / "mask.tif", mask, scene.georeference, scene.known)
-    write_geojson(options.out / "sites.geojson", outlines)
+    write_outlines(options.out, outlines, [scene.georeference.crs])
     hectares = sum(outline.hectares for outline in outlines)
-    console.print(f"{len(outlines)} sites of {hectares:.1f} ha in all: {options.out / 'sites.geojson'}", soft_wrap=True)
+    console.print(f"{len(outlines)} sites of {hectares:.1f} ha in all: {options.out / 'sites.gpkg'}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from experiments.harness.start import run_command
 from segjax.data import CUTS, FolderOptions, open_source, parse_spec, read_picture, write_labels
-from segjax.data.images import PICTURE_SUFFIXES
+from segjax.data.pictures.images import PICTURE_SUFFIXES
 from segjax.fewshot import (
     HEADS,
     FeatureBank,

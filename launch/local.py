@@ -129,7 +129,7 @@ def visible_gpus() -> list[str]:
     """
     # asked in another process: this one must not hold the GPUs' memory
     question = "import jax; print(jax.default_backend(), jax.local_device_count())"
-    answer = subprocess.run([sys.executable, "-c", question], stdout=subprocess.PIPE, text=True, check=False)
+    answer = subprocess.run([sys.executable, "-c", question], stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if answer.returncode:
         raise InputError("study: JAX finds no device here, as said above; check JAX_PLATFORMS and the installation")
     backend, count = answer.stdout.split()[-2:]
@@ -146,7 +146,9 @@ def physical_cores() -> list[frozenset[int]]:
     cores: dict[str, set[int]] = {}
     for processor in sorted(os.sched_getaffinity(0)):
         siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        cores.setdefault(siblings.read_text() if siblings.exists() else str(processor), set()).add(processor)
+        cores.setdefault(siblings.read_text(encoding="utf-8") if siblings.exists() else str(processor), set()).add(
+            processor
+        )
     return [frozenset(core) for core in cores.values()]
 
 

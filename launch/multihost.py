@@ -22,6 +22,7 @@ from experiments.harness.pictures import Splitting, faulty_targets, read_domain
 from experiments.harness.start import run_command
 from segjax.annotations import Recipe
 from segjax.data import open_source
+from segjax.files import write_file
 from segjax.models import save_weights
 from segjax.training import LoopConfig, Pictures, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
@@ -127,7 +128,7 @@ def train(config: MultihostConfig, topology: Topology) -> None:
     pooled = pooled_dice(predicted, domain.labels[test] > 0)
     if first:
         facts = {"dice_pooled": pooled, "status": result.status, "losses": result.losses.tolist()}
-        (config.out / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_file(config.out / "result.json", json.dumps(facts, indent=1) + "\n")
         save_weights(config.out / "weights.safetensors", result.variables)
         print(f"Dice {pooled:.3f} ({result.status}); {config.out / 'result.json'}", flush=True)
 

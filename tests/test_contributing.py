@@ -56,5 +56,5 @@ def test_the_smallest_study_runs_to_its_page_and_goes_on_where_it_was(study, tmp
     assert "2 of 2 trials are done already; 0 to do" in command("--epochs", "1", "--resume")
     assert (out / "results.csv").read_bytes() == before
     assert "[1/1]" in command("--epochs", "1", "--batch-sizes", "1", "2", "4")
-    with pytest.raises(InputError, match="differing in epochs"):
+    with pytest.raises(InputError, match=r"epochs: 1 there, 2 now"):
         command("--epochs", "2")

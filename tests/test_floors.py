@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "segjax": -1,
-    "segjax.types": 0,
+    "segjax.types": -1,
+    "segjax.files": 0,
     "segjax.ops": 0,
     "segjax.annotations": 1,
     "segjax.models": 1,
@@ -48,7 +49,7 @@ ONLY_IN = {
 
 
 def room_of(module: str) -> str:
-    """The room a module belongs to: `segjax.data.folder` -> `segjax.data`."""
+    """The room a module belongs to: `segjax.data.folders.folder` -> `segjax.data`."""
     parts = module.split(".")
     return parts[0] if parts[0] == "launch" else ".".join(parts[:2])
 
@@ -115,10 +116,10 @@ def test_every_module_keeps_to_its_floor():
         ("segjax.ops.pooling", "from segjax.models import create"),
         ("segjax.simulators.terrain", "import segjax.annotations"),
         ("segjax.simulators.terrain", "from segjax import data"),
-        ("segjax.data.folder", "from segjax.training import fit"),
+        ("segjax.data.folders.folder", "from segjax.training import fit"),
         ("segjax.training.fit", "import flax.linen as nn"),
         ("segjax.sweeps.run", "def late():\n    from experiments import annotation_errors"),
-        ("segjax.data.tfds_sets", "import tensorflow as tf"),
+        ("segjax.data.prepared", "import tensorflow as tf"),
         ("experiments.check", "from launch.local import places"),
         ("experiments.harness.run", "from experiments.few_shot.study import STUDY"),
         ("experiments.harness.run", "from experiments import publish"),

@@ -25,7 +25,8 @@ for found in pkgutil.walk_packages(segjax.__path__, "segjax."):
     try:
         importlib.import_module(found.name)
     except ImportError as error:
-        assert found.name.startswith(("segjax.sweeps", "segjax.reports", "segjax.data.tfds_sets")), (found.name, error)
+        needing = "segjax.sweeps", "segjax.reports", "segjax.data.builders", "segjax.data.prepared"
+        assert found.name.startswith(needing), (found.name, error)
         assert "pip install 'segjax[studies]'" in str(error), (found.name, error)
         print("refused", found.name)
     else:
@@ -80,4 +81,5 @@ def test_the_wheel_alone_gives_every_room_of_the_library_and_every_network(pytho
     told = run(python, "-I", "-c", INSIDE, where=tmp_path).splitlines()
     imported = {line.removeprefix("imported ") for line in told if line.startswith("imported ")}
     assert {"segjax.types", "segjax.data.spec", "segjax.simulators.terrain", "segjax.maps.contour"} <= imported
-    assert "refused segjax.data.tfds_sets" in told and sum(line.startswith("applied ") for line in told) == 9
+    assert {"refused segjax.data.builders", "refused segjax.data.prepared"} <= set(told)
+    assert sum(line.startswith("applied ") for line in told) == 9

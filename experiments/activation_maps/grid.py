@@ -63,6 +63,8 @@ class Config:
         check_choices("maps_over_training", self.maps_over_training, MAPS)
         check_least(self, threshold_pictures=1, test_pictures=1)
         last = self.train.loop.epochs - 1
+        if last < 1 and self.epochs_looked_at:
+            raise InputError("epochs_looked_at: one epoch has none before its last; give more train.epochs")
         for epochs in self.epochs_looked_at:
             if not 1 <= epochs <= last:
                 wanted = f"must be from 1 to {last}, before the last of train.epochs"

@@ -122,7 +122,7 @@ def main() -> None:
             row for curve in timing.chosen(named, options.only).values() for row in curve_rows(curve, options.rounds)
         ]
         path = timing.report("growth", header, rows, options.out)
-        path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)))
+        path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)), encoding="utf-8")
 
     run_command(body)
 

@@ -80,7 +80,7 @@ def step_memory(network: str, scale: Scale, side: tuple[int, int], remat: bool) 
 
 def resident_bytes() -> int:
     """What this process holds in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,13 +1,14 @@
-"""How fast patches of 256x256 pixels come out of a folder of pictures, with flips and quarter turns, beside PyTorch.
+"""How fast patches of 256x256 pixels come out of a folder of pictures, with flips and turns, beside PyTorch and Grain.
 
     python -m experiments.benchmarks.patches
     python -m experiments.benchmarks.patches --only "large pictures"
 
-Both sides read the same folder by the same decoder (`FolderSource`), take random patches of the same size, turn them
-alike and stack them to batches of 16. The rival is `torch.utils.data.DataLoader` with as many worker processes as there
-are cores, shuffled, workers kept between epochs; its data set decodes the picture that a patch is taken of. Ours
-decodes a picture once for all its patches in an epoch, in as many threads. A large picture gives six patches. A small
-one gives one, so that nothing is saved there. A call is one epoch; `patches_per_s` is what it comes to.
+All read the same folder by the same decoder (`FolderSource`), take random patches of the same size, turn them alike and
+stack them to batches of 16. Rivals are `torch.utils.data.DataLoader` with as many worker processes as there are cores,
+kept between epochs, and Grain with its threads, both shuffled; their data set decodes the picture that a patch is taken
+of. Ours decodes a picture once for all its patches in an epoch, in as many threads as there are cores. A large picture
+gives six patches. A small one gives one, so that nothing is saved there. A call is one epoch; `patches_per_s` is what
+it comes to.
 """
 
 import atexit
@@ -24,10 +25,11 @@ from PIL import Image
 from scipy import ndimage
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.timing import Contest, Contests, Scale, TimingOptions
+from experiments.benchmarks.timing import Call, Contest, Contests, Scale, TimingOptions
 from experiments.harness.start import run_command
 from segjax.data import FolderOptions, FolderSource, write_labels
 from segjax.data.patches import Decoded, PatchConfig, Patches, class_target, turned
+from segjax.ops.components import components
 from segjax.training import cores
 from segjax.types import Source
 
@@ -49,15 +51,15 @@ def folder_of(count: int, height: int, width: int) -> FolderSource:
     random = np.random.default_rng(0)
     for number in range(count):
         smooth = ndimage.gaussian_filter(random.standard_normal((height, width)), 8)
-        labels, _ = ndimage.label(smooth > smooth.std())
+        labels = components(smooth > smooth.std())
         picture = 60 + 120 * (labels > 0) + 12 * random.standard_normal((height, width))
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path / "images" / f"{number:04d}.png")
-        write_labels(path / "labels" / f"{number:04d}.tif", labels.astype(np.int32))
+        write_labels(path / "labels" / f"{number:04d}.tif", labels)
     return FolderSource(path, FolderOptions(empty="keep"), f"folder:{path}")
 
 
-class PatchesOfTorch:
-    """What a user of PyTorch writes: patch `number` is a random one of its picture, decoded for it."""
+class PatchOfPicture:
+    """What users of PyTorch and Grain write: patch `number` is a random one of its picture, decoded for it."""
 
     def __init__(self, source: Source, shares: np.ndarray, size: int) -> None:
         self._source, self._size = source, size
@@ -76,28 +78,42 @@ class PatchesOfTorch:
 
 
 def contest(sizes: tuple[int, int, int], size: int) -> Contest:
-    """An epoch of patches, ours and PyTorch's; `sizes` are number, height and width of the pictures."""
-    import torch.utils.data
-
+    """An epoch of patches in each way; `sizes` are number, height and width of the pictures."""
     source = folder_of(*sizes)
     patches = Patches(source, tuple(range(len(source))), PatchConfig(size=size, batch_size=BATCH, threads=cores()))
-    loader: Any = torch.utils.data.DataLoader(
-        PatchesOfTorch(source, patches.shares, size),  # type: ignore[arg-type]
+    alone = PatchOfPicture(source, patches.shares, size)
+
+    def ours(number: int) -> int:
+        return sum(len(batch.images) for batch in patches.epoch(jax.random.key(0), number))
+
+    rivals = {"torch.utils.data.DataLoader": loader_of_torch(alone), "grain": loader_of_grain(alone)}
+    return Contest({"segjax.data.Patches": ours}, rivals, {"patches": len(patches)})
+
+
+def loader_of_torch(pictures: PatchOfPicture) -> Call:
+    """PyTorch's loader with a worker process per core, kept between epochs."""
+    from torch.utils.data import DataLoader
+
+    loader: Any = DataLoader(
+        pictures,  # type: ignore[arg-type]
         BATCH,
         shuffle=True,
         num_workers=cores(),
         persistent_workers=True,
         multiprocessing_context="spawn",
     )
-    return Contest(
-        {
-            "segjax.data.Patches": lambda number: sum(
-                len(batch.images) for batch in patches.epoch(jax.random.key(0), number)
-            )
-        },
-        {"torch.utils.data.DataLoader": lambda number: sum(len(images) for images, _ in loader)},
-        {"patches": len(patches)},
-    )
+    return lambda number: sum(len(images) for images, _ in loader)
+
+
+def loader_of_grain(pictures: PatchOfPicture) -> Call:
+    """Grain with as many threads as its default; its processes are started anew for every epoch, which costs more."""
+    import grain
+
+    def epoch(number: int) -> int:
+        data = grain.MapDataset.source(pictures).shuffle(seed=number).batch(BATCH)
+        return sum(len(images) for images, _ in data.to_iter_dataset())
+
+    return epoch
 
 
 def contests(scale: Scale) -> Contests:

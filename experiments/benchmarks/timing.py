@@ -214,7 +214,7 @@ def _unfinished_path(name: str, out: Path) -> Path:
 
 def _write(path: Path, header: Mapping[str, str], rows: Sequence[Row]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         file.write(comment(header))
         writer = csv.DictWriter(file, fieldnames=_columns(rows), lineterminator="\n", restval="")
         writer.writeheader()

@@ -26,12 +26,12 @@ import pandas as pd
 import tyro
 from jaxtyping import Array, Float, Int
 from rich.progress import Progress
-from scipy import ndimage
 
 from experiments.calibration.tables import write_tables
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from segjax.annotations import bias, inclusion, omission
+from segjax.ops.components import components
 from segjax.simulators import phantoms
 from segjax.simulators.phantoms import COARSENINGS
 from segjax.types import InputError
@@ -118,9 +118,9 @@ def count_volume(counts: dict[str, Counts], labels: dict[str, np.ndarray], keys:
         middle, band = own[len(own) // 2], own[len(own) * 2 // 5 : len(own) * 3 // 5 + 1]
         counted.filled.append(int(filled.sum()))
         counted.mid_share.append(float((middle > 0).mean()))
-        # 8-connected within a slice, not across slices.
-        pieces, _ = ndimage.label(band > 0, np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))]))
-        counted.mid_radius.append(float(np.median(np.sqrt(np.bincount(pieces.ravel())[1:] / np.pi))))
+        # within a slice, not across slices
+        areas = np.concatenate([np.bincount(components(plane > 0).ravel())[1:] for plane in band])
+        counted.mid_radius.append(float(np.median(np.sqrt(areas / np.pi))))
         counted.volumes.append(float(sizes.mean()))
         yield name
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.harness.provenance import comment
 from experiments.harness.publish import markdown
-from segjax.types import InputError
+from segjax.files import write_file
 
 
 def write_tables(
@@ -25,9 +25,5 @@ def write_tables(
     for sentence, frame in tables.items():
         lines += [*([sentence, ""] if sentence else []), *markdown(frame), ""]
     first = next(iter(tables.values()))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.csv").write_text(comment(facts) + first.to_csv(index=False, lineterminator="\n"))
-        (out / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
-    except OSError as error:
-        raise InputError(f"out: {out} cannot be written ({error}); name another folder") from error
+    write_file(out / f"{name}.csv", comment(facts) + first.to_csv(index=False, lineterminator="\n"))
+    write_file(out / f"{name}.md", "\n".join(lines).rstrip() + "\n")

@@ -4,8 +4,3 @@ Run `python -m experiments.check --help`; `command` prints, `findings` puts toge
 each picture, `suspicions` looks for shifted labels, nearly equal pictures and leaks, `suggestions` gives options,
 `uses` asks the studies, `card` writes the page.
 """
-
-from experiments.check.command import check
-from experiments.check.findings import check_for_studies
-
-__all__ = ["check", "check_for_studies"]

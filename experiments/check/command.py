@@ -6,8 +6,9 @@
     python -m experiments.check 'terrain:mounds?pixels=128'
 
 A folder holds images/ and labels/ (or masks/ or instances/) with files of equal names, PNG or TIFF. Labels are 0 for
-background and 1, 2, ... for the objects. Any other source that studies take can be checked as well. A study refuses a
-folder with problems, so run this first, with the options that the study will get. It changes nothing.
+background and 1, 2, ... for the objects; ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON and more may take their
+place. Any other source that studies take can be checked as well. A study refuses a folder with problems, so run this
+first, with the options that the study will get. It changes nothing.
 
 Problems: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8 bits,
 fractional, negative or colour labels, masks given as instances, smoothed masks, masks of 0 and 1 beside masks of 0 and
@@ -63,7 +64,9 @@ def check(
     Args:
         data: A folder, or any data spec of a study, such as 'folder:PATH?labels=components&tile=256', 'tfds:NAME' or
             'microscope:hl60?size=quarter' (quote it for the shell). Options of folders: images=FOLDER,
-            annotations=FOLDER, labels=instances|components, class_names=A,B|FILE.csv, groups=REGEX|FILE.csv,
+            annotations=FOLDER|FILE, format=NAME, colours=FILE.csv, class_column=NAME, layer=NAME, radius=METRES,
+            all_touched=false|true, stacks=refuse|planes, bands=A,B, labels=instances|components,
+            class_names=A,B|FILE.csv, groups=REGEX|FILE.csv,
             keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             image_labels=FILE.csv, label_names=A,B, volumes=false|true, shrink=N, tile=PIXELS, crop=PIXELS,
             presence=PIXELS.

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.check.survey import Seen
-from segjax.data.check import Inspection
-from segjax.data.inspected import UNCLASSIFIED
+from segjax.data.folders.check import Inspection
+from segjax.data.folders.inspected import UNCLASSIFIED
 from segjax.types import Source
 
 Facts = list[tuple[str, str]]

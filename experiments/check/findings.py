@@ -14,7 +14,7 @@ from experiments.harness.classifiers import check_kinds, check_sides
 from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Splitting, check_shown, check_target, read_samples
 from segjax.data import FolderOptions, FolderSource, Problem, open_source, parse_spec
-from segjax.data.check import Inspection, inspect_folder
+from segjax.data.folders.check import Inspection, inspect_folder
 from segjax.data.spec import SCHEMES, Spec, cut_source, divide_options, folder_spec
 from segjax.types import InputError, Source
 
@@ -98,6 +98,8 @@ def look(data: str, asked: Asked, sides: Mapping[str, str], is_thorough: bool) -
         if found.inspection is None and found.source is None:
             raise
         found = replace(found, refusal=str(error))
+    if found.inspection is None:
+        found = replace(found, remarks=_of_preparing(parsed, found.place))
     if found.source is None or not (found.is_usable or is_thorough):
         return replace(found, suggestions=tuple(suggest(spec, (), found.inspection)))
     return _with_suspicions(replace(found, seen=tuple(found.source.all_seen())), sides)
@@ -132,6 +134,14 @@ def _of_folder(parsed: Spec, spec: str, sides: Mapping[str, str]) -> Findings:
     options, _ = divide_options(parsed)
     inspection = inspect_folder(Path(parsed.name).expanduser(), FolderOptions.parse(options), sides)
     return Findings(spec, inspection, None, tuple(inspection.problems), tuple(inspection.remarks))
+
+
+def _of_preparing(parsed: Spec, place: Path) -> tuple[Problem, ...]:
+    """What was found wrong with a public set when it was prepared."""
+    if parsed.scheme != "tfds":
+        return ()
+    whole = open_source(f"tfds{folder_spec(parsed.name, divide_options(parsed)[0]).removeprefix('folder')}")
+    return tuple(Problem(place, remark, "") for remark in getattr(whole, "remarks", ()))
 
 
 def _readable(found: Findings, parsed: Spec) -> Source | None:

@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from experiments.check.survey import REACH, Seen, small_copy
 from segjax.data import Problem
+from segjax.data.folders.tables import first_few
 from segjax.data.splits import picture_of
-from segjax.data.tables import first_few
 from segjax.types import Source
 
 SHIFT_RULE = (

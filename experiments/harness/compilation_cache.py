@@ -29,6 +29,6 @@ def _processor() -> str:
     """Eight hexadecimal digits that differ between kinds of processors."""
     facts = platform.machine() + platform.processor()
     if (described := Path("/proc/cpuinfo")).exists():
-        lines = described.read_text().splitlines()
+        lines = described.read_text(encoding="utf-8").splitlines()
         facts += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
     return hashlib.sha256(facts.encode()).hexdigest()[:8]

@@ -1,13 +1,13 @@
 """Arrays of a few pictures that trials leave for the page: kept and found again by trial."""
 
-import zipfile
-import zlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segjax.files import write_file
 from segjax.sweeps import Trial, file_stem
 
 SHOWN = 3  # pictures
@@ -21,19 +21,16 @@ class Examples:
 
     def keep(self, trial: Trial, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a trial's arrays."""
-        path = self._path(trial)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.part")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # names of arrays, not of options
-        unfinished.replace(path)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # names of arrays, not of options
+        write_file(self._path(trial), content.getvalue())
 
     def load(self, trial: Trial) -> dict[str, np.ndarray] | None:
         """A trial's arrays; None where it left none, or the file is damaged."""
         try:
             with self._path(trial).open("rb") as file, np.load(file) as kept:  # np.load leaves damaged files open
                 return dict(kept)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+        except Exception:  # a damaged archive raises nearly anything, of zipfile, zlib, lzma and NumPy
             return None
 
     def _path(self, trial: Trial) -> Path:

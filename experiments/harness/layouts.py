@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 
 from experiments.harness.options import RunOptions
+from segjax.files import write_file
 from segjax.training import (
     Layout,
     LoopConfig,
@@ -49,5 +50,5 @@ def step_seconds(run: RunOptions, count: int, steps: Steps, blank: Pictures, loo
 
 
 def _keep_choice(path: Path, strategy: str, pack: int, seconds: dict[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"strategy": strategy, "pack": pack, "seconds per member and step": seconds}) + "\n")
+    found = {"strategy": strategy, "pack": pack, "seconds per member and step": seconds}
+    write_file(path, json.dumps(found) + "\n")

@@ -157,12 +157,15 @@ class AnnotationOptions:
     def resolved(self, data: str) -> "AnnotationOptions":
         """With the source of foreign objects: the published one, granulocytes for HL60 and the reverse, at equal size.
 
+        A folder is named by its absolute path, however it was given, so that a run goes on with it.
+
         Raises:
             InputError: a class that cannot be.
         """
         if self.target < 1:
             raise InputError(f"target: classes count from 1, not {self.target}")
-        return dataclasses.replace(self, extra=self.extra or _other_set(data))
+        extra = self.extra or _other_set(data)
+        return dataclasses.replace(self, extra=extra and _with_absolute_path(extra))
 
 
 def check_run(run: RunOptions, source: DataOptions) -> None:
@@ -224,6 +227,12 @@ def flags(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flags(value, prefix if is_flat else f"{prefix}{one.name.replace('_', '-')}.")
         else:
             yield f"--{prefix}{one.name.replace('_', '-')}", value
+
+
+def _with_absolute_path(spec: str) -> str:
+    place, mark, options = spec.partition("?")
+    scheme, _, name = place.partition(":")
+    return f"{scheme}:{Path(name).expanduser().resolve()}{mark}{options}" if scheme == "folder" else spec
 
 
 def _other_set(data: str) -> str | None:

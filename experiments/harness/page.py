@@ -10,6 +10,7 @@ from experiments.harness.provenance import is_committed
 from experiments.harness.study import Analysis, Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
 from segjax.evaluation.claims import digits_of, format_test_sets
+from segjax.files import write_file
 from segjax.reports import Illustration, write_page
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
@@ -106,12 +107,9 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
 
 def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
     """Every figure of a page as a file of its own, SVG or PNG, named after its heading."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        if isinstance(figure.content, str):
-            (folder / f"{figure_stem(name)}.svg").write_text(figure.content)
-        else:
-            (folder / f"{figure_stem(name)}.png").write_bytes(figure.content)
+        kind = "svg" if isinstance(figure.content, str) else "png"
+        write_file(folder / f"{figure_stem(name)}.{kind}", figure.content)
 
 
 def figure_stem(heading: str) -> str:

@@ -21,13 +21,16 @@ from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
+from segjax.files import read_json, write_file
 from segjax.reports import data_name
-from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
+from segjax.sweeps import Replicates, ResultTable, read_plan, read_results
 from segjax.types import InputError
 
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
 NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with uncommitted changes."
+SHOWN: Mapping[str, Any] = {"config": dict, "openings": list}
+ANALYSED: Mapping[str, Any] = {**SHOWN, "overlap": (int, float), "coarsening": (int, float)}
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -54,7 +57,7 @@ def results_folder(study: AnyStudy) -> Path:
 def check_tree() -> None:
     """Raises InputError where files other than results differ from the commit, or there is no repository."""
     command = ["git", "status", "--porcelain", "--", ".", *OWN]
-    state = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    state = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if state.returncode:
         raise InputError(f"publish: {ROOT} is not a git checkout; publish from one")
     if state.stdout.strip():
@@ -70,15 +73,14 @@ def take_run(study: AnyStudy, out: Path, name: str) -> Path:
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InputError(f"name: {name!r} must be small letters, digits and underscores, such as real_nuclei")
-    plan = read_plan(out)
+    plan = read_plan(out, {**ANALYSED, "replicates": list})
     if plan["study"] != study.name:
         raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")
     table = table_of_run(study, out, plan)
     folder = results_folder(study) / name
-    folder.mkdir(parents=True, exist_ok=True)
     table.write(folder / "trials.csv")
     kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
-    (folder / "run.json").write_text(json.dumps(kept, indent=1) + "\n")
+    write_file(folder / "run.json", json.dumps(kept, indent=1) + "\n")
     return folder
 
 
@@ -90,7 +92,7 @@ def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultT
     """
     if not (out / "results.csv").exists():
         raise InputError(f"{out}/results.csv: no trial has finished yet; wait for the first")
-    rows = read_rows(out / "results.csv", get_type_hints(study.trial))
+    rows = read_results(out, get_type_hints(study.trial), plan)
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
     return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 
@@ -109,7 +111,7 @@ def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
     """The configuration that a plan holds, the groups of options inside it too.
 
     Raises:
-        InputError: it holds an option that this version lacks.
+        InputError: it holds an option that this version lacks, or lacks one.
     """
     hints, values = get_type_hints(kind), dict(stored)
     for name, value in stored.items():
@@ -121,7 +123,10 @@ def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
             values[name] = tuple(value)
         elif hints[name] is Path:
             values[name] = Path(value)
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"plan.json: its config lacks an option ({error}); bring back a copy of it") from error
 
 
 def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:
@@ -130,7 +135,7 @@ def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:
     for run in runs:
         lines += _section(run)
     page = results_folder(study) / "README.md"
-    page.write_text("\n".join(lines).rstrip() + "\n")
+    write_file(page, "\n".join(lines).rstrip() + "\n")
     return page
 
 
@@ -140,17 +145,19 @@ def write_readme(readme: Path, runs: Sequence[Published]) -> None:
     Raises:
         InputError: README lacks the lines between which the table stands.
     """
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise InputError(f"{readme}: has no lines {BEGIN} and {END}")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{_readme_table(runs)}{END}{after}")
+    write_file(readme, f"{before}{BEGIN}\n{_readme_table(runs)}{END}{after}")
 
 
 def _published(study: AnyStudy, folder: Path) -> Published:
-    facts = json.loads((folder / "run.json").read_text())
-    if not (folder / "trials.csv").exists():
+    has_trials = (folder / "trials.csv").exists()
+    needed = ANALYSED if has_trials else SHOWN
+    facts = read_json(folder / "run.json", "a published run", needed, "publish the run again")
+    if not has_trials:
         return Published(folder, facts, None)
     config = config_of(study.config, facts["config"])
     return Published(folder, facts, study.analyse(config, table_in(study, folder, facts)))

@@ -108,6 +108,7 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
     sources = sources_of(study.name, Path(inspect.getfile(study.config)).parent)
     replicates = replicates_of(config, data)
     facts = json.loads(json.dumps({**deciding(config), "digest": data.source.digest}, default=str))
+    del facts["data"]  # however the pictures are named, the digest says which they are
     return {
         "study": study.name,
         "data": config.source.name,
@@ -165,7 +166,6 @@ class Sweep:
         context, study = self._context, self._study
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
             context.data.split(seed).write(path, context.data.source)
         context.store.ensure([training for trial in trials for training in study.needs(context, trial)], on_share)
         for index, trial in enumerate(trials):

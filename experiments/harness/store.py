@@ -15,10 +15,12 @@ import jax
 from experiments.harness.layouts import Layouts
 from experiments.harness.options import RunOptions
 from segjax.data import Split
+from segjax.files import explained
 from segjax.models.weights import load_weights, save_weights
 from segjax.sweeps import file_stem
 from segjax.sweeps.ledger import byte_of
 from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack
+from segjax.types import InputError
 
 AnyTraining = TypeVar("AnyTraining", bound=Any)  # a frozen dataclass with a seed
 Load = Callable[[AnyTraining], "Trained"]
@@ -147,15 +149,20 @@ class TrainingStore(Generic[AnyTraining]):
         Every process locks in one order, so that none waits for one that waits for it; the system frees the locks of a
         process that dies.
         """
-        self._locks.parent.mkdir(parents=True, exist_ok=True)
-        with self._locks.open("a+") as file:
+        with explained(self._locks):
+            self._locks.parent.mkdir(parents=True, exist_ok=True)
+            file = self._locks.open("ab+")
+        with file:
             for byte in sorted(byte_of(training) for training in trainings):
                 fcntl.lockf(file, fcntl.LOCK_EX, 1, byte)
             yield self._missing(trainings)
 
     def load(self, training: AnyTraining) -> Trained:
-        """A finished training from disk."""
-        variables, facts = load_weights(self.path(training))
+        """A finished training from disk. Raises InputError where the file is damaged or another one."""
+        path = self.path(training)
+        variables, facts = load_weights(path)
+        if not {"status", "restarts"} <= facts.keys():
+            raise InputError(f"{path}: is not a network of this study; move it away, and it is trained again")
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
     def drop(self, training: AnyTraining) -> None:

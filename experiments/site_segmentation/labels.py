@@ -15,6 +15,7 @@ from experiments.harness.store import Load
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way
 from segjax.evaluation import fixed_discs
 from segjax.maps import Explainer, complete_seeds, level_of, level_without, mask_of, refuse_unusable, tidied
+from segjax.ops.components import components
 from segjax.types import InputError
 
 Mask = Bool[np.ndarray, "H W"]
@@ -148,7 +149,7 @@ class Labels:
 
 def ellipses_in_boxes(truth: Mask) -> Mask:
     """The ellipse that fills the bounding box of every 8-connected component."""
-    labels, _ = ndimage.label(truth, np.ones((3, 3)))
+    labels = components(truth)
     rows, columns = np.indices(truth.shape)
     found = np.zeros_like(truth)
     for box in ndimage.find_objects(labels):

@@ -32,8 +32,9 @@ from experiments.site_segmentation.grid import (
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
 from segjax.data import open_source
-from segjax.data.geofiles import missing_packages, write_sites
-from segjax.data.tables import first_few
+from segjax.data.folders.tables import first_few
+from segjax.data.ground.geofiles import missing_packages
+from segjax.data.ground.outlines import write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
 from segjax.maps import tidied
 from segjax.models import NETWORKS
@@ -125,8 +126,8 @@ class SiteTrainer(Trainer[Training]):
 def measure(context: Here, trial: Trial) -> Outcome:
     """The masks of a classifier's maps, or what a network finds in the test pictures.
 
-    Networks of seed 0 leave OUT/sites/TRIAL with GeoTIFF masks and a GeoJSON file of outlines, where pictures have a
-    place on the ground and the extra `geo` is installed.
+    Networks of seed 0 leave OUT/sites/TRIAL with GeoTIFF masks, and outlines as GeoPackage and GeoJSON, where pictures
+    have a place on the ground and the extra `geo` is installed.
     """
     return _measure_masks(context, trial) if trial.method == MASKS else _measure_network(context, trial)
 
@@ -209,7 +210,7 @@ def write_files(
     masks: Bool[np.ndarray, "P H W"],
     probability: Float32[np.ndarray, "P H W"],
 ) -> None:
-    """GeoTIFF masks and GeoJSON outlines of some pictures; where only some have a place, prints which got none."""
+    """GeoTIFF masks and outlines for maps of some pictures; where only some have a place, prints which got none."""
     names = [domain.source.names[index] for index in indices]
     unplaced = write_sites(folder, names, [domain.places[index] for index in indices], masks, probability)
     if 0 < len(unplaced) < len(names):
@@ -224,7 +225,9 @@ def _cautions(config: Config, domain: LabelledDomain) -> list[str]:
     if all(place is None for place in domain.places):
         return ["The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written."]
     if missing := missing_packages():
-        return [f"No GeoTIFF or GeoJSON was written: {', '.join(missing)} not installed (pip install -e '.[geo]')."]
+        return [
+            f"No masks or outlines for maps were written: {', '.join(missing)} not installed (pip install -e '.[geo]')."
+        ]
     return []
 
 

@@ -17,6 +17,7 @@ from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation import counts, dice, median_radius
+from segjax.files import write_file
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit
@@ -56,6 +57,7 @@ def units_of(folder: Folder) -> list[Unit]:
 def folder_plan(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     """What `plan.json` holds; the fingerprint covers all that decides what is written."""
     facts = json.loads(json.dumps(facts_of(config), default=dataclasses.asdict))
+    del facts["data"]  # however the folder is named, the digests say what is in it
     facts |= {"clean": folder.clean.digest, "noisy": folder.noisy.digest, "segjax": segjax.__version__}
     if folder.pairs is not None:
         facts["pairs"] = folder.pairs.digest
@@ -183,9 +185,8 @@ class Repair:
             before = np.append(np.int32(0), self._folder.noisy.values_of(self._index(unit)))[sample.labels]
             repaired = number_objects(found.mask, found.probability, before, minimum_area=self._minimum_area)
             (self._config.out / "labels").mkdir(exist_ok=True)
-            (self._config.out / "changes").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]
-            (self._config.out / "changes" / f"{sample.name}.json").write_text(json.dumps(changes) + "\n")
+            write_file(self._config.out / "changes" / f"{sample.name}.json", json.dumps(changes) + "\n")
             write_labels(self._config.out / unit.file, repaired.labels)
             numbers = {kind: sum(change.change == kind for change in repaired.changes) for kind in KINDS}
             changed = int(((repaired.labels > 0) != (before > 0)).sum())

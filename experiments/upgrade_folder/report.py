@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from experiments.upgrade_folder.config import NOISY, FolderConfig
 from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import NETWORK, Repair
 from segjax.data import read_labels
+from segjax.files import write_file
 from segjax.reports import change_overlay, write_review
 from segjax.sweeps import read_plan
+from segjax.types import InputError
 from segjax.upgrade import Change
 
 UNSURE = 30  # changes in the table of those to look at first
@@ -32,13 +35,25 @@ def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     for name in folder.noisy.names:
         part = config.out / "changes" / f"{name}.json"
         if part.exists():  # not there where the picture failed
-            rows += [{"picture": name, **change} for change in json.loads(part.read_text())]
+            rows += [{"picture": name, **change} for change in _changes(part)]
     table = pd.DataFrame(rows, columns=["picture", *Change._fields])
     table = table[table["change"] != "kept"].sort_values("changed", ascending=False, kind="stable")
-    unfinished = config.out / ".changes.csv.unfinished"
-    table.round({"confidence": 4, "outline_distance": 2, "y": 1, "x": 1}).to_csv(unfinished, index=False)
-    unfinished.replace(config.out / "changes.csv")
+    rounded = table.round({"confidence": 4, "outline_distance": 2, "y": 1, "x": 1})
+    write_file(config.out / "changes.csv", rounded.to_csv(index=False))
     return table
+
+
+def _changes(path: Path) -> list[dict[str, Any]]:
+    """The changes of one picture. Raises InputError where another program has changed the file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if all(set(change) == set(Change._fields) for change in found):
+            return found
+    except (OSError, ValueError, TypeError):
+        pass
+    raise InputError(
+        f"{path}: is not the list of a picture's changes; bring back a copy, or repair into another folder"
+    )
 
 
 def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:

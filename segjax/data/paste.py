@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
-from segjax.data.images import LUMINANCE, convert_channels
+from segjax.data.pictures.images import LUMINANCE, convert_channels
 from segjax.data.tiles import picture_shapes
 from segjax.types import InputError, Sample, Source, digest_of
 

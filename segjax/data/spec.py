@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from segjax.data.backgrounds import read_backgrounds
-from segjax.data.folder import FolderSource
-from segjax.data.image_labels import with_presence
-from segjax.data.listing import CUTS, FolderOptions
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import CUTS, FolderOptions
+from segjax.data.folders.image_labels import with_presence
+from segjax.data.folders.tables import is_text
 from segjax.data.shrink import shrunk
-from segjax.data.tables import is_text
 from segjax.data.tiles import cropped, tiled
 from segjax.simulators import open_microscope, open_terrain
 from segjax.types import InputError, Source
@@ -109,7 +109,7 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
         return open_microscope(name, options)
     if scheme == "terrain":
         return open_terrain(name, options, read_backgrounds)
-    from segjax.data.tfds_sets import open_tfds  # on use: it needs tensorflow-datasets, of the extra `studies`
+    from segjax.data.prepared import open_tfds  # on use: it needs tensorflow-datasets, of the extra `studies`
 
     return open_tfds(name, options)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import floor, isclose
 from pathlib import Path
 from typing import Literal
 
+from segjax.files import write_file
 from segjax.types import InputError, Source
 
 SIDES = ("train", "validation", "test")
@@ -55,9 +55,13 @@ def group_folds(groups: Sequence[str], count: int) -> tuple[tuple[int, ...], ...
     Groups, largest first and then by name, go to the fold with the fewest pictures so far (the first of equals).
 
     Raises:
-        InputError: count below 2 or above the number of groups.
+        InputError: count below 2 or above the number of groups, or there is only one group.
     """
     sizes = {group: 0 for group in groups}
+    if len(sizes) < 2:
+        raise InputError(
+            "folds: all pictures are of one group; give pictures of several volumes, patients or map sheets"
+        )
     if not 2 <= count <= len(sizes):
         raise InputError(f"folds={count} must lie in 2..{len(sizes)}, the number of groups")
     for group in groups:
@@ -113,9 +117,7 @@ class Split:
             if Split.read(path, source) != self:
                 raise InputError(f"{path} holds a different split; remove it or give another folder")
             return
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)  # another process may be reading it
+        write_file(path, text)
 
     @staticmethod
     def read(path: Path, source: Source) -> "Split":
@@ -190,9 +192,10 @@ def make_split(
     if source.test_groups:
         test = tuple(i for i, group in enumerate(source.groups) if group in source.test_groups)
     else:
+        parts = group_folds(source.groups, folds)
         if not 0 <= fold < folds:
             raise InputError(f"fold={fold} must lie in 0..{folds - 1}")
-        test = group_folds(source.groups, folds)[fold]
+        test = parts[fold]
     rest = sorted(set(range(len(source))) - set(test))
     units = source.groups if validation == "group" else source.names
     train, held_out = split_groups([units[i] for i in rest], seed, (1 - validation_share, validation_share))

@@ -9,7 +9,7 @@ from segjax.evaluation.claims import Claim, format_interval, sentence
 from segjax.evaluation.classification import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT, Decision, Interval, Verdict, decide, holm, interval
 from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
-from segjax.evaluation.instances import Overlaps, PanopticQuality, aji, components, f1, overlaps, panoptic_quality
+from segjax.evaluation.instances import Overlaps, PanopticQuality, aji, f1, overlaps, panoptic_quality
 from segjax.evaluation.localisation import (
     Threshold,
     choose_threshold,
@@ -30,6 +30,7 @@ from segjax.evaluation.references import (
 )
 from segjax.evaluation.sanity import map_similarity, shuffled_parameters
 from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
+from segjax.ops.components import components
 
 __all__ = [
     "METRICS",

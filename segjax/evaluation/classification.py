@@ -21,9 +21,10 @@ def balanced_accuracy(predictions: Int[np.ndarray, " P"], labels: Int[np.ndarray
 
 
 def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> float:
-    """Area under the receiver operating characteristic, in [0, 1]; NaN where only one of the two labels occurs.
+    """Area under the receiver operating characteristic, in [0, 1].
 
-    The probability that a picture with label 1 has a higher score than one with label 0, ties counted half.
+    The probability that a picture with label 1 has a higher score than one with label 0, ties counted half. NaN where
+    only one of the two labels occurs, or where a score is not finite.
 
     Source: Hanley and McNeil, Radiology 143 (1982).
     """
@@ -31,7 +32,7 @@ def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> f
     count, others = int(positives.sum()), int((labels == 0).sum())
     if count + others != len(labels):
         raise ValueError("labels must be 0 or 1")
-    if not count or not others:
+    if not count or not others or not np.isfinite(scores).all():
         return float("nan")
     wins = rankdata(np.asarray(scores, np.float64))[positives].sum() - count * (count + 1) / 2
     return float(wins / (count * others))
@@ -40,8 +41,10 @@ def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> f
 def mean_roc_auc(logits: Float[np.ndarray, "P K"], labels: Int[np.ndarray, " P"]) -> float:
     """`roc_auc` of each class against all others by its softmax probability, averaged over the classes that have one.
 
-    With two classes it is the area of class 1 by the difference of the logits.
+    With two classes it is the area of class 1 by the difference of the logits. NaN where a logit is not finite.
     """
+    if not np.isfinite(logits).all():
+        return float("nan")
     if logits.shape[-1] == 2:
         return roc_auc(logits[:, 1] - logits[:, 0], labels)
     shifted = np.exp(logits - logits.max(1, keepdims=True))

@@ -2,7 +2,8 @@
 
 `score` is any function from pictures [B, H, W, C] to one number per picture, usually the class probability. All these
 numbers depend on how many pixels are removed at once and on what is put in their place: both are arguments, and belong
-in the results. Everything may be compiled.
+in the results. A map with a value that is not finite has no order: its picture's numbers are NaN. Everything may be
+compiled.
 """
 
 from collections.abc import Callable
@@ -108,7 +109,7 @@ def road(
         # both at once: a classifier's weights may be far larger than what they are multiplied with
         scores = score(jnp.concatenate([without(ranks < count), without(ranks >= pixels - count)]))
         first, last = jnp.split(scores, 2)
-        return first - whole, last - whole
+        return _where_usable(maps, first - whole), _where_usable(maps, last - whole)
 
     return Road(*jax.lax.map(after, (jnp.asarray(shares), jax.random.split(key, len(shares)))))
 
@@ -131,8 +132,10 @@ class Confidence(NamedTuple):
 
     @property
     def increase(self) -> Float[Array, " B"]:
-        """1 where masked > whole, else 0; its mean is the increase in confidence."""
-        return (self.masked > self.whole).astype(self.whole.dtype)
+        """1 where masked > whole, else 0, NaN where one of them is; its mean is the increase in confidence."""
+        return jnp.where(
+            jnp.isnan(self.masked + self.whole), jnp.nan, (self.masked > self.whole).astype(self.whole.dtype)
+        )
 
 
 def confidence(probability: Score, image: Image, maps: Maps) -> Confidence:
@@ -143,7 +146,7 @@ def confidence(probability: Score, image: Image, maps: Maps) -> Confidence:
 
     Source: average drop and increase in confidence of Chattopadhyay et al., WACV (2018).
     """
-    return Confidence(probability(image), probability(image * maps[..., None]))
+    return Confidence(probability(image), _where_usable(maps, probability(image * maps[..., None])))
 
 
 def _exchange(score, incoming, image, maps, steps):
@@ -151,7 +154,14 @@ def _exchange(score, incoming, image, maps, steps):
     pixels = maps.shape[1] * maps.shape[2]
     counts = jnp.round(jnp.arange(steps + 1) * (pixels / steps)).astype(jnp.int32)
     scores = jax.lax.map(lambda count: score(jnp.where((ranks < count)[..., None], incoming, image)), counts)
+    scores = _where_usable(maps, scores)
     return Curve(scores, jnp.mean((scores[1:] + scores[:-1]) / 2, 0))
+
+
+def _where_usable(maps: Maps, scores: Float[Array, "*S B"]) -> Float[Array, "*S B"]:
+    """The scores of pictures whose maps are finite, NaN for the others."""
+    is_usable = jnp.isfinite(maps).all((1, 2))
+    return jnp.where(jnp.broadcast_to(is_usable, scores.shape), scores, jnp.nan)
 
 
 def _ranks(maps: Maps) -> Int[Array, "B H W"]:

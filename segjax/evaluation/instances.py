@@ -1,4 +1,4 @@
-"""Object by object: aggregated Jaccard index, panoptic quality, F1; the objects of a mask.
+"""Object by object: aggregated Jaccard index, panoptic quality, F1.
 
 An object is every pixel that carries its id, in one piece or in several; ids need not be sequential. A predicted and a
 true object match when their intersection over union is above 0.5. Two objects of one label map share no pixel, so no
@@ -9,9 +9,8 @@ and truth gives NaN; objects in only one of them give 0.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cc3d
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Integer
+from jaxtyping import Bool, Int64, Integer
 
 _BINS_PER_PIXEL = 4  # above, pairs are sorted instead of counted, so that memory grows with the picture alone
 
@@ -151,11 +150,6 @@ def panoptic_quality(table: Overlaps) -> PanopticQuality:
 def f1(table: Overlaps) -> float:
     """F1 = 2 TP / (2 TP + FP + FN), counted in objects, in [0, 1]: the detection quality of `panoptic_quality`."""
     return 2 * int(_matched(table).sum()) / table.objects if table.objects else float("nan")
-
-
-def components(mask: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
-    """Objects of a mask: its 8-connected components (corners connect), numbered from 1; 0 is background."""
-    return cc3d.connected_components(mask, connectivity=8).astype(np.int32)
 
 
 def _matched(table: Overlaps) -> Bool[np.ndarray, " E"]:

@@ -2,7 +2,7 @@
 
 A map is any array of numbers, higher for the object; nothing is scaled. Pictures without a single object pixel have no
 pointing game, no energy and no IoU (NaN), but they count in `pixel_average_precision` and in the choice of a threshold,
-where a map that lights up on nothing must lose.
+where a map that lights up on nothing must lose. A map with a value that is not finite has no score: NaN, too.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def pointing_game(activation_map: Map, truth: Mask, tolerance: float = 0.0) -> f
 
     Source: Zhang et al., IJCV 126 (2018).
     """
-    if not truth.any():
+    if not truth.any() or not np.isfinite(activation_map).all():
         return float("nan")
     row, column = np.unravel_index(np.argmax(activation_map), activation_map.shape)
     rows, columns = np.nonzero(truth)
@@ -38,7 +38,7 @@ def energy_in_mask(activation_map: Map, truth: Mask) -> float:
 
     Source: the energy-based pointing game of Wang et al., CVPR workshops (2020).
     """
-    if not truth.any():
+    if not truth.any() or not np.isfinite(activation_map).all():
         return float("nan")
     positive = np.maximum(activation_map, 0, dtype=np.float64)
     total = positive.sum()
@@ -55,7 +55,7 @@ def pixel_average_precision(maps: Sequence[Map], truths: Sequence[Mask]) -> floa
     """
     values = np.concatenate([one.ravel() for one in maps])
     is_object = np.concatenate([one.ravel() for one in truths])
-    if not is_object.any():
+    if not is_object.any() or not np.isfinite(values).all():
         return float("nan")
     order = np.argsort(-values, kind="stable")
     values, is_object = values[order], is_object[order]
@@ -86,13 +86,16 @@ def choose_threshold(maps: Sequence[Map], truths: Sequence[Mask], levels: int = 
     the threshold and 0 elsewhere. Of equally good candidates the middle one is taken.
 
     Raises:
-        InputError: there is no picture.
+        InputError: there is no picture, or a map has a value that is not finite.
 
     Source: the protocol of Choe et al., CVPR (2020): the number of outlined pictures is part of the result.
     """
     if not len(maps):
         raise InputError("threshold: no outlined picture to choose it with; give some, and state how many")
-    candidates = np.unique(np.quantile(np.concatenate([one.ravel() for one in maps]), np.linspace(0, 1, levels)))
+    values = np.concatenate([one.ravel() for one in maps])
+    if not np.isfinite(values).all():
+        raise InputError("threshold: a map has values that are not finite; leave it out, or mend the network it is of")
+    candidates = np.unique(np.quantile(values, np.linspace(0, 1, levels)))
     scores = np.mean([_ious(one, truth, candidates) for one, truth in zip(maps, truths, strict=True)], axis=0)
     best = np.flatnonzero(scores == scores.max())
     chosen = best[len(best) // 2]
@@ -102,8 +105,10 @@ def choose_threshold(maps: Sequence[Map], truths: Sequence[Mask], levels: int = 
 def oracle_threshold(activation_map: Map, truth: Mask) -> Threshold:
     """The best threshold of one picture, which only its outline tells: an upper bound, never a result.
 
-    Every value of the map is a candidate. Without an object IoU is NaN.
+    Every value of the map is a candidate. Without an object IoU is NaN, of a map that is not finite the level, too.
     """
+    if not np.isfinite(activation_map).all():
+        return Threshold(float("nan"), float("nan"), 1)
     candidates = np.append(np.unique(activation_map), -np.inf)
     if not truth.any():
         return Threshold(float(candidates[-2]), float("nan"), 1)

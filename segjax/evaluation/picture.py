@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from segjax.evaluation.boundary import hd95, surface_dice, surface_distances
-from segjax.evaluation.instances import aji, components, f1, overlaps, panoptic_quality
+from segjax.evaluation.instances import aji, f1, overlaps, panoptic_quality
 from segjax.evaluation.overlap import counts, dice, iou
+from segjax.ops.components import components
 
 
 class Metric(NamedTuple):
@@ -53,16 +54,16 @@ METRICS: dict[str, Metric] = {
         "1",
         "higher",
         _EMPTY_OBJECTS,
-        1,
+        2,
     ),
     "pq": Metric(
         f"sum of the matches' intersection over union / (TP + FP / 2 + FN / 2), in objects; {_MATCH}",
         "1",
         "higher",
         _EMPTY_OBJECTS,
-        1,
+        2,
     ),
-    "f1": Metric(f"2 TP / (2 TP + FP + FN), in objects; {_MATCH}", "1", "higher", _EMPTY_OBJECTS, 1),
+    "f1": Metric(f"2 TP / (2 TP + FP + FN), in objects; {_MATCH}", "1", "higher", _EMPTY_OBJECTS, 2),
     "label_dice": Metric(
         "2 TP / (2 TP + FP + FN) of perturbed against clean training labels, pixels of all their pictures summed first",
         "1",

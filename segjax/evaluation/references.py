@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from segjax.ops.components import components
 from segjax.types import InputError
 
 Mask = Bool[np.ndarray, "H W"]
@@ -59,20 +60,20 @@ def coarse_map(truth: Mask, stride: int, offset: tuple[int, int] = (0, 0)) -> Fl
 def brightness_correlation(activation_map: Float[np.ndarray, "H W"], image: Float[np.ndarray, "H W C"]) -> float:
     """Pearson correlation of a map with the picture's brightness (mean over channels), in [-1, 1].
 
-    Near 1 or -1 the map is a copy of the picture. NaN where one of the two is constant.
+    Near 1 or -1 the map is a copy of the picture. NaN where one of the two is constant or not finite.
     """
     brightness = image.mean(-1).ravel()
     values = activation_map.ravel()
-    if np.ptp(values) == 0 or np.ptp(brightness) == 0:
+    if not all(np.isfinite(part).all() and np.ptp(part) > 0 for part in (values, brightness)):
         return float("nan")
     return float(np.corrcoef(values, brightness)[0, 1])
 
 
 def _discs(truth, radius_of):
-    labels, count = ndimage.label(truth, np.ones((3, 3)))
+    labels = components(truth)
     found = np.zeros_like(truth)
-    numbers = np.arange(1, count + 1)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    areas = np.bincount(labels.ravel())[1:]
+    numbers = np.arange(1, areas.size + 1)
     for centre, area in zip(ndimage.center_of_mass(truth, labels, numbers), areas, strict=True):
         found |= disc(truth.shape, centre, radius_of(area))
     return found

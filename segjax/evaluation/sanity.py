@@ -43,7 +43,7 @@ def map_similarity(one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"
 
     "rank_correlation": Spearman's, in [-1, 1]; "absolute_rank_correlation": of magnitudes, so that a map that only
     changed its sign counts as equal; "structural_similarity": SSIM of magnitudes scaled to [0, 1], windows of 7 pixels.
-    NaN where one of the maps is constant.
+    NaN where one of the maps is constant or not finite.
 
     Raises:
         InputError: a map is smaller than 7 pixels.
@@ -52,7 +52,7 @@ def map_similarity(one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"
         raise InputError(f"maps must be at least 7 x 7 pixels to be compared, not {one.shape[0]} x {one.shape[1]}")
     names = ("rank_correlation", "absolute_rank_correlation", "structural_similarity")
     sizes = np.abs(one), np.abs(other)
-    if np.ptp(one) == 0 or np.ptp(other) == 0 or np.ptp(sizes[0]) == 0 or np.ptp(sizes[1]) == 0:
+    if not all(np.isfinite(part).all() and np.ptp(part) > 0 for part in (one, other, *sizes)):
         return dict.fromkeys(names, float("nan"))
     scaled = [(size - size.min()) / np.ptp(size) for size in sizes]
     values = (

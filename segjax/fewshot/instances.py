@@ -7,7 +7,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from segjax.annotations import to_target
-from segjax.evaluation import components
+from segjax.ops.components import components
 from segjax.types import InputError
 
 DELINEATIONS = ("line", "border", "none")

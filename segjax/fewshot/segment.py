@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from segjax.evaluation import components
 from segjax.fewshot.bank import Extractor, FeatureBank
 from segjax.fewshot.files import load_as
 from segjax.fewshot.grid import best_threshold, check_shots
@@ -20,6 +19,7 @@ from segjax.fewshot.linear import Logistic
 from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.models import save_weights
+from segjax.ops.components import components
 from segjax.types import InputError
 
 THRESHOLDS = ("best", "zero")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from segjax.models.probe import reason_without_layer
 from segjax.types import InputError
 
 Apply = Callable[..., Any]
@@ -60,7 +61,8 @@ def layer_shapes(
     """Shapes of all layers that have pixels; nothing is computed.
 
     Raises:
-        InputError: one of `names` is not among them (the message lists them), or there is none.
+        InputError: one of `names` is not among them (the message lists them, or the calls of a layer that is called
+            several times), or there is none.
     """
     _, found = jax.eval_shape(lambda v, x: apply(v, x, features=True), variables, image)
     spatial = {name: leaf for name, leaf in found.items() if leaf.ndim == 4 and leaf.shape[1] * leaf.shape[2] > 1}
@@ -68,8 +70,9 @@ def layer_shapes(
         raise InputError("network: no layer has pixels, so there is nothing to make a map of; use occlusion or RISE")
     for name in names:
         if name not in spatial:
-            reason = "has no pixels" if name in found else "does not exist"
-            raise InputError(f"layer {name!r} {reason}; choose one of: {', '.join(spatial)}")
+            if name in found:
+                raise InputError(f"layer {name!r} has no pixels; choose one of: {', '.join(spatial)}")
+            raise InputError(reason_without_layer(name, spatial))
     return spatial
 
 

@@ -12,6 +12,8 @@ from skimage.graph import MCP_Geometric
 from skimage.segmentation import random_walker
 
 from segjax.maps.contour import edge_weights
+from segjax.maps.scaling import check_finite
+from segjax.ops.components import components
 from segjax.types import InputError
 
 RULES = ("fixed", "otsu", "percentile", "dataset", "contour")
@@ -41,12 +43,13 @@ def level_of(
         area: in (0, 1).
 
     Raises:
-        InputError: an unknown rule, or a share out of range.
+        InputError: an unknown rule, a share out of range, or a map with a value that is not finite.
 
     Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979).
     """
     if not (0 < share < 1 and 0 < area < 1):
         raise InputError(f"level: shares must be above 0 and below 1, not {share} and {area}")
+    check_finite(activation_map)
     highest = float(activation_map.max())
     if rule == "dataset":
         return float(dataset)
@@ -74,8 +77,12 @@ def contour_level(activation_map: Map, image: Image) -> float:
     m1 and m0 the map's means above and below the level, a the share of the pixels above it: Otsu's criterion, times
     the share of the contour that lies on edges (`edge_weights` of the picture).
 
+    Raises:
+        InputError: the map has a value that is not finite.
+
     Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), for the first factor.
     """
+    check_finite(activation_map)
     across, down = (np.asarray(weights[0]) for weights in edge_weights([jnp.asarray(image[None], jnp.float32)]))
     levels = np.linspace(0.1, 0.9, 33) * float(activation_map.max())
 
@@ -95,7 +102,11 @@ def seeds_of(activation_map: Map, level: float) -> tuple[Mask, Mask]:
     """Pixels that are object for sure, half way from the level up to the maximum, and those that are as far below it.
 
     Both empty where nothing is above the level.
+
+    Raises:
+        InputError: the map has a value that is not finite.
     """
+    check_finite(activation_map)
     highest = float(activation_map.max())
     if not highest > level:
         return np.zeros(activation_map.shape, bool), np.zeros(activation_map.shape, bool)
@@ -140,8 +151,9 @@ def mask_of(image: Image, activation_map: Map, level: float, completion: str, mi
     """The mask of one picture: pixels above the level, or what its seeds are completed to, tidied.
 
     Raises:
-        InputError: an unknown completion.
+        InputError: an unknown completion, or a map with a value that is not finite.
     """
+    check_finite(activation_map)
     mask = activation_map > level
     if completion != "none":
         inside, outside = seeds_of(activation_map, level)
@@ -152,7 +164,7 @@ def mask_of(image: Image, activation_map: Map, level: float, completion: str, mi
 
 def tidied(mask: Mask, minimum_area: int) -> Mask:
     """Without 8-connected components of fewer than `minimum_area` pixels, and without holes."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    labels = components(mask)
     areas = np.bincount(labels.ravel())
     kept = (areas >= minimum_area)[labels] & (labels > 0)
     return ndimage.binary_fill_holes(kept)

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from segjax.types import InputError
 
+_REMEDY = "the classifier's weights or its gradients are not finite: train it with a lower learning rate"
+
 
 def upsample(maps: Float[Array, "*B h w"], height: int, width: int) -> Float[Array, "*B {height} {width}"]:
     """Bilinear interpolation between the centres of a layer's cells; constant outside the outermost centres."""
@@ -45,14 +47,26 @@ def level_without(maps: ArrayLike, share: float = 0.99) -> float:
     level gives them one zero (or one scale) that no outline was needed for.
 
     Raises:
-        InputError: there is no map, or the share is not in (0, 1).
+        InputError: there is no map, or one with a value that is not finite, or the share is not in (0, 1).
     """
     values = np.asarray(maps)
     if not values.size:
         raise InputError("maps: none of a picture without the class, so no level can be set; give some")
     if not 0 < share < 1:
         raise InputError(f"share must be above 0 and below 1, not {share}")
+    check_finite(values)
     return float(np.quantile(values, share))
+
+
+def check_finite(activation_map: ArrayLike) -> None:
+    """Refuse a map of which no level and no mask can be made.
+
+    Raises:
+        InputError: a value is not finite.
+    """
+    values = np.asarray(activation_map)
+    if broken := values.size - int(np.count_nonzero(np.isfinite(values))):
+        raise InputError(f"map: {broken} of {values.size} values are not finite; {_REMEDY}")
 
 
 def refuse_unusable(maps: ArrayLike, names: Sequence[str]) -> None:
@@ -68,6 +82,5 @@ def refuse_unusable(maps: ArrayLike, names: Sequence[str]) -> None:
     broken = [name for name, is_bad in zip(names, is_broken, strict=True) if is_bad]
     if broken:
         raise InputError(
-            f"maps: not finite in {len(broken)} of {len(names)} pictures ({', '.join(broken[:5])}); the classifier's "
-            "weights or its gradients are not finite: train it with a lower learning rate"
+            f"maps: not finite in {len(broken)} of {len(names)} pictures ({', '.join(broken[:5])}); {_REMEDY}"
         )

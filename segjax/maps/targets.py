@@ -1,16 +1,21 @@
 """What a map explains: a number per picture, as a function of the logits.
 
 Any function from logits to float32 [B] is a target; these are the usual ones. They compare equal when they mean the
-same, so that a function compiled for one serves the other.
+same, so that a function compiled for one serves the other. Of a network that returns several arrays, in a tuple or a
+dict, a target takes the logits: `lambda output: ClassScore(1)(output["logits"])`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.types import InputError
+
+Logits = Float[Array, "B K"] | Float[Array, "B H W K"] | Any  # anything else is refused, with what to do
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,13 @@ class ClassScore:
     Explain logits rather than probabilities: a probability's gradient vanishes where the classifier is sure.
 
     Raises:
-        InputError: when called with logits that do not have that class, or with those of a segmentation network.
+        InputError: when called with logits that do not have that class, with those of a segmentation network, or with
+            what is no single array.
     """
 
     index: int
 
-    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
         return _of_class(logits, self.index)
 
 
@@ -42,7 +48,7 @@ class ClassDifference:
     index: int
     other: int
 
-    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
         return _of_class(logits, self.index) - _of_class(logits, self.other)
 
 
@@ -60,7 +66,7 @@ class ClassProbability:
 
     index: int
 
-    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
         return jnp.exp(_of_class(logits, self.index) - jax.nn.logsumexp(logits, -1))
 
 
@@ -73,13 +79,15 @@ class RegionScore:
         region: weight of each pixel, the same for all pictures; a mask, usually.
 
     Raises:
-        InputError: when called with logits that do not have that class, or with those of a classifier.
+        InputError: when called with logits that do not have that class, with those of a classifier, or with what is no
+            single array.
     """
 
     index: int
     region: Float[Array, "H W"]
 
-    def __call__(self, logits: Float[Array, "B K"] | Float[Array, "B H W K"]) -> Float[Array, " B"]:
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
+        _check_array(logits)
         if logits.ndim != 4:
             raise InputError("target: a region needs the logits of a segmentation network; use ClassScore")
         _check_class(logits, self.index)
@@ -87,6 +95,7 @@ class RegionScore:
 
 
 def _of_class(logits, index):
+    _check_array(logits)
     if logits.ndim != 2:
         raise InputError("target: a segmentation network has no score per picture; use RegionScore with its pixels")
     _check_class(logits, index)
@@ -96,3 +105,14 @@ def _of_class(logits, index):
 def _check_class(logits, index):
     if not 0 <= index < logits.shape[-1]:
         raise InputError(f"target: class {index} does not exist; the network has classes 0 to {logits.shape[-1] - 1}")
+
+
+def _check_array(output):
+    if hasattr(output, "ndim"):
+        return
+    names = [*output] if isinstance(output, Mapping) else [*range(len(output))] if isinstance(output, Sequence) else []
+    places = [f"output[{name!r}]" for name in names] or ["output.logits"]
+    raise InputError(
+        f"network: it returns a {type(output).__name__}, not one array of logits; let the target take them, as in "
+        f"target=lambda output: ClassScore(1)({places[0]})" + (f" (there are: {', '.join(places)})" if names else "")
+    )

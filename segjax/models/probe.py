@@ -1,11 +1,13 @@
 """Reading and changing a network's inner layers from outside: what explanations of its decisions need.
 
 `Probe(network)` is the network's `apply` with keywords that name layers. A layer is the output of a submodule, named by
-its path: "down0", "down0/conv1", "layer4/block1". Nothing is added to a network for it but names for the values that no
+its path: "down0", "down0/conv1", "layer4/block1". A submodule that is called several times is as many layers, numbered
+in the order of its calls: "shared#1", "shared#2". Nothing is added to a network for it but names for the values that no
 submodule gives (`Named`) and a ReLU that can be told to be guided (`Relu`).
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -112,8 +114,9 @@ class Probe:
             guided: every `Relu` passes only positive gradients.
 
         Raises:
-            InputError: a tap for a layer that does not exist (the message lists those that do), or `constants` of a
-                network whose normalisation depends on the picture.
+            InputError: a tap for a layer that does not exist (the message lists those that do) or that is called
+                several times (it lists the calls), or `constants` of a network whose normalisation depends on the
+                picture.
         """
         network: Any = self.network
         if hasattr(network, "remat"):
@@ -121,11 +124,29 @@ class Probe:
         visit = _Visit(dict(taps or {}), constants, guided)
         with nn.intercept_methods(visit):
             logits = network.apply(variables, image)
-        if unknown := set(visit.taps) - set(visit.found):
-            raise InputError(f"layer {min(unknown)!r} does not exist; there are: {', '.join(visit.found)}")
+        found = visit.layers()
+        if unknown := set(visit.taps) - set(found):
+            raise InputError(reason_without_layer(min(unknown), found))
         if constants:
-            return logits, visit.constants
-        return (logits, visit.found) if features else logits
+            return logits, {name: call.constant for name, call in found.items() if call.constant is not None}
+        return (logits, {name: call.output for name, call in found.items()}) if features else logits
+
+
+def reason_without_layer(name: str, layers: Iterable[str]) -> str:
+    """Why there is no layer of this name among those that a network has, with what to name instead."""
+    known = list(layers)
+    if calls := [one for one in known if one.rpartition("#")[0] == name]:
+        return f"layer {name!r} is called {len(calls)} times; choose one of its calls: {', '.join(calls)}"
+    return f"layer {name!r} does not exist; choose one of: {', '.join(known)}"
+
+
+class _Call(NamedTuple):
+    """One call of a submodule: which of its calls it is, what it gave, and what of that is constant."""
+
+    path: str
+    number: int
+    output: Array
+    constant: Array | None
 
 
 class _Visit:
@@ -133,9 +154,13 @@ class _Visit:
 
     def __init__(self, taps: dict[str, Array], wants_constants: bool, guided: bool) -> None:
         self.taps, self.wants_constants, self.guided = taps, wants_constants, guided
-        self.found: dict[str, Array] = {}
-        self.constants: dict[str, Array] = {}
+        self.calls: list[_Call] = []
+        self.times: Counter[str] = Counter()
         self.is_paused = False
+
+    def layers(self) -> dict[str, _Call]:
+        """All calls in order, by the names of their layers."""
+        return {call.path if self.times[call.path] == 1 else f"{call.path}#{call.number}": call for call in self.calls}
 
     def __call__(self, next_call, args, kwargs, context):
         module = context.module
@@ -146,15 +171,18 @@ class _Visit:
         value = next_call(*args, **kwargs)
         if not isinstance(value, jax.Array):
             return value
-        name = "/".join(module.path)
+        path = "/".join(module.path)
+        self.times[path] += 1
+        number = self.times[path]
         _, constant, shape = _named(*args, **kwargs) if isinstance(module, Named) else (None, None, None)
         if self.wants_constants:
             constant = self._bias(module, args, kwargs) if constant is None else constant
             if constant is not None:
-                self.constants[name] = jnp.broadcast_to(constant, shape or value.shape)
-        if name in self.taps:
-            value = value + self.taps[name]
-        self.found[name] = jnp.broadcast_to(value, shape or value.shape)
+                constant = jnp.broadcast_to(constant, shape or value.shape)
+        for name in (path, f"{path}#{number}"):
+            if name in self.taps:
+                value = value + self.taps[name]
+        self.calls.append(_Call(path, number, jnp.broadcast_to(value, shape or value.shape), constant))
         return value
 
     def _bias(self, module, args, kwargs):

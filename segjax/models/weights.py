@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from segjax.files import write_file
 from segjax.types import InputError
 
 _DTYPES = (
@@ -49,16 +49,7 @@ def save_weights(path: str | Path, variables: Mapping[str, Any], facts: Mapping[
         raise InputError(f"{path}: the facts are not JSON values ({error}); give numbers, text, lists, dicts") from None
     metadata = {_FACTS: text, _EMPTY: json.dumps([name for name, value in named.items() if value is None])}
     metadata[_HASH] = _content(arrays, metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(save(arrays, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_file(path, save(arrays, metadata))
 
 
 def load_weights(path: str | Path) -> Weights:

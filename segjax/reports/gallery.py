@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
-from skimage.measure import block_reduce, label
+from skimage.measure import block_reduce
 from skimage.segmentation import find_boundaries
 
 from segjax.evaluation.overlap import counts, dice
+from segjax.ops.components import components
 from segjax.reports import words
 
 Mask = Bool[np.ndarray, "H W"] | Integer[np.ndarray, "H W"]
@@ -110,7 +111,7 @@ def overlay(image: Float[np.ndarray, "H W C"], clean: Mask, other: Mask) -> UInt
         clean: mask of the true cells, or their ids (then touching cells are told apart).
         other: the label to look at.
     """
-    objects = label(clean) if clean.dtype == bool else clean
+    objects = components(clean) if clean.dtype == bool else clean
     kept = np.zeros(int(objects.max()) + 1, dtype=bool)
     kept[objects[other > 0]] = True
     canvas, shown, filled = _canvas(image), _resized(objects), _resized(other > 0)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segjax.evaluation.picture import Metric
+from segjax.files import write_file
 from segjax.reports import words
 
 _NO_FAILURES = pd.DataFrame()
@@ -189,12 +189,7 @@ def _render(path: Path, template: str, **content: Any) -> None:
     )
     environment.filters["bound"] = _bound
     text = environment.get_template(template).render(**content)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_file(path, text)
 
 
 def _data_address(content: str | bytes) -> str:

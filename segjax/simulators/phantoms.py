@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 from scipy import ndimage
+
+from segjax.ops.components import largest_component
 
 PAPER_SHAPE = (129, 565, 807)  # slices, rows, columns of the published volumes
 COARSENINGS = {"paper": 1.0, "half": 2.0, "quarter": 4.0, "sixth": 6.0}  # pixel edges in published ones
@@ -151,7 +152,7 @@ def _write_label(view: np.ndarray, inside: np.ndarray, label: int) -> None:
 
 def _in_one_piece(level: Float32[np.ndarray, "D H W"]) -> Bool[np.ndarray, "D H W"]:
     """Voxels inside the surface, without specks that its roughness has split off."""
-    return cc3d.largest_k(level < 0, k=1, connectivity=26) > 0
+    return largest_component(level < 0)
 
 
 def _sampled(

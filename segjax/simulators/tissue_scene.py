@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
-from scipy import ndimage
 
+from segjax.ops.components import largest_component
 from segjax.simulators.phantoms import Waves, random_waves
 from segjax.simulators.tissue_cells import CELL_TYPES, Cell, Ellipse, make_cell
 
@@ -133,14 +133,8 @@ def render_cells(
         visible = (cell.level(*_axes(box, edge, centre)) < 0) & (view == 0)
         if visible.any():
             kinds.append(cell.kind)
-            view[_largest_piece(visible)] = len(kinds)
+            view[largest_component(visible)] = len(kinds)
     return labels, np.array(kinds, np.int32)
-
-
-def _largest_piece(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """The largest 8-connected piece; SciPy, as cc3d.largest_k leaves stray pixels in planes."""
-    pieces, count = ndimage.label(mask, np.ones((3, 3)))
-    return mask if count == 1 else pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
 
 
 def render_stains(scene: TissueScene, length: int, edge: float) -> Stains:

@@ -6,14 +6,13 @@ try:
 except ImportError as error:
     raise ImportError("segjax.sweeps needs more packages: pip install 'segjax[studies]'") from error
 
-from segjax.sweeps.ledger import LAST_METRIC, Ledger, Row, read_plan, read_rows
+from segjax.sweeps.ledger import Ledger, Row, read_plan, read_results
 from segjax.sweeps.pace import in_words
 from segjax.sweeps.run import Outcome, run_trials
 from segjax.sweeps.table import Replicates, ResultTable
 from segjax.sweeps.trials import AnyTrial, Trial, described, factors_of, file_stem, fingerprint, shard_of
 
 __all__ = [
-    "LAST_METRIC",
     "AnyTrial",
     "Ledger",
     "Outcome",
@@ -27,7 +26,7 @@ __all__ = [
     "fingerprint",
     "in_words",
     "read_plan",
-    "read_rows",
+    "read_results",
     "run_trials",
     "shard_of",
 ]

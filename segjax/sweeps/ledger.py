@@ -9,8 +9,11 @@ import contextlib
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
+import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,14 +21,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from segjax.files import explained, read_json, write_file
+from segjax.sweeps.results import FIRST_COLUMNS, LAST_METRIC, VALUE_COLUMNS, Results, parse_results
 from segjax.sweeps.trials import AnyTrial, Trial, factors_of, fingerprint
 from segjax.types import InputError
 
-LAST_METRIC = "restarts"  # every trial's last row: its presence says that the trial's rows are whole
-FIRST_COLUMNS = ("study", "data")
-VALUE_COLUMNS = ("picture", "metric", "value", "status", "code")
-TEXT_COLUMNS = (*FIRST_COLUMNS, "replicate", "picture", "metric", "status", "code")
 PRECISION = ".6g"  # of every value of every study
+_PLAN = {"study": str, "data": str, "fingerprint": str, "facts": dict, "sources": dict, "openings": list}
 
 
 class Row(NamedTuple):
@@ -49,32 +51,35 @@ class Ledger:
 
         Args:
             trial: the class of the study's trials.
-            plan: JSON values: "study", "data", "fingerprint" (that of results already there must be the same), "facts"
-                (what the fingerprint covers), "sources" (hashes of the files of this code), and "opening", which has
-                "code" and "commit" and joins the plan's list of openings.
+            plan: JSON values: "study", "data", "fingerprint", "facts" (the options that decide numbers, and digests of
+                the data; those of results already there must be the same), "sources" (hashes of the files of this
+                code), and "opening", which has "code" and "commit" and joins the plan's list of openings.
             accept_code: go on where the results were made by other code.
 
         Raises:
-            InputError: the folder cannot be written or locked, or holds results of another configuration or code.
+            InputError: the folder cannot be written or locked, holds results of another configuration or code, or
+                results that are not understood; those stay as they are.
         """
-        self.out, self._study, self._data = out, plan["study"], plan["data"]
+        self.out = out
         self._code: str = plan["opening"]["code"]
+        self._known: tuple[Any, Results] | None = None
         self._types = {field.name: field.type for field in fields(trial)}
         self.columns = (*FIRST_COLUMNS, *self._types, *VALUE_COLUMNS)
-        try:
+        self._header = ",".join(self.columns) + "\n"
+        with explained(out):
             out.mkdir(parents=True, exist_ok=True)
-            self._lock = (out / ".lock").open("a+")
-        except OSError as error:
-            raise InputError(f"out: cannot write in {out} ({error.strerror}); choose another folder") from error
+            self._lock = (out / ".lock").open("ab+")
         try:
             with self._locked(fcntl.LOCK_EX):
                 old = self._check_plan(plan, accept_code)
-                self._mend()
-                self._drop_failed()
                 kept = {name: value for name, value in plan.items() if name != "opening"}
+                kept["data"] = old.get("data", plan["data"])  # the same pictures may have another name now
                 kept["sources"] = {**old.get("sources", {}), self._code: plan["sources"]}
                 kept["openings"] = [*old.get("openings", ()), plan["opening"]]
-                _write_atomically(self.out / "plan.json", f"{json.dumps(kept, indent=1)}\n".encode())
+                self._plan: dict[str, Any] = kept
+                self._mend()
+                self._drop_failed()
+                write_file(self.out / "plan.json", f"{json.dumps(kept, indent=1)}\n")
         except BaseException:
             self._lock.close()
             raise
@@ -91,11 +96,13 @@ class Ledger:
         return self.out / "results.csv"
 
     def table(self) -> pd.DataFrame:
-        """All rows so far, those of other processes among them."""
+        """The rows of all trials so far, those of other processes among them.
+
+        Raises:
+            InputError: another program has changed the file so that it is not understood; names the line.
+        """
         with self._locked(fcntl.LOCK_SH):
-            if not self.path.exists() or self.path.stat().st_size == 0:
-                return pd.DataFrame(columns=list(self.columns))
-            return read_rows(self.path, self._types)
+            return self._results().frame.copy()
 
     def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials without results; one that failed is missing only when the folder is opened again."""
@@ -127,30 +134,43 @@ class Ledger:
         """Add a trial's rows in one write, its last row at the end.
 
         Raises:
-            InputError: the disk is full or the file cannot be written; rows already there stay.
+            InputError: the disk is full, or the file cannot be written or is not understood; rows already there stay.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        factors = factors_of(trial).values()
+        first, factors = [self._plan[name] for name in FIRST_COLUMNS], factors_of(trial).values()
         for row in (*rows, Row(LAST_METRIC, restarts)):
             value = format(float(row.value), PRECISION)
-            writer.writerow((self._study, self._data, *factors, row.picture, row.metric, value, status, self._code))
+            writer.writerow((*first, *factors, row.picture, row.metric, value, status, self._code))
         with self._locked(fcntl.LOCK_EX):
             self._mend()
             self._write(text.getvalue())
 
     def _write(self, text: str) -> None:
+        before = self._results().text
+        header = "" if before.strip() else self._header
+        gap = "" if before.endswith(("\n", "\r")) or not before else "\n"
         size = self.path.stat().st_size if self.path.exists() else 0
-        header = "" if size else ",".join(self.columns) + "\n"
         try:
-            with self.path.open("a") as file:
-                file.write(header + text)
+            with explained(self.path), self.path.open("ab") as file:
+                file.write((gap + header + text).encode())
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:
+        except InputError:
             if self.path.exists():
                 os.truncate(self.path, size)
-            raise InputError(f"out: {self.path} could not be written ({error.strerror}); nothing is lost") from error
+            raise
+
+    def _results(self) -> Results:
+        """The results file as it is now; byte 0 is locked."""
+        now = self.path.stat() if self.path.exists() else None
+        state = (now.st_ino, now.st_size, now.st_mtime_ns) if now else None
+        if self._known is None or self._known[0] != state:
+            if (self.out / "plan.json").exists():  # a process with other code may have joined
+                self._plan["sources"].update(read_plan(self.out)["sources"])
+            known = self._known[1] if self._known else None
+            self._known = state, parse_results(self.path, self._types, self._plan, known)
+        return self._known[1]
 
     @contextlib.contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
@@ -174,17 +194,20 @@ class Ledger:
         old = read_plan(self.out)
         if old["study"] != plan["study"]:
             raise InputError(f"out: {self.out} holds results of the study {old['study']}; choose another folder")
-        if old["fingerprint"] != plan["fingerprint"]:
-            known = old["facts"]
-            changed = [name for name, value in plan["facts"].items() if known.get(name) != value]
+        facts = json.loads(json.dumps(plan["facts"]))
+        # earlier versions noted how the data were spelled; their digest says which they are
+        known = {name: value for name, value in old["facts"].items() if name in facts or name != "data"}
+        if changed := _differences(known, facts):
+            if known.get("digest") != facts.get("digest"):
+                changed += _differences({"data": old["data"]}, {"data": plan["data"]})
             raise InputError(
-                f"out: {self.out} holds results of another configuration (differing in "
-                f"{', '.join(changed) or 'its data'}); choose another folder or the options they were made with"
+                f"out: {self.out} holds results of another configuration ({'; '.join(changed)}); choose another "
+                "folder or the options they were made with"
             )
         before, now = old["openings"][-1], plan["opening"]
         if before["code"] != now["code"] and not accept_code and self.path.exists():
-            known, own = old["sources"][before["code"]], plan["sources"]
-            differing = sorted(name for name in {*known, *own} if known.get(name) != own.get(name))
+            then, own = old["sources"][before["code"]], plan["sources"]
+            differing = sorted(name for name in {*then, *own} if then.get(name) != own.get(name))
             raise InputError(
                 f"out: {self.out} holds results of other code (commit {before['commit']}, this is {now['commit']}; "
                 f"differing in {', '.join(differing)}); choose another folder, or go on with --accept-code"
@@ -192,37 +215,51 @@ class Ledger:
         return old
 
     def _mend(self) -> None:
-        """Cut off the rows of a trial whose process was killed while it wrote them; byte 0 is locked."""
-        if not self.path.exists():
+        """Cut off the rows of a trial whose process was killed while it wrote them, after a copy; byte 0 is locked."""
+        found = self._results()
+        if found.torn is None:
             return
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = len(lines)
-        while kept > 1 and not self._is_last_row(lines[kept - 1]):
-            kept -= 1
-        if lines and not lines[0].endswith(b"\n"):
-            kept = 0
-        if kept < len(lines):
-            os.truncate(self.path, sum(map(len, lines[:kept])))
+        kept = next(path for path in map(self._copy_name, itertools.count(1)) if not path.exists())
+        with explained(kept):
+            shutil.copyfile(self.path, kept)
+        write_file(self.path, found.text[: found.torn])
+        warnings.warn(
+            f"{self.path}: a process was stopped while it wrote a trial, whose rows were cut off; the trial is done "
+            f"again; the file as it was is {kept}",
+            stacklevel=2,
+        )
 
-    def _fields(self, line: bytes) -> dict[str, str]:
-        parts = next(csv.reader([line.decode(errors="replace")]))
-        return dict(zip(self.columns, parts, strict=True)) if len(parts) == len(self.columns) else {}
-
-    def _is_last_row(self, line: bytes) -> bool:
-        return line.endswith(b"\n") and self._fields(line).get("metric") == LAST_METRIC
+    def _copy_name(self, number: int) -> Path:
+        return self.path.with_name(f"results.uncut-{number}.csv")
 
     def _drop_failed(self) -> None:
         """Forget failed trials, so that they are missing; byte 0 is locked."""
-        if not self.path.exists():
-            return
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if self._fields(line).get("status") != "failed"]
-        if len(kept) != len(lines):
-            _write_atomically(self.path, b"".join(kept))
+        found = self._results()
+        failed = (found.frame["status"] == "failed").tolist()
+        if any(failed):
+            kept = (found.text[start:end] for (start, end), gone in zip(found.starts, failed, strict=True) if not gone)
+            whole = (text if text.endswith(("\n", "\r")) else f"{text}\n" for text in kept)
+            write_file(self.path, self._header + "".join(whole))
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of all whole trials in a results folder: text stays text, and a value that is unknown is NaN.
+
+    Args:
+        types: of the factors, by name.
+        plan: that of the folder.
+
+    Raises:
+        InputError: the file is not understood; names its line.
+    """
+    return parse_results(folder / "results.csv", types, plan).frame
+
+
+def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) -> dict[str, Any]:
     """The plan of a results folder.
+
+    Args:
+        needed: what it must have besides what every plan has, with the types.
 
     Raises:
         InputError: there is none, it cannot be read, or it was written by a version whose results this one cannot read.
@@ -230,34 +267,19 @@ def read_plan(folder: Path) -> dict[str, Any]:
     path = folder / "plan.json"
     if not path.exists():
         raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
-    try:
-        plan = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"out: {path} is not readable ({error}); choose another folder") from error
-    if "openings" not in plan:
+    what, remedy = "the plan of a study", "bring back a copy of it, or choose another folder"
+    plan = read_json(path, what, {}, remedy)
+    if plan and "openings" not in plan:
         raise InputError(
             f"out: {folder} was written by an earlier version; check out its commit, {plan.get('commit', 'unknown')}, "
             "to read it, or choose another folder"
         )
+    plan = read_json(path, what, {**_PLAN, **needed}, remedy)
+    last = plan["openings"][-1:]
+    is_known = all(isinstance(one, dict) and {"code", "commit"} <= one.keys() for one in plan["openings"])
+    if not (last and is_known and last[0]["code"] in plan["sources"]):
+        raise InputError(f"{path}: is not {what} (its openings lack code or commit); {remedy}")
     return plan
-
-
-def read_rows(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of a results file: text stays text, whatever it looks like, and a value that is missing is NaN.
-
-    Args:
-        types: of the factors.
-    """
-    header = pd.read_csv(path, nrows=0).columns
-    kinds = {name: types.get(name, str if name in TEXT_COLUMNS else float) for name in header}
-    exact = [name for name, kind in types.items() if kind is float]  # a factor read back finds its trial
-    return pd.read_csv(
-        path,
-        dtype={name: kind for name, kind in kinds.items() if name not in exact},
-        converters=dict.fromkeys(exact, float),
-        keep_default_na=False,
-        na_values={name: ["", "nan"] for name in header if name not in types and name not in TEXT_COLUMNS},
-    )
 
 
 def byte_of(trial: Trial) -> int:
@@ -265,7 +287,19 @@ def byte_of(trial: Trial) -> int:
     return 1 + int(fingerprint(factors_of(trial))[:15], 16)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[str]:
+    """Options whose values differ, with both values."""
+    found = []
+    for name in dict.fromkeys((*new, *old)):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            found += _differences(before, now, f"{above}{name}.")
+        elif before != now:
+            found.append(f"{above}{name}: {_shown(before)} there, {_shown(now)} now")
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

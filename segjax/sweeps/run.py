@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from segjax.files import refusal
 from segjax.sweeps.ledger import Ledger, Row
 from segjax.sweeps.pace import Pace
 from segjax.sweeps.trials import AnyTrial, Trial, described
@@ -92,6 +93,10 @@ def _outcomes(
         reason = "nothing came of it"
     except InputError:
         raise
+    except OSError as error:  # a full disk is no trial's fault
+        if (said := refusal(error)) is not None:
+            raise said from error
+        reason = f"{type(error).__name__}: {error}"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     for trial in waiting.values():

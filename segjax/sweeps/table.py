@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from segjax.evaluation import Claim, Interval, decide, interval
-from segjax.sweeps.ledger import LAST_METRIC, PRECISION, read_rows
+from segjax.files import write_file
+from segjax.sweeps.ledger import PRECISION
+from segjax.sweeps.results import LAST_METRIC, parse_trials
 from segjax.sweeps.trials import AnyTrial, factors_of
-from segjax.types import InputError
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,10 @@ class ResultTable(Generic[AnyTrial]):
         """A table that `write` wrote.
 
         Raises:
-            InputError: the file lacks a factor of the trials.
+            InputError: the file lacks a factor of the trials, or a line is not understood.
         """
         types = {field.name: field.type for field in dataclasses.fields(trial)}
-        frame = read_rows(path, types)
-        missing = [name for name in (*types, "replicate", "status", "code") if name not in frame]
-        if missing:
-            raise InputError(f"{path}: has no column {', '.join(missing)}; publish the run again")
+        frame = parse_trials(path, types)
         known = dict(zip(frame["seed"], frame["replicate"], strict=True))
         names = tuple(known.get(seed, "") for seed in range(max(known, default=-1) + 1))  # "": no trial of it has ended
         return cls(frame, trial, Replicates(names, overlap), coarsening)
@@ -93,7 +91,7 @@ class ResultTable(Generic[AnyTrial]):
             name: ["" if np.isnan(value) else format(value, PRECISION) for value in self.frame[name]]
             for name in metrics
         }
-        self.frame.assign(**shown).to_csv(path, index=False, lineterminator="\n")
+        write_file(path, self.frame.assign(**shown).to_csv(index=False, lineterminator="\n"))
 
     def trials(self) -> list[AnyTrial]:
         """Every setting that ended well for some seed, as the trial of seed 0, in the order of the results."""

@@ -42,7 +42,7 @@ def file_stem(trial: Trial) -> str:
     """A file name without suffix: the factors, and eight digits that no other trial of the study has."""
     factors = factors_of(trial)
     readable = "_".join(re.sub(r"[^\w.=+-]", "-", str(value)) for value in factors.values())
-    return f"{readable[:150]}_{fingerprint(factors)[:8]}"
+    return f"{readable.encode()[:150].decode(errors='ignore')}_{fingerprint(factors)[:8]}"  # names have 255 bytes
 
 
 def shard_of(trials: Sequence[AnyTrial], shard: str) -> list[AnyTrial]:

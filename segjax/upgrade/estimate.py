@@ -7,7 +7,8 @@ from jaxtyping import Bool, Int32
 from scipy import ndimage
 
 from segjax.annotations import Recipe
-from segjax.evaluation import components, counts, dice, overlaps
+from segjax.evaluation import counts, dice, overlaps
+from segjax.ops.components import components
 from segjax.types import InputError
 
 COVERED = 0.25  # share of an object that a noisy mask must mark for the object not to count as omitted

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 from scipy import ndimage
 from skimage.segmentation import find_boundaries, watershed
 
-from segjax.evaluation import components, overlaps, surface_distances
+from segjax.evaluation import overlaps, surface_distances
+from segjax.ops.components import components
 
 Kind = Literal["added", "removed", "moved", "kept"]
 
@@ -69,7 +69,7 @@ def number_objects(
         before: noisy labels, 0 background; a mask's `components` where there are no ids.
         minimum_area: new objects of fewer pixels are left out.
     """
-    mask, before = np.array(mask), np.array(before)  # the library for components refuses read-only arrays, as JAX gives
+    mask, probability, before = np.asarray(mask), np.asarray(probability), np.asarray(before)
     markers = _matched(mask, before)
     new = components(_left_over(mask, markers, before))
     new = components((np.bincount(new.ravel()) >= minimum_area)[new] & (new > 0))
@@ -81,7 +81,7 @@ def number_objects(
 def _matched(mask: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Ids of noisy objects at the pixels that they share with the part of the mask they match."""
     parts = components(mask)
-    pieces = cc3d.connected_components(before, connectivity=8, out_dtype=np.uint32).astype(np.int32)
+    pieces = components(before)
     table = overlaps(parts, pieces)
     smaller = np.minimum(table.prediction_area[table.prediction], table.truth_area[table.truth])
     is_match = table.shared >= MATCH * smaller
@@ -100,7 +100,7 @@ def _left_over(mask: np.ndarray, markers: np.ndarray, before: np.ndarray) -> np.
     alone = mask & ~has_marker[parts]
     rest = mask & (markers == 0) & ~alone
     inner = (before > 0) & ~find_boundaries(before, mode="inner")
-    pieces = cc3d.connected_components(before, connectivity=8)
+    pieces = components(before)
     if not pieces.any() or not rest.any():
         return alone
     depth = ndimage.maximum(ndimage.distance_transform_edt(inner), pieces, np.arange(1, pieces.max() + 1)) + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segjax.data import open_source
-from segjax.data.images import write_labels
+from segjax.data.pictures.images import write_labels
 from segjax.data.shrink import shrunk
 from segjax.types import Georeference, InputError, Sample
 

@@ -93,6 +93,9 @@ def test_folds_of_single_pictures_by_hand():
     assert group_folds(["d", "a", "b", "c", "a"], 2) == ((0, 1, 4), (2, 3))
     with pytest.raises(InputError, match="folds=4"):
         group_folds(["a", "b", "c"], 4)
+    for folds in (1, 2, 4):
+        with pytest.raises(InputError, match="folds: all pictures are of one group; give pictures of several volumes"):
+            group_folds(["a", "a"], folds)
 
 
 def test_make_split_takes_the_reserved_groups_or_the_fold():
@@ -104,6 +107,9 @@ def test_make_split_takes_the_reserved_groups_or_the_fold():
     assert make_split(Pictures(groups), fold=1, folds=5, seed=0).test == tests[1]
     with pytest.raises(InputError, match=r"fold=5 must lie in 0\.\.4"):
         make_split(Pictures(groups), fold=5, folds=5, seed=0)
+    for folds in (0, 1):
+        with pytest.raises(InputError, match=rf"folds={folds} must lie in 2\.\.5"):
+            make_split(Pictures(groups), fold=0, folds=folds, seed=0)
     with pytest.raises(InputError, match="validation_share"):
         make_split(Pictures(groups), fold=0, folds=5, validation_share=1.0, seed=0)
 

@@ -45,3 +45,14 @@ def test_values_are_those_of_scikit_learn():
     np.testing.assert_allclose(accuracy(predictions, labels), metrics.accuracy_score(labels, predictions))
     expected = metrics.balanced_accuracy_score(labels, predictions)
     np.testing.assert_allclose(balanced_accuracy(predictions, labels), expected)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_that_are_not_finite_have_no_area(broken, classes):
+    scores = SCORES.copy()
+    scores[4] = broken
+    assert np.isnan(roc_auc(scores, LABELS))
+    logits = np.tile(SCORES[:, None], classes) * np.arange(classes)
+    logits[4, 1] = broken
+    assert np.isnan(mean_roc_auc(logits, LABELS))

@@ -77,3 +77,23 @@ def test_drop_gain_and_increase():
     np.testing.assert_array_equal(found.increase, [0, 0, 1])
     masked = confidence(score, IMAGE, MAPS)
     np.testing.assert_allclose(masked.masked, score(IMAGE * MAPS[..., None]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("broken", [jnp.nan, jnp.inf])
+def test_a_map_that_is_not_finite_has_no_numbers_and_leaves_the_others_alone(broken):
+    bad, blank = MAPS.at[1, 2, 3].set(broken), jnp.zeros((1, 1, 1, 1))
+    measured = [
+        lambda maps: deletion(score, IMAGE, maps, blank, 5),
+        lambda maps: insertion(score, IMAGE, maps, blank, 5),
+        lambda maps: road(jax.random.key(0), score, IMAGE, maps, (0.2, 0.6)),
+        lambda maps: confidence(lambda image: score(jnp.nan_to_num(image)), IMAGE, maps).masked,
+    ]
+    for measure in measured:
+        for found, expected in zip(*map(jax.tree.leaves, (measure(bad), measure(MAPS))), strict=True):
+            np.testing.assert_allclose(found[..., 0], expected[..., 0], rtol=1e-6)
+            assert np.isnan(found[..., 1]).all() and np.isfinite(expected).all()
+
+
+def test_confidence_that_is_not_a_number_is_neither_drop_nor_increase():
+    found = Confidence(jnp.array([jnp.nan, 0.5]), jnp.array([0.2, jnp.nan]))
+    assert np.isnan([found.drop, found.gain, found.increase]).all()

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from skimage.measure import label as skimage_label
 
-from segjax.evaluation import aji, components, f1, overlaps, panoptic_quality
+from segjax.evaluation import aji, f1, overlaps, panoptic_quality
 
 few = settings(derandomize=True, deadline=None, max_examples=80)
 label_maps = arrays(np.int32, (6, 6), elements=st.integers(0, 5))
@@ -172,26 +171,6 @@ def test_thousands_of_instances():
     assert f1(table) == pytest.approx(7_500 / 8_750)
     assert panoptic_quality(table) == pytest.approx((7_500 * (2 / 3) / 8_750, 7_500 / 8_750, 2 / 3))
     assert aji(table) == pytest.approx(7_500 * 6 / 90_000)
-
-
-@few
-@given(arrays(bool, (7, 6)))
-def test_components_are_those_of_scikit_image(mask):
-    ours, reference = components(mask), skimage_label(mask, connectivity=2)
-    assert ours.dtype == np.int32 and ours.max() == reference.max()
-    assert np.array_equal(ours > 0, mask)
-    pairs = {*zip(ours.ravel().tolist(), reference.ravel().tolist(), strict=True)}
-    assert len(pairs) == len(np.unique(reference))
-
-
-def test_corners_connect():
-    assert components(np.eye(3, dtype=bool)).max() == 1
-
-
-def test_more_components_than_16_bits():
-    mask = np.zeros((520, 520), bool)
-    mask[::2, ::2] = True
-    assert components(mask).max() == 260 * 260
 
 
 @pytest.mark.parametrize("largest", [3, 40, 2**31 - 1])

@@ -72,3 +72,17 @@ def test_the_oracle_is_the_best_of_every_threshold():
         assert iou(found > best.level, truth) == pytest.approx(best.iou)
     assert oracle_threshold(MAPS[0], ~EMPTY).iou == 1
     assert np.isnan(oracle_threshold(MAPS[2], EMPTY).iou)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_map_that_is_not_finite_has_no_score(broken):
+    """The broken pixel lies on the object, where the highest one would be a hit."""
+    found, truth = MAPS[0].copy(), TRUTHS[0]
+    found[tuple(np.argwhere(truth)[0])] = broken
+    assert np.isnan(pointing_game(found, truth))
+    assert np.isnan(energy_in_mask(found, truth))
+    assert np.isnan(pixel_average_precision([MAPS[1], found], [TRUTHS[1], truth]))
+    best = oracle_threshold(found, truth)
+    assert np.isnan(best.level) and np.isnan(best.iou)
+    with pytest.raises(InputError, match="threshold: a map has values that are not finite"):
+        choose_threshold([MAPS[1], found], [TRUTHS[1], truth])

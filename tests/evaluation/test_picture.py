@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segjax.evaluation import METRICS, picture_metrics
 from segjax.types import InputError
@@ -24,6 +25,17 @@ def test_every_name_of_a_picture_is_explained_and_every_explanation_used():
 def test_a_perfect_prediction_has_the_best_value_of_every_metric():
     values = picture_metrics(two_squares() > 0, two_squares(), 0.0)
     assert values == {name: 1.0 if METRICS[name].better == "higher" else 0.0 for name in values}
+
+
+@pytest.mark.parametrize("shape", [(128, 127), (127, 128), (127, 127), (1, 4)])
+def test_a_perfect_prediction_is_perfect_at_any_width(shape):
+    generator = np.random.default_rng(shape[1])
+    for _ in range(20):
+        mask = ndimage.binary_dilation(generator.random(shape) < 0.005, np.ones((3, 3)))
+        mask[-1, -1] = True
+        labels, _ = ndimage.label(mask, np.ones((3, 3)))
+        values = picture_metrics(mask, labels, 0.0)
+        assert values == {name: 1.0 if METRICS[name].better == "higher" else 0.0 for name in values}
 
 
 def test_hand_computed_shift_by_two():

@@ -56,3 +56,12 @@ def test_correlation_with_brightness():
     assert brightness_correlation(2 * image.mean(-1) + 1, image) == pytest.approx(1)
     assert brightness_correlation(-image.mean(-1), image) == pytest.approx(-1)
     assert np.isnan(brightness_correlation(np.ones((7, 6)), image))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_map_or_a_picture_that_is_not_finite_has_no_correlation(broken):
+    image = np.random.default_rng(0).random((7, 6, 2))
+    found = image.mean(-1)
+    bad_map, bad_image = found.copy(), image.copy()
+    bad_map[3, 2] = bad_image[3, 2, 0] = broken
+    assert np.isnan(brightness_correlation(bad_map, image)) and np.isnan(brightness_correlation(found, bad_image))

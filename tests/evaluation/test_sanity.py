@@ -37,3 +37,12 @@ def test_similarity_of_maps():
     assert all(np.isnan(value) for value in map_similarity(one, np.ones((12, 10))).values())
     with pytest.raises(InputError, match="at least 7 x 7 pixels to be compared, not 6 x 10"):
         map_similarity(one[:6], one[:6])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_maps_that_are_not_finite_are_like_no_other(broken):
+    one = np.random.default_rng(0).standard_normal((12, 10))
+    bad = one.copy()
+    bad[5, 5] = broken
+    for pair in ((one, bad), (bad, one), (bad, bad)):
+        assert all(np.isnan(value) for value in map_similarity(*pair).values())

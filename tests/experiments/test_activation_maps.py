@@ -48,7 +48,7 @@ from experiments.harness.run import defaults_of, opened, resolved
 from segjax.data import make_split
 from segjax.evaluation import sentence
 from segjax.maps import MAPS
-from segjax.sweeps import Replicates, ResultTable, read_plan, read_rows
+from segjax.sweeps import Replicates, ResultTable, read_plan, read_results
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 
@@ -80,7 +80,8 @@ def counted(monkeypatch) -> list[int]:
 
 
 def table_at(out: Path) -> ResultTable[Trial]:
-    plan, rows = read_plan(out), read_rows(out / "results.csv", get_type_hints(Trial))
+    plan = read_plan(out)
+    rows = read_results(out, get_type_hints(Trial), plan)
     return ResultTable.from_rows(rows, Trial, Replicates(tuple(plan["replicates"]), plan["overlap"]))
 
 
@@ -291,6 +292,10 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
         ({"classification": {"target": 0}}, "target: classes count from 1"),
         ({"questions": ("why",)}, "questions: unknown 'why'"),
         ({"epochs_looked_at": (2,)}, "epochs_looked_at: 2 must be from 1 to 1"),
+        (
+            {"epochs_looked_at": (1,), "train": {"loop": {"epochs": 1}}},
+            "one epoch has none before its last",
+        ),
         ({"threshold_pictures": 0}, "threshold_pictures must be at least 1"),
         ({"test_pictures": 0}, "test_pictures must be at least 1"),
         ({"maps": ()}, "maps: name at least one"),

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from experiments.annotation_errors.__main__ import main
 from segjax.data import open_source
-from segjax.data.tfds_sets import prepare
+from segjax.data.builders import prepare
 
 pytestmark = pytest.mark.slow
 TINY = ["--scale", "smoke", "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "1"]

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments.check import check
+from experiments.check.command import check
 from segjax.data import FolderOptions
-from segjax.data.check import inspect_folder
+from segjax.data.folders.check import inspect_folder
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What training refuses of a folder `check` reports, and the reverse: every refusal in the code is in the table."""
 
 import ast
+import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,18 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import check as command
 from experiments.activation_maps.study import STUDY as MAPS
 from experiments.annotation_errors.study import STUDY as ERRORS
+from experiments.check import command
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved
-from segjax.data import check, folder, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles
-from segjax.data.listing import Problem
+from segjax.data import shrink, spec, splits, tiles
+from segjax.data.folders import check, folder, folder_options, image_labels, inspected, listing, masks, tables
+from segjax.data.folders.listing import Problem
 from segjax.types import InputError
 
 SIDE, COUNT = 36, 8
-MODULES = (check, folder, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles)
+MODULES = (check, folder, folder_options, image_labels, inspected, listing, masks, shrink, spec, splits, tables, tiles)
 NOT_OF_A_FOLDER = {
     "_places": "a place on the ground is remarked, not refused (tests/experiments/test_check.py)",
     "write": "files that studies write themselves",
@@ -29,7 +32,7 @@ NOT_OF_A_FOLDER = {
     "read_sides": "files that studies write themselves",
     "_read_json": "files that studies write themselves",
     "check": "a split that `make_split` made cannot have these faults",
-    "problem_of": "passes on what the readers of single files refuse (tests/data/test_images.py)",
+    "problem_of": "passes on what the readers of single files refuse (tests/data/pictures/test_images.py)",
 }
 UNREACHABLE = {
     "is not SCHEME:NAME": "the command puts folder: before what has no scheme",
@@ -104,6 +107,24 @@ def both(*changes):
 
 def renamed(one, other):
     return lambda path: (path / one).rename(path / os.fsdecode(os.fsencode(other)))
+
+
+def geojson(class_name="", names=None):
+    """Replaces label images by files of QuPath, with one square."""
+    square = {"type": "Polygon", "coordinates": [[[4, 4], [9, 4], [9, 9], [4, 9], [4, 4]]]}
+    properties = {"classification": {"name": class_name}} if class_name else {}
+    text = json.dumps({"type": "Feature", "geometry": square, "properties": properties})
+
+    def of(path):
+        for name in names or [f"p{index}" for index in range(COUNT)]:
+            (path / f"labels/{name}.png").unlink()
+            (path / f"labels/{name}.geojson").write_text(text)
+
+    return of
+
+
+def without_labels(path):
+    shutil.rmtree(path / "labels")
 
 
 def resized(path):
@@ -212,6 +233,15 @@ REFUSED = [
          lambda p: save(p / "classes/p1.png", TWO[9:]))),
     Case("ids above 255 were cut off", lambda path: save(path / "labels/p1.png", specks(np.arange(1, 325) % 256))),
     Case("several classes under object 1", classes(lambda own, i: (own > 0) * (1 + (np.arange(SIDE) % 2)))),
+    # annotations that are no label images
+    Case("annotations of several formats", geojson(names=["p1"])),
+    Case("labels=components is for label images", geojson(), "labels=components"),
+    Case("radius=far is no number of metres", options="radius=far"),
+    Case("format=tiff is not among", options="format=tiff"),
+    Case("the format is not known by its ending", table("", "t.coco"), "annotations=t.coco"),
+    Case("may be any of s.json, t.json", both(without_labels, table("", "s.json"), table("", "t.json"))),
+    Case("class_names=b,c lacks a", geojson("a"), "class_names=b,c"),
+    Case("is no COCO file", both(without_labels, table("", "t.json"))),
     # all pictures together
     Case("same picture as p0.png", lambda path: save(path / "images/p5.png", noise(0))),
     Case("different channel numbers", lambda path: save(path / "images/p5.png", noise(0, SIDE, SIDE, 3))),
@@ -230,6 +260,7 @@ REFUSED = [
     Case("no picture shows an object of class 1", classes(lambda own, i: (own > 0) * 2)),
     Case("no picture shows an object of class 1", labels(lambda own, i: np.where(own == 1, 1, 0)), "crop=1&empty=keep"),
     Case("cannot be divided into 2 parts", rows(lambda i: i % 2, "group"), "groups=t.csv", folds=2),
+    Case("all pictures are of one group", rows(lambda i: 0, "group"), "groups=t.csv"),
     Case("folds=4 must lie in 2..3", rows(lambda i: i % 3, "group"), "groups=t.csv"),
     Case("no picture shows what is looked for", options="presence=900", study="maps"),
     Case("no picture is without what is looked for", options="presence=1", study="maps"),
@@ -244,6 +275,8 @@ ACCEPTED = [
     Case("", both(unlabelled(3), rows(lambda i: i % 2, "label"), rows(lambda i: i // 2, "group", "g.csv")),
          "image_labels=t.csv&label_names=0,1&groups=g.csv", study="maps"),
     Case("", labels(lambda own, i: own > 0), "labels=components"),
+    Case("", geojson()),
+    Case("", geojson("a"), "class_names=a,b"),
     Case("which are taken for one object", labels(lambda own, i: own > 0)),
     Case("one object takes most of the picture", labels(lambda own, i: own == 0), "labels=components"),
     Case("if one of the values means background", labels(lambda own, i: np.arange(SIDE)[:, None] // 12 + 1 + 0 * own)),

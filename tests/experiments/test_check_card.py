@@ -10,8 +10,8 @@ import pytest
 import tyro
 from PIL import Image
 
-from experiments.check import check
 from experiments.check.card import _chosen, _uses
+from experiments.check.command import check
 from experiments.check.findings import Asked, look, spec_of
 from experiments.check.suggestions import suggest, with_suggestions
 from experiments.check.survey import Seen
@@ -20,7 +20,7 @@ from experiments.harness.run import opened, parse
 from experiments.segment_new_type import NewTypeOptions, open_shots
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import open_folder
-from segjax.data.tfds_sets import prepare
+from segjax.data.builders.preparing import prepare
 from segjax.simulators import open_microscope
 from segjax.types import InputError
 

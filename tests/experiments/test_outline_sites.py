@@ -16,7 +16,7 @@ from experiments.outline_sites import OutlineOptions, check_scene, probability_o
 from experiments.site_segmentation.grid import Config
 from experiments.site_segmentation.study import STUDY
 from segjax.data import read_picture
-from segjax.data.scene import open_scene, picture_of
+from segjax.data.ground.scene import open_scene, picture_of
 from segjax.types import InputError
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")

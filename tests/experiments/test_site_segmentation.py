@@ -20,7 +20,7 @@ from experiments.site_segmentation.analysis import LEVELS, analyse, networks_tab
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
 from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
 from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
-from segjax.data.geofiles import missing_packages
+from segjax.data.ground.geofiles import missing_packages
 from segjax.evaluation import decide, sentence
 from segjax.maps.masks import RULES
 from segjax.sweeps import Replicates, ResultTable
@@ -75,8 +75,8 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
         assert f"{figure.lower().replace(' ', '_')}" in {path.stem for path in (out / "figures").iterdir()}
     networks = {path.name.split("_")[0] for path in (out / "networks").glob("*.safetensors")}
     assert networks == {"msd", "unet"}  # outline_sites needs them later
-    assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.geojson"))
-    said = "No GeoTIFF or GeoJSON was written" in page
+    assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.gpkg"))
+    said = "No masks or outlines for maps were written" in page
     assert said == bool(missing_packages())
     if not missing_packages():
         check_scene(out, tmp_path, monkeypatch, capsys)

@@ -128,8 +128,13 @@ def test_other_options_are_refused_where_a_run_has_begun(repaired, tmp_path):
     folder, whole, _, _ = repaired
     out = tmp_path / "out"
     shutil.copytree(whole, out)
-    with pytest.raises(InputError, match=r"another configuration \(differing in seed"):
+    with pytest.raises(InputError, match=r"another configuration \(seed: 0 there, 3 now\)"):
         run(folder, out, "--seed", "3")
+    spelled = str(folder) + "/"  # the same folder under another name goes on
+    assert "3 of 3 trials are done already" in run(spelled, out)
+    (out / "changes" / "005.json").write_text("[{}]")
+    with pytest.raises(InputError, match=r"005\.json: is not the list of a picture's changes; bring back a copy"):
+        run(folder, out)
     (out / "network.safetensors").unlink()
     with pytest.raises(InputError, match=r"network\.safetensors cannot be read"):
         run(folder, out)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segjax.fewshot import border_target, instances, type_target
 from segjax.types import InputError
@@ -59,6 +60,18 @@ def test_watersheds_part_what_is_narrow():
     np.testing.assert_array_equal(instances(thin, "watershed") > 0, thin)
     assert instances(np.ones((4, 4), bool), "watershed").max() == 1
     assert instances(np.zeros((4, 4), bool), "watershed").max() == 0
+
+
+@pytest.mark.parametrize("grouping", ["components", "watershed"])
+def test_an_empty_column_changes_nothing(grouping):
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        mask = ndimage.gaussian_filter(generator.standard_normal((55, 17)), 2) > 0.03
+        mask[:, -1] = False
+        border = mask & ~ndimage.binary_erosion(mask)
+        for given in (None, border):
+            wide = np.pad(mask, ((0, 0), (0, 1))), grouping, None if given is None else np.pad(given, ((0, 0), (0, 1)))
+            np.testing.assert_array_equal(instances(mask, grouping, given), instances(*wide)[:, :-1])
 
 
 def test_small_pieces_are_dropped_and_ids_have_no_gaps():

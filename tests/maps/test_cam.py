@@ -1,11 +1,13 @@
 """Maps of one layer against NumPy, and what must hold between them."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from segjax.maps import MAPS, ClassDifference, ClassScore, cam, eigen_cam, grad_cam, hires_cam, layer_cam
+from segjax.models import Probe
 from segjax.types import InputError
 
 TARGET = ClassDifference(1, 0)
@@ -115,6 +117,46 @@ def test_wrong_layers_are_refused_with_those_that_exist(tiny):
         cam(apply, variables, image, TARGET, "first")
     with pytest.raises(InputError, match="'average' is not the pooled vector"):
         cam(apply, variables, image, TARGET, "maps", "average")
+
+
+class Twice(nn.Module):
+    """Two convolutions, one after the other and a smaller picture between them: of one module or of two."""
+
+    is_shared: bool
+
+    @nn.compact
+    def __call__(self, image):
+        first = nn.Conv(2, (3, 3), name="first")
+        second = first if self.is_shared else nn.Conv(2, (3, 3), name="second")
+        x = nn.avg_pool(nn.relu(first(image)), (2, 2), (2, 2))
+        return nn.Dense(3, name="head")(nn.relu(second(x)).mean((1, 2)))
+
+
+@pytest.fixture(scope="module")
+def twice():
+    """(apply, variables) of a module that is called twice and of two that have its parameters, and a picture."""
+    image = jnp.asarray(np.random.default_rng(3).standard_normal((2, 8, 6, 2)), jnp.float32)
+    shared, apart = Twice(is_shared=True), Twice(is_shared=False)
+    params = shared.init(jax.random.key(2), image)["params"]
+    params["first"]["bias"] = jnp.array([0.3, -0.2])
+    return (Probe(shared), {"params": params}), (Probe(apart), {"params": {**params, "second": params["first"]}}), image
+
+
+@pytest.mark.parametrize("name", [*BY_HAND, "eigen_cam", "ablation_cam", "score_cam"])
+def test_a_map_of_one_call_of_a_layer_is_that_of_a_layer_of_its_own(twice, name):
+    shared, apart, image = twice
+    for call, alone in (("first#1", "first"), ("first#2", "second")):
+        found, expected = (
+            MAPS[name].make(*given, image, TARGET, layer) for given, layer in ((shared, call), (apart, alone))
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_that_is_called_twice_has_no_map_of_its_own(twice):
+    (apply, variables), _, image = twice
+    for function in (grad_cam, eigen_cam):
+        with pytest.raises(InputError, match="'first' is called 2 times; choose one of its calls: first#1, first#2"):
+            function(apply, variables, image, TARGET, "first")
 
 
 def test_a_network_without_pixels_is_refused():

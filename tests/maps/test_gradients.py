@@ -1,5 +1,6 @@
 """Gradient maps against gradients by hand, and the two that add up to the score."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +86,21 @@ def test_full_gradients_add_up_to_the_score_of_every_network(name):
     expected = target(apply(variables, image))
     assert np.abs(total - picture.sum((1, 2))).min() > 0.01  # the biases matter
     np.testing.assert_allclose(total, expected, rtol=1e-4)
+
+
+def test_full_gradients_of_a_layer_that_is_called_twice_add_up_to_the_score():
+    class Twice(nn.Module):
+        @nn.compact
+        def __call__(self, image):
+            conv = nn.Conv(1, (3, 3), name="shared")
+            return nn.Dense(2, name="head")(nn.relu(conv(nn.relu(conv(image))[:, ::2])).mean((1, 2)))
+
+    image = jnp.asarray(np.random.default_rng(4).uniform(0, 1, (2, 6, 4, 1)), jnp.float32)
+    variables = jax.tree.map(lambda x: x + 0.1, Twice().init(jax.random.key(0), image))
+    picture, layers = full_gradients(Probe(Twice()), variables, image, ClassScore(1))
+    assert set(layers) == {"shared#1", "shared#2", "head"}
+    total = picture.sum((1, 2)) + sum(part.reshape(2, -1).sum(1) for part in layers.values())
+    np.testing.assert_allclose(total, Twice().apply(variables, image)[:, 1], rtol=1e-5)
 
 
 def test_full_grad_adds_the_parts_of_numpy(tiny):

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
 
-from segjax.maps import complete_seeds, contour_level, level_of, mask_of, seeds_of, tidied
+from segjax.maps import (
+    COMPLETIONS,
+    RULES,
+    complete_seeds,
+    contour_level,
+    level_of,
+    level_without,
+    mask_of,
+    seeds_of,
+    tidied,
+)
 from segjax.types import InputError
 
 
@@ -109,3 +119,16 @@ def test_small_pieces_and_holes_go():
     expected[1, 8], expected[2, 9] = True, True
     np.testing.assert_array_equal(tidied(mask, 2), expected)
     assert not tidied(np.zeros_like(mask), 1).any()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_no_level_and_no_mask_is_made_of_a_map_that_is_not_finite(broken):
+    found, image = np.eye(6), np.zeros((6, 6, 1), np.float32)
+    found[2, 3] = broken
+    message = "map: 1 of 36 values are not finite.*lower learning rate"
+    makers = [lambda rule=rule: level_of(rule, found, image, 0.5) for rule in RULES]
+    makers += [lambda way=way: mask_of(image, found, 0.5, way) for way in COMPLETIONS]
+    makers += [lambda: contour_level(found, image), lambda: seeds_of(found, 0.5), lambda: level_without(found)]
+    for make in makers:
+        with pytest.raises(InputError, match=message):
+            make()

@@ -5,6 +5,7 @@ import doctest
 from functools import partial
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +25,7 @@ from segjax.maps import (
     upsample,
 )
 from segjax.models import CLASSIFIERS, Probe, create
+from segjax.models.probe import MapLayers, Named
 from segjax.types import InputError
 
 TARGET, KEY, BLURS = ClassDifference(1, 0), jax.random.key(3), np.array([1.5, 2.5], np.float32)
@@ -246,6 +248,35 @@ def test_other_networks_need_layers_and_a_target(tiny):
         create_map("grad_cam", apply.network, target=TARGET, layers="second")(variables, image)
     with pytest.raises(InputError, match="images: give at least one picture"):
         create_map("grad_cam", apply.network, target=TARGET, layers="first")(variables, image[:0])
+
+
+class Several(nn.Module):
+    """A classifier that gives its logits with something else, in a tuple or a dict."""
+
+    kind: str
+    classes: int = 2
+    map_layers = MapLayers(deep="maps", fused=("maps",), evidence=("maps",))
+
+    @nn.compact
+    def __call__(self, image):
+        maps = nn.relu(nn.Conv(3, (3, 3), (2, 2), name="maps")(image))
+        pool = Named(name="pool")(maps.mean((1, 2)))
+        logits = nn.Dense(2, name="head")(pool)
+        return {"dict": {"logits": logits, "pool": pool}, "tuple": (logits, pool), "array": logits}[self.kind]
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("kind", ["tuple", "dict"])
+def test_of_a_network_that_returns_several_arrays_the_target_takes_the_logits(name, kind):
+    images = np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
+    variables = Several("array").init(jax.random.key(1), images)
+    options, target, place = LITTLE.get(name, {}), MAPS[name].target, {"tuple": 0, "dict": "logits"}[kind]
+    if name != "eigen_cam":  # which looks at no logits
+        with pytest.raises(InputError, match=f"network: it returns a {kind}, not one array of logits; let the target"):
+            create_map(name, Several(kind), **options)(variables, images, key=KEY)
+    explained = create_map(name, Several(kind), target=lambda output: target(output[place]), **options)
+    expected = create_map(name, Several("array"), **options)(variables, images, key=KEY)
+    np.testing.assert_allclose(explained(variables, images, key=KEY), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_region_of_a_network_that_segments():

@@ -38,3 +38,26 @@ def test_targets_of_the_other_kind_of_network_are_refused():
         RegionScore(0, jnp.ones((2, 2)))(LOGITS)
     with pytest.raises(InputError, match="use RegionScore"):
         ClassScore(0)(jnp.ones((1, 2, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            (LOGITS, LOGITS),
+            r"it returns a tuple.*ClassScore\(1\)\(output\[0\]\) \(there are: output\[0\], output\[1\]\)",
+        ),
+        ([LOGITS], r"it returns a list.*ClassScore\(1\)\(output\[0\]\)"),
+        (
+            {"logits": LOGITS, "aux": 1},
+            r"it returns a dict, not one array of logits.*\(output\['logits'\]\).*output\['aux'\]",
+        ),
+        (None, "it returns a NoneType, not one array"),
+    ],
+)
+@pytest.mark.parametrize(
+    "target", [ClassScore(1), ClassDifference(1, 0), ClassProbability(1), RegionScore(0, jnp.ones((2, 2)))]
+)
+def test_what_is_no_single_array_is_refused_with_where_the_logits_may_be(target, output, message):
+    with pytest.raises(InputError, match=f"network: {message}"):
+        target(output)

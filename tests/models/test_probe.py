@@ -2,13 +2,14 @@
 
 from functools import cache
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from segjax.models import Probe, create
-from segjax.models.probe import guided_relu
+from segjax.models.probe import Relu, guided_relu
 from segjax.types import InputError
 
 SMALL = {
@@ -115,5 +116,65 @@ def test_probes_of_equal_networks_are_equal():
 
 def test_a_tap_for_no_layer_is_refused_with_those_that_exist(small):
     apply, variables = small("msd")
-    with pytest.raises(InputError, match="layer 'dens' does not exist; there are: input, layers, dense, head"):
+    with pytest.raises(InputError, match="layer 'dens' does not exist; choose one of: input, layers, dense, head"):
         apply(variables, IMAGE, taps={"dens": jnp.zeros(())})
+
+
+class Shared(nn.Module):
+    """A convolution and its ReLU, both called twice, the second time on a smaller picture."""
+
+    @nn.compact
+    def __call__(self, image):
+        conv, relu = nn.Conv(3, (3, 3), name="shared"), Relu(name="relu")
+        small = nn.avg_pool(relu(conv(image)), (2, 2), (2, 2))
+        small = nn.Conv(1, (1, 1), name="narrow")(small)
+        return nn.Dense(2, name="head")(relu(conv(small)).mean((1, 2)))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    image = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (2, 6, 4, 1)), jnp.float32)
+    return Probe(Shared()), Shared().init(jax.random.key(1), image), image
+
+
+def test_every_call_of_a_layer_is_a_layer(shared):
+    apply, variables, image = shared
+    _, layers = apply(variables, image, features=True)
+    assert {name: layer.shape for name, layer in layers.items()} == {
+        "shared#1": (2, 6, 4, 3),
+        "relu#1": (2, 6, 4, 3),
+        "narrow": (2, 3, 2, 1),
+        "shared#2": (2, 3, 2, 3),
+        "relu#2": (2, 3, 2, 3),
+        "head": (2, 2),
+    }
+    conv = nn.Conv(3, (3, 3))
+    inside = {"params": variables["params"]["shared"]}
+    np.testing.assert_allclose(layers["shared#1"], conv.apply(inside, image), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layers["shared#2"], conv.apply(inside, layers["narrow"]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_tap_of_one_call_leaves_the_others_alone(shared):
+    apply, variables, image = shared
+    _, before = apply(variables, image, features=True)
+    logits, after = apply(variables, image, features=True, taps={"relu#2": jnp.ones((2, 3, 2, 3))})
+    np.testing.assert_array_equal(after["relu#1"], before["relu#1"])
+    np.testing.assert_allclose(after["relu#2"], before["relu#2"] + 1, rtol=1e-6)
+    np.testing.assert_allclose(logits, before["head"] + variables["params"]["head"]["kernel"].sum(0)[None], rtol=1e-5)
+
+
+def test_a_tap_of_a_layer_that_is_called_twice_is_refused_with_its_calls(shared):
+    apply, variables, image = shared
+    message = "layer 'shared' is called 2 times; choose one of its calls: shared#1, shared#2"
+    with pytest.raises(InputError, match=message):
+        apply(variables, image, taps={"shared": jnp.zeros(())})
+    with pytest.raises(InputError, match="layer 'narrow#1' does not exist"):
+        apply(variables, image, taps={"narrow#1": jnp.zeros(())})
+
+
+def test_constants_of_every_call_are_given(shared):
+    apply, variables, image = shared
+    _, constants = apply(variables, image, constants=True)
+    assert [*constants] == ["shared#1", "narrow", "shared#2", "head"]
+    assert constants["shared#2"].shape == (2, 3, 2, 3)
+    np.testing.assert_array_equal(constants["shared#2"][0, 0, 0], variables["params"]["shared"]["bias"])

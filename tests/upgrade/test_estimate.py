@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segjax.annotations import Recipe, degrade
 from segjax.types import InputError
@@ -71,6 +72,19 @@ def test_pictures_of_which_nothing_was_drawn_count_as_omission():
     masks = CLEAN > 0
     masks[:3] = False
     assert estimate_recipe(CLEAN, masks) == Recipe(omission=0.5, scope="picture")
+
+
+def test_an_empty_column_changes_nothing():
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        smooth = ndimage.gaussian_filter(generator.standard_normal((23, 33)), 2)
+        clean = ndimage.label(smooth > 0.05, np.ones((3, 3)))[0].astype(np.int32)
+        noisy = np.roll(smooth > 0.03, 1)
+        clean[:, -9:] = noisy[:, -9:] = 0  # so far that no outline reaches it
+        given = clean[None], noisy[None]
+        if clean.any():
+            wide = (np.pad(one, ((0, 0), (0, 0), (0, 1))) for one in given)
+            assert estimate_recipe(*given) == estimate_recipe(*wide)
 
 
 @pytest.mark.parametrize("q", [-3, 2])

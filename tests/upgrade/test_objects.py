@@ -33,6 +33,18 @@ def test_unchanged_labels_stay_as_they_are():
     assert all(change.outline_distance == 0 and change.changed == 0 for change in repaired.changes)
 
 
+def test_an_empty_column_changes_nothing():
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        noise = ndimage.gaussian_filter(generator.standard_normal((2, 55, 17)), (0, 2, 2)) > 0.03
+        mask, drawn = ndimage.binary_opening(noise[0]), noise[1]
+        mask[:, -1] = drawn[:, -1] = False
+        before = ndimage.label(drawn, np.ones((3, 3)))[0].astype(np.int32)
+        given = mask, np.full(mask.shape, 0.7, np.float32), before
+        narrow, wide = number_objects(*given), number_objects(*(np.pad(one, ((0, 0), (0, 1))) for one in given))
+        np.testing.assert_array_equal(narrow.labels, wide.labels[:, :-1])
+
+
 @pytest.mark.parametrize("radius", [3, 9])
 def test_a_grown_or_shrunk_object_keeps_its_id(radius):
     before, after = discs((4, 20, 20, 6)), discs((4, 20, 20, radius))

@@ -1,13 +1,15 @@
 """What every format is read into and written from, and the report of what a conversion changed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from segjax.types import Georeference
+from segjax.data.folders.tables import first_few
+from segjax.types import Georeference, InputError
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ class Picture(NamedTuple):
     file: str
     shape: tuple[int, int]
     georeference: Georeference | None = None
+
+
+class Plane(NamedTuple):
+    """The plane of a stack that a picture is, counted from 1.
+
+    Attributes:
+        position: number of the plane in the whole stack, channels not counted.
+        z, t: its slice and time point, 1 where the stack has no such axis.
+        channels: how many the stack has; they count in positions as ImageJ stores them.
+    """
+
+    position: int = 1
+    z: int = 1
+    t: int = 1
+    channels: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +116,44 @@ def paint(shape: tuple[int, int], pieces: Sequence[Piece]) -> tuple[Int32[np.nda
         claims[box] += mask
     left = np.bincount(labels.ravel(), minlength=len(pieces) + 1)[1:]
     return labels, int((claims > 1).sum()), np.flatnonzero(left == 0).tolist()
+
+
+def painted(
+    shape: tuple[int, int], pieces: Sequence[Piece], names: Sequence[str], classes: Sequence[str], loss: Loss
+) -> Annotation:
+    """The annotation of objects that may overlap; those of which no pixel is left are named, and ids close up.
+
+    Args:
+        shape: height and width of the picture.
+        pieces: the objects, of which some may have no pixel.
+        names: what messages call each of them.
+        classes: the class name of each, or ().
+        loss: what reading them lost so far; what painting loses is added.
+    """
+    labels, overlapping, without = paint(shape, pieces)
+    lost = set(without)
+    kept = [index for index in range(len(pieces)) if index not in lost]
+    ids = np.zeros(len(pieces) + 1, np.int32)
+    ids[np.array(kept, int) + 1] = np.arange(1, len(kept) + 1)
+    hidden = [names[index] for index in without if pieces[index].mask.any()]
+    empty = [names[index] for index in without if not pieces[index].mask.any()]
+    notes = [
+        f"{len(which)} {reason}: {first_few(which)}"
+        for reason, which in (("lost without a pixel in the picture", empty), ("lost under smaller ones", hidden))
+        if which
+    ]
+    return Annotation(
+        ids[labels],
+        tuple(classes[index] for index in kept) if classes else (),
+        loss=replace(loss, objects_out=len(kept), overlapping=overlapping, notes=(*loss.notes, *notes)),
+    )
+
+
+def check_formats(*packages: str) -> None:
+    """Stop where packages of the extra `formats` are not installed.
+
+    Raises:
+        InputError: names the packages and how to install them.
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise InputError(f"{', '.join(missing)} not installed; run: pip install 'segjax[formats]'")

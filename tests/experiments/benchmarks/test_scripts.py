@@ -211,14 +211,15 @@ def test_decisions(monkeypatch, tmp_path):
 
 def test_patches(monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="torch, of the extra bench, is missing")
+    pytest.importorskip("grain", reason="grain, of the extra bench, is missing")
     table = table_of("patches", monkeypatch, tmp_path, "--rounds", "1")
     check_times(table)
-    assert table["patches"].tolist() == [40, 40, 4, 4]
+    assert table["patches"].tolist() == [40, 40, 40, 4, 4, 4]
 
 
 def test_patches_of_the_rival_are_those_of_the_same_folder():
     source = patches.folder_of(2, 20, 24)
-    rival = patches.PatchesOfTorch(source, np.array([2, 1]), 16)
+    rival = patches.PatchOfPicture(source, np.array([2, 1]), 16)
     image, target = rival[2]
     assert len(rival) == 3 and image.shape == (16, 16, 1) and target.shape == (16, 16)
     assert np.isin(image, source[1].image).all() and set(np.unique(target)) <= {0, 1}

@@ -110,4 +110,4 @@ def test_a_command_that_is_given_too_much(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit:
         command("sums", "Sums.", lambda scale: {"a": lambda: Contest({}, {})})
     assert exit.value.code == 2 and "no contest is named like b" in capsys.readouterr().err
-    assert timing.RESULTS.parts[-1] == "benchmarks" and not list(tmp_path.iterdir())
+    assert timing.RESULTS.parts[-2:] == ("benchmarks", "results") and not list(tmp_path.iterdir())

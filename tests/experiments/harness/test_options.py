@@ -167,7 +167,7 @@ def test_without_a_size_a_spec_stays():
         ("microscope:granulocytes", None, "microscope:hl60"),
         ("microscope:mixed", None, None),
         ("folder:mine", None, None),
-        ("microscope:hl60", "folder:debris", "folder:debris"),
+        ("microscope:hl60", "folder:/debris", "folder:/debris"),
     ],
 )
 def test_foreign_objects_come_from_the_other_published_set_unless_named(data, extra, expected):
@@ -199,3 +199,11 @@ def test_what_is_sound_is_not_refused():
     check_run(RunOptions(Path()), DataOptions())
     SegmentationOptions().check()
     check_choices("errors", (), ("a",))
+
+
+@pytest.mark.parametrize("name", ["folder:more", "folder:more/", "folder:./more", "folder:{here}/more"])
+def test_foreign_objects_of_a_folder_are_the_same_option_however_it_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = AnnotationOptions(extra=f"{name.format(here=tmp_path)}?tile=64").resolved("folder:x")
+    assert options.extra == f"folder:{tmp_path}/more?tile=64"
+    assert options.resolved("folder:x") == options

@@ -281,3 +281,43 @@ def test_committed_pages_are_made_of_committed_values(name, tmp_path, monkeypatc
 def test_committed_results_are_small():
     files = [path for path in (provenance.ROOT / "experiments").glob("*/results/**/*") if path.is_file()]
     assert len(files) > 50 and sum(path.stat().st_size for path in files) < 1_000_000
+
+
+RUNS = {
+    "list": b"[]", "empty": b"", "cut": b'{"config": {"run', "UTF-16": "{}".encode("utf-16"), "no configuration": b"{}",
+    "a number as text": b'{"config": {}, "overlap": "0,5", "coarsening": 1, "openings": []}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", RUNS.values(), ids=RUNS)
+def test_a_damaged_run_json_is_named(root, finished, content):
+    known, out = finished()
+    path = take_run(known, out, "first") / "run.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"first/run\.json: .*; publish the run again"):
+        published_runs(known)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["config", "replicates", "overlap", "coarsening"])
+def test_a_plan_that_lacks_what_is_published_is_named(root, finished, name):
+    known, out = finished()
+    plan = json.loads((out / "plan.json").read_text())
+    del plan[name]
+    (out / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(InputError, match=rf"plan\.json: is not the plan of a study \(it lacks {name}\); bring back"):
+        take_run(known, out, "first")
+
+
+def test_results_that_a_spreadsheet_saved_with_semicolons_are_not_published(root, finished):
+    known, out = finished()
+    path = out / "results.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(InputError, match=r"results\.csv, line 1: the columns are"):
+        take_run(known, out, "first")
+    assert not root.exists()
+
+
+def test_a_configuration_that_lacks_an_option_is_refused():
+    with pytest.raises(InputError, match=r"its config lacks an option .*'run'"):
+        config_of(Config, {"depth": 1})

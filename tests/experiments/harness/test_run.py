@@ -5,8 +5,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from experiments.harness import run as run_module
 from experiments.harness.options import RunOptions
@@ -21,6 +23,7 @@ from experiments.harness.run import (
     resolved,
     table_of,
 )
+from segjax.data import open_source
 from segjax.sweeps import Ledger, read_plan
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, study
@@ -178,7 +181,7 @@ def test_the_fingerprint_follows_what_decides_numbers_and_nothing_else(config):
 def test_a_plan_is_json_and_says_where_numbers_come_from(config):
     plan = plan_of(study(), config, Data(config))
     assert json.loads(json.dumps(plan)) == {**plan, "replicates": list(plan["replicates"])}
-    assert set(plan["facts"]) == {"data", "folds", "validation", "depth", "digest"}
+    assert set(plan["facts"]) == {"folds", "validation", "depth", "digest"}
     assert (plan["study"], plan["data"], plan["coarsening"]) == ("tiny", "folder:nowhere", 2.0)
     assert plan["config"]["run"]["out"] == str(config.run.out) and plan["config"]["depth"] == 1
     assert {"segjax/types.py", "harness/run.py", "tiny/tiny.py"} <= set(plan["sources"])
@@ -227,7 +230,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
         f"python -m experiments.tiny --out {out}", f"python -m experiments.tiny --out {out} --resume"
     ]  # fmt: skip
 
-    with pytest.raises(InputError, match=r"another configuration \(differing in depth\)"):
+    with pytest.raises(InputError, match=r"another configuration \(depth: 1 there, 2 now\)"):
         command(study(trainer), "--depth", "2")
 
 
@@ -256,3 +259,25 @@ def test_the_table_of_a_run_knows_its_replicates_and_pixels(config):
         ledger.append(Trial("plain", 0), [], 0, "ok")
         found = table_of(known, config, data, ledger)
     assert found.replicates == replicates_of(config, data) and found.coarsening == 2.0
+
+
+def test_one_folder_under_three_names_is_one_configuration(command, tmp_path):
+    command(study(), "--data", "folder:six")
+    for name in ("folder:six/", "folder:./six", f"folder:{tmp_path}/six"):
+        assert "6 of 6 trials are done already" in command(study(), "--resume", "--data", name)
+    assert read_plan(tmp_path / "run")["data"] == "folder:six"
+    other = study(read=lambda config: Data(config, Source(digest="fedcba9876543210")))
+    said = r"\(digest: 0123456789abcdef there, fedcba9876543210 now; data: folder:six there, folder:seven now\)"
+    with pytest.raises(InputError, match=said):
+        command(other, "--resume", "--data", "folder:seven")
+    with pytest.raises(InputError, match=r"\(folds: 4 there, 3 now; depth: 1 there, 2 now\)"):
+        command(study(), "--resume", "--data", "folder:six/", "--folds", "3", "--depth", "2")
+
+
+def test_the_pictures_of_a_folder_are_the_same_however_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("images", "labels"):
+        (tmp_path / "six" / kind).mkdir(parents=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "six" / kind / "a.png")
+    names = ("six", "six/", "./six", str(tmp_path / "six"))
+    assert len({open_source(f"folder:{name}").digest for name in names}) == 1

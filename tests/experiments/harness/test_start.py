@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.harness.start import HUGE_PAGES
 
@@ -65,6 +68,13 @@ run_command(main)
             "stopped; what is finished is kept, and the same command goes on from there\n",
         ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "stopped; what is finished is kept"),
+        (
+            "raise OSError(28, 'No space left on device', 'runs/x')",
+            2,
+            "error: runs/x: No space left on device; free sp",
+        ),
+        ("open('README.md/x', 'w')", 2, "error: README.md/x: Not a directory; a file is where a folder should be"),
+        ("print('K\xe4fer \u2713')", 0, ""),
     ],
 )
 def test_how_a_command_ends(tmp_path, body, code, said):
@@ -72,6 +82,45 @@ def test_how_a_command_ends(tmp_path, body, code, said):
     ended = run("-c", COMMAND.format(body=body), environment=environment)
     assert ended.returncode == code
     assert ended.stderr.startswith(said) and "Traceback" not in ended.stderr and bool(ended.stderr) == bool(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+@pytest.mark.parametrize("body", ["import jax; jax.devices()", "import jax; jax.random.key(0)", "jax_is_not_used"])
+def test_a_device_that_is_not_there_is_said_whatever_asked_for_it(tmp_path, platform, body):
+    if platform == "cuda" and has_gpu():
+        pytest.skip("there is one")
+    environment = os.environ | {"JAX_PLATFORMS": platform, "XDG_CACHE_HOME": str(tmp_path)}
+    ended = run("-c", COMMAND.format(body=body), environment=environment)
+    assert ended.returncode == 2 and ended.stdout == "" and "Traceback" not in ended.stderr
+    assert ended.stderr.startswith(f"error: JAX_PLATFORMS: JAX finds no device of '{platform}' on this machine")
+    assert ended.stderr.endswith("leave the variable out, or give JAX_PLATFORMS=cpu\n")
+
+
+def has_gpu():
+    return which("nvidia-smi") and subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_locale_without_umlauts_changes_nothing_of_a_run(tmp_path):
+    images = tmp_path / "Käfer"
+    for kind, value in (("images", 200), ("labels", 1)):
+        (images / kind).mkdir(parents=True)
+        for number in range(4):
+            picture = np.zeros((24, 24), np.uint8)
+            picture[6 + number : 14, 6:14] = value
+            Image.fromarray(picture).save(images / kind / f"Käfer {number}.png")
+    small = [
+        "--scale", "smoke", "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "1", "--errors", "bias",
+        "--seeds", "1", "--folds", "2",
+    ]  # fmt: skip
+    environment = WITHOUT | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    command = ["-m", "experiments.annotation_errors", *small, "--data", f"folder:{images}", "--out", tmp_path / "Läufe"]
+    ended = run(*command, environment=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert ended.returncode == 0, ended.stderr
+    assert f"folder:{tmp_path}/K\\xe4fer" in ended.stdout
+    assert ",Käfer 0,dice," in (tmp_path / "Läufe" / "results.csv").read_text(encoding="utf-8")
+    assert "Käfer" in (tmp_path / "Läufe" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

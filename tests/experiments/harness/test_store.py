@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from experiments.harness import store as store_module
 from experiments.harness.options import RunOptions
 from experiments.harness.store import TrainingStore
+from segjax.models import save_weights
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
 
@@ -161,3 +163,11 @@ def test_two_processes_never_train_one_twice_nor_wait_for_each_other(tmp_path):
     assert [process.communicate(timeout=120)[0] for process in processes] == ["[1, 1, 1, 1, 1, 1]\n"] * 2
     counted = Counter((tmp_path / "made").read_text().splitlines())
     assert len(counted) == 12 and set(counted.values()) == {1}
+
+
+@pytest.mark.parametrize("facts", [{}, {"status": "ok"}])
+def test_a_file_of_other_weights_is_named(made, facts):
+    store, _ = made()
+    save_weights(store.path(BASE), {"number": np.zeros(1)}, facts)
+    with pytest.raises(InputError, match=rf"{store.path(BASE).name}: is not a network of this study; move it away"):
+        store.load(BASE)

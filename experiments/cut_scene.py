@@ -1,0 +1,132 @@
+"""Cut georeferenced scenes into the tiles from which networks learn what a site looks like.
+
+    python -m experiments.cut_scene scene.tif --sites sites.gpkg --out tiles
+    python -m experiments.cut_scene north.tif south.tif --sites points.shp --radius 75 --tile 128 --out tiles
+
+You need a scene, which is a GeoTIFF of any size, and a file of known sites: polygons, or points with --radius, as
+GeoPackage, Shapefile or GeoJSON in any coordinate system. The command writes a folder that every study opens.
+
+What you get. Around each site --per-site tiles are cut, whose middle lies off the site's by a random part of the tile
+(--jitter), so that no network can learn that sites are in the middle. For each of these tiles --without tiles are cut
+where every pixel is at least --distance metres from all sites, those beyond the scene included. A tile never holds
+pixels without data. Sites that are not in your file count as "no site": choose scenes that were searched well.
+
+How it is divided. The scene is divided into blocks of --block tiles a side. A tile lies in one block and shows no site
+of another, so networks are tested on blocks that they never saw. Give several small scenes, or a smaller --block, where
+there are fewer than about ten blocks with a site. Ground that several scenes show is cut from the first of them only.
+
+Files: images/ (the scene's bands and bit depth, placed on the ground), labels/ (the sites' ids, placed likewise),
+groups.csv (the block of each tile), image_labels.csv (site or none), sites.csv (what became of every site). A pixel
+belongs to a site where its centre does, with --all-touched wherever the site touches it. The same --seed gives the same
+tiles. Look at some in QGIS, beside the sites, before you train.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from experiments.harness.start import run_command
+from segjax.data import metres_per_pixel
+from segjax.data.formats.vectors import Options
+from segjax.data.ground.cut_scene import CUT, CutScene, cut_scenes, fates_of
+from segjax.data.ground.geofiles import check_geo
+from segjax.data.ground.site_tiles import Cutting
+from segjax.data.pictures.images import is_8_bit
+from segjax.types import InputError
+
+FEWEST_BLOCKS = 3  # with a site: to train, to validate and to test
+
+
+@dataclass(frozen=True)
+class CutOptions:
+    """Scenes, sites, and how tiles are cut."""
+
+    scenes: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """GeoTIFF scenes."""
+    sites: Path
+    """GeoPackage, Shapefile or GeoJSON of the known sites."""
+    out: Path
+    """A new folder."""
+    tile: int = 256
+    """Side of a tile in pixels."""
+    block: int = 4
+    """Side of a block in tiles."""
+    per_site: int = 2
+    """Tiles around each site."""
+    jitter: float = 0.25
+    """How far a tile's middle may lie from the site's along each axis, as a fraction of its side, at most 0.5."""
+    without: int = 3
+    """Tiles without a site to each tile with one."""
+    distance: float = 500.0
+    """Of tiles without a site from every site, in metres."""
+    seed: int = 0
+    """Another seed, other tiles."""
+    layer: str = ""
+    """Layer of the file of sites, where it has several."""
+    radius: float = 0.0
+    """Radius of a site that is a point, in metres."""
+    all_touched: bool = False
+    """Every pixel that a site touches belongs to it, not only those whose centre it covers."""
+
+
+def spec_of(out: Path, done: list[CutScene]) -> str:
+    """What a study opens the folder by; 8-bit pictures keep the brightness that they have in the scene."""
+    scale = "&scale=dtype" if all(is_8_bit(one.scene.path) for one in done) else ""
+    return f"folder:{out}?groups=groups.csv&image_labels=image_labels.csv&label_names=none,site{scale}"
+
+
+def lines_of(one: CutScene) -> list[str]:
+    """What was cut from a scene, and what was not."""
+    height, width = one.scene.known.shape
+    metres = metres_per_pixel(one.scene.georeference, (height, width))
+    around = [tile for tile in one.plan.tiles if tile.site is not None]
+    others = len(one.plan.tiles) - len(around)
+    unknown = 1 - float(np.mean(one.scene.known))
+    return [
+        f"{one.scene.path}: {width} x {height} pixels of {metres:.3g} m, {unknown:.0%} without data",
+        f"  {len(around)} tiles around {len({tile.site for tile in around})} sites, {others} without a site"
+        + (f" ({one.plan.wanted} were asked for; there is no more room)" if others < one.plan.wanted else "")
+        + f", in {len(one.groups)} blocks, {len(one.groups_with_site)} of them with a site",
+        *(f"  {note}" for note in one.notes),
+    ]
+
+
+def main() -> None:
+    """Cut, and say what became of the sites.
+
+    Raises:
+        InputError: an option, a scene or the sites cannot be used, or the extra is missing.
+    """
+    options = tyro.cli(CutOptions, prog="python -m experiments.cut_scene", description=__doc__)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    check_geo()
+    if not options.scenes:
+        raise InputError("scenes: none given; name one or more GeoTIFF files")
+    names = ("tile", "block", "per_site", "jitter", "without", "distance", "seed")
+    cutting = Cutting(**{name: getattr(options, name) for name in names})
+    sites = Options(layer=options.layer, radius=options.radius, all_touched=options.all_touched)
+    done = []
+    for one in cut_scenes(options.scenes, options.sites, sites, cutting, options.out):
+        done.append(one)
+        console.print("\n".join(lines_of(one)))
+    fates = Counter(fates_of(done).values())
+    console.print(f"{options.sites}: {fates.total()} sites, {fates.pop(CUT, 0)} cut, {fates.total()} lost")
+    for reason, count in fates.most_common():
+        console.print(f"  {count} {reason}")
+    blocks = sum(len(one.groups_with_site) for one in done)
+    if blocks < FEWEST_BLOCKS:
+        console.print(f"only {blocks} blocks have a site: too few to train, validate and test; give a smaller --block")
+    spec = spec_of(options.out, done)
+    console.print(f"look through it:  python -m experiments.check '{spec}'")
+    console.print(
+        f"learn from it:    python -m experiments.site_segmentation --data '{spec}' --label site --out runs/own"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,219 @@
+"""Turn a Hugging Face copy of an annotated set (parquet) into a folder of pictures that studies read.
+
+    python -m experiments.read_parquet train-*.parquet --to my_nuclei --group patient --not-judged Ambiguous
+    python -m experiments.check 'folder:my_nuclei?class_names=class_names.csv&groups=groups.csv'
+
+Get the parquet files of a set from its page (for example RationAI/PanNuke or RationAI/MoNuSAC) under its licence;
+nothing is downloaded. Every row is a picture. Its annotation is a column with one mask per object (--instances) and
+mostly one with the class of each, counted from 0 (--categories), or a column with a label image (--labels). Where masks
+overlap, the smaller object has the pixels. Names of classes are those that the files tell.
+
+Copies that torch-em made (HDF5) are not read: save raw and labels/instances of each file as TIFF, with h5py and
+tifffile, into folders images and labels.
+
+Exit code: 0 the folder is written, 2 a file or column is missing or not understood, and no folder is left.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from jaxtyping import Bool
+from PIL import Image
+
+from segjax.data import write_labels
+from segjax.data.formats.annotation import Piece, paint
+from segjax.types import InputError
+
+_NOT_JUDGED = 255  # of class images
+_BATCH = 16  # rows that are in memory at a time
+
+
+@dataclass(frozen=True)
+class Options:
+    """Turns parquet files of a set into a folder of pictures.
+
+    Attributes:
+        files: Parquet files of one set.
+        to: The folder to write; it must not be there.
+        image: Column of the pictures.
+        instances: Column with a list of masks, one per object.
+        categories: Column with the class number of each object; "" where there is none.
+        labels: Column of label images, in place of instances.
+        group: Column that names what belongs together (patient, slide): studies never divide it.
+        not_judged: Name of a class whose pixels count neither as object nor as background.
+    """
+
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE.parquet")]
+    to: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    image: str = "image"
+    instances: str = "instances"
+    categories: str = "categories"
+    labels: str = ""
+    group: str = ""
+    not_judged: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that are read; a label image needs no masks."""
+        annotation = [self.labels] if self.labels else [self.instances, self.categories]
+        return [name for name in (self.image, *annotation, self.group) if name]
+
+
+def convert(options: Options) -> int:
+    """Write the folder and print what is in it; returns the exit code."""
+    to = options.to
+    unfinished = to.with_name(f".{to.name}.{os.getpid()}.unfinished")
+    try:
+        if to.exists():
+            raise InputError(f"{to}: is there already; name a folder that is not")
+        if len({path.stem for path in options.files}) < len(options.files):
+            raise InputError("two files have one name, which would begin the names of their pictures; rename one")
+        counts = _write(options, unfinished)
+        unfinished.replace(to)
+    except (InputError, OSError) as error:
+        print(f"cannot be converted: {error}", file=sys.stderr)
+        return 2
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    given = [f"{table}={table}.csv" for table in ("class_names", "groups") if (to / f"{table}.csv").exists()]
+    print(f"use it by: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
+    return 0
+
+
+def _write(options: Options, folder: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    names = _class_names(options)
+    for part in ("images", "labels", *(["classes"] if names else [])):
+        (folder / part).mkdir(parents=True)
+    groups = []
+    for name, row in _rows(options):
+        image = _picture(name, row[options.image])
+        labels, classes = _annotation(name, row, options, counts, image.size[::-1])
+        image.save(folder / "images" / f"{name}.png")
+        write_labels(folder / "labels" / f"{name}.tif", labels)
+        if names:
+            values = np.array([0, *(_value(name, index, names, options.not_judged) for index in classes)], np.uint8)
+            Image.fromarray(values[labels]).save(folder / "classes" / f"{name}.png")
+        if options.group:
+            groups.append((name, row[options.group]))
+        counts.update(pictures=1, objects=int(np.count_nonzero(np.unique(labels))))
+    if names:
+        judged = [(i, n) for i, n in enumerate(names, 1) if n != options.not_judged]
+        _table(folder / "class_names.csv", ("class", "name"), judged)
+    if groups:
+        _table(folder / "groups.csv", ("picture", "group"), groups)
+    return counts
+
+
+def _rows(options: Options) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path in options.files:
+        file = _open(path)
+        if missing := [name for name in options.columns if name not in file.schema_arrow.names]:
+            raise InputError(
+                f"{path}: has no column {missing[0]}, but {', '.join(file.schema_arrow.names)}; name another"
+            )
+        number = 0
+        for batch in file.iter_batches(_BATCH, columns=options.columns):
+            for row in batch.to_pylist():
+                yield f"{path.stem}_{number:06d}", row
+                number += 1
+
+
+def _open(path: Path) -> Any:
+    if find_spec("pyarrow") is None:
+        raise InputError("parquet files need pyarrow; run: pip install pyarrow")
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as parquet ({error}); download it again") from error
+
+
+def _class_names(options: Options) -> list[str]:
+    """Names of classes 0, 1, ... as the first file tells them; [] where objects have no class."""
+    if options.labels or not options.categories:
+        return []
+    path = options.files[0]
+    told = (_open(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+    column = json.loads(told).get("info", {}).get("features", {}).get(options.categories, {})
+    kind = column[0] if isinstance(column, list) else column.get("feature", {})  # as they wrote lists before and now
+    names = list(kind.get("names", ()))
+    if not names:
+        raise InputError(f"{path}: names no classes for column {options.categories}; give --categories ''")
+    if options.not_judged and options.not_judged not in names:
+        raise InputError(f"{path}: has no class {options.not_judged}, but {', '.join(names)}; correct --not-judged")
+    return names
+
+
+def _annotation(
+    name: str, row: Mapping[str, Any], options: Options, counts: Counter[str], shape: tuple[int, int]
+) -> tuple[np.ndarray, Sequence[int]]:
+    """Label image and class number of each object from 0."""
+    if options.labels:
+        labels = np.asarray(_opened(name, row[options.labels])).astype(np.int32)
+        if labels.shape != shape:
+            raise InputError(
+                f"{name}: a label image of shape {labels.shape}, a picture of {shape}; name another column"
+            )
+        return labels, ()
+    masks = [_mask(name, stored, shape) for stored in row[options.instances] or ()]
+    classes = (row[options.categories] or ()) if options.categories else [0] * len(masks)
+    if len(classes) != len(masks):
+        raise InputError(f"{name}: {len(masks)} masks and {len(classes)} classes; download the file again")
+    labels, overlapping, without = paint(shape, [Piece(0, 0, mask) for mask in masks])
+    counts["pixels of several objects"] += overlapping
+    counts["objects without a pixel of their own"] += len(without)
+    return labels, classes
+
+
+def _value(name: str, index: int, names: Sequence[str], not_judged: str) -> int:
+    if not 0 <= index < len(names):
+        raise InputError(f"{name}: class {index} is not among the {len(names)} that the file names; download it again")
+    return _NOT_JUDGED if names[index] == not_judged else index + 1
+
+
+def _opened(name: str, stored: Any) -> Image.Image:
+    content = stored.get("bytes") if isinstance(stored, dict) else stored
+    if not isinstance(content, bytes):
+        raise InputError(f"{name}: a picture without content; take files that hold the pictures themselves")
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise InputError(f"{name}: holds a picture that cannot be read ({error}); download the file again") from error
+    return image
+
+
+def _picture(name: str, stored: Any) -> Image.Image:
+    image = _opened(name, stored)
+    return image if image.mode in ("L", "RGB", "I;16") else image.convert("RGB")
+
+
+def _mask(name: str, stored: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    values = np.asarray(_opened(name, stored).convert("L"))
+    if values.shape != shape or len(np.unique(values[values > 0])) > 1:
+        raise InputError(f"{name}: a mask of {values.shape} pixels with more than two values or of another size")
+    return values > 0
+
+
+def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+if __name__ == "__main__":
+    sys.exit(convert(tyro.cli(Options, description=__doc__)))

@@ -1,0 +1,200 @@
+"""Look at every file of a folder once and name each problem that would spoil a training, before one begins."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from segjax.data.folders.folder_options import FolderOptions
+from segjax.data.folders.image_labels import read_image_labels
+from segjax.data.folders.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
+from segjax.data.folders.inspection_cache import inspected_once
+from segjax.data.folders.listing import Entry, Problem, fit_to_folder, list_folder
+from segjax.data.folders.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
+from segjax.data.folders.stack_entries import with_planes
+from segjax.data.folders.tables import first_few, read_class_names
+from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
+from segjax.data.ground.georeference import read_georeference
+from segjax.types import InputError
+
+_NO_PLACE = (
+    "no georeference, which others have",
+    "write them as GeoTIFF, or go without their masks and outlines on maps",
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The pictures of a folder that could be read, and everything that is wrong with the folder.
+
+    `options` are those given, fitted to the folder; `names` are the class names given; `image_labels` are the classes
+    of whole pictures, `label_names` their names; `remarks` are what one should know, but can be used.
+    """
+
+    options: FolderOptions
+    names: dict[int, str]
+    pictures: list[tuple[Entry, Inspected]]
+    problems: list[Problem]
+    image_labels: tuple[int | None, ...]
+    label_names: tuple[str, ...]
+    remarks: list[Problem] = field(default_factory=list)
+
+    def has_classes(self) -> bool:
+        """Whether classes are told apart: by class images, or by masks with more than one value beside 0 in all."""
+        values = {int(value) for _, picture in self.pictures for value in picture.class_values}
+        is_class_mask = self.options.labels == "components" and len(values) > 1
+        return is_class_mask or any(entry.classes for entry, _ in self.pictures)
+
+
+def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str] | None = None) -> list[Problem]:
+    """Every problem of the folder; empty when it can be used.
+
+    Args:
+        path: the folder.
+        options: as in a `folder:` spec.
+        sides: picture name to "train", "validation" or "test", where a split is there already.
+
+    Raises:
+        InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option), or the groups
+            or class names cannot be used.
+    """
+    return inspect_folder(path, FolderOptions.parse(options), sides).problems
+
+
+def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] | None = None) -> Inspection:
+    """Read every picture and its annotation once, twice where the classes of objects are named in their files.
+
+    Raises:
+        InputError: as `check_folder`.
+    """
+    options = fit_to_folder(path, options)
+    names = read_class_names(path, options.class_names)
+    entries, problems = list_folder(path, options)
+    if options.stacks == "planes":
+        entries, unknown = with_planes(entries, options)
+        problems += unknown
+    pictures, unusable = _inspected(path, options, entries)
+    if any(entry.format and len(found.class_values) for entry, found in pictures):
+        # only now it is known which classes there are, so that they can be numbered; both readings are kept apart
+        entries, names = _with_class_names(path, options, names, pictures)
+        pictures, more = _inspected(path, replace(options, class_names=repr(names)), entries)
+        unusable = list(dict.fromkeys(unusable + more))
+    problems += unusable
+    mask_problems, mask_remarks = judge_masks(pictures, options)
+    remarks = mask_remarks + _places(path, [entry.image for entry, _ in pictures])
+    image_labels, label_names = _image_labels(path, options, entries, problems)
+    inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
+    problems += _same_twice(pictures, sides or {})
+    problems += _mixed_channels(path, pictures)
+    problems += mask_problems
+    problems += _class_values(inspection)
+    return inspection
+
+
+def _inspected(
+    path: Path, options: FolderOptions, entries: Sequence[Entry]
+) -> tuple[list[tuple[Entry, Inspected]], list[Problem]]:
+    """Those that can be used, and the problems of all; read are only those that changed since they last were."""
+    results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
+    pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
+    return pictures, [problem for _, of_picture in results for problem in of_picture]
+
+
+def _with_class_names(
+    path: Path, options: FolderOptions, names: dict[int, str], pictures: Sequence[tuple[Entry, Inspected]]
+) -> tuple[list[Entry], dict[int, str]]:
+    """The entries and class names of files that name the classes of objects, in the order given or of the alphabet.
+
+    Raises:
+        InputError: names were given, and not all.
+    """
+    used = {name for _, found in pictures for name in found.class_names}
+    if used and any(len(found.ids) and not found.class_names for _, found in pictures):
+        used.add(UNNAMED)
+    if used and names and (missing := sorted(used - set(names.values()))):
+        remedy = "name all there, or leave class_names out"
+        raise InputError(f"{path}: option class_names={options.class_names} lacks {first_few(missing)}; {remedy}")
+    names = names or dict(enumerate(sorted(used), 1))
+    order = tuple(names.get(number, "") for number in range(1, max(names, default=0) + 1)) if used else ()
+    return [replace(entry, classes=entry.labels, class_names=order) for entry, _ in pictures], names
+
+
+def _image_labels(
+    path: Path, options: FolderOptions, entries: Sequence[Entry], problems: list[Problem]
+) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
+    try:
+        return read_image_labels(path, options, [entry.name for entry in entries])
+    except InputError as error:
+        problems.append(problem_of(path, error))
+        return (None,) * len(entries), ()
+
+
+def _inspect(entries: Sequence[Entry], options: FolderOptions) -> list[tuple[Inspected | None, list[Problem]]]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return list(threads.map(lambda entry: inspect_picture(entry, options), entries))
+
+
+def _same_twice(pictures: Sequence[tuple[Entry, Inspected]], sides: Mapping[str, str]) -> list[Problem]:
+    first: dict[str, Entry] = {}
+    problems = []
+    for entry, found in pictures:
+        other = first.setdefault(found.content, entry)
+        if other is entry:
+            continue
+        here, there = sides.get(entry.name, ""), sides.get(other.name, "")
+        across = f", and the split has one in {there} and one in {here}" if here and there and here != there else ""
+        reason = f"same picture as {other.image.name}{across}"
+        problems.append(Problem(entry.image, reason, "remove one of the two", "training"))
+    return problems
+
+
+def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Problem]:
+    counts = Counter(found.channels for _, found in pictures)
+    if len(counts) < 2:
+        return []
+    kinds = ", ".join(f"{count} with {channels}" for channels, count in sorted(counts.items()))
+    remedy = "give channels=1 (all grey) or channels=3 (all RGB), or choose one kind with groups= and keep="
+    return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy, "training")]
+
+
+def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
+    """What keeps masks and outlines of some pictures off the ground, a remark for each reason."""
+    unplaced: dict[tuple[str, str], list[Path]] = {}
+    for image in images:
+        try:
+            found = read_georeference(image)
+        except InputError as error:
+            problem = problem_of(image, error)
+            unplaced.setdefault((problem.reason, problem.remedy), []).append(image)
+        else:
+            if found is None:
+                unplaced.setdefault(_NO_PLACE, []).append(image)
+    if len(unplaced.get(_NO_PLACE, ())) == len(images):  # plain pictures, which nobody expects to be anywhere
+        return []
+    shown = {
+        why: f"{len(those)} of {len(images)} pictures ({first_few([path.name for path in those], 3)})"
+        for why, those in unplaced.items()
+    }
+    return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
+
+
+def _class_values(inspection: Inspection) -> list[Problem]:
+    """Values of class images and masks that cannot be classes, or that have no name where names are given."""
+    if not inspection.has_classes():
+        return []
+    problems = []
+    for entry, found in inspection.pictures:
+        judged = found.class_values[found.class_values != UNCLASSIFIED]
+        unnamed = [int(value) for value in judged if inspection.names and int(value) not in inspection.names]
+        if len(judged) and judged.max() > LARGEST_CLASS:
+            reason = f"class value {judged.max()}; classes are 1..{LARGEST_CLASS}, {UNCLASSIFIED} not judged"
+            remedy = EXPORT_AGAIN
+        elif unnamed:
+            reason = f"class value {', '.join(map(str, unnamed))} is not among those that class_names names"
+            remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"
+        else:
+            continue
+        problems.append(Problem(entry.classes or entry.labels or entry.image, reason, remedy))
+    return problems

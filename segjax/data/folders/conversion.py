@@ -1,0 +1,131 @@
+"""A folder of annotated pictures in another format, with what was lost on the way."""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from segjax.data.folders.annotation_files import picture_of
+from segjax.data.folders.check import inspect_folder
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import CUTS, FolderOptions
+from segjax.data.folders.stack_entries import write_plane
+from segjax.data.formats import FORMATS, Dtype, Manner
+from segjax.data.formats.annotation import Annotation, Loss, Picture
+from segjax.data.spec import parse_spec
+from segjax.types import InputError
+
+REPORT = "loss.csv"
+COUNTS = tuple(field.name for field in fields(Loss) if field.name != "notes")
+Watch = Callable[[Iterator[Loss], int], Iterable[Loss]]  # losses as they come, and how many will come
+
+
+def convert_folder(
+    data: str,
+    out: Path,
+    to: str,
+    dtype: Dtype = "smallest",
+    watch: Watch = lambda losses, _: losses,
+) -> tuple[FolderSource, list[Loss]]:
+    """Write the pictures and annotations of a folder into a new one, which appears when all is written and read back.
+
+    Pictures are copied byte for byte; planes of stacks become TIFF files. The losses are written beside, as loss.csv.
+
+    Args:
+        data: a folder, or a spec of one.
+        out: the new folder.
+        to: a name of `FORMATS`.
+        dtype: of label images.
+        watch: passes the losses on, for example to show progress.
+
+    Returns:
+        The source that was read, and for each picture what reading and writing its annotation lost together.
+
+    Raises:
+        InputError: `out` is there already, the folder or its options are refused, the format cannot hold the
+            annotations at all, or the disk cannot be written.
+    """
+    if out.exists():
+        raise InputError(f"{out}: is there already; choose a new folder")
+    source, options = _open(data)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.mkdir(parents=True)
+        _copy_pictures(source, unfinished, to, options)
+        write = FORMATS[to].write
+        assert write is not None  # as the choices of the command say
+        manner = Manner(source.class_names if source.has_classes else (), dtype)
+        written = watch(write(unfinished, _Items(source), manner), len(source))
+        losses = [_joined(before, after) for before, after in zip(source.losses, written, strict=True)]
+        _write_report(unfinished / REPORT, source.names, losses)
+        unfinished.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); free some space or choose another") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return source, losses
+
+
+def spec_of(out: Path, to: str, source: FolderSource) -> str:
+    """What opens a folder that `source` was converted into, with the same classes in the same order."""
+    option = {"colours": "colours=colours.csv"}.get(to, "")
+    if source.has_classes:
+        told = {"labels": "class_names=class_names.csv", "vectors": "class_column=class"}
+        option = told.get(to, option)
+    return f"folder:{out}" + (f"?{option}" if option else "")
+
+
+class _Items(Sequence[tuple[Picture, Annotation]]):
+    """The annotations of a source, read on access, so that large sets need no memory."""
+
+    def __init__(self, source: FolderSource) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: Any) -> Any:
+        source, sample = self._source, self._source[index]
+        classes = tuple(source.class_names[number - 1] for number in sample.classes) if source.has_classes else ()
+        picture = picture_of(source.entries[index], source.shapes[index])
+        return picture, Annotation(sample.labels, classes, sample.ignored)
+
+
+def _open(data: str) -> tuple[FolderSource, FolderOptions]:
+    """The folder, whose pictures need not be fit for training."""
+    spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
+    if cuts := sorted(set(spec.options) & set(CUTS)):
+        raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")
+    path, options = Path(spec.name).expanduser(), FolderOptions.parse(spec.options)
+    inspection = inspect_folder(path, options)
+    problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
+    return FolderSource(path, options, data, replace(inspection, problems=problems)), options
+
+
+def _copy_pictures(source: FolderSource, folder: Path, to: str, options: FolderOptions) -> None:
+    for entry in source.entries:
+        ending = ".tif" if entry.at else entry.image.suffix
+        place = folder / FORMATS[to].pictures.format(name=entry.name, ending=ending)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if entry.at:
+            write_plane(place, entry, options)
+        else:
+            shutil.copyfile(entry.image, place)
+
+
+def _joined(read: Loss, written: Loss) -> Loss:
+    """What reading and writing one annotation lost together."""
+    sums = {name: getattr(read, name) + getattr(written, name) for name in COUNTS}
+    ends = {"objects_in": read.objects_in, "objects_out": written.objects_out}
+    return replace(read, **(sums | ends), notes=(*read.notes, *written.notes))
+
+
+def _write_report(path: Path, names: Sequence[str], losses: Sequence[Loss]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["picture", *COUNTS, "notes"])
+        for name, loss in zip(names, losses, strict=True):
+            rows.writerow([name, *(getattr(loss, count) for count in COUNTS), "; ".join(loss.notes)])

@@ -1,0 +1,91 @@
+"""Write files of annotations in one step, so that a stopped process or a full disk leaves no half file."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tifffile
+from jaxtyping import Int32
+from PIL import Image
+
+from segjax.types import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when all is written; its folder is made.
+
+    Raises:
+        InputError: the disk cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space or choose another") from error
+    finally:
+        if unfinished.exists():
+            unfinished.unlink()
+
+
+def check_opaque(path: Path) -> str:
+    """The mode of a picture file in Pillow's words, such as "L" or "RGB".
+
+    Raises:
+        InputError: the file cannot be read, or some of its pixels are transparent, so that their values are not what
+            one sees.
+    """
+    try:
+        with Image.open(path, formats=("PNG", "TIFF", "JPEG", "MPO")) as file:
+            alpha = file.convert("RGBA").getchannel("A").getextrema()[0] if file.has_transparency_data else 255
+            mode = file.mode
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise InputError(f"{path}: cannot be read ({error}); save it again as PNG") from error
+    if alpha != 255:
+        raise InputError(f"{path}: some pixels are transparent; save it without transparency, as it should look")
+    return mode
+
+
+def check_size(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+    """Refuse masks that are not as large as their picture.
+
+    Raises:
+        InputError: names both sizes.
+    """
+    if found != shape:
+        raise InputError(
+            f"{path}: is {found[0]} x {found[1]} pixels (height x width), the picture {shape[0]} x {shape[1]}; "
+            "export both at the same size, masks without interpolation"
+        )
+
+
+def write_label_image(
+    path: Path, labels: Int32[np.ndarray, "H W"], dtype: Literal["uint16", "int32", "smallest"] = "smallest"
+) -> None:
+    """A label image as PNG (uint16 only) or compressed TIFF, values as they are.
+
+    napari opens a file of int32 as labels and one of uint16 as a picture (napari #2899); the smallest is uint16 where
+    all ids fit into it, else int32.
+
+    Raises:
+        InputError: ids below 0 or too large for the file, or a disk that cannot be written.
+    """
+    is_png, largest = path.suffix.lower() == ".png", int(labels.max(initial=0))
+    fits = largest <= np.iinfo(np.uint16).max
+    if labels.min(initial=0) < 0:
+        raise InputError(f"{path}: ids from {labels.min()}; background is 0 and objects count from 1")
+    if dtype == "uint16" or is_png:
+        if not fits or dtype == "int32":
+            raise InputError(f"{path}: ids up to {largest} as {dtype}; 16 bits hold 0..65535, write int32 as .tif")
+        dtype = "uint16"
+    with replacing(path) as unfinished:
+        if is_png:
+            Image.fromarray(labels.astype(np.uint16)).save(unfinished, format="PNG")
+        else:
+            kind = np.uint16 if dtype == "uint16" or (dtype == "smallest" and fits) else np.int32
+            tifffile.imwrite(unfinished, labels.astype(kind), compression="zlib", photometric="minisblack")

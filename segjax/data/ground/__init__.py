@@ -1,0 +1,1 @@
+"""Where pictures lie on the ground: georeferences, scenes, outlines, tiles."""
