@@ -18,7 +18,7 @@ from experiments.check.uses import STUDIES, Use, uses_of
 from segjax.data import Problem, open_source
 from segjax.data.splits import picture_of
 from segjax.reports import Illustration, outline_legend, outline_overlay, size_chart, svg, write_card
-from segjax.types import InputError, Source
+from segjax.types import Source
 
 SMALL = 5.0  # pixels; what a smaller object looks like cannot be told
 MOST_SHOWN = 8
@@ -43,28 +43,25 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
     source, seen = found.source, found.seen
     shown = [] if source is None or not seen else _chosen(found)
     has_ignored = any(seen[place].judged < 1 for place, _ in shown)
-    try:
-        write_card(
-            path,
-            title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
-            verdict=_verdict(found, uses),
-            is_usable=found.is_usable,
-            findings={
-                "Problems": _frame(found, found.problems),
-                "Remarks": _frame(found, found.remarks),
-                "Suggestions": _suggested(found.suggestions),
-            },
-            facts=_facts(found),
-            sizes=_sizes(seen),
-            tables=_tables(source, seen) if source is not None and seen else {},
-            legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
-            pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
-            uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
-            rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
-            provenance=_provenance(found),
-        )
-    except OSError as error:
-        raise InputError(f"card: {path} cannot be written ({error.strerror}); choose another file") from None
+    write_card(
+        path,
+        title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
+        verdict=_verdict(found, uses),
+        is_usable=found.is_usable,
+        findings={
+            "Problems": _frame(found, found.problems),
+            "Remarks": _frame(found, found.remarks),
+            "Suggestions": _suggested(found.suggestions),
+        },
+        facts=_facts(found),
+        sizes=_sizes(seen),
+        tables=_tables(source, seen) if source is not None and seen else {},
+        legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
+        pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
+        uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
+        rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
+        provenance=_provenance(found),
+    )
 
 
 def _uses(found: Findings, asked: Asked) -> list[Use]:
