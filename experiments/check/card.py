@@ -91,7 +91,7 @@ def _verdict(found: Findings, uses: Sequence[Use]) -> str:
     why = number_of(len(found.problems), "problem") if found.problems else found.refusal
     if taken:
         options = "&".join(str(one) for one in found.suggestions if one.is_needed)
-        return f"These pictures cannot be used as they are ({why}); with the option {options} {studies}."
+        return f"These pictures cannot be used as they are ({why}); with {options}, {studies}."
     return f"These pictures cannot be used yet: {why}."
 
 
@@ -134,8 +134,8 @@ def _sizes(seen: Sequence[Seen]) -> Illustration | None:
     low, middle, high = np.percentile(diameters, (5, 50, 95))
     caption = (
         f"Median {middle:.1f} px, 90 % of the objects between {low:.1f} and {high:.1f} px. "
-        f"{_share(diameters < SMALL)} are smaller than {SMALL:g} px, {_share(diameters > halves)} wider than half the "
-        "shorter side of their picture."
+        f"Objects smaller than {SMALL:g} px: {_share(diameters < SMALL)}; wider than half the shorter side of their "
+        f"picture: {_share(diameters > halves)}."
     )
     return Illustration(svg(size_chart(diameters, SMALL, float(np.median(halves)))), caption)
 
