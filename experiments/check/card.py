@@ -18,7 +18,7 @@ from experiments.check.uses import STUDIES, Use, uses_of
 from segjax.data import Problem, open_source
 from segjax.data.splits import picture_of
 from segjax.reports import Illustration, outline_legend, outline_overlay, size_chart, svg, write_card
-from segjax.types import InputError, Source
+from segjax.types import Source
 
 SMALL = 5.0  # pixels; what a smaller object looks like cannot be told
 MOST_SHOWN = 8
@@ -43,28 +43,25 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
     source, seen = found.source, found.seen
     shown = [] if source is None or not seen else _chosen(found)
     has_ignored = any(seen[place].judged < 1 for place, _ in shown)
-    try:
-        write_card(
-            path,
-            title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
-            verdict=_verdict(found, uses),
-            is_usable=found.is_usable,
-            findings={
-                "Problems": _frame(found, found.problems),
-                "Remarks": _frame(found, found.remarks),
-                "Suggestions": _suggested(found.suggestions),
-            },
-            facts=_facts(found),
-            sizes=_sizes(seen),
-            tables=_tables(source, seen) if source is not None and seen else {},
-            legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
-            pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
-            uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
-            rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
-            provenance=_provenance(found),
-        )
-    except OSError as error:
-        raise InputError(f"card: {path} cannot be written ({error.strerror}); choose another file") from None
+    write_card(
+        path,
+        title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
+        verdict=_verdict(found, uses),
+        is_usable=found.is_usable,
+        findings={
+            "Problems": _frame(found, found.problems),
+            "Remarks": _frame(found, found.remarks),
+            "Suggestions": _suggested(found.suggestions),
+        },
+        facts=_facts(found),
+        sizes=_sizes(seen),
+        tables=_tables(source, seen) if source is not None and seen else {},
+        legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
+        pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
+        uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
+        rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
+        provenance=_provenance(found),
+    )
 
 
 def _uses(found: Findings, asked: Asked) -> list[Use]:
@@ -94,7 +91,7 @@ def _verdict(found: Findings, uses: Sequence[Use]) -> str:
     why = number_of(len(found.problems), "problem") if found.problems else found.refusal
     if taken:
         options = "&".join(str(one) for one in found.suggestions if one.is_needed)
-        return f"These pictures cannot be used as they are ({why}); with the option {options} {studies}."
+        return f"These pictures cannot be used as they are ({why}); with {options}, {studies}."
     return f"These pictures cannot be used yet: {why}."
 
 
@@ -137,8 +134,8 @@ def _sizes(seen: Sequence[Seen]) -> Illustration | None:
     low, middle, high = np.percentile(diameters, (5, 50, 95))
     caption = (
         f"Median {middle:.1f} px, 90 % of the objects between {low:.1f} and {high:.1f} px. "
-        f"{_share(diameters < SMALL)} are smaller than {SMALL:g} px, {_share(diameters > halves)} wider than half the "
-        "shorter side of their picture."
+        f"Objects smaller than {SMALL:g} px: {_share(diameters < SMALL)}; wider than half the shorter side of their "
+        f"picture: {_share(diameters > halves)}."
     )
     return Illustration(svg(size_chart(diameters, SMALL, float(np.median(halves)))), caption)
 

@@ -174,7 +174,7 @@ def test_the_page(tmp_path, capsys):
 def test_a_page_that_cannot_be_written(tmp_path, capsys, place):
     path = folder(tmp_path / "set", [(64, 64)] * 8)
     if place == "set":
-        with pytest.raises(InputError, match="cannot be written"):
+        with pytest.raises(InputError, match="Is a directory"):
             check(str(path), card=tmp_path / place)
     else:
         assert check(str(path), card=tmp_path / place) == 2
