@@ -79,7 +79,7 @@ def segment_folder(options: NewTypeOptions) -> list[Path]:
     _refuse_files_in_the_way(options, targets)
     if options.learnt is None:
         assert options.shots is not None
-        source, reading = _open_shots(options.shots, options.target)
+        source, reading = open_shots(options.shots, options.target)
         _check_query(paths, bank, reading)
         learnt = replace(_learn(options, source, bank), reading=reading)
     else:
@@ -129,8 +129,12 @@ def _refuse_what_is_decided(options: NewTypeOptions) -> None:
         )
 
 
-def _open_shots(shots: str, target: int) -> tuple[Source, Reading]:
-    """The annotated pictures, and how their files are read."""
+def open_shots(shots: str, target: int) -> tuple[Source, Reading]:
+    """The annotated pictures, and how their files are read.
+
+    Raises:
+        InputError: they are no folder, cannot be used, or have no such class.
+    """
     text = shots if ":" in shots else f"folder:{shots}"
     spec = parse_spec(text)
     if spec.scheme != "folder":

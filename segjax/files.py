@@ -47,24 +47,36 @@ def explained(path: Path | str | None = None) -> Iterator[None]:
         raise said from error
 
 
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file, text as UTF-8, and the folders above it: a reader finds all of it or what was there before.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when all is written; the folders above it are made.
 
     Raises:
         InputError: the disk is full, or the place cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:  # Pillow's have no number where a disk is full
+        said = InputError(f"{path}: cannot be written ({error}); free some space or choose another folder")
+        raise refusal(error, path) or said from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, and the folders above it: a reader finds all of it or what was there before.
+
+    Raises:
+        InputError: the disk is full, or the place cannot be written.
+    """
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_json(path: Path, what: str, needed: Mapping[str, type | tuple[type, ...]], remedy: str) -> dict[str, Any]:

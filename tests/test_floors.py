@@ -24,7 +24,8 @@ FLOORS = {
     "segjax.sweeps": 4,
     "segjax.reports": 4,
     "experiments.harness": 5,
-    "launch": 8,
+    "experiments.check": 8,  # asks every study and command whether it takes some pictures
+    "launch": 9,
 }
 STUDIES, COMMANDS = 6, 7  # the other rooms of experiments: those with a module `study`, and the rest
 ONLY_IN = {

@@ -38,9 +38,10 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.map_options import OURS
-from experiments.harness.pictures import Splitting
+from experiments.harness.pictures import Opener, Splitting
 from experiments.harness.store import Trained, TrainingStore
 from experiments.harness.study import Context, Study
+from segjax.data import open_source
 from segjax.evaluation import accuracy, balanced_accuracy, mean_roc_auc, shuffled_parameters
 from segjax.maps import layer_shapes, refuse_unusable
 from segjax.models import Probe
@@ -89,14 +90,14 @@ class ClassifiedPictures:
         return trained, self.explainer(training.network, OURS).blurs(trained.variables, images)
 
 
-def read(config: Config) -> ClassifiedPictures:
+def read(config: Config, opener: Opener = open_source) -> ClassifiedPictures:
     """Open and read the pictures of a resolved configuration.
 
     Raises:
         InputError: the data cannot be used, or a classifier cannot take them or has nothing to make maps of on them;
             the message names the layer, and those that there are.
     """
-    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification)
+    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification, opener)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
     data = ClassifiedPictures(config, domain)
     for name in config.classification.classifiers:

@@ -9,7 +9,15 @@ from jaxtyping import Int32
 
 from experiments.annotation_errors.grid import Config
 from experiments.harness.networks import check_trainable
-from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
+from experiments.harness.pictures import (
+    Domain,
+    Opener,
+    Splitting,
+    faulty_targets,
+    open_target,
+    read_domain,
+    stable_number,
+)
 from segjax.annotations import Recipe
 from segjax.data import Split, open_source, pasted
 from segjax.types import InputError, Source
@@ -42,14 +50,14 @@ class ErrorDomains:
         return self.with_foreign if error == "inclusion" and self.with_foreign is not None else self.plain
 
 
-def read(config: Config) -> ErrorDomains:
+def read(config: Config, opener: Opener = open_source) -> ErrorDomains:
     """Open and read the pictures of a resolved configuration.
 
     Raises:
         InputError: the data cannot be used, inclusion has no foreign objects to include, or a strength changes nothing
             or cannot be drawn.
     """
-    data = _read(config)
+    data = _read(config, opener)
     for error in config.errors:
         for level in config.levels_of(error):
             _check_recipe(config, data.domain(error), error, level)
@@ -63,9 +71,9 @@ def drawn_targets(domain: Domain, split: Split, recipe: Recipe, seed: int) -> In
     return faulty_targets(key, domain, (*split.train, *split.validation), recipe)
 
 
-def _read(config: Config) -> ErrorDomains:
+def _read(config: Config, opener: Opener) -> ErrorDomains:
     options, splitting = config.annotations, Splitting.of(config.source)
-    source = open_target(config.source.data, options.target)
+    source = open_target(config.source.data, options.target, opener)
     plain = read_domain(source, splitting, options.target)
     if "inclusion" not in config.errors:
         return ErrorDomains(plain, None)

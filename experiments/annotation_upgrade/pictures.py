@@ -11,7 +11,15 @@ from scipy import ndimage
 
 from experiments.annotation_upgrade.grid import Config, train_part
 from experiments.harness.networks import check_trainable
-from experiments.harness.pictures import Domain, Splitting, faulty_targets, open_target, read_domain, stable_number
+from experiments.harness.pictures import (
+    Domain,
+    Opener,
+    Splitting,
+    faulty_targets,
+    open_target,
+    read_domain,
+    stable_number,
+)
 from experiments.harness.recipes import strengths_of
 from segjax.data import Split, open_source, pasted
 from segjax.types import InputError, Source
@@ -47,26 +55,26 @@ class AnnotatedPictures:
         return functools.cache(lambda seed: Annotations(self.config, self.domain, seed))
 
 
-def read(config: Config) -> AnnotatedPictures:
+def read(config: Config, opener: Opener = open_source) -> AnnotatedPictures:
     """Open the pictures of a resolved configuration.
 
     Raises:
         InputError: they cannot be used, an error cannot be drawn, or a set of pictures is too large.
     """
-    data = AnnotatedPictures(config, domain_with_foreign(config))
+    data = AnnotatedPictures(config, domain_with_foreign(config, opener))
     check_trainable(config.segmentation, data.domain, config.run.seeds)
     check_sets(data)
     return data
 
 
-def domain_with_foreign(config: Config) -> Domain:
+def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
     """All pictures, with foreign objects pasted in where an error needs them.
 
     Raises:
         InputError: the data cannot be used, or inclusion has no foreign objects to include.
     """
     options, splitting = config.annotations, Splitting.of(config.source, CLEAN_VALIDATION)
-    source = open_target(config.source.data, options.target)
+    source = open_target(config.source.data, options.target, opener)
     errors = [error for some in config.errors_by_option().values() for error in some]
     needs_foreign = [error for error in errors if "inclusion" in strengths_of(error, "error")]
     if needs_foreign and options.extra is not None:

@@ -7,60 +7,54 @@ A folder is converted as by `experiments.convert`, then opened again, and its la
 the folder given: a pixel counts as changed where it belongs to another object. `reported` is what the conversion said.
 """
 
-import csv
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from experiments.benchmarks.timing import RESULTS, Row, header_of, report
 from experiments.harness.start import run_command
 from segjax.data import open_source
 from segjax.data.folders.conversion import convert_folder, spec_of
 from segjax.data.formats import formats_of
 
-COLUMNS = ("data", "format", "pictures", "objects", "objects_read", "pixels", "changed", "reported")
 PLAIN = tuple(name for name in formats_of("write") if name not in ("vectors", "colours"))  # what any folder can become
 
 
 def round_trips(
     data: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FOLDER")],
     to: tuple[str, ...] = PLAIN,
-    out: Path | None = None,
+    out: Path = RESULTS,
 ) -> None:
-    """Print a row per folder and format.
+    """Print a row per folder and format, and keep them as OUT/round_trips.csv.
 
     Args:
         data: Folders, or specs of folders.
         to: Formats, as `python -m experiments.convert --help` lists them.
-        out: Folder for round_trips.csv.
+        out: Folder for the table.
     """
-    rows = [_row(folder, one) for folder in data for one in to]
-    table = Table(*COLUMNS)
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "round_trips.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
+    report("round_trips", header_of("round_trips"), [_row(folder, one) for folder in data for one in to], out)
 
 
-def _row(data: str, to: str) -> tuple[str | int, ...]:
+def _row(data: str, to: str) -> Row:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "out"
         source, losses = convert_folder(data, folder, to)
         own = spec_of(folder, to, source)
         again = open_source(own + ("&" if "?" in own else "?") + "empty=keep&channels=1")
         written, read = ([one[index].labels for index in range(len(one))] for one in (source, again))
-    name = Path(data.removeprefix("folder:").partition("?")[0]).name
-    changed = sum(int((one != other).sum()) for one, other in zip(written, read, strict=True))
-    pixels, reported = sum(one.size for one in written), sum(loss.pixels_changed for loss in losses)
-    return name, to, len(written), _objects(written), _objects(read), pixels, changed, reported
+    return {
+        "data": Path(data.removeprefix("folder:").partition("?")[0]).name,
+        "format": to,
+        "pictures": len(written),
+        "objects": _objects(written),
+        "objects_read": _objects(read),
+        "pixels": sum(one.size for one in written),
+        "changed": sum(int((one != other).sum()) for one, other in zip(written, read, strict=True)),
+        "reported": sum(loss.pixels_changed for loss in losses),
+    }
 
 
 def _objects(labels: list[np.ndarray]) -> int:

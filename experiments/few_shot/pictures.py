@@ -13,7 +13,7 @@ from jaxtyping import Int, Int32
 from experiments.few_shot.grid import IGNORED as LEFT_OUT
 from experiments.few_shot.grid import JOINT, Config, Training, extractors_of
 from experiments.harness.networks import check_trainable, network_of
-from experiments.harness.pictures import PictureSet, Splitting, read_samples, stable_number, unjudged
+from experiments.harness.pictures import Opener, PictureSet, Splitting, read_samples, stable_number, unjudged
 from segjax.data import open_source
 from segjax.fewshot import check_apart, type_target
 from segjax.fewshot.bank import LAST_FULL_LAYER
@@ -87,25 +87,25 @@ class HeldOutType:
         return np.stack([type_target(self.objects(index), line, ignored[index]) for index in indices])
 
 
-def read(config: Config) -> TypedPictures:
+def read(config: Config, opener: Opener = open_source) -> TypedPictures:
     """Open and read the pictures of a resolved configuration, with the types that take part.
 
     Raises:
         InputError: the pictures cannot be used, show too few types, or their networks give too few features.
     """
-    pictures = read_pictures(config)
+    pictures = read_pictures(config, opener)
     check_trainable(config.segmentation, pictures, config.run.seeds)
     found = dataclasses.replace(pictures, types=types_of(config, pictures))
     return dataclasses.replace(found, counts=feature_counts(config, found))
 
 
-def read_pictures(config: Config) -> TypedPictures:
+def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures:
     """Read every picture.
 
     Raises:
         InputError: the source cannot be read, its pictures differ in size, or its objects have no types.
     """
-    source = open_source(config.source.data)
+    source = opener(config.source.data)
     if len(source.class_names) < 2:
         raise InputError(
             f"{source.spec}: its objects have no types; give pictures with at least two classes, as microscope:tissue "

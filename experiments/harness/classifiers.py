@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int32
 
 from experiments.harness.networks import standardisation
 from experiments.harness.options import TrainOptions, arranges, check_choices, decides
-from experiments.harness.pictures import Domain, Splitting, check_target, read_samples, unjudged
+from experiments.harness.pictures import Domain, Opener, Splitting, check_target, read_samples, unjudged
 from experiments.harness.store import Extent, Job, Load, Trainer
 from segjax.data import metres_per_pixel, open_source, parse_spec
 from segjax.models import CLASSIFIERS, create
@@ -111,13 +111,15 @@ class LabelledDomain(Domain):
         return [index for index in indices if not self.presence[index]]
 
 
-def read_labelled(data: str, splitting: Splitting, options: ClassifierOptions) -> LabelledDomain:
+def read_labelled(
+    data: str, splitting: Splitting, options: ClassifierOptions, opener: Opener = open_source
+) -> LabelledDomain:
     """Every picture with its image-level label.
 
     Raises:
         InputError: a class or label that does not exist, no picture with or without it, or pictures of several sizes.
     """
-    source = open_source(data)
+    source = opener(data)
     check_target(source, options.target)
     samples = list(read_samples(source))
     presence = _presence(data, options, source, samples)

@@ -14,6 +14,8 @@ from segjax.annotations import Recipe, degrade_groups
 from segjax.data import Split, make_split, open_source
 from segjax.types import IGNORED, InputError, Sample, Source
 
+Opener = Callable[[str], Source]  # spec -> source; `experiments.check` gives one that has the pictures in memory
+
 
 @dataclass(frozen=True)
 class Splitting:
@@ -94,13 +96,13 @@ class Domain(PictureSet):
         return 1 << int(max(self.labels.max(), self.foreign.max(), 62)).bit_length()
 
 
-def open_target(data: str, target: int) -> Source:
+def open_target(data: str, target: int, opener: Opener = open_source) -> Source:
     """The source of a study's pictures.
 
     Raises:
         InputError: it cannot be opened, or has no such class as the target.
     """
-    source = open_source(data)
+    source = opener(data)
     check_target(source, target)
     return source
 

@@ -52,19 +52,20 @@ def resolved(study: AnyStudy, config: Config) -> Config:
     return study.resolve(overlaid(config, {"source": {**vars(config.source.resolved())}}))
 
 
-def parse(study: AnyStudy) -> Any:
-    """The configuration of the command line, over what the chosen --scale sets.
+def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
+    """The configuration of the command line (or of `args`), over what the chosen --scale sets.
 
     Raises:
         InputError: an unknown scale, or an option that cannot be.
     """
     scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     scale.add_argument("--scale", default="demo")
-    chosen = scale.parse_known_args()[0].scale
+    chosen = scale.parse_known_args(args)[0].scale
     if chosen not in study.scales:
         raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
     default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
-    return resolved(study, tyro.cli(study.config, prog=f"python -m experiments.{study.name}", default=default))
+    prog = f"python -m experiments.{study.name}"
+    return resolved(study, tyro.cli(study.config, prog=prog, args=args, default=default))
 
 
 def run(study: AnyStudy) -> None:

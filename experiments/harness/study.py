@@ -92,7 +92,8 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         base: a configuration with the defaults of the "paper" scale; its `run.out` is not used.
         scales: for smoke, demo, reduced and paper, what the scale sets over `base`, group by group.
         trial: a frozen dataclass; its fields are the columns of results, `seed` among them.
-        read: opens the pictures, and refuses what cannot be used.
+        read: configuration -> pictures, and refuses what cannot be used; the committed studies also take the function
+            that opens the source.
         trials: every trial once, seed by seed.
         trainings: the store, told how to train.
         needs: the trainings that must be in the store before a trial is measured.
@@ -112,7 +113,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     base: Config
     scales: Mapping[str, Mapping[str, Any]]
     trial: type[Trial]
-    read: Callable[[Config], Data]
+    read: Callable[..., Data]
     trials: Callable[[Config, Data], list[Trial]]
     trainings: Callable[[Config, Data], TrainingStore[AnyTraining]]
     needs: Callable[[Context[Config, Data, AnyTraining], Trial], Sequence[AnyTraining]]

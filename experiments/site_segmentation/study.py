@@ -18,7 +18,7 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
-from experiments.harness.pictures import Splitting
+from experiments.harness.pictures import Opener, Splitting
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from experiments.site_segmentation.analysis import analyse, gallery
@@ -31,6 +31,7 @@ from experiments.site_segmentation.grid import (
     Trial,
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
+from segjax.data import open_source
 from segjax.data.folders.tables import first_few
 from segjax.data.ground.geofiles import missing_packages
 from segjax.data.ground.outlines import write_sites
@@ -44,13 +45,13 @@ from segjax.types import IGNORED
 Here = Context[Config, LabelledDomain, Training]
 
 
-def read(config: Config) -> LabelledDomain:
+def read(config: Config, opener: Opener = open_source) -> LabelledDomain:
     """Every picture with its image-level label.
 
     Raises:
         InputError: the pictures or networks cannot be used, or there are too few outlines to learn from or score on.
     """
-    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification)
+    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification, opener)
     check_trainable(config.segmentation, domain, config.run.seeds)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
     check_outlines(config, domain)

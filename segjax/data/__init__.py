@@ -5,10 +5,11 @@ from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import CUTS, FolderOptions
 from segjax.data.folders.image_labels import with_presence
 from segjax.data.folders.listing import Problem
+from segjax.data.formats.files import write_labels
 from segjax.data.ground.georeference import metres_per_pixel, read_georeference
 from segjax.data.paste import paste, pasted
 from segjax.data.patches import Batch, PatchConfig, Patches, class_target, on_devices
-from segjax.data.pictures.images import read_labels, read_picture, write_labels
+from segjax.data.pictures.images import read_labels, read_picture
 from segjax.data.shots import pictures_by_class
 from segjax.data.spec import open_source, parse_spec
 from segjax.data.splits import Split, group_folds, make_split, read_sides, split_groups

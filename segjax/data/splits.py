@@ -140,6 +140,11 @@ class Split:
         return split
 
 
+def picture_of(name: str) -> str:
+    """The name of the picture that a tile NAME@y,x was cut from; any other name as it is."""
+    return _TILE.sub("", name)
+
+
 def read_sides(path: Path) -> dict[str, str]:
     """Picture name (of tiles NAME@y,x only NAME) to side of a written split.
 
@@ -151,7 +156,7 @@ def read_sides(path: Path) -> dict[str, str]:
     sides: dict[str, str] = {}
     for side in SIDES:
         for name in content[side]:
-            picture = _TILE.sub("", name)
+            picture = picture_of(name)
             other = sides.setdefault(picture, side)
             is_apart = side == "test" or content["validation_by"] == "group" or name == picture
             if other != side and is_apart:

@@ -16,14 +16,17 @@ from segjax.reports.gallery import (
     UpgradeTile,
     change_overlay,
     label_gallery,
+    outline_legend,
+    outline_overlay,
     overlay,
     prediction_gallery,
     shots_gallery,
     upgrade_gallery,
 )
 from segjax.reports.maps import MapTile, dot_chart, map_panel
-from segjax.reports.page import Illustration, write_page, write_review
+from segjax.reports.page import Illustration, write_card, write_page, write_review
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
+from segjax.reports.sizes import size_chart
 from segjax.reports.upgrades import (
     BeforeAfter,
     Compared,
@@ -58,13 +61,17 @@ __all__ = [
     "label_gallery",
     "line_chart",
     "map_panel",
+    "outline_legend",
+    "outline_overlay",
     "overlay",
     "prediction_gallery",
     "shots_chart",
     "shots_gallery",
+    "size_chart",
     "svg",
     "upgrade_gallery",
     "words",
+    "write_card",
     "write_page",
     "write_review",
 ]

@@ -27,6 +27,17 @@ _HIT: Colour = (86, 180, 233)
 _FALSE_ALARM: Colour = (230, 90, 0)
 _OVERLOOKED: Colour = (240, 228, 66)
 _INK: Colour = (51, 51, 51)
+_UNJUDGED: Colour = (170, 170, 170)
+# of class 1, 2, ...; the last is that of all further ones
+_CLASSES: tuple[Colour, ...] = (
+    _TRUE_OUTLINE,
+    (230, 159, 0),
+    _HIT,
+    (204, 121, 167),
+    _OVERLOOKED,
+    (213, 94, 0),
+    (255, 255, 255),
+)
 _OPACITY = 0.45
 
 _LABEL_LEGEND = (
@@ -131,6 +142,40 @@ def change_overlay(image: Float[np.ndarray, "H W C"], before: Mask, after: Mask)
     return png.getvalue(), [(f"rgb{colour}", text) for colour, text in _CHANGE_LEGEND]
 
 
+def outline_overlay(
+    image: Float[np.ndarray, "H W C"],
+    labels: Integer[np.ndarray, "H W"],
+    classes: Integer[np.ndarray, " N"],
+    ignored: Bool[np.ndarray, "H W"] | None = None,
+) -> bytes:
+    """PNG of the picture with the outlines of its objects, a colour per class, and grey where nobody judged.
+
+    Scaled as in `overlay`.
+
+    Args:
+        classes: class of object 1..N, counted from 1.
+        ignored: pixels that nobody judged.
+    """
+    canvas, shown = _canvas(image), _resized(labels)
+    if ignored is not None:
+        _blend(canvas, _resized(ignored), _UNJUDGED)
+    outline = find_boundaries(shown, mode="inner")
+    colours = np.asarray([(0, 0, 0), *(_class_colour(int(index)) for index in classes)])
+    canvas[outline] = colours[shown[outline]]
+    png = io.BytesIO()
+    Image.fromarray(canvas.round().astype(np.uint8)).save(png, "PNG", optimize=True)
+    return png.getvalue()
+
+
+def outline_legend(classes: Mapping[int, str], has_ignored: bool) -> Legend:
+    """CSS colour and meaning of what `outline_overlay` draws: classes by index, classes of one colour together."""
+    names: dict[Colour, list[str]] = {}
+    for index, name in classes.items():
+        names.setdefault(_class_colour(index), []).append(name)
+    legend = [(f"rgb{colour}", ", ".join(those)) for colour, those in names.items()]
+    return [*legend, *([(f"rgb{_UNJUDGED}", "not judged")] if has_ignored else [])]
+
+
 def label_gallery(items: Sequence[LabelTile], coarsening: float = 1.0) -> bytes:
     """PNG of overlays: a row per error, a column per strength, mildest first; the same bytes for the same items.
 
@@ -193,6 +238,10 @@ def shots_gallery(items: Sequence[ShotsTile]) -> bytes:
         columns[item.name] = [float(column) for column in range(1 + len(item.predictions))]
     legend = (_LABEL_LEGEND[0], *_PREDICTION_LEGEND)
     return _sheet({item.name: item.name for item in items}, columns, tiles, legend, 1.0)
+
+
+def _class_colour(index: int) -> Colour:
+    return _CLASSES[min(index, len(_CLASSES)) - 1]
 
 
 def _row_name(network: str, error: str) -> str:

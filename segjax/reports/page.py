@@ -128,6 +128,56 @@ def write_review(
     )
 
 
+def write_card(
+    path: Path | str,
+    *,
+    title: str,
+    verdict: str,
+    is_usable: bool,
+    findings: Mapping[str, pd.DataFrame],
+    facts: Sequence[tuple[str, str]],
+    sizes: Illustration | None,
+    tables: Mapping[str, pd.DataFrame],
+    legend: Sequence[tuple[str, str]],
+    pictures: Sequence[tuple[str, bytes, str]],
+    uses: Sequence[tuple[str, str, str]],
+    rules: Mapping[str, str],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a page about a set of pictures, as self-contained as `write_page`.
+
+    Args:
+        path: the file; its folder exists. It is replaced in one step.
+        verdict: the one sentence that matters most.
+        is_usable: whether the pictures can be used.
+        findings: by heading: what is wrong or worth knowing, and what to do; headings without rows are left out.
+        facts: name and value of each.
+        sizes: the chart of the objects' sizes; None without objects.
+        tables: counts, by heading.
+        legend: CSS colour and meaning of the outlines.
+        pictures: name, PNG and caption of each.
+        uses: what the pictures can be used for: name, command ("" where they cannot), reason.
+        rules: how something was judged, by what was judged.
+        provenance: as for `write_page`.
+    """
+    _render(
+        Path(path),
+        "card.html.j2",
+        title=title,
+        verdict=verdict,
+        is_usable=is_usable,
+        findings=[(name, *_cells(frame)) for name, frame in findings.items() if len(frame)],
+        facts=facts,
+        sizes=None if sizes is None else (_data_address(sizes.content), sizes.caption),
+        tables=[(name, *_cells(frame)) for name, frame in tables.items()],
+        legend=legend,
+        pictures=[(name, _data_address(content), caption) for name, content, caption in pictures],
+        uses=uses,
+        rules=rules,
+        provenance=_flat(provenance),
+    )
+
+
 def _render(path: Path, template: str, **content: Any) -> None:
     """Fill in a template and replace the file in one step."""
     environment = Environment(

@@ -2,12 +2,14 @@ import gc
 from dataclasses import dataclass, field
 from itertools import islice
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from segjax.data.patches import Batch, PatchConfig, Patches, class_target, on_devices
+from segjax.training import LoopConfig, Pictures, StepConfig, fit, make_steps
 from segjax.types import InputError, Sample
 
 KEY = jax.random.key(3)
@@ -176,3 +178,29 @@ def test_an_unreadable_picture_stops_the_stream_with_its_own_message():
 
     with pytest.raises(InputError, match=r"a\.png"):
         next(Patches(Broken(((4, 4),)), (0,), PatchConfig(size=4, batch_size=1)).stream(KEY))
+
+
+class Threshold(nn.Module):
+    """Logits from the pixel alone."""
+
+    @nn.compact
+    def __call__(self, image, *, train=False, features=False):
+        return nn.Dense(2)(nn.tanh(nn.Dense(8)(image)))
+
+
+def test_a_network_learns_from_patches_and_goes_on_to_the_same_bits(tmp_path):
+    patches = patches_of(((4, 8), (9, 4), (3, 4)), batch_size=2, augment=True)
+    validation, config = Pictures(*patches.first()), LoopConfig(epochs=4, restarts=0)
+    steps = make_steps(Threshold(), StepConfig(learning_rate=0.01))
+    whole = fit(KEY, steps, patches, validation, config)
+    assert whole.losses[-1, 0] < whole.losses[0, 0]
+
+    def stop(share):
+        if share == 0.5:
+            raise KeyboardInterrupt
+
+    kept = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(KEY, steps, patches, validation, config, on_epoch=stop, **kept)
+    resumed = fit(KEY, steps, patches, validation, config, **kept)
+    np.testing.assert_array_equal(resumed.losses, whole.losses)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from segjax.data import open_source
-from segjax.data.pictures.images import write_labels
+from segjax.data import open_source, write_labels
 from segjax.data.shrink import shrunk
 from segjax.types import Georeference, InputError, Sample
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments.check import check
+from experiments.check.command import check
 from segjax.data import FolderOptions
 from segjax.data.folders.check import inspect_folder
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import check as command
 from experiments.activation_maps.study import STUDY as MAPS
 from experiments.annotation_errors.study import STUDY as ERRORS
+from experiments.check import command
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
 from experiments.harness.run import defaults_of, resolved

@@ -5,11 +5,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
 
 from experiments.__main__ import BASE, commands
+from experiments.benchmarks.round_trips import round_trips
 from experiments.convert import convert
 from segjax.data import open_source
 from segjax.data.folders.conversion import REPORT
@@ -185,14 +187,10 @@ def test_options_that_change_pictures_are_refused(given, tmp_path, capsys):
 
 
 def test_the_table_of_round_trips(given, tmp_path, capsys):
-    from experiments.benchmarks.round_trips import COLUMNS, round_trips
-
     round_trips((str(given),), ("coco", "colours"), tmp_path / "table")
-    with (tmp_path / "table/round_trips.csv").open() as file:
-        rows = list(csv.reader(file))
-    assert rows[0] == list(COLUMNS)
-    assert rows[1] == ["in", "coco", "3", "8", "8", "2304", "0", "0"]
-    assert rows[2][:6] == ["in", "colours", "3", "8", "7", "2304"] and rows[2][-1] == "144"
+    table = pd.read_csv(tmp_path / "table/round_trips.csv", comment="#")
+    assert table.iloc[0].tolist() == ["in", "coco", 3, 8, 8, 2304, 0, 0]
+    assert table.iloc[1, :6].tolist() == ["in", "colours", 3, 8, 7, 2304] and table.iloc[1, -1] == 144
     assert "coco" in capsys.readouterr().out
 
 
@@ -204,9 +202,9 @@ def test_convert_is_listed():
 @pytest.mark.skipif(not NUCLEI.is_dir(), reason="the pictures of nuclei are not here")
 @pytest.mark.parametrize("to", ["object_masks", "coco", "imagej", "qupath"])
 def test_nuclei_that_people_drew_come_back(tmp_path, to):
-    assert convert(str(NUCLEI), tmp_path / "out", to) == 0
+    assert convert(f"folder:{NUCLEI}?keep=^[01]", tmp_path / "out", to) == 0  # benchmarks/round_trips has all of them
     rows = report(tmp_path / "out")
-    assert sum(int(row["objects_out"]) for row in rows) == 5950
+    assert sum(int(row["objects_out"]) for row in rows) == sum(int(row["objects_in"]) for row in rows) > 300
     assert sum(int(row["pixels_changed"]) for row in rows) == 0
     source = open_source(f"folder:{tmp_path / 'out'}?channels=1")
     for sample in source:

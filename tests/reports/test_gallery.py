@@ -11,6 +11,8 @@ from segjax.reports.gallery import (
     PredictionTile,
     change_overlay,
     label_gallery,
+    outline_legend,
+    outline_overlay,
     overlay,
     prediction_gallery,
     prediction_overlay,
@@ -140,3 +142,20 @@ def test_what_an_annotation_gained_and_lost_is_coloured_as_the_legend_says(cells
     assert [centre(shown, 6, column) for column in (6, 10, 3)] == [tinted(BLUE), tinted(ORANGE), tinted(YELLOW)]
     assert [colour for colour, _ in legend] == [f"rgb{colour}" for colour in (BLUE, ORANGE, YELLOW)]
     assert [text.partition(":")[0] for _, text in legend] == ["marked before and after", "added", "removed"]
+
+
+def test_outlines_have_the_colour_of_their_class_and_the_inside_stays():
+    labels = np.zeros((200, 200), np.int32)
+    labels[20:60, 20:60], labels[100:140, 100:140] = 1, 2
+    ignored = np.zeros(labels.shape, bool)
+    ignored[180:] = True
+    image = np.random.default_rng(0).uniform(0, 1, (200, 200, 1)).astype(np.float32)
+    png = outline_overlay(image, labels, np.asarray([2, 1]), ignored)
+    plain = np.asarray(Image.open(io.BytesIO(outline_overlay(image, 0 * labels, np.asarray([2, 1])))))
+    shown = np.asarray(Image.open(io.BytesIO(png)))
+    legend = dict(outline_legend({1: "a", 2: "b", 8: "c", 9: "d"}, has_ignored=True))
+    colours = {text: tuple(map(int, colour[4:-1].split(","))) for colour, text in legend.items()}
+    assert list(colours) == ["a", "b", "c, d", "not judged"]
+    assert tuple(shown[20, 30]) == colours["b"] and tuple(shown[120, 139]) == colours["a"]
+    np.testing.assert_array_equal(shown[25:55, 25:55], plain[25:55, 25:55])
+    assert (shown[180:] != plain[180:]).mean() > 0.9

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from segjax.evaluation.picture import METRICS
-from segjax.reports import Illustration, write_page, write_review
+from segjax.reports import Illustration, write_card, write_page, write_review
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -160,3 +160,29 @@ def test_a_review_is_self_contained_and_escaped(tmp_path):
     write_review(tmp_path / "review.html", **(content | nothing))
     _, text = read(tmp_path / "review.html")
     assert all(part in text for part in ("No annotation was changed", "There are no changes", "Do not use it."))
+
+
+def test_data_card_is_one_page_with_its_verdict_first(tmp_path):
+    content = {
+        "title": "Data card: cells",
+        "verdict": "These 3 pictures can be used.",
+        "is_usable": True,
+        "findings": {"Problems": pd.DataFrame(), "Remarks": pd.DataFrame({"file": ["a<b>.png"], "what": ["odd"]})},
+        "facts": [("pictures read", "3")],
+        "sizes": Illustration("<svg/>", "Median 7 px."),
+        "tables": {"Classes": pd.DataFrame({"class": ["round"], "objects": [9]})},
+        "legend": [("rgb(0, 200, 140)", "round")],
+        "pictures": [("a", b"\x89PNG", "9 objects")],
+        "uses": [("few_shot", "", "its objects have no types"), ("annotation_errors", "python -m x --data 'a&b'", "")],
+        "rules": {"Sizes": "A disc of the same area."},
+        "provenance": {"digest": "abc"},
+    }
+    write_card(tmp_path / "card.html", **content)
+    text = (tmp_path / "card.html").read_text()
+    body = text[text.index("<main>") :]
+    assert body.index("can be used.") < body.index("a&lt;b&gt;.png") < body.index("pictures read") < body.index("rgb(0")
+    assert "<h2>Problems" not in text and "python -m x --data &#39;a&amp;b&#39;" in text
+    assert text.count("<pre>") == 1 and text.count('class="mark yes"') == 1 and text.count('class="mark no"') == 1
+    write_card(tmp_path / "card.html", **(content | {"is_usable": False, "sizes": None, "pictures": [], "legend": []}))
+    text = (tmp_path / "card.html").read_text()
+    assert "Sizes of objects" not in text and "No picture can be shown" in text and "verdict refused" in text

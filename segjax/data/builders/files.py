@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.io
-import tifffile
 from jaxtyping import Bool, Int32, Integer, Shaped, UInt8
 
+from segjax.data.pictures.decoders import read_raster
 from segjax.data.pictures.images import read_picture
+from segjax.data.pictures.stacks import Plane, planes_of
 from segjax.types import InputError
 
 _NOT_THEIRS = ("__MACOSX", ".")  # what unpacking on another system leaves
@@ -88,23 +89,24 @@ def stack(path: Path) -> Shaped[np.ndarray, "D H W"]:
 
 @lru_cache(maxsize=2)
 def _stack(path: Path, _changed: int) -> Shaped[np.ndarray, "D H W"]:
-    try:
-        with tifffile.TiffFile(path) as file:
-            slices = file.series[0].asarray()
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error
-    if slices.ndim != 3:
-        raise InputError(f"{path}: of shape {slices.shape}; expected is a stack of grey slices")
-    return slices
+    planes = planes_of(path)
+    if len(planes) < 2:
+        raise InputError(f"{path}: holds one picture; expected is a stack of grey slices")
+    return np.stack([_slice(path, plane) for plane in planes])
 
 
-def stack_shape(path: Path) -> tuple[int, ...]:
-    """Slices, height and width, without reading a pixel."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            return tuple(file.series[0].shape)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error
+def _slice(path: Path, plane: Plane) -> Shaped[np.ndarray, "H W"]:
+    raster = read_raster(path, plane.at)
+    if raster.kind != "grey" or raster.pixels.shape[-1] != 1:
+        raise InputError(f"{path}: its slices are no plain grey ones; get it again from the set's owners")
+    return raster.pixels[..., 0]
+
+
+def stack_shape(path: Path) -> tuple[int, int, int]:
+    """Slices, height and width; a single slice is read."""
+    planes = planes_of(path)
+    height, width = _slice(path, planes[0]).shape
+    return len(planes), height, width
 
 
 def mat(path: Path, *names: str) -> dict[str, np.ndarray]:

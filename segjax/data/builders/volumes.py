@@ -36,7 +36,7 @@ class _CytoPacq(PublicSet, skip_registration=True):  # type: ignore[call-arg]
             if annotation is None:
                 raise self.missing(root, f"{image} has no stack image-labels_{number}.tif")
             shapes = files.stack_shape(image), files.stack_shape(annotation)
-            if shapes[0] != shapes[1] or len(shapes[0]) != 3:
+            if shapes[0] != shapes[1]:
                 raise InputError(f"{annotation}: of shape {shapes[1]}, its picture of {shapes[0]}; get both again")
             split = "test" if int(number) in _PUBLISHED_TESTS else "train"
             group = f"{self.name}-{int(number):02d}"
@@ -121,7 +121,7 @@ class EpflMitochondria(PublicSet):
                 raise self.missing(root, f"there is no {split}ing.tif or no {split}ing_groundtruth.tif")
             image, annotation = files.one(root, images, "stacks"), files.one(root, labels, "stacks")
             shapes = files.stack_shape(image), files.stack_shape(annotation)
-            if shapes[0] != shapes[1] or len(shapes[0]) != 3:
+            if shapes[0] != shapes[1]:
                 raise InputError(f"{annotation}: of shape {shapes[1]}, its picture of {shapes[0]}; get both again")
             for index in range(shapes[0][0]):
                 yield Entry(split, f"{split}ing-{index:03d}", f"{split}ing", (image, annotation, index))

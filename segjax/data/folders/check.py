@@ -9,20 +9,14 @@ from pathlib import Path
 
 from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.image_labels import read_image_labels
-from segjax.data.folders.inspected import UNCLASSIFIED, Inspected, inspect_picture, problem_of
+from segjax.data.folders.inspected import NO_PLACE, UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.folders.inspection_cache import inspected_once
 from segjax.data.folders.listing import Entry, Problem, fit_to_folder, list_folder
 from segjax.data.folders.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.folders.stack_entries import with_planes
 from segjax.data.folders.tables import first_few, read_class_names
 from segjax.data.formats.polygons import UNCLASSIFIED as UNNAMED
-from segjax.data.ground.georeference import read_georeference
 from segjax.types import InputError
-
-_NO_PLACE = (
-    "no georeference, which others have",
-    "write them as GeoTIFF, or go without their masks and outlines on maps",
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
         unusable = list(dict.fromkeys(unusable + more))
     problems += unusable
     mask_problems, mask_remarks = judge_masks(pictures, options)
-    remarks = mask_remarks + _losses(path, pictures) + _places(path, [entry.image for entry, _ in pictures])
+    remarks = mask_remarks + _losses(path, pictures) + _places(path, pictures)
     image_labels, label_names = _image_labels(path, options, entries, problems)
     inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})
@@ -99,7 +93,8 @@ def _inspected(
     """Those that can be used, and the problems of all; read are only those that changed since they last were."""
     results = inspected_once(path, options, entries, lambda changed: _inspect(changed, options))
     pictures = [(entry, found) for entry, (found, _) in zip(entries, results, strict=True) if found is not None]
-    return pictures, [problem for _, of_picture in results for problem in of_picture]
+    # what is wrong with a stack is found in each of its planes, and said once
+    return pictures, list(dict.fromkeys(problem for _, of_picture in results for problem in of_picture))
 
 
 def _with_class_names(
@@ -185,23 +180,16 @@ def _losses(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Pro
     return [Problem(path, reason, "convert them (python -m experiments.convert): loss.csv says which")]
 
 
-def _places(path: Path, images: Sequence[Path]) -> list[Problem]:
+def _places(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Problem]:
     """What keeps masks and outlines of some pictures off the ground, a remark for each reason."""
-    unplaced: dict[tuple[str, str], list[Path]] = {}
-    for image in images:
-        try:
-            found = read_georeference(image)
-        except InputError as error:
-            problem = problem_of(image, error)
-            unplaced.setdefault((problem.reason, problem.remedy), []).append(image)
-        else:
-            if found is None:
-                unplaced.setdefault(_NO_PLACE, []).append(image)
-    if len(unplaced.get(_NO_PLACE, ())) == len(images):  # plain pictures, which nobody expects to be anywhere
+    unplaced: dict[tuple[str, ...], list[str]] = {}
+    for entry, found in pictures:
+        if found.unplaced:
+            unplaced.setdefault(found.unplaced, []).append(entry.image.name)
+    if len(unplaced.get(NO_PLACE, ())) == len(pictures):  # plain pictures, which nobody expects to be anywhere
         return []
     shown = {
-        why: f"{len(those)} of {len(images)} pictures ({first_few([path.name for path in those], 3)})"
-        for why, those in unplaced.items()
+        why: f"{len(those)} of {len(pictures)} pictures ({first_few(those, 3)})" for why, those in unplaced.items()
     }
     return [Problem(path, f"{which}: {reason}", remedy) for (reason, remedy), which in shown.items()]
 

@@ -16,11 +16,15 @@ from segjax.data.folders.listing import Entry, Problem
 from segjax.data.folders.tables import first_few, list_of
 from segjax.data.formats.annotation import Loss
 from segjax.data.formats.label_images import class_image
-from segjax.data.ground.georeference import check_same_place
+from segjax.data.ground.georeference import check_same_place, read_georeference
 from segjax.data.pictures.images import is_8_bit, read_labels_with_missing, read_picture_with_missing
 from segjax.ops.components import components
 from segjax.types import InputError
 
+NO_PLACE = (
+    "no georeference, which others have",
+    "write them as GeoTIFF, or go without their masks and outlines on maps",
+)
 UNCLASSIFIED = 255  # pixel value of class images that means "not judged"
 _SAME_SIZE = "export both at the same size, labels without interpolation"
 _SECOND_CLASS = 0.25  # share of an object from which a second class contradicts the first; outlines may differ a little
@@ -49,6 +53,7 @@ class Inspected:
         is_smoothed: the values look like those of a mask with soft borders.
         class_names: names of class 1, 2, ..., where the file names its classes.
         loss: what reading the annotation lost.
+        unplaced: why masks and outlines of the picture have no place on the ground, and what to do; () where they have.
     """
 
     shape: tuple[int, int]
@@ -66,6 +71,7 @@ class Inspected:
     is_smoothed: bool
     class_names: tuple[str, ...] = ()
     loss: Loss = field(default_factory=Loss)
+    unplaced: tuple[str, ...] = NO_PLACE
 
 
 class Labelling(NamedTuple):
@@ -171,13 +177,27 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
         sizes = f"size {_size(labels.shape)} beside a picture of {_size(image.shape)}"
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
-    found = replace(_measure(entry, options, image, labels, classes), class_names=read.class_names, loss=read.loss)
+    found = replace(
+        _measure(entry, options, image, labels, classes),
+        class_names=read.class_names,
+        loss=read.loss,
+        unplaced=_unplaced(entry.image),
+    )
     if classes is not None and entry.classes not in (None, entry.labels):
         problems += [
             Problem(entry.classes or entry.labels or entry.image, reason, remedy)
             for reason, remedy in _contradictions(labels, classes, found)
         ]
     return found, problems
+
+
+def _unplaced(image: Path) -> tuple[str, ...]:
+    """Why a picture has no place on the ground, and what to do; () where it has."""
+    try:
+        return () if read_georeference(image) else NO_PLACE
+    except InputError as error:
+        problem = problem_of(image, error)
+        return problem.reason, problem.remedy
 
 
 def _contradictions(

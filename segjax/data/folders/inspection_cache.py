@@ -1,8 +1,8 @@
 """What was found in each picture of a folder, kept between openings: a large folder opens in seconds the second time.
 
 Kept is one JSON file per folder and options, under $XDG_CACHE_HOME/segjax or ~/.cache/segjax. A picture is read again
-where one of its files has another size or time, and all are where this room's code or the options differ. A cache that
-cannot be read or written is done without.
+where one of its files has another size or time, and all are where the options, the code that finds or the packages that
+decode differ. A cache that cannot be read or written is done without.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import cache
 from glob import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.inspected import Inspected
 from segjax.data.folders.listing import Entry
 from segjax.data.formats.annotation import Loss
+
+_DECIDING = ("data", "ops")  # rooms whose code decides what is found
+_DECODERS = ("imagecodecs", "pillow", "tifffile")
 
 Inspect = Callable[[Sequence[Entry]], Sequence[Any]]  # entries -> for each what was found (None: unusable), problems
 
@@ -61,27 +65,31 @@ def inspected_once(path: Path, options: FolderOptions, entries: Sequence[Entry],
 
 def _cache_file(path: Path, options: FolderOptions) -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "segjax" / "folders"
-    described = json.dumps([str(path.resolve()), asdict(options), _code()])
+    described = json.dumps([str(path.resolve()), asdict(options), _code(), *map(version, _DECODERS)])
     return root / f"{hashlib.sha256(described.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
 
 
 @cache
 def _code() -> str:
-    """A hash of the sources that decide what is found: those of this room."""
+    """A hash of the sources that decide what is found."""
     hasher = hashlib.sha256()
-    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
-        hasher.update(source.read_bytes())
+    for room in _DECIDING:
+        for source in sorted((Path(__file__).parents[2] / room).rglob("*.py")):
+            hasher.update(source.read_bytes())
     return hasher.hexdigest()
 
 
 def _stamp(entry: Entry) -> list[list[Any]]:
-    """Name, size and time of each file of a picture; of a folder those of all files in it."""
+    """Name, size and times of each file of a picture; of a folder those of all files in it.
+
+    The time of the last change of any kind (ctime) tells files apart that were copied with the time of the original.
+    """
     files = [file for file in (entry.image, entry.labels, entry.classes, entry.reading.colours) if file is not None]
     if entry.labels is not None and entry.labels.suffix.lower() == ".shp":  # whose columns lie in files beside it
         files += sorted(entry.labels.parent.glob(f"{escape(entry.labels.stem)}.*"))
     inside = [part for file in files for part in (sorted(file.iterdir()) if file.is_dir() else [file])]
     states = [(part, part.stat()) for part in inside]
-    return [[str(part), state.st_size, state.st_mtime_ns] for part, state in states]
+    return [[str(part), state.st_size, state.st_mtime_ns, state.st_ctime_ns] for part, state in states]
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture
-from segjax.data.formats.files import check_size, write_label_image
+from segjax.data.formats.files import check_size, write_labels
 from segjax.data.formats.polygons import compare
 from segjax.data.pictures.images import read_labels
 from segjax.types import InputError
@@ -49,5 +49,5 @@ def write(path: Path, annotation: Annotation, picture: Picture, ending: str = "_
     if ending not in ENDINGS:
         raise InputError(f"ending {ending!r} is not among {', '.join(ENDINGS)}")
     file = path / Path(picture.file).with_name(f"{Path(picture.file).stem}{ending}")
-    write_label_image(file, annotation.labels)
+    write_labels(file, annotation.labels)
     return compare(annotation, read(file, picture))

@@ -22,8 +22,8 @@ import numpy as np
 
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, check_formats, painted
-from segjax.data.formats.files import replacing
 from segjax.data.formats.polygons import compare, outlines_of
+from segjax.files import replacing
 from segjax.types import InputError
 
 UNNAMED = "object"  # the one category of a file whose objects have no classes

@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Int32, Int64
 from PIL import Image
 from scipy.spatial import KDTree
-from skimage.measure import label as pieces_of
 
 from segjax.data.folders.tables import read_table
 from segjax.data.formats.annotation import Annotation, Loss, Picture
-from segjax.data.formats.files import check_opaque, check_size, replacing
+from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.pictures.images import read_picture
+from segjax.files import replacing
+from segjax.ops.components import components
 from segjax.types import InputError
 
 BACKGROUND, IGNORED = "background", "ignored"
@@ -99,7 +100,7 @@ def read(path: Path, picture: Picture, table: ColourTable) -> Annotation:
     check_size(path, values.shape, picture.shape)
     ignored = values == _IGNORED_VALUE
     judged = np.where(ignored, 0, values)
-    labels = pieces_of(judged, background=0, connectivity=2).astype(np.int32)
+    labels = components(judged)
     count, first = len(np.unique(labels[labels > 0])), np.unique(labels, return_index=True)
     classes = tuple(table.class_names[judged.flat[place] - 1] for label, place in zip(*first, strict=True) if label)
     return Annotation(labels, classes, ignored if ignored.any() else None, Loss(count, count))

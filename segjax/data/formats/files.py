@@ -1,8 +1,5 @@
-"""Write files of annotations in one step, so that a stopped process or a full disk leaves no half file."""
+"""What several formats ask of files of masks, and label images, which appear whole or not at all."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -11,26 +8,8 @@ import tifffile
 from jaxtyping import Int32
 from PIL import Image
 
+from segjax.files import replacing
 from segjax.types import InputError
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when all is written; its folder is made.
-
-    Raises:
-        InputError: the disk cannot be written.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield unfinished
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space or choose another") from error
-    finally:
-        if unfinished.exists():
-            unfinished.unlink()
 
 
 def check_opaque(path: Path) -> str:
@@ -64,7 +43,7 @@ def check_size(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> No
         )
 
 
-def write_label_image(
+def write_labels(
     path: Path, labels: Int32[np.ndarray, "H W"], dtype: Literal["uint16", "int32", "smallest"] = "smallest"
 ) -> None:
     """A label image as PNG (uint16 only) or compressed TIFF, values as they are.

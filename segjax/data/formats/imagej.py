@@ -154,7 +154,7 @@ def _class_of(roi: Any) -> str:
     return given[0] if given else f"group {roi.group}" if roi.group else ""
 
 
-def _rings(roi: Any) -> Sequence[Float[np.ndarray, "V 2"]]:
+def _rings(roi: Any) -> Sequence[Float[np.ndarray, "_ 2"]]:
     """The closed lines around an area; where they lie in each other, every second is a hole."""
     from roifile import ROI_SUBTYPE, ROI_TYPE
 
@@ -205,7 +205,7 @@ def _rounded(x: float, y: float, width: float, height: float, arc: int) -> Float
     return np.asarray(middle.buffer(radius, quad_segs=_OVAL_CORNERS // 4).exterior.coords)
 
 
-def _path_rings(path: Float[np.ndarray, " F"]) -> Iterator[Float[np.ndarray, "V 2"]]:
+def _path_rings(path: Float[np.ndarray, " F"]) -> Iterator[Float[np.ndarray, "_ 2"]]:
     """The rings of a composite: a path of moves (0), lines (1), quadratic (2) and cubic curves (3) and closings (4)."""
     numbers, at = np.asarray(path, np.float64), 0
     ring: list[Any] = []

@@ -9,8 +9,9 @@ from PIL import Image
 
 from segjax.data.formats import LABELS, Dtype, Items
 from segjax.data.formats.annotation import Annotation, Loss
-from segjax.data.formats.files import replacing, write_label_image
+from segjax.data.formats.files import write_labels
 from segjax.data.pictures.images import read_labels
+from segjax.files import replacing
 from segjax.types import InputError
 
 NOT_JUDGED = 255
@@ -38,7 +39,7 @@ def write_set(folder: Path, items: Items, class_names: Sequence[str], dtype: Dty
             path.write_text("".join(["class,name\n", *rows]), encoding="utf-8")
     for picture, annotation in items:
         path = folder / LABELS / f"{picture.name}.tif"
-        write_label_image(path, annotation.labels, dtype)
+        write_labels(path, annotation.labels, dtype)
         changed = int((read_labels(path) != annotation.labels).sum())
         count = len(np.unique(annotation.labels[annotation.labels > 0]))
         notes: tuple[str, ...] = ()

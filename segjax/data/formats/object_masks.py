@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 from PIL import Image
-from skimage.measure import label as pieces_of
 
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, painted
 from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.formats.polygons import compare
 from segjax.data.pictures.images import PICTURE_SUFFIXES, read_labels
+from segjax.ops.components import components
 from segjax.types import InputError
 
 IMAGES, MASKS = "images", "masks"
@@ -77,7 +77,7 @@ def read(path: Path, picture: Picture) -> Annotation:
         if levels.tolist() not in ([], [255]):
             said["marked by another value than 255"].append(file.name)
         piece = _crop(values > 0)
-        if pieces_of(piece.mask, connectivity=2).max(initial=0) > 1:
+        if components(piece.mask).max(initial=0) > 1:
             said["in several pieces, kept as one object"].append(file.name)
         pieces.append(piece)
     notes = tuple(f"{len(names)} {reason}: {first_few(names)}" for reason, names in said.items())

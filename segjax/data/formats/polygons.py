@@ -76,7 +76,7 @@ def fill(geometry: Any, shape: tuple[int, int], all_touched: bool = False) -> Pi
     return Piece(y, x, mask.astype(bool))
 
 
-def combined(rings: Iterable[Float[np.ndarray, "V 2"]]) -> tuple[Any, bool]:
+def combined(rings: Iterable[Float[np.ndarray, "_ 2"]]) -> tuple[Any, bool]:
     """What an odd number of rings encloses (a ring in another is a hole, one in a hole an island), and whether it was
     repaired: a ring that crosses itself encloses what an odd number of its loops does."""
     import shapely

@@ -6,13 +6,11 @@ Where black and white change places (MINISWHITE), pictures are inverted, so that
 values if ImageJ wrote them, as ImageJ shows these; others are refused, as programs disagree about them.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tifffile
 from jaxtyping import Bool, Float32, Int32, Shaped
 from scipy import ndimage
 
@@ -24,7 +22,6 @@ from segjax.types import InputError
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _LARGEST_LABEL = np.iinfo(np.int32).max
-_LARGEST_16_BIT = np.iinfo(np.uint16).max
 _NO_INTENSITY = 1e30  # beyond are the limits of float32 that programs write where there is no data
 
 
@@ -190,24 +187,6 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
             f"label values from {pixels.min()} to {pixels.max()}; ids must lie in 0..{_LARGEST_LABEL}, 0 for background"
         )
     return pixels.astype(np.int32)
-
-
-def write_labels(path: Path, labels: Int32[np.ndarray, "H W"]) -> None:
-    """Write a label image as compressed 16-bit TIFF in one step, so that a stopped process leaves no half file.
-
-    Raises:
-        InputError: an id below 0 or above 65535, or a disk that cannot be written.
-    """
-    if labels.min(initial=0) < 0 or labels.max(initial=0) > _LARGEST_16_BIT:
-        raise InputError(f"{path}: ids from {labels.min()} to {labels.max()}; 16 bits hold 0..{_LARGEST_16_BIT}")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        tifffile.imwrite(unfinished, labels.astype(np.uint16), compression="zlib", photometric="minisblack")
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space or choose another") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def is_8_bit(path: Path) -> bool:

@@ -319,3 +319,15 @@ def test_channels_are_chosen_by_number(tmp_path):
     source = open_source(f"folder:{tmp_path}?bands=2&scale=dtype")
     np.testing.assert_allclose(source[0].image, pixels[1][..., None] / 255, rtol=1e-6)
     assert source.digest != open_source(f"folder:{tmp_path}?bands=1&scale=dtype").digest
+
+
+def test_what_is_wrong_with_a_stack_is_said_once_and_not_of_every_plane(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 200, (3, 2, *SHAPE)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "images/a.tif", pixels, imagej=True, metadata={"axes": "ZCYX"})
+    tifffile.imwrite(
+        tmp_path / "labels/a.tif", np.stack([TRUTHS["a"]] * 3).astype(np.uint16), imagej=True, metadata={"axes": "ZYX"}
+    )
+    (problem,) = check_folder(tmp_path, {"stacks": "planes", "bands": "GFP"})
+    assert problem.reason == "has no channel 'GFP'"

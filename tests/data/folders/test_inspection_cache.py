@@ -3,10 +3,11 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segjax.data import FolderOptions, FolderSource
-from segjax.data.folders import check
+from segjax.data.folders import check, inspected, inspection_cache
 from segjax.data.folders.listing import Problem
 
 
@@ -73,6 +74,44 @@ def test_a_file_with_another_time_alone_is_read_again(folder, read):
     os.utime(folder / "images" / "c.png", (1, 1))
     open_folder(folder)
     assert read == ["c"]
+
+
+def test_other_labels_under_the_size_and_time_of_the_old_are_read(folder, read):
+    file = folder / "labels" / "b.png"
+    labels = np.asarray(Image.open(file)).copy()
+    tifffile.imwrite(file, labels)  # without compression every label image of these pixels is as large
+    before, state = open_folder(folder), file.stat()
+    read.clear()
+    tifffile.imwrite(file, np.where(labels == 2, 0, labels).astype(np.uint8))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))  # as cp -p and rsync -t do
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    changed = open_folder(folder)
+    assert read == ["b"] and len(changed[1].classes) == 1 and changed.digest != before.digest
+
+
+def test_what_another_decoder_found_is_not_taken(folder, read, monkeypatch):
+    open_folder(folder)
+    read.clear()
+    monkeypatch.setattr(inspection_cache, "version", lambda package: f"{package} of tomorrow")
+    open_folder(folder)
+    assert sorted(read) == ["a", "b", "c"]
+
+
+def test_a_second_opening_knows_places_on_the_ground(folder, monkeypatch):
+    for name in "ab":
+        (folder / "images" / f"{name}.png").unlink()
+        keys = [(34735, "H", 8, (1, 1, 0, 1, 3072, 0, 1, 32637), True)]
+        place = [(33550, "d", 3, (1, 1, 0), True), (33922, "d", 6, (0, 0, 0, 5e5, 4e6, 0), True)]
+        values = np.random.default_rng(ord(name)).integers(0, 255, (6, 8), np.uint8)
+        tags = [*keys, *place] if name == "a" else place
+        tifffile.imwrite(folder / "images" / f"{name}.tif", values, extratags=tags)
+    first = check.inspect_folder(folder, FolderOptions()).remarks
+    assert {problem.reason.partition(": ")[0] for problem in first} == {
+        "1 of 3 pictures (b.tif)",
+        "1 of 3 pictures (c.png)",
+    }
+    monkeypatch.setattr(inspected, "read_georeference", None)
+    assert check.inspect_folder(folder, FolderOptions()).remarks == first
 
 
 def test_other_options_are_read_apart(folder, read):

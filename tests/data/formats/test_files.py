@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from segjax.data.formats.files import write_label_image
+from segjax.data.formats.files import write_labels
 from segjax.data.pictures.images import read_labels
 from segjax.types import InputError
 
@@ -20,7 +20,7 @@ from segjax.types import InputError
 def test_label_images_keep_their_ids_in_the_type_asked_for(tmp_path, name, dtype, largest, stored):
     labels = np.array([[0, 1, 300], [2, 0, largest]], np.int32)
     path = tmp_path / "new" / name
-    write_label_image(path, labels, dtype)
+    write_labels(path, labels, dtype)
     np.testing.assert_array_equal(read_labels(path), labels)
     if path.suffix == ".tif":
         assert tifffile.imread(path).dtype == stored
@@ -38,11 +38,11 @@ def test_label_images_keep_their_ids_in_the_type_asked_for(tmp_path, name, dtype
 )
 def test_ids_that_do_not_fit_are_refused(tmp_path, name, dtype, value):
     with pytest.raises(InputError, match=f"^{tmp_path / name}: ids"):
-        write_label_image(tmp_path / name, np.full((2, 2), value, np.int32), dtype)
+        write_labels(tmp_path / name, np.full((2, 2), value, np.int32), dtype)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        write_label_image(tmp_path / "file" / "a.tif", np.ones((2, 2), np.int32))
+    with pytest.raises(InputError, match=f"{tmp_path}/file/a.tif: .* choose another folder"):
+        write_labels(tmp_path / "file" / "a.tif", np.ones((2, 2), np.int32))

@@ -6,6 +6,7 @@ import pytest
 
 from segjax.data.formats import imagej
 from segjax.data.formats.annotation import Picture, Plane
+from segjax.data.formats.polygons import combined
 from segjax.types import InputError
 from tests.data.formats.nasties import NAMES, annotation_of, labels_of, many, picture_of
 
@@ -245,3 +246,11 @@ def test_damaged_files_are_refused_by_name(tmp_path, content):
     else:
         with pytest.raises(InputError, match=r"x.roi: cannot be read as ROIs of ImageJ"):
             imagej.read(tmp_path / "x.roi", Picture("a", "a.png", (9, 9)))
+
+
+def test_rings_of_any_lengths_are_one_area():
+    lengths = (3, 4, 5, 6, 7)
+    rings = [np.column_stack([np.cos(a), np.sin(a)]) + 5 * n for n in lengths for a in [np.arange(n) * 2 * np.pi / n]]
+    for _ in range(20):  # types are checked of one ring at random
+        area, was_repaired = combined(rings)
+    assert len(area.geoms) == len(lengths) and not was_repaired

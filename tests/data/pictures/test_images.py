@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segjax.data.pictures.images import convert_channels, is_8_bit, read_labels, read_picture, write_labels
+from segjax.data.pictures.images import convert_channels, is_8_bit, read_labels, read_picture
 from segjax.types import InputError
 
 GREY = np.array([[0, 10, 20], [30, 40, 50]])
@@ -208,17 +208,3 @@ def test_damaged_files_are_refused(tmp_path, name):
             read_picture(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_labels(tmp_path / "missing.png")
-
-
-def test_written_labels_are_read_again_and_hold_16_bits(tmp_path):
-    labels = np.array([[0, 1, 65535], [300, 0, 2]], np.int32)
-    write_labels(tmp_path / "a.tif", labels)
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), labels)
-    assert tifffile.imread(tmp_path / "a.tif").dtype == np.uint16
-    for wrong in (labels + 1, labels - 1):
-        with pytest.raises(InputError, match=r"a.tif: ids from .* 16 bits hold 0..65535"):
-            write_labels(tmp_path / "a.tif", wrong)
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), labels)
-    with pytest.raises(InputError, match="cannot be written"):
-        write_labels(tmp_path / "missing" / "a.tif", labels)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]

@@ -1,0 +1,20 @@
+"""The chart of object sizes."""
+
+import numpy as np
+
+from segjax.reports import size_chart, svg
+
+
+def test_every_object_is_in_a_bar_and_marks_are_named():
+    diameters = np.asarray([1.0, 5, 5, 20, 300])
+    figure = size_chart(diameters, small=5.0, large=128.0)
+    [axes] = figure.axes
+    assert sum(bar.get_height() for bar in axes.patches) == 5
+    text = svg(figure)
+    for words in ("5 px", "median 5 px", "half a picture", "equivalent diameter, pixels"):
+        assert words in text
+
+
+def test_one_object():
+    [axes] = size_chart(np.asarray([7.0]), small=5.0, large=32.0).axes
+    assert sum(bar.get_height() for bar in axes.patches) == 1
