@@ -63,7 +63,7 @@ def group_folds(groups: Sequence[str], count: int) -> tuple[tuple[int, ...], ...
             "folds: all pictures are of one group; give pictures of several volumes, patients or map sheets"
         )
     if not 2 <= count <= len(sizes):
-        raise InputError(f"folds={count} must lie in 2..{len(sizes)}, the number of groups")
+        raise InputError(f"folds={count} must lie in 2..{len(sizes)}, the number of groups; choose fewer folds")
     for group in groups:
         sizes[group] += 1
     pictures, fold_of = [0] * count, {}

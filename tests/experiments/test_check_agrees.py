@@ -101,6 +101,21 @@ def rows(value_of, column, name="t.csv"):
     return table(f"picture,{column}\n" + "".join(f"p{index},{value_of(index)}\n" for index in range(COUNT)), name)
 
 
+def add_line(name):
+    """Adds a line, which is no object, to a file of QuPath."""
+
+    def of(path):
+        file = path / f"labels/{name}.geojson"
+        line = {
+            "type": "Feature",
+            "geometry": {"type": "LineString", "coordinates": [[1, 1], [9, 9]]},
+            "properties": {},
+        }
+        file.write_text(json.dumps([json.loads(file.read_text()), line]))
+
+    return of
+
+
 def both(*changes):
     return lambda path: [change(path) for change in changes]
 
@@ -236,6 +251,8 @@ REFUSED = [
     # annotations that are no label images
     Case("annotations of several formats", geojson(names=["p1"])),
     Case("labels=components is for label images", geojson(), "labels=components"),
+    Case("radius=5 is for files of sites", options="radius=5"),
+    Case("label_names names the labels of image_labels", options="label_names=a,b"),
     Case("radius=far is no number of metres", options="radius=far"),
     Case("format=tiff is not among", options="format=tiff"),
     Case("the format is not known by its ending", table("", "t.coco"), "annotations=t.coco"),
@@ -278,6 +295,8 @@ ACCEPTED = [
     Case("", geojson()),
     Case("", geojson("a"), "class_names=a,b"),
     Case("which are taken for one object", labels(lambda own, i: own > 0)),
+    Case("passed over, as such formats are not read: p9.bmp", table("", "images/p9.bmp")),
+    Case("1 of 8 annotations are not read as they are (p1)", both(geojson(), add_line("p1"))),
     Case("one object takes most of the picture", labels(lambda own, i: own == 0), "labels=components"),
     Case("if one of the values means background", labels(lambda own, i: np.arange(SIDE)[:, None] // 12 + 1 + 0 * own)),
     Case("if one of the values means background", classes(lambda own, i: 1 + (own > 0)),

@@ -11,7 +11,7 @@ from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.image_labels import read_image_labels
 from segjax.data.folders.inspected import NO_PLACE, UNCLASSIFIED, Inspected, inspect_picture, problem_of
 from segjax.data.folders.inspection_cache import inspected_once
-from segjax.data.folders.listing import Entry, Problem, fit_to_folder, list_folder
+from segjax.data.folders.listing import Entry, Problem, fit_to_folder, list_folder, unread
 from segjax.data.folders.masks import EXPORT_AGAIN, LARGEST_CLASS, judge_masks
 from segjax.data.folders.stack_entries import with_planes
 from segjax.data.folders.tables import first_few, read_class_names
@@ -75,9 +75,9 @@ def inspect_folder(path: Path, options: FolderOptions, sides: Mapping[str, str] 
         entries, names = _with_class_names(path, options, names, pictures)
         pictures, more = _inspected(path, replace(options, class_names=repr(names)), entries)
         unusable = list(dict.fromkeys(unusable + more))
-    problems += unusable
+    problems += dict.fromkeys(unusable)  # of a file of the whole set, every picture may have the same
     mask_problems, mask_remarks = judge_masks(pictures, options)
-    remarks = mask_remarks + _losses(path, pictures) + _places(path, pictures)
+    remarks = unread(path, options) + mask_remarks + _losses(path, pictures) + _places(path, pictures)
     image_labels, label_names = _image_labels(path, options, entries, problems)
     inspection = Inspection(options, names, pictures, problems, image_labels, label_names, remarks)
     problems += _same_twice(pictures, sides or {})

@@ -16,6 +16,9 @@ from segjax.types import InputError
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
 _PLAIN = Reading()
+_OTHER_PICTURES = frozenset(
+    ".bmp .gif .webp .jp2 .heic .czi .nd2 .lif .lsm .oib .oif .vsi .svs .ndpi .mrxs .ims .dcm .nii".split()
+)
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
 
@@ -122,6 +125,10 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, reading))
     if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
         raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
+    of_sites = {name: getattr(options, name) for name in ("layer", "class_column", "radius")}
+    of_sites["all_touched"] = "true" if options.all_touched == "true" else ""
+    if (given := [f"{name}={value}" for name, value in of_sites.items() if value]) and kinds - {"vectors"}:
+        raise InputError(f"option {given[0]} is for files of sites such as GeoPackage; leave it out")
     if options.labels == "components" and any(entry.format for entry in entries):
         raise InputError(
             "option labels=components is for label images; these annotations tell objects apart themselves"
@@ -132,6 +139,16 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             remedy = "give both one name" if nearly else "add the picture or remove it"
             problems.append(Problem(files[name], f"{kind} image without its picture{nearly}", remedy))
     return entries, problems
+
+
+def unread(path: Path, options: FolderOptions) -> list[Problem]:
+    """A remark where pictures in formats that are not read lie among the others."""
+    folder = _image_folder(path, options)
+    files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _OTHER_PICTURES)
+    if not files:
+        return []
+    remedy = "save them as TIFF or PNG (files of microscopes with Fiji or bioio), or remove them"
+    return [Problem(folder, f"passed over, as such formats are not read: {first_few(files, 3)}", remedy)]
 
 
 def _match(

@@ -61,7 +61,8 @@ def _planes(entry: Entry, options: FolderOptions) -> list[Entry]:
     for number, (plane, labels_at, classes_at) in enumerate(zip(planes, of_labels, of_classes, strict=True), 1):
         at = dict(plane.at)
         reading = entry.reading._replace(plane=Plane(number, at.get("z", 1), at.get("t", 1), channels))
-        group = entry.group if options.groups else plane.volume
+        # a time point shows the cells of the one before, so it is no group of its own but where volumes are asked for
+        group = plane.volume if options.volumes == "true" and not options.groups else entry.group
         own = replace(entry, name=plane.name, group=group, reading=reading)
         found.append(replace(own, at=plane.at, labels_at=labels_at, classes_at=classes_at))
     return found

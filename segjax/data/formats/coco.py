@@ -63,7 +63,7 @@ class CocoSet:
         found = exact or [entry for entry, end in ends if all(map(eq, reversed(parts), reversed(end)))]
         if not found:
             raise InputError(
-                f"{self.path}: has no picture {file}; its pictures are {first_few(self.files)}; "
+                f"{self.path}: has no picture {file}; its pictures are {first_few(self.files) or 'none'}; "
                 "correct file_name there or rename the picture"
             )
         if len(found) > 1:

@@ -158,6 +158,16 @@ def test_damaged_files_are_problems_with_their_names(tmp_path):
     assert problems["d.geojson"] == "label image without its picture"
 
 
+def test_a_file_of_the_set_that_lists_no_pictures_is_one_problem_each(tmp_path):
+    save_pictures(tmp_path, names=("a", "b"))
+    wrong = {"categories": [{"id": 1, "name": "cell"}], "annotations": [{"id": 1, "image_id": 5, "category_id": 9}]}
+    (tmp_path / "set.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    assert "its pictures are none" in check_folder(tmp_path, {})[0].reason
+    listed = [{"id": 5, "file_name": "a.png", "height": SHAPE[0], "width": SHAPE[1]}]
+    (tmp_path / "set.json").write_text(json.dumps({"images": listed, **wrong}))
+    assert len(check_folder(tmp_path, {})) == 1  # though both pictures ask the file
+
+
 def features(*geometries):
     return json.dumps([{"type": "Feature", "geometry": geometry, "properties": {}} for geometry in geometries])
 
@@ -278,6 +288,18 @@ def test_planes_of_a_stack_are_pictures_with_the_planes_of_the_labels(tmp_path):
         np.testing.assert_allclose(sample.image[..., 0], image / 255, rtol=1e-6)
     with pytest.raises(InputError, match="give stacks=planes to use every plane as a picture"):
         open_source(f"folder:{tmp_path}")
+
+
+def test_time_points_of_one_file_never_come_on_two_sides(tmp_path):
+    """Cells of a time point are those of the one before; with volumes=true every time point is a volume."""
+    save_stack(tmp_path, axes="TYX")
+    (tmp_path / "labels").mkdir()
+    truths = np.stack(list(TRUTHS.values())).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "labels/cells.tif", truths, imagej=True, metadata={"axes": "TYX"})
+    source = open_source(f"folder:{tmp_path}?stacks=planes")
+    assert source.names == ("cells@t1", "cells@t2", "cells@t3") and set(source.groups) == {"cells"}
+    volumes = open_source(f"folder:{tmp_path}?stacks=planes&volumes=true")
+    assert volumes.groups == volumes.names
 
 
 def test_rois_find_their_planes(tmp_path):

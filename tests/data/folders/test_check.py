@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segjax.data.folders.check import check_folder
+from segjax.data.folders.check import check_folder, inspect_folder
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.types import InputError
 
 
@@ -40,6 +41,20 @@ def reasons(folder, **options):
 
 def test_sound_folder_has_no_problem(folder):
     assert check_folder(folder, {}) == []
+
+
+def test_pictures_of_formats_that_are_not_read_are_remarked(folder):
+    assert inspect_folder(folder, FolderOptions()).remarks == []
+    for name in ("d.bmp", "e.CZI", "notes.txt"):
+        (folder / "images" / name).write_bytes(b"anything")
+    [remark] = inspect_folder(folder, FolderOptions()).remarks
+    assert remark.reason == "passed over, as such formats are not read: d.bmp, e.CZI"
+
+
+@pytest.mark.parametrize("option", ["layer=a", "class_column=kind", "radius=5", "all_touched=true", "label_names=a,b"])
+def test_options_that_would_do_nothing_are_refused(folder, option):
+    with pytest.raises(InputError, match=f"option {option.split('=')[0]}.*leave it out"):
+        check_folder(folder, dict([option.split("=")]))
 
 
 def test_every_problem_is_listed_at_once(folder):
