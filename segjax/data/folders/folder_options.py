@@ -25,7 +25,8 @@ class FolderOptions:
         format: name of the format of the annotations, where their ending does not tell it: one of `FORMATS`.
         colours: a CSV file (columns colour, class) in the folder or at that path: label images are coded by colour.
         stacks: "refuse" TIFF stacks, or take their "planes" as pictures, named as in "cells@t3,z12"; without groups the
-            planes of a file are a group, with volumes=true those of a time point. Labels are stacks with the same axes, or ROIs of ImageJ with positions.
+            planes of a file are a group, with volumes=true those of a time point. Labels are stacks with the same axes,
+            or ROIs of ImageJ with positions.
         bands: names or numbers (counted from 1) of the channels of TIFF files that are used, divided by commas.
         layer, class_column: of files of sites such as GeoPackage: the layer, where they have several, and the column
             that holds the class of each site.

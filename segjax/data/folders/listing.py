@@ -16,8 +16,9 @@ from segjax.types import InputError
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
 _PLAIN = Reading()
-_OTHER_PICTURES = frozenset(
-    ".bmp .gif .webp .jp2 .heic .czi .nd2 .lif .lsm .oib .oif .vsi .svs .ndpi .mrxs .ims .dcm .nii".split()
+_OTHER_PICTURES = (
+    *(".bmp", ".gif", ".webp", ".jp2", ".heic", ".dcm", ".nii"),
+    *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".ims"),  # of microscopes
 )
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
