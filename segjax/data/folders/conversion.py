@@ -118,8 +118,8 @@ def _open(data: str, to: str) -> tuple[FolderSource, FolderOptions]:
     spec = parse_spec(data if data.startswith("folder:") else f"folder:{data}")
     if to != "labels" and spec.options.get("volumes") == "true":
         raise InputError(
-            f"option volumes=true: {to} numbers the objects of each picture anew, so slices would no longer share "
-            "them; leave the option out, or write labels"
+            f"option volumes=true: {to} numbers the objects of each picture anew, so slices would not share them; "
+            "leave the option out, or write labels"
         )
     if cuts := sorted(set(spec.options) & set(CUTS)):
         raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")

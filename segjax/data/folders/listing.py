@@ -16,10 +16,7 @@ from segjax.types import InputError
 LABEL_FOLDERS = ("labels", "masks", "instances")
 CLASS_FOLDER = "classes"
 _PLAIN = Reading()
-_OTHER_PICTURES = (
-    *(".bmp", ".gif", ".webp", ".jp2", ".heic", ".dcm", ".nii"),
-    *(".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".ims"),  # of microscopes
-)
+_OTHER_PICTURES = re.compile(r"\.(?:bmp|gif|webp|jp2|heic|czi|nd2|lif|lsm|oib|oif|vsi|svs|ndpi|mrxs|ims|dcm|nii)", re.I)
 _LABEL_ENDING = re.compile(r"_(?:cp_)?(?:masks?|labels?|instances?|rois?)$")
 
 
@@ -145,7 +142,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
 def unread(path: Path, options: FolderOptions) -> list[Problem]:
     """A remark where pictures in formats that are not read lie among the others."""
     folder = _image_folder(path, options)
-    files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _OTHER_PICTURES)
+    files = sorted(file.name for file in folder.iterdir() if _OTHER_PICTURES.fullmatch(file.suffix))
     if not files:
         return []
     remedy = "save them as TIFF or PNG (files of microscopes with Fiji or bioio), or remove them"
