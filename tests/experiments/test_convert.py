@@ -143,7 +143,7 @@ def test_objects_of_volumes_stay_shared_or_the_conversion_is_refused(tmp_path, c
     tifffile.imwrite(tmp_path / "in/labels/cells.tif", slices, imagej=True, metadata={"axes": "ZYX"})
     asked = f"folder:{tmp_path / 'in'}?stacks=planes&volumes=true"
     assert convert(asked, tmp_path / "rois", "imagej") == 2
-    assert "slices would no longer share them" in " ".join(capsys.readouterr().out.split())
+    assert "slices would not share them" in " ".join(capsys.readouterr().out.split())
     assert convert(asked, tmp_path / "out", "labels") == 0
     source = opened_as(capsys)
     assert source.options.volumes == "true" and set(source.groups) == {"cells"}
