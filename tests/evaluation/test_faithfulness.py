@@ -79,6 +79,7 @@ def test_drop_gain_and_increase():
     np.testing.assert_allclose(masked.masked, score(IMAGE * MAPS[..., None]), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [jnp.nan, jnp.inf])
 def test_a_map_that_is_not_finite_has_no_numbers_and_leaves_the_others_alone(broken):
     bad, blank = MAPS.at[1, 2, 3].set(broken), jnp.zeros((1, 1, 1, 1))

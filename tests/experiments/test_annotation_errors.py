@@ -113,6 +113,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
         run(monkeypatch, capsys, *TINY, "--out", str(out), "--scope", "picture")
 
 
+@pytest.mark.slow
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     text = run(monkeypatch, capsys, *TINY, "--networks", "msd", "--errors", "omission", "--out", str(out), "--plan")

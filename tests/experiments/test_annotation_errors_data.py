@@ -57,6 +57,7 @@ def dice(overlap, one, other):
     return 2 * overlap / (one + other)
 
 
+@pytest.mark.slow
 def test_own_folder_with_every_error(study, folder):
     errors = ["omission", "inclusion", "jitter", "shift", "polygon"]
     extra = "microscope:granulocytes?size=sixth&volumes=2&slices=1"

@@ -101,6 +101,7 @@ def test_what_cannot_be_checked(data, capsys):
     assert "cannot be checked" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_as_a_command(folder):
     root = Path(__file__).resolve().parents[2]
     run = [sys.executable, "-m", "experiments.check"]

@@ -157,7 +157,17 @@ def test_a_missing_scene_stops_the_command(tmp_path, monkeypatch):
 
 def test_a_run_of_another_study_is_refused(tmp_path):
     (tmp_path / "plan.json").write_text(
-        json.dumps({"study": "activation_maps", "config": {"colour": 1}, "openings": []})
+        json.dumps(
+            {
+                "study": "activation_maps",
+                "config": {"colour": 1},
+                "data": "0",
+                "fingerprint": "0",
+                "facts": {},
+                "sources": {"0": {}},
+                "openings": [{"code": "0", "commit": "0"}],
+            }
+        )
     )
     (tmp_path / "results.csv").write_text("metric,value\ndice,1\n")
     scene = open_scene(write(tmp_path / "scene.tif", noise()))

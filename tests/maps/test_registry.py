@@ -265,6 +265,7 @@ class Several(nn.Module):
         return {"dict": {"logits": logits, "pool": pool}, "tuple": (logits, pool), "array": logits}[self.kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
 def test_of_a_network_that_returns_several_arrays_the_target_takes_the_logits(name, kind):

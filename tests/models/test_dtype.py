@@ -34,6 +34,7 @@ def test_every_network_is_tested():
     assert set(SMALL) == {*NETWORKS, *CLASSIFIERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_what_a_network_returns_and_keeps_is_float32(name):
     network = both(name)[1]

@@ -68,6 +68,7 @@ def content(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(TRIALS, st.data())
 def test_wherever_a_file_is_cut_all_complete_trials_stay_and_the_rest_is_copied_first(tmp_path_factory, pairs, data):
@@ -93,6 +94,7 @@ def test_wherever_a_file_is_cut_all_complete_trials_stay_and_the_rest_is_copied_
     assert [copy.read_bytes() for copy in copies] == ([torn] if is_torn else [])
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(TRIALS, st.randoms(use_true_random=False))
 def test_in_whatever_order_rows_are_no_result_is_lost_and_done_trials_have_all_their_rows(

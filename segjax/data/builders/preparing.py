@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from segjax.data.builders.base import DESCRIBED, RGB, AnnotatedSet, PublicSet, tfds
@@ -111,8 +112,9 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
     folder = Path(builder.data_dir)
     options = tfds.download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     if not folder.exists():
-        with _alone(folder.parent):
-            builder.download_and_prepare(file_format="array_record", download_config=options)
+        # it makes a folder for downloads, of which there are none
+        with _alone(folder.parent), TemporaryDirectory() as nothing:
+            builder.download_and_prepare(file_format="array_record", download_config=options, download_dir=nothing)
     return folder
 
 

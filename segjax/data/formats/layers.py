@@ -104,7 +104,7 @@ def _layer_name(path: Path, name: str, layers: Sequence[Sequence[Any]]) -> str:
     if not names:
         raise InputError(f"{path}: has no layer with shapes; give a file of polygons or points")
     if len(names) > 1 and not name:
-        raise InputError(f"{path}: has the layers {first_few(names)}; choose one by its name (layer)")
+        raise InputError(f"{path}: has the layers {first_few(names)}; choose one by layer=NAME (--layer NAME)")
     return name or names[0]
 
 

@@ -140,7 +140,9 @@ def ground_of(path: Path, picture: Picture, options: Options) -> tuple[Layer, Sh
     points = [[part for part in of_one if part.geom_type == "Point"] for of_one in parts]
     if any(points) and not options.radius:
         count = sum(map(bool, points))
-        raise InputError(f"{path}: holds points ({count} of {len(parts)} features); state their radius in metres")
+        raise InputError(
+            f"{path}: holds points ({count} of {len(parts)} features); give radius=METRES (--radius METRES)"
+        )
     bounds = bounds_of(place, picture.shape)
     shapes, accuracy = moved(areas, layer.crs, place.crs, bounds)
     for index, of_one in enumerate(points):

@@ -107,7 +107,7 @@ def test_points_become_circles_of_a_stated_radius_on_the_ground(tmp_path):
 
     points = [shapely.Point(420_060, 4_119_960), shapely.MultiPoint([(420_020, 4_119_940), (420_100, 4_119_930)])]
     path = geopackage(tmp_path / "s.gpkg", points)
-    with pytest.raises(InputError, match=r"s\.gpkg: holds points \(2 of 2 features\); state their radius in metres"):
+    with pytest.raises(InputError, match=r"s\.gpkg: holds points \(2 of 2 features\); give radius=METRES"):
         read(path, SCENE)
     found = read(path, SCENE, Options(radius=12.0))
     rows, columns = np.mgrid[:40, :60] + 0.5
