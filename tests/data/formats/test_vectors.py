@@ -139,7 +139,7 @@ def test_classes_come_from_a_column(tmp_path):
 def test_a_layer_is_chosen_by_its_name(tmp_path):
     path = tmp_path / "s.gpkg"
     write_layers(path, {"tells": layer_of([box(5, 5, 4, 4)]), "fields": layer_of([box(20, 5, 2, 2)])})
-    with pytest.raises(InputError, match=r"s\.gpkg: has the layers tells, fields; choose one by its name \(layer\)"):
+    with pytest.raises(InputError, match=r"s\.gpkg: has the layers tells, fields; choose one by layer=NAME"):
         read(path, SCENE)
     assert read(path, SCENE, Options(layer="fields")).labels.sum() == 4
     with pytest.raises(InputError, match=r"s\.gpkg: has no layer roads with shapes; choose one of tells, fields"):
