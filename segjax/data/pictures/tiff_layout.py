@@ -102,7 +102,7 @@ def _layout_of(path: Path, size: int, _time: int) -> Layout:
         if series.is_truncated or (len(series) > 1 == len(file.pages)):
             offset = series.dataoffset
             pages: tuple[int, ...] = (0,)
-            if offset is None or offset + prod(series.get_shape(False)) * series.dtype.itemsize > size:
+            if offset is None or offset + prod(series.shape) * series.dtype.itemsize > size:
                 raise InputError(f"promises {prod(sizes.values())} planes, of which some are missing; {_EXPORT}")
         else:
             pages = _page_numbers(series, prod(sizes.values()))
@@ -147,7 +147,7 @@ def _sizes(series: Series) -> dict[str, int]:
     page = series.keyframe
     if page.imagedepth > 1:
         raise InputError(f"a volume of {page.imagedepth} depths in one page; {_EXPORT}")
-    axes = [(axis, size) for axis, size in zip(series.get_axes(False), series.get_shape(False), strict=True)]
+    axes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True)]
     leading, planes = [], prod(size for _, size in axes) // max(1, prod(page.shape))
     while axes and planes > 1 and planes % axes[0][1] == 0:
         leading.append(axes[0])
@@ -156,11 +156,11 @@ def _sizes(series: Series) -> dict[str, int]:
     order = "".join(axis for axis, _ in inner)
     is_known = order.replace("S", "C") in ("YX", "YXC", "CYX") or order in ("YXQ", "QYX", "YXI", "IYX")
     if planes != 1 or not is_known:
-        raise InputError(f"values in the axes {series.get_axes(False)}, which are not understood; {_EXPORT}")
+        raise InputError(f"values in the axes {series.axes}, which are not understood; {_EXPORT}")
     sizes: dict[str, int] = {}
     for axis, size in [(axis, size) for axis, size in leading if size > 1]:
         if axis not in _AXES or _AXES[axis] in sizes:
-            raise InputError(f"planes in the axes {series.get_axes(False)}, which are not understood; {_EXPORT}")
+            raise InputError(f"planes in the axes {series.axes}, which are not understood; {_EXPORT}")
         sizes[_AXES[axis]] = size
     return sizes
 
