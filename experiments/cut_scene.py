@@ -119,13 +119,11 @@ def main() -> None:
     for reason, count in fates.most_common():
         console.print(f"  {count} {reason}")
     blocks = sum(len(one.groups_with_site) for one in done)
-    if blocks < FEWEST_BLOCKS:
-        console.print(f"only {blocks} blocks have a site: too few to train, validate and test; give a smaller --block")
     spec = spec_of(options.out, done)
     console.print(f"look through it:  python -m experiments.check '{spec}'")
-    console.print(
-        f"learn from it:    python -m experiments.site_segmentation --data '{spec}' --label site --out runs/own"
-    )
+    learn = f"python -m experiments.site_segmentation --data '{spec}' --label site --out runs/own"
+    few = f"too few blocks have a site ({blocks}) to train, validate and test; give a smaller --block or more scenes"
+    console.print(few if blocks < FEWEST_BLOCKS else f"learn from it:    {learn}")
 
 
 if __name__ == "__main__":

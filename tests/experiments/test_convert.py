@@ -186,6 +186,17 @@ def test_options_that_change_pictures_are_refused(given, tmp_path, capsys):
     assert "option tile changes the pictures" in capsys.readouterr().out
 
 
+def test_pictures_without_labels_do_not_become_background(given, tmp_path, capsys):
+    first, *_ = sorted((given / "labels").iterdir())
+    names = [path.stem for path in sorted((given / "labels").iterdir())]
+    first.unlink()
+    rows = "".join(f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names))
+    (given / "kinds.csv").write_text(f"picture,label\n{rows}")
+    assert convert(f"folder:{given}?image_labels=kinds.csv", tmp_path / "out", "labels") == 2
+    assert f"no labels of {names[0]}, whose pixels would become background" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_table_of_round_trips(given, tmp_path, capsys):
     round_trips((str(given),), ("coco", "colours"), tmp_path / "table")
     table = pd.read_csv(tmp_path / "table/round_trips.csv", comment="#")

@@ -179,7 +179,7 @@ def test_points_and_sites_that_give_nothing_are_said(tmp_path, monkeypatch, caps
         run(monkeypatch, capsys, scene, "--sites", sites, *out)
     said = run(monkeypatch, capsys, scene, "--sites", sites, *out, "--radius", 20, *OPTIONS)
     assert "4 sites, 2 cut, 2 lost\n  1 beyond the scene\n  1 of no pixel: too small, hidden" in said
-    assert "only 2 blocks have a site: too few" in said
+    assert "too few blocks have a site (2)" in said and "learn from it" not in said
     small = ("--radius", 1, *OPTIONS)  # a circle between the centres of pixels
     with pytest.raises(InputError, match="no tile could be cut"):
         run(monkeypatch, capsys, scene, "--sites", sites, "--out", tmp_path / "small", *small)

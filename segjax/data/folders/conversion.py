@@ -13,6 +13,7 @@ from segjax.data.folders.check import inspect_folder
 from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import CUTS, FolderOptions
 from segjax.data.folders.stack_entries import write_plane
+from segjax.data.folders.tables import first_few
 from segjax.data.formats import FORMATS, Dtype, Manner
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.spec import parse_spec
@@ -125,6 +126,11 @@ def _open(data: str, to: str) -> tuple[FolderSource, FolderOptions]:
         raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")
     path, options = Path(spec.name).expanduser(), FolderOptions.parse(spec.options)
     inspection = inspect_folder(path, options)
+    if alone := [entry.name for entry, _ in inspection.pictures if entry.labels is None]:
+        raise InputError(
+            f"{path}: no labels of {first_few(alone)}, whose pixels would become background; add them, or convert the "
+            "other pictures alone"
+        )
     problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
     return FolderSource(path, options, data, replace(inspection, problems=problems)), options
 
