@@ -78,7 +78,7 @@ def study_module(name: str) -> str:
     """
     base = Path(experiments.__path__[0])
     studies = [
-        found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "__main__.py").exists()
+        found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "study.py").exists()
     ]
     short = name.removeprefix("experiments.")
     if short not in studies:

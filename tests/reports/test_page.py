@@ -8,6 +8,7 @@ import pytest
 
 from segjax.evaluation.picture import METRICS
 from segjax.reports import Illustration, write_card, write_page, write_review
+from segjax.types import InputError
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -127,7 +128,7 @@ def test_a_failed_write_keeps_the_old_page(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(type(tmp_path), "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"report\.html: cannot be written \(disk full\)"):
         write(tmp_path / "report.html", title="Another")
     assert (tmp_path / "report.html").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
