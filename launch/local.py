@@ -77,9 +77,7 @@ def study_module(name: str) -> str:
         InputError: there is no such study; lists those that there are.
     """
     base = Path(experiments.__path__[0])
-    studies = [
-        found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "study.py").exists()
-    ]
+    studies = [found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "study.py").exists()]
     short = name.removeprefix("experiments.")
     if short not in studies:
         raise InputError(f"study: unknown {name!r}; choose one of {', '.join(studies)}")
