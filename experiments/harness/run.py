@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import tyro
 from rich.console import Console
 
+from experiments.harness.events import Events
 from experiments.harness.examples import Examples
 from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
@@ -30,6 +31,7 @@ from segjax.sweeps import (
     described,
     failed_in,
     failure_file,
+    file_stem,
     fingerprint,
     in_words,
     merge,
@@ -231,12 +233,14 @@ class Sweep:
     def run(self, trials: Sequence[Any], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train what the trials need, and measure each."""
         context, study = self._context, self._study
+        events = Events(context.config.run.out, context.config.run.tensorboard)
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             context.data.split(seed).write(path, context.data.source)
         context.store.ensure([training for trial in trials for training in study.needs(context, trial)], on_share)
         for index, trial in enumerate(trials):
             outcome = study.measure(context, trial)
+            events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome

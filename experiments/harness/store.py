@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
+from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
 from experiments.harness.options import RunOptions
 from segjax.data import Split
@@ -104,6 +105,7 @@ class TrainingStore(Generic[AnyTraining]):
         """Set up; nothing is trained or written."""
         self.trainer, self._run = trainer, run
         self._layouts = Layouts(run)
+        self._events = Events(run.out, run.tensorboard)
         self._locks = run.out / "networks" / ".lock"
 
     def closure(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
@@ -188,6 +190,7 @@ class TrainingStore(Generic[AnyTraining]):
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
+        self._events.training(file_stem(training), fit.losses)
         save_weights(self.path(training), fit.variables, facts)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
 
