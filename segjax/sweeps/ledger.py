@@ -3,7 +3,7 @@
     plan.json, openings/, code/     what belongs here, and who worked here (`plan.py`)
     trials/KEY.csv                  the rows of a trial with results, sealed
     trials/KEY.failed               those of one that failed; failures/TRIAL.txt has its traceback
-    results.parquet, results.csv    the tables that are made of these files (`merge.py`)
+    results.parquet, results.csv    the tables that are made of these files (`merging.py`)
     .claims                         who works on what (`segjax.claims`)
 
 The truth about a trial is its file. Neither a claim nor an ended trial costs more where there are more of them.
@@ -18,7 +18,7 @@ import pandas as pd
 
 from segjax.claims import Claims
 from segjax.files import PATIENCE, explained, write_file
-from segjax.sweeps.merge import collect, merge
+from segjax.sweeps.merging import collect, merge
 from segjax.sweeps.plan import open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
