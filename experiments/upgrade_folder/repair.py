@@ -157,7 +157,7 @@ class Repair:
             InputError: it is not there or damaged.
         """
         if self._variables is None:
-            self._variables = jax.device_put(load_weights(self._saved).variables)
+            self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
 
     def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""
