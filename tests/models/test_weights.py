@@ -129,7 +129,6 @@ def test_a_bit_that_is_flipped_anywhere_is_seen(small):
                 load_weights(small)
 
 
-@pytest.mark.slow
 def test_two_hundred_files_changed_in_many_ways_are_all_seen(tmp_path):
     path, tree = tmp_path / "a.safetensors", {"params": {"kernel": np.arange(60, dtype=np.float32).reshape(3, 4, 5)}}
     save_weights(path, tree, {"network": "unet"})
