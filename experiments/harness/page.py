@@ -34,7 +34,12 @@ def write_study_page(
         tables={**({"Decisions": claims_table(found.claims)} if found.claims else {}), **found.tables},
         config=plan["config"],
         provenance=_origin(plan),
-        warnings=[*cautions(config, context.data.source, plan), *study.cautions(config, context.data), *found.cautions],
+        warnings=[
+            *cautions(config, context.data.source, plan),
+            *study.cautions(config, context.data),
+            *found.cautions,
+            *context.examples.cautions(),
+        ],
         metrics=found.metrics,
         failures=table.failures() if found.failures is None else found.failures,
         headings=found.headings,
