@@ -18,7 +18,7 @@ from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
 from experiments.harness.provenance import opening, sources_of
-from experiments.harness.start import EXIT_CODES
+from experiments.harness.start import EXIT_CODES, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.sweeps import (
     Ledger,
@@ -79,6 +79,11 @@ def run(study: AnyStudy) -> None:
     config, console = parse(study), Console(highlight=False, markup=False)
     if config.run.resume and not (config.run.out / "plan.json").exists():
         raise InputError(f"resume: there is nothing to go on with in {config.run.out}; leave --resume out to begin")
+    with requeued(config.run.requeue):
+        _run(study, config, console)
+
+
+def _run(study: AnyStudy, config: Any, console: Console) -> None:
     console.print(f"reading {config.source.data}", soft_wrap=True)
     context, trials = opened(study, config)
     shard = shard_of(trials, config.run.shard)
@@ -86,6 +91,7 @@ def run(study: AnyStudy) -> None:
         _print_plan(study, context, shard, console)
         return
     plan = plan_of(study, config, context.data)
+    context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
     with Ledger(config.run.out, study.trial, plan, config.run.accept_code) as ledger:
         sweep = Sweep(study, context, trials)
         run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
