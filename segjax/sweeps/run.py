@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from segjax.files import refusal
-from segjax.sweeps.ledger import Ledger, Row
+from segjax.sweeps.ledger import Ledger
+from segjax.sweeps.results import Row
 from segjax.sweeps.pace import Pace
 from segjax.sweeps.trials import AnyTrial, Trial, described
 from segjax.types import InputError
