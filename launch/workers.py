@@ -122,9 +122,9 @@ def run_all(
 ) -> int:
     """Run the command once per place until all have ended.
 
-    What process I prints is added to `logs`/process-I.log. On a terminal a table shows what each of them does; elsewhere
-    their lines are printed with their number in front. A signal that asks this process to stop goes to all of them, and
-    their end is waited for; so does another one after it.
+    What process I prints is added to `logs`/process-I.log. On a terminal a table shows what each of them does;
+    elsewhere their lines are printed with their number in front. A signal that asks this process to stop goes to all
+    of them, and their end is waited for; so does another one after it.
 
     Args:
         headline: a line about all of them, for the table.

@@ -96,7 +96,7 @@ def test_the_warning_reaches_the_worker_itself(tmp_path, monkeypatch, folder):
     (tmp_path / "submit.sh").write_text(text)
     batch = subprocess.Popen(["bash", tmp_path / "submit.sh"], stdout=subprocess.PIPE, encoding="utf-8")
     assert batch.stdout is not None
-    assert batch.stdout.readline() == f"{batch.pid} {tmp_path / folder} [\"it's $HOME\"]\n"
+    assert batch.stdout.readline() == f'{batch.pid} {tmp_path / folder} ["it\'s $HOME"]\n'
     batch.send_signal(signal.SIGUSR1)  # to the batch shell, as --signal=B: does
     batch.communicate(timeout=30)
     assert batch.returncode == 75
@@ -117,7 +117,7 @@ def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_pa
             worker("annotation_errors", options)
     with pytest.raises(InputError, match=r"shard: every task would take the same"):
         worker("annotation_errors", ["--out", str(tmp_path), "--shard", "1/8"])
-    with pytest.raises(InputError, match="out: .*cannot stand in a batch script"):
+    with pytest.raises(InputError, match=r"out: .*cannot stand in a batch script"):
         worker("annotation_errors", ["--out", "x\n#SBATCH --exclusive"])
     with pytest.raises(InputError, match="study: unknown"):
         worker("annotation_error", [])
