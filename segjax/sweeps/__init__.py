@@ -6,7 +6,7 @@ try:
 except ImportError as error:
     raise ImportError("segjax.sweeps needs more packages: pip install 'segjax[studies]'") from error
 
-from segjax.sweeps.ledger import Ledger, failure_file
+from segjax.sweeps.ledger import Ledger, failed_in, failure_file, missing_in, read_failed
 from segjax.sweeps.merge import collect, merge
 from segjax.sweeps.pace import in_words
 from segjax.sweeps.plan import check_plan, read_plan
@@ -28,13 +28,16 @@ __all__ = [
     "check_plan",
     "collect",
     "described",
-    "failure_file",
     "factors_of",
+    "failed_in",
+    "failure_file",
     "file_stem",
     "fingerprint",
     "in_words",
     "merge",
+    "missing_in",
     "progress_of",
+    "read_failed",
     "read_plan",
     "run_trials",
     "shard_of",

@@ -16,11 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from segjax import interruption
 from segjax.claims import Claims
 from segjax.files import PATIENCE, explained, write_file
-from segjax.sweeps.merge import merge
-from segjax.sweeps.plan import open_plan
+from segjax.sweeps.merge import collect, merge
+from segjax.sweeps.plan import open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, key_of, texts_of
 
@@ -86,26 +85,15 @@ class Ledger:
         Raises:
             InputError: a trial's file belongs to another configuration; or the tables cannot be written.
         """
-        for _ in self._claims.wait("results"):
-            interruption.check()
-        try:
-            return merge(self.out, self._types, self._plan, trials)
-        finally:
-            self._claims.release("results", done=True)
+        return merge(self.out, self._types, self._plan, self._claims, trials)
 
     def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that have neither results nor failed, in one listing."""
-        names = ended_names(self.out)
-        return [trial for trial in trials if not {f"{_key(trial)}{end}" for end in (DONE, FAILED)} & names]
+        return missing_in(self.out, trials)
 
     def failed(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that failed and have no results."""
-        names = ended_names(self.out)
-        return [trial for trial in trials if f"{_key(trial)}{FAILED}" in names and f"{_key(trial)}{DONE}" not in names]
-
-    def failure_file(self, trial: Trial) -> Path:
-        """Where the traceback of a failed trial is."""
-        return failure_file(self.out, trial)
+        return failed_in(self.out, trials)
 
     def claim(self, trial: Trial) -> bool:
         """Take a trial for this process, until it is released or the process ends.
@@ -138,7 +126,7 @@ class Ledger:
         Raises:
             InputError: the disk stays full, or the file cannot be written; results already there stay.
         """
-        failure, failed = self.failure_file(trial), self._file(trial, FAILED)
+        failure, failed = failure_file(self.out, trial), self._file(trial, FAILED)
         text = trial_text(self._plan, trial, rows, restarts, status, self._code)
         if status == "failed":
             write_file(failure, f"{described(trial)}\n\n{traceback}\n", PATIENCE)
@@ -156,9 +144,36 @@ class Ledger:
         return any(self._file(trial, end).exists() for end in (DONE, FAILED))
 
 
-def failure_file(out: Path, trial: Trial) -> Path:
+def missing_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
+    """Trials that have neither results in a folder nor failed, in one listing."""
+    names = ended_names(folder)
+    return [trial for trial in trials if not {f"{_key(trial)}{end}" for end in (DONE, FAILED)} & names]
+
+
+def failed_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
+    """Trials that failed and have no results in a folder."""
+    names = ended_names(folder)
+    return [trial for trial in trials if f"{_key(trial)}{FAILED}" in names and f"{_key(trial)}{DONE}" not in names]
+
+
+def read_failed(folder: Path, trial: type[AnyTrial]) -> list[AnyTrial]:
+    """All failed trials of a results folder.
+
+    Args:
+        trial: the class of the study's trials.
+
+    Raises:
+        InputError: there are no results in the folder, or they are not understood.
+    """
+    types: dict[str, Any] = {field.name: field.type for field in fields(trial)}
+    rows = collect(folder, types, read_plan(folder))
+    failed = rows.loc[rows["status"] == "failed", list(types)].drop_duplicates()
+    return [trial(**{name: types[name](value) for name, value in row.items()}) for row in failed.to_dict("records")]
+
+
+def failure_file(folder: Path, trial: Trial) -> Path:
     """Where the traceback of a failed trial is."""
-    return out / "failures" / f"{file_stem(trial)}.txt"
+    return folder / "failures" / f"{file_stem(trial)}.txt"
 
 
 def byte_of(trial: Trial) -> int:

@@ -18,13 +18,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segjax import interruption
+from segjax.claims import Claims
 from segjax.files import PATIENCE, Damaged, explained, read_file, set_aside, spreadsheet_safe, write_file
 from segjax.sweeps.results import LAST_METRIC, PRECISION, columns_of, csv_text, ended_trials, read_trial
 from segjax.sweeps.trials import Trial, key_of, texts_of
-from segjax.types import InputError
 
 _FILE, _WRITTEN = "trial_file", "trial_written"  # columns that only Parquet has
 _KNOWN = b"results.csv"  # where Parquet has the hashes of what was written there
+_CLAIM = "results"
 _REMEMBERED = 20  # such hashes: a process may be stopped between writing one table and the other
 
 
@@ -52,16 +54,27 @@ def collect(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> 
 
 
 def merge(
-    folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], trials: Iterable[Trial] = ()
+    folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], claims: Claims, trials: Iterable[Trial] = ()
 ) -> pd.DataFrame:
-    """Write both tables, and give the rows as `collect` does; only one process may do so at a time.
+    """Write both tables, and give the rows as `collect` does; waits where another process does so.
 
     Args:
+        claims: those of the folder.
         trials: their rows stand in this order; those of others follow, ordered by their factors.
 
     Raises:
         InputError: as `collect`; or a table cannot be written.
+        Stopped: a stop was asked for while it waited.
     """
+    for _ in claims.wait(_CLAIM):
+        interruption.check()
+    try:
+        return _merged(folder, types, plan, trials)
+    finally:
+        claims.release(_CLAIM, done=True)
+
+
+def _merged(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], trials: Iterable[Trial]) -> pd.DataFrame:
     found = _collected(folder, types, plan)
     frame = _ordered(found.frame, types, trials)
     shown = _shown(frame, types)
@@ -71,7 +84,8 @@ def merge(
     with explained(path):
         there = hashlib.sha256(read_file(path)).hexdigest() if path.exists() else None
     if there not in (None, new, *found.hashes):
-        kept = next(name for name in map(_changed_name, itertools.repeat(path), itertools.count(1)) if not name.exists())
+        names = (path.with_name(f"results.changed-{number}.csv") for number in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
         with explained(kept):
             path.rename(kept)
         warnings.warn(f"{path}: was changed by another program; it is now {kept}, and was written anew", stacklevel=3)
@@ -174,7 +188,3 @@ def _parquet(frame: pd.DataFrame, hashes: Sequence[str]) -> bytes:
     content = io.BytesIO()
     pq.write_table(table, content, write_page_checksum=True)
     return content.getvalue()
-
-
-def _changed_name(path: Path, number: int) -> Path:
-    return path.with_name(f"results.changed-{number}.csv")

@@ -80,8 +80,8 @@ def check_plan(out: Path, there: Mapping[str, Any], own: Mapping[str, Any]) -> N
 
 
 def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) -> dict[str, Any]:
-    """The plan of a results folder: study, data, fingerprint, facts, "openings" in their order, "sources" of every code,
-    and config, replicates, overlap, coarsening and number of trials of the last opening.
+    """The plan of a results folder: study, data, fingerprint, facts, "openings" in their order and "sources" of every
+    code, with config, replicates, overlap, coarsening and number of trials of the last opening.
 
     Args:
         needed: what it must have besides what every plan has, with the types.
