@@ -21,7 +21,7 @@ from typing import Any
 import tyro
 
 import experiments
-from experiments.harness.start import run_command
+from experiments.harness.start import LEFT_TO_OTHERS, run_command
 from launch.status import headline
 from launch.workers import Place, run_all
 from segjax.types import InputError
@@ -68,12 +68,12 @@ def main() -> None:
     page = out / "report.html"
     before = page.stat().st_mtime_ns if page.exists() else None
     code = run_all(command, spread, out / "logs", lambda: headline(out))
-    if code:
-        sys.exit(code)
     if page.exists() and page.stat().st_mtime_ns != before:
         print(f"report: {page}")
-    else:
+    elif code in (0, LEFT_TO_OTHERS):
         print(f"no report was written; {out / 'logs'} says why")
+    if code:
+        sys.exit(code)
 
 
 def study_module(name: str) -> str:

@@ -15,14 +15,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from experiments.harness.start import REQUEUE_ME
+from experiments.harness.start import LEFT_TO_OTHERS, REQUEUE_ME, SOME_FAILED
 from segjax.interruption import Stopped, check, later
 from segjax.types import InputError
 
 SHOWN_LINES = 15  # of the log of a process that failed
 POLL_SECONDS = 0.2
 HEADLINE_SECONDS = 5.0
-SOME_FAILED, LEFT_TO_OTHERS = 3, 4  # exit codes of a study
 _FINISHED_TRIAL = re.compile(r"\[\d+/\d+\] ")  # how a study's line of a finished trial begins
 
 
