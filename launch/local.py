@@ -7,6 +7,7 @@ chip gets a process of its own. Without them every process gets equally many phy
 """
 
 import argparse
+import inspect
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ from typing import Any
 import tyro
 
 import experiments
-from experiments.harness.start import LEFT_TO_OTHERS, run_command
+from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, run_command
 from launch.status import headline
 from launch.workers import Place, run_all
 from segjax.types import InputError
@@ -61,7 +62,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = arguments[end + 1 :]
-    config = tyro.cli(LocalConfig, prog="python -m launch.local", args=arguments[:end])
+    description = f"{inspect.getdoc(LocalConfig)}\n\n{EXIT_CODES}"
+    config = tyro.cli(LocalConfig, prog="python -m launch.local", description=description, args=arguments[:end])
     command = [sys.executable, "-m", study_module(config.study), *options]
     out = out_of(options)
     spread = places(config.processes, devices_here(), physical_cores())

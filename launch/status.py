@@ -13,6 +13,7 @@ import pandas as pd
 import tyro
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -216,7 +217,8 @@ def rendered(status: Status | None) -> RenderableType:
         return Text(NOT_BEGUN)
     parts: list[RenderableType] = [Text(f"{status.study}: {status.sentence()}", style="bold")]
     if status.progress.total:
-        parts.append(ProgressBar(total=status.progress.total, completed=status.progress.done, width=60))
+        bar = ProgressBar(total=status.progress.total, completed=status.progress.done, width=60)
+        parts.append(Padding(bar, 0))  # which ends its line
     for heading, frame in status.tables().items():
         table = Table(title=heading, title_justify="left", title_style="bold")
         for column in frame.columns:

@@ -231,6 +231,8 @@ class _View:
         table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
         for worker in self.workers:
             line = "".join(letter if letter.isprintable() else " " for letter in worker.last)
-            now = line if worker.code is None else f"ended with exit code {worker.code}: {line}"
+            is_well = worker.code in (0, LEFT_TO_OTHERS)
+            ended = "ended: " if is_well else f"ended with exit code {worker.code}: "
+            now = line if worker.code is None else f"{ended}{line}"
             table.add_row(str(worker.number), worker.place.name, str(worker.trials), Text(now))
         return table

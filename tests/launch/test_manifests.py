@@ -1,4 +1,4 @@
-"""The manifests for Kubernetes and SkyPilot: they are YAML, treat every exit code as it is meant, and their worker starts.
+"""The manifests for Kubernetes and SkyPilot: every exit code is treated as it is meant, and their worker starts.
 
 Neither was run on a cluster.
 """

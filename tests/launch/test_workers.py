@@ -95,7 +95,7 @@ def test_a_terminal_shows_a_table_of_all(tmp_path, capfd):
     last = screen.getvalue().rpartition("3 of 8 trials done")[2]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in last.splitlines() if "│" in line]
     assert rows == [
-        ["1", "place a", "1", "ended with exit code 0: [bold] [31mnow a"],
+        ["1", "place a", "1", "ended: [bold] [31mnow a"],
         ["2", "place b", "1", "ended with exit code 1: bad"],
     ]
     told = capfd.readouterr()
