@@ -21,7 +21,7 @@ from segjax.files import PATIENCE, explained, write_file
 from segjax.sweeps.merge import collect, merge
 from segjax.sweeps.plan import open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
-from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, key_of, texts_of
+from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
 
 
 class Ledger:
@@ -138,7 +138,7 @@ class Ledger:
             failure.unlink(missing_ok=True)
 
     def _file(self, trial: Trial, end: str) -> Path:
-        return self.out / "trials" / f"{_key(trial)}{end}"
+        return self.out / "trials" / f"{trial_key(trial)}{end}"
 
     def _has_ended(self, trial: Trial) -> bool:
         return any(self._file(trial, end).exists() for end in (DONE, FAILED))
@@ -146,14 +146,15 @@ class Ledger:
 
 def missing_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
     """Trials that have neither results in a folder nor failed, in one listing."""
-    names = ended_names(folder)
-    return [trial for trial in trials if not {f"{_key(trial)}{end}" for end in (DONE, FAILED)} & names]
+    ended = {name[:16] for name in ended_names(folder)}
+    return [trial for trial in trials if trial_key(trial) not in ended]
 
 
 def failed_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
     """Trials that failed and have no results in a folder."""
     names = ended_names(folder)
-    return [trial for trial in trials if f"{_key(trial)}{FAILED}" in names and f"{_key(trial)}{DONE}" not in names]
+    failed = {name[:16] for name in names if name.endswith(FAILED)} - {n[:16] for n in names if n.endswith(DONE)}
+    return [trial for trial in trials if trial_key(trial) in failed]
 
 
 def read_failed(folder: Path, trial: type[AnyTrial]) -> list[AnyTrial]:
@@ -178,8 +179,4 @@ def failure_file(folder: Path, trial: Trial) -> Path:
 
 def byte_of(trial: Trial) -> int:
     """Where in a lock file a trial's byte is: from 1 to 2 ** 60, the same in every process."""
-    return 1 + int(_key(trial)[:15], 16)
-
-
-def _key(trial: Trial) -> str:
-    return key_of(texts_of(trial))
+    return 1 + int(trial_key(trial)[:15], 16)
