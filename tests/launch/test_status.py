@@ -137,6 +137,7 @@ def test_the_end_of_a_study_is_seen(tmp_path):
     assert found.is_over and found.sentence() == headline(tmp_path) == "7 of 8 trials done, 1 failed"
 
 
+@pytest.mark.slow
 def test_a_trial_that_ended_just_before_its_process_was_killed_was_not_left(tmp_path, working):
     killed = working(0)
     killed.kill()
