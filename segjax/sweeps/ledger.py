@@ -175,8 +175,3 @@ def read_failed(folder: Path, trial: type[AnyTrial]) -> list[AnyTrial]:
 def failure_file(folder: Path, trial: Trial) -> Path:
     """Where the traceback of a failed trial is."""
     return folder / "failures" / f"{file_stem(trial)}.txt"
-
-
-def byte_of(trial: Trial) -> int:
-    """Where in a lock file a trial's byte is: from 1 to 2 ** 60, the same in every process."""
-    return 1 + int(trial_key(trial)[:15], 16)
