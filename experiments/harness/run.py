@@ -18,6 +18,7 @@ from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
 from experiments.harness.provenance import opening, sources_of
+from experiments.harness.start import EXIT_CODES
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.sweeps import (
     Ledger,
@@ -65,7 +66,8 @@ def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
         raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
     default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
     prog = f"python -m experiments.{study.name}"
-    return resolved(study, tyro.cli(study.config, prog=prog, args=args, default=default))
+    description = f"{inspect.getdoc(study.config)}\n\n{EXIT_CODES}"
+    return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))
 
 
 def run(study: AnyStudy) -> None:

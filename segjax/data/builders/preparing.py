@@ -1,6 +1,5 @@
 """Prepare a set once: from our simulators, or from files that the user downloaded. Nothing is ever downloaded."""
 
-import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from segjax.claims import Claims
 from segjax.data.builders.base import DESCRIBED, RGB, AnnotatedSet, PublicSet, tfds
 from segjax.data.builders.simulated import MicroscopeBuilder
 from segjax.simulators import MicroscopeSource, TissueSource
@@ -120,17 +120,16 @@ def _prepare(builder: AnnotatedSet, files: Path | None) -> Path:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the set's folder while it is written; what a killed process left unfinished is removed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".preparing").open("wb")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder by --to") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is preparing this set; wait until it has finished") from None
+    """Hold the set's folder while it is written; what a killed process left unfinished is removed.
+
+    Raises:
+        InputError: another process prepares it, or it cannot be written.
+    """
+    with Claims(folder) as claims:
+        for _ in claims.wait("preparing"):
+            if claims.is_known_alive("preparing"):
+                raise InputError(f"{folder}: another process is preparing this set; wait until it has finished")
         for left in folder.glob(_UNFINISHED):
             shutil.rmtree(left)
         yield
+        claims.release("preparing", done=True)

@@ -1,6 +1,5 @@
 """A preparation that is killed, cut off or doubled leaves nothing that is accepted, and never asks the network."""
 
-import fcntl
 import hashlib
 import os
 import signal
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from segjax.claims import Claims
 from segjax.data import open_source
 from segjax.data.builders import PUBLIC_SETS, Entry, PublicSet, Record, description, prepare_files
 from segjax.data.builders.base import check_record
@@ -79,8 +79,8 @@ def test_archives_are_compared_with_what_was_published(files, tmp_path, monkeypa
 def test_two_processes_do_not_prepare_one_set_at_once(files, tmp_path):
     folder = tmp_path / "sets" / "tnbc"
     folder.mkdir(parents=True)
-    with (folder / ".preparing").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with Claims(folder) as claims:
+        assert claims.take("preparing")
         with pytest.raises(InputError, match="another process is preparing this set"):
             prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
     assert prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets").exists()
@@ -88,7 +88,7 @@ def test_two_processes_do_not_prepare_one_set_at_once(files, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(files, tmp_path):
     (tmp_path / "sets").write_text("a file")
-    with pytest.raises(InputError, match=r"tnbc: cannot be written.*--to"):
+    with pytest.raises(InputError, match=r"a file is where a folder should be"):
         prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
 
 
