@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,21 +36,22 @@ def fill(filler: Path) -> None:
 
 
 def armed(out: Path, kind: str, filler: Path) -> None:
-    """From now on this process finds the disk full as soon as it writes a file of the kind."""
+    """This process finds the disk full as soon as it writes a file of the kind; it is filled once."""
 
     def is_of_kind(path: Path) -> bool:
-        return path.is_relative_to(out) and path.relative_to(out).parts[0] == kind
+        return path.is_relative_to(out) and path.relative_to(out).parts[:1] == (kind,)
 
     @contextlib.contextmanager
     def replacing(path: Path) -> Iterator[Path]:
-        if is_of_kind(path):
+        if is_of_kind(path) and not filler.exists():
             fill(filler)
         with REPLACING(path) as unfinished:
             yield unfinished
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0]))):
-            fill(filler)
+            if not filler.exists():
+                fill(filler)
 
     for module in list(sys.modules.values()):
         if getattr(module, "replacing", None) is REPLACING:
@@ -73,6 +75,8 @@ def start(out: Path, prepare: Callable[[], None]) -> tuple[int, Path]:
         code = 0
     except SystemExit as ended:
         code = ended.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -116,9 +120,7 @@ def main() -> None:
     while not filler.exists():
         time.sleep(0.01)
     time.sleep(FREED_AFTER)
-    # the process fills the disk at every try while the filler can grow
-    filler.unlink()
-    filler.mkdir()
+    os.truncate(filler, 0)
     found["freed"] = {"codes": [end(process)], "said": said.read_text(encoding="utf-8"), "same": rows(out) == rows(whole)}
     print(json.dumps(found))
 
