@@ -101,9 +101,9 @@ class Ledger:
         Returns:
             False where another process works on the trial, or has finished it.
         """
-        if not self._claims.take(file_stem(trial)):
+        if self._has_ended(trial) or not self._claims.take(file_stem(trial)):
             return False
-        if self._has_ended(trial):
+        if self._has_ended(trial):  # between the two
             self.release(trial)
             return False
         return True
