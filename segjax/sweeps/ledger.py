@@ -3,7 +3,7 @@
     plan.json, openings/, code/     what belongs here, and who worked here (`plan.py`)
     trials/KEY.csv                  the rows of a trial with results, sealed
     trials/KEY.failed               those of one that failed; failures/TRIAL.txt has its traceback
-    results.parquet, results.csv    the tables that are made of these files (`merge.py`)
+    results.parquet, results.csv    the tables that are made of these files (`merging.py`)
     .claims                         who works on what (`segjax.claims`)
 
 The truth about a trial is its file. Neither a claim nor an ended trial costs more where there are more of them.
@@ -18,7 +18,7 @@ import pandas as pd
 
 from segjax.claims import Claims
 from segjax.files import PATIENCE, explained, write_file
-from segjax.sweeps.merge import collect, merge
+from segjax.sweeps.merging import collect, merge
 from segjax.sweeps.plan import open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
@@ -101,9 +101,9 @@ class Ledger:
         Returns:
             False where another process works on the trial, or has finished it.
         """
-        if not self._claims.take(file_stem(trial)):
+        if self._has_ended(trial) or not self._claims.take(file_stem(trial)):
             return False
-        if self._has_ended(trial):
+        if self._has_ended(trial):  # between the two
             self.release(trial)
             return False
         return True
@@ -175,8 +175,3 @@ def read_failed(folder: Path, trial: type[AnyTrial]) -> list[AnyTrial]:
 def failure_file(folder: Path, trial: Trial) -> Path:
     """Where the traceback of a failed trial is."""
     return folder / "failures" / f"{file_stem(trial)}.txt"
-
-
-def byte_of(trial: Trial) -> int:
-    """Where in a lock file a trial's byte is: from 1 to 2 ** 60, the same in every process."""
-    return 1 + int(trial_key(trial)[:15], 16)
