@@ -210,8 +210,8 @@ def read_sealed(path: Path, mark: str = "") -> str:
     """The lines that `sealed` was given, with their ends.
 
     Raises:
-        Damaged: any byte of the file differs from what was written, or it was sealed with another mark.
-        InputError: the file cannot be read.
+        Damaged: any byte of the file differs from what was written.
+        InputError: it was sealed with another mark, or cannot be read.
         FileNotFoundError: there is none.
     """
     try:
@@ -225,7 +225,7 @@ def read_sealed(path: Path, mark: str = "") -> str:
     if sealed(lines, written) != text:
         raise Damaged(f"{path}: is damaged (its SHA-256 does not hold); {_REMEDY}")
     if written != mark:
-        raise Damaged(f"{path}: belongs to {written or 'nothing'}, not to {mark or 'nothing'}; {_REMEDY}")
+        raise InputError(f"{path}: belongs to {written or 'nothing'}, not to {mark or 'nothing'}; {_REMEDY}")
     return lines
 
 

@@ -139,10 +139,10 @@ def test_every_cut_and_every_flipped_bit_of_sealed_text_is_seen(tmp_path):
 
 def test_text_with_another_mark_is_refused_with_both(tmp_path):
     write_file(tmp_path / "file", sealed(LINES, "4f2a"))
-    with pytest.raises(Damaged, match="file: belongs to 4f2a, not to 77aa"):
-        read_sealed(tmp_path / "file", "77aa")
-    with pytest.raises(Damaged, match="file: belongs to 4f2a, not to nothing"):
-        read_sealed(tmp_path / "file")
+    for mark, other in (("77aa", "77aa"), ("", "nothing")):
+        with pytest.raises(InputError, match=f"file: belongs to 4f2a, not to {other}") as refused:
+            read_sealed(tmp_path / "file", mark)
+        assert refused.type is InputError  # it is whole, so that nobody sets it aside
 
 
 def test_damaged_files_and_folders_are_set_aside_one_beside_the_other(tmp_path):

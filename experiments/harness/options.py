@@ -55,6 +55,12 @@ class RunOptions:
     """Go on with the results in --out; refuse to begin where there are none."""
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
+    retry_failed: bool = arranges(False)
+    """Try trials again that failed before."""
+    list_failed: bool = arranges(False)
+    """Print the trials that failed with the files of their tracebacks; train nothing."""
+    report: bool = arranges(False)
+    """Write results.csv and the page of what is there, and what is missing; train nothing."""
     checkpoint_every: str = arranges("60s")
     """How often a training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
     requeue: bool = arranges(False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-WRONG_INPUT, REQUEUE_ME, STOPPED_BY_USER = 2, 75, 130  # exit codes
+WRONG_INPUT, SOME_FAILED, LEFT_TO_OTHERS, REQUEUE_ME, STOPPED_BY_USER = 2, 3, 4, 75, 130  # exit codes
 EXIT_CODES = """Exit codes:
 0: all is done.
 2: wrong input.
