@@ -15,7 +15,6 @@ ELSEWHERE = {
     "segjax.claims": "claims are folders, which appear at once, and their owners",
     "segjax.training.checkpoints": "Orbax writes folders that it renames itself",
     "segjax.sweeps.ledger": "rows of trials, which grow; locks",
-    "experiments.harness.store": "locks",
     "launch.local": "logs of other processes, which grow",
     "experiments.benchmarks.patches": "pictures in a folder that is removed again",
 }
