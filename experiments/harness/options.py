@@ -67,8 +67,8 @@ class RunOptions:
     checkpoint_every: str = arranges("60s")
     """How often a training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
     requeue: bool = arranges(False)
-    """Under SLURM: where SIGTERM or SIGUSR1 stops this process, put its job, or its task of an array, back into the
-    queue."""
+    """Under SLURM: where SIGUSR1, the warning before the time limit, stops this process, put its job, or its task of an
+    array, back into the queue. scancel, which sends SIGTERM, ends it for good."""
 
 
 @dataclass(frozen=True)
