@@ -79,8 +79,14 @@ def warn(sweep: Sweep, worker: Worker) -> None:
 
 
 def cancel(sweep: Sweep, worker: Worker) -> None:
-    """The user cancels a task, and submits it again."""
-    sweep.cluster.command("scancel", worker.task)
+    """The user cancels a task, which then must not queue itself again, and submits it anew."""
+    cluster = sweep.cluster
+    cluster.command("scancel", worker.task)
+    wait_until(
+        lambda: worker.task not in map(str, cluster.queue()),
+        PATIENCE,
+        lambda: f"{worker.task} was cancelled, but is in the queue: {cluster.queue()}",
+    )
     sweep.submit(worker.index)
 
 

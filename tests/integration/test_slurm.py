@@ -88,7 +88,7 @@ def finished_more_than_once(out: Path) -> list[str]:
 
 def test_nothing_of_a_cluster_stays_where_a_test_fails():
     with pytest.raises(ZeroDivisionError), running_cluster() as doomed:
-        doomed.command("sbatch", "--array=1-2", "--output=none", "--wrap", "trap '' TERM; sleep 600 & sleep 601")
+        doomed.command("sbatch", "--array=1-2", "--output=/dev/null", "--wrap", "trap '' TERM; sleep 600 & sleep 601")
         wait_until(
             lambda: sum("sleep" in command for command in processes_of(doomed.folder).values()) >= 4, 60, doomed.said
         )
