@@ -80,13 +80,13 @@ def warn(sweep: Sweep, worker: Worker) -> None:
 
 def cancel(sweep: Sweep, worker: Worker) -> None:
     """The user cancels a task, which then must not queue itself again, and submits it anew."""
-    cluster = sweep.cluster
-    cluster.command("scancel", worker.task)
-    wait_until(
-        lambda: worker.task not in map(str, cluster.queue()),
-        PATIENCE,
-        lambda: f"{worker.task} was cancelled, but is in the queue: {cluster.queue()}",
-    )
+    sweep.cluster.command("scancel", worker.task)
+
+    def states() -> set[str]:
+        return {task.state for task in sweep.cluster.queue() if str(task) == worker.task}
+
+    wait_until(lambda: not states() & {"RUNNING", "COMPLETING"}, PATIENCE, lambda: f"{worker} goes on")
+    assert not states(), f"{worker} was cancelled, and has queued itself again"
     sweep.submit(worker.index)
 
 
@@ -128,7 +128,6 @@ def disturb(sweep: Sweep, faults: Sequence[Fault], trials: int, draw: random.Ran
     ended: set[int] = set()
     for fault in faults:
         worker = draw.choice(_found(sweep, ended, draw))
-        print(time.time(), fault.__name__, worker, sweep.done(), sweep.cluster.queue(), flush=True)
         fault(sweep, worker)
         wait_until(
             lambda process=worker.process: process not in processes_of(sweep.cluster.folder),
