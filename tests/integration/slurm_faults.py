@@ -69,12 +69,13 @@ class Sweep:
 
 
 def terminate(sweep: Sweep, worker: Worker) -> None:
-    """SIGTERM, as where a job with a higher priority takes the node."""
+    """Somebody asks the process to end; the user submits its task again."""
     sweep.cluster.command("scancel", "--batch", "--signal=TERM", worker.task)
+    sweep.submit(worker.index)
 
 
 def warn(sweep: Sweep, worker: Worker) -> None:
-    """SIGUSR1, as before the time limit."""
+    """SLURM warns, as before the time limit; the worker puts its task back into the queue."""
     sweep.cluster.command("scancel", "--batch", "--signal=USR1", worker.task)
 
 

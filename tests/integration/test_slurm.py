@@ -107,6 +107,7 @@ def test_whatever_happens_to_its_workers_a_study_ends_with_the_rows_of_one_proce
         print(f"\nfaults that ended a worker with trials left: {hits.total()} of {len(faults)}: {dict(hits)}")
     cluster.wait_for_end(PATIENCE)
     assert hits.total() >= 20 and all(hits[fault.__name__] for fault in FAULTS), hits
+    assert logs(out).count(" is queued again\n") == ROUNDS
     assert len(trials(out)) == SEEDS * SETTINGS, logs(out)
     assert trials(out) == trials(whole())
     assert (out / "results.csv").read_bytes() == (whole() / "results.csv").read_bytes()
