@@ -14,18 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.harness.networks import network_of, pooled_dice
 from experiments.harness.options import Sizes, TrainOptions
 from experiments.harness.pictures import Splitting, faulty_targets, read_domain
-from experiments.harness.start import run_command
+from launch.guard import Child, run
 from segjax.annotations import Recipe
 from segjax.data import open_source
 from segjax.files import write_file
 from segjax.models import save_weights
 from segjax.training import LoopConfig, Pictures, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
+
+INTRODUCTION_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,11 @@ class Topology:
         )
 
 
-def main() -> None:
+def main(guard: Child) -> None:
     """Connect, say to what, check the connection, train."""
     config = tyro.cli(MultihostConfig, prog="python -m launch.multihost")
     topology = connect(config.coordinator, config.processes, config.process)
+    meet(guard, config.coordinator)
     print(topology, flush=True)
     expected = topology.devices * (topology.devices + 1) / 2
     if (total := sum_over_devices()) != expected:
@@ -94,6 +98,7 @@ def main() -> None:
     print(f"{topology.devices} devices in {topology.processes} processes: connected, sum checked", flush=True)
     train(config, topology)
     jax.distributed.shutdown()
+    guard.finish()
 
 
 def train(config: MultihostConfig, topology: Topology) -> None:
@@ -174,6 +179,18 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
     )
 
 
+def meet(guard: Child, coordinator: str | None = None) -> None:
+    """From now on a process that dies ends the others; every connected process calls this at once.
+
+    Args:
+        coordinator: HOST:PORT of process 0, if that was given.
+    """
+    address = (coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS", "")).rpartition(":")[0]
+    own = guard.introduction(address.strip("[]") or None).encode()
+    texts = process_allgather(np.frombuffer(own.ljust(INTRODUCTION_BYTES), np.uint8)).reshape(-1, INTRODUCTION_BYTES)
+    guard.meet(jax.process_index(), [bytes(text).decode() for text in texts])
+
+
 def sum_over_devices() -> float:
     """1 + 2 + ... + N by one compiled sum over the N devices of all processes, each holding one of the numbers."""
     devices = np.asarray(jax.devices())
@@ -196,4 +213,4 @@ def _check(coordinator: str, processes: int, process: int) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run(main)
