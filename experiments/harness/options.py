@@ -54,6 +54,12 @@ class RunOptions:
     """Go on with the results in --out; refuse to begin where there are none."""
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
+    retry_failed: bool = arranges(False)
+    """Try trials again that failed before."""
+    list_failed: bool = arranges(False)
+    """Print the trials that failed with the files of their tracebacks; train nothing."""
+    report: bool = arranges(False)
+    """Write results.csv and the page of what is there, and what is missing; train nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,27 @@
 """Working through the missing trials of a study, beside other processes, with progress and an honest time left."""
 
-from collections import Counter
+import itertools
+import time
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from segjax import interruption
 from segjax.files import refusal
-from segjax.sweeps.ledger import Ledger, Row
+from segjax.sweeps.ledger import Ledger
 from segjax.sweeps.pace import Pace
+from segjax.sweeps.results import Row
 from segjax.sweeps.trials import AnyTrial, Trial, described
 from segjax.types import InputError
+
+LISTING_SECONDS = 5.0  # between two looks at what others have finished
+PAUSE_SECONDS = 1.0  # between two tries to take what others hold
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Outcome:
         status: how its training ended: "ok", "collapsed", "diverged" or "failed".
         restarts: how often its training was begun again.
         examples: arrays of a few pictures, for the report.
+        traceback: where it failed.
     """
 
     rows: Sequence[Row]
@@ -33,6 +42,7 @@ class Outcome:
     status: str = "ok"
     restarts: int = 0
     examples: Mapping[str, np.ndarray] = field(default_factory=dict)
+    traceback: str = ""
 
 
 RunPack = Callable[[Sequence[Any], Callable[[float], None]], Iterable[tuple[int, Outcome]]]
@@ -46,7 +56,10 @@ def run_trials(
     console: Console,
     pack: int = 1,
 ) -> None:
-    """Run every trial that the ledger lacks and no other process works on, and append its rows.
+    """Run every trial that has not ended and that no other process works on, and write its results.
+
+    At the end, what processes that are known to be alive work on is left to them. Where nothing is known of a process,
+    it is waited for until it is known to live, or counts as dead.
 
     Args:
         run: trials of one kind, and a function it calls with the share of their work done -> index and outcome of each,
@@ -56,62 +69,105 @@ def run_trials(
 
     Raises:
         InputError: `run` raised it, or the results cannot be written.
+        Stopped: a stop was asked for.
     """
     missing = ledger.missing(trials)
     if len(missing) < len(trials):
         console.print(f"{len(trials) - len(missing)} of {len(trials)} trials are done already; {len(missing)} to do")
-    with _Display(missing, ledger, kind, console) as display:
-        while taken := _take(missing, ledger, kind, pack):
+    kinds = {trial: kind(trial) for trial in missing}
+    with _Display(kinds, ledger, console) as display:
+        for taken in _packs(kinds, ledger, pack):
             display.begin(taken)
             try:
                 for trial, outcome in _outcomes(taken, run, display.reach):
-                    ledger.append(trial, outcome.rows, outcome.restarts, outcome.status)
+                    ledger.append(trial, outcome.rows, outcome.restarts, outcome.status, outcome.traceback)
                     display.ended(trial, outcome)
             finally:
                 for trial in taken:
                     ledger.release(trial)
-            missing = ledger.missing(missing)
 
 
-def _take(missing: Sequence[AnyTrial], ledger: Ledger, kind: Callable[[Any], str], pack: int) -> list[AnyTrial]:
-    """Up to `pack` missing trials of one kind, claimed; none where other processes hold all that is missing."""
-    taken: list[AnyTrial] = []
-    for trial in missing:
-        if len(taken) < pack and (not taken or kind(trial) == kind(taken[0])) and ledger.claim(trial):
-            taken.append(trial)
-    return taken
+def _packs(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Iterator[list[AnyTrial]]:
+    """Packs of claimed trials, until all have ended or are left to others."""
+    open_trials = list(kinds)
+    while open_trials:
+        waiting, found = _Waiting(open_trials, kinds), False
+        while taken := _take(waiting, ledger, pack):
+            found = True
+            yield taken
+            interruption.check()
+        open_trials = [one for one in ledger.missing(open_trials) if not ledger.is_left_to_others(one)]
+        if open_trials and not found:
+            time.sleep(PAUSE_SECONDS)
+        interruption.check()
+
+
+class _Waiting(Generic[AnyTrial]):
+    """Trials that nobody has tried to take in this round: in the order of the plan, and by kind."""
+
+    def __init__(self, trials: Sequence[AnyTrial], kinds: Mapping[AnyTrial, str]) -> None:
+        self._kinds, self._order, self._tried = kinds, deque(trials), set[AnyTrial]()
+        self._by_kind: dict[str, deque[AnyTrial]] = {}
+        for trial in trials:
+            self._by_kind.setdefault(kinds[trial], deque()).append(trial)
+
+    def first_kind(self) -> str | None:
+        """The kind of the first trial; None where none is left."""
+        while self._order and self._order[0] in self._tried:
+            self._tried.remove(self._order.popleft())
+        return self._kinds[self._order[0]] if self._order else None
+
+    def of_kind(self, kind: str) -> Iterator[AnyTrial]:
+        """The trials of a kind, which then count as tried."""
+        while self._by_kind[kind]:
+            trial = self._by_kind[kind].popleft()
+            self._tried.add(trial)
+            yield trial
+
+
+def _take(waiting: _Waiting[AnyTrial], ledger: Ledger, pack: int) -> list[AnyTrial]:
+    """Up to `pack` trials of one kind, claimed; none where other processes hold all that there are."""
+    while (kind := waiting.first_kind()) is not None:
+        free = (trial for trial in waiting.of_kind(kind) if ledger.claim(trial))
+        if taken := list(itertools.islice(free, pack)):
+            return taken
+    return []
 
 
 def _outcomes(
     trials: Sequence[AnyTrial], run: RunPack, on_share: Callable[[float], None]
 ) -> Iterator[tuple[AnyTrial, Outcome]]:
     """Exactly one outcome per trial."""
-    waiting = dict(enumerate(trials))
+    waiting, trace = dict(enumerate(trials)), ""
     try:
         for index, outcome in run(trials, on_share):
             yield waiting.pop(index), outcome
+            interruption.check()
         reason = "nothing came of it"
     except InputError:
         raise
-    except OSError as error:  # a full disk is no trial's fault
-        if (said := refusal(error)) is not None:
-            raise said from error
-        reason = f"{type(error).__name__}: {error}"
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        interruption.check()  # libraries make errors of their own of a stop
+        said = refusal(error) if isinstance(error, OSError) else None
+        if said is not None:  # a full disk is no trial's fault
+            raise said from error
+        reason, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
     for trial in waiting.values():
-        yield trial, Outcome((), f"failed: {reason}", "failed")
+        yield trial, Outcome((), f"failed: {reason}", "failed", traceback=trace or reason)
 
 
 class _Display:
     """A bar over the trials, those that others finish included, one over the running pack, and a line per trial."""
 
-    def __init__(self, todo: Sequence[Trial], ledger: Ledger, kind: Callable[[Any], str], console: Console) -> None:
-        self._todo, self._ledger, self._kind, self._console = todo, ledger, kind, console
-        self._pace, self._left = Pace(), list(todo)
+    def __init__(self, kinds: Mapping[Any, str], ledger: Ledger, console: Console) -> None:
+        """`kinds` has the trials to do, with their kinds."""
+        self._kinds, self._ledger, self._console = kinds, ledger, console
+        self._pace, self._left = Pace(), dict.fromkeys(kinds)
+        self._waiting = Counter(kinds.values())  # of what is left, those that are not in the running pack
         self._taken: Sequence[Trial] = ()
         self._own = 0  # trials that this process has finished
         self._in_pack = 0  # those of the running pack
+        self._listed = -LISTING_SECONDS
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -120,7 +176,7 @@ class _Display:
             TextColumn("{task.fields[left]}"),
         )
         self._progress = Progress(*columns, console=console)
-        self._trials = self._progress.add_task("trials", total=len(todo), left="")
+        self._trials = self._progress.add_task("trials", total=len(kinds), left="")
         self._pack = self._progress.add_task("running", total=1.0, left="")
 
     def __enter__(self) -> "_Display":
@@ -133,7 +189,9 @@ class _Display:
     def begin(self, taken: Sequence[Trial]) -> None:
         """A pack starts."""
         self._taken, self._in_pack = taken, 0
-        self._pace.begin(self._kind(taken[0]), len(taken))
+        kind = self._kinds[taken[0]]
+        self._waiting[kind] = max(self._waiting[kind] - len(taken), 0)
+        self._pace.begin(kind, len(taken))
         others = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         self._progress.update(self._pack, description=f"{described(taken[0])}{others}", completed=0.0)
 
@@ -149,13 +207,17 @@ class _Display:
         self._in_pack += 1
         if self._in_pack == len(self._taken):
             self._pace.end()
-        self._left = self._ledger.missing(self._todo)
-        done, left = len(self._todo) - len(self._left), self._time_left()
+        self._left.pop(trial, None)
+        if time.monotonic() - self._listed > LISTING_SECONDS:
+            self._left = dict.fromkeys(self._ledger.missing(self._left))
+            self._waiting = Counter(self._kinds[one] for one in self._left.keys() - {*self._taken})
+            self._listed = time.monotonic()
+        total, left = len(self._kinds), self._time_left()
+        done = total - len(self._left)
         self._progress.update(self._trials, completed=done, left=left)
-        line = f"[{done}/{len(self._todo)}] {described(trial)}: {outcome.summary}; {left}"
+        line = f"[{done}/{total}] {described(trial)}: {outcome.summary}; {left}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _time_left(self) -> str:
-        waiting = Counter(self._kind(trial) for trial in self._left if trial not in self._taken)
-        done = len(self._todo) - len(self._left)
-        return self._pace.left(waiting, max(done, 1) / max(self._own, 1))
+        done = len(self._kinds) - len(self._left)
+        return self._pace.left(self._waiting, max(done, 1) / max(self._own, 1))

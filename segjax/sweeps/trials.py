@@ -28,6 +28,16 @@ def factors_of(trial: Trial) -> dict[str, Factor]:
     return {field.name: getattr(trial, field.name) for field in dataclasses.fields(trial)}
 
 
+def texts_of(trial: Trial) -> dict[str, str]:
+    """The value of every factor as results spell it: that of a factor with decimals has some, however it was given."""
+    return {field.name: str(field.type(getattr(trial, field.name))) for field in dataclasses.fields(trial)}  # type: ignore[operator]
+
+
+def key_of(texts: Mapping[str, str]) -> str:
+    """16 hexadecimal digits that no other trial of the study has: the name of its results."""
+    return fingerprint(texts)
+
+
 def described(trial: Trial) -> str:
     """A trial for people: the factors without a default, and those that differ from theirs."""
     shown = []

@@ -71,8 +71,8 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
     assert finished(broken) == 1
 
     code, said = interrupt(broken, signal.SIGTERM)
-    assert code == 130
-    assert "stopped; what is finished is kept, and the same command goes on from there" in said
+    assert code == 75
+    assert "stopped by SIGTERM; what is finished is kept, and the same command goes on from there" in said
     assert "Traceback" not in said
     assert finished(broken) == 2
 

@@ -1,6 +1,7 @@
 """A disk that is full at any place where the harness writes: one message, nothing lost, and the same run in the end."""
 
 import os
+import stat
 import sys
 
 import pytest
@@ -31,6 +32,8 @@ def test_a_disk_with_room_for_a_few_files_at_a_time_is_said_each_time_and_ends_w
     sync, room, out = os.fsync, [0], tmp_path / "full"
 
     def write(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return
         if not room[0]:
             raise OSError(28, "No space left on device")
         room[0] -= 1

@@ -46,6 +46,13 @@ def test_a_process_that_is_not_ours_is_not_replaced():
     assert ended.stdout == "tunables None\n"
 
 
+SIGNAL = "import signal; signal.raise_signal(signal."
+WRAPPED = f"""{SIGNAL[:14]}
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException as error:
+        raise RuntimeError('a library failed') from error"""
+KEPT = "what is finished is kept, and the same command goes on from there\n"
 COMMAND = """
 from experiments.harness.start import run_command
 
@@ -62,12 +69,10 @@ run_command(main)
     [
         ("print('done')", 0, ""),
         ("from segjax.types import InputError; raise InputError('levels: no')", 2, "error: levels: no\n"),
-        (
-            "raise KeyboardInterrupt",
-            130,
-            "stopped; what is finished is kept, and the same command goes on from there\n",
-        ),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "stopped; what is finished is kept"),
+        (f"{SIGNAL}SIGINT)", 130, f"stopped by SIGINT; {KEPT}"),
+        (f"{SIGNAL}SIGTERM)", 75, f"stopped by SIGTERM; {KEPT}"),
+        (f"{SIGNAL}SIGUSR1)", 75, f"stopped by SIGUSR1; {KEPT}"),
+        (WRAPPED, 75, f"stopped by SIGTERM; {KEPT}"),
         (
             "raise OSError(28, 'No space left on device', 'runs/x')",
             2,
