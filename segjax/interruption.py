@@ -18,11 +18,12 @@ class Stopped(BaseException):
 
     Attributes:
         signal: the first that came.
+        anywhere: it came by itself, in the middle of anything, not since somebody looked.
     """
 
-    def __init__(self, kind: signal.Signals) -> None:
+    def __init__(self, kind: signal.Signals, anywhere: bool) -> None:
         super().__init__(f"stopped by {kind.name}")
-        self.signal = kind
+        self.signal, self.anywhere = kind, anywhere
 
 
 class _Request:
@@ -46,7 +47,7 @@ def request(kind: signal.Signals) -> None:
     if first:
         _request.kind, _request.since = kind, time.monotonic()
     if not _request.regions or (not first and time.monotonic() - _request.since > ONE_STOP_SECONDS):
-        check()
+        raise Stopped(_request.kind or kind, anywhere=True)
 
 
 def check() -> None:
@@ -56,7 +57,7 @@ def check() -> None:
         Stopped: it was.
     """
     if _request.kind is not None:
-        raise Stopped(_request.kind)
+        raise Stopped(_request.kind, anywhere=False)
 
 
 @contextlib.contextmanager

@@ -199,7 +199,7 @@ def test_a_network_learns_from_patches_and_goes_on_to_the_same_bits(tmp_path):
         if share == 0.5:
             raise KeyboardInterrupt
 
-    kept = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    kept = {"checkpoints": tmp_path, "checkpoint_epochs": 1}
     with pytest.raises(KeyboardInterrupt):
         fit(KEY, steps, patches, validation, config, on_epoch=stop, **kept)
     resumed = fit(KEY, steps, patches, validation, config, **kept)
