@@ -1,9 +1,11 @@
 """Files that appear whole or not at all, whose damage is seen when they are read, and what a disk refuses in words."""
 
 import contextlib
+import csv
 import datetime
 import errno
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -13,7 +15,7 @@ import shutil
 import stat
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,23 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
             )
             is_said = True
         time.sleep(min(_BETWEEN_TRIES, left))
+
+
+def write_table(path: Path, rows: Iterable[Sequence[object]], is_for_people: bool = False) -> None:
+    """Write rows, the first of them the names of columns, as CSV.
+
+    Args:
+        is_for_people: text that a spreadsheet would take as a formula gets an apostrophe. A table that is read back
+            holds names as they are.
+
+    Raises:
+        InputError: as `write_file`.
+    """
+    text = io.StringIO(newline="")
+    for row in rows:
+        cells = [spreadsheet_safe(cell) if is_for_people and isinstance(cell, str) else cell for cell in row]
+        csv.writer(text, lineterminator="\n").writerow(cells)
+    write_file(path, text.getvalue())
 
 
 def read_file(path: Path) -> bytes:

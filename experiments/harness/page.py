@@ -54,6 +54,7 @@ def write_study_page(
             *cautions(config, context.data.source, plan),
             *study.cautions(config, context.data),
             *found.cautions,
+            *context.examples.cautions(),
         ],
         metrics=found.metrics,
         failures=table.failures() if found.failures is None else found.failures,

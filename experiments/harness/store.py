@@ -160,7 +160,7 @@ class TrainingStore(Generic[AnyTraining]):
     def load(self, training: AnyTraining) -> Trained:
         """A finished training from disk. Raises InputError where the file is damaged or another one."""
         path = self.path(training)
-        variables, facts = load_weights(path)
+        variables, facts = load_weights(path, is_ours=True)
         if not {"status", "restarts"} <= facts.keys():
             raise InputError(f"{path}: is not a network of this study; move it away, and it is trained again")
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)

@@ -157,7 +157,7 @@ class Repair:
             InputError: it is not there or damaged.
         """
         if self._variables is None:
-            self._variables = jax.device_put(load_weights(self._saved).variables)
+            self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
 
     def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""
@@ -184,7 +184,6 @@ class Repair:
         for index, (unit, sample, found) in enumerate(zip(units, samples, results, strict=True)):
             before = np.append(np.int32(0), self._folder.noisy.values_of(self._index(unit)))[sample.labels]
             repaired = number_objects(found.mask, found.probability, before, minimum_area=self._minimum_area)
-            (self._config.out / "labels").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]
             write_file(self._config.out / "changes" / f"{sample.name}.json", json.dumps(changes) + "\n")
             write_labels(self._config.out / unit.file, repaired.labels)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane, check_formats
 from segjax.data.formats.polygons import Outline, annotate, combined, compare, note_lost, outlines_of
+from segjax.files import replacing
 from segjax.types import InputError
 
 _ELLIPSE_CORNERS = 72  # of ImageJ's own rotated ellipse, which is a polygon
@@ -87,7 +88,7 @@ def write(path: Path, annotation: Annotation, picture: Picture, plane: Plane | N
     """
     check_formats("roifile", "rasterio", "shapely")
     groups = {name: number for number, name in enumerate(sorted(set(annotation.classes)), 1)}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+    with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as file:
         for number, (label, outline) in enumerate(outlines_of(annotation.labels).items(), 1):
             roi = _roi_of(outline)
             roi.name = f"{number:04d}"

@@ -17,6 +17,7 @@ from jaxtyping import Bool
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture, check_formats
 from segjax.data.formats.polygons import Outline, annotate, compare, fill, note_lost, outlines_of, repaired
+from segjax.files import write_file
 from segjax.types import InputError
 
 IGNORE = "Ignore*"  # QuPath's own class of regions that are not judged
@@ -96,7 +97,7 @@ def write(path: Path, annotation: Annotation, picture: Picture) -> Loss:
     if annotation.ignored is not None:
         for outline in outlines_of(annotation.ignored.astype(np.int32)).values():
             features.append(_feature(picture, "not judged", "annotation", outline, IGNORE))
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}) + "\n", encoding="utf-8")
+    write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
     return compare(annotation, read(path, picture))
 
 
