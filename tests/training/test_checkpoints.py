@@ -54,16 +54,18 @@ def test_a_stop_waits_for_the_checkpoint(tmp_path, monkeypatch, kind):
     np.testing.assert_array_equal(restore_checkpoint(tmp_path, TREE)["a"], TREE["a"])
 
 
-def test_threads_that_save_and_restore_at_once_do_not_disturb_each_other(tmp_path):
-    wrong = []
+@pytest.mark.slow
+def test_threads_that_save_at_once_do_not_disturb_each_other(tmp_path):
+    wrong, together = [], threading.Barrier(4)
 
     def work(number):
-        try:
-            for value in range(6):
-                save_checkpoint(tmp_path / str(number), {"a": np.full(3, 10 * number + value)})
-                assert restore_checkpoint(tmp_path / str(number), TREE)["a"][0] == 10 * number + value
-        except Exception as error:
-            wrong.append(error)
+        for value in range(10):
+            together.wait(60)
+            try:
+                save_checkpoint(tmp_path / str(number), {"a": np.full(3, value)})
+            except Exception as error:
+                wrong.append(error)
+        assert restore_checkpoint(tmp_path / str(number), TREE)["a"][0] == 9
 
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
