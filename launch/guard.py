@@ -1,9 +1,9 @@
 """Processes that work as one JAX machine: where one of them dies, the others end soon and say which one it was.
 
-JAX itself ends the others after up to 100 s, by a C++ error of many lines that names no host, and nothing public changes
-that. So every process is the child of a guard, which knows nothing of JAX. The guards are connected to that of process
-0. The system closes the connections of a process that dies at once; those of a machine that vanishes count as closed
-after LOST_SECONDS.
+JAX itself ends the others after up to 100 s, by a C++ error of many lines that names no host, and nothing public
+changes that. So every process is the child of a guard, which knows nothing of JAX. The guards are connected to that of
+process 0. The system closes the connections of a process that dies at once; those of a machine that vanishes count as
+closed after LOST_SECONDS.
 """
 
 import collections
