@@ -85,8 +85,8 @@ class Claims:
         with explained(self._taken):
             self._begin()
             place = self._taken / name
-            place.mkdir(parents=True, exist_ok=True)
             try:
+                place.mkdir(parents=True, exist_ok=True)
                 last = _last(place)
                 if last and not self._is_free(place / str(last)):
                     return False

@@ -42,11 +42,10 @@ def main() -> None:
     for unit in failed:
         line = f"failed: {unit.file}: {failure_file(config.out, unit)}; the same command tries it again"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if failed:
-        sys.exit(SOME_FAILED)
     if missing:
         console.print(f"{len(missing)} pictures are left to other processes; give the same command again after them")
-        sys.exit(LEFT_TO_OTHERS)
+    if failed or missing:
+        sys.exit(LEFT_TO_OTHERS if missing else SOME_FAILED)
 
 
 if __name__ == "__main__":

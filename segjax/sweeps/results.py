@@ -72,12 +72,13 @@ def read_trial(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) ->
     """
     text, columns = read_sealed(path, plan["fingerprint"]), columns_of(types)
     header, *rows = csv.reader(io.StringIO(text, newline=""))
+    start, end = len(FIRST_COLUMNS), len(FIRST_COLUMNS) + len(types)
     if tuple(header) != columns or any(row[0] != plan["study"] for row in rows):
         raise InputError(f"{path}: holds results of another study; move it away")
-    factors = slice(len(FIRST_COLUMNS), len(FIRST_COLUMNS) + len(types))
-    if any(key_of(dict(zip(types, row[factors], strict=True))) != path.stem for row in rows):
+    factors = rows[0][start:end]
+    if key_of(dict(zip(types, factors, strict=True))) != path.stem or any(row[start:end] != factors for row in rows):
         raise Damaged(f"{path}: holds the rows of another trial; bring back a copy of it")
-    return [[plan["study"], plan["data"], *row[len(FIRST_COLUMNS) :]] for row in rows]
+    return [[plan["study"], plan["data"], *row[start:]] for row in rows]
 
 
 def ended_trials(folder: Path) -> dict[str, int]:

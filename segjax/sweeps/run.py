@@ -183,7 +183,10 @@ class _Display:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._look()
+            self._progress.update(self._trials, completed=len(self._kinds) - len(self._left))
         self._progress.stop()
 
     def begin(self, taken: Sequence[Trial]) -> None:
@@ -209,14 +212,18 @@ class _Display:
             self._pace.end()
         self._left.pop(trial, None)
         if time.monotonic() - self._listed > LISTING_SECONDS:
-            self._left = dict.fromkeys(self._ledger.missing(self._left))
-            self._waiting = Counter(self._kinds[one] for one in self._left.keys() - {*self._taken})
-            self._listed = time.monotonic()
+            self._look()
         total, left = len(self._kinds), self._time_left()
         done = total - len(self._left)
         self._progress.update(self._trials, completed=done, left=left)
         line = f"[{done}/{total}] {described(trial)}: {outcome.summary}; {left}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _look(self) -> None:
+        """See what others have done."""
+        self._left = dict.fromkeys(self._ledger.missing(self._left))
+        self._waiting = Counter(self._kinds[one] for one in self._left.keys() - {*self._taken})
+        self._listed = time.monotonic()
 
     def _time_left(self) -> str:
         done = len(self._kinds) - len(self._left)

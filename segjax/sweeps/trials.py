@@ -1,6 +1,7 @@
 """A study's grid as a list of trials, and the shard of it that one of several processes takes."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -34,8 +35,18 @@ def texts_of(trial: Trial) -> dict[str, str]:
 
 
 def key_of(texts: Mapping[str, str]) -> str:
-    """16 hexadecimal digits that no other trial of the study has: the name of its results."""
+    """16 hexadecimal digits that no other trial of the study has, from its factors as results spell them."""
     return fingerprint(texts)
+
+
+def trial_key(trial: Trial) -> str:
+    """The name of a trial's results."""
+    return _known_key(trial)  # type: ignore[arg-type]  # trials are frozen
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _known_key(trial: Any) -> str:
+    return key_of(texts_of(trial))
 
 
 def described(trial: Trial) -> str:

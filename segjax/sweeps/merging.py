@@ -22,11 +22,12 @@ from segjax import interruption
 from segjax.claims import Claims
 from segjax.files import PATIENCE, Damaged, explained, read_file, set_aside, spreadsheet_safe, write_file
 from segjax.sweeps.results import LAST_METRIC, PRECISION, columns_of, csv_text, ended_trials, read_trial
-from segjax.sweeps.trials import Trial, key_of, texts_of
+from segjax.sweeps.trials import Trial, trial_key
 
 _FILE, _WRITTEN = "trial_file", "trial_written"  # columns that only Parquet has
 _KNOWN = b"results.csv"  # where Parquet has the hashes of what was written there
 _CLAIM = "results"
+_AT_ONCE = 1000  # files whose rows are text in memory
 _REMEMBERED = 20  # such hashes: a process may be stopped between writing one table and the other
 
 
@@ -76,21 +77,25 @@ def merge(
 
 def _merged(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], trials: Iterable[Trial]) -> pd.DataFrame:
     found = _collected(folder, types, plan)
-    frame = _ordered(found.frame, types, trials)
-    shown = _shown(frame, types)
-    text = _spreadsheet(shown, types)
-    new = hashlib.sha256(text).hexdigest()
+    order = _order(found.frame, types, trials)
+    is_stored = found.is_stored and bool((order[:-1] <= order[1:]).all())
     path = folder / "results.csv"
     with explained(path):
         there = hashlib.sha256(read_file(path)).hexdigest() if path.exists() else None
+    if is_stored and there is not None and there == found.hashes[-1]:
+        return _shown(found.frame, types)
+    frame = found.frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    shown = _shown(frame, types)
+    text = _spreadsheet(shown, types)
+    new = hashlib.sha256(text).hexdigest()
     if there not in (None, new, *found.hashes):
         names = (path.with_name(f"results.changed-{number}.csv") for number in itertools.count(1))
         kept = next(name for name in names if not name.exists())
         with explained(kept):
             path.rename(kept)
-        warnings.warn(f"{path}: was changed by another program; it is now {kept}, and was written anew", stacklevel=3)
+        warnings.warn(f"{path}: is not as it was written here; it is now {kept}, and was written anew", stacklevel=4)
         there = None
-    if not found.is_stored or new not in found.hashes:
+    if not is_stored or new != found.hashes[-1]:
         hashes = [*(one for one in found.hashes if one != new), new][-_REMEMBERED:]
         write_file(folder / "results.parquet", _parquet(frame, hashes), PATIENCE)
     if there != new:
@@ -107,16 +112,21 @@ def _collected(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) 
     gone = {name for name, time in in_known.items() if there.get(name) != time}
     if gone:
         known = known[~known[_FILE].isin(gone)]
-    rows: list[list[Any]] = []
-    for name in new:
-        path = folder / "trials" / name
-        try:
-            rows += ([*row, name, there[name]] for row in read_trial(path, types, plan))
-        except FileNotFoundError:  # taken away just now
-            continue
-        except Damaged as error:
-            warnings.warn(f"{error}; it is now {set_aside(path)}, and its trial is missing again", stacklevel=4)
-    return _Merged(pd.concat([known, _frame(rows, types)], ignore_index=True), hashes, not gone and not rows)
+    frames = [_frame([], types)]
+    for first in range(0, len(new), _AT_ONCE):
+        rows: list[list[Any]] = []
+        for name in new[first : first + _AT_ONCE]:
+            path = folder / "trials" / name
+            try:
+                rows += ([*row, name, there[name]] for row in read_trial(path, types, plan))
+            except FileNotFoundError:  # taken away just now
+                continue
+            except Damaged as error:
+                warnings.warn(f"{error}; it is now {set_aside(path)}, and its trial is missing again", stacklevel=5)
+        frames.append(_frame(rows, types))
+    fresh = pd.concat(frames, ignore_index=True).sort_values(list(types), kind="stable")
+    is_stored = bool(hashes) and not gone and not new
+    return _Merged(pd.concat([known, fresh], ignore_index=True), hashes, is_stored)
 
 
 def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
@@ -132,7 +142,7 @@ def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tu
         frame = frame.astype({name: empty.dtypes[name] for name in empty})[list(empty)]
         is_whole = (frame["metric"] == LAST_METRIC).sum() == frame[_FILE].nunique()
         is_ours = {*frame["study"]} <= {plan["study"]} and {*frame["data"]} <= {plan["data"]}
-        if not (is_whole and is_ours and isinstance(hashes, list) and all(isinstance(one, str) for one in hashes)):
+        if not (is_whole and is_ours and hashes and all(isinstance(one, str) for one in hashes)):
             raise ValueError("rows are missing")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         kept = set_aside(path)
@@ -154,14 +164,13 @@ def _frame(rows: Sequence[Sequence[Any]], types: Mapping[str, Any]) -> pd.DataFr
     )
 
 
-def _ordered(frame: pd.DataFrame, types: Mapping[str, Any], trials: Iterable[Trial]) -> pd.DataFrame:
-    """The rows trial by trial."""
-    places = {key_of(texts_of(trial)): place for place, trial in enumerate(trials)}
+def _order(frame: pd.DataFrame, types: Mapping[str, Any], trials: Iterable[Trial]) -> np.ndarray:
+    """The place of each row's trial among all."""
+    places = {trial_key(trial): place for place, trial in enumerate(trials)}
     firsts = frame.drop_duplicates(_FILE)[[_FILE, *types]]
     firsts = firsts.assign(place=[places.get(name[:16], len(places)) for name in firsts[_FILE]])
     files = firsts.sort_values(["place", *types], kind="stable")[_FILE]
-    order = frame[_FILE].map(dict(zip(files, range(len(files)), strict=True))).to_numpy(np.int64)
-    return frame.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return frame[_FILE].map(dict(zip(files, range(len(files)), strict=True))).to_numpy(np.int64)
 
 
 def _shown(frame: pd.DataFrame, types: Mapping[str, Any]) -> pd.DataFrame:
