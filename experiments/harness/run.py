@@ -18,7 +18,7 @@ from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
 from experiments.harness.provenance import opening, sources_of
-from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED
+from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.claims import Claims
 from segjax.sweeps import (
@@ -94,7 +94,8 @@ def run(study: AnyStudy) -> None:
     if config.run.list_failed:
         code = _tell_failed(read_failed(out, study.trial), out, console, sys.maxsize)
     else:
-        code = _run(study, config, console)
+        with requeued(config.run.requeue):
+            code = _run(study, config, console)
     if code:
         sys.exit(code)
 
@@ -111,6 +112,7 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     plan = {**plan_of(study, config, context.data), "trials": len(trials)}
     if config.run.report:
         return _report(study, context, trials, plan, console)
+    context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
     with Ledger(out, study.trial, plan, config.run.accept_code, config.run.retry_failed) as ledger:
         sweep = Sweep(study, context, trials)
         run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)

@@ -1,10 +1,12 @@
 """How every command starts and ends. Nothing heavy is loaded, since a command may begin anew at its start."""
 
+import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
@@ -59,6 +61,57 @@ def _refuse(reason: object) -> NoReturn:
     sys.exit(WRONG_INPUT)
 
 
+@contextlib.contextmanager
+def requeued(is_wanted: bool) -> Iterator[None]:
+    """Where a scheduler's warning stops what runs within, SLURM queues this job, or task of an array, again.
+
+    Raises:
+        InputError: it is wanted outside of SLURM.
+    """
+    from segjax.interruption import Stopped
+    from segjax.types import InputError
+
+    job = _slurm_job()
+    if is_wanted and job is None:
+        raise InputError(
+            "requeue: this process is no job of SLURM (SLURM_JOB_ID is not set); leave --requeue out, or submit the "
+            "command by sbatch"
+        )
+    try:
+        yield
+    except Stopped as stopped:
+        if is_wanted and job and STOPPING[stopped.signal] == REQUEUE_ME:
+            _queue_again(job)
+        raise
+
+
+def _slurm_job() -> str | None:
+    """The job of this process, or its task of an array; None outside of SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID") or None
+
+
+def _queue_again(job: str) -> None:
+    _ignore_signals()  # SLURM ends the job that it queues again
+    try:
+        ended = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60)
+        problem = (ended.stderr.strip() or f"exit code {ended.returncode}") if ended.returncode else ""
+    except FileNotFoundError:
+        problem = "scontrol is not installed on this machine"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem:
+        said = f"job {job} is not queued again ({problem}); submit the same command once more"
+    else:
+        said = f"job {job} is queued again"
+    print(said, file=sys.stderr)
+
+
+def _ignore_signals() -> None:
+    for kind in STOPPING:
+        signal.signal(kind, signal.SIG_IGN)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's body; wrong input gives one message and exit code 2, a stop says how to go on.
 
@@ -92,8 +145,7 @@ def run_command(main: Callable[[], None]) -> None:
             raise
         _refuse(said)
     except Stopped as stopped:
-        for kind in STOPPING:  # it is ending already, and the exit code stays
-            signal.signal(kind, signal.SIG_IGN)
+        _ignore_signals()  # it is ending already, and the exit code stays
         kept = "what is finished is kept, and the same command goes on from there"
         print(f"stopped by {stopped.signal.name}; {kept}", file=sys.stderr)
         sys.exit(STOPPING[stopped.signal])

@@ -7,7 +7,7 @@ except ImportError as error:
     raise ImportError("segjax.sweeps needs more packages: pip install 'segjax[studies]'") from error
 
 from segjax.sweeps.ledger import Ledger, failed_in, failure_file, missing_in, read_failed
-from segjax.sweeps.merge import collect, merge
+from segjax.sweeps.merging import collect, merge
 from segjax.sweeps.pace import in_words
 from segjax.sweeps.plan import check_plan, read_plan
 from segjax.sweeps.progress import Progress, progress_of

@@ -80,6 +80,8 @@ def fit_pack(
         with contextlib.closing(drive([training(members[index], config) for index in left], steps, layout)) as results:
             while (found := _next(results)) is not None:
                 index, result = left[found[0]], found[1]
+                if isinstance(result, Exception):
+                    check()  # libraries make errors of their own of a stop
                 if smaller and isinstance(result, Exception) and is_out_of_memory(result):
                     again.append(index)
                 else:
@@ -149,7 +151,7 @@ def time_layouts(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            errors.append(_freed(error))
+            errors.append(without_memory(error))
     if errors and not found:
         raise errors[0]
     return found
@@ -242,7 +244,7 @@ def _in_step(work: dict[int, Work], steps: Steps, width: int, stop: threading.Ev
             except InputError:
                 raise
             except Exception as error:
-                yield index, _freed(error)
+                yield index, without_memory(error)
         answers = {}
         stop_where_asked(work[index] for index in waiting)  # first, so that these save also where others have stopped
         if stop.is_set():
@@ -261,10 +263,10 @@ def _in_step(work: dict[int, Work], steps: Steps, width: int, stop: threading.Ev
                 calls.clear()
                 for index in chosen:
                     work[index].close()
-                    yield index, _freed(error)
+                    yield index, without_memory(error)
 
 
-def _freed(error: Exception) -> Exception:
+def without_memory(error: Exception) -> Exception:
     """An error that says where it was raised but keeps alive nothing of what was in memory there."""
     if error.__traceback__ is not None:
         error.add_note("raised there:\n" + "".join(traceback.format_tb(error.__traceback__)))

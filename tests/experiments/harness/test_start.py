@@ -102,6 +102,87 @@ def test_a_device_that_is_not_there_is_said_whatever_asked_for_it(tmp_path, plat
     assert ended.stderr.endswith("leave the variable out, or give JAX_PLATFORMS=cpu\n")
 
 
+REQUEUED = """
+import signal
+from experiments.harness.start import requeued, run_command
+
+def main():
+    with requeued({wanted}):
+        print("begun", flush=True)
+        signal.raise_signal(signal.{signal})
+
+run_command(main)
+"""
+FAKE = """#!/bin/sh
+echo "$@" >> {log}
+kill -TERM $PPID
+if [ "$2" = 13 ]; then echo "slurm_requeue error: Access denied" >&2; exit 1; fi
+"""
+ALONE = {"SLURM_JOB_ID": "12"}
+TASK = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """How a process that asks for its job to be queued again ends by a signal, and what scontrol was told."""
+    log, program = tmp_path / "log", tmp_path / "scontrol"
+    program.write_text(FAKE.format(log=log))
+    program.chmod(0o755)
+
+    def run_under(slurm, sign="SIGUSR1", wanted=True, path=None):
+        places = os.environ["PATH"] if path is None else path
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+        environment = clean | {"XDG_CACHE_HOME": str(tmp_path), "PATH": f"{tmp_path}:{places}"} | slurm
+        if path is not None:
+            program.unlink()
+        ended = run("-c", REQUEUED.format(wanted=wanted, signal=sign), environment=environment)
+        assert "Traceback" not in ended.stderr
+        return ended, log.read_text() if log.exists() else ""
+
+    return run_under
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slurm", "job"), [(ALONE, "12"), (TASK, "10_3")], ids=["job", "task of an array"])
+@pytest.mark.parametrize("sign", ["SIGTERM", "SIGUSR1"])
+def test_a_warned_process_has_its_job_queued_again(stopped, slurm, job, sign):
+    ended, told = stopped(slurm, sign)
+    assert ended.returncode == 75 and told == f"requeue {job}\n"
+    assert ended.stderr == f"job {job} is queued again\nstopped by {sign}; {KEPT}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "code"), [({"sign": "SIGINT"}, 130), ({"wanted": False}, 75)], ids=["Ctrl-C", "not wanted"]
+)
+def test_nothing_is_queued_again_unless_it_is_wanted_and_a_warning_came(stopped, options, code):
+    ended, told = stopped(ALONE, **options)
+    assert ended.returncode == code and told == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("slurm", "options", "reason"),
+    [
+        ({"SLURM_JOB_ID": "13"}, {}, "slurm_requeue error: Access denied"),
+        (ALONE, {"path": ""}, "scontrol is not installed on this machine"),
+    ],
+    ids=["refused", "missing"],
+)
+def test_what_hinders_queueing_again_is_said_and_the_exit_code_stays(stopped, slurm, options, reason):
+    ended, _ = stopped(slurm, **options)
+    assert ended.returncode == 75
+    job = slurm["SLURM_JOB_ID"]
+    assert ended.stderr.startswith(f"job {job} is not queued again ({reason}); submit the same command once more\n")
+
+
+@pytest.mark.slow
+def test_queueing_again_outside_of_slurm_is_refused_before_anything_begins(stopped):
+    ended, _ = stopped({})
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr.startswith("error: requeue: this process is no job of SLURM (SLURM_JOB_ID is not set); leave")
+
+
 def has_gpu():
     return which("nvidia-smi") and subprocess.run(["nvidia-smi"], capture_output=True, check=False).returncode == 0
 

@@ -93,7 +93,7 @@ def _merged(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], tri
         kept = next(name for name in names if not name.exists())
         with explained(kept):
             path.rename(kept)
-        warnings.warn(f"{path}: was changed by another program; it is now {kept}, and was written anew", stacklevel=4)
+        warnings.warn(f"{path}: is not as it was written here; it is now {kept}, and was written anew", stacklevel=4)
         there = None
     if not is_stored or new != found.hashes[-1]:
         hashes = [*(one for one in found.hashes if one != new), new][-_REMEMBERED:]
@@ -112,7 +112,7 @@ def _collected(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) 
     gone = {name for name, time in in_known.items() if there.get(name) != time}
     if gone:
         known = known[~known[_FILE].isin(gone)]
-    frames = [known]
+    frames = [_frame([], types)]
     for first in range(0, len(new), _AT_ONCE):
         rows: list[list[Any]] = []
         for name in new[first : first + _AT_ONCE]:
@@ -124,8 +124,9 @@ def _collected(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) 
             except Damaged as error:
                 warnings.warn(f"{error}; it is now {set_aside(path)}, and its trial is missing again", stacklevel=5)
         frames.append(_frame(rows, types))
+    fresh = pd.concat(frames, ignore_index=True).sort_values(list(types), kind="stable")
     is_stored = bool(hashes) and not gone and not new
-    return _Merged(pd.concat(frames, ignore_index=True), hashes, is_stored)
+    return _Merged(pd.concat([known, fresh], ignore_index=True), hashes, is_stored)
 
 
 def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
