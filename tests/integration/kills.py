@@ -12,6 +12,7 @@ lost, doubled, failed or differs.
 import contextlib
 import csv
 import importlib
+import json
 import os
 import random
 import shutil
@@ -159,7 +160,16 @@ def kill(process: int, out: Path, moment: float, in_save: bool) -> int | set[str
 def files(out: Path, places: tuple[str, ...]) -> dict[str, bytes]:
     """The finished files of some places, by their paths in the folder."""
     found = [path for place in places for path in (out / place, *(out / place).rglob("*")) if path.is_file()]
-    return {str(path.relative_to(out)): path.read_bytes() for path in found if not path.name.endswith(".unfinished")}
+    return {str(path.relative_to(out)): content(path) for path in found if not path.name.endswith(".unfinished")}
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file; of safetensors with the header's names in order, which the library writes in any."""
+    data = path.read_bytes()
+    if path.suffix != ".safetensors":
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.dumps(json.loads(data[8:end]), sort_keys=True).encode() + data[end:]
 
 
 def keys(results: bytes) -> Iterator[str]:
