@@ -9,6 +9,7 @@
 The truth about a trial is its file. Neither a claim nor an ended trial costs more where there are more of them.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,8 @@ from segjax.sweeps.merging import collect, merge
 from segjax.sweeps.plan import open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
+
+_BETWEEN_LISTINGS = 20  # times as long as a listing takes
 
 
 class Ledger:
@@ -60,6 +63,7 @@ class Ledger:
         self._code: str = plan["opening"]["code"]
         self._plan = open_plan(out, plan, accept_code)
         self._claims = Claims(out)
+        self._ended, self._listed, self._cost = set[str](), 0.0, 0.0  # at the last listing: when, and what it took
         for name in ended_names(out) if retry_failed else ():
             if name.endswith(FAILED):
                 with explained(out):
@@ -89,7 +93,10 @@ class Ledger:
 
     def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that have neither results nor failed, in one listing."""
-        return missing_in(self.out, trials)
+        began = time.monotonic()
+        self._ended = {name[:16] for name in ended_names(self.out)}
+        self._listed, self._cost = time.monotonic(), time.monotonic() - began
+        return [trial for trial in trials if trial_key(trial) not in self._ended]
 
     def failed(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that failed and have no results."""
@@ -101,10 +108,11 @@ class Ledger:
         Returns:
             False where another process works on the trial, or has finished it.
         """
-        if self._has_ended(trial) or not self._claims.take(file_stem(trial)):
+        if trial_key(trial) in self._ended or not self._claims.take(file_stem(trial)):
             return False
-        if self._has_ended(trial):  # between the two
+        if self._has_ended(trial):  # since the last listing
             self.release(trial)
+            self._look()
             return False
         return True
 
@@ -136,6 +144,15 @@ class Ledger:
         with explained(failed):
             failed.unlink(missing_ok=True)
             failure.unlink(missing_ok=True)
+
+    def _look(self) -> None:
+        """See what others have done, where that takes little of all the time.
+
+        To ask for a file that is not there yet would be cheaper, but on a network disk the answer would be believed for
+        half a minute.
+        """
+        if time.monotonic() - self._listed > _BETWEEN_LISTINGS * self._cost:
+            self.missing(())
 
     def _file(self, trial: Trial, end: str) -> Path:
         return self.out / "trials" / f"{trial_key(trial)}{end}"

@@ -361,6 +361,17 @@ def test_a_finished_trial_cannot_be_claimed_and_one_that_was_given_back_can(ledg
     assert ledger.claim(TRIALS[1])
 
 
+def test_what_others_ended_since_the_last_listing_is_seen_and_then_not_asked_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("segjax.sweeps.ledger._BETWEEN_LISTINGS", 0)
+    with open_ledger(tmp_path) as ledger, open_ledger(tmp_path) as other:
+        assert ledger.missing(TRIALS) == TRIALS
+        for trial in TRIALS[:3]:
+            add(other, trial)
+        asked, take = [], ledger._claims.take
+        monkeypatch.setattr(ledger._claims, "take", lambda name: (asked.append(name), take(name))[1])
+        assert [ledger.claim(trial) for trial in TRIALS] == [False, False, False, True] and len(asked) == 2
+
+
 def test_a_claim_and_an_ended_trial_list_nothing_and_read_no_results(tmp_path, monkeypatch):
     with open_ledger(tmp_path) as ledger:
         ledger.claim(TRIALS[3])  # makes the folders
