@@ -153,18 +153,21 @@ def headline(folder: Path) -> str:
     if not (folder / "plan.json").exists():
         return NOT_BEGUN
     try:
-        return status_of(folder).sentence()
+        return _status(folder, "").sentence()
     except InputError as error:
         return str(error)
 
 
 def status_of(folder: Path) -> Status:
-    """How far a study is; costs one listing of the folder of trials and one of the claims.
+    """How far a study is; costs a listing of the openings, one of the trials and one of the claims.
 
     Raises:
         InputError: the folder is not that of a study, or cannot be read.
     """
-    study = read_plan(folder)["study"]
+    return _status(folder, read_plan(folder)["study"])
+
+
+def _status(folder: Path, study: str) -> Status:
     with explained(folder):
         found = holders(folder)
         failures = failures_in(folder / "failures")

@@ -222,8 +222,10 @@ class _View:
         self._told.add(lines)
 
     def _table(self) -> Table:
-        if time.monotonic() >= self._next:
-            self._said, self._next = self._headline(), time.monotonic() + HEADLINE_SECONDS
+        if (began := time.monotonic()) >= self._next:
+            self._said = self._headline()
+            took = time.monotonic() - began  # which grows with the study
+            self._next = began + max(HEADLINE_SECONDS, 20 * took)
         table = Table(title=self._said, title_justify="left", expand=True)
         table.add_column("process", justify="right", no_wrap=True)
         table.add_column("on", no_wrap=True)

@@ -160,7 +160,12 @@ def test_what_is_no_folder_of_a_study_is_refused(tmp_path):
     (tmp_path / "plan.json").write_text("[]")
     with pytest.raises(InputError, match=r"plan\.json"):
         status_of(tmp_path)
-    assert "plan.json" in headline(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_ends_no_run(tmp_path):
+    (tmp_path / "plan.json").write_text("")
+    (tmp_path / "trials").write_text("")
+    assert str(tmp_path) in headline(tmp_path)
 
 
 def test_the_page_loads_itself_again_and_shows_names_as_they_are(tmp_path, monkeypatch, capfd):
