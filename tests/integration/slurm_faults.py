@@ -52,7 +52,8 @@ class Sweep:
         return len(list((self.out / "trials").glob("*.csv")))
 
     def at_work(self) -> list[Worker]:
-        """Processes of the cluster that hold claims on trials."""
+        """Processes of the cluster that hold claims on trials, and that nothing has ended yet."""
+        running = {str(task) for task in self.cluster.queue() if task.state == "RUNNING"}
         holding, found = {holder.pid for holder in holders(self.out) if not holder.is_stale}, []
         for process in processes_of(self.cluster.folder):
             with contextlib.suppress(OSError):  # it has just ended
@@ -65,7 +66,7 @@ class Sweep:
                     index = facts["SLURM_ARRAY_TASK_ID"]
                     task = f"{facts['SLURM_ARRAY_JOB_ID']}_{index}"
                     found.append(Worker(process, task, index, facts["SLURMD_NODENAME"]))
-        return found
+        return [worker for worker in found if worker.task in running]
 
 
 def terminate(sweep: Sweep, worker: Worker) -> None:
