@@ -81,12 +81,11 @@ def test_two_processes_train_to_the_numbers_of_one(whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stopped", [0, 1])
-def test_a_stop_of_any_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(whole, tmp_path, stopped):
+def test_a_stop_of_any_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(whole, tmp_path):
     program, out = ("-c", TELLING), f"--out={tmp_path}"
     processes, _ = start_two(*TINY, out, program=program, STEP_SECONDS="1")
     until_trained(processes[0])
-    processes[stopped].send_signal(signal.SIGTERM)
+    processes[1].send_signal(signal.SIGTERM)
     for _, errors in ended(processes, code=75):
         assert "stopped by SIGTERM; what is finished is kept" in errors and "Traceback" not in errors
     assert [path.name for path in (tmp_path / "checkpoints" / "attempt-0").iterdir()] == ["1.safetensors"]
@@ -100,8 +99,7 @@ def test_a_stop_of_any_process_stops_all_at_one_step_and_they_go_on_to_the_same_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-@pytest.mark.parametrize("whom", ["process", "guard"])
+@pytest.mark.parametrize(("victim", "whom"), [(0, "process"), (1, "guard")])
 def test_where_a_process_is_killed_the_other_ends_in_the_stated_time_and_names_it(tmp_path, victim, whom):
     processes, _ = start_two(*TINY, "--train.epochs=100000", f"--out={tmp_path}")
     until_trained(processes[0])
