@@ -27,7 +27,8 @@ BLAME_SECONDS = 2.0  # for which a death is waited for after a failure, which ma
 SAVING_SECONDS = 10.0  # that the others have to save and end before they are killed
 HELD_SECONDS = 3.0  # for which errors of a process are held back: after a death elsewhere they only follow from it
 TICK_SECONDS = 0.1
-REQUEUE_ME = 75
+REQUEUE_ME, STOPPED_BY_USER = 75, 130
+STOPPED = (REQUEUE_ME, STOPPED_BY_USER)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -41,8 +42,8 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         what = f"error: process {self.process} ({self.host}) {self.what}; the others end, since they work as one"
-        if self.code == REQUEUE_ME:
-            return f"{what}; start the same command again (exit code 75): it goes on from what is saved"
+        if self.code in STOPPED:
+            return f"{what}; start the same command again (exit code {self.code}): it goes on from what is saved"
         return f"{what}; mend what that process printed first, then start the same command again"
 
 
@@ -126,7 +127,7 @@ def run(main: Callable[[Child], None]) -> None:
         run_command(body)
     except SystemExit as ended:
         code = ended.code or 0
-        what = "was stopped" if code in (REQUEUE_ME, 130) else f"ended with exit code {code}"
+        what = "was stopped" if code in STOPPED else f"ended with exit code {code}"
     except BaseException as error:
         traceback.print_exc()
         code, what = 1, f"failed ({type(error).__name__}: {str(error).partition(chr(10))[0][:200]})"

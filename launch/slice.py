@@ -45,7 +45,7 @@ def main(guard: Child) -> None:
     config = tyro.cli(SliceConfig, prog="python -m launch.slice", args=arguments[:end])
     module = study_module(config.study)
     if alone := [option for option in ALONE if option in options]:
-        raise InputError(f"{alone[0]}: is for the study alone; give it to python -m {module}")
+        raise InputError(f"{alone[0].lstrip(chr(45))}: is for the study alone; give it to python -m {module}")
     join(guard, config.connection)
     try:
         run_study(importlib.import_module(f"{module}.study").STUDY, options)

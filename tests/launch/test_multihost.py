@@ -5,9 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,48 +14,36 @@ import pytest
 from launch.connection import connect
 from segjax.models import load_weights
 from segjax.types import InputError
+from tests.launch.connected import PATIENCE, child_of, ended, free_port, start, start_two
 
-ROOT = Path(__file__).parents[2]
 TINY = (
     "--data=microscope:hl60?size=sixth&volumes=6&slices=2&crop=32", "--network=unet", "--sizes.unet-width=2",
     "--sizes.unet-levels=1", "--train.epochs=2", "--train.batch-size=3", "--train.learning-rate=0.01",
 )  # fmt: skip
 STATED_SECONDS = 30  # within which the others end
+# takes its time for a step, and tells what it goes on from
+TELLING = """
+import os, runpy, time
+from segjax.training.checkpoints import Checkpoints
+
+save, restore = Checkpoints.save_where_due, Checkpoints.restore
+
+def slow(*arguments):
+    time.sleep(float(os.environ["STEP_SECONDS"]))
+    save(*arguments)
+
+def telling(self, like):
+    found = restore(self, like)
+    if found is not None:
+        print("restored after", int(found.epoch), "epochs and", int(found.steps), "steps")
+    return found
+
+Checkpoints.save_where_due, Checkpoints.restore = slow, telling
+runpy.run_module("launch.multihost", run_name="__main__")
+"""
 
 
-def start(*options: str, module: str = "launch.multihost", **variables: str) -> subprocess.Popen:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2", **variables}
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *options],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def start_two(*options: str, **variables: str) -> tuple[list[subprocess.Popen], str]:
-    """Two connected processes, and the address of the first."""
-    address = f"127.0.0.1:{free_port()}"
-    common = (*options, "--coordinator", address, "--processes", "2", "--process")
-    return [start(*common, str(number), **variables) for number in range(2)], address
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def ended(processes: list[subprocess.Popen], code: int = 0) -> list[tuple[str, str]]:
-    """What each printed to stdout and stderr; all must end with the code."""
-    try:
-        told = [process.communicate(timeout=600) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [code] * len(processes), told
-    return told
-
-
-def until_trained(process: subprocess.Popen, epochs: int = 1) -> None:
+def until_trained(process: subprocess.Popen[str], epochs: int = 1) -> None:
     """Wait until so many epochs are done."""
     assert process.stdout is not None
     done = 0
@@ -66,10 +52,6 @@ def until_trained(process: subprocess.Popen, epochs: int = 1) -> None:
         if done == epochs:
             return
     pytest.fail(f"it ended early: {process.communicate()}")
-
-
-def child_of(process: subprocess.Popen) -> int:
-    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
 
 
 @pytest.fixture(scope="module")
@@ -99,32 +81,83 @@ def test_two_processes_train_to_the_numbers_of_one(whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stopped", [0, 1])
-def test_a_stop_of_any_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(whole, tmp_path, stopped):
-    longer = (*TINY, "--train.epochs=40", f"--out={tmp_path}")
-    processes, _ = start_two(*longer)
+def test_a_stop_of_any_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(whole, tmp_path):
+    program, out = ("-c", TELLING), f"--out={tmp_path}"
+    processes, _ = start_two(*TINY, out, program=program, STEP_SECONDS="1")
     until_trained(processes[0])
-    processes[stopped].send_signal(signal.SIGTERM)
+    processes[1].send_signal(signal.SIGTERM)
     for _, errors in ended(processes, code=75):
         assert "stopped by SIGTERM; what is finished is kept" in errors and "Traceback" not in errors
-    kept = tmp_path / "checkpoints" / "attempt-0"
-    assert [path.name for path in kept.iterdir()] == ["1.safetensors"]
-    pytest.fail("todo")
+    assert [path.name for path in (tmp_path / "checkpoints" / "attempt-0").iterdir()] == ["1.safetensors"]
+    assert not (tmp_path / "result.json").exists()
+
+    processes, _ = start_two(*TINY, out, program=program, STEP_SECONDS="0")
+    for text, _ in ended(processes):
+        assert "restored after 1 epochs and" in text
+    for name in ("result.json", "weights.safetensors"):
+        assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-@pytest.mark.parametrize("whom", ["process", "guard"])
+@pytest.mark.parametrize(("victim", "whom"), [(0, "process"), (1, "guard")])
 def test_where_a_process_is_killed_the_other_ends_in_the_stated_time_and_names_it(tmp_path, victim, whom):
     processes, _ = start_two(*TINY, "--train.epochs=100000", f"--out={tmp_path}")
     until_trained(processes[0])
     os.kill(processes[victim].pid if whom == "guard" else child_of(processes[victim]), signal.SIGKILL)
     began = time.monotonic()
-    out, errors = processes[1 - victim].communicate(timeout=600)
+    _, errors = processes[1 - victim].communicate(timeout=PATIENCE)
     assert time.monotonic() - began < STATED_SECONDS
     assert processes[1 - victim].returncode == 75
     [line] = errors.splitlines()[-1:]
     what = "was killed by SIGKILL" if whom == "process" else "is gone: it was killed, or its machine was lost"
     assert f"error: process {victim} ({socket.gethostname()}) {what}; the others end" in line
     assert "stack trace" not in errors and "Traceback" not in errors
-    processes[victim].communicate(timeout=600)
+    processes[victim].communicate(timeout=PATIENCE)
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_slurm_step_find_each_other_and_an_error_of_one_ends_both(tmp_path):
+    job = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": "2",
+        "JAX_COORDINATOR_PORT": str(free_port()),
+    }
+    tasks = [{**job, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(2)]
+    # process 1 alone finds no pictures
+    data = [(), ("--data", f"folder:{tmp_path}/absent")]
+    processes = [start(*TINY, f"--out={tmp_path}", *extra, **task) for extra, task in zip(data, tasks, strict=True)]
+    told = ended(processes, code=2)
+    for number, (text, errors) in enumerate(told):
+        assert f"process {number} of 2 (SLURM job 4711): 2 of 4 cpu devices are here" in text
+        assert f"error: process 1 ({socket.gethostname()}) ended with exit code 2; the others end" in errors
+        assert "Traceback" not in errors and "stack trace" not in errors
+    assert f"{tmp_path}/absent" in told[1][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("host:1",), "processes: missing"),
+        ((None, 2, 0), "coordinator: missing"),
+        (("host:1", 2), "process: missing"),
+        (("host", 2, 0), "is not HOST:PORT"),
+        ((":1", 2, 0), "is not HOST:PORT"),
+        (("host:99999", 2, 0), "is not HOST:PORT"),
+        (("host:1", 0, 0), "processes: 0 is less than 1"),
+        (("host:1", 2, 2), "process: 2 is not from 0 to 1"),
+        (("host:1", 2, -1), "process: -1 is not from 0 to 1"),
+    ],
+)
+def test_incomplete_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        connect(*options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", [{}, {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}])
+def test_without_options_outside_of_a_cluster_the_remedy_is_named(variables):
+    process = start(*TINY, "--out=nowhere", **variables)
+    told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 2
+    assert "no cluster was found" in told and "--coordinator HOST:PORT" in told and "Traceback" not in told
