@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from segjax.interruption import check
 from segjax.types import InputError
 
 PATIENCE = 600.0  # seconds that a run waits for room on a full disk
@@ -129,6 +130,7 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
 
     Raises:
         InputError: the disk is full, or the place cannot be written; nothing of it is left there.
+        Stopped: a stop was asked for while it waited.
     """
     data = content.encode() if isinstance(content, str) else content
     ends, is_said = time.monotonic() + patience, False
@@ -149,6 +151,7 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
                 stacklevel=2,
             )
             is_said = True
+        check()
         time.sleep(min(_BETWEEN_TRIES, left))
 
 

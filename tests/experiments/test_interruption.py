@@ -30,7 +30,7 @@ WAITING_IN_A_TRAINING = f"""
 import itertools, runpy, time
 from segjax import interruption
 from segjax.training.checkpoints import Checkpoints
-save, number = Checkpoints.save_where_due, itertools.count(1)
+save, number = Checkpoints.keep_where_due, itertools.count(1)
 
 def waiting(*arguments):
     save(*arguments)
@@ -40,7 +40,7 @@ def waiting(*arguments):
         while interruption._request.kind is None and time.monotonic() < ends:
             time.sleep(0.01)
 
-Checkpoints.save_where_due = waiting
+Checkpoints.keep_where_due = waiting
 runpy.run_module("experiments.annotation_errors", run_name="__main__")
 """
 TELLING_WHAT_IS_RESTORED = """
@@ -68,7 +68,7 @@ def start(out: Path, program: Sequence[str] = ("-m", "experiments.annotation_err
 
 
 def finished(out: Path) -> int:
-    return len(list((out / "trials").iterdir()))
+    return len(list((out / "trials").glob("*.csv")))
 
 
 def interrupt(out: Path, sign: signal.Signals, program: str = WAITING_AFTER_A_TRIAL) -> tuple[int, str]:
