@@ -68,6 +68,10 @@ class Sweep:
                     found.append(Worker(process, task, index, facts["SLURMD_NODENAME"]))
         return [worker for worker in found if worker.task in running]
 
+    def states(self, worker: Worker) -> set[str]:
+        """The state of a worker's task; none where it is not in the queue."""
+        return {task.state for task in self.cluster.queue() if str(task) == worker.task}
+
 
 def terminate(sweep: Sweep, worker: Worker) -> None:
     """Somebody asks the process to end; the user submits its task again."""
@@ -78,17 +82,14 @@ def terminate(sweep: Sweep, worker: Worker) -> None:
 def warn(sweep: Sweep, worker: Worker) -> None:
     """SLURM warns, as before the time limit; the worker puts its task back into the queue."""
     sweep.cluster.command("scancel", "--batch", "--signal=USR1", worker.task)
+    wait_until(lambda: sweep.states(worker) == {"PENDING"}, PATIENCE, lambda: f"{worker} has not queued itself again")
 
 
 def cancel(sweep: Sweep, worker: Worker) -> None:
     """The user cancels a task, which then must not queue itself again, and submits it anew."""
     sweep.cluster.command("scancel", worker.task)
-
-    def states() -> set[str]:
-        return {task.state for task in sweep.cluster.queue() if str(task) == worker.task}
-
-    wait_until(lambda: not states() & {"RUNNING", "COMPLETING"}, PATIENCE, lambda: f"{worker} goes on")
-    assert not states(), f"{worker} was cancelled, and has queued itself again"
+    wait_until(lambda: not sweep.states(worker) & {"RUNNING", "COMPLETING"}, PATIENCE, lambda: f"{worker} goes on")
+    assert not sweep.states(worker), f"{worker} was cancelled, and has queued itself again"
     sweep.submit(worker.index)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from launch.slurm import SlurmConfig, script, submit
 from tests.integration.slurm_cluster import MAX_ARRAY_SIZE, NODES, free_ports, processes_of, running_cluster, wait_until
-from tests.integration.slurm_faults import FAULTS, Sweep, disturb
+from tests.integration.slurm_faults import FAULTS, Sweep, Worker, disturb
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ FAULT_SEED, ROUNDS = 17, 4
 WITH_SHORT_CLAIMS = """
 import runpy
 from segjax.claims import Claims
-Claims.__init__.__defaults__ = 0.2, 3.0  # seconds between two beats, and until a process without any counts as dead
+Claims.__init__.__defaults__ = 0.2, 6.0  # seconds between two beats, and until a process without any counts as dead
 runpy.run_module("experiments.annotation_errors", run_name="__main__")
 """
 
@@ -107,7 +107,6 @@ def test_whatever_happens_to_its_workers_a_study_ends_with_the_rows_of_one_proce
         print(f"\nfaults that ended a worker with trials left: {hits.total()} of {len(faults)}: {dict(hits)}")
     cluster.wait_for_end(PATIENCE)
     assert hits.total() >= 20 and all(hits[fault.__name__] for fault in FAULTS), hits
-    assert logs(out).count(" is queued again\n") == ROUNDS
     assert len(trials(out)) == SEEDS * SETTINGS, logs(out)
     assert trials(out) == trials(whole())
     assert (out / "results.csv").read_bytes() == (whole() / "results.csv").read_bytes()
@@ -126,12 +125,13 @@ def test_claims_of_a_dead_worker_on_another_host_pass_to_the_living(whole, tmp_p
     with running_cluster(separate_hosts=True) as cluster:
         sweep = Sweep(cluster, tmp_path / "submit.sh", out)
         sweep.submit("1-4")
-        killed: set[int] = set()
-        while len(killed) < 2:  # both workers of one node, while they hold claims
-            found = [worker for worker in sweep.at_work() if worker.node == NODES[1] and worker.process not in killed]
-            for worker in found:
-                os.kill(worker.process, signal.SIGKILL)
-                killed.add(worker.process)
+
+        def doomed() -> list[Worker]:  # both of one node
+            return [worker for worker in sweep.at_work() if worker.node == NODES[1]]
+
+        wait_until(lambda: len(doomed()) == 2, PATIENCE, lambda: f"no two workers: {cluster.queue()}")
+        for worker in doomed():
+            os.kill(worker.process, signal.SIGKILL)
         assert sweep.done() < seeds * SETTINGS
         cluster.wait_for_end(PATIENCE)
     assert len(trials(out)) == seeds * SETTINGS, logs(out)
