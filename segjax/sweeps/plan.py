@@ -132,7 +132,7 @@ def _settled(out: Path, own: Mapping[str, Any]) -> dict[str, Any]:
 
 def _create(path: Path, text: str) -> None:
     """Write a file unless another process has."""
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.unfinished")
     write_file(unfinished, text)
     with explained(path):
         try:

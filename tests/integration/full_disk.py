@@ -121,7 +121,11 @@ def main() -> None:
         time.sleep(0.01)
     time.sleep(FREED_AFTER)
     os.truncate(filler, 0)
-    found["freed"] = {"codes": [end(process)], "said": said.read_text(encoding="utf-8"), "same": rows(out) == rows(whole)}
+    found["freed"] = {
+        "codes": [end(process)],
+        "said": said.read_text(encoding="utf-8"),
+        "same": rows(out) == rows(whole),
+    }
     print(json.dumps(found))
 
 
