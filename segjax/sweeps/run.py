@@ -109,7 +109,7 @@ def _packs_of_slice(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) ->
     """This process's shares of the packs that process 0 claims for all, until it finds no more."""
     (number, count), order = place(), list(kinds)
     numbers = {trial: index for index, trial in enumerate(order)}
-    with contextlib.closing(_packs(kinds, ledger, pack * count)) as claimed:
+    with contextlib.closing(_packs(kinds, ledger, min(pack, len(kinds)) * count)) as claimed:
         while taken := told(lambda: [numbers[trial] for trial in next(claimed, [])]):
             if share := [order[index] for index in taken[number::count]]:
                 yield share
