@@ -27,7 +27,7 @@ TELLING = """
 import os, runpy, time
 from segjax.training.checkpoints import Checkpoints
 
-save, restore = Checkpoints.save_where_due, Checkpoints.restore
+save, restore = Checkpoints.keep_where_due, Checkpoints.restore
 
 def slow(*arguments):
     time.sleep(float(os.environ["STEP_SECONDS"]))
@@ -39,7 +39,7 @@ def telling(self, like):
         print("restored after", int(found.epoch), "epochs and", int(found.steps), "steps")
     return found
 
-Checkpoints.save_where_due, Checkpoints.restore = slow, telling
+Checkpoints.keep_where_due, Checkpoints.restore = slow, telling
 runpy.run_module("launch.multihost", run_name="__main__")
 """
 
