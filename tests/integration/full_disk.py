@@ -49,9 +49,9 @@ def armed(out: Path, kind: str, filler: Path) -> None:
             yield unfinished
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0]))):
-            if not filler.exists():
-                fill(filler)
+        is_checkpoint = kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0])))
+        if is_checkpoint and not filler.exists():
+            fill(filler)
 
     for module in list(sys.modules.values()):
         if getattr(module, "replacing", None) is REPLACING:
