@@ -133,7 +133,10 @@ def _settled(out: Path, own: Mapping[str, Any]) -> dict[str, Any]:
 def _create(path: Path, text: str) -> None:
     """Write a file unless another process has."""
     unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
-    write_file(unfinished, text)
+    try:
+        write_file(unfinished, text)
+    except InputError as error:
+        raise InputError(str(error).replace(str(unfinished), str(path))) from error
     with explained(path):
         try:
             os.link(unfinished, path)
