@@ -55,9 +55,9 @@ def armed(out: Path, kind: str, filler: Path, patience: float) -> None:
             yield unfinished
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0]))):
-            if not filler.exists():
-                fill(filler)
+        is_checkpoint = kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0])))
+        if is_checkpoint and not filler.exists():
+            fill(filler)
 
     segjax.files._BETWEEN_TRIES = 0.05
     changes = (("replacing", segjax.files.replacing, replacing), ("PATIENCE", segjax.files.PATIENCE, patience))

@@ -4,9 +4,9 @@
 
 The study runs at its smallest and saves a checkpoint after every epoch. A process is killed (SIGKILL) at a moment that
 is drawn evenly over half the length of a whole run, every other one not then but at the next sight of a file that is
-being written. The same command goes on in the same folder until the study is done; then the next folder begins. Whatever is
-there of the finished ones is compared byte for byte with a run without kills. The exit code is 1 where anything was
-lost, doubled, failed or differs.
+being written. The same command goes on in the same folder until the study is done; then the next folder begins.
+Whatever is there of the finished ones is compared byte for byte with a run without kills. The exit code is 1 where
+anything was lost, doubled, failed or differs.
 """
 
 import contextlib
