@@ -137,9 +137,9 @@ class Claims:
         if self._heart is not None:
             self._heart.join()
             self._heart = None
-            for path in (self._workers / self._id, self._workers / f"{self._id}.beat"):
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        for path in (self._workers / self._id, self._workers / f"{self._id}.beat"):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         if self._heart is not None:

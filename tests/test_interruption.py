@@ -1,6 +1,8 @@
 """A stop is raised at once or kept for later, is never lost, and a second one does not wait."""
 
+import errno
 import gc
+import os
 import signal
 import threading
 import warnings
@@ -8,6 +10,7 @@ import warnings
 import pytest
 
 from segjax import interruption
+from segjax.files import write_file
 from segjax.interruption import Stopped, check, later
 
 
@@ -106,3 +109,14 @@ def test_other_threads_see_the_flag_and_their_regions_are_no_concern_of_signals(
         leave.set()
         thread.join()
     assert seen == [signal.SIGTERM]
+
+
+def test_what_waits_for_room_on_a_full_disk_is_stopped(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Stopped), pytest.warns(UserWarning, match="the disk is full"), later():
+        signal.raise_signal(signal.SIGTERM)
+        write_file(tmp_path / "file", "content", patience=600.0)
+    assert list(tmp_path.iterdir()) == []

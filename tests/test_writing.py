@@ -14,8 +14,8 @@ ELSEWHERE = {
     "segjax.files": "the one way itself",
     "segjax.claims": "claims are folders, which appear at once, and their owners",
     "segjax.training.checkpoints": "Orbax writes folders that it renames itself",
-    "segjax.sweeps.ledger": "rows of trials, which grow; locks",
-    "experiments.harness.store": "locks",
+    "segjax.sweeps.merging": "a table that another program has changed is renamed",
+    "segjax.sweeps.plan": "plan.json appears once: as a link to a file that is whole",
     "launch.local": "logs of other processes, which grow",
     "experiments.benchmarks.patches": "pictures in a folder that is removed again",
 }

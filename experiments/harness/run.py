@@ -230,15 +230,21 @@ class Sweep:
         needed = self._study.needs(self._context, trial)
         return self._context.store.trainer.kind(needed[-1]) if needed else ""
 
-    def run(self, trials: Sequence[Any], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train what the trials need, and measure each."""
+    def run(
+        self, trials: Sequence[Any], on_share: Callable[[float], None]
+    ) -> Iterator[tuple[int, Outcome | Exception]]:
+        """Train what the trials need, and measure each; gives its outcome, or the error that ended it."""
         context, study = self._context, self._study
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             context.data.split(seed).write(path, context.data.source)
         context.store.ensure([training for trial in trials for training in study.needs(context, trial)], on_share)
         for index, trial in enumerate(trials):
-            outcome = study.measure(context, trial)
+            try:
+                outcome = study.measure(context, trial)
+            except Exception as error:
+                yield index, error
+                continue
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome

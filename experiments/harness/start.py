@@ -94,7 +94,9 @@ def _slurm_job() -> str | None:
 def _queue_again(job: str) -> None:
     _ignore_signals()  # SLURM ends the job that it queues again
     try:
-        ended = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False, timeout=60)
+        ended = subprocess.run(
+            ["scontrol", "requeue", job], capture_output=True, encoding="utf-8", check=False, timeout=60
+        )
         problem = (ended.stderr.strip() or f"exit code {ended.returncode}") if ended.returncode else ""
     except FileNotFoundError:
         problem = "scontrol is not installed on this machine"

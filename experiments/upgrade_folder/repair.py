@@ -119,6 +119,7 @@ class Repair:
 
     def learn(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train the network and keep it in OUT; a training that was stopped goes on from its checkpoint."""
+        plan = folder_plan(self._config, self._folder)
         result = fit(
             jax.random.key(self._config.seed),
             self._steps,
@@ -127,6 +128,7 @@ class Repair:
             self._config.train.loop,
             checkpoints=self._config.out / "checkpoints",
             checkpoint_seconds=20.0,
+            made_by={"configuration": plan["fingerprint"], "code": plan["opening"]["code"]},
             on_epoch=on_share,
         )
         if result.status != "ok":

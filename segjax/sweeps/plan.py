@@ -132,11 +132,8 @@ def _settled(out: Path, own: Mapping[str, Any]) -> dict[str, Any]:
 
 def _create(path: Path, text: str) -> None:
     """Write a file unless another process has."""
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
-    try:
-        write_file(unfinished, text)
-    except InputError as error:
-        raise InputError(str(error).replace(str(unfinished), str(path))) from error
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.unfinished")
+    write_file(unfinished, text)
     with explained(path):
         try:
             os.link(unfinished, path)

@@ -45,7 +45,7 @@ class Outcome:
     traceback: str = ""
 
 
-RunPack = Callable[[Sequence[Any], Callable[[float], None]], Iterable[tuple[int, Outcome]]]
+RunPack = Callable[[Sequence[Any], Callable[[float], None]], Iterable[tuple[int, Outcome | Exception]]]
 
 
 def run_trials(
@@ -63,7 +63,8 @@ def run_trials(
 
     Args:
         run: trials of one kind, and a function it calls with the share of their work done -> index and outcome of each,
-            as they come. Where it raises, the trials without an outcome are recorded as failed.
+            as they come, or the error that ended it alone. Where it raises, the trials without an outcome are recorded
+            as failed.
         kind: what trials must have in common to be run in one pack; they are taken to last about as long.
         pack: most trials that are run at once.
 
@@ -138,22 +139,28 @@ def _outcomes(
     trials: Sequence[AnyTrial], run: RunPack, on_share: Callable[[float], None]
 ) -> Iterator[tuple[AnyTrial, Outcome]]:
     """Exactly one outcome per trial."""
-    waiting, trace = dict(enumerate(trials)), ""
+    waiting = dict(enumerate(trials))
     try:
         for index, outcome in run(trials, on_share):
-            yield waiting.pop(index), outcome
+            yield waiting.pop(index), _failure(outcome) if isinstance(outcome, Exception) else outcome
             interruption.check()
-        reason = "nothing came of it"
-    except InputError:
-        raise
+        failure = Outcome((), "failed: nothing came of it", "failed", traceback="nothing came of it")
     except Exception as error:
-        interruption.check()  # libraries make errors of their own of a stop
-        said = refusal(error) if isinstance(error, OSError) else None
-        if said is not None:  # a full disk is no trial's fault
-            raise said from error
-        reason, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        failure = _failure(error)
     for trial in waiting.values():
-        yield trial, Outcome((), f"failed: {reason}", "failed", traceback=trace or reason)
+        yield trial, failure
+
+
+def _failure(error: Exception) -> Outcome:
+    """The outcome of a trial that an error ended; raises what is no trial's fault."""
+    interruption.check()  # libraries make errors of their own of a stop
+    if isinstance(error, InputError):
+        raise error
+    said = refusal(error) if isinstance(error, OSError) else None
+    if said is not None:  # a full disk
+        raise said from error
+    reason, trace = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+    return Outcome((), f"failed: {reason}", "failed", traceback=trace)
 
 
 class _Display:

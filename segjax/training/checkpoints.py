@@ -54,14 +54,14 @@ class Checkpoints:
         """As `restore_checkpoint`."""
         return restore_checkpoint(self._folder, like, self._made_by) if self._folder else None
 
-    def save_where_due(self, tree: Any, epoch: int) -> None:
+    def keep_where_due(self, tree: Any, epoch: int) -> None:
         """Save where enough time has passed, or enough epochs are done, since the last."""
         long_enough = time.monotonic() - self._saved >= self._seconds
         if long_enough if self._epochs is None else epoch - self._epoch >= self._epochs:
-            self.save(tree)
+            self.keep(tree)
             self._epoch = epoch
 
-    def save(self, tree: Any) -> None:
+    def keep(self, tree: Any) -> None:
         """Save now; what fails is said once and tried again when the next is due, since it must not end a training."""
         if self._folder is None:
             return

@@ -244,10 +244,10 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
                 state, loss = yield Call("train", (run.state, *batch))
                 steps, total = np.full((), run.steps + 1), run.total + loss
                 run = dataclasses.replace(run, state=state, steps=steps, total=total)
-                kept.save_where_due(run, int(run.epoch))
+                kept.keep_where_due(run, int(run.epoch))
             mean, _ = yield from _validate(run.state.variables, member.validation)
             run = _after_epoch(run, mean)
-            kept.save_where_due(run, int(run.epoch))
+            kept.keep_where_due(run, int(run.epoch))
             member.on_epoch(int(run.epoch) / config.epochs)
         losses = run.losses[: int(run.epoch)]
         if not np.all(np.isfinite(losses)):
@@ -258,7 +258,7 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
             status = "collapsed" if foreground == 0 and shows_objects else "ok"
     except Stopped as stopped:
         if not stopped.anywhere:
-            kept.save(run)
+            kept.keep(run)
         raise
     return Fit(run.best, status, losses, int(run.best_epoch))
 

@@ -2,6 +2,7 @@ import gc
 from dataclasses import dataclass, field
 from itertools import islice
 
+import chex
 import flax.linen as nn
 import jax
 import numpy as np
@@ -145,6 +146,16 @@ def test_batches_lie_on_the_devices_of_a_mesh():
 def test_every_batch_reaches_the_device():
     patches = patches_of(((8, 8),) * 3, batch_size=4)
     assert len(list(on_devices(patches.epoch(KEY, 0)))) == len(list(patches.epoch(KEY, 0))) == 3
+
+
+def test_an_epoch_begins_at_any_of_its_steps():
+    patches = patches_of(((4, 8), (9, 4), (3, 4)), batch_size=2, augment=True)
+    whole = list(patches.epoch(KEY, 1))
+    for first in range(len(whole) + 1):
+        rest = list(patches.epoch(KEY, 1, first))
+        assert len(rest) == len(whole) - first
+        for batch, expected in zip(rest, whole[first:], strict=True):
+            chex.assert_trees_all_equal(batch, expected)
 
 
 def test_class_target_is_the_class_of_each_object():

@@ -107,6 +107,26 @@ def test_of_a_pack_that_raises_only_the_trials_without_outcome_have_failed(folde
         assert failure_file(ledger.out, TRIALS[0]).read_text() == "network unet, level 0\n\nnothing came of it\n"
 
 
+def test_a_trial_that_gives_an_error_has_failed_and_the_others_of_its_pack_have_not(folder):
+    def one_fails(trials, on_share):
+        yield 0, MemoryError("full")
+        yield from ((index, Outcome([], "fine")) for index in range(1, len(trials)))
+
+    with folder() as ledger:
+        assert "failed: MemoryError: full" in run_all(ledger, one_fails, pack=2)
+        failed = {(one.network, one.level) for one in ledger.failed(TRIALS)}  # the first of each pack
+        assert failed == {(network, level) for network in ("unet", "msd") for level in (0.0, 0.7)}
+        assert failure_file(ledger.out, TRIALS[0]).read_text().endswith("MemoryError: full\n\n")
+
+
+@pytest.mark.parametrize("error", [InputError("levels: no"), OSError(28, "No space left on device", "levels: no")])
+def test_an_error_that_is_no_trial_s_fault_stops_the_study_also_where_it_is_given(folder, error):
+    with folder() as ledger, pytest.raises(InputError, match="levels: no"):
+        run_all(ledger, lambda trials, on_share: iter([(0, error)]))
+    with folder() as ledger:
+        assert ledger.failed(TRIALS) == []
+
+
 def test_wrong_input_stops_the_study(folder):
     def refuse(trials, on_share):
         raise InputError("levels: no")

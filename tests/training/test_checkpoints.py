@@ -231,7 +231,7 @@ def test_checkpoints_are_due_by_seconds(tmp_path, clock):
     found = []
     for seconds in (0, 59, 1, 59, 30, 31):
         clock.seconds += seconds
-        kept.save_where_due(TREE, epoch=0)
+        kept.keep_where_due(TREE, epoch=0)
         found.append(max(names(tmp_path), default=""))
     assert found == ["", "", "1", "1", "2", "2"]
 
@@ -240,7 +240,7 @@ def test_checkpoints_are_due_by_epochs(tmp_path):
     kept = Checkpoints(tmp_path, {}, seconds=0.0, epochs=2)
     found = []
     for epoch in (0, 0, 1, 2, 2, 3, 4):
-        kept.save_where_due(TREE, epoch)
+        kept.keep_where_due(TREE, epoch)
         found.append(max(names(tmp_path), default=""))
     assert found == ["", "", "", "1", "1", "1", "2"]
 
@@ -255,13 +255,13 @@ def test_a_save_that_fails_is_said_once_and_tried_again_when_the_next_is_due(tmp
 
     monkeypatch.setattr(checkpoints.ocp, "save", broken)
     with pytest.warns(UserWarning, match=r"no checkpoint can be written there \(no luck\); the training goes on"):
-        kept.save(TREE)
+        kept.keep(TREE)
     clock.seconds += 60
-    kept.save_where_due(TREE, 0)  # an error now, if it warned again
+    kept.keep_where_due(TREE, 0)  # an error now, if it warned again
     failing[0] = False
     clock.seconds += 59
-    kept.save_where_due(TREE, 0)
+    kept.keep_where_due(TREE, 0)
     assert names(tmp_path) == []
     clock.seconds += 1
-    kept.save_where_due(TREE, 0)
+    kept.keep_where_due(TREE, 0)
     assert names(tmp_path) == ["1"]

@@ -20,7 +20,7 @@ from jaxtyping import Int64, Shaped
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.qgis import OUTLINES
 from segjax.data.ground.geofiles import check_geo
-from segjax.files import explained, replacing, write_file
+from segjax.files import check_regular, explained, replacing, write_file
 from segjax.types import Georeference, InputError
 
 WGS84 = "EPSG:4326"
@@ -62,6 +62,7 @@ def read_layer(path: Path, name: str = "", columns: tuple[str, ...] = ()) -> Lay
     """
     check_geo()
     try:
+        check_regular(path)
         state = path.stat()
     except OSError:
         raise InputError(f"{path}: there is no such file; give a GeoPackage, Shapefile or GeoJSON file") from None

@@ -262,7 +262,7 @@ def unlucky(*seeds):
 
 def test_failed_trials_are_named_and_tried_again_only_where_that_is_asked_for(command, tmp_path):
     out = tmp_path / "run"
-    text = command(unlucky(0), "--pack", "1", code=3)
+    text = command(unlucky(0), code=3)
     tracebacks = sorted((out / "failures").iterdir())
     assert len(tracebacks) == 2 and all("RuntimeError: no luck" in path.read_text() for path in tracebacks)
     assert f"failed: method careful, seed 0, strength 1: {tracebacks[0]}" in text
