@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def found(tmp_path_factory) -> dict[str, Any]:
 def test_a_disk_that_is_full_when_a_file_is_written_stops_the_run_and_loses_nothing(kind, found):
     one = found[kind]
     assert one["codes"] == [2, 0], one["said"]
-    assert f"full-{kind}/{kind}" in one["said"] and "Traceback" not in one["said"]
+    assert re.search(rf"full-{kind}/\.?{kind}", one["said"]) and "Traceback" not in one["said"]
     assert "No space left on device; free space there, then give the same command again" in one["said"]
     assert one["lost"] == [] and one["same"] and one["left"] == []
     if kind in WAIT:
