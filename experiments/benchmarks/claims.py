@@ -29,6 +29,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Row, Scale, TimingOptions
 from experiments.benchmarks.workers import PLAN, Trial
 from experiments.harness.start import run_command
+from segjax.files import write_file
 from segjax.reports.curves import svg
 from segjax.reports.growth import fitted_exponent, growth
 from segjax.sweeps import Ledger
@@ -160,7 +161,7 @@ def main() -> None:
             }
             rows = with_exponents([one for part in timing.chosen(parts, options.only).values() for one in part()])
         path = timing.report("claims", header, rows, options.out)
-        path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)), encoding="utf-8")
+        write_file(path.with_suffix(".svg"), svg(growth(pd.DataFrame(rows), COSTS)))
 
     run_command(body)
 
