@@ -14,11 +14,8 @@ tifffile, into folders images and labels.
 Exit code: 0 the folder is written, 2 a file or column is missing or not understood, and no folder is left.
 """
 
-import csv
 import io
 import json
-import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +31,7 @@ from PIL import Image
 
 from segjax.data import write_labels
 from segjax.data.formats.annotation import Piece, paint
+from segjax.files import replacing, write_table
 from segjax.types import InputError
 
 _NOT_JUDGED = 255  # of class images
@@ -74,7 +72,6 @@ class Options:
 def convert(options: Options) -> int:
     """Write the folder and print what is in it; returns the exit code."""
     to = options.to
-    unfinished = to.with_name(f".{to.name}.{os.getpid()}.unfinished")
     try:
         if to.exists():
             raise InputError(f"{to}: is there already; name a folder that is not")
@@ -82,13 +79,11 @@ def convert(options: Options) -> int:
             raise InputError("no parquet file was named; give one or more")
         if len({path.stem for path in options.files}) < len(options.files):
             raise InputError("two files have one name, which would begin the names of their pictures; rename one")
-        counts = _write(options, unfinished)
-        unfinished.replace(to)
+        with replacing(to) as unfinished:
+            counts = _write(options, unfinished)
     except (InputError, OSError) as error:
         print(f"cannot be converted: {error}", file=sys.stderr)
         return 2
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
     given = [f"{table}={table}.csv" for table in ("class_names", "groups") if (to / f"{table}.csv").exists()]
     print(f"use it by: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
@@ -98,25 +93,23 @@ def convert(options: Options) -> int:
 def _write(options: Options, folder: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     names = _class_names(options)
-    for part in ("images", "labels", *(["classes"] if names else [])):
-        (folder / part).mkdir(parents=True)
     groups = []
     for name, row in _rows(options):
         image = _picture(name, row[options.image])
         labels, classes = _annotation(name, row, options, counts, image.size[::-1])
-        image.save(folder / "images" / f"{name}.png")
+        _save(image, folder / "images" / f"{name}.png")
         write_labels(folder / "labels" / f"{name}.tif", labels)
         if names:
             values = np.array([0, *(_value(name, index, names, options.not_judged) for index in classes)], np.uint8)
-            Image.fromarray(values[labels]).save(folder / "classes" / f"{name}.png")
+            _save(Image.fromarray(values[labels]), folder / "classes" / f"{name}.png")
         if options.group:
             groups.append((name, row[options.group]))
         counts.update(pictures=1, objects=int(np.count_nonzero(np.unique(labels))))
     if names:
         judged = [(i, n) for i, n in enumerate(names, 1) if n != options.not_judged]
-        _table(folder / "class_names.csv", ("class", "name"), judged)
+        write_table(folder / "class_names.csv", [("class", "name"), *judged])
     if groups:
-        _table(folder / "groups.csv", ("picture", "group"), groups)
+        write_table(folder / "groups.csv", [("picture", "group"), *groups])
     return counts
 
 
@@ -214,9 +207,9 @@ def _mask(name: str, stored: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "H
     return values > 0
 
 
-def _table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *rows])
+def _save(image: Image.Image, path: Path) -> None:
+    with replacing(path) as unfinished:
+        image.save(unfinished, format="PNG")
 
 
 if __name__ == "__main__":

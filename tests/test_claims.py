@@ -54,6 +54,13 @@ def test_a_claim_has_one_holder_and_may_be_given_back(tmp_path):
         assert third.take("a") and third.take("b")
 
 
+def test_a_claim_that_goes_while_another_looks_at_it_is_left_to_its_holder(tmp_path, monkeypatch):
+    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+        assert one.take("a") and other.take("b")
+        monkeypatch.setattr(Path, "is_dir", lambda path: False)  # there when it is made again, and then no more
+        assert not other.take("a")
+
+
 def test_of_many_that_start_at_once_one_has_each(tmp_path):
     every = [Claims(tmp_path) for _ in range(16)]
     barrier = threading.Barrier(len(every))

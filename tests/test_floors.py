@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "segjax": -1,
     "segjax.types": -1,
+    "segjax.interruption": -1,
     "segjax.files": 0,
     "segjax.claims": 1,
     "segjax.ops": 0,

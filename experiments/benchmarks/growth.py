@@ -25,6 +25,7 @@ from experiments.benchmarks.networks import Case, start, training_call
 from experiments.benchmarks.pack_strategies import CASES, MEMBERS, STRATEGIES, pack_of
 from experiments.benchmarks.timing import Call, Contest, Row, Scale, TimingOptions
 from experiments.harness.start import run_command
+from segjax.files import write_file
 from segjax.reports.curves import svg
 from segjax.reports.growth import fitted_exponent, growth
 
@@ -122,7 +123,7 @@ def main() -> None:
             row for curve in timing.chosen(named, options.only).values() for row in curve_rows(curve, options.rounds)
         ]
         path = timing.report("growth", header, rows, options.out)
-        path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)), encoding="utf-8")
+        write_file(path.with_suffix(".svg"), svg(growth(pd.DataFrame(rows), COSTS)))
 
     run_command(body)
 

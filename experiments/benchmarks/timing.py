@@ -7,6 +7,7 @@ ran before has emptied the caches) and is long enough for the clock; calls that 
 """
 
 import csv
+import io
 import os
 import shlex
 import statistics
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from experiments.harness.provenance import comment, provenance
 from experiments.harness.start import run_command
+from segjax.files import write_file
 from segjax.training import cores
 from segjax.types import InputError
 
@@ -213,12 +215,11 @@ def _unfinished_path(name: str, out: Path) -> Path:
 
 
 def _write(path: Path, header: Mapping[str, str], rows: Sequence[Row]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(comment(header))
-        writer = csv.DictWriter(file, fieldnames=_columns(rows), lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=_columns(rows), lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(path, comment(header) + text.getvalue())
     return path
 
 

@@ -28,7 +28,7 @@ from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax import fewshot
 from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
-from segjax.fewshot.files import extractor_files
+from segjax.fewshot.files import kept_extractors
 from segjax.sweeps import Outcome, Row, described
 from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
 from segjax.types import IGNORED
@@ -178,15 +178,17 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
     config, pictures, trainings = context.config, context.data, needs(context, trial)
     new, bank = pictures.types[trial.type], _bank_name(context, trial)
     folder = config.run.out / "extractors" / f"{trial.network}-{bank}-seed-{trial.seed}-new-{new}"
+
+    def make() -> list[fewshot.Extractor]:
+        images = [pictures.images[index] for index in pictures.split(trial.seed).train]
+        network = network_for(config, pictures, trial.network, trainings[0].task)
+        layers = layers_of(config, trial.network, map_shapes(network, pictures))
+        weights = [context.store.load(training).variables for training in trainings]
+        found = [fewshot.Extractor(network, variables, layers) for variables in weights]
+        return [fewshot.with_statistics(one, images) for one in found]
+
     with context.store.locked(trainings):
-        if len(extractor_files(folder)) < len(trainings):  # they are written in order, each at once
-            images = [pictures.images[index] for index in pictures.split(trial.seed).train]
-            network = network_for(config, pictures, trial.network, trainings[0].task)
-            layers = layers_of(config, trial.network, map_shapes(network, pictures))
-            weights = [context.store.load(training).variables for training in trainings]
-            found = [fewshot.Extractor(network, variables, layers) for variables in weights]
-            fewshot.save_extractors(folder, [fewshot.with_statistics(one, images) for one in found])
-    return fewshot.FeatureBank(fewshot.load_extractors(folder))
+        return fewshot.FeatureBank(kept_extractors(folder, len(trainings), make))
 
 
 @lru_cache(maxsize=1)

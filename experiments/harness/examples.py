@@ -1,13 +1,14 @@
 """Arrays of a few pictures that trials leave for the page: kept and found again by trial."""
 
-import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from segjax.files import write_file
+from segjax.files import PATIENCE, Damaged, set_aside
+from segjax.models.weights import load_weights, save_weights
 from segjax.sweeps import Trial, file_stem
 
 SHOWN = 3  # pictures
@@ -21,20 +22,26 @@ class Examples:
 
     def keep(self, trial: Trial, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a trial's arrays."""
-        content = io.BytesIO()
-        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # names of arrays, not of options
-        write_file(self._path(trial), content.getvalue())
+        save_weights(self._path(trial), arrays, patience=PATIENCE)
 
     def load(self, trial: Trial) -> dict[str, np.ndarray] | None:
-        """A trial's arrays; None where it left none, or the file is damaged."""
+        """A trial's arrays; None where it left none, or the file is damaged, which is then set aside with a warning."""
+        path = self._path(trial)
+        if not path.exists():
+            return None
         try:
-            with self._path(trial).open("rb") as file, np.load(file) as kept:  # np.load leaves damaged files open
-                return dict(kept)
-        except Exception:  # a damaged archive raises nearly anything, of zipfile, zlib, lzma and NumPy
+            return load_weights(path, is_ours=True).variables
+        except Damaged as error:
+            place = set_aside(path)
+            warnings.warn(f"{error}; it lies in {place} now, and the page lacks its pictures", stacklevel=2)
             return None
 
+    def cautions(self) -> list[str]:
+        """What the page says about examples that were damaged."""
+        return [f"Example pictures are missing: {path} is damaged." for path in sorted(self.folder.glob("*.damaged*"))]
+
     def _path(self, trial: Trial) -> Path:
-        return self.folder / f"{file_stem(trial)}.npz"
+        return self.folder / f"{file_stem(trial)}.safetensors"
 
 
 def places_shown(count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Options that studies share, as groups that a study's configuration is composed of."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from experiments.harness.events import check_tensorboard
 from segjax.data import parse_spec
 from segjax.models import NETWORKS, create
 from segjax.sweeps import shard_of
@@ -52,8 +54,21 @@ class RunOptions:
     """Print the trials with an estimate of time and disk space; train nothing."""
     resume: bool = arranges(False)
     """Go on with the results in --out; refuse to begin where there are none."""
+    tensorboard: bool = arranges(False)
+    """Also write losses and metrics as event files, for `tensorboard --logdir OUT/tensorboard`."""
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
+    retry_failed: bool = arranges(False)
+    """Try trials again that failed before."""
+    list_failed: bool = arranges(False)
+    """Print the trials that failed with the files of their tracebacks; train nothing."""
+    report: bool = arranges(False)
+    """Write results.csv and the page of what is there, and what is missing; train nothing."""
+    checkpoint_every: str = arranges("60s")
+    """How often a training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
+    requeue: bool = arranges(False)
+    """Under SLURM: where SIGUSR1, the warning before the time limit, stops this process, put its job, or its task of an
+    array, back into the queue. scancel, which sends SIGTERM, ends it for good."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +191,25 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     """
     parse_spec(source.data)
     shard_of((), run.shard)
+    checkpoint_options(run.checkpoint_every)
     for count, number, least in (("seeds", run.seeds, 1), ("pack", run.pack, 1), ("folds", source.folds, 2)):
         if not least <= number <= 1000:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
+    if run.tensorboard:
+        check_tensorboard()
+
+
+def checkpoint_options(every: str) -> dict[str, Any]:
+    """When checkpoints are due, as options of `segjax.training.Member`.
+
+    Raises:
+        InputError: the text is not a positive number with s, min, h or epochs.
+    """
+    if (found := re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", every)) and float(found[1]) > 0:
+        return {"checkpoint_seconds": float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]}
+    if (found := re.fullmatch(r"(\d+)epochs?", every)) and int(found[1]) > 0:
+        return {"checkpoint_epochs": int(found[1])}
+    raise InputError(f"checkpoint_every: {every!r} is none of 60s, 5min, 2h, 3epochs; give a number above 0 and a unit")
 
 
 def check_choices(name: str, values: Sequence[Any], allowed: Any) -> None:

@@ -1,6 +1,8 @@
 """The page of a run, with the cautions that every reader needs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,18 @@ from segjax.types import Source
 
 
 def write_study_page(
-    study: Study[Any, Any, Any, Any], context: Context[Any, Any, Any], table: ResultTable[Any]
+    study: Study[Any, Any, Any, Any],
+    context: Context[Any, Any, Any],
+    table: ResultTable[Any],
+    trials: Sequence[Any] = (),
+    missing: Sequence[Any] = (),
 ) -> Path:
-    """Write OUT/report.html with the plan's configuration and origin, and OUT/figures; returns the page's path."""
+    """Write OUT/report.html with the plan's configuration and origin, and OUT/figures; returns the page's path.
+
+    Args:
+        trials: all of the study.
+        missing: those that have not ended.
+    """
     config, plan = context.config, read_plan(context.config.run.out)
     found = study.analyse(config, table)
     figures = {**found.figures, **study.gallery(context)}
@@ -31,10 +42,20 @@ def write_study_page(
         question=found.question,
         answers=answers(found),
         figures=figures,
-        tables={**({"Decisions": claims_table(found.claims)} if found.claims else {}), **found.tables},
+        tables={
+            **({"Missing trials": missing_table(trials, missing)} if missing else {}),
+            **({"Decisions": claims_table(found.claims)} if found.claims else {}),
+            **found.tables,
+        },
         config=plan["config"],
         provenance=_origin(plan),
-        warnings=[*cautions(config, context.data.source, plan), *study.cautions(config, context.data), *found.cautions],
+        warnings=[
+            *_partial(trials, missing),
+            *cautions(config, context.data.source, plan),
+            *study.cautions(config, context.data),
+            *found.cautions,
+            *context.examples.cautions(),
+        ],
         metrics=found.metrics,
         failures=table.failures() if found.failures is None else found.failures,
         headings=found.headings,
@@ -74,6 +95,29 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def missing_table(trials: Sequence[Any], missing: Sequence[Any]) -> pd.DataFrame:
+    """How many trials have not ended, of each value of the factors that vary and of all."""
+    rows = [{"factor": "all", "value": "", "missing": len(missing), "trials": len(trials)}]
+    for one in fields(trials[0]):
+        every, lacking = (Counter(getattr(trial, one.name) for trial in some) for some in (trials, missing))
+        if len(every) > 1:
+            rows += [
+                {"factor": one.name, "value": f"{value}", "missing": lacking[value], "trials": count}
+                for value, count in every.items()
+                if lacking[value]
+            ]
+    return pd.DataFrame(rows)
+
+
+def _partial(trials: Sequence[Any], missing: Sequence[Any]) -> list[str]:
+    if not missing:
+        return []
+    return [
+        f"This page is partial: {len(missing)} of {len(trials)} trials have not ended. Means and verdicts are of the "
+        "others, and will change."
+    ]
 
 
 def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:

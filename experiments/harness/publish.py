@@ -23,7 +23,7 @@ from segjax.data import parse_spec
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.files import read_json, write_file
 from segjax.reports import data_name
-from segjax.sweeps import Replicates, ResultTable, read_plan, read_results
+from segjax.sweeps import Replicates, ResultTable, collect, read_plan
 from segjax.types import InputError
 
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"
@@ -90,9 +90,9 @@ def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultT
     Raises:
         InputError: the folder holds no finished trial.
     """
-    if not (out / "results.csv").exists():
-        raise InputError(f"{out}/results.csv: no trial has finished yet; wait for the first")
-    rows = read_results(out, get_type_hints(study.trial), plan)
+    rows = collect(out, get_type_hints(study.trial), plan)
+    if rows.empty:
+        raise InputError(f"{out}: no trial has finished yet; wait for the first")
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
     return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 

@@ -8,27 +8,39 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import tyro
 from rich.console import Console
 
+from experiments.harness.events import Events
 from experiments.harness.examples import Examples
 from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
 from experiments.harness.provenance import opening, sources_of
+from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
+from segjax.claims import Claims
 from segjax.sweeps import (
     Ledger,
     Outcome,
     Replicates,
     ResultTable,
+    check_plan,
     described,
+    failed_in,
+    failure_file,
+    file_stem,
     fingerprint,
     in_words,
+    merge,
+    missing_in,
+    read_failed,
+    read_plan,
     run_trials,
     shard_of,
+    told,
 )
 from segjax.types import InputError
 
@@ -65,35 +77,103 @@ def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
         raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
     default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
     prog = f"python -m experiments.{study.name}"
-    return resolved(study, tyro.cli(study.config, prog=prog, args=args, default=default))
+    description = f"{inspect.getdoc(study.config)}\n\n{EXIT_CODES}"
+    return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))
 
 
-def run(study: AnyStudy) -> None:
+def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
     """The command of a study: parse, plan, run the missing trials of this shard; the last process writes the page.
+
+    Args:
+        args: options; None: those of the command line.
 
     Raises:
         InputError: the options, the pictures or the folder cannot be used.
+        SystemExit: with 3 where some trials failed, with 4 where some are left to others.
     """
-    config, console = parse(study), Console(highlight=False, markup=False)
-    if config.run.resume and not (config.run.out / "plan.json").exists():
-        raise InputError(f"resume: there is nothing to go on with in {config.run.out}; leave --resume out to begin")
+    config, console = parse(study, args), Console(highlight=False, markup=False)
+    out, is_there = config.run.out, (config.run.out / "plan.json").exists()
+    if config.run.resume and not is_there:
+        raise InputError(f"resume: there is nothing to go on with in {out}; leave --resume out to begin")
+    if (config.run.report or config.run.list_failed) and not is_there:
+        raise InputError(f"out: there are no results in {out}; give the --out folder of a run")
+    if config.run.list_failed:
+        code = _tell_failed(read_failed(out, study.trial), out, console, sys.maxsize)
+    else:
+        with requeued(config.run.requeue):
+            code = _run(study, config, console)
+    if code:
+        sys.exit(code)
+
+
+def _run(study: AnyStudy, config: Any, console: Console) -> int:
+    """Do what the options say; gives the exit code."""
+    out = config.run.out
     console.print(f"reading {config.source.data}", soft_wrap=True)
     context, trials = opened(study, config)
     shard = shard_of(trials, config.run.shard)
     if config.run.plan:
         _print_plan(study, context, shard, console)
-        return
-    plan = plan_of(study, config, context.data)
-    with Ledger(config.run.out, study.trial, plan, config.run.accept_code) as ledger:
-        sweep = Sweep(study, context, trials)
-        run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
-        left = len(ledger.missing(trials))
-        if left:
-            waiting = f"{left} of {len(trials)} trials are left to others"
-            console.print(f"{waiting}; the last process to finish writes the report", soft_wrap=True)
-            return
-        table = table_of(study, config, context.data, ledger)
-    console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
+        return 0
+    plan = {**plan_of(study, config, context.data), "trials": len(trials)}
+    if config.run.report:
+        return _report(study, context, trials, plan, console)
+    context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
+    with Ledger(out, study.trial, plan, config.run.accept_code, config.run.retry_failed) as ledger:
+        sweep, code = Sweep(study, context, trials), None
+        while code is None:
+            run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
+            code = told(lambda: _conclude(study, context, trials, ledger, console))
+    return code
+
+
+def _conclude(
+    study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any], ledger: Ledger, console: Console
+) -> int | None:
+    """Write the page if all trials have ended; gives the exit code, None where some must be run again."""
+    out = context.config.run.out
+    if missing := ledger.missing(trials):
+        console.print(
+            f"{len(missing)} of {len(trials)} trials are left to others; the last process to finish writes the report; "
+            "--report writes one of what is there",
+            soft_wrap=True,
+        )
+    else:
+        table = table_of(study, context.config, context.data, ledger, trials)
+        if ledger.missing(trials):  # a damaged file is set aside as it is read
+            return None
+        console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
+    return max(_tell_failed(ledger.failed(trials), out, console), LEFT_TO_OTHERS if missing else 0)
+
+
+def _report(
+    study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any], plan: Any, console: Console
+) -> int:
+    """Write the tables and the page of what is there; gives the exit code."""
+    config, out = context.config, context.config.run.out
+    there = read_plan(out)
+    check_plan(out, there, plan)
+    with Claims(out) as claims:
+        rows = merge(out, get_type_hints(study.trial), there, claims, trials)
+    replicates = replicates_of(config, context.data)
+    table: ResultTable[Any] = ResultTable.from_rows(rows, study.trial, replicates, context.data.source.coarsening)
+    missing = missing_in(out, trials)
+    console.print(f"report: {write_study_page(study, context, table, trials, missing)}", soft_wrap=True)
+    if missing:
+        console.print(f"{len(missing)} of {len(trials)} trials have not ended; the report names them", soft_wrap=True)
+    return max(_tell_failed(failed_in(out, trials), out, console), LEFT_TO_OTHERS if missing else 0)
+
+
+def _tell_failed(failed: Sequence[Any], out: Path, console: Console, shown: int = 10) -> int:
+    """Name failed trials with the files of their tracebacks; gives the exit code."""
+    for trial in failed[:shown]:
+        console.print(f"failed: {described(trial)}: {failure_file(out, trial)}", soft_wrap=True)
+    others = f" ({len(failed) - shown} more: --list-failed)" if len(failed) > shown else ""
+    if failed:
+        remedy = "mend the cause, then try them again with --retry-failed"
+        count = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
+        console.print(f"{count} failed{others}; {remedy}", soft_wrap=True)
+    return SOME_FAILED if failed else 0
 
 
 def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context[Config, Any, Any], list[Any]]:
@@ -131,9 +211,11 @@ def replicates_of(config: Any, data: StudyData) -> Replicates:
     return Replicates(tuple(names), sum(others) / len(others) if len(set(names)) > 1 else 0.0)
 
 
-def table_of(study: AnyStudy, config: Any, data: StudyData, ledger: Ledger) -> ResultTable[Any]:
-    """The table of all results so far."""
-    return ResultTable.from_rows(ledger.table(), study.trial, replicates_of(config, data), data.source.coarsening)
+def table_of(
+    study: AnyStudy, config: Any, data: StudyData, ledger: Ledger, trials: Sequence[Any] = ()
+) -> ResultTable[Any]:
+    """The table of all results so far, which is also written, in the order of the trials."""
+    return ResultTable.from_rows(ledger.table(trials), study.trial, replicates_of(config, data), data.source.coarsening)
 
 
 class Sweep:
@@ -161,15 +243,23 @@ class Sweep:
         needed = self._study.needs(self._context, trial)
         return self._context.store.trainer.kind(needed[-1]) if needed else ""
 
-    def run(self, trials: Sequence[Any], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
-        """Train what the trials need, and measure each."""
+    def run(
+        self, trials: Sequence[Any], on_share: Callable[[float], None]
+    ) -> Iterator[tuple[int, Outcome | Exception]]:
+        """Train what the trials need, and measure each; gives its outcome, or the error that ended it."""
         context, study = self._context, self._study
+        events = Events(context.config.run.out, context.config.run.tensorboard)
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             context.data.split(seed).write(path, context.data.source)
         context.store.ensure([training for trial in trials for training in study.needs(context, trial)], on_share)
         for index, trial in enumerate(trials):
-            outcome = study.measure(context, trial)
+            try:
+                outcome = study.measure(context, trial)
+            except Exception as error:
+                yield index, error
+                continue
+            events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome

@@ -1,13 +1,24 @@
 """How every command starts and ends. Nothing heavy is loaded, since a command may begin anew at its start."""
 
+import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
+WRONG_INPUT, SOME_FAILED, LEFT_TO_OTHERS, REQUEUE_ME, STOPPED_BY_USER = 2, 3, 4, 75, 130  # exit codes
+EXIT_CODES = """Exit codes:
+0: all is done.
+2: wrong input.
+3: some trials failed.
+4: trials are left to other processes.
+75: stopped by SIGTERM or SIGUSR1; trainings are saved where they are; queue the same command again.
+130: stopped by Ctrl-C; the same command goes on."""
+STOPPING = {signal.SIGINT: STOPPED_BY_USER, signal.SIGTERM: REQUEUE_ME, signal.SIGUSR1: REQUEUE_ME}
 
 
 def _is_started_by_name() -> bool:
@@ -47,26 +58,86 @@ def _lacking_device() -> str | None:
 
 def _refuse(reason: object) -> NoReturn:
     print(f"error: {reason}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(WRONG_INPUT)
+
+
+@contextlib.contextmanager
+def requeued(is_wanted: bool) -> Iterator[None]:
+    """Where SLURM's warning, SIGUSR1, stops what runs within, it queues this job, or task of an array, again.
+
+    Raises:
+        InputError: it is wanted outside of SLURM.
+    """
+    from segjax.interruption import Stopped
+    from segjax.types import InputError
+
+    job = _slurm_job()
+    if is_wanted and job is None:
+        raise InputError(
+            "requeue: this process is no job of SLURM (SLURM_JOB_ID is not set); leave --requeue out, or submit the "
+            "command by sbatch"
+        )
+    try:
+        yield
+    except Stopped as stopped:
+        if is_wanted and job and stopped.signal == signal.SIGUSR1:  # scancel, which sends SIGTERM, must not be undone
+            _queue_again(job)
+        raise
+
+
+def _slurm_job() -> str | None:
+    """The job of this process, or its task of an array; None outside of SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID") or None
+
+
+def _queue_again(job: str) -> None:
+    _ignore_signals()  # SLURM ends the job that it queues again
+    try:
+        command = ["scontrol", "requeue", job]
+        ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
+        problem = (ended.stderr.strip() or f"exit code {ended.returncode}") if ended.returncode else ""
+    except FileNotFoundError:
+        problem = "scontrol is not installed on this machine"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem:
+        said = f"job {job} is not queued again ({problem}); submit the same command once more"
+    else:
+        said = f"job {job} is queued again"
+    print(said, file=sys.stderr)
+
+
+def _ignore_signals() -> None:
+    for kind in STOPPING:
+        signal.signal(kind, signal.SIG_IGN)
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command's body; wrong input gives one message and exit code 2, an interruption says how to go on.
+    """Run a command's body; wrong input gives one message and exit code 2, a stop says how to go on.
 
-    Compiled programs are kept for the next run. SIGTERM is treated like Ctrl-C, so that open files are closed.
+    SIGTERM and SIGUSR1, with which a scheduler warns, end it with exit code 75, which asks to be queued again; Ctrl-C
+    with 130. Trainings save where they are first; a second signal does not wait for that. Compiled programs are kept
+    for the next run.
     """
     _begin_anew()
     for stream in (sys.stdout, sys.stderr):  # whatever a console cannot show must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     from experiments.harness.compilation_cache import keep_compilations
     from segjax.files import refusal
+    from segjax.interruption import Stopped, check, request
     from segjax.types import InputError
 
-    keep_compilations()
     try:
-        main()
+        for kind in STOPPING:
+            signal.signal(kind, lambda number, _: request(signal.Signals(number)))
+        keep_compilations()
+        try:
+            main()
+        except Exception:
+            check()  # libraries make errors of their own of a stop
+            raise
     except InputError as error:
         _refuse(error)
     except Exception as error:
@@ -74,6 +145,8 @@ def run_command(main: Callable[[], None]) -> None:
         if said is None:
             raise
         _refuse(said)
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stopped:
+        _ignore_signals()  # it is ending already, and the exit code stays
+        kept = "what is finished is kept, and the same command goes on from there"
+        print(f"stopped by {stopped.signal.name}; {kept}", file=sys.stderr)
+        sys.exit(STOPPING[stopped.signal])

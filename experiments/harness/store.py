@@ -1,25 +1,27 @@
 """Trainings that trials rest on: run in packs, and kept on disk for the trials that need them."""
 
 import contextlib
-import fcntl
 import functools
 import shutil
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
+from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
-from experiments.harness.options import RunOptions
+from experiments.harness.options import RunOptions, checkpoint_options
+from segjax.claims import Claims
 from segjax.data import Split
-from segjax.files import explained
+from segjax.files import PATIENCE, Damaged, set_aside
+from segjax.interruption import check, later
 from segjax.models.weights import load_weights, save_weights
-from segjax.sweeps import file_stem
-from segjax.sweeps.ledger import byte_of
-from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack
+from segjax.sweeps import described, file_stem
+from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack, without_memory
 from segjax.types import InputError
 
 AnyTraining = TypeVar("AnyTraining", bound=Any)  # a frozen dataclass with a seed
@@ -98,13 +100,17 @@ class TrainingStore(Generic[AnyTraining]):
 
     Attributes:
         trainer: how they are made.
+        made_by: what a checkpoint must have in common with this run to be gone on with: configuration and code.
     """
 
     def __init__(self, run: RunOptions, trainer: Trainer[AnyTraining]) -> None:
         """Set up; nothing is trained or written."""
         self.trainer, self._run = trainer, run
+        self.made_by: Mapping[str, str] = {}
         self._layouts = Layouts(run)
-        self._locks = run.out / "networks" / ".lock"
+        self._events = Events(run.out, run.tensorboard)
+        self._claims, self._held = Claims(run.out / "networks"), set[str]()
+        self._failed: dict[AnyTraining, Exception] = {}
 
     def closure(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
         """Some trainings and all that they need, each once."""
@@ -120,9 +126,16 @@ class TrainingStore(Generic[AnyTraining]):
     def ensure(self, trainings: Sequence[AnyTraining], on_share: Callable[[float], None] = lambda share: None) -> None:
         """Train what is not on disk yet, first whatever these trainings need themselves.
 
+        A training that fails does not stop the others; `load` raises its error, and it is not tried again here.
+
         Args:
             on_share: called with the share of the trainings that is done.
+
+        Raises:
+            InputError: the pictures or the disk cannot be used.
+            Stopped: a stop was asked for; what is being trained has saved where it is.
         """
+        check()
         waves = [self._missing(trainings)]
         while waves[-1]:
             waves.append(self._missing([need for training in waves[-1] for need in self.trainer.needs(training)]))
@@ -146,24 +159,60 @@ class TrainingStore(Generic[AnyTraining]):
     def locked(self, trainings: Sequence[AnyTraining]) -> Iterator[list[AnyTraining]]:
         """Wait until no other process trains any of the trainings; gives those that are still missing then.
 
-        Every process locks in one order, so that none waits for one that waits for it; the system frees the locks of a
-        process that dies.
+        Every process claims in one order, so that none waits for one that waits for it; the claims of a process that
+        dies are free.
         """
-        with explained(self._locks):
-            self._locks.parent.mkdir(parents=True, exist_ok=True)
-            file = self._locks.open("ab+")
-        with file:
-            for byte in sorted(byte_of(training) for training in trainings):
-                fcntl.lockf(file, fcntl.LOCK_EX, 1, byte)
+        own = {file_stem(training): training for training in trainings}
+        taken: list[str] = []
+        try:
+            for name in sorted(own.keys() - self._held):
+                for _ in self._claims.wait(name):
+                    check()
+                self._held.add(name)
+                taken.append(name)
             yield self._missing(trainings)
+        finally:
+            for name in taken:
+                self._held.remove(name)
+                self._claims.release(name, done=self.path(own[name]).exists())
+            if not self._held:
+                self._claims.close()
 
     def load(self, training: AnyTraining) -> Trained:
-        """A finished training from disk. Raises InputError where the file is damaged or another one."""
+        """A finished training from disk; one whose file is damaged or gone is trained again.
+
+        Raises:
+            Exception: what ended the training.
+        """
+        if training not in self._failed:
+            try:
+                return self._read(training)
+            except Damaged:
+                pass
+            with self.locked([training]):
+                self._set_damaged_aside(training)
+                self.ensure([training])
+        if training in self._failed:
+            raise self._failed[training]
+        return self._read(training)
+
+    def _read(self, training: AnyTraining) -> Trained:
         path = self.path(training)
-        variables, facts = load_weights(path)
+        if not path.exists():
+            raise Damaged(f"{path} is not there; start the study again, and it is trained")
+        variables, facts = load_weights(path, is_ours=True)
         if not {"status", "restarts"} <= facts.keys():
-            raise InputError(f"{path}: is not a network of this study; move it away, and it is trained again")
+            raise Damaged(f"{path} is not a network of this study; move it away, and it is trained again")
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
+
+    def _set_damaged_aside(self, training: AnyTraining) -> None:
+        path = self.path(training)
+        try:
+            self._read(training)  # another process may have made it anew
+        except Damaged as error:
+            if path.exists():
+                reason = str(error).partition(";")[0]
+                warnings.warn(f"{reason}; it is now {set_aside(path).name}, and trained again", stacklevel=3)
 
     def drop(self, training: AnyTraining) -> None:
         """Remove a training that no other one needs."""
@@ -174,28 +223,50 @@ class TrainingStore(Generic[AnyTraining]):
         return self._run.out / "networks" / f"{file_stem(training)}.safetensors"
 
     def _missing(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
-        return [training for training in dict.fromkeys(trainings) if not self.path(training).exists()]
+        return [one for one in dict.fromkeys(trainings) if one not in self._failed and not self.path(one).exists()]
 
     def _train(self, kind: str, pack: Sequence[AnyTraining], reached: Callable[[AnyTraining, float], None]) -> None:
-        if not pack:
+        jobs = {training: job for training in pack if (job := self._job(training)) is not None}
+        if not jobs:
             return
-        jobs = [self.trainer.job(training, self.load) for training in pack]
-        members = [self._member(training, job, reached) for training, job in zip(pack, jobs, strict=True)]
+        members = [self._member(training, job, reached) for training, job in jobs.items()]
         steps, loop = self.trainer.steps(kind), self.trainer.loop(kind)
-        layout = self._layouts.of(kind, steps, members, loop)
-        for index, fit in fit_pack(members, steps, loop, layout):
-            self._keep(pack[index], jobs[index], fit)
+        layout, ready = self._layouts.of(kind, steps, members, loop), list(jobs)
+        with later():  # what has ended is kept before a stop
+            for index, found in fit_pack(members, steps, loop, layout):
+                if isinstance(found, Fit):
+                    self._keep(ready[index], jobs[ready[index]], found)
+                else:
+                    self._failed[ready[index]] = found
+
+    def _job(self, training: AnyTraining) -> Job | None:
+        try:
+            return self.trainer.job(training, self.load)
+        except InputError:
+            raise
+        except Exception as error:
+            check()  # libraries make errors of their own of a stop
+            self._failed[training] = without_memory(error)
+            return None
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
-        save_weights(self.path(training), fit.variables, facts)
+        self._events.training(file_stem(training), fit.losses)
+        save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
 
     def _member(self, training: AnyTraining, job: Job, reached: Callable[[AnyTraining, float], None]) -> Member:
         # one key per seed: all trainings of a seed start from the same weights
         key = jax.random.key(training.seed)
-        on_epoch = functools.partial(reached, training)
-        return Member(key, job.train, job.validation, checkpoints=self._checkpoints(training), on_epoch=on_epoch)
+        return Member(
+            key,
+            job.train,
+            job.validation,
+            checkpoints=self._checkpoints(training),
+            made_by={"training": described(training), **self.made_by},
+            on_epoch=functools.partial(reached, training),
+            **checkpoint_options(self._run.checkpoint_every),
+        )
 
     def _checkpoints(self, training: AnyTraining) -> Path:
         return self._run.out / "checkpoints" / file_stem(training)

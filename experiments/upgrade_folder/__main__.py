@@ -1,14 +1,16 @@
 """Command line of the repair of a folder."""
 
+import sys
+
 import tyro
 from rich.console import Console
 
-from experiments.harness.start import run_command
+from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, run_command
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import open_folder
 from experiments.upgrade_folder.repair import BATCH, NETWORK, Repair, Unit, folder_plan, units_of
 from experiments.upgrade_folder.report import mistakes, write_review_page
-from segjax.sweeps import Ledger, run_trials
+from segjax.sweeps import Ledger, failure_file, run_trials
 from segjax.types import InputError
 
 PROGRAM = "python -m experiments.upgrade_folder"
@@ -25,14 +27,25 @@ def main() -> None:
     clean = f"clean labels: {train} {folder.units} to learn from, {held_out} held out"
     line = f"{clean}; noisy labels: {len(folder.noisy)} pictures to repair; errors: {mistakes(repair)}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    with Ledger(config.out, Unit, folder_plan(config, folder), config.accept_code) as ledger:
+    units = units_of(folder)
+    plan = {**folder_plan(config, folder), "trials": 1 + len(units)}
+    with Ledger(config.out, Unit, plan, config.accept_code, retry_failed=True) as ledger:
         run_trials([NETWORK], repair.learn, ledger, lambda unit: "network", console)
         if ledger.missing([NETWORK]):
             raise InputError(f"out: another process is training in {config.out}; wait for it, or choose another folder")
-        repair.restore()
-        run_trials(units_of(folder), repair.upgrade, ledger, repair.kind, console, BATCH)
-        page = write_review_page(config, folder, repair, ledger.table())
-    console.print(f"labels: {config.out / 'labels'}\nreview: {page}", markup=False, highlight=False)
+        if not ledger.failed([NETWORK]):
+            repair.restore()
+            run_trials(units, repair.upgrade, ledger, repair.kind, console, BATCH)
+            page = write_review_page(config, folder, repair, ledger.table([NETWORK, *units]))
+            console.print(f"labels: {config.out / 'labels'}\nreview: {page}", markup=False, highlight=False)
+        failed, missing = ledger.failed([NETWORK, *units]), ledger.missing(units)
+    for unit in failed:
+        line = f"failed: {unit.file}: {failure_file(config.out, unit)}; the same command tries it again"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if missing:
+        console.print(f"{len(missing)} pictures are left to other processes; give the same command again after them")
+    if failed or missing:
+        sys.exit(LEFT_TO_OTHERS if missing else SOME_FAILED)
 
 
 if __name__ == "__main__":

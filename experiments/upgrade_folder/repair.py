@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation import counts, dice, median_radius
-from segjax.files import write_file
+from segjax.files import Damaged, set_aside, write_file
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit
@@ -119,6 +120,7 @@ class Repair:
 
     def learn(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train the network and keep it in OUT; a training that was stopped goes on from its checkpoint."""
+        plan = folder_plan(self._config, self._folder)
         result = fit(
             jax.random.key(self._config.seed),
             self._steps,
@@ -127,6 +129,7 @@ class Repair:
             self._config.train.loop,
             checkpoints=self._config.out / "checkpoints",
             checkpoint_seconds=20.0,
+            made_by={"configuration": plan["fingerprint"], "code": plan["opening"]["code"]},
             on_epoch=on_share,
         )
         if result.status != "ok":
@@ -151,13 +154,23 @@ class Repair:
         return before, after
 
     def restore(self) -> None:
-        """Take the network from OUT, where an earlier run has left it.
+        """Take the network from OUT, where an earlier run has left it; one that is missing or damaged is trained again.
 
         Raises:
-            InputError: it is not there or damaged.
+            InputError: it cannot be read, or not be trained.
         """
-        if self._variables is None:
-            self._variables = jax.device_put(load_weights(self._saved).variables)
+        if self._variables is not None:
+            return
+        reason = f"{self._saved}: is missing"
+        if self._saved.exists():
+            try:
+                self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
+                return
+            except Damaged as error:
+                reason = f"{error}; {set_aside(self._saved)} is what was there"
+        warnings.warn(f"{reason}; the network is trained again", stacklevel=2)
+        for _ in self.learn((), lambda share: None):
+            pass
 
     def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""
@@ -184,7 +197,6 @@ class Repair:
         for index, (unit, sample, found) in enumerate(zip(units, samples, results, strict=True)):
             before = np.append(np.int32(0), self._folder.noisy.values_of(self._index(unit)))[sample.labels]
             repaired = number_objects(found.mask, found.probability, before, minimum_area=self._minimum_area)
-            (self._config.out / "labels").mkdir(exist_ok=True)
             changes = [change._asdict() for change in repaired.changes]
             write_file(self._config.out / "changes" / f"{sample.name}.json", json.dumps(changes) + "\n")
             write_labels(self._config.out / unit.file, repaired.labels)

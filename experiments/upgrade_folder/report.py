@@ -11,7 +11,7 @@ from experiments.upgrade_folder.config import NOISY, FolderConfig
 from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import NETWORK, Repair
 from segjax.data import read_labels
-from segjax.files import write_file
+from segjax.files import read_file, spreadsheet_safe, write_file
 from segjax.reports import change_overlay, write_review
 from segjax.sweeps import read_plan
 from segjax.types import InputError
@@ -39,17 +39,18 @@ def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["picture", *Change._fields])
     table = table[table["change"] != "kept"].sort_values("changed", ascending=False, kind="stable")
     rounded = table.round({"confidence": 4, "outline_distance": 2, "y": 1, "x": 1})
-    write_file(config.out / "changes.csv", rounded.to_csv(index=False))
+    safe = rounded.assign(picture=rounded["picture"].map(spreadsheet_safe))
+    write_file(config.out / "changes.csv", safe.to_csv(index=False))
     return table
 
 
 def _changes(path: Path) -> list[dict[str, Any]]:
     """The changes of one picture. Raises InputError where another program has changed the file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_file(path))
         if all(set(change) == set(Change._fields) for change in found):
             return found
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         pass
     raise InputError(
         f"{path}: is not the list of a picture's changes; bring back a copy, or repair into another folder"

@@ -144,9 +144,9 @@ class Patches:
         """A batch for what only needs to know its size: initial weights, a probe of the time of a step."""
         return next(self.stream(jax.random.key(0), ahead=0))
 
-    def epoch(self, key: Key[Array, ""], epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 0."""
-        return self.stream(key, epoch * self.steps, (epoch + 1) * self.steps)
+    def epoch(self, key: Key[Array, ""], epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0, from its step `first` on."""
+        return self.stream(key, epoch * self.steps + first, (epoch + 1) * self.steps)
 
     def _batch(self, decoded: "_Pictures", order: Callable[[int], np.ndarray], seed: int, step: int) -> Batch:
         epoch, within = divmod(step, self.steps)

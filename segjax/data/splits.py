@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isclose
 from pathlib import Path
 from typing import Literal
 
-from segjax.files import write_file
+from segjax.files import PATIENCE, read_file, set_aside, write_file
 from segjax.types import InputError, Source
 
 SIDES = ("train", "validation", "test")
@@ -109,15 +110,23 @@ class Split:
             raise InputError(f"group {sorted(divided)[0]} is on two sides of the split; keep its pictures together")
 
     def write(self, path: Path, source: Source) -> None:
-        """The split as JSON by picture names; InputError where a different split is there already."""
+        """The split as JSON by picture names; a damaged or another split there is set aside with a warning.
+
+        Raises:
+            InputError: the split does not fit the source, the disk stays full, or the place cannot be written.
+        """
         self.check(source)
         sides = {side: [source.names[index] for index in getattr(self, side)] for side in SIDES}
         text = json.dumps({"data": source.spec, "validation_by": self.validation_by, **sides}, indent=1) + "\n"
         if path.exists():
-            if Split.read(path, source) != self:
-                raise InputError(f"{path} holds a different split; remove it or give another folder")
-            return
-        write_file(path, text)
+            try:
+                if Split.read(path, source) == self:
+                    return
+                reason = f"{path}: holds another split than that of this run"
+            except InputError as error:
+                reason = str(error)
+            warnings.warn(f"{reason}; {set_aside(path)} is what was there, and it is written anew", stacklevel=2)
+        write_file(path, text, PATIENCE)
 
     @staticmethod
     def read(path: Path, source: Source) -> "Split":
@@ -211,8 +220,10 @@ def _shuffled(name: str, seed: int) -> str:
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(read_file(path))
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"split file {path} cannot be read ({error})") from None
     lists = [content.get(side) if isinstance(content, dict) else None for side in SIDES]
     are_names = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)

@@ -1,9 +1,11 @@
 """Extractors on disk, one file of weights each. Only here the room has files."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from segjax.fewshot.bank import Extractor
+from segjax.files import Damaged, replacing, set_aside
 from segjax.models import Weights, create, load_weights, save_weights
 from segjax.types import InputError
 
@@ -13,20 +15,43 @@ _EXTRACTORS = "extractor-*.safetensors"
 def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
     """Write extractors as FOLDER/extractor-0.safetensors, ...; they come back with the same digests.
 
+    The folder appears with all of them, or not at all.
+
     Raises:
-        InputError: the folder holds other extractors.
+        InputError: the folder holds something else.
     """
-    for number, extractor in enumerate(extractors):
-        path = folder / _EXTRACTORS.replace("*", str(number))
-        if path.exists():
-            if load_extractor(path).digest != extractor.digest:
-                raise InputError(f"{path} holds another extractor; give another folder or remove it")
-            continue
-        options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
-        facts = {"network": extractor.kind, "options": options, "layers": extractor.layers}
-        statistics = {"mean": extractor.mean, "std": extractor.std}
-        known = {name: value for name, value in statistics.items() if value is not None}
-        save_weights(path, {"variables": extractor.variables, **known}, facts)
+    if extractor_files(folder):
+        if [one.digest for one in load_extractors(folder)] != [one.digest for one in extractors]:
+            raise InputError(f"{folder}: holds other extractors; give another folder, or move it away")
+        return
+    with replacing(folder) as unfinished:
+        for number, extractor in enumerate(extractors):
+            options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
+            facts = {"network": extractor.kind, "options": options, "layers": extractor.layers}
+            statistics = {"mean": extractor.mean, "std": extractor.std}
+            known = {name: value for name, value in statistics.items() if value is not None}
+            place = unfinished / _EXTRACTORS.replace("*", str(number))
+            save_weights(place, {"variables": extractor.variables, **known}, facts)
+
+
+def kept_extractors(folder: Path, count: int, make: Callable[[], Sequence[Extractor]]) -> list[Extractor]:
+    """The extractors of a folder, which are made and saved there where any is missing or damaged.
+
+    What was there is set aside with a warning. No other process may do the same at the same time.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written.
+    """
+    if folder.exists():
+        try:
+            if len(found := [load_extractor(path) for path in extractor_files(folder)]) == count:
+                return found
+            reason = f"{folder}: holds {len(found)} of {count} extractors"
+        except Damaged as error:
+            reason = str(error)
+        warnings.warn(f"{reason}; {set_aside(folder)} is what was there, and they are made again", stacklevel=2)
+    save_extractors(folder, make())
+    return load_extractors(folder)
 
 
 def extractor_files(folder: Path | str) -> list[Path]:
@@ -55,9 +80,9 @@ def load_extractor(path: Path) -> Extractor:
 
 
 def load_as(what: str, path: Path, needed: Sequence[str]) -> Weights:
-    """A file of weights. Raises InputError where it cannot be read, or lacks a fact that makes it what it should be."""
-    loaded = load_weights(path)
+    """A file of weights of ours. Raises Damaged where its content does not hold, or lacks a fact that it needs."""
+    loaded = load_weights(path, is_ours=True)
     missing = [name for name in needed if name not in loaded.facts]
     if missing:
-        raise InputError(f"{path} is not {what}: it lacks {', '.join(missing)}; give another file")
+        raise Damaged(f"{path} is not {what}: it lacks {', '.join(missing)}; give another file")
     return loaded

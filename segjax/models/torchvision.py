@@ -86,4 +86,6 @@ def _in_our_layout(path: Any, name: str, value: np.ndarray, leaf: Any) -> jax.Ar
             f"{path}: {name} has the shape {value.shape} in our layout, the network wants {ours}; "
             "take the width, channels and classes of the file (new_head=True for other classes)"
         )
+    if not np.isfinite(value.astype(np.float32)).all():
+        raise InputError(f"{path}: {name} holds numbers that are not finite; the file is damaged, get it again")
     return jnp.asarray(value.reshape(ours), leaf.dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from segjax.files import write_file
+from segjax.files import Damaged, check_regular, write_file
 from segjax.types import InputError
 
 _DTYPES = (
@@ -28,7 +28,9 @@ class Weights(NamedTuple):
     facts: dict[str, Any]
 
 
-def save_weights(path: str | Path, variables: Mapping[str, Any], facts: Mapping[str, Any] = {}) -> None:
+def save_weights(
+    path: str | Path, variables: Mapping[str, Any], facts: Mapping[str, Any] = {}, patience: float = 0.0
+) -> None:
     """Write nested dicts of arrays, named by their paths ("params/conv/kernel"), and facts about them to one file.
 
     The file appears by renaming, so its name never stands for half a file. Its folder is made where it is missing.
@@ -36,9 +38,10 @@ def save_weights(path: str | Path, variables: Mapping[str, Any], facts: Mapping[
     Args:
         variables: dicts of dicts of NumPy or JAX arrays, of any shape; empty dicts are kept.
         facts: JSON values; tuples come back as lists.
+        patience: seconds to wait for room on a full disk, as `write_file` does.
 
     Raises:
-        InputError: a name, a leaf, a type of numbers or a fact that the format cannot hold.
+        InputError: a name, a leaf, a type of numbers or a fact that the format cannot hold; what `write_file` raises.
     """
     path = Path(path)
     named = dict(_named(variables, path))
@@ -49,31 +52,43 @@ def save_weights(path: str | Path, variables: Mapping[str, Any], facts: Mapping[
         raise InputError(f"{path}: the facts are not JSON values ({error}); give numbers, text, lists, dicts") from None
     metadata = {_FACTS: text, _EMPTY: json.dumps([name for name, value in named.items() if value is None])}
     metadata[_HASH] = _content(arrays, metadata)
-    write_file(path, save(arrays, metadata))
+    write_file(path, save(arrays, metadata), patience)
 
 
-def load_weights(path: str | Path) -> Weights:
+def load_weights(path: str | Path, is_ours: bool = False) -> Weights:
     """Read what `save_weights` wrote, or any other file of this format; nothing is unpickled.
 
-    Files of other programs have no facts; where their names have no "/" the dict of variables is flat.
+    Files of other programs have no facts; where their names have no "/" the dict of variables is flat. They have no
+    content hash either, so that numbers that were changed on the way are not seen: compare the file with the checksum
+    that its owners publish.
+
+    Args:
+        is_ours: refuse a file without our content hash. Without this, one of ours whose damage took all that tells it
+            from others is read like a file of another program.
 
     Raises:
-        InputError: the file is missing, of another format, cut off, or its content hash does not hold.
+        Damaged: the file is of another format, cut off, or its content hash does not hold.
+        InputError: the file is missing, or no regular file.
     """
     path = Path(path)
+    remedy = "copy it again or make it anew"
+    if path.suffix != ".safetensors":
+        remedy = "give a .safetensors file; safetensors.torch.save_file(network.state_dict(), path) makes one"
     try:
+        check_regular(path)
         with safe_open(path, framework="np", backend="pread") as file:
             arrays, metadata = file.get_tensors(), file.metadata() or {}
-        is_ours = bool(metadata.keys() & {_FACTS, _EMPTY, _HASH})
+        is_ours = is_ours or bool(metadata.keys() & {_FACTS, _EMPTY, _HASH})
         if is_ours and metadata.pop(_HASH, None) != _content(arrays, metadata):
             raise ValueError("its content hash does not hold")
         variables = _nested(arrays, json.loads(metadata.get(_EMPTY, "[]")))
         return Weights(variables, json.loads(metadata.get(_FACTS, "{}")))
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
-        remedy = "copy it again or make it anew"
-        if path.suffix != ".safetensors":
-            remedy = "give a .safetensors file; safetensors.torch.save_file(network.state_dict(), path) makes one"
+    except OSError as error:
         raise InputError(f"{path} cannot be read as safetensors ({error}); {remedy}") from None
+    except InputError:
+        raise
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path} cannot be read as safetensors ({error}); {remedy}") from None
 
 
 def _named(tree: Mapping[Any, Any], path: Path, above: str = "") -> Iterator[tuple[str, np.ndarray | None]]:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from segjax.evaluation import Claim, Interval, decide, interval
 from segjax.files import write_file
-from segjax.sweeps.ledger import PRECISION
-from segjax.sweeps.results import LAST_METRIC, parse_trials
+from segjax.sweeps.published import parse_trials
+from segjax.sweeps.results import LAST_METRIC, PRECISION
 from segjax.sweeps.trials import AnyTrial, factors_of
 
 

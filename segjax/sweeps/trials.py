@@ -1,6 +1,7 @@
 """A study's grid as a list of trials, and the shard of it that one of several processes takes."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -26,6 +27,26 @@ AnyTrial = TypeVar("AnyTrial", bound=Trial)
 def factors_of(trial: Trial) -> dict[str, Factor]:
     """The value of every factor, in the order of the result columns."""
     return {field.name: getattr(trial, field.name) for field in dataclasses.fields(trial)}
+
+
+def texts_of(trial: Trial) -> dict[str, str]:
+    """The value of every factor as results spell it: that of a factor with decimals has some, however it was given."""
+    return {field.name: str(field.type(getattr(trial, field.name))) for field in dataclasses.fields(trial)}  # type: ignore[operator]
+
+
+def key_of(texts: Mapping[str, str]) -> str:
+    """16 hexadecimal digits that no other trial of the study has, from its factors as results spell them."""
+    return fingerprint(texts)
+
+
+def trial_key(trial: Trial) -> str:
+    """The name of a trial's results."""
+    return _known_key(trial)  # type: ignore[arg-type]  # trials are frozen
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _known_key(trial: Any) -> str:
+    return key_of(texts_of(trial))
 
 
 def described(trial: Trial) -> str:

@@ -11,7 +11,15 @@ from segjax.training.losses import (
     symmetric_cross_entropy,
 )
 from segjax.training.mean_teacher import make_mean_teacher_steps
-from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, fit_pack, layout_of, time_layouts
+from segjax.training.packs import (
+    STRATEGIES,
+    Layout,
+    candidate_layouts,
+    fit_pack,
+    layout_of,
+    time_layouts,
+    without_memory,
+)
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import StepConfig, Steps, make_steps
@@ -50,4 +58,5 @@ __all__ = [
     "soft_dice",
     "symmetric_cross_entropy",
     "time_layouts",
+    "without_memory",
 ]

@@ -1,17 +1,17 @@
-"""Interrupted trainings: atomic checkpoints with a content hash, and the newest sound one back."""
+"""Interrupted trainings: atomic checkpoints that say who made them and whether they are whole."""
 
 import contextlib
 import errno
 import hashlib
-import itertools
+import json
 import logging
 import os
 import re
 import shutil
-import signal
 import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +19,143 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from segjax.files import explained
+from segjax.files import explained, set_aside
+from segjax.interruption import later
+from segjax.training.processes import SUFFIX, load_alone, save_alone, told_by_first
+from segjax.types import InputError
 
-INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+CHECKPOINT_SECONDS = 60.0
+_ONE_AT_A_TIME = threading.Lock()  # threads that save at once with this library fail, or wait for ever
+_MADE_BY = "made_by"
 
 
-def save_checkpoint(folder: Path, step: int, tree: Any) -> None:
-    """Write `tree` as checkpoint `step` and drop all but the one before it.
+class Checkpoints:
+    """The checkpoints of one training: when the next is due, and a warning where one cannot be written."""
 
-    A checkpoint appears by renaming, so a killed process never leaves half of one under its final name. An interruption
-    (SIGINT, SIGTERM) waits until it is written.
+    def __init__(
+        self,
+        folder: Path | None,
+        made_by: Mapping[str, str],
+        seconds: float = CHECKPOINT_SECONDS,
+        epochs: int | None = None,
+        is_shared: bool = False,
+    ) -> None:
+        """Set up; nothing is written.
+
+        Args:
+            folder: where they lie; None keeps none.
+            made_by: what a checkpoint must have in common with this training to be gone on with, beside JAX's version.
+            seconds: least time between two.
+            epochs: epochs between two, in place of seconds.
+            is_shared: all processes of JAX have this training: process 0 reads and writes, and tells the others.
+        """
+        self._is_shared = is_shared
+        if is_shared and jax.process_index():
+            folder = None
+        self._folder, self._made_by, self._seconds, self._epochs = folder, made_by, seconds, epochs
+        self._saved, self._epoch = time.monotonic(), 0
+        self._is_warned = False
+
+    def restore(self, like: Any) -> Any | None:
+        """As `restore_checkpoint`."""
+        found = restore_checkpoint(self._folder, like, self._made_by) if self._folder else None
+        return told_by_first(found, like) if self._is_shared else found
+
+    def keep_where_due(self, tree: Any, epoch: int) -> None:
+        """Save where enough time has passed, or enough epochs are done, since the last."""
+        long_enough = time.monotonic() - self._saved >= self._seconds
+        if long_enough if self._epochs is None else epoch - self._epoch >= self._epochs:
+            self.keep(tree)
+            self._epoch = epoch
+
+    def keep(self, tree: Any) -> None:
+        """Save now; what fails is said once and tried again when the next is due, since it must not end a training."""
+        if self._folder is None:
+            return
+        try:
+            save_checkpoint(self._folder, tree, self._made_by)
+        except Exception as error:
+            if not self._is_warned:
+                said = f"{self._folder}: no checkpoint can be written there ({error}); the training goes on without"
+                warnings.warn(f"{said}, and tries again", stacklevel=2)
+            self._is_warned = True
+        self._saved = time.monotonic()
+
+
+def save_checkpoint(folder: Path, tree: Any, made_by: Mapping[str, str] = {}) -> None:
+    """Write `tree` as the next checkpoint, counted from 1, and drop all but the one before it.
+
+    A checkpoint appears by renaming, so a killed process never leaves half of one under its final name. A stop waits
+    until it is written.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; earlier checkpoints stay.
     """
-    path = folder.absolute() / str(step)
-    with _interrupted_later(), explained(folder), _refusals_of_disk(path):
-        _check_room(folder / f".{step}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
-        ocp.save(path, {"tree": tree, "content": _content(tree)}, overwrite=True)
-    for older in _steps(folder)[2:]:
-        shutil.rmtree(folder / str(older))
+    made = _with_jax(made_by)
+    with later(), _ONE_AT_A_TIME:
+        path = folder.absolute() / str(max(_numbers(folder), default=0) + 1)
+        with explained(folder), _refusals_of_disk(path):
+            _check_room(folder / f".{path.name}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+            if jax.process_count() > 1:
+                save_alone(path.with_suffix(SUFFIX), tree, made)
+            else:
+                ocp.save(path, {"tree": tree, "content": _content(tree, made)}, custom_metadata={_MADE_BY: made})
+    for older in _numbers(folder)[2:]:
+        shutil.rmtree(folder / str(older), ignore_errors=True)
+        (folder / f"{older}{SUFFIX}").unlink(missing_ok=True)
 
 
-def restore_checkpoint(folder: Path, like: Any) -> Any | None:
-    """The newest checkpoint whose content hash holds, or None where there is none.
+def restore_checkpoint(folder: Path, like: Any, made_by: Mapping[str, str] = {}) -> Any | None:
+    """The newest checkpoint that is whole and of the same maker, or None where there is none.
 
-    A damaged one is renamed to `STEP.damaged` with a warning, and the one before it is tried.
+    Every other one is set aside, as `set_aside` does it, with a warning that says why, and the one before it is tried.
 
     Args:
         like: a tree of the same structure, shapes and types.
+        made_by: what it was saved with; a checkpoint of another version of JAX is not taken either.
     """
-    for step in _steps(folder):
-        path = folder.absolute() / str(step)
+    made = _with_jax(made_by)
+    for number in _numbers(folder):
+        path = folder.absolute() / str(number)
         try:
-            loaded = ocp.load(path, {"tree": like, "content": _content(like)})
-            if not np.array_equal(loaded["content"], _content(loaded["tree"])):
-                raise ValueError("its content hash does not hold")
-            return loaded["tree"]
+            if not path.exists():
+                path = path.with_suffix(SUFFIX)
+                loaded, maker = load_alone(path, like)
+                if not (reason := _differences(maker, made)):
+                    return loaded
+            else:
+                with _ONE_AT_A_TIME:
+                    reason = _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made)
+                    if not reason:
+                        loaded = ocp.load(path, {"tree": like, "content": _content(like, made)})
+                        if np.array_equal(loaded["content"], _content(loaded["tree"], made)):
+                            return loaded["tree"]
+                        reason = "is damaged (its content hash does not hold)"
         except Exception as error:  # whatever a damaged file makes the library raise
-            names = (path.with_name(f"{step}.damaged{number or ''}") for number in itertools.count())
-            path.rename(next(name for name in names if not name.exists()))
-            warnings.warn(f"checkpoint {path} is damaged ({error}); going back to the one before it", stacklevel=2)
+            reason = f"is damaged ({error})"
+        try:
+            place = f"it is now {set_aside(path).name}"
+        except InputError as error:
+            place = f"it stays there ({error})"
+        said = f"checkpoint {path} {reason}; {place}"
+        warnings.warn(f"{said}; going back to the one before it, or to the beginning", stacklevel=2)
     return None
+
+
+def _with_jax(made_by: Mapping[str, str]) -> dict[str, str]:
+    return {**made_by, "JAX": jax.__version__}
+
+
+def _differences(found: Mapping[str, str] | None, made: Mapping[str, str]) -> str:
+    """What another maker had that this one has not, in words; empty where both are the same."""
+    if found is None:
+        return "is damaged, or of an earlier version (it does not say who made it)"
+    told = [
+        f"another {name} ({found.get(name, 'not said')}, not {made.get(name, 'said')})"
+        for name in {**made, **found}
+        if found.get(name) != made.get(name)
+    ]
+    return f"was made with {' and '.join(told)}" if told else ""
 
 
 def _check_room(probe: Path, size: int) -> None:
@@ -91,30 +186,14 @@ def _refusals_of_disk(path: Path) -> Iterator[None]:
         log.removeFilter(is_shown)
 
 
-@contextlib.contextmanager
-def _interrupted_later() -> Iterator[None]:
-    """Signals that come meanwhile are delivered at the end: the library complains at length about a torn write."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
-        yield
-        return
-    came: list[int] = []
-    usual = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in INTERRUPTIONS}
-    try:
-        yield
-    finally:
-        for kind, handler in usual.items():
-            signal.signal(kind, handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
-
-
-def _steps(folder: Path) -> list[int]:
+def _numbers(folder: Path) -> list[int]:
     """Finished checkpoints, newest first."""
-    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdecimal()), reverse=True)
+    names = {path.name.removesuffix(SUFFIX) for path in folder.glob("*")}
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
-def _content(tree: Any) -> np.ndarray:
-    digest = hashlib.sha256()
+def _content(tree: Any, made: Mapping[str, str]) -> np.ndarray:
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
     for leaf in jax.tree.leaves(tree):
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         digest.update(np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes())

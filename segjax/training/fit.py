@@ -1,9 +1,8 @@
-"""The training loop: the one place that reads a clock, writes checkpoints and moves batches to the device."""
+"""The training loop: the one place that asks for checkpoints and moves batches to the device."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -13,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Int32, Key
 
-from segjax.training.checkpoints import restore_checkpoint, save_checkpoint
+from segjax.interruption import Stopped, check, later
+from segjax.training.checkpoints import CHECKPOINT_SECONDS, Checkpoints
 from segjax.training.state import Variables
 from segjax.training.steps import Steps, check_choice, check_learning_rate
 from segjax.types import InputError, Network, check_least
@@ -21,7 +21,6 @@ from segjax.types import InputError, Network, check_least
 Status = Literal["ok", "collapsed", "diverged"]
 
 SMALLEST_GAIN = 1e-3  # relative fall of the validation loss that counts as progress
-CHECKPOINT_SECONDS = 60.0
 VALIDATION_BATCH = 8
 
 
@@ -75,8 +74,8 @@ class Feed(Protocol):
         """A batch of the size that all have: images and targets."""
         ...
 
-    def epoch(self, key: Any, epoch: int, /) -> Iterator[tuple[Any, Any]]:
-        """The batches of an epoch, a pure function of key and epoch."""
+    def epoch(self, key: Any, epoch: int, first: int, /) -> Iterator[tuple[Any, Any]]:
+        """The batches of an epoch from the step `first` on, a pure function of its arguments."""
         ...
 
 
@@ -119,7 +118,10 @@ class Member:
         validation: pictures that choose the best epoch.
         learning_rate: step size; None: that of the steps.
         checkpoints: folder for interrupted runs; a run found there goes on to the same bits.
-        checkpoint_seconds: least time between two checkpoints.
+        checkpoint_seconds: least time between two checkpoints; one is written, too, where a stop is asked for.
+        checkpoint_epochs: epochs between two checkpoints, in place of seconds.
+        made_by: what a checkpoint must have in common with this training, beside JAX's version, to be gone on with.
+        is_shared: all processes of JAX have this training, on the same batches: process 0 keeps the checkpoints.
         on_epoch: called after every epoch with the share of the epochs done.
     """
 
@@ -129,6 +131,9 @@ class Member:
     learning_rate: float | None = None
     checkpoints: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoint_epochs: int | None = None
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = False
     on_epoch: Callable[[float], None] = lambda share: None
 
     def __post_init__(self) -> None:
@@ -169,19 +174,35 @@ def fit(
 
     Raises:
         InputError: no training or validation pictures, or a learning rate that is not positive.
+        Stopped: as `segjax.interruption` says, after a checkpoint.
     """
-    return run_alone(training(Member(key, train, validation, **options), config), steps)
+    work, answer = training(Member(key, train, validation, **options), config), None
+    with later():
+        while True:
+            try:
+                call = work.send(answer)
+            except StopIteration as ended:
+                return ended.value
+            stop_where_asked([work])
+            answer = getattr(steps, call.name)(*call.arguments)
 
 
-def run_alone(training: Training, steps: Steps) -> Fit:
-    """Answer a training's calls one by one until it ends."""
-    answer = None
-    while True:
-        try:
-            call = training.send(answer)
-        except StopIteration as ended:
-            return ended.value
-        answer = getattr(steps, call.name)(*call.arguments)
+def stop_where_asked(works: Iterable[Generator[Any, Any, Any]]) -> None:
+    """Between two calls: trainings save what they have reached where a stop was asked for.
+
+    Raises:
+        Stopped: it was.
+    """
+    try:
+        check()
+    except Stopped as stopped:
+        for work in works:
+            try:
+                work.throw(stopped)
+            except Stopped as said:
+                if said is not stopped:  # another signal, which does not wait
+                    raise
+        raise
 
 
 @jax.tree_util.register_dataclass
@@ -194,6 +215,7 @@ class Run:
         best: variables of the best epoch so far; best_loss, best_epoch: its validation loss and number.
         waited: epochs since the last gain.
         epoch: epochs done.
+        steps: steps done of the epoch that follows; total: sum of their losses, float32.
         losses: mean training and validation loss of every epoch, float64 [E, 2], NaN where not yet reached.
     """
 
@@ -203,6 +225,8 @@ class Run:
     best_epoch: Any
     waited: Any
     epoch: Any
+    steps: Any
+    total: Any
     losses: Any
 
 
@@ -211,25 +235,33 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
     key_init, key_order = jax.random.split(jax.random.fold_in(member.key, attempt))
     rate = () if member.learning_rate is None else (member.learning_rate,)
     state = yield Call("init", (key_init, jnp.asarray(first_batch(member.train, config)[0]), *rate))
-    zero = np.zeros((), np.int64)
-    losses = np.full((config.epochs, 2), np.nan)
-    run = Run(state, _copy(state.variables), np.full((), np.inf), zero, zero, zero, losses)
-    if folder is not None:
-        run = restore_checkpoint(folder, run) or run
-    saved = time.monotonic()
-    while not _ended(run, config):
-        run = yield from _one_epoch(run, key_order, member, config)
-        member.on_epoch(int(run.epoch) / config.epochs)
-        if folder is not None and time.monotonic() - saved >= member.checkpoint_seconds:
-            save_checkpoint(folder, int(run.epoch), run)
-            saved = time.monotonic()
-    losses = run.losses[: int(run.epoch)]
-    if not np.all(np.isfinite(losses)):
-        status: Status = "diverged"
-    else:
-        _, foreground = yield from _validate(run.best, member.validation)
-        shows_objects = np.any(jax.tree.leaves(member.validation.targets)[0] > 0)
-        status = "collapsed" if foreground == 0 and shows_objects else "ok"
+    zero, losses = np.zeros((), np.int64), np.full((config.epochs, 2), np.nan)
+    best = _copy(state.variables)  # the step gives its state away
+    run = Run(state, best, np.full((), np.inf), zero, zero, zero, zero, np.zeros((), np.float32), losses)
+    kept = Checkpoints(folder, member.made_by, member.checkpoint_seconds, member.checkpoint_epochs, member.is_shared)
+    run = kept.restore(run) or run
+    try:
+        while not _ended(run, config):
+            for batch in _batches(member.train, key_order, run, config):
+                state, loss = yield Call("train", (run.state, *batch))
+                steps, total = np.full((), run.steps + 1), run.total + loss
+                run = dataclasses.replace(run, state=state, steps=steps, total=total)
+                kept.keep_where_due(run, int(run.epoch))
+            mean, _ = yield from _validate(run.state.variables, member.validation)
+            run = _after_epoch(run, mean)
+            kept.keep_where_due(run, int(run.epoch))
+            member.on_epoch(int(run.epoch) / config.epochs)
+        losses = run.losses[: int(run.epoch)]
+        if not np.all(np.isfinite(losses)):
+            status: Status = "diverged"
+        else:
+            _, foreground = yield from _validate(run.best, member.validation)
+            shows_objects = np.any(jax.tree.leaves(member.validation.targets)[0] > 0)
+            status = "collapsed" if foreground == 0 and shows_objects else "ok"
+    except Stopped as stopped:
+        if not stopped.anywhere:
+            kept.keep(run)
+        raise
     return Fit(run.best, status, losses, int(run.best_epoch))
 
 
@@ -240,31 +272,31 @@ def _ended(run: Run, config: LoopConfig) -> bool:
     return bool(epoch >= config.epochs or diverged or plateau)
 
 
-def _one_epoch(run: Run, key_order, member: Member, config: LoopConfig) -> Generator[Call, Any, Run]:
-    state, epoch, values = run.state, int(run.epoch), []
-    for batch in _batches(member.train, key_order, epoch, config):
-        state, value = yield Call("train", (state, *batch))
-        values.append(value)
-    loss, _ = yield from _validate(state.variables, member.validation)
-    losses = run.losses.copy()
-    losses[epoch] = float(jnp.mean(jnp.stack(values))), loss
+def _after_epoch(run: Run, loss: float) -> Run:
+    """An epoch ends with this validation loss."""
+    epoch, losses = int(run.epoch), run.losses.copy()
+    losses[epoch] = np.float32(run.total) / np.float32(run.steps), loss
+    better = np.isfinite(losses[epoch, 0]) and loss < run.best_loss
     gained = loss < run.best_loss * (1 - SMALLEST_GAIN)
-    better = loss < run.best_loss
     return Run(
-        state=state,
-        best=_copy(state.variables) if better else run.best,  # the step gives its state away
+        state=run.state,
+        best=_copy(run.state.variables) if better else run.best,  # the step gives its state away
         best_loss=np.full((), loss) if better else run.best_loss,
         best_epoch=np.full((), epoch) if better else run.best_epoch,
         waited=np.full((), 0 if gained else run.waited + 1),
         epoch=np.full((), epoch + 1),
+        steps=np.zeros((), np.int64),
+        total=np.zeros((), np.float32),
         losses=losses,
     )
 
 
-def _batches(train: Pictures | Feed, key, epoch: int, config: LoopConfig) -> Iterator[Any]:
+def _batches(train: Pictures | Feed, key, run: Run, config: LoopConfig) -> Iterator[Any]:
+    """Those of the epoch that are left."""
+    epoch, first = int(run.epoch), int(run.steps)
     if not isinstance(train, Pictures):
-        return train.epoch(key, epoch)
-    return (rows_of(train, rows) for rows in batch_order(key, epoch, len(train.images), config))
+        return train.epoch(key, epoch, first)
+    return (rows_of(train, rows) for rows in batch_order(key, epoch, len(train.images), config)[first:])
 
 
 def first_batch(train: Pictures | Feed, config: LoopConfig) -> Any:

@@ -1,12 +1,14 @@
 """Many trainings of one network at once: one after the other, in one vmapped step, spread over devices, or both."""
 
+import contextlib
 import queue
 import threading
 import time
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,13 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from segjax.training.fit import Call, Fit, LoopConfig, Member, Pictures, rows_of, training
+from segjax.interruption import Stopped, check, later
+from segjax.training.fit import Call, Fit, LoopConfig, Member, Pictures, rows_of, stop_where_asked, training
 from segjax.training.parallel import cores
 from segjax.training.steps import Steps
 from segjax.types import InputError
 
 STRATEGIES = ("sequential", "vmap", "spread", "both")
 PROBE_STEPS = 4
+_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY")
 
 Work = Generator[Call, Any, Any]  # a training, or a few steps of one
 
@@ -57,13 +61,64 @@ def layout_of(strategy: str, members: int) -> Layout:
     return Layout(workers, -(-members // workers) if strategy in ("vmap", "both") else 1)
 
 
-def fit_pack(members: Sequence[Member], steps: Steps, config: LoopConfig, layout: Layout) -> Iterator[tuple[int, Fit]]:
-    """Train every member; yields its index and its result as it ends.
+def fit_pack(
+    members: Sequence[Member], steps: Steps, config: LoopConfig, layout: Layout
+) -> Iterator[tuple[int, Fit | Exception]]:
+    """Train every member; yields its index and its result, or the error that ended it alone, as it ends.
 
     A member gives the numbers it gives alone: the same bits where each has a step of its own; a vmapped step rounds
-    differently. A member that diverges ends, or starts again, by itself.
+    differently. A member that diverges ends, or starts again, by itself. Where the memory does not suffice, those that
+    it did not suffice for go on half as many at a time, with a warning.
+
+    Raises:
+        InputError: what is wrong with a member's pictures or the disk is wrong for all.
+        Stopped: as `segjax.interruption` says, after each member has saved a checkpoint.
     """
-    yield from drive([training(member, config) for member in members], steps, layout)
+    left = list(range(len(members)))
+    while left:
+        smaller, again = _smaller(layout), []
+        with contextlib.closing(drive([training(members[index], config) for index in left], steps, layout)) as results:
+            while (found := _next(results)) is not None:
+                index, result = left[found[0]], found[1]
+                if isinstance(result, Exception):
+                    check()  # libraries make errors of their own of a stop
+                if smaller and isinstance(result, Exception) and is_out_of_memory(result):
+                    again.append(index)
+                else:
+                    yield index, result
+        if again and smaller:
+            at_once, fewer = (one.workers * one.together for one in (layout, smaller))
+            said = f"the memory does not suffice for {at_once} trainings at once; going on with {fewer}"
+            warnings.warn(f"{said} (--pack {fewer} says so from the start)", stacklevel=2)
+            layout = smaller
+        left = again
+    check()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or the machine, had not enough memory."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
+
+
+def _smaller(layout: Layout) -> Layout | None:
+    """Half as many members at a time; None where each has a memory to itself already."""
+    if layout.together > 1:
+        return Layout(layout.workers, layout.together // 2)
+    is_shared = jax.default_backend() == "cpu" or layout.workers > jax.local_device_count()
+    return Layout(layout.workers // 2, 1) if layout.workers > 1 and is_shared else None
+
+
+def _next(results: Iterator[tuple[int, Any]]) -> tuple[int, Any] | None:
+    found = None
+    try:
+        with later():
+            found = next(results, None)
+    except Stopped:
+        if found is None:
+            raise
+    return found  # a stop waits until what has ended is kept
 
 
 def candidate_layouts(members: int) -> dict[str, Layout]:
@@ -82,8 +137,24 @@ def candidate_layouts(members: int) -> dict[str, Layout]:
 def time_layouts(
     members: Sequence[Member], steps: Steps, config: LoopConfig, layouts: Mapping[str, Layout]
 ) -> dict[str, float]:
-    """Seconds per member and training step of each layout, from a few steps after those that compile."""
-    return {name: _seconds_per_step(members, steps, config, layout) for name, layout in layouts.items()}
+    """Seconds per member and training step of each layout, from a few steps after those that compile.
+
+    A layout that the memory does not suffice for is left out.
+
+    Raises:
+        Exception: what ended a step of another one, or of all.
+    """
+    found, errors = {}, []
+    for name, layout in layouts.items():
+        try:
+            found[name] = _seconds_per_step(members, steps, config, layout)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            errors.append(without_memory(error))
+    if errors and not found:
+        raise errors[0]
+    return found
 
 
 def _seconds_per_step(members, steps, config, layout) -> float:
@@ -92,8 +163,10 @@ def _seconds_per_step(members, steps, config, layout) -> float:
         states = [steps.init(member.key, jnp.asarray(_batch(member, config)[0]), 0.0) for member in filling]
         jax.block_until_ready(states)
         began = time.monotonic()
-        for _ in drive([_some_steps(*pair, config) for pair in zip(states, filling, strict=True)], steps, layout):
-            pass
+        work = [_some_steps(*pair, config) for pair in zip(states, filling, strict=True)]
+        for _, result in drive(work, steps, layout):
+            if isinstance(result, Exception):
+                raise result
         took = time.monotonic() - began
     return took / len(filling) / PROBE_STEPS
 
@@ -111,8 +184,8 @@ def _batch(member: Member, config: LoopConfig) -> tuple[Any, Any]:
     return tuple(rows_of(member.train, rows))
 
 
-def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[int, Any]]:
-    """Answer the calls of all pieces of work in a layout; yields index and result as each ends."""
+def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Generator[tuple[int, Any], None, None]:
+    """Answer the calls of all pieces of work in a layout; yields index and result, or error, as each ends."""
     width = layout.together
     chunks = [dict(list(enumerate(work))[start : start + width]) for start in range(0, len(work), width)]
     stop = threading.Event()
@@ -130,7 +203,7 @@ def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[
     def run(chunk: dict[int, Work]) -> None:
         device = devices.get()
         try:
-            with nullcontext() if alone else jax.default_device(device):
+            with contextlib.nullcontext() if alone else jax.default_device(device):
                 for result in _in_step(chunk, steps, width, stop):
                     results.put(result)
         except BaseException as error:  # handed to the thread that waits for results
@@ -147,6 +220,12 @@ def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Iterator[tuple[
                 if isinstance(result, BaseException):
                     raise result
                 yield result
+        except Stopped:
+            pool.shutdown(cancel_futures=True)  # all save
+            while not results.empty():
+                if not isinstance(result := results.get(), BaseException):
+                    yield result
+            raise
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -156,20 +235,42 @@ def _in_step(work: dict[int, Work], steps: Steps, width: int, stop: threading.Ev
     """Answer the calls of all pieces of work, those alike in one go, until each has ended."""
     answers: dict[int, Any] = dict.fromkeys(work)
     waiting: dict[int, Call] = {}
-    while (answers or waiting) and not stop.is_set():
+    while answers or waiting:
         for index, answer in answers.items():
             try:
                 waiting[index] = work[index].send(answer)
             except StopIteration as ended:
                 yield index, ended.value
+            except InputError:
+                raise
+            except Exception as error:
+                yield index, without_memory(error)
         answers = {}
+        stop_where_asked(work[index] for index in waiting)  # first, so that these save also where others have stopped
+        if stop.is_set():
+            return
         if waiting:
             # what most are waiting for goes first, so that those out of step fall in again
             kinds = {index: _kind(call) for index, call in waiting.items()}
             common = Counter(kinds.values()).most_common(1)[0][0]
             chosen = [index for index, kind in kinds.items() if kind == common]
             calls = [waiting.pop(index) for index in chosen]
-            answers = dict(zip(chosen, _answer(calls, steps, width), strict=True))
+            try:
+                answers = dict(zip(chosen, _answer(calls, steps, width), strict=True))
+            except InputError:
+                raise
+            except Exception as error:
+                calls.clear()
+                for index in chosen:
+                    work[index].close()
+                    yield index, without_memory(error)
+
+
+def without_memory(error: Exception) -> Exception:
+    """An error that says where it was raised but keeps alive nothing of what was in memory there."""
+    if error.__traceback__ is not None:
+        error.add_note("raised there:\n" + "".join(traceback.format_tb(error.__traceback__)))
+    return error.with_traceback(None)
 
 
 def _kind(call: Call) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@ import gc
 from dataclasses import dataclass, field
 from itertools import islice
 
+import chex
 import flax.linen as nn
 import jax
 import numpy as np
@@ -147,6 +148,16 @@ def test_every_batch_reaches_the_device():
     assert len(list(on_devices(patches.epoch(KEY, 0)))) == len(list(patches.epoch(KEY, 0))) == 3
 
 
+def test_an_epoch_begins_at_any_of_its_steps():
+    patches = patches_of(((4, 8), (9, 4), (3, 4)), batch_size=2, augment=True)
+    whole = list(patches.epoch(KEY, 1))
+    for first in range(len(whole) + 1):
+        rest = list(patches.epoch(KEY, 1, first))
+        assert len(rest) == len(whole) - first
+        for batch, expected in zip(rest, whole[first:], strict=True):
+            chex.assert_trees_all_equal(batch, expected)
+
+
 def test_class_target_is_the_class_of_each_object():
     labels = np.array([[0, 1, 2]], np.int32)
     sample = Sample(np.zeros((1, 3, 1), np.float32), labels, np.array([2, 1], np.int32), "g", "n")
@@ -199,7 +210,7 @@ def test_a_network_learns_from_patches_and_goes_on_to_the_same_bits(tmp_path):
         if share == 0.5:
             raise KeyboardInterrupt
 
-    kept = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    kept = {"checkpoints": tmp_path, "checkpoint_epochs": 1}
     with pytest.raises(KeyboardInterrupt):
         fit(KEY, steps, patches, validation, config, on_epoch=stop, **kept)
     resumed = fit(KEY, steps, patches, validation, config, **kept)

@@ -137,9 +137,27 @@ def test_split_is_written_once_and_read_back(tmp_path):
     assert path.read_bytes() == content
     assert read_sides(path)["p0"] == next(side for side in ("train", "validation", "test") if 0 in getattr(split, side))
     other = make_split(source, fold=1, folds=5, validation="slice", seed=0)
-    with pytest.raises(InputError, match="different split"):
+    before = path.read_bytes()
+    with pytest.warns(UserWarning, match=r"split\.json: holds another split .*split\.json\.damaged is what was there"):
         other.write(path, source)
-    assert path.read_bytes() == content
+    assert Split.read(path, source) == other
+    assert path.with_name("split.json.damaged").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"null", b"[" * 100_000, b'{"train": ["p0"], "validation": [], "test": []}']
+)
+def test_a_damaged_split_is_set_aside_and_written_anew(content, tmp_path):
+    source, path = Pictures(tuple("aabbccdd")), tmp_path / "split.json"
+    split = make_split(source, folds=4)
+    split.write(path, source)
+    path.write_bytes(content)
+    with pytest.warns(
+        UserWarning, match=r"split\.json.*split\.json\.damaged is what was there, and it is written anew"
+    ):
+        split.write(path, source)
+    assert Split.read(path, source) == split
+    assert path.with_name("split.json.damaged").read_bytes() == content
 
 
 def test_sides_of_pictures_and_not_of_tiles(tmp_path):

@@ -1,6 +1,7 @@
 """The command tells a sound folder from a bad one by its words and its exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_same_picture_on_two_sides_of_a_split(folder, tmp_path, capsys):
     (tmp_path / "split.json").write_text(json.dumps(split))
     assert check(str(folder), tmp_path / "split.json") == 2
     assert "one in train and one in test" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("images/c.png", ""),
+        ("labels/c.png", ""),
+        ("groups.csv", "?groups=groups.csv"),
+        ("names.csv", "?annotations=labels&class_names=names.csv"),
+        ("split.json", ""),
+    ],
+)
+def test_a_pipe_is_named_and_nobody_waits(folder, capsys, name, options):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert check(f"folder:{folder}{options}", folder / name if name == "split.json" else None) == 2
+    assert name.rpartition("/")[2] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("data", ["nowhere", "folder:nowhere", "folder:.?colour=1"])

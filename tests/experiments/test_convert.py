@@ -59,6 +59,19 @@ def test_every_format_comes_back(given, tmp_path, capsys, to):
             np.testing.assert_array_equal(sample.labels, TRUTHS[sample.name])
 
 
+def test_names_are_no_formulas_where_people_look_and_stay_as_they_are_where_we_read(tmp_path, capsys):
+    save(tmp_path / "in", "qupath", CLASSES)
+    name = next(iter(TRUTHS))
+    for file in sorted((tmp_path / "in").rglob(f"{name}.*")):
+        file.rename(file.with_name(f"=1+1{file.suffix}"))
+    groups = [f"{one},@group" for one in ("=1+1", *TRUTHS) if one != name]
+    (tmp_path / "in" / "groups.csv").write_text("\n".join(["picture,group", *groups]) + "\n")
+    assert convert(f"folder:{tmp_path / 'in'}?groups=groups.csv", tmp_path / "out", "labels") == 0
+    assert "'=1+1" in [row["picture"] for row in report(tmp_path / "out")]
+    source = open_source(capsys.readouterr().out.split("open it as: '")[1].split("'")[0])
+    assert "=1+1" in source.names and set(source.groups) == {"@group"}
+
+
 def test_the_report_counts_what_reading_and_writing_lost(tmp_path, capsys):
     """A polygon beyond the border, two that overlap, a hole that COCO polygons fill, a bow tie, a point."""
     import json
@@ -174,7 +187,7 @@ def test_a_stop_halfway_leaves_nothing(given, tmp_path, monkeypatch, capsys, err
     monkeypatch.setitem(FORMATS, "imagej", type(one)(one.line, one.read, stop))
     if isinstance(error, OSError):
         assert convert(str(given), tmp_path / "out", "imagej") == 2
-        assert "cannot be written (No space left on device)" in capsys.readouterr().out
+        assert "out: No space left on device; free space there" in capsys.readouterr().out
     else:
         with pytest.raises(KeyboardInterrupt):
             convert(str(given), tmp_path / "out", "imagej")

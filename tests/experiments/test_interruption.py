@@ -1,6 +1,7 @@
-"""A real process of study 1 is killed, and stopped, in the middle of its grid; nothing is lost and nothing differs."""
+"""A real process of study 1 is killed, and stopped in a training; nothing is lost and nothing differs."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,38 @@ Ledger.append = lambda *trial: (append(*trial), print("waiting", flush=True), ti
 runpy.run_module("experiments.annotation_errors", run_name="__main__")
 """
 
+WAITING_IN_A_TRAINING = f"""
+import itertools, runpy, time
+from segjax import interruption
+from segjax.training.checkpoints import Checkpoints
+save, number = Checkpoints.keep_where_due, itertools.count(1)
+
+def waiting(*arguments):
+    save(*arguments)
+    if next(number) == 5:  # steps of several trainings, which take two epochs
+        print("waiting", flush=True)
+        ends = time.monotonic() + {PATIENCE}
+        while interruption._request.kind is None and time.monotonic() < ends:
+            time.sleep(0.01)
+
+Checkpoints.keep_where_due = waiting
+runpy.run_module("experiments.annotation_errors", run_name="__main__")
+"""
+TELLING_WHAT_IS_RESTORED = """
+import runpy
+from segjax.training import checkpoints
+restore = checkpoints.restore_checkpoint
+
+def telling(*arguments):
+    found = restore(*arguments)
+    if found is not None:
+        print("restored after", int(found.epoch), "epochs and", int(found.steps), "steps")
+    return found
+
+checkpoints.restore_checkpoint = telling
+runpy.run_module("experiments.annotation_errors", run_name="__main__")
+"""
+
 
 def start(out: Path, program: Sequence[str] = ("-m", "experiments.annotation_errors")) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
@@ -34,17 +67,13 @@ def start(out: Path, program: Sequence[str] = ("-m", "experiments.annotation_err
     )  # fmt: skip
 
 
-def rows(out: Path) -> list[str]:
-    return sorted((out / "results.csv").read_text().splitlines())
-
-
 def finished(out: Path) -> int:
-    return sum(",restarts," in line for line in rows(out))
+    return len(list((out / "trials").glob("*.csv")))
 
 
-def interrupt(out: Path, sign: signal.Signals) -> tuple[int, str]:
-    """Start, send the signal once a further trial is finished; exit code and what was said on standard error."""
-    process = start(out, ("-c", WAITING_AFTER_A_TRIAL))
+def interrupt(out: Path, sign: signal.Signals, program: str = WAITING_AFTER_A_TRIAL) -> tuple[int, str]:
+    """Start, send the signal once the program waits; exit code and what was said on standard error."""
+    process = start(out, ("-c", program))
     try:
         assert process.stdout is not None
         assert any(line == "waiting\n" for line in process.stdout), process.communicate()[1]
@@ -71,15 +100,21 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
     assert finished(broken) == 1
 
     code, said = interrupt(broken, signal.SIGTERM)
-    assert code == 130
-    assert "stopped; what is finished is kept, and the same command goes on from there" in said
+    assert code == 75
+    assert "stopped by SIGTERM; what is finished is kept, and the same command goes on from there" in said
     assert "Traceback" not in said
     assert finished(broken) == 2
 
-    last = start(broken)
+    code, said = interrupt(broken, signal.SIGUSR1, WAITING_IN_A_TRAINING)
+    assert code == 75
+    assert "stopped by SIGUSR1; what" in said and "Traceback" not in said
+    assert 2 <= (done := finished(broken)) < TRIALS and list(broken.glob("checkpoints/*/attempt-0/1"))
+
+    last = start(broken, ("-c", TELLING_WHAT_IS_RESTORED))
     said, errors = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, errors
-    assert f"2 of {TRIALS} trials are done already; {TRIALS - 2} to do" in said
+    assert re.search(r"restored after \d epochs and \d steps", said) and "checkpoint" not in errors
+    assert f"{done} of {TRIALS} trials are done already; {TRIALS - done} to do" in said
     assert whole.wait(PATIENCE) == 0
-    assert rows(broken) == rows(tmp_path / "whole")
+    assert (broken / "results.csv").read_bytes() == (tmp_path / "whole" / "results.csv").read_bytes()
     assert finished(broken) == TRIALS

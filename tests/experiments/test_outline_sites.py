@@ -1,7 +1,6 @@
 """Scenes that networks of a run can look at, and those that are refused; the whole command is with its study."""
 
 import dataclasses
-import json
 import sys
 
 import numpy as np
@@ -17,6 +16,7 @@ from experiments.site_segmentation.grid import Config
 from experiments.site_segmentation.study import STUDY
 from segjax.data import read_picture
 from segjax.data.ground.scene import open_scene, picture_of
+from segjax.sweeps.plan import open_plan
 from segjax.types import InputError
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
@@ -156,20 +156,8 @@ def test_a_missing_scene_stops_the_command(tmp_path, monkeypatch):
 
 
 def test_a_run_of_another_study_is_refused(tmp_path):
-    (tmp_path / "plan.json").write_text(
-        json.dumps(
-            {
-                "study": "activation_maps",
-                "config": {"colour": 1},
-                "data": "0",
-                "fingerprint": "0",
-                "facts": {},
-                "sources": {"0": {}},
-                "openings": [{"code": "0", "commit": "0"}],
-            }
-        )
-    )
-    (tmp_path / "results.csv").write_text("metric,value\ndice,1\n")
+    plan = {"study": "activation_maps", "data": "0", "fingerprint": "0", "facts": {}, "sources": {}}
+    open_plan(tmp_path, {**plan, "config": {"colour": 1}, "opening": {"code": "0", "commit": "0"}}, False)
     scene = open_scene(write(tmp_path / "scene.tif", noise()))
     with pytest.raises(
         InputError, match=r"run: .* is of the study activation_maps; name the --out folder of a run of site"

@@ -1,12 +1,16 @@
 """A folder's noisy labels are repaired, its own files stay as they are, and what cannot be used is refused."""
 
 import contextlib
+import csv
 import hashlib
 import io
+import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import chex
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +21,13 @@ from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.__main__ import main
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config, recipes_of
 from experiments.upgrade_folder.pictures import open_folder
+from experiments.upgrade_folder.report import write_changes
 from segjax.annotations import Recipe
+from segjax.files import write_file
+from segjax.models import load_weights
 from segjax.types import InputError
+from segjax.upgrade.objects import Change
+from tests.trial_files import forget
 
 QUICK = [
     "--network", "msd", "--depth", "2", "--train.epochs", "12", "--train.learning-rate", "0.1", "--draws", "1",
@@ -112,8 +121,7 @@ def test_a_run_that_was_stopped_does_only_what_is_missing(repaired, tmp_path):
     folder, whole, _, _ = repaired
     broken = tmp_path / "broken"
     shutil.copytree(whole, broken)
-    rows = (broken / "results.csv").read_text().splitlines(keepends=True)
-    (broken / "results.csv").write_text("".join(row for row in rows if "006" not in row))
+    assert forget(broken, "006") == 1
     for file in ("labels/006.tif", "changes/006.json", "changes.csv", "review.html"):
         (broken / file).unlink()
     kept = (broken / "labels" / "005.tif").stat().st_mtime_ns
@@ -135,9 +143,22 @@ def test_other_options_are_refused_where_a_run_has_begun(repaired, tmp_path):
     (out / "changes" / "005.json").write_text("[{}]")
     with pytest.raises(InputError, match=r"005\.json: is not the list of a picture's changes; bring back a copy"):
         run(folder, out)
-    (out / "network.safetensors").unlink()
-    with pytest.raises(InputError, match=r"network\.safetensors cannot be read"):
+
+
+def test_a_network_that_is_missing_or_damaged_is_trained_again(repaired, tmp_path):
+    folder, whole, _, _ = repaired
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    path = out / "network.safetensors"
+    before = load_weights(path).variables
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"network\.safetensors: is missing; the network is trained again"):
         run(folder, out)
+    chex.assert_trees_all_equal(load_weights(path).variables, before)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"network\.safetensors\.damaged is what was there; the network is trained"):
+        run(folder, out)
+    chex.assert_trees_all_equal(load_weights(path).variables, before)
 
 
 def test_what_goes_wrong_is_learnt_from_pairs(folder, tmp_path):
@@ -280,3 +301,17 @@ def test_a_mixture_fits_the_size_of_the_objects(folder, tmp_path):
     assert {(r.omission, r.inclusion, r.bias) for r in without} == {
         (omission, 0.0, bias) for omission in (0.0, 0.25, 0.5, 0.7) for bias in (0, 1)
     }
+
+
+def test_a_name_of_a_picture_is_no_formula_in_the_table_of_changes(tmp_path):
+    names, change = ("=1+1", "-2", "cells"), Change(1, "added", 0.9, 0, 4, 4, float("nan"), 1.0, 2.0)
+    for name in names:
+        write_file(
+            tmp_path / "changes" / f"{name}.json",
+            json.dumps([change._asdict()]),
+        )
+    folder = SimpleNamespace(noisy=SimpleNamespace(names=names))
+    rows = write_changes(SimpleNamespace(out=tmp_path), folder)
+    assert list(rows["picture"]) == list(names)
+    with (tmp_path / "changes.csv").open(newline="") as file:
+        assert [row["picture"] for row in csv.DictReader(file)] == ["'=1+1", "-2", "cells"]

@@ -1,6 +1,7 @@
 """A new type from a few pictures, end to end, with extractors that were never trained; saved, loaded, refused."""
 
 import dataclasses
+import os
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ from segjax.fewshot import (
     segment_new_type,
     type_target,
 )
+from segjax.fewshot.files import kept_extractors
 from segjax.models import save_weights
 from segjax.types import InputError
 
@@ -117,8 +119,52 @@ def test_extractors_come_back_with_their_digest(name, tmp_path, tiny):
     assert loaded.digest == extractor.digest and loaded.network == extractor.network
     assert jax.tree.structure(loaded.variables) == jax.tree.structure(extractor.variables)
     save_extractors(tmp_path, [extractor])
-    with pytest.raises(InputError, match="another extractor"):
-        save_extractors(tmp_path, [tiny(name, 1)])
+    for others in ([tiny(name, 1)], [extractor, extractor]):
+        with pytest.raises(InputError, match="other extractors"):
+            save_extractors(tmp_path, others)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda content: b"", lambda content: content[:-9], lambda content: content[:-1] + b"!"]
+)
+def test_a_damaged_bank_is_set_aside_and_made_again(harm, tmp_path, extractors):
+    folder = tmp_path / "bank"
+
+    def kept():
+        made.append(1)
+        return extractors
+
+    made: list[int] = []
+    for _ in range(2):
+        assert [one.digest for one in kept_extractors(folder, 2, kept)] == [one.digest for one in extractors]
+    path = folder / "extractor-1.safetensors"
+    content = harm(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"extractor-1.safetensors cannot be read .*{folder}.damaged is what was"):
+        again = kept_extractors(folder, 2, kept)
+    assert [one.digest for one in again] == [one.digest for one in extractors] and len(made) == 2
+    assert (tmp_path / "bank.damaged" / path.name).read_bytes() == content
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"bank: holds 1 of 2 extractors; .*bank\.damaged-2 is what was there"):
+        assert len(kept_extractors(folder, 2, kept)) == 2
+
+
+@pytest.mark.parametrize("writes", range(3))
+def test_a_stop_while_a_bank_is_written_leaves_nothing_of_it(writes, tmp_path, extractors, monkeypatch):
+    sync, left = os.fsync, [writes]
+
+    def killed(descriptor):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kept_extractors(tmp_path / "bank", 2, lambda: extractors)
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
+    assert len(kept_extractors(tmp_path / "bank", 2, lambda: extractors)) == 2
 
 
 def test_damaged_files_are_refused(tmp_path, tiny, bank):

@@ -68,6 +68,13 @@ def saved(tmp_path, arrays):
     return path
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_name(value, resnet, tmp_path):
+    arrays = dict(resnet[1], **{"fc.bias": np.full(CLASSES, value, np.float32)})
+    with pytest.raises(InputError, match=r"weights\.safetensors: fc\.bias holds numbers that are not finite"):
+        load_torchvision(ours("resnet18"), blank(ours("resnet18")), saved(tmp_path, arrays))
+
+
 def test_names_are_those_of_torchvision(resnet):
     _, arrays = resnet
     assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"} <= set(arrays)

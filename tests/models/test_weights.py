@@ -1,8 +1,10 @@
 """Weights on disk: they come back bit for bit, other programs can read them, and what is damaged is refused."""
 
+import hashlib
 import json
 import os
 import pickle
+import random
 import struct
 
 import jax
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
 
+from segjax.files import Damaged
 from segjax.models import create, load_weights, save_weights
 from segjax.types import InputError
 
@@ -124,6 +127,60 @@ def test_a_bit_that_is_flipped_anywhere_is_seen(small):
             small.write_bytes(flipped)
             with pytest.raises(InputError, match="cannot be read as safetensors"):
                 load_weights(small)
+
+
+def test_two_hundred_files_changed_in_many_ways_are_all_seen(tmp_path):
+    path, tree = tmp_path / "a.safetensors", {"params": {"kernel": np.arange(60, dtype=np.float32).reshape(3, 4, 5)}}
+    save_weights(path, tree, {"network": "unet"})
+    content, draw = path.read_bytes(), random.Random(0)
+    for _ in range(200):
+        changed = bytearray(content)
+        for _ in range(draw.choice((1, 2, 5, 20))):
+            place = draw.randrange(len(changed))
+            way = draw.randrange(4)
+            if way == 0:
+                changed[place] = draw.randrange(256)
+            elif way == 1:
+                del changed[place : place + draw.randrange(1, 9)]
+            elif way == 2:
+                changed[place:place] = changed[: draw.randrange(1, 9)]
+            else:
+                end = place + draw.randrange(9)
+                changed[place:end] = reversed(changed[place:end])
+        path.write_bytes(changed)
+        if changed != content:
+            with pytest.raises(Damaged, match=r"a\.safetensors cannot be read"):
+                load_weights(path, is_ours=True)
+
+
+def test_a_file_of_ours_must_have_its_hash(tmp_path):
+    save_file({"a": np.ones(2)}, tmp_path / "a.safetensors")
+    assert load_weights(tmp_path / "a.safetensors").variables["a"].tolist() == [1, 1]
+    with pytest.raises(Damaged, match="its content hash does not hold"):
+        load_weights(tmp_path / "a.safetensors", is_ours=True)
+
+
+def written(path, header, data=b""):
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+@pytest.mark.parametrize("where", ["header", "facts"])
+def test_deep_nesting_is_refused_by_name(where, tmp_path):
+    path, deep = tmp_path / "a.safetensors", "[" * 200_000 + "]" * 200_000
+    if where == "header":
+        written(path, f'{{"x": {deep}}}'.encode())
+    else:
+        metadata = {"segjax.facts": deep, "segjax.empty": "[]"}
+        metadata["segjax.sha256"] = hashlib.sha256(json.dumps(sorted(metadata.items())).encode()).hexdigest()
+        written(path, json.dumps({"__metadata__": metadata}).encode())
+    with pytest.raises(Damaged, match=r"a\.safetensors cannot be read as safetensors .*recursion"):
+        load_weights(path)
+
+
+def test_a_pipe_is_refused_and_nobody_waits(tmp_path):
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"a\.safetensors: is no file but"):
+        load_weights(tmp_path / "a.safetensors")
 
 
 class Dangerous:

@@ -1,12 +1,17 @@
 """Working through trials: what is done is not done again, and one failure does not stop the rest."""
 
 import io
+import signal
+import threading
+import time
 from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
 
-from segjax.sweeps import Ledger, Outcome, Row, run_trials
+from segjax import interruption
+from segjax.sweeps import Ledger, Outcome, Row, failure_file, run_trials
+from segjax.sweeps import run as module
 from segjax.types import InputError
 
 
@@ -23,8 +28,8 @@ PLAN["opening"] = {"code": "b", "commit": "c"}
 
 @pytest.fixture
 def folder(tmp_path):
-    def opened():
-        return Ledger(tmp_path, Trial, PLAN)
+    def opened(**options):
+        return Ledger(tmp_path, Trial, PLAN, **options)
 
     return opened
 
@@ -50,12 +55,18 @@ def test_a_failing_trial_is_named_and_the_rest_go_on(folder):
     with folder() as ledger:
         text = run_all(ledger, broken)
         assert "RuntimeError: out of memory" in text and "[6/6]" in text
-    with folder() as ledger:
+        said = failure_file(ledger.out, TRIALS[2]).read_text()
+        assert said.startswith("network unet, level 0.3\n\nTraceback (most recent call last):")
+        assert 'raise RuntimeError("out of memory")' in said and said.endswith("RuntimeError: out of memory\n\n")
+        assert "6 of 6 trials are done already; 0 to do" in run_all(ledger, broken)
+    with folder(retry_failed=True) as ledger:
         assert ledger.missing(TRIALS) == TRIALS[2:4]
         assert "4 of 6 trials are done already; 2 to do" in run_all(ledger, score)
-        assert ledger.missing(TRIALS) == []
+        assert ledger.missing(TRIALS) == ledger.failed(TRIALS) == []
+        ledger.table(TRIALS)
         before = ledger.path.read_bytes()
         assert "6 of 6 trials are done already; 0 to do" in run_all(ledger, score)
+        ledger.table(TRIALS)
         assert ledger.path.read_bytes() == before
 
 
@@ -88,11 +99,32 @@ def test_of_a_pack_that_raises_only_the_trials_without_outcome_have_failed(folde
 
     with folder() as ledger:
         assert "failed: MemoryError: full" in run_all(ledger, last_first_then_break, pack=3)
-    with folder() as ledger:
+        assert ledger.failed(TRIALS) == TRIALS[:4]
+    with folder(retry_failed=True) as ledger:
         assert ledger.missing(TRIALS) == TRIALS[:4]
         assert "failed: nothing came of it" in run_all(ledger, early_end, pack=3)
+        assert ledger.failed(TRIALS) == TRIALS[:4]
+        assert failure_file(ledger.out, TRIALS[0]).read_text() == "network unet, level 0\n\nnothing came of it\n"
+
+
+def test_a_trial_that_gives_an_error_has_failed_and_the_others_of_its_pack_have_not(folder):
+    def one_fails(trials, on_share):
+        yield 0, MemoryError("full")
+        yield from ((index, Outcome([], "fine")) for index in range(1, len(trials)))
+
     with folder() as ledger:
-        assert ledger.missing(TRIALS) == TRIALS[:4]
+        assert "failed: MemoryError: full" in run_all(ledger, one_fails, pack=2)
+        failed = {(one.network, one.level) for one in ledger.failed(TRIALS)}  # the first of each pack
+        assert failed == {(network, level) for network in ("unet", "msd") for level in (0.0, 0.7)}
+        assert failure_file(ledger.out, TRIALS[0]).read_text().endswith("MemoryError: full\n\n")
+
+
+@pytest.mark.parametrize("error", [InputError("levels: no"), OSError(28, "No space left on device", "levels: no")])
+def test_an_error_that_is_no_trial_s_fault_stops_the_study_also_where_it_is_given(folder, error):
+    with folder() as ledger, pytest.raises(InputError, match="levels: no"):
+        run_all(ledger, lambda trials, on_share: iter([(0, error)]))
+    with folder() as ledger:
+        assert ledger.failed(TRIALS) == []
 
 
 def test_wrong_input_stops_the_study(folder):
@@ -116,3 +148,88 @@ def test_trials_that_others_finish_meanwhile_are_counted_and_left_alone(folder):
         text = run_all(ledger, beside_another)
     assert done == TRIALS[:-1]
     assert "[2/6]" in text and "[6/6]" in text and "[1/6]" not in text
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Nobody waits long for what others hold."""
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+
+
+def test_what_a_process_that_is_known_to_live_holds_is_left_to_it(folder, quick):
+    with folder() as ledger, folder() as other:
+        assert other.claim(TRIALS[2])
+        assert "[5/6]" in run_all(ledger, score)
+        assert ledger.missing(TRIALS) == TRIALS[2:3]
+
+
+def test_what_an_unknown_process_holds_is_waited_for_until_it_counts_as_dead(folder, quick, monkeypatch):
+    with folder() as ledger, folder() as other:
+        assert other.claim(TRIALS[2])
+        monkeypatch.setattr("segjax.claims._machine", lambda: "elsewhere")
+        monkeypatch.setattr(ledger._claims, "_expiry", 0.2)
+        began = time.monotonic()
+        assert "[6/6]" in run_all(ledger, score)
+        assert time.monotonic() - began > 0.2 and ledger.missing(TRIALS) == []
+
+
+def test_what_an_unknown_process_ends_or_gives_back_meanwhile_is_not_waited_for(folder, quick, monkeypatch):
+    with folder() as ledger, folder() as other:
+        assert other.claim(TRIALS[2]) and other.claim(TRIALS[3])
+        monkeypatch.setattr("segjax.claims._machine", lambda: "elsewhere")
+
+        def end():
+            other.append(TRIALS[2], [Row("dice_pooled", 0.5)], 0, "ok")
+            other.release(TRIALS[2])
+            other.release(TRIALS[3])
+
+        timer = threading.Timer(0.2, end)
+        timer.start()
+        text = run_all(ledger, score)
+        timer.join()
+        assert ledger.missing(TRIALS) == []
+    assert "6/6" in text and "unet, level 0.3: fine" not in text and "msd, level 0.3: fine" in text
+
+
+def test_a_stop_between_trials_keeps_what_is_done_and_is_no_failure(folder, monkeypatch):
+    def stopped(trials, on_share):
+        yield from score(trials, on_share)
+        if trials[0] == TRIALS[1]:
+            monkeypatch.setattr(interruption._request, "kind", signal.SIGTERM)
+            raise RuntimeError("what a library makes of a stop")
+
+    with folder() as ledger:
+        with pytest.raises(interruption.Stopped):
+            run_all(ledger, stopped)
+        monkeypatch.undo()
+        assert ledger.missing(TRIALS) == TRIALS[2:] and ledger.failed(TRIALS) == []
+        assert ledger.claim(TRIALS[2])
+
+
+def test_what_others_have_done_is_listed_seldom(folder, monkeypatch):
+    listings, missing = [], Ledger.missing
+
+    def noted(ledger, trials):
+        listings.append(1)
+        return missing(ledger, trials)
+
+    monkeypatch.setattr(Ledger, "missing", noted)
+    many = [Trial("unet", float(level)) for level in range(40)]
+    with folder() as ledger:
+        run_trials(many, score, ledger, lambda one: one.network, Console(file=io.StringIO()), 1)
+    assert len(listings) == 4  # at the start, for the first line, and twice at the end
+
+
+def test_trials_of_many_kinds_are_asked_for_once_each(folder):
+    asked = []
+    many = [Trial(f"network {level % 7}", float(level)) for level in range(50)]
+
+    class Counting(Ledger):
+        def claim(self, trial):
+            asked.append(trial)
+            return super().claim(trial)
+
+    with folder() as ledger:
+        ledger.__class__ = Counting
+        run_trials(many, score, ledger, lambda one: one.network, Console(file=io.StringIO()), 3)
+    assert sorted(asked, key=lambda one: one.level) == many

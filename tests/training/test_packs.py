@@ -115,15 +115,6 @@ def test_one_trace_serves_every_member(layout):
     assert TRACES == []
 
 
-@pytest.mark.parametrize("layout", [Layout(), Layout(2, 1), Layout(2, 2)], ids=str)
-def test_an_error_in_one_member_reaches_the_caller(layout):
-    def fail(share):
-        raise RuntimeError("full disk")
-
-    with pytest.raises(RuntimeError, match="full disk"):
-        list(fit_pack([*MEMBERS[:3], member(3, on_epoch=fail)], STEPS, LOOP, layout))
-
-
 def test_a_caller_that_stops_early_stops_the_workers():
     epochs = []
     endless = dataclasses.replace(LOOP, epochs=100_000)

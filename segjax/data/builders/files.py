@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int32, Integer, Shaped, UInt8
 from segjax.data.pictures.decoders import read_raster
 from segjax.data.pictures.images import read_picture
 from segjax.data.pictures.stacks import Plane, planes_of
+from segjax.files import check_regular
 from segjax.types import InputError
 
 _NOT_THEIRS = ("__MACOSX", ".")  # what unpacking on another system leaves
@@ -31,12 +32,19 @@ def find(root: Path, tail: str) -> list[Path]:
     """Files and folders below (or at) `root` whose path ends with `tail`, in natural order.
 
     Parts of the tail are patterns with *, and upper and lower case count as the same.
+
+    Raises:
+        InputError: one of them is a pipe, device or socket.
     """
     found = [root.resolve()]
     for folder, folders, names in os.walk(root.resolve()):
         folders[:] = [name for name in folders if not name.startswith(_NOT_THEIRS)]
         found += [Path(folder, name) for name in (*folders, *names) if not name.startswith(_NOT_THEIRS)]
-    return sorted((path for path in found if PurePath(str(path).lower()).match(tail.lower())), key=natural)
+    matching = sorted((path for path in found if PurePath(str(path).lower()).match(tail.lower())), key=natural)
+    for path in matching:
+        if path.exists() and not path.is_dir():
+            check_regular(path)
+    return matching
 
 
 def natural(path: Path) -> list[tuple[int, str]]:

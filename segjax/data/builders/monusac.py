@@ -13,6 +13,7 @@ from segjax.data.builders.base import Card, Entry, PublicSet, Record
 from segjax.data.builders.remarks import remarks_on_loss
 from segjax.data.formats.annotation import Loss, check_formats
 from segjax.data.formats.polygons import Outline, annotate
+from segjax.data.pictures.limits import check_decoded
 from segjax.types import InputError
 
 _CLASSES = ("epithelial", "lymphocyte", "neutrophil", "macrophage")
@@ -78,6 +79,7 @@ def _patient(path: Path) -> str:
 def _slide(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     try:
         with tifffile.TiffFile(path) as file:
+            check_decoded(file.pages.first.shape, 8, path.stat().st_size)
             image = file.pages.first.asarray()
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error

@@ -1,7 +1,5 @@
 """A folder of annotated pictures in another format, with what was lost on the way."""
 
-import csv
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -17,6 +15,7 @@ from segjax.data.folders.tables import first_few
 from segjax.data.formats import FORMATS, Dtype, Manner
 from segjax.data.formats.annotation import Annotation, Loss, Picture
 from segjax.data.spec import parse_spec
+from segjax.files import replacing, write_table
 from segjax.types import InputError
 
 REPORT = "loss.csv"
@@ -53,9 +52,8 @@ def convert_folder(
     if out.exists():
         raise InputError(f"{out}: is there already; choose a new folder")
     source, options = _open(data, to)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.mkdir(parents=True)
+    with replacing(out) as unfinished:
+        unfinished.mkdir()
         _copy_pictures(source, unfinished, to, options)
         write = FORMATS[to].write
         assert write is not None  # as the choices of the command say
@@ -65,12 +63,7 @@ def convert_folder(
         _write_report(unfinished / REPORT, source.names, losses)
         for table, (column, values) in _tables(source).items():
             rows = zip(source.names, values, strict=True)
-            _write_csv(unfinished / f"{table}.csv", [("picture", column), *rows])
-        unfinished.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); free some space or choose another") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            write_table(unfinished / f"{table}.csv", [("picture", column), *rows])
     return source, losses
 
 
@@ -139,11 +132,11 @@ def _copy_pictures(source: FolderSource, folder: Path, to: str, options: FolderO
     for entry in source.entries:
         ending = ".tif" if entry.at else entry.image.suffix
         place = folder / FORMATS[to].pictures.format(name=entry.name, ending=ending)
-        place.parent.mkdir(parents=True, exist_ok=True)
         if entry.at:
             write_plane(place, entry, options)
-        else:
-            shutil.copyfile(entry.image, place)
+            continue
+        with replacing(place) as unfinished:
+            shutil.copyfile(entry.image, unfinished)
 
 
 def _joined(read: Loss, written: Loss) -> Loss:
@@ -158,9 +151,4 @@ def _write_report(path: Path, names: Sequence[str], losses: Sequence[Loss]) -> N
         (name, *(getattr(loss, count) for count in COUNTS), "; ".join(loss.notes))
         for name, loss in zip(names, losses, strict=True)
     ]
-    _write_csv(path, [("picture", *COUNTS, "notes"), *rows])
-
-
-def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+    write_table(path, [("picture", *COUNTS, "notes"), *rows], is_for_people=True)

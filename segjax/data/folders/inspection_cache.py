@@ -23,6 +23,8 @@ from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.inspected import Inspected
 from segjax.data.folders.listing import Entry
 from segjax.data.formats.annotation import Loss
+from segjax.files import read_sealed, sealed, write_file
+from segjax.types import InputError
 
 _DECIDING = ("data", "ops")  # rooms whose code decides what is found
 _DECODERS = ("imagecodecs", "pillow", "tifffile")
@@ -94,21 +96,14 @@ def _stamp(entry: Entry) -> list[list[Any]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_sealed(file))
+    except (InputError, FileNotFoundError):
         return {}
-    return kept if isinstance(kept, dict) else {}
 
 
 def _write(file: Path, kept: dict[str, Any]) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(kept), encoding="utf-8")
-        unfinished.replace(file)
-    except OSError:  # no home, a full disk
-        with suppress(OSError):
-            unfinished.unlink()
+    with suppress(InputError):  # no home, a full disk
+        write_file(file, sealed(json.dumps(kept)))
 
 
 def _encoded(found: Inspected) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from segjax.data.formats.annotation import Plane
 from segjax.data.pictures.decoders import read_raster
 from segjax.data.pictures.stacks import label_planes, planes_of
 from segjax.data.pictures.tiff_layout import layout_of
+from segjax.files import replacing
 from segjax.types import InputError
 
 
@@ -43,7 +44,10 @@ def write_plane(path: Path, entry: Entry, options: FolderOptions) -> None:
         )
     pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     photometric, planar = "rgb" if is_colour else "minisblack", "contig" if pixels.ndim == 3 else None
-    tifffile.imwrite(path, pixels, photometric=photometric, planarconfig=planar, compression="zlib", metadata=None)
+    with replacing(path) as unfinished:
+        tifffile.imwrite(
+            unfinished, pixels, photometric=photometric, planarconfig=planar, compression="zlib", metadata=None
+        )
 
 
 def _planes(entry: Entry, options: FolderOptions) -> list[Entry]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from segjax.data.pictures.images import PICTURE_SUFFIXES
+from segjax.files import read_file
 from segjax.types import InputError
 
 _LARGEST_NAMED = 254  # 255 is "not judged"
@@ -107,7 +108,7 @@ def find_file(path: Path, option: str, name: str) -> Path:
 
 def _read_text(file: Path) -> str:
     try:
-        content = file.read_bytes()
+        content = read_file(file)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); repair or replace it") from None
     is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -1,6 +1,5 @@
 """Annotations in the formats that other programs write and read, with a report of what got lost on the way."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane
+from segjax.files import write_table
 from segjax.types import InputError
 
 Items = Sequence[tuple[Picture, Annotation]]
@@ -107,9 +107,7 @@ def _write_colours(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]
     for number, name in enumerate(names):
         red, green, blue = (round(255 * part) for part in hsv_to_rgb(number / len(names), 1.0, 0.9))
         rows.append((f"#{red:02X}{green:02X}{blue:02X}", name))
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "colours.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("colour", "class"), *rows])
+    write_table(folder / "colours.csv", [("colour", "class"), *rows])
     table = colours.open_table(folder / "colours.csv")
     for picture, annotation in items:
         yield colours.write(folder / LABELS / f"{picture.name}.png", annotation, picture, table)

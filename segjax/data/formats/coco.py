@@ -23,7 +23,7 @@ import numpy as np
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, check_formats, painted
 from segjax.data.formats.polygons import compare, outlines_of
-from segjax.files import replacing
+from segjax.files import read_file, write_file
 from segjax.types import InputError
 
 UNNAMED = "object"  # the one category of a file whose objects have no classes
@@ -173,8 +173,7 @@ def write_set(
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in categories.items()],
     }
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(content) + "\n")
     back = (compare(annotation, read(path, picture)) for picture, annotation in items)
     return [replace(loss, holes_filled=filled) for loss, filled in zip(back, holes, strict=True)]
 
@@ -195,7 +194,9 @@ class _Drawn(NamedTuple):
 @lru_cache(maxsize=2)
 def _open(path: Path, size: int, changed: int) -> CocoSet:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
+    except InputError:
+        raise
     except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path}: is no COCO file (no JSON: {error}); export the annotations again") from error
     if isinstance(content, list):

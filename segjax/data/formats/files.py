@@ -8,7 +8,8 @@ import tifffile
 from jaxtyping import Int32
 from PIL import Image
 
-from segjax.files import replacing
+from segjax.data.pictures.limits import check_decoded
+from segjax.files import check_regular, replacing
 from segjax.types import InputError
 
 
@@ -19,8 +20,10 @@ def check_opaque(path: Path) -> str:
         InputError: the file cannot be read, or some of its pixels are transparent, so that their values are not what
             one sees.
     """
+    check_regular(path)
     try:
         with Image.open(path, formats=("PNG", "TIFF", "JPEG", "MPO")) as file:
+            check_decoded((*file.size[::-1], 4), 8, path.stat().st_size)
             alpha = file.convert("RGBA").getchannel("A").getextrema()[0] if file.has_transparency_data else 255
             mode = file.mode
     except Exception as error:  # decoders raise nearly anything on damaged files

@@ -17,6 +17,8 @@ from jaxtyping import Float
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane, check_formats
 from segjax.data.formats.polygons import Outline, annotate, combined, compare, note_lost, outlines_of
+from segjax.data.pictures.limits import largest_content
+from segjax.files import check_regular, replacing
 from segjax.types import InputError
 
 _ELLIPSE_CORNERS = 72  # of ImageJ's own rotated ellipse, which is a polygon
@@ -87,7 +89,7 @@ def write(path: Path, annotation: Annotation, picture: Picture, plane: Plane | N
     """
     check_formats("roifile", "rasterio", "shapely")
     groups = {name: number for number, name in enumerate(sorted(set(annotation.classes)), 1)}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+    with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as file:
         for number, (label, outline) in enumerate(outlines_of(annotation.labels).items(), 1):
             roi = _roi_of(outline)
             roi.name = f"{number:04d}"
@@ -104,11 +106,15 @@ def _read_rois(path: Path) -> list[tuple[str, Any]]:
     """The ROIs of a file with their names; of one without a name, that of its file."""
     from roifile import ImagejRoi
 
+    check_regular(path)
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 # two files of one name are two ROIs, so they are not asked for by name
                 parts = [part for part in file.infolist() if _is_roi(Path(part.filename))]
+                need, limit = sum(part.file_size for part in parts), largest_content(path.stat().st_size)
+                if need > limit:
+                    raise ValueError(f"{need / 2**20:,.0f} MiB unpacked, where it may have {limit / 2**20:,.0f}")
                 contents = [(Path(part.filename).stem, file.read(part)) for part in parts]
         else:
             contents = [(path.stem, path.read_bytes())]

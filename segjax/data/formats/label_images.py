@@ -11,7 +11,7 @@ from segjax.data.formats import LABELS, Dtype, Items
 from segjax.data.formats.annotation import Annotation, Loss
 from segjax.data.formats.files import write_labels
 from segjax.data.pictures.images import read_labels
-from segjax.files import replacing
+from segjax.files import replacing, write_table
 from segjax.types import InputError
 
 NOT_JUDGED = 255
@@ -34,9 +34,7 @@ def write_set(folder: Path, items: Items, class_names: Sequence[str], dtype: Dty
     if len(class_names) > _LARGEST_CLASS:
         raise InputError(f"{folder}: {len(class_names)} classes; class images hold {_LARGEST_CLASS}, join some")
     if class_names:
-        with replacing(folder / "class_names.csv") as path:
-            rows = (f'{number},"{name.replace(chr(34), chr(34) * 2)}"\n' for number, name in enumerate(class_names, 1))
-            path.write_text("".join(["class,name\n", *rows]), encoding="utf-8")
+        write_table(folder / "class_names.csv", [("class", "name"), *enumerate(class_names, 1)])
     for picture, annotation in items:
         path = folder / LABELS / f"{picture.name}.tif"
         write_labels(path, annotation.labels, dtype)

@@ -6,11 +6,11 @@ a shape is straight in the coordinate system of its file: where shapes are taken
 
 import functools
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from jaxtyping import Int64, Shaped
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.qgis import OUTLINES
 from segjax.data.ground.geofiles import check_geo
+from segjax.files import check_regular, explained, replacing, write_file
 from segjax.types import Georeference, InputError
 
 WGS84 = "EPSG:4326"
@@ -61,6 +62,7 @@ def read_layer(path: Path, name: str = "", columns: tuple[str, ...] = ()) -> Lay
     """
     check_geo()
     try:
+        check_regular(path)
         state = path.stat()
     except OSError:
         raise InputError(f"{path}: there is no such file; give a GeoPackage, Shapefile or GeoJSON file") from None
@@ -164,24 +166,27 @@ def write_layers(path: Path, layers: Mapping[str, Layer]) -> None:
     driver = DRIVERS.get(path.suffix.lower())
     if driver is None or (len(layers) > 1 and driver != "GPKG"):
         raise InputError(f"{path}: cannot hold this; give a file name that ends in .gpkg")
-    try:
+    if driver == "GeoJSON":
+        (layer,) = layers.values()
+        write_file(path, _geojson(layer))
+    else:
+        _write_parts(path, driver, layers)
+    if driver != "GPKG":
+        write_file(path.with_suffix(".qml"), OUTLINES)
+
+
+def _write_parts(path: Path, driver: str, layers: Mapping[str, Layer]) -> None:
+    """A GeoPackage, or the files of a Shapefile, first in a folder of their own: they need their names."""
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if driver == "GeoJSON":
-            (layer,) = layers.values()
-            path.write_text(_geojson(layer), encoding="utf-8")
-        elif driver == "GPKG":
-            unfinished = path.with_name(f".{os.getpid()}.unfinished.gpkg")
+        with TemporaryDirectory(prefix=".", suffix=".unfinished", dir=path.parent) as folder:
             for name, layer in layers.items():
-                _write(unfinished, driver, name, layer)
-            _write_styles(unfinished, list(layers))
-            unfinished.replace(path)
-        else:
-            (layer,) = layers.values()
-            _write(path, driver, path.stem, layer)
-        if driver != "GPKG":
-            path.with_suffix(".qml").write_text(OUTLINES, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free some space or choose another") from error
+                _write(Path(folder) / path.name, driver, name if driver == "GPKG" else path.stem, layer)
+            if driver == "GPKG":
+                _write_styles(Path(folder) / path.name, list(layers))
+            for part in sorted(Path(folder).iterdir()):
+                with replacing(path.with_name(part.name)) as unfinished:
+                    part.rename(unfinished)
 
 
 def _write(path: Path, driver: str, name: str, layer: Layer) -> None:

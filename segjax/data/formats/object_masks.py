@@ -1,6 +1,5 @@
 """One mask file per object, as in the Data Science Bowl 2018 (BBBC038): ID/images/ID.png and ID/masks/*.png."""
 
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, pai
 from segjax.data.formats.files import check_opaque, check_size
 from segjax.data.formats.polygons import compare
 from segjax.data.pictures.images import PICTURE_SUFFIXES, read_labels
+from segjax.files import replacing
 from segjax.ops.components import components
 from segjax.types import InputError
 
@@ -97,23 +97,18 @@ def write(path: Path, annotation: Annotation, picture: Picture, image: Path | No
         InputError: there are masks already, or the disk cannot be written.
     """
     folder = path / Path(picture.file).stem
-    masks, unfinished = folder / MASKS, folder / f".{MASKS}.{os.getpid()}.unfinished"
+    masks = folder / MASKS
     if masks.exists():
         raise InputError(f"{masks}: is there already; choose another folder, or two annotations would mix")
     ids = np.unique(annotation.labels[annotation.labels > 0])
-    try:
-        unfinished.mkdir(parents=True)
+    if image is not None:
+        with replacing(folder / IMAGES / f"{folder.name}{image.suffix}") as unfinished:
+            shutil.copyfile(image, unfinished)
+    with replacing(masks) as unfinished:
+        unfinished.mkdir()
         for number, label in enumerate(ids, 1):
             mask = np.where(annotation.labels == label, 255, 0).astype(np.uint8)
             Image.fromarray(mask).save(unfinished / f"{number:0{len(str(len(ids)))}d}.png")
-        if image is not None:
-            (folder / IMAGES).mkdir(exist_ok=True)
-            shutil.copyfile(image, folder / IMAGES / f"{folder.name}{image.suffix}")
-        unfinished.replace(masks)
-    except OSError as error:
-        raise InputError(f"{masks}: cannot be written ({error.strerror}); free some space or choose another") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return compare(annotation, read(masks, picture))
 
 

@@ -4,6 +4,7 @@ Read are a FeatureCollection, a list of features, and a single feature, also com
 """
 
 import gzip
+import io
 import json
 import uuid
 from collections import defaultdict
@@ -17,6 +18,8 @@ from jaxtyping import Bool
 
 from segjax.data.formats.annotation import Annotation, Loss, Picture, check_formats
 from segjax.data.formats.polygons import Outline, annotate, compare, fill, note_lost, outlines_of, repaired
+from segjax.data.pictures.limits import largest_content
+from segjax.files import read_file, write_file
 from segjax.types import InputError
 
 IGNORE = "Ignore*"  # QuPath's own class of regions that are not judged
@@ -96,7 +99,7 @@ def write(path: Path, annotation: Annotation, picture: Picture) -> Loss:
     if annotation.ignored is not None:
         for outline in outlines_of(annotation.ignored.astype(np.int32)).values():
             features.append(_feature(picture, "not judged", "annotation", outline, IGNORE))
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}) + "\n", encoding="utf-8")
+    write_file(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
     return compare(annotation, read(path, picture))
 
 
@@ -111,12 +114,22 @@ def _feature(picture: Picture, name: str, kind: str, outline: Any, class_name: s
     return {"type": "Feature", "id": identity, "geometry": shapely.geometry.mapping(outline), "properties": properties}
 
 
+def _unpacked(path: Path, content: bytes) -> bytes:
+    limit = largest_content(len(content))
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        text = file.read(limit + 1)
+    if len(text) > limit:
+        raise InputError(f"{path}: becomes more than {limit / 2**20:,.0f} MiB when it is unpacked; unpack it yourself")
+    return text
+
+
 def _features(path: Path) -> list[dict[str, Any]]:
     """The features of a file, however they are wrapped."""
     try:
-        content = path.read_bytes()
-        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        data = json.loads(text)
+        content = read_file(path)
+        data = json.loads(_unpacked(path, content) if content[:2] == b"\x1f\x8b" else content)
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as GeoJSON ({error}); export it again from QuPath") from error
     if isinstance(data, dict):

@@ -1,11 +1,10 @@
 """Tiles of georeferenced scenes written as a folder that `folder:` opens; needs the extra `geo`."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Shaped
@@ -17,6 +16,7 @@ from segjax.data.ground.geofiles import crs_of
 from segjax.data.ground.georeference import pixel_edges
 from segjax.data.ground.scene import Scene, open_scene
 from segjax.data.ground.site_tiles import Cutting, Ground, Plan, Tile, plan_tiles
+from segjax.files import replacing, write_table
 from segjax.types import InputError
 
 SITE, NONE = "site", "none"  # image-level labels
@@ -162,8 +162,6 @@ def _write_tiles(out: Path, cut: CutScene, labels: Int32[np.ndarray, "H W"], siz
     from rasterio.windows import Window
 
     scene, dtype = cut.scene, "uint16" if labels.max(initial=0) < 2**16 else "int32"
-    for name in ("images", "labels"):
-        (out / name).mkdir(parents=True, exist_ok=True)
     with rasterio.open(scene.path) as file:
         is_inverted = file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         is_rgb = [file.colorinterp[band - 1] for band in scene.bands] == [
@@ -183,7 +181,10 @@ def _write_tiles(out: Path, cut: CutScene, labels: Int32[np.ndarray, "H W"], siz
                 ("labels", ids[None].astype(dtype), {}),
             ):
                 extent = {"count": len(values), "dtype": values.dtype.name}
-                with rasterio.open(out / folder / name, "w", **profile, **extent, **more) as written:
+                with (
+                    replacing(out / folder / name) as unfinished,
+                    rasterio.open(unfinished, "w", **profile, **extent, **more) as written,
+                ):
                     written.write(values)
 
 
@@ -192,22 +193,12 @@ def _write_tables(out: Path, done: Sequence[CutScene]) -> None:
     tiles = [(one.scene, tile) for one in done for tile in one.plan.tiles]
     if not tiles:
         raise InputError(f"{out}: no tile could be cut; the reasons are above")
-    _write_table(
-        out / "groups.csv",
-        ("picture", "group"),
-        [(name_of(scene, tile), group_of(scene, tile)) for scene, tile in tiles],
-    )
+    groups = [(name_of(scene, tile), group_of(scene, tile)) for scene, tile in tiles]
+    write_table(out / "groups.csv", [("picture", "group"), *groups])
     labels = [(name_of(scene, tile), NONE if tile.site is None else SITE) for scene, tile in tiles]
-    _write_table(out / "image_labels.csv", ("picture", "label"), labels)
+    write_table(out / "image_labels.csv", [("picture", "label"), *labels])
     fates = [(one.scene.path.stem, name, fate) for one in done for name, fate in one.fates.items()]
-    _write_table(out / "sites.csv", ("scene", "feature", "fate"), fates)
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+    write_table(out / "sites.csv", [("scene", "feature", "fate"), *fates], is_for_people=True)
 
 
 def fates_of(done: Sequence[CutScene]) -> dict[str, str]:

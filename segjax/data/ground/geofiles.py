@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from segjax.files import replacing
 from segjax.types import Georeference, InputError
 
 PACKAGES = ("rasterio", "shapely", "pyproj", "pyogrio")
@@ -55,8 +56,7 @@ def write_mask(
         "nodata": None if known is None else NODATA,
     }
     values = mask.astype(np.uint8) if known is None else np.where(known, mask, NODATA).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(path, "w", **profile) as file:
+    with replacing(path) as unfinished, rasterio.open(unfinished, "w", **profile) as file:
         file.write(values, 1)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tifffile
 
+from segjax.files import check_regular
 from segjax.types import Georeference, InputError
 
 _USER_DEFINED = 32767
@@ -88,6 +89,7 @@ class _Tags(NamedTuple):
 def _tags(path: Path) -> _Tags | None:
     """None of a file that is no TIFF, or has no place."""
     try:
+        check_regular(path)
         with tifffile.TiffFile(path) as file:
             page, keys = file.pages.first, file.geotiff_metadata or {}
             if not keys and not any(name in page.tags for name in _PLACED):
@@ -95,6 +97,8 @@ def _tags(path: Path) -> _Tags | None:
             return _Tags(keys, int(page.tags.valueof("Orientation", 1)), (page.imagelength, page.imagewidth))
     except tifffile.TiffFileError:
         return None
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
     except Exception as error:  # tags of damaged files raise nearly anything

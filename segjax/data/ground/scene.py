@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 from segjax.data.ground.georeference import read_georeference
 from segjax.data.pictures import images
 from segjax.data.pictures.decoders import named, read_raster
+from segjax.data.pictures.limits import check_decoded
 from segjax.types import Georeference, InputError
 
 
@@ -43,6 +44,8 @@ def open_scene(path: Path) -> Scene:
         raise InputError(f"{path}: not a GeoTIFF, so it has no place on the ground; give one")
     try:
         with rasterio.open(path) as file:
+            with named(path):
+                check_decoded(file.shape, 8, path.stat().st_size)
             known, kinds = file.dataset_mask() > 0, file.colorinterp
     except RasterioIOError as error:
         raise InputError(f"{path}: cannot be read ({error}); write it again as GeoTIFF") from error

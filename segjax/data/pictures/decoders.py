@@ -15,9 +15,11 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from segjax.data.pictures.limits import check_decoded
 from segjax.data.pictures.raster import Kind, Raster
 from segjax.data.pictures.tiff import read_tiff, tiff_bits
 from segjax.data.pictures.tiff_layout import Position
+from segjax.files import check_regular
 from segjax.types import InputError
 
 _STARTS = {
@@ -64,7 +66,8 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error.__cause__
+        said = str(error)
+        raise InputError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from error.__cause__
     except Exception as error:  # decoders raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason}); save it again as PNG or TIFF") from error
@@ -72,6 +75,7 @@ def named(path: Path) -> Iterator[None]:
 
 def file_kind(path: Path) -> str:
     """ "PNG", "TIFF" or "JPEG", by the first bytes of the file."""
+    check_regular(path)
     with path.open("rb") as file:
         start = file.read(8)
     kind = next((kind for known, kind in _STARTS.items() if start.startswith(known)), None)
@@ -95,6 +99,7 @@ def _read_png(path: Path) -> Raster:
     channels = _PNG_CHANNELS[colour_type]
     if width * height * bits * channels > 8 * _DENSEST * path.stat().st_size:
         raise InputError(f"promises {width} x {height} pixels, more than the file can hold; export it again")
+    check_decoded((height, width, channels), bits, path.stat().st_size)
     with PngImageFile(path) as file:  # not Image.open, which refuses large pictures and reads other formats
         if (frames := getattr(file, "n_frames", 1)) > 1:
             raise InputError(f"an animation of {frames} pictures; save the one that is meant as its own file")
@@ -135,6 +140,7 @@ def _read_jpeg(path: Path) -> Raster:
             raise InputError(f"promises {width} x {height} pixels, more than the file can hold; export it again")
         if file.mode not in ("L", "RGB"):
             raise InputError(f"its colours are {file.mode}, made for printing; save it as RGB or grey")
+        check_decoded((height, width, len(file.mode)), 8, path.stat().st_size)
         pixels, orientation = np.asarray(file), _orientation(file)
         kind: Kind = "grey" if file.mode == "L" else "colour"
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels

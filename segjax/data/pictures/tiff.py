@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffFile, TiffPage
 
+from segjax.data.pictures.limits import check_decoded
 from segjax.data.pictures.raster import Kind, Raster
 from segjax.data.pictures.tiff_layout import Layout, Position, layout_of
 from segjax.types import InputError
@@ -61,6 +62,7 @@ def read_tiff(path: Path, at: Position, bands: Sequence[str]) -> Raster:
     with TiffFile(path) as file:
         page = _page(file, layout.pages[0])
         promise = _promise(page)
+        check_decoded((len(places), *promise.shape), promise.bits, file.filehandle.size)
         channels = [_values(path, file, layout, place, promise) for place in places]
         if len(channels) > 1 and (len(promise.kept) > 1 or promise.kind == "palette"):
             raise InputError(f"{len(channels)} channels, each in colours of its own; save every channel alone")
@@ -177,6 +179,7 @@ def _check_segments(file: TiffFile, page: TiffPage) -> None:
     if any(start + count > size for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)):
         raise InputError("cannot be read: the file ends before its values do; copy or export it again")
     values = prod(page.chunks)
+    check_decoded(page.chunks, page.bitspersample, size)
     if page.compression == COMPRESSION.NONE and 8 * max(page.databytecounts) > values * page.bitspersample + _PADDING:
         raise InputError(f"holds more values than its size of {page.imagewidth} x {page.imagelength} has; {_EXPORT}")
 

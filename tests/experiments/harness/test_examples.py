@@ -21,25 +21,32 @@ def test_arrays_come_back_by_trial(tmp_path):
     assert examples.load(Trial("plain", 0)).keys() == {"indices"}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_damaged_file_gives_none(tmp_path, share):
+def emptied(content):
+    return b""
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize("harm", [emptied, cut, flipped])
+def test_a_damaged_file_is_set_aside_and_the_page_says_so(tmp_path, harm):
     examples = Examples(tmp_path)
     examples.keep(Trial("plain", 0), ARRAYS)
+    assert examples.cautions() == []
     (path,) = tmp_path.iterdir()
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    assert examples.load(Trial("plain", 0)) is None
-
-
-@pytest.mark.parametrize("share", [0.3, 0.4, 0.5, 0.6, 0.7])
-def test_a_file_whose_content_was_changed_gives_none(tmp_path, share):
-    examples = Examples(tmp_path)
-    examples.keep(Trial("plain", 0), {"smooth": np.sin(np.arange(4000) / 50)})
-    (path,) = tmp_path.iterdir()
-    content = bytearray(path.read_bytes())
-    content[int(share * len(content))] ^= 0xFF
+    content = harm(path.read_bytes())
     path.write_bytes(content)
+    place = path.with_name(f"{path.name}.damaged")
+    with pytest.warns(UserWarning, match=f"{path} cannot be read .*{place} now"):
+        assert examples.load(Trial("plain", 0)) is None
+    assert place.read_bytes() == content
     assert examples.load(Trial("plain", 0)) is None
+    assert examples.cautions() == [f"Example pictures are missing: {place} is damaged."]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
+import numpy as np
 import pytest
 import tyro
 
@@ -20,13 +22,14 @@ from experiments.harness.options import (
     arranges,
     check_choices,
     check_run,
+    checkpoint_options,
     decides,
     deciding,
     flags,
     overlaid,
 )
 from experiments.publish import study_names, study_of
-from segjax.training import LoopConfig, StepConfig
+from segjax.training import LoopConfig, Member, Pictures, StepConfig
 from segjax.types import InputError
 
 
@@ -180,6 +183,10 @@ def test_foreign_objects_come_from_the_other_published_set_unless_named(data, ex
         (lambda: AnnotationOptions(target=0).resolved("folder:x"), "target: classes count from 1, not 0"),
         (lambda: check_run(RunOptions(Path(), seeds=0), DataOptions()), "seeds must be from 1 to 1000, not 0"),
         (lambda: check_run(RunOptions(Path(), pack=1001), DataOptions()), "pack must be from 1 to 1000"),
+        (
+            lambda: check_run(RunOptions(Path(), checkpoint_every="often"), DataOptions()),
+            "checkpoint_every: 'often' is none of 60s, 5min, 2h, 3epochs",
+        ),
         (lambda: check_run(RunOptions(Path()), DataOptions(folds=1)), "folds must be from 2"),
         (lambda: check_run(RunOptions(Path(), shard="0/2"), DataOptions()), "shard: '0/2' is not I/N"),
         (lambda: check_run(RunOptions(Path()), DataOptions(data="x")), "is not SCHEME:NAME"),
@@ -193,6 +200,30 @@ def test_foreign_objects_come_from_the_other_published_set_unless_named(data, ex
 def test_what_is_refused_names_the_option(check, message):
     with pytest.raises(InputError, match=message):
         check()
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [
+        ("60s", {"checkpoint_seconds": 60.0}),
+        ("0.5s", {"checkpoint_seconds": 0.5}),
+        ("5min", {"checkpoint_seconds": 300.0}),
+        ("2h", {"checkpoint_seconds": 7200.0}),
+        ("3epochs", {"checkpoint_epochs": 3}),
+        ("1epoch", {"checkpoint_epochs": 1}),
+    ],
+)
+def test_checkpoints_are_asked_for_by_time_or_epochs(every, expected):
+    assert checkpoint_options(every) == expected
+    Member(jax.random.key(0), *[Pictures(np.zeros((1, 2, 2, 1), np.float32), None)] * 2, **expected)
+
+
+@pytest.mark.parametrize(
+    "every", ["", "60", "60 s", "0s", "0.0min", "0epochs", "1.5epochs", "-5s", "5m", "infs", "1e3s"]
+)
+def test_what_is_no_time_and_no_epochs_is_refused(every):
+    with pytest.raises(InputError, match=r"checkpoint_every: .* is none of 60s, 5min, 2h, 3epochs"):
+        checkpoint_options(every)
 
 
 def test_what_is_sound_is_not_refused():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from experiments.harness.options import DataOptions, RunOptions
-from experiments.harness.page import answers, cautions, claims_table, figure_stem, save_figures
+from experiments.harness.page import answers, cautions, claims_table, figure_stem, missing_table, save_figures
 from experiments.harness.study import Analysis
 from segjax.evaluation import Claim, decide
 from segjax.reports import Illustration
-from tests.experiments.harness.tiny import Config, Source
+from tests.experiments.harness.tiny import Config, Source, Trial
 
 
 def said(seeds=10, scale="reduced", replicates=None, openings=(("aa", "c0ffee"),), source=None, **options):
@@ -103,3 +103,14 @@ def test_figures_are_files_of_their_own(tmp_path):
         "dice_of_cells.svg": b"<svg/>", "labels.png": b"\x89PNG"
     }  # fmt: skip
     assert figure_stem("Dice of cells") == "dice_of_cells"
+
+
+def test_what_is_missing_is_counted_by_the_values_of_the_factors_that_vary():
+    trials = [Trial("careful", seed, strength) for seed in (0, 1) for strength in (1.0, 2.0, 3.0)]
+    assert missing_table(trials, [trials[1], trials[4], trials[5]]).to_numpy().tolist() == [
+        ["all", "", 3, 6],
+        ["seed", "0", 1, 3],
+        ["seed", "1", 2, 3],
+        ["strength", "2.0", 2, 2],
+        ["strength", "3.0", 1, 2],
+    ]

@@ -28,6 +28,7 @@ from experiments.harness.publish import (
     write_results_page,
 )
 from segjax.evaluation import Claim, Decision
+from segjax.sweeps.plan import _sealed
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, Trial, study
 
@@ -179,7 +180,7 @@ def test_what_cannot_be_taken_is_refused_and_nothing_is_written(root, finished, 
         take_run(dataclasses.replace(known, name="large"), out, "first")
     with pytest.raises(InputError, match=r"there is no plan\.json"):
         take_run(known, tmp_path / "nowhere", "first")
-    (out / "results.csv").unlink()
+    shutil.rmtree(out / "trials")
     with pytest.raises(InputError, match="no trial has finished yet"):
         take_run(known, out, "first")
     assert not root.exists()
@@ -302,20 +303,22 @@ def test_a_damaged_run_json_is_named(root, finished, content):
 @pytest.mark.parametrize("name", ["config", "replicates", "overlap", "coarsening"])
 def test_a_plan_that_lacks_what_is_published_is_named(root, finished, name):
     known, out = finished()
-    plan = json.loads((out / "plan.json").read_text())
-    del plan[name]
-    (out / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(InputError, match=rf"plan\.json: is not the plan of a study \(it lacks {name}\); bring back"):
+    (opening,) = (out / "openings").iterdir()
+    note = json.loads(opening.read_text())
+    del note[name], note["seal"]
+    opening.write_text(_sealed(note))
+    with pytest.raises(InputError, match=rf"openings: the last one lacks {name}; give the command again"):
         take_run(known, out, "first")
 
 
-def test_results_that_a_spreadsheet_saved_with_semicolons_are_not_published(root, finished):
+def test_values_are_taken_from_the_trials_whatever_became_of_their_table(root, finished):
     known, out = finished()
-    path = out / "results.csv"
-    path.write_text(path.read_text().replace(",", ";"))
-    with pytest.raises(InputError, match=r"results\.csv, line 1: the columns are"):
-        take_run(known, out, "first")
-    assert not root.exists()
+    before = (take_run(known, out, "first") / "trials.csv").read_bytes()
+    for name in ("results.csv", "results.parquet"):
+        (out / name).unlink()
+    rows = (take_run(known, out, "first") / "trials.csv").read_text().splitlines()
+    assert sorted(rows) == sorted(before.decode().splitlines())
+    assert not (out / "results.csv").exists()
 
 
 def test_a_configuration_that_lacks_an_option_is_refused():

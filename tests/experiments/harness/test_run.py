@@ -26,7 +26,7 @@ from experiments.harness.run import (
 from segjax.data import open_source
 from segjax.sweeps import Ledger, read_plan
 from segjax.types import InputError
-from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, study
+from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, measure, study
 
 
 @pytest.fixture
@@ -37,11 +37,16 @@ def config(tmp_path):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
-    """Runs a study's command in one folder; gives what it printed."""
+    """Runs a study's command in one folder, which ends with an exit code; gives what it printed."""
 
-    def run(known, *options):
+    def run(known, *options, code=0):
         monkeypatch.setattr(sys, "argv", ["tiny", "--out", str(tmp_path / "run"), *options])
-        run_module.run(known)
+        try:
+            run_module.run(known)
+        except SystemExit as ended:
+            assert ended.code == code
+        else:
+            assert code == 0
         return capsys.readouterr().out
 
     return run
@@ -67,6 +72,8 @@ def test_a_scale_lies_over_the_base_and_the_command_line_over_the_scale(monkeypa
         (["--data", "nowhere"], "is not SCHEME:NAME"),
         (["--shard", "3/2"], "shard: '3/2' is not I/N"),
         (["--resume"], "resume: there is nothing to go on with"),
+        (["--report"], "out: there are no results in .*; give the --out folder of a run"),
+        (["--list-failed"], "out: there are no results in"),
     ],
 )
 def test_what_a_command_refuses(command, tmp_path, options, message):
@@ -236,15 +243,88 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
 
 def test_shards_leave_the_page_to_the_last(command, tmp_path):
     page = tmp_path / "run" / "report.html"
-    text = command(study(), "--shard", "1/2")
+    text = command(study(), "--shard", "1/2", code=4)
     assert "3 of 6 trials are left to others; the last process to finish writes the report" in text
     assert not page.exists()
     assert "[3/3]" in command(study(), "--shard", "2/2") and page.exists()
 
 
+def unlucky(*seeds):
+    """A study whose careful trials of some seeds fail."""
+
+    def measure_or_fail(context, trial):
+        if trial.method == "careful" and trial.seed in seeds:
+            raise RuntimeError("no luck")
+        return measure(context, trial)
+
+    return study(measure=measure_or_fail)
+
+
+def test_failed_trials_are_named_and_tried_again_only_where_that_is_asked_for(command, tmp_path):
+    out = tmp_path / "run"
+    text = command(unlucky(0), code=3)
+    tracebacks = sorted((out / "failures").iterdir())
+    assert len(tracebacks) == 2 and all("RuntimeError: no luck" in path.read_text() for path in tracebacks)
+    assert f"failed: method careful, seed 0, strength 1: {tracebacks[0]}" in text
+    assert "2 trials failed; mend the cause, then try them again with --retry-failed" in text
+    page = (out / "report.html").read_text()
+    assert page.count("<td>failed</td>") == 2 and "This page is partial" not in page
+
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.csv")}
+    listed = command(study(), "--list-failed", code=3)
+    assert [line for line in listed.splitlines() if line.startswith("failed: ")] == [
+        f"failed: method careful, seed 0, strength {strength}: {path}"
+        for strength, path in zip((1, 2), tracebacks, strict=True)
+    ]
+    assert "reading" not in listed and before == {path: path.stat().st_mtime_ns for path in out.rglob("*.csv")}
+    assert "6 of 6 trials are done already; 0 to do" in command(study(), code=3)
+
+    command(unlucky(), "--retry-failed")
+    assert command(study(), "--list-failed") == "" and not list((out / "failures").iterdir())
+    assert "<td>failed</td>" not in (out / "report.html").read_text()
+
+
+def test_a_study_all_of_whose_trials_failed_has_a_page_and_says_so(command, tmp_path):
+    def never(context, trial):
+        raise RuntimeError("no luck")
+
+    text = command(study(measure=never), "--seeds", "6", code=3)
+    assert text.count("\nfailed: ") == 10 and "18 trials failed (8 more: --list-failed)" in text
+    assert (tmp_path / "run" / "report.html").read_text().count("<td>failed</td>") == 18
+
+
+def test_the_report_of_a_part_says_what_is_missing_and_trains_nothing(command, tmp_path):
+    out, trainer = tmp_path / "run", CountingTrainer()
+    command(study(), "--shard", "1/2", code=4)
+    openings = len(read_plan(out)["openings"])
+    text = command(study(trainer), "--report", code=4)
+    assert "3 of 6 trials have not ended" in text and f"report: {out / 'report.html'}" in text
+    page = (out / "report.html").read_text()
+    assert "This page is partial: 3 of 6 trials have not ended." in page and "Missing trials" in page
+    assert len(pd.read_csv(out / "results.csv")) == 3 * 3 and len(pd.read_parquet(out / "results.parquet")) == 3 * 3
+    assert trainer.made == [] and len(read_plan(out)["openings"]) == openings
+    with pytest.raises(InputError, match=r"another configuration \(depth: 1 there, 2 now\)"):
+        command(study(), "--report", "--depth", "2")
+    command(study())
+    before = (out / "results.csv").read_bytes()
+    assert "trials have not ended" not in command(study(), "--report")
+    assert (out / "results.csv").read_bytes() == before and "partial" not in (out / "report.html").read_text()
+
+
+def test_a_damaged_trial_is_done_again_by_the_same_command(command, tmp_path):
+    out = tmp_path / "run"
+    command(study())
+    before = (out / "results.csv").read_bytes()
+    damaged = next((out / "trials").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=f"{damaged}: is damaged .*its trial is missing again"):
+        text = command(study())
+    assert "5 of 6 trials are done already; 1 to do" in text and (out / "results.csv").read_bytes() == before
+
+
 def test_other_code_is_refused_until_it_is_accepted_and_the_page_says_so(command, monkeypatch, tmp_path):
     monkeypatch.setattr(run_module, "sources_of", lambda *_: {"tiny/tiny.py": "1"})
-    command(study(), "--shard", "1/2")
+    command(study(), "--shard", "1/2", code=4)
     monkeypatch.setattr(run_module, "sources_of", lambda *_: {"tiny/tiny.py": "2"})
     with pytest.raises(InputError, match=r"differing in tiny/tiny.py\); .*--accept-code"):
         command(study())
@@ -281,3 +361,10 @@ def test_the_pictures_of_a_folder_are_the_same_however_it_is_named(tmp_path, mon
         Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "six" / kind / "a.png")
     names = ("six", "six/", "./six", str(tmp_path / "six"))
     assert len({open_source(f"folder:{name}").digest for name in names}) == 1
+
+
+def test_events_are_written_beside_the_results_where_asked_for(command, tmp_path):
+    command(study(), "--tensorboard", "--seeds", "1")
+    events = tmp_path / "run" / "tensorboard"
+    assert len(list((events / "trials").iterdir())) == len(list((tmp_path / "run" / "trials").glob("*.csv"))) > 0
+    assert sorted(path.name.split("_")[0] for path in (events / "trainings").iterdir()) == ["base", "head", "head"]

@@ -46,6 +46,13 @@ def test_a_process_that_is_not_ours_is_not_replaced():
     assert ended.stdout == "tunables None\n"
 
 
+SIGNAL = "import signal; signal.raise_signal(signal."
+WRAPPED = f"""{SIGNAL[:14]}
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException as error:
+        raise RuntimeError('a library failed') from error"""
+KEPT = "what is finished is kept, and the same command goes on from there\n"
 COMMAND = """
 from experiments.harness.start import run_command
 
@@ -62,12 +69,10 @@ run_command(main)
     [
         ("print('done')", 0, ""),
         ("from segjax.types import InputError; raise InputError('levels: no')", 2, "error: levels: no\n"),
-        (
-            "raise KeyboardInterrupt",
-            130,
-            "stopped; what is finished is kept, and the same command goes on from there\n",
-        ),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "stopped; what is finished is kept"),
+        (f"{SIGNAL}SIGINT)", 130, f"stopped by SIGINT; {KEPT}"),
+        (f"{SIGNAL}SIGTERM)", 75, f"stopped by SIGTERM; {KEPT}"),
+        (f"{SIGNAL}SIGUSR1)", 75, f"stopped by SIGUSR1; {KEPT}"),
+        (WRAPPED, 75, f"stopped by SIGTERM; {KEPT}"),
         (
             "raise OSError(28, 'No space left on device', 'runs/x')",
             2,
@@ -95,6 +100,88 @@ def test_a_device_that_is_not_there_is_said_whatever_asked_for_it(tmp_path, plat
     assert ended.returncode == 2 and ended.stdout == "" and "Traceback" not in ended.stderr
     assert ended.stderr.startswith(f"error: JAX_PLATFORMS: JAX finds no device of '{platform}' on this machine")
     assert ended.stderr.endswith("leave the variable out, or give JAX_PLATFORMS=cpu\n")
+
+
+REQUEUED = """
+import signal
+from experiments.harness.start import requeued, run_command
+
+def main():
+    with requeued({wanted}):
+        print("begun", flush=True)
+        signal.raise_signal(signal.{signal})
+
+run_command(main)
+"""
+FAKE = """#!/bin/sh
+echo "$@" >> {log}
+kill -TERM $PPID
+if [ "$2" = 13 ]; then echo "slurm_requeue error: Access denied" >&2; exit 1; fi
+"""
+ALONE = {"SLURM_JOB_ID": "12"}
+TASK = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """How a process that asks for its job to be queued again ends by a signal, and what scontrol was told."""
+    log, program = tmp_path / "log", tmp_path / "scontrol"
+    program.write_text(FAKE.format(log=log))
+    program.chmod(0o755)
+
+    def run_under(slurm, sign="SIGUSR1", wanted=True, path=None):
+        places = os.environ["PATH"] if path is None else path
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+        environment = clean | {"XDG_CACHE_HOME": str(tmp_path), "PATH": f"{tmp_path}:{places}"} | slurm
+        if path is not None:
+            program.unlink()
+        ended = run("-c", REQUEUED.format(wanted=wanted, signal=sign), environment=environment)
+        assert "Traceback" not in ended.stderr
+        return ended, log.read_text() if log.exists() else ""
+
+    return run_under
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slurm", "job"), [(ALONE, "12"), (TASK, "10_3")], ids=["job", "task of an array"])
+def test_a_warned_process_has_its_job_queued_again(stopped, slurm, job):
+    ended, told = stopped(slurm)
+    assert ended.returncode == 75 and told == f"requeue {job}\n"
+    assert ended.stderr == f"job {job} is queued again\nstopped by SIGUSR1; {KEPT}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"sign": "SIGINT"}, 130), ({"sign": "SIGTERM"}, 75), ({"wanted": False}, 75)],
+    ids=["Ctrl-C", "scancel", "not wanted"],
+)
+def test_nothing_is_queued_again_unless_it_is_wanted_and_a_warning_came(stopped, options, code):
+    ended, told = stopped(ALONE, **options)
+    assert ended.returncode == code and told == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("slurm", "options", "reason"),
+    [
+        ({"SLURM_JOB_ID": "13"}, {}, "slurm_requeue error: Access denied"),
+        (ALONE, {"path": ""}, "scontrol is not installed on this machine"),
+    ],
+    ids=["refused", "missing"],
+)
+def test_what_hinders_queueing_again_is_said_and_the_exit_code_stays(stopped, slurm, options, reason):
+    ended, _ = stopped(slurm, **options)
+    assert ended.returncode == 75
+    job = slurm["SLURM_JOB_ID"]
+    assert ended.stderr.startswith(f"job {job} is not queued again ({reason}); submit the same command once more\n")
+
+
+@pytest.mark.slow
+def test_queueing_again_outside_of_slurm_is_refused_before_anything_begins(stopped):
+    ended, _ = stopped({})
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr.startswith("error: requeue: this process is no job of SLURM (SLURM_JOB_ID is not set); leave")
 
 
 def has_gpu():

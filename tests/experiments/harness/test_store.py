@@ -1,6 +1,9 @@
 """Trainings: what they need comes first, each is made once, and what is kept is what was trained."""
 
+import dataclasses
+import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +16,11 @@ import pytest
 from experiments.harness import store as store_module
 from experiments.harness.options import RunOptions
 from experiments.harness.store import TrainingStore
+from segjax import interruption
+from segjax.claims import holders
+from segjax.interruption import Stopped
 from segjax.models import save_weights
+from segjax.training import Pictures
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
 
@@ -109,13 +116,151 @@ def test_a_dropped_training_is_made_anew_when_it_is_needed_again(made):
     assert trainer.made == [BASE, OTHER, BASE]
 
 
-def test_a_damaged_file_is_named(made):
-    store, _ = made()
-    store.ensure([BASE])
-    path = store.path(BASE)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=rf"{path.name} cannot be read as safetensors.*make it anew"):
-        store.load(BASE)
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        flip,
+        lambda path: save_weights(path, {"number": np.zeros(1)}, {"status": "ok"}),
+    ],
+    ids=["cut", "emptied", "flipped", "other"],
+)
+@pytest.mark.parametrize("training", [HEADS[0], BASE], ids=["own", "needed"])
+def test_a_damaged_file_is_set_aside_named_and_trained_again(made, damage, training):
+    store, trainer = made()
+    store.ensure(HEADS[:1])
+    kept = store.load(training)
+    path = store.path(training)
+    damage(path)
+    damaged = path.read_bytes()
+    if training is BASE:
+        store.drop(HEADS[0])
+    with pytest.warns(UserWarning, match=rf"{path.name}.*; it is now {path.name}.damaged, and trained again"):
+        store.ensure(HEADS[:1])
+        again = store.load(training)
+    np.testing.assert_array_equal(again.variables["number"], kept.variables["number"])
+    assert again[1:] == kept[1:]
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == damaged
+    assert trainer.made == [BASE, HEADS[0], *([HEADS[0]] if training is HEADS[0] else [HEADS[0], BASE])]
+    assert store.load(HEADS[0]).facts["bases"] == 1
+
+
+def test_a_file_that_another_process_has_just_set_aside_is_trained_again(made):
+    store, trainer = made()
+    assert store.load(BASE).status == "ok"
+    assert trainer.made == [BASE]
+
+
+class Failing(CountingTrainer):
+    """Cannot make some trainings ready."""
+
+    def __init__(self, unmade):
+        super().__init__()
+        self.unmade = unmade
+
+    def job(self, training, load):
+        job = super().job(training, load)
+        if training in self.unmade:
+            raise RuntimeError(f"cannot be made ready: {training}")
+        return job
+
+
+def test_one_training_that_fails_stops_no_other_and_fails_what_needs_it(tmp_path):
+    trainer = Failing(unmade=[OTHER, HEADS[1]])
+    store = TrainingStore(RunOptions(tmp_path, strategy="sequential"), trainer)
+    store.ensure(HEADS)
+    assert store.load(HEADS[0]).status == "ok"
+    for training, cause in ((HEADS[1], HEADS[1]), (OTHER, OTHER), (HEADS[2], OTHER), (HEADS[3], OTHER)):
+        with pytest.raises(RuntimeError) as error:
+            store.load(training)
+        assert str(error.value) == f"cannot be made ready: {cause}" and "in job" in error.value.__notes__[0]
+    store.ensure(HEADS)
+    assert Counter(trainer.made)[OTHER] == 1  # not tried again by this process
+
+
+def test_one_training_that_memory_does_not_suffice_for_fails_alone(tmp_path):
+    class Small(CountingTrainer):
+        def make_steps(self, kind):
+            steps = super().make_steps(kind)
+
+            def train(state, images, targets):
+                if images.shape[1] > 2:
+                    raise MemoryError("no more")
+                return steps.train(state, images, targets)
+
+            return dataclasses.replace(steps, train=train)
+
+        def job(self, training, load):
+            job = super().job(training, load)
+            pictures = Pictures(np.zeros((4, 3, 3, 1), np.float32), np.zeros((4, 3, 3), np.int32))
+            return dataclasses.replace(job, train=pictures) if training == OTHER else job
+
+    store = TrainingStore(RunOptions(tmp_path, strategy="sequential"), Small())
+    store.ensure([OTHER, BASE])
+    assert store.load(BASE).status == "ok"
+    with pytest.raises(MemoryError, match="no more"):
+        store.load(OTHER)
+
+
+def test_what_is_wrong_with_the_pictures_ends_all(tmp_path):
+    class Refusing(CountingTrainer):
+        def job(self, training, load):
+            raise InputError("picture.png: cannot be read")
+
+    with pytest.raises(InputError, match=r"picture\.png"):
+        TrainingStore(RunOptions(tmp_path, strategy="sequential"), Refusing()).ensure([BASE])
+
+
+def test_a_stop_keeps_what_has_ended_and_gives_the_claims_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(interruption, "_request", interruption._Request())
+
+    class Stopping(CountingTrainer):
+        def make_steps(self, kind):
+            steps, count = super().make_steps(kind), itertools.count(1)
+
+            def train(state, images, targets):
+                if next(count) == 6:  # two epochs of two steps each: in the middle of the second training
+                    interruption._request.kind = signal.SIGTERM
+                return steps.train(state, images, targets)
+
+            return dataclasses.replace(steps, train=train)
+
+    run = RunOptions(tmp_path, strategy="sequential")
+    with pytest.raises(Stopped):
+        TrainingStore(run, Stopping()).ensure([BASE, OTHER])
+    interruption._request.kind = None
+    assert holders(tmp_path / "networks") == []
+    store = TrainingStore(run, CountingTrainer())
+    assert store.path(BASE).exists() and not store.path(OTHER).exists()
+    whole = TrainingStore(RunOptions(tmp_path / "whole", strategy="sequential"), CountingTrainer())
+    for one in (store, whole):
+        one.ensure([BASE, OTHER])
+    np.testing.assert_array_equal(store.load(OTHER).variables["number"], whole.load(OTHER).variables["number"])
+
+
+def test_checkpoints_are_as_often_as_asked_for_and_say_who_made_them(tmp_path, monkeypatch):
+    members, whole = [], store_module.fit_pack
+
+    def noting(packed, *rest):
+        members.extend(packed)
+        return whole(packed, *rest)
+
+    monkeypatch.setattr(store_module, "fit_pack", noting)
+    for every in ("5min", "3epochs"):
+        store = TrainingStore(
+            RunOptions(tmp_path / every, strategy="sequential", checkpoint_every=every), CountingTrainer()
+        )
+        store.made_by = {"configuration": "abc", "code": "def"}
+        store.ensure([BASE])
+    assert [(one.checkpoint_seconds, one.checkpoint_epochs) for one in members] == [(300.0, None), (60.0, 3)]
+    assert members[0].made_by == {"training": "part base, seed 0", "configuration": "abc", "code": "def"}
 
 
 WORKER = """
@@ -163,11 +308,3 @@ def test_two_processes_never_train_one_twice_nor_wait_for_each_other(tmp_path):
     assert [process.communicate(timeout=120)[0] for process in processes] == ["[1, 1, 1, 1, 1, 1]\n"] * 2
     counted = Counter((tmp_path / "made").read_text().splitlines())
     assert len(counted) == 12 and set(counted.values()) == {1}
-
-
-@pytest.mark.parametrize("facts", [{}, {"status": "ok"}])
-def test_a_file_of_other_weights_is_named(made, facts):
-    store, _ = made()
-    save_weights(store.path(BASE), {"number": np.zeros(1)}, facts)
-    with pytest.raises(InputError, match=rf"{store.path(BASE).name}: is not a network of this study; move it away"):
-        store.load(BASE)

@@ -1,0 +1,88 @@
+"""Whether one process that does a thousand trials keeps its memory and its open files.
+
+    python -m experiments.benchmarks.endurance
+
+Study 1 with a network of one layer on tiny pictures, started as a user starts it; a checkpoint is saved after every
+step, so that all that a trial does is done a thousand times. Rows: what the process holds after every tenth of the
+trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted. Needs Linux, for /proc.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from experiments.benchmarks import timing
+from experiments.benchmarks.timing import Row
+from experiments.harness.start import run_command
+from segjax.types import InputError
+
+STUDY = (
+    "-m", "experiments.annotation_errors", "--scale", "smoke", "--data",
+    "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd", "--sizes.msd-depth", "1",
+    "--train.epochs", "2", "--errors", "omission", "bias", "--checkpoint-every", "1epochs", "--strategy", "sequential",
+)  # fmt: skip
+TRIALS_OF_A_SEED = 3  # none, omission, bias
+ROWS = 10
+GLANCE = 0.02  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class EnduranceOptions:
+    trials: int = 1000
+    """Trials that the process does."""
+    out: Path = timing.RESULTS
+    """Folder for the table, endurance.csv."""
+
+
+def held(process: int) -> dict[str, float | int]:
+    """What a process holds now."""
+    folder = Path(f"/proc/{process}")
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text(encoding="utf-8").splitlines())
+    return {
+        "resident_mb": timing.rounded(int(status["VmRSS"].split()[0]) * 1024 / 1e6),
+        "open_files": len(list((folder / "fd").iterdir())),
+        "threads": int(status["Threads"]),
+    }
+
+
+def rows_of(trials: int, folder: Path) -> list[Row]:
+    """One row after every tenth of the trials."""
+    out, log = folder / "run", folder / "log.txt"
+    command = [sys.executable, *STUDY, "--seeds", str(-(-trials // TRIALS_OF_A_SEED)), "--out", str(out)]
+    rows: list[Row] = []
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            while len(rows) < ROWS:
+                done = len(list((out / "trials").glob("*.csv")))
+                if done >= (len(rows) + 1) * trials // ROWS:
+                    rows.append({"trials": done, **held(process.pid)})
+                elif process.poll() is not None:
+                    raise InputError(f"the study ended after {done} trials: {log.read_text(encoding='utf-8')[-2000:]}")
+                time.sleep(GLANCE)
+        finally:
+            process.terminate()
+            process.wait()
+    return rows
+
+
+def main() -> None:
+    def body() -> None:
+        options = tyro.cli(EnduranceOptions, description=__doc__)
+        if not sys.platform.startswith("linux"):
+            raise InputError("memory is read from /proc, which only Linux has")
+        header = timing.header_of("endurance")
+        with tempfile.TemporaryDirectory() as folder:
+            rows = rows_of(options.trials, Path(folder))
+        timing.report("endurance", header, rows, options.out)
+
+    run_command(body)
+
+
+if __name__ == "__main__":
+    main()
