@@ -85,10 +85,8 @@ def warn(sweep: Sweep, worker: Worker) -> None:
 
 
 def cancel(sweep: Sweep, worker: Worker) -> None:
-    """The user cancels a task, which then must not queue itself again, and submits it anew."""
+    """The user cancels a task, which must not queue itself again, and submits it anew."""
     sweep.cluster.command("scancel", worker.task)
-    wait_until(lambda: not sweep.states(worker) & {"RUNNING", "COMPLETING"}, PATIENCE, lambda: f"{worker} goes on")
-    assert not sweep.states(worker), f"{worker} was cancelled, and has queued itself again"
     sweep.submit(worker.index)
 
 
@@ -115,39 +113,50 @@ FAULTS: Sequence[Fault] = (terminate, warn, cancel, requeue, kill, lose_node)
 
 
 def disturb(sweep: Sweep, faults: Sequence[Fault], trials: int, draw: random.Random) -> Counter[str]:
-    """Do faults to workers that hold claims, at moments that are drawn, one after the other, while trials are left.
+    """Do faults to workers that hold claims, at moments that are drawn, while there are trials that nobody holds.
 
     Args:
         trials: how many the study has.
 
     Returns:
-        How often each fault ended a worker that would have gone on: there were trials left that nobody held.
+        How often each fault ended a worker that would have gone on: there were still trials that nobody held.
 
     Raises:
-        AssertionError: no worker comes to work for a long time, or one does not end.
+        AssertionError: no worker comes to work for a long time, one does not end, or one that was cancelled comes back.
     """
     hits: Counter[str] = Counter()
-    ended: set[int] = set()
+    struck: dict[Worker, Fault] = {}
+
+    def are_left() -> bool:
+        return trials - sweep.done() > MOST_HELD
+
+    def lasting() -> list[Worker]:
+        """Those that were struck and have not ended; the others are counted."""
+        there = processes_of(sweep.cluster.folder)
+        for worker in [worker for worker in struck if worker.process not in there]:
+            fault = struck.pop(worker)
+            hits[fault.__name__] += are_left()
+            back = fault is cancel and sweep.states(worker) & {"PENDING", "RUNNING"}
+            assert not back, f"{worker} was cancelled, and has queued itself again"
+        return list(struck)
+
     for fault in faults:
-        if trials - sweep.done() <= MOST_HELD:
+        workers = _found(sweep, lasting, draw)
+        if not are_left():
             break
-        worker = draw.choice(_found(sweep, ended, draw))
+        worker = draw.choice(workers)
         fault(sweep, worker)
-        wait_until(
-            lambda process=worker.process: process not in processes_of(sweep.cluster.folder),
-            PATIENCE,
-            lambda worker=worker, fault=fault: f"{fault.__name__} did not end {worker}: {sweep.cluster.queue()}",
-        )
-        ended.add(worker.process)
-        hits[fault.__name__] += trials - sweep.done() > MOST_HELD
+        struck[worker] = fault
+    wait_until(lambda: not lasting(), PATIENCE, lambda: f"these do not end: {struck}")
     return hits
 
 
-def _found(sweep: Sweep, ended: set[int], draw: random.Random) -> list[Worker]:
-    """Workers at work, after a pause that is drawn."""
+def _found(sweep: Sweep, lasting: Callable[[], list[Worker]], draw: random.Random) -> list[Worker]:
+    """Workers at work that nothing has struck yet, after a pause that is drawn."""
 
     def others() -> list[Worker]:
-        return [worker for worker in sweep.at_work() if worker.process not in ended]
+        struck = lasting()
+        return [worker for worker in sweep.at_work() if worker not in struck]
 
     while True:
         wait_until(others, PATIENCE, lambda: f"nobody works: {sweep.cluster.queue()}")

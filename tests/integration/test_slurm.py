@@ -108,6 +108,7 @@ def test_whatever_happens_to_its_workers_a_study_ends_with_the_rows_of_one_proce
     cluster.wait_for_end(PATIENCE)
     assert hits.total() >= 20 and all(hits[fault.__name__] for fault in FAULTS), hits
     assert logs(out).count(" is queued again\n") >= hits["warn"]
+    assert "is queued again\nstopped by SIGTERM" not in logs(out)  # what the user cancels stays cancelled
     assert len(trials(out)) == SEEDS * SETTINGS, logs(out)
     assert trials(out) == trials(whole())
     assert (out / "results.csv").read_bytes() == (whole() / "results.csv").read_bytes()
