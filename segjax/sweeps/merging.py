@@ -141,7 +141,7 @@ def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tu
         hashes = json.loads(table.schema.metadata[_KNOWN])
         frame = frame.astype({name: empty.dtypes[name] for name in empty})[list(empty)]
         is_whole = (frame["metric"] == LAST_METRIC).sum() == frame[_FILE].nunique()
-        is_ours = {*frame["study"]} <= {plan["study"]} and {*frame["data"]} <= {plan["data"]}
+        is_ours = {*frame["study"].unique()} <= {plan["study"]} and {*frame["data"].unique()} <= {plan["data"]}
         if not (is_whole and is_ours and hashes and all(isinstance(one, str) for one in hashes)):
             raise ValueError("rows are missing")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
