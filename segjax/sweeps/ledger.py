@@ -9,6 +9,8 @@
 The truth about a trial is its file. Neither a claim nor an ended trial costs more where there are more of them.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -116,6 +118,8 @@ class Ledger:
         """
         if trial_key(trial) in self._ended or not self._claims.take(file_stem(trial)):
             return False
+        with contextlib.suppress(OSError):  # a network disk asks anew what is in a folder when that is opened
+            os.close(os.open(self.out / "trials", os.O_RDONLY))
         if self._has_ended(trial):  # since the last listing
             self.release(trial)
             self._look()

@@ -6,6 +6,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +60,17 @@ def test_rows_come_back_and_only_missing_trials_are_left(ledger):
     assert table["picture"].tolist() == ["p,1", "", ""]
     assert table["metric"].tolist() == ["dice", "dice_pooled", "restarts"]
     assert table["value"].tolist() == [0.5, 0.25, 0.0]
+
+
+def test_results_that_a_network_disk_does_not_show_before_their_folder_is_opened_are_seen(tmp_path, monkeypatch):
+    with open_ledger(tmp_path) as one, open_ledger(tmp_path) as other:
+        assert other.missing(TRIALS) == TRIALS and one.claim(TRIALS[0]) and not other.claim(TRIALS[0])
+        add(one, TRIALS[0])
+        one.release(TRIALS[0])
+        look, opened, is_fresh = Path.exists, os.open, []
+        monkeypatch.setattr(os, "open", lambda path, *how: is_fresh.append(path) or opened(path, *how))
+        monkeypatch.setattr(Path, "exists", lambda path: look(path) and (path.parent in is_fresh))
+        assert not other.claim(TRIALS[0])
 
 
 def test_a_table_without_rows_has_all_columns(ledger):
