@@ -129,6 +129,8 @@ def run_command(main: Callable[[], None]) -> None:
     from segjax.interruption import Stopped, check, request
     from segjax.types import InputError
 
+    shown = sys.unraisablehook  # a stop within a callback of the garbage collector is no fault: the flag stays
+    sys.unraisablehook = lambda dropped: None if dropped.exc_type is Stopped else shown(dropped)
     try:
         for kind in STOPPING:
             signal.signal(kind, lambda number, _: request(signal.Signals(number)))
