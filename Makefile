@@ -37,7 +37,7 @@ $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formats,geo,studies]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formats,geo,studies,tensorboard]'
 	touch $@ $(VENV)/installed
 
 # PyTorch for the CPU: the index of Python packages has it with gigabytes of CUDA libraries on Linux.

@@ -2,30 +2,36 @@
 
     python -m launch.local annotation_errors -- --scale demo --out runs/x
 
-The command starts the study several times with one --out, and the processes take turns at its trials. Every GPU gets a
-process of its own. Without GPUs every process gets equally many physical cores. Linux only.
+The command starts the study several times with one --out, and the processes take turns at its trials. Every GPU or TPU
+chip gets a process of its own. Without them every process gets equally many physical cores. Linux only.
 """
 
 import argparse
+import inspect
 import itertools
+import json
 import os
 import pkgutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import tyro
 
 import experiments
-from experiments.harness.start import run_command
+from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, run_command
+from launch.status import headline
+from launch.workers import Place, run_all
 from segjax.types import InputError
 
-SHOWN_LINES = 15  # of the log of a process that failed
-POLL_SECONDS = 0.2
+FIRST_TPU_PORT = 8476  # of chip 0; a process has the port of its chip
+QUESTION = """
+import jax, json
+print(json.dumps([jax.default_backend(), [getattr(device, "coords", ()) for device in jax.local_devices()]]))
+"""
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,20 @@ class LocalConfig:
     study: tyro.conf.Positional[str]
     """The study: annotation_errors or experiments.annotation_errors."""
     processes: int | None = None
-    """Number of processes. Default: one per GPU; without GPUs, one per physical core."""
+    """Number of processes. Default: one per GPU or TPU chip; without any, one per physical core."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one process runs: the processors it may use, and the variables that show it its device."""
+class Devices:
+    """What is divided among processes.
 
-    processors: frozenset[int]
-    variables: Mapping[str, str]
+    Attributes:
+        kind: what they are called, in the plural.
+        each: by name: the variables that make a process see this one only. Empty where JAX computes on the CPU.
+    """
 
-    def __str__(self) -> str:
-        shown = [f"{name}={value}" for name, value in self.variables.items()]
-        return ", ".join(shown) or f"processors {', '.join(map(str, sorted(self.processors)))}"
+    kind: str
+    each: Mapping[str, Mapping[str, str]]
 
 
 def main() -> None:
@@ -55,19 +62,20 @@ def main() -> None:
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = arguments[end + 1 :]
-    config = tyro.cli(LocalConfig, prog="python -m launch.local", args=arguments[:end])
+    description = f"{inspect.getdoc(LocalConfig)}\n\n{EXIT_CODES}"
+    config = tyro.cli(LocalConfig, prog="python -m launch.local", description=description, args=arguments[:end])
     command = [sys.executable, "-m", study_module(config.study), *options]
     out = out_of(options)
-    spread = places(config.processes, visible_gpus(), physical_cores())
+    spread = places(config.processes, devices_here(), physical_cores())
     page = out / "report.html"
     before = page.stat().st_mtime_ns if page.exists() else None
-    code = run_all(command, spread, out / "logs")
-    if code:
-        sys.exit(code)
+    code = run_all(command, spread, out / "logs", lambda: headline(out))
     if page.exists() and page.stat().st_mtime_ns != before:
         print(f"report: {page}")
-    else:
+    elif code in (0, LEFT_TO_OTHERS):
         print(f"no report was written; {out / 'logs'} says why")
+    if code:
+        sys.exit(code)
 
 
 def study_module(name: str) -> str:
@@ -98,45 +106,89 @@ def out_of(options: Sequence[str]) -> Path:
     return out
 
 
-def places(processes: int | None, gpus: Sequence[str], cores: Sequence[frozenset[int]]) -> list[Place]:
-    """One place per process: a GPU each where there are any, else physical cores divided as evenly as they go.
+def places(processes: int | None, devices: Devices, cores: Sequence[frozenset[int]]) -> list[Place]:
+    """One place per process: a device each where there are any, else physical cores divided as evenly as they go.
 
     Args:
-        processes: how many; None for as many as there are GPUs or cores.
-        gpus: names as in CUDA_VISIBLE_DEVICES.
+        processes: how many; None for as many as there are devices or cores.
+        devices: what JAX computes on here.
         cores: the processors (hardware threads) of every physical core.
 
     Raises:
-        InputError: fewer than one process, or more than GPUs or cores.
+        InputError: fewer than one process, or more than devices or cores.
     """
-    most, what = (len(gpus), "GPUs") if gpus else (len(cores), "physical cores")
+    most, what = (len(devices.each), devices.kind) if devices.each else (len(cores), "physical cores")
     count = most if processes is None else processes
     if not 1 <= count <= most:
         raise InputError(f"processes: {count} is not from 1 to {most}, the number of {what} here")
-    if gpus:
-        return [Place(frozenset().union(*cores), {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus[:count]]
+    if devices.each:
+        everywhere = frozenset().union(*cores)
+        return [Place(name, everywhere, variables) for name, variables in list(devices.each.items())[:count]]
     bounds = [index * most // count for index in range(count + 1)]
-    return [Place(frozenset().union(*cores[first:last]), {}) for first, last in itertools.pairwise(bounds)]
+    shares = [frozenset().union(*cores[first:last]) for first, last in itertools.pairwise(bounds)]
+    return [Place(f"processors {', '.join(map(str, sorted(share)))}", share, {}) for share in shares]
 
 
-def visible_gpus() -> list[str]:
-    """Names of the GPUs that JAX would use, as in CUDA_VISIBLE_DEVICES; empty where it would use the CPU.
+def devices_here() -> Devices:
+    """What JAX would compute on.
 
     Raises:
-        InputError: JAX finds no device, or would use neither CPU nor CUDA GPUs.
+        InputError: JAX finds no device, or would use neither CPU nor CUDA GPUs nor TPUs.
     """
-    # asked in another process: this one must not hold the GPUs' memory
-    question = "import jax; print(jax.default_backend(), jax.local_device_count())"
-    answer = subprocess.run([sys.executable, "-c", question], stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    # asked in another process: this one must not hold the devices
+    answer = subprocess.run([sys.executable, "-c", QUESTION], stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if answer.returncode:
         raise InputError("study: JAX finds no device here, as said above; check JAX_PLATFORMS and the installation")
-    backend, count = answer.stdout.split()[-2:]
+    backend, found = json.loads(answer.stdout.splitlines()[-1])
     if backend == "cpu":
-        return []
-    if backend != "gpu":
-        raise InputError(f"study: on a {backend} start the study itself; only CPUs and CUDA GPUs are divided here")
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (named.split(",") if named else [str(index) for index in range(int(count))])[: int(count)]
+        return Devices("physical cores", {})
+    if backend == "gpu":
+        return gpus(len(found), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if backend == "tpu":
+        return tpu_chips(found, os.environ.get("TPU_VISIBLE_CHIPS") or os.environ.get("TPU_VISIBLE_DEVICES"))
+    raise InputError(f"study: on a {backend} start the study itself; only CPUs, CUDA GPUs and TPUs are divided here")
+
+
+def gpus(count: int, visible: str | None) -> Devices:
+    """GPUs, of which a process gets one.
+
+    Args:
+        count: how many JAX finds.
+        visible: CUDA_VISIBLE_DEVICES.
+    """
+    names = (visible.split(",") if visible else list(map(str, range(count))))[:count]
+    return Devices("GPUs", {f"GPU {name}": {"CUDA_VISIBLE_DEVICES": name} for name in names})
+
+
+def tpu_chips(devices: Sequence[Sequence[Any]], visible: str | None) -> Devices:
+    """TPU chips, of which a process gets one with all its cores, as a machine of its own that knows no other.
+
+    JAX shows a chip of two cores as two devices (v2, v3, v7) or as one (v4, v5p); only one process can open a chip. The
+    variables are those of libtpu, as JAX's own tests of several processes set them.
+
+    Args:
+        devices: of every device of this machine, the coordinates of its chip.
+        visible: TPU_VISIBLE_CHIPS, the numbers of the chips that this process may use.
+    """
+    chips = {tuple(coords) for coords in devices}
+    names = (visible.split(",") if visible else list(map(str, range(len(chips)))))[: len(chips)]
+    each = {}
+    for name in names:
+        port = FIRST_TPU_PORT + int(name)
+        each[f"TPU chip {name}"] = {
+            "TPU_VISIBLE_CHIPS": name,
+            "TPU_VISIBLE_DEVICES": name,  # its older name
+            "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+            "TPU_PROCESS_BOUNDS": "1,1,1",
+            "TPU_PROCESS_ADDRESSES": f"localhost:{port}",
+            "TPU_PROCESS_PORT": str(port),
+            "CLOUD_TPU_TASK_ID": "0",
+            "TPU_WORKER_ID": "0",
+            "TPU_WORKER_HOSTNAMES": "localhost",
+            "TPU_SKIP_MDS_QUERY": "1",  # the machine's metadata describe the whole slice
+            "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # libtpu's lock file is one per machine, not one per chip
+        }
+    return Devices("TPU chips", each)
 
 
 def physical_cores() -> list[frozenset[int]]:
@@ -148,85 +200,6 @@ def physical_cores() -> list[frozenset[int]]:
             processor
         )
     return [frozenset(core) for core in cores.values()]
-
-
-def run_all(command: Sequence[str], spread: Sequence[Place], logs: Path) -> int:
-    """Run the command once per place until all have ended, showing what the first one prints.
-
-    What process i prints is added to `logs`/process-i.log. Interrupted, it ends all of them.
-
-    Returns:
-        0, or the exit code of the first process that failed (128 + N where signal N ended it).
-
-    Raises:
-        InputError: the logs cannot be written.
-    """
-    try:
-        logs.mkdir(parents=True, exist_ok=True)
-        paths = [logs / f"process-{number}.log" for number in range(1, len(spread) + 1)]
-        files = [path.open("ab") for path in paths]
-    except OSError as error:
-        raise InputError(f"out: cannot write in {logs} ({error.strerror}); choose another folder") from error
-    sizes = [path.stat().st_size for path in paths]  # what earlier runs printed
-    running: dict[int, subprocess.Popen] = {}
-    try:
-        for number, (place, file) in enumerate(zip(spread, files, strict=True), 1):
-            running[number] = _start(command, place, file)
-            print(f"process {number}: {place}, log {paths[number - 1]}", flush=True)
-        with paths[0].open("rb") as first:
-            first.seek(sizes[0])
-            return _watch(running, first, list(zip(paths, sizes, strict=True)))
-    finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
-        for file in files:
-            file.close()
-
-
-def _start(command: Sequence[str], place: Place, log: BinaryIO) -> subprocess.Popen:
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, place.processors)  # a process inherits this from the one that starts it
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **place.variables},
-            start_new_session=True,  # so that Ctrl-C reaches it once, through this process
-        )
-    finally:
-        os.sched_setaffinity(0, own)
-
-
-def _watch(running: dict[int, subprocess.Popen], first: BinaryIO, logs: Sequence[tuple[Path, int]]) -> int:
-    """Take ended processes out of `running` until it is empty; the first failure's exit code, or 0.
-
-    Args:
-        first: the log of the first process, to be shown.
-        logs: the log of every process, and where in it this run begins.
-    """
-    failure, told = 0, set()
-    while running:
-        time.sleep(POLL_SECONDS)
-        ended = {number: code for number, process in running.items() if (code := process.poll()) is not None}
-        sys.stdout.write(first.read().decode(errors="replace"))
-        sys.stdout.flush()
-        for number, code in ended.items():
-            del running[number]
-            if code == 0:
-                continue
-            code = 128 - code if code < 0 else code
-            failure = failure or code
-            path, start = logs[number - 1]
-            lines = path.read_bytes()[start:].decode(errors="replace").splitlines()[-SHOWN_LINES:]
-            print(f"process {number} ended with exit code {code}; see {path}", file=sys.stderr)
-            if number > 1 and tuple(lines) not in told:  # what the first one printed has been seen
-                print("\n".join(f"    {line}" for line in lines), file=sys.stderr)
-            told.add(tuple(lines))
-    return failure
 
 
 if __name__ == "__main__":

@@ -5,25 +5,29 @@ python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --proc
 srun python -m launch.multihost --data SPEC --out DIR                                 # finds the others
 """
 
+import dataclasses
 import json
-import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.harness.networks import network_of, pooled_dice
-from experiments.harness.options import Sizes, TrainOptions
+from experiments.harness.options import Flat, Sizes, TrainOptions, checkpoint_options
 from experiments.harness.pictures import Splitting, faulty_targets, read_domain
-from experiments.harness.start import run_command
+from experiments.harness.provenance import code_of, sources_of
+from launch.connection import ConnectionOptions, Topology, join, leave, stopping_together
+from launch.guard import Child, run
 from segjax.annotations import Recipe
 from segjax.data import open_source
 from segjax.files import write_file
+from segjax.interruption import Stopped
 from segjax.models import save_weights
+from segjax.sweeps import fingerprint
 from segjax.training import LoopConfig, Pictures, fit, make_mesh, make_sharded_steps, predict
 from segjax.types import InputError
 
@@ -32,21 +36,17 @@ from segjax.types import InputError
 class MultihostConfig:
     """Train one network over the devices of several processes; every batch is divided among them.
 
-    Without --coordinator, --processes and --process, the processes find each other by what SLURM, Open MPI, Kubernetes
-    or a TPU pod tells them. Every process reads all pictures.
+    Every process reads all pictures. Where a process dies, the others end within 30 seconds and name it. Exit codes are
+    the same in all processes. 0: done. 1: one failed. 2: wrong input. 75: one was killed or lost, or SIGTERM or SIGUSR1
+    stopped one; start the same commands again, and they go on from what is saved. 130: Ctrl-C stopped one; likewise.
     """
 
     data: str
     """Pictures, as in the studies: microscope:hl60?size=half, folder:PATH?tile=256 or tfds:NAME."""
     out: Path
     """Folder for result.json (losses of the epochs, Dice of the test pictures) and weights.safetensors, which process
-    0 writes."""
-    coordinator: str | None = None
-    """HOST:PORT of process 0: a free port there that the others can reach."""
-    processes: int | None = None
-    """Number of processes."""
-    process: int | None = None
-    """Number of this process, from 0."""
+    0 writes, and for its checkpoints."""
+    connection: Annotated[ConnectionOptions, Flat] = field(default_factory=ConnectionOptions)
     network: str = "unet"
     """unet, segnet or msd."""
     target: int = 1
@@ -54,46 +54,24 @@ class MultihostConfig:
     folds: int = 4
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     seed: int = 0
+    checkpoint_every: str = "60s"
+    """How often the training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
     train: TrainOptions = field(default_factory=lambda: TrainOptions(loop=LoopConfig(batch_size=8)))
     sizes: Sizes = field(default_factory=Sizes)
 
 
-@dataclass(frozen=True)
-class Topology:
-    """What this process is connected to.
-
-    Attributes:
-        process, processes: number of this one, from 0, and of all.
-        local_devices, devices: how many are attached to this process, and to all.
-        platform: "cpu", "gpu" or "tpu".
-        found_by: where the address of process 0 came from.
-    """
-
-    process: int
-    processes: int
-    local_devices: int
-    devices: int
-    platform: str
-    found_by: str
-
-    def __str__(self) -> str:
-        return (
-            f"process {self.process} of {self.processes} ({self.found_by}): "
-            f"{self.local_devices} of {self.devices} {self.platform} devices are here"
-        )
-
-
-def main() -> None:
-    """Connect, say to what, check the connection, train."""
+def main(guard: Child) -> None:
+    """Connect and train."""
     config = tyro.cli(MultihostConfig, prog="python -m launch.multihost")
-    topology = connect(config.coordinator, config.processes, config.process)
-    print(topology, flush=True)
-    expected = topology.devices * (topology.devices + 1) / 2
-    if (total := sum_over_devices()) != expected:
-        raise RuntimeError(f"1 + ... + {topology.devices} over all devices gave {total:g}, not {expected:g}")
-    print(f"{topology.devices} devices in {topology.processes} processes: connected, sum checked", flush=True)
-    train(config, topology)
-    jax.distributed.shutdown()
+    checkpoint_options(config.checkpoint_every)
+    topology = join(guard, config.connection)
+    try:
+        train(config, topology)
+    except Stopped as stopped:
+        if not stopped.anywhere:  # at the same step in all processes
+            leave(guard)
+        raise
+    leave(guard)
 
 
 def train(config: MultihostConfig, topology: Topology) -> None:
@@ -101,6 +79,7 @@ def train(config: MultihostConfig, topology: Topology) -> None:
 
     Raises:
         InputError: the data, the network or the folder cannot be used.
+        Stopped: some process was asked to; all have reached the same step, and process 0 has saved it.
     """
     first = topology.process == 0
     if first:
@@ -110,7 +89,8 @@ def train(config: MultihostConfig, topology: Topology) -> None:
             config.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out: cannot write in {config.out} ({error.strerror}); choose another folder") from error
-    domain = read_domain(open_source(config.data), Splitting(config.folds, "group"), config.target)
+    source = open_source(config.data)
+    domain = read_domain(source, Splitting(config.folds, "group"), config.target)
     split, key = domain.split(config.seed), jax.random.key(config.seed)
     learn, validation = (
         Pictures(domain.images[list(side)], faulty_targets(key, domain, side, Recipe()))
@@ -122,78 +102,36 @@ def train(config: MultihostConfig, topology: Topology) -> None:
         if first:
             print(f"{share:.0%} of the epochs done", flush=True)
 
-    result = fit(key, steps, learn, validation, config.train.loop, on_epoch=told)
+    result = fit(
+        key,
+        stopping_together(steps),
+        learn,
+        validation,
+        config.train.loop,
+        checkpoints=config.out / "checkpoints",
+        made_by=_maker(config, source.digest),
+        is_shared=True,
+        on_epoch=told,
+        **checkpoint_options(config.checkpoint_every),
+    )
     test = np.asarray(split.test)
     predicted = predict(steps, result.variables, domain.images[test]) > 0
     pooled = pooled_dice(predicted, domain.labels[test] > 0)
     if first:
         facts = {"dice_pooled": pooled, "status": result.status, "losses": result.losses.tolist()}
-        write_file(config.out / "result.json", json.dumps(facts, indent=1) + "\n")
         save_weights(config.out / "weights.safetensors", result.variables)
+        write_file(config.out / "result.json", json.dumps(facts, indent=1) + "\n")
+        shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
         print(f"Dice {pooled:.3f} ({result.status}); {config.out / 'result.json'}", flush=True)
 
 
-def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> Topology:
-    """Connect this process with the others; waits for them. Call it before anything else of JAX.
-
-    Args:
-        coordinator: HOST:PORT of process 0.
-        processes, process: how many there are, and which one this is, from 0. Either all three or none: then JAX finds
-            them in what SLURM, Open MPI, Kubernetes or a TPU pod tells its processes.
-
-    Raises:
-        InputError: options are missing or out of range, or nothing was found.
-    """
-    given = {"coordinator": coordinator, "processes": processes, "process": process}
-    absent = [name for name, value in given.items() if value is None]
-    if len(absent) == len(given):
-        found_by = f"SLURM job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else "found by JAX"
-        try:
-            jax.distributed.initialize()
-        except ValueError as error:
-            raise InputError(
-                f"coordinator: no cluster was found ({error}); give --coordinator HOST:PORT --processes N --process I"
-            ) from error
-    elif absent:
-        raise InputError(
-            f"{absent[0]}: missing; give --coordinator, --processes and --process together, or none of them"
-        )
-    else:
-        assert coordinator is not None and processes is not None and process is not None
-        _check(coordinator, processes, process)
-        found_by = f"coordinator {coordinator}"
-        # what is given counts, also inside a SLURM job
-        jax.distributed.initialize(coordinator, processes, process, cluster_detection_method="deactivate")
-    return Topology(
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        local_devices=jax.local_device_count(),
-        devices=jax.device_count(),
-        platform=jax.default_backend(),
-        found_by=found_by,
-    )
-
-
-def sum_over_devices() -> float:
-    """1 + 2 + ... + N by one compiled sum over the N devices of all processes, each holding one of the numbers."""
-    devices = np.asarray(jax.devices())
-    mesh = Mesh(devices, ("data",))
-    numbers = np.arange(1, len(devices) + 1, dtype=np.float32)
-    spread = jax.make_array_from_callback(
-        numbers.shape, NamedSharding(mesh, PartitionSpec("data")), lambda index: numbers[index]
-    )
-    return float(jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(spread))
-
-
-def _check(coordinator: str, processes: int, process: int) -> None:
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InputError(f"coordinator: {coordinator!r} is not HOST:PORT, such as host1:1234")
-    if processes < 1:
-        raise InputError(f"processes: {processes} is less than 1; give the number of processes")
-    if not 0 <= process < processes:
-        raise InputError(f"process: {process} is not from 0 to {processes - 1}; every process has its own number")
+def _maker(config: MultihostConfig, digest: str) -> dict[str, str]:
+    """What a checkpoint must have been made by to be gone on with."""
+    arranging = {"data", "out", "connection", "checkpoint_every"}
+    deciding = {name: value for name, value in dataclasses.asdict(config).items() if name not in arranging}
+    facts = json.loads(json.dumps({**deciding, "digest": digest}, default=str))
+    return {"configuration": fingerprint(facts), "code": code_of(sources_of("multihost", Path(__file__).parent))}
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run(main)

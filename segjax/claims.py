@@ -31,12 +31,13 @@ _RELEASED = "released"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a claim: its name, the process, and seconds since its last beat by this machine's clock.
+    """Who holds a claim, by this machine's clock.
 
     Attributes:
         name: of the claim.
         host, pid: of the process; empty and 0 where it is not known.
-        age: seconds.
+        age: seconds since its last beat.
+        held: seconds since it made the claim.
         is_stale: the process has ended, or no beat came for longer than claims last.
     """
 
@@ -44,6 +45,7 @@ class Holder:
     host: str
     pid: int
     age: float
+    held: float
     is_stale: bool
 
 
@@ -197,10 +199,10 @@ def holders(folder: Path, expiry: float = EXPIRY_SECONDS) -> list[Holder]:
         facts = _facts_of(workers / owner) if owner else {}
         beat = workers / f"{owner}.beat" if facts else claim
         with contextlib.suppress(OSError):  # given back just now
-            age = max(time.time() - beat.stat().st_mtime, 0.0)
+            age, held = (max(time.time() - path.stat().st_mtime, 0.0) for path in (beat, claim))
             is_here = bool(facts) and facts["machine"] == _machine() != ""
             is_stale = not _runs(facts) if is_here else age > expiry
-            found.append(Holder(place.name, facts.get("host", ""), facts.get("pid", 0), age, is_stale))
+            found.append(Holder(place.name, facts.get("host", ""), facts.get("pid", 0), age, held, is_stale))
     return found
 
 

@@ -16,7 +16,8 @@ ELSEWHERE = {
     "segjax.training.checkpoints": "Orbax writes folders that it renames itself",
     "segjax.sweeps.merging": "a table that another program has changed is renamed",
     "segjax.sweeps.plan": "plan.json appears once: as a link to a file that is whole",
-    "launch.local": "logs of other processes, which grow",
+    "launch.workers": "logs of other processes, which grow",
+    "experiments.benchmarks.endurance": "the same",
     "experiments.benchmarks.patches": "pictures in a folder that is removed again",
 }
 

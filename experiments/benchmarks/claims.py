@@ -12,16 +12,15 @@ so a table holds for the disk it was made on.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import tyro
@@ -30,6 +29,7 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Row, Scale, TimingOptions
 from experiments.benchmarks.workers import PLAN, Trial
 from experiments.harness.start import run_command
+from segjax.files import write_file
 from segjax.reports.curves import svg
 from segjax.reports.growth import fitted_exponent, growth
 from segjax.sweeps import Ledger
@@ -50,16 +50,6 @@ class ClaimsOptions(TimingOptions):
     """Trials that the folder holds already. Default: 500 5000 50000."""
 
 
-@contextmanager
-def unsynced() -> Iterator[None]:
-    """Files are not waited for: what is only prepared need not survive a power cut."""
-    kept, os.fsync = os.fsync, lambda descriptor: None
-    try:
-        yield
-    finally:
-        os.fsync = kept
-
-
 def rows_of(trial: Trial, count: int) -> list[Value]:
     """Rows as a study has them: one per picture, and the last one that the ledger adds."""
     return [Value("dice", (trial.number + picture) % 997 / 997, f"picture-{picture}") for picture in range(count - 1)]
@@ -67,7 +57,8 @@ def rows_of(trial: Trial, count: int) -> list[Value]:
 
 def filled(folder: Path, trials: int, rows: int) -> Path:
     """A results folder that holds so many trials."""
-    with unsynced(), Ledger(folder, Trial, PLAN) as ledger:
+    # files are not waited for: what is only prepared need not survive a power cut
+    with mock.patch("os.fsync"), Ledger(folder, Trial, PLAN) as ledger:
         for number in range(trials):
             ledger.append(Trial(number), rows_of(Trial(number), rows), 0, "ok")
     return folder
@@ -117,7 +108,7 @@ def worker_rows(scale: Scale, folder: Path) -> list[Row]:
         place, trials = folder / f"workers-{workers}", SHARED[scale]
         options = [str(place), "--workers", str(workers), "--trials", str(trials), "--seconds", "0"]
         command = [sys.executable, "-m", "experiments.benchmarks.workers", *options]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
         per_second = found["trials_per_second"]
         new = row("trials by workers that do nothing", "workers", workers, [1000 / per_second])
         rows.append(new | {"per_second": per_second})
@@ -170,7 +161,7 @@ def main() -> None:
             }
             rows = with_exponents([one for part in timing.chosen(parts, options.only).values() for one in part()])
         path = timing.report("claims", header, rows, options.out)
-        path.with_suffix(".svg").write_text(svg(growth(pd.DataFrame(rows), COSTS)), encoding="utf-8")
+        write_file(path.with_suffix(".svg"), svg(growth(pd.DataFrame(rows), COSTS)))
 
     run_command(body)
 

@@ -24,7 +24,7 @@ from segjax.types import InputError
 STUDY = (
     "-m", "experiments.annotation_errors", "--scale", "smoke", "--data",
     "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd", "--sizes.msd-depth", "1",
-    "--train.epochs", "2", "--errors", "omission", "bias", "--checkpoint-every", "0.001s", "--strategy", "sequential",
+    "--train.epochs", "2", "--errors", "omission", "bias", "--checkpoint-every", "1epochs", "--strategy", "sequential",
 )  # fmt: skip
 TRIALS_OF_A_SEED = 3  # none, omission, bias
 ROWS = 10

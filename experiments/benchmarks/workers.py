@@ -1,12 +1,12 @@
-"""Workers that do nothing on one results folder: what claiming and recording costs, and whether each trial is done once.
+"""Workers that do nothing, on one results folder: what a trial costs them, and whether each is done once.
 
     python -m experiments.benchmarks.workers DIR --workers 50 --trials 500 --kills 10
 
 All are forked from one process and begin at the same moment. Every trial takes `--seconds`, and whoever begins one adds
 a line to DIR/begun. Some are killed (SIGKILL) on the way, every other one just after it has begun a trial. Prints what
-was found as JSON: trials per second, and which trials were begun again after a kill (`again`), were begun again although
-nobody who had begun them was killed (`twice`), have no rows (`missing`), rows more than once (`doubled`), or rows of
-another worker than the last that began them (`by_another`); and which workers ended badly without being killed.
+was found as JSON: trials per second, and which trials were begun again after a kill (`again`), were begun again
+although nobody who had begun them was killed (`twice`), have no rows (`missing`), rows more than once (`doubled`), or
+rows of another worker than the last that began them (`by_another`); and which workers ended badly without a kill.
 """
 
 import contextlib

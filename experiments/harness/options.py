@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from experiments.harness.events import check_tensorboard
 from segjax.data import parse_spec
 from segjax.models import NETWORKS, create
 from segjax.sweeps import shard_of
@@ -53,6 +54,8 @@ class RunOptions:
     """Print the trials with an estimate of time and disk space; train nothing."""
     resume: bool = arranges(False)
     """Go on with the results in --out; refuse to begin where there are none."""
+    tensorboard: bool = arranges(False)
+    """Also write losses and metrics as event files, for `tensorboard --logdir OUT/tensorboard`."""
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
     retry_failed: bool = arranges(False)
@@ -64,8 +67,8 @@ class RunOptions:
     checkpoint_every: str = arranges("60s")
     """How often a training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
     requeue: bool = arranges(False)
-    """Under SLURM: where SIGTERM or SIGUSR1 stops this process, put its job, or its task of an array, back into the
-    queue."""
+    """Under SLURM: where SIGUSR1, the warning before the time limit, stops this process, put its job, or its task of an
+    array, back into the queue. scancel, which sends SIGTERM, ends it for good."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     for count, number, least in (("seeds", run.seeds, 1), ("pack", run.pack, 1), ("folds", source.folds, 2)):
         if not least <= number <= 1000:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
+    if run.tensorboard:
+        check_tensorboard()
 
 
 def checkpoint_options(every: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import tyro
 from rich.console import Console
 
+from experiments.harness.events import Events
 from experiments.harness.examples import Examples
 from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
@@ -30,6 +31,7 @@ from segjax.sweeps import (
     described,
     failed_in,
     failure_file,
+    file_stem,
     fingerprint,
     in_words,
     merge,
@@ -38,6 +40,7 @@ from segjax.sweeps import (
     read_plan,
     run_trials,
     shard_of,
+    told,
 )
 from segjax.types import InputError
 
@@ -78,14 +81,17 @@ def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
     return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))
 
 
-def run(study: AnyStudy) -> None:
+def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
     """The command of a study: parse, plan, run the missing trials of this shard; the last process writes the page.
+
+    Args:
+        args: options; None: those of the command line.
 
     Raises:
         InputError: the options, the pictures or the folder cannot be used.
         SystemExit: with 3 where some trials failed, with 4 where some are left to others.
     """
-    config, console = parse(study), Console(highlight=False, markup=False)
+    config, console = parse(study, args), Console(highlight=False, markup=False)
     out, is_there = config.run.out, (config.run.out / "plan.json").exists()
     if config.run.resume and not is_there:
         raise InputError(f"resume: there is nothing to go on with in {out}; leave --resume out to begin")
@@ -114,23 +120,30 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
         return _report(study, context, trials, plan, console)
     context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
     with Ledger(out, study.trial, plan, config.run.accept_code, config.run.retry_failed) as ledger:
-        sweep = Sweep(study, context, trials)
-        run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
-        while not (missing := ledger.missing(trials)):
-            table = table_of(study, config, context.data, ledger, trials)
-            if not ledger.missing(trials):  # a damaged file is set aside as it is read
-                break
+        sweep, code = Sweep(study, context, trials), None
+        while code is None:
             run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
-        failed = ledger.failed(trials)
-    if missing:
+            code = told(lambda: _conclude(study, context, trials, ledger, console))
+    return code
+
+
+def _conclude(
+    study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any], ledger: Ledger, console: Console
+) -> int | None:
+    """Write the page if all trials have ended; gives the exit code, None where some must be run again."""
+    out = context.config.run.out
+    if missing := ledger.missing(trials):
         console.print(
             f"{len(missing)} of {len(trials)} trials are left to others; the last process to finish writes the report; "
             "--report writes one of what is there",
             soft_wrap=True,
         )
     else:
+        table = table_of(study, context.config, context.data, ledger, trials)
+        if ledger.missing(trials):  # a damaged file is set aside as it is read
+            return None
         console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
-    return max(_tell_failed(failed, out, console), LEFT_TO_OTHERS if missing else 0)
+    return max(_tell_failed(ledger.failed(trials), out, console), LEFT_TO_OTHERS if missing else 0)
 
 
 def _report(
@@ -235,6 +248,7 @@ class Sweep:
     ) -> Iterator[tuple[int, Outcome | Exception]]:
         """Train what the trials need, and measure each; gives its outcome, or the error that ended it."""
         context, study = self._context, self._study
+        events = Events(context.config.run.out, context.config.run.tensorboard)
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             context.data.split(seed).write(path, context.data.source)
@@ -245,6 +259,7 @@ class Sweep:
             except Exception as error:
                 yield index, error
                 continue
+            events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome

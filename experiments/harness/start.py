@@ -63,7 +63,7 @@ def _refuse(reason: object) -> NoReturn:
 
 @contextlib.contextmanager
 def requeued(is_wanted: bool) -> Iterator[None]:
-    """Where a scheduler's warning stops what runs within, SLURM queues this job, or task of an array, again.
+    """Where SLURM's warning, SIGUSR1, stops what runs within, it queues this job, or task of an array, again.
 
     Raises:
         InputError: it is wanted outside of SLURM.
@@ -80,7 +80,7 @@ def requeued(is_wanted: bool) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        if is_wanted and job and STOPPING[stopped.signal] == REQUEUE_ME:
+        if is_wanted and job and stopped.signal == signal.SIGUSR1:  # scancel, which sends SIGTERM, must not be undone
             _queue_again(job)
         raise
 
@@ -94,9 +94,8 @@ def _slurm_job() -> str | None:
 def _queue_again(job: str) -> None:
     _ignore_signals()  # SLURM ends the job that it queues again
     try:
-        ended = subprocess.run(
-            ["scontrol", "requeue", job], capture_output=True, encoding="utf-8", check=False, timeout=60
-        )
+        command = ["scontrol", "requeue", job]
+        ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
         problem = (ended.stderr.strip() or f"exit code {ended.returncode}") if ended.returncode else ""
     except FileNotFoundError:
         problem = "scontrol is not installed on this machine"

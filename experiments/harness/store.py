@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
+from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
 from experiments.harness.options import RunOptions, checkpoint_options
 from segjax.claims import Claims
@@ -107,6 +108,7 @@ class TrainingStore(Generic[AnyTraining]):
         self.trainer, self._run = trainer, run
         self.made_by: Mapping[str, str] = {}
         self._layouts = Layouts(run)
+        self._events = Events(run.out, run.tensorboard)
         self._claims, self._held = Claims(run.out / "networks"), set[str]()
         self._failed: dict[AnyTraining, Exception] = {}
 
@@ -249,6 +251,7 @@ class TrainingStore(Generic[AnyTraining]):
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
+        self._events.training(file_stem(training), fit.losses)
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
 

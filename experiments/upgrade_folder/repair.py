@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation import counts, dice, median_radius
-from segjax.files import write_file
+from segjax.files import Damaged, set_aside, write_file
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
 from segjax.training import Pictures, Steps, fit
@@ -153,13 +154,23 @@ class Repair:
         return before, after
 
     def restore(self) -> None:
-        """Take the network from OUT, where an earlier run has left it.
+        """Take the network from OUT, where an earlier run has left it; one that is missing or damaged is trained again.
 
         Raises:
-            InputError: it is not there or damaged.
+            InputError: it cannot be read, or not be trained.
         """
-        if self._variables is None:
-            self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
+        if self._variables is not None:
+            return
+        reason = f"{self._saved}: is missing"
+        if self._saved.exists():
+            try:
+                self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
+                return
+            except Damaged as error:
+                reason = f"{error}; {set_aside(self._saved)} is what was there"
+        warnings.warn(f"{reason}; the network is trained again", stacklevel=2)
+        for _ in self.learn((), lambda share: None):
+            pass
 
     def kind(self, unit: Unit) -> str:
         """Pictures of one size are upgraded together."""

@@ -24,7 +24,7 @@ from segjax.reports.gallery import (
     upgrade_gallery,
 )
 from segjax.reports.maps import MapTile, dot_chart, map_panel
-from segjax.reports.page import Illustration, write_card, write_page, write_review
+from segjax.reports.page import Illustration, write_card, write_page, write_review, write_status
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
 from segjax.reports.upgrades import (
@@ -74,4 +74,5 @@ __all__ = [
     "write_card",
     "write_page",
     "write_review",
+    "write_status",
 ]

@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing but itself."""
 
 import base64
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -175,6 +176,41 @@ def write_card(
         uses=uses,
         rules=rules,
         provenance=_flat(provenance),
+    )
+
+
+def write_status(
+    path: Path | str,
+    *,
+    title: str,
+    sentence: str,
+    done: int,
+    failed: int,
+    total: int | None,
+    tables: Mapping[str, pd.DataFrame],
+    seconds: int,
+) -> None:
+    """Write a page on how far a study is, which a browser loads again by itself; as self-contained as `write_page`.
+
+    Args:
+        path: the file; its folder exists. It is replaced in one step.
+        sentence: how far it is, without the full stop.
+        done, failed, total: numbers of trials; of the last None where it is not known.
+        tables: what is worth a look, by heading.
+        seconds: after which a browser loads the page again.
+    """
+    _render(
+        Path(path),
+        "status.html.j2",
+        title=title,
+        sentence=sentence,
+        done=done,
+        total="?" if total is None else total,
+        share_done=100 * done / total if total else None,
+        share_failed=100 * failed / total if total else None,
+        time=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        tables=[(name, *_cells(frame)) for name, frame in tables.items()],
+        seconds=max(seconds, 1),
     )
 
 

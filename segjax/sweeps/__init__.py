@@ -13,6 +13,7 @@ from segjax.sweeps.plan import check_plan, read_plan
 from segjax.sweeps.progress import Progress, progress_of
 from segjax.sweeps.results import Row
 from segjax.sweeps.run import Outcome, run_trials
+from segjax.sweeps.slices import told
 from segjax.sweeps.table import Replicates, ResultTable
 from segjax.sweeps.trials import AnyTrial, Trial, described, factors_of, file_stem, fingerprint, shard_of
 
@@ -41,4 +42,5 @@ __all__ = [
     "read_plan",
     "run_trials",
     "shard_of",
+    "told",
 ]

@@ -20,8 +20,9 @@ import pandas as pd
 from segjax.claims import Claims
 from segjax.files import PATIENCE, explained, write_file
 from segjax.sweeps.merging import collect, merge
-from segjax.sweeps.plan import open_plan, read_plan
+from segjax.sweeps.plan import check_plan, open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
+from segjax.sweeps.slices import told
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
 
 _BETWEEN_LISTINGS = 20  # times as long as a listing takes
@@ -61,13 +62,18 @@ class Ledger:
         self._types = {field.name: field.type for field in fields(trial)}
         self.columns = columns_of(self._types)
         self._code: str = plan["opening"]["code"]
-        self._plan = open_plan(out, plan, accept_code)
+        self._plan = told(lambda: open_plan(out, plan, accept_code))
+        check_plan(out, self._plan, plan)  # in a slice process 0 may have been given other options
         self._claims = Claims(out)
         self._ended, self._listed, self._cost = set[str](), 0.0, 0.0  # at the last listing: when, and what it took
-        for name in ended_names(out) if retry_failed else ():
+        if retry_failed:
+            told(self._forget_failed)
+
+    def _forget_failed(self) -> None:
+        for name in ended_names(self.out):
             if name.endswith(FAILED):
-                with explained(out):
-                    (out / "trials" / name).unlink(missing_ok=True)
+                with explained(self.out):
+                    (self.out / "trials" / name).unlink(missing_ok=True)
 
     def __enter__(self) -> "Ledger":
         return self

@@ -1,10 +1,11 @@
 """Working through the missing trials of a study, beside other processes, with progress and an honest time left."""
 
+import contextlib
 import itertools
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -17,7 +18,8 @@ from segjax.files import refusal
 from segjax.sweeps.ledger import Ledger
 from segjax.sweeps.pace import Pace
 from segjax.sweeps.results import Row
-from segjax.sweeps.trials import AnyTrial, Trial, described
+from segjax.sweeps.slices import place, told
+from segjax.sweeps.trials import AnyTrial, Trial, described, fingerprint, trial_key
 from segjax.types import InputError
 
 LISTING_SECONDS = 5.0  # between two looks at what others have finished
@@ -59,7 +61,8 @@ def run_trials(
     """Run every trial that has not ended and that no other process works on, and write its results.
 
     At the end, what processes that are known to be alive work on is left to them. Where nothing is known of a process,
-    it is waited for until it is known to live, or counts as dead.
+    it is waited for until it is known to live, or counts as dead. The processes of a slice all call this with the same
+    trials; process 0 claims for all.
 
     Args:
         run: trials of one kind, and a function it calls with the share of their work done -> index and outcome of each,
@@ -72,30 +75,59 @@ def run_trials(
         InputError: `run` raised it, or the results cannot be written.
         Stopped: a stop was asked for.
     """
-    missing = ledger.missing(trials)
+    missing = _missing_of_slice(trials, ledger)
     if len(missing) < len(trials):
         console.print(f"{len(trials) - len(missing)} of {len(trials)} trials are done already; {len(missing)} to do")
     kinds = {trial: kind(trial) for trial in missing}
-    with _Display(kinds, ledger, console) as display:
-        for taken in _packs(kinds, ledger, pack):
+    packs = _packs(kinds, ledger, pack) if place()[1] == 1 else _packs_of_slice(kinds, ledger, pack)
+    with _Display(kinds, ledger, console) as display, contextlib.closing(packs):
+        for taken in packs:
             display.begin(taken)
-            try:
-                for trial, outcome in _outcomes(taken, run, display.reach):
-                    ledger.append(trial, outcome.rows, outcome.restarts, outcome.status, outcome.traceback)
-                    display.ended(trial, outcome)
-            finally:
-                for trial in taken:
-                    ledger.release(trial)
+            for trial, outcome in _outcomes(taken, run, display.reach):
+                ledger.append(trial, outcome.rows, outcome.restarts, outcome.status, outcome.traceback)
+                display.ended(trial, outcome)
 
 
-def _packs(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Iterator[list[AnyTrial]]:
-    """Packs of claimed trials, until all have ended or are left to others."""
+def _missing_of_slice(trials: Sequence[AnyTrial], ledger: Ledger) -> list[AnyTrial]:
+    """Trials that have not ended, as process 0 sees it.
+
+    Raises:
+        InputError: process 0 has other trials.
+    """
+    missing, first = told(lambda: ([trial_key(one) for one in ledger.missing(trials)], _fingerprint_of(trials)))
+    if first != _fingerprint_of(trials):
+        raise InputError(f"process {place()[0]} has other trials than process 0; give all processes the same options")
+    keys = set(missing)
+    return [trial for trial in trials if trial_key(trial) in keys]
+
+
+def _fingerprint_of(trials: Sequence[Trial]) -> str:
+    return fingerprint({"trials": [trial_key(one) for one in trials]})
+
+
+def _packs_of_slice(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Generator[list[AnyTrial], None, None]:
+    """This process's shares of the packs that process 0 claims for all, until it finds no more."""
+    (number, count), order = place(), list(kinds)
+    numbers = {trial: index for index, trial in enumerate(order)}
+    with contextlib.closing(_packs(kinds, ledger, min(pack, len(kinds)) * count)) as claimed:
+        while taken := told(lambda: [numbers[trial] for trial in next(claimed, [])]):
+            if share := [order[index] for index in taken[number::count]]:
+                yield share
+            told(lambda: None)  # all have ended: process 0 may give the claims back
+
+
+def _packs(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Generator[list[AnyTrial], None, None]:
+    """Packs of claimed trials, until all have ended or are left to others; a claim is given back after its pack."""
     open_trials = list(kinds)
     while open_trials:
         waiting, found = _Waiting(open_trials, kinds), False
         while taken := _take(waiting, ledger, pack):
             found = True
-            yield taken
+            try:
+                yield taken
+            finally:
+                for trial in taken:
+                    ledger.release(trial)
             interruption.check()
         open_trials = [one for one in ledger.missing(open_trials) if not ledger.is_left_to_others(one)]
         if open_trials and not found:

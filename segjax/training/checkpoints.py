@@ -21,6 +21,7 @@ from orbax.checkpoint import v1 as ocp
 
 from segjax.files import explained, set_aside
 from segjax.interruption import later
+from segjax.training.processes import SUFFIX, load_alone, save_alone, told_by_first
 from segjax.types import InputError
 
 CHECKPOINT_SECONDS = 60.0
@@ -37,6 +38,7 @@ class Checkpoints:
         made_by: Mapping[str, str],
         seconds: float = CHECKPOINT_SECONDS,
         epochs: int | None = None,
+        is_shared: bool = False,
     ) -> None:
         """Set up; nothing is written.
 
@@ -45,14 +47,19 @@ class Checkpoints:
             made_by: what a checkpoint must have in common with this training to be gone on with, beside JAX's version.
             seconds: least time between two.
             epochs: epochs between two, in place of seconds.
+            is_shared: all processes of JAX have this training: process 0 reads and writes, and tells the others.
         """
+        self._is_shared = is_shared
+        if is_shared and jax.process_index():
+            folder = None
         self._folder, self._made_by, self._seconds, self._epochs = folder, made_by, seconds, epochs
         self._saved, self._epoch = time.monotonic(), 0
         self._is_warned = False
 
     def restore(self, like: Any) -> Any | None:
         """As `restore_checkpoint`."""
-        return restore_checkpoint(self._folder, like, self._made_by) if self._folder else None
+        found = restore_checkpoint(self._folder, like, self._made_by) if self._folder else None
+        return told_by_first(found, like) if self._is_shared else found
 
     def keep_where_due(self, tree: Any, epoch: int) -> None:
         """Save where enough time has passed, or enough epochs are done, since the last."""
@@ -89,9 +96,13 @@ def save_checkpoint(folder: Path, tree: Any, made_by: Mapping[str, str] = {}) ->
         path = folder.absolute() / str(max(_numbers(folder), default=0) + 1)
         with explained(folder), _refusals_of_disk(path):
             _check_room(folder / f".{path.name}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
-            ocp.save(path, {"tree": tree, "content": _content(tree, made)}, custom_metadata={_MADE_BY: made})
+            if jax.process_count() > 1:
+                save_alone(path.with_suffix(SUFFIX), tree, made)
+            else:
+                ocp.save(path, {"tree": tree, "content": _content(tree, made)}, custom_metadata={_MADE_BY: made})
     for older in _numbers(folder)[2:]:
-        shutil.rmtree(folder / str(older))
+        shutil.rmtree(folder / str(older), ignore_errors=True)
+        (folder / f"{older}{SUFFIX}").unlink(missing_ok=True)
 
 
 def restore_checkpoint(folder: Path, like: Any, made_by: Mapping[str, str] = {}) -> Any | None:
@@ -107,13 +118,19 @@ def restore_checkpoint(folder: Path, like: Any, made_by: Mapping[str, str] = {})
     for number in _numbers(folder):
         path = folder.absolute() / str(number)
         try:
-            with _ONE_AT_A_TIME:
-                reason = _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made)
-                if not reason:
-                    loaded = ocp.load(path, {"tree": like, "content": _content(like, made)})
-                    if np.array_equal(loaded["content"], _content(loaded["tree"], made)):
-                        return loaded["tree"]
-                    reason = "is damaged (its content hash does not hold)"
+            if not path.exists():
+                path = path.with_suffix(SUFFIX)
+                loaded, maker = load_alone(path, like)
+                if not (reason := _differences(maker, made)):
+                    return loaded
+            else:
+                with _ONE_AT_A_TIME:
+                    reason = _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made)
+                    if not reason:
+                        loaded = ocp.load(path, {"tree": like, "content": _content(like, made)})
+                        if np.array_equal(loaded["content"], _content(loaded["tree"], made)):
+                            return loaded["tree"]
+                        reason = "is damaged (its content hash does not hold)"
         except Exception as error:  # whatever a damaged file makes the library raise
             reason = f"is damaged ({error})"
         try:
@@ -171,7 +188,8 @@ def _refusals_of_disk(path: Path) -> Iterator[None]:
 
 def _numbers(folder: Path) -> list[int]:
     """Finished checkpoints, newest first."""
-    return sorted((int(p.name) for p in folder.glob("*") if p.name.isdecimal()), reverse=True)
+    names = {path.name.removesuffix(SUFFIX) for path in folder.glob("*")}
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
 def _content(tree: Any, made: Mapping[str, str]) -> np.ndarray:

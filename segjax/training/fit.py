@@ -121,6 +121,7 @@ class Member:
         checkpoint_seconds: least time between two checkpoints; one is written, too, where a stop is asked for.
         checkpoint_epochs: epochs between two checkpoints, in place of seconds.
         made_by: what a checkpoint must have in common with this training, beside JAX's version, to be gone on with.
+        is_shared: all processes of JAX have this training, on the same batches: process 0 keeps the checkpoints.
         on_epoch: called after every epoch with the share of the epochs done.
     """
 
@@ -132,6 +133,7 @@ class Member:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     checkpoint_epochs: int | None = None
     made_by: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = False
     on_epoch: Callable[[float], None] = lambda share: None
 
     def __post_init__(self) -> None:
@@ -236,7 +238,7 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
     zero, losses = np.zeros((), np.int64), np.full((config.epochs, 2), np.nan)
     best = _copy(state.variables)  # the step gives its state away
     run = Run(state, best, np.full((), np.inf), zero, zero, zero, zero, np.zeros((), np.float32), losses)
-    kept = Checkpoints(folder, member.made_by, member.checkpoint_seconds, member.checkpoint_epochs)
+    kept = Checkpoints(folder, member.made_by, member.checkpoint_seconds, member.checkpoint_epochs, member.is_shared)
     run = kept.restore(run) or run
     try:
         while not _ended(run, config):

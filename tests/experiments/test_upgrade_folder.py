@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import chex
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from experiments.upgrade_folder.pictures import open_folder
 from experiments.upgrade_folder.report import write_changes
 from segjax.annotations import Recipe
 from segjax.files import write_file
+from segjax.models import load_weights
 from segjax.types import InputError
 from segjax.upgrade.objects import Change
 from tests.trial_files import forget
@@ -141,9 +143,22 @@ def test_other_options_are_refused_where_a_run_has_begun(repaired, tmp_path):
     (out / "changes" / "005.json").write_text("[{}]")
     with pytest.raises(InputError, match=r"005\.json: is not the list of a picture's changes; bring back a copy"):
         run(folder, out)
-    (out / "network.safetensors").unlink()
-    with pytest.raises(InputError, match=r"network\.safetensors cannot be read"):
+
+
+def test_a_network_that_is_missing_or_damaged_is_trained_again(repaired, tmp_path):
+    folder, whole, _, _ = repaired
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    path = out / "network.safetensors"
+    before = load_weights(path).variables
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"network\.safetensors: is missing; the network is trained again"):
         run(folder, out)
+    chex.assert_trees_all_equal(load_weights(path).variables, before)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"network\.safetensors\.damaged is what was there; the network is trained"):
+        run(folder, out)
+    chex.assert_trees_all_equal(load_weights(path).variables, before)
 
 
 def test_what_goes_wrong_is_learnt_from_pairs(folder, tmp_path):

@@ -25,7 +25,8 @@ from tests.experiments.harness.tiny import study
 REPLACING = segjax.files.replacing
 KINDS = ("plan.json", "splits", "networks", "checkpoints", "examples", "trials", "results.csv", "results.parquet",
          "report.html")  # fmt: skip
-FREED_AFTER = 0.5  # seconds, in the run that waits until there is room
+SHORT, LONG = 1.0, 120.0  # seconds that a process waits for room
+FREED_AFTER = 0.5  # seconds, in the run that gets it
 
 
 def fill(filler: Path) -> None:
@@ -35,11 +36,16 @@ def fill(filler: Path) -> None:
             file.write(bytes(4096))
 
 
-def armed(out: Path, kind: str, filler: Path) -> None:
+def armed(out: Path, kind: str, filler: Path, patience: float) -> None:
     """This process finds the disk full as soon as it writes a file of the kind; it is filled once."""
 
     def is_of_kind(path: Path) -> bool:
-        return path.is_relative_to(out) and path.relative_to(out).parts[:1] == (kind,)
+        if not path.is_relative_to(out):
+            return False
+        place = path.relative_to(out)  # the plan is linked into place
+        return place.parts[:1] == (kind,) or (
+            kind == "plan.json" and place.name == str(place) != "." and place.suffix == ".unfinished"
+        )
 
     @contextlib.contextmanager
     def replacing(path: Path) -> Iterator[Path]:
@@ -49,13 +55,16 @@ def armed(out: Path, kind: str, filler: Path) -> None:
             yield unfinished
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0]))):
-            if not filler.exists():
-                fill(filler)
+        is_checkpoint = kind == "checkpoints" and event == "os.mkdir" and is_of_kind(Path(str(arguments[0])))
+        if is_checkpoint and not filler.exists():
+            fill(filler)
 
-    for module in list(sys.modules.values()):
-        if getattr(module, "replacing", None) is REPLACING:
-            module.replacing = replacing  # type: ignore[attr-defined]
+    segjax.files._BETWEEN_TRIES = 0.05
+    changes = (("replacing", segjax.files.replacing, replacing), ("PATIENCE", segjax.files.PATIENCE, patience))
+    for module in list(sys.modules.values()):  # whoever has imported them
+        for name, there, new in changes:
+            if getattr(module, name, None) is there:
+                setattr(module, name, new)
     sys.addaudithook(watch)
 
 
@@ -103,7 +112,7 @@ def main() -> None:
     found: dict[str, Any] = {"whole": end(start(whole, lambda: None)[0]), "rows": len(rows(whole))}
     for kind in KINDS:
         out = folder / f"full-{kind}"
-        process, said = start(out, lambda out=out, kind=kind: armed(out, kind, filler))
+        process, said = start(out, lambda out=out, kind=kind: armed(out, kind, filler, SHORT))
         codes, kept = [end(process)], trial_files(out)
         filler.unlink(missing_ok=True)
         codes.append(end(start(out, lambda: None)[0]))
@@ -116,7 +125,7 @@ def main() -> None:
             "left": [str(path) for path in out.rglob("*.unfinished")],
         }
     out = folder / "freed"
-    process, said = start(out, lambda: armed(out, "trials", filler))
+    process, said = start(out, lambda: armed(out, "trials", filler, LONG))
     while not filler.exists():
         time.sleep(0.01)
     time.sleep(FREED_AFTER)

@@ -1,19 +1,17 @@
 """A study over the devices of this machine: who gets what, and how the processes are started, shown and ended."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from launch.local import main, out_of, physical_cores, places, run_all, study_module
+from launch.local import Devices, gpus, main, out_of, physical_cores, places, study_module, tpu_chips
 from segjax.types import InputError
 
 CORES = [frozenset({core, core + 8}) for core in range(8)]  # eight cores of two hardware threads
-HERE = places(1, [], physical_cores())[0]
+NO_DEVICES = Devices("physical cores", {})
 
 
 @pytest.mark.parametrize("name", ["annotation_errors", "experiments.annotation_errors"])
@@ -36,7 +34,7 @@ def test_the_results_folder_is_found_among_the_options():
 
 @pytest.mark.parametrize("count", range(1, 9))
 def test_cores_are_divided_evenly_and_whole(count):
-    processors = [place.processors for place in places(count, [], CORES)]
+    processors = [place.processors for place in places(count, NO_DEVICES, CORES)]
     assert len(processors) == count
     assert sorted(one for some in processors for one in some) == list(range(16))
     assert all(core <= some or not core & some for core in CORES for some in processors)
@@ -45,91 +43,61 @@ def test_cores_are_divided_evenly_and_whole(count):
 
 
 def test_every_gpu_gets_a_process_of_its_own_and_all_cores():
-    spread = places(None, ["2", "5"], CORES)
+    spread = places(None, gpus(2, "2,5"), CORES)
     assert [dict(place.variables) for place in spread] == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
     assert all(place.processors == frozenset(range(16)) for place in spread)
-    assert str(spread[1]) == "CUDA_VISIBLE_DEVICES=5"
+    assert [place.name for place in spread] == ["GPU 2", "GPU 5"]
+    assert list(gpus(3, None).each) == list(gpus(3, "").each) == ["GPU 0", "GPU 1", "GPU 2"]
+
+
+def chips(rows: int, columns: int, cores: int) -> list[tuple[int, int, int]]:
+    """Coordinates of the chip of every device, as JAX lists them on a machine with rows x columns chips."""
+    return [(x, y, 0) for y in range(columns) for x in range(rows) for _ in range(cores)]
+
+
+@pytest.mark.parametrize(
+    ("devices", "count"),
+    [
+        (chips(2, 2, 2), 4),  # v2, v3, v7: a chip has two cores, each a device
+        (chips(2, 2, 1), 4),  # v4, v5p: a chip is a device
+        (chips(2, 4, 1), 8),  # v5e, v6e
+        (chips(1, 1, 2), 1),
+        ([(2, 2, 1), (2, 2, 1), (3, 2, 1), (3, 2, 1)], 2),  # a machine that is a part of a slice
+    ],
+)
+def test_every_tpu_chip_gets_a_process_of_its_own(devices, count):
+    spread = places(None, tpu_chips(devices, None), CORES)
+    variables = [place.variables for place in spread]
+    assert [found["TPU_VISIBLE_CHIPS"] for found in variables] == [str(chip) for chip in range(count)]
+    assert [place.name for place in spread] == [f"TPU chip {chip}" for chip in range(count)]
+    assert len({found["TPU_PROCESS_PORT"] for found in variables}) == count
+    for found in variables:  # a machine of one chip, which no other process knows
+        assert found["TPU_PROCESS_BOUNDS"] == found["TPU_CHIPS_PER_PROCESS_BOUNDS"] == "1,1,1"
+        assert found["TPU_PROCESS_ADDRESSES"] == f"localhost:{found['TPU_PROCESS_PORT']}"
+        assert found["TPU_SKIP_MDS_QUERY"] == "1" and found["TPU_WORKER_HOSTNAMES"] == "localhost"
+
+
+def test_only_the_tpu_chips_that_may_be_used_are_divided():
+    spread = tpu_chips(chips(1, 2, 1), "2,3")
+    assert [found["TPU_VISIBLE_CHIPS"] for found in spread.each.values()] == ["2", "3"]
+    first, second = (found["TPU_PROCESS_PORT"] for found in tpu_chips(chips(2, 2, 1), "0,1").each.values())
+    assert {first, second}.isdisjoint(found["TPU_PROCESS_PORT"] for found in spread.each.values())
+    with pytest.raises(InputError, match="processes: 3 is not from 1 to 2, the number of TPU chips here"):
+        places(3, spread, CORES)
 
 
 def test_defaults_are_one_per_core_and_too_many_are_refused():
-    assert len(places(None, [], CORES)) == 8
+    assert len(places(None, NO_DEVICES, CORES)) == 8
     for count in (0, 9):
         with pytest.raises(InputError, match=f"processes: {count} is not from 1 to 8, the number of physical cores"):
-            places(count, [], CORES)
+            places(count, NO_DEVICES, CORES)
     with pytest.raises(InputError, match="processes: 2 is not from 1 to 1, the number of GPUs"):
-        places(2, ["0"], CORES)
+        places(2, gpus(1, "0"), CORES)
 
 
 def test_cores_here_hold_every_usable_processor_once():
     cores = physical_cores()
     assert sorted(one for core in cores for one in core) == sorted(os.sched_getaffinity(0))
-
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def test_output_goes_to_logs_and_the_first_is_shown(tmp_path, capfd):
-    code = "import os; print('I am', os.environ['CUDA_VISIBLE_DEVICES'], sorted(os.sched_getaffinity(0)))"
-    spread = places(None, ["7", "8"], physical_cores())
-    for _ in range(2):  # a second run adds to the logs and shows only its own output
-        assert run_all(python(code), spread, tmp_path / "logs") == 0
-        shown = capfd.readouterr().out
-        assert shown.count("I am 7") == 1 and "I am 8" not in shown
-    usable = sorted(os.sched_getaffinity(0))
-    assert (tmp_path / "logs" / "process-2.log").read_text() == f"I am 8 {usable}\n" * 2
-
-
-def test_the_processors_of_a_place_are_all_that_its_process_sees(tmp_path):
-    processor = min(os.sched_getaffinity(0))
-    place = places(1, [], [frozenset({processor})])[0]
-    assert run_all(python("import os; print(os.sched_getaffinity(0))"), [place], tmp_path) == 0
-    assert (tmp_path / "process-1.log").read_text() == f"{{{processor}}}\n"
-
-
-@pytest.mark.parametrize(("ending", "code"), [("sys.exit('the disk is full')", 1), ("os.kill(os.getpid(), 9)", 137)])
-def test_a_failure_is_told_and_passed_on_and_the_others_go_on(tmp_path, capfd, ending, code):
-    program = (
-        f"import os, sys, time\nif os.environ['CUDA_VISIBLE_DEVICES'] == 'b': {ending}\ntime.sleep(1); print('done')"
-    )
-    assert run_all(python(program), places(None, ["a", "b", "c"], physical_cores()), tmp_path) == code
-    told = capfd.readouterr()
-    assert f"process 2 ended with exit code {code}; see {tmp_path / 'process-2.log'}" in told.err
-    assert ("    the disk is full" in told.err) == (code == 1)
-    assert "done" in told.out and (tmp_path / "process-3.log").read_text() == "done\n"
-
-
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="out: cannot write"):
-        run_all(python(""), [HERE], tmp_path / "file" / "logs")
-
-
-@pytest.mark.slow
-def test_an_interruption_is_passed_on_to_every_process(tmp_path):
-    study = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended'))\n"
-        "print('ready', flush=True); time.sleep(600)"
-    )
-    launcher = f"""
-import sys
-from pathlib import Path
-from experiments.harness.start import run_command
-from launch.local import physical_cores, places, run_all
-spread = places(None, ["a", "b"], physical_cores())
-run_command(lambda: run_all([sys.executable, "-c", {study!r}], spread, Path({str(tmp_path)!r})))
-"""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(python(launcher), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    logs = [tmp_path / f"process-{number}.log" for number in (1, 2)]
-    deadline = time.monotonic() + 60
-    while not all(log.exists() and "ready" in log.read_text() for log in logs):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 75 and "stopped by SIGTERM; what is finished is kept" in told
-    assert [log.read_text() for log in logs] == ["ready\nended\n"] * 2
 
 
 @pytest.mark.slow

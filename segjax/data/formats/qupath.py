@@ -116,7 +116,7 @@ def _feature(picture: Picture, name: str, kind: str, outline: Any, class_name: s
 
 def _unpacked(path: Path, content: bytes) -> bytes:
     limit = largest_content(len(content))
-    with gzip.open(io.BytesIO(content)) as file:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         text = file.read(limit + 1)
     if len(text) > limit:
         raise InputError(f"{path}: becomes more than {limit / 2**20:,.0f} MiB when it is unpacked; unpack it yourself")

@@ -248,3 +248,14 @@ def test_memory_of_class_moments():
     assert (row["pictures"], row["side"], row["features"]) == (2, 32, 6)
     assert row["moments_mb"] == round(2 * 2 * 7 * 7 * 4 / 1e6, 6)
     assert row["stacked_mb"] == float(f"{4 * 2 * 32 * 32 * 6 / 1e6:.4g}")
+
+
+@pytest.mark.slow
+def test_claims(monkeypatch, tmp_path):
+    table = table_of("claims", monkeypatch, tmp_path, "--rounds", "2")
+    assert list(table.columns) == [
+        "curve", "quantity", "size", "measured", "median_ms", "low_ms", "high_ms", "exponent", "per_second",
+    ]  # fmt: skip
+    assert table.groupby("quantity", sort=False).size().to_dict() == {"trials there": 8, "workers": 2, "rows": 4}
+    assert np.isfinite(table[["median_ms", "low_ms", "high_ms", "exponent"]].to_numpy()).all()
+    assert (tmp_path / "claims.svg").read_text().count("<svg") == 1

@@ -361,3 +361,10 @@ def test_the_pictures_of_a_folder_are_the_same_however_it_is_named(tmp_path, mon
         Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "six" / kind / "a.png")
     names = ("six", "six/", "./six", str(tmp_path / "six"))
     assert len({open_source(f"folder:{name}").digest for name in names}) == 1
+
+
+def test_events_are_written_beside_the_results_where_asked_for(command, tmp_path):
+    command(study(), "--tensorboard", "--seeds", "1")
+    events = tmp_path / "run" / "tensorboard"
+    assert len(list((events / "trials").iterdir())) == len(list((tmp_path / "run" / "trials").glob("*.csv"))) > 0
+    assert sorted(path.name.split("_")[0] for path in (events / "trainings").iterdir()) == ["base", "head", "head"]

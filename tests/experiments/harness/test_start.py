@@ -144,16 +144,17 @@ def stopped(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("slurm", "job"), [(ALONE, "12"), (TASK, "10_3")], ids=["job", "task of an array"])
-@pytest.mark.parametrize("sign", ["SIGTERM", "SIGUSR1"])
-def test_a_warned_process_has_its_job_queued_again(stopped, slurm, job, sign):
-    ended, told = stopped(slurm, sign)
+def test_a_warned_process_has_its_job_queued_again(stopped, slurm, job):
+    ended, told = stopped(slurm)
     assert ended.returncode == 75 and told == f"requeue {job}\n"
-    assert ended.stderr == f"job {job} is queued again\nstopped by {sign}; {KEPT}"
+    assert ended.stderr == f"job {job} is queued again\nstopped by SIGUSR1; {KEPT}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("options", "code"), [({"sign": "SIGINT"}, 130), ({"wanted": False}, 75)], ids=["Ctrl-C", "not wanted"]
+    ("options", "code"),
+    [({"sign": "SIGINT"}, 130), ({"sign": "SIGTERM"}, 75), ({"wanted": False}, 75)],
+    ids=["Ctrl-C", "scancel", "not wanted"],
 )
 def test_nothing_is_queued_again_unless_it_is_wanted_and_a_warning_came(stopped, options, code):
     ended, told = stopped(ALONE, **options)

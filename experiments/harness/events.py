@@ -1,0 +1,45 @@
+"""TensorBoard's files of a run, beside its results: a tracker shows what happens, and is never the only copy of it."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segjax.sweeps import Row
+from segjax.types import InputError
+
+
+def check_tensorboard() -> None:
+    """Raises InputError where the library that writes event files is missing."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise InputError("tensorboard: needs one more package: pip install 'segjax[tensorboard]'")
+
+
+class Events:
+    """Event files of a run in OUT/tensorboard; nothing is written where they were not asked for."""
+
+    def __init__(self, out: Path, is_asked_for: bool) -> None:
+        self._folder = out / "tensorboard" if is_asked_for else None
+
+    def training(self, name: str, losses: np.ndarray) -> None:
+        """Mean losses of every epoch, [E, 2], training and validation; those that are not finite have no point."""
+        self._write("trainings", name, {"loss/training": losses[:, 0], "loss/validation": losses[:, 1]})
+
+    def trial(self, name: str, rows: Sequence[Row]) -> None:
+        """The mean over pictures of every metric."""
+        metrics = dict.fromkeys(row.metric for row in rows)
+        means = {metric: [np.mean([row.value for row in rows if row.metric == metric])] for metric in metrics}
+        self._write("trials", name, {f"metric/{metric}": value for metric, value in means.items()})
+
+    def _write(self, kind: str, name: str, series: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+        if self._folder is None:
+            return
+        from tensorboardX import SummaryWriter
+
+        with SummaryWriter(str(self._folder / kind / name)) as writer:
+            for tag, values in series.items():
+                for step, value in enumerate(values):
+                    if np.isfinite(value):
+                        writer.add_scalar(tag, float(value), step)

@@ -1,0 +1,60 @@
+"""One study over the processes of a multi-host slice of TPUs or GPUs, which JAX must connect before any can compute.
+
+python -m launch.slice annotation_errors --coordinator host1:1234 --processes 2 --process 0 -- --out runs/x  # on host1
+srun python -m launch.slice annotation_errors -- --out runs/x                                # finds the others
+"""
+
+import importlib
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+from experiments.harness.options import Flat
+from experiments.harness.run import run as run_study
+from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED
+from launch.connection import ConnectionOptions, join, leave
+from launch.guard import Child, run
+from launch.local import study_module
+from segjax.types import InputError
+
+ALONE = ("--plan", "--report", "--list-failed", "--help", "-h")  # what a study is asked for without a slice
+
+
+@dataclass(frozen=True)
+class SliceConfig:
+    """Run a study in connected processes: process 0 claims trials for all, and each trains its share on its devices.
+
+    The study's own options follow after a lone --; all processes are given the same. Where machines need not be
+    connected, start the study itself on each: they share a folder without waiting for each other. Exit codes are those
+    of the study, the same in all processes; where a process dies, the others end within 30 seconds and name it, with
+    75.
+    """
+
+    study: tyro.conf.Positional[str]
+    """The study: annotation_errors or experiments.annotation_errors."""
+    connection: Annotated[ConnectionOptions, Flat] = field(default_factory=ConnectionOptions)
+
+
+def main(guard: Child) -> None:
+    """Connect, and run the study in every process."""
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = arguments[end + 1 :]
+    config = tyro.cli(SliceConfig, prog="python -m launch.slice", args=arguments[:end])
+    module = study_module(config.study)
+    if alone := [option for option in ALONE if option in options]:
+        raise InputError(f"{alone[0].lstrip(chr(45))}: is for the study alone; give it to python -m {module}")
+    join(guard, config.connection)
+    try:
+        run_study(importlib.import_module(f"{module}.study").STUDY, options)
+    except SystemExit as ended:
+        if ended.code in (SOME_FAILED, LEFT_TO_OTHERS):  # told by process 0, so in all processes
+            leave(guard)
+        raise
+    leave(guard)
+
+
+if __name__ == "__main__":
+    run(main)
