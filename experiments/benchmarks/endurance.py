@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.endurance
 
 Study 1 with a network of one layer on tiny pictures, started as a user starts it. Rows: what the process holds after
-every tenth of the trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted. Needs
-Linux, for /proc.
+every tenth of the trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted.
+Needs Linux, for /proc.
 """
 
 import subprocess
