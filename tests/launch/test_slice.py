@@ -83,7 +83,7 @@ def test_a_slice_whose_process_is_killed_ends_and_goes_on_to_the_same_rows(alone
     assert processes[1].stdout is not None and any(": Dice" in line for line in processes[1].stdout)
     os.kill(child_of(processes[1]), signal.SIGKILL)
     for _, errors in ended(processes, code=75):
-        assert "was killed by SIGKILL; the others end" in errors
+        assert "was killed by SIGKILL, so all other processes are stopping too" in errors
     ended(start_slice(tmp_path, program), code=3)
     assert (tmp_path / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
 
