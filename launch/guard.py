@@ -21,13 +21,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from experiments.harness.start import REQUEUE_ME, STOPPED_BY_USER, run_command
+
 VARIABLE = "SEGJAX_GUARD"  # tells a child where its guard is: number of an open socket, port, token
 LOST_SECONDS = 15
 BLAME_SECONDS = 2.0  # for which a death is waited for after a failure, which may follow from it
 SAVING_SECONDS = 10.0  # that the others have to save and end before they are killed
 HELD_SECONDS = 3.0  # for which errors of a process are held back: after a death elsewhere they only follow from it
 TICK_SECONDS = 0.1
-REQUEUE_ME, STOPPED_BY_USER = 75, 130
 STOPPED = (REQUEUE_ME, STOPPED_BY_USER)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -41,7 +42,7 @@ class Verdict(NamedTuple):
     code: int
 
     def __str__(self) -> str:
-        what = f"error: process {self.process} ({self.host}) {self.what}; the others end, since they work as one"
+        what = f"error: process {self.process} ({self.host}) {self.what}, so all other processes are stopping too"
         if self.code in STOPPED:
             return f"{what}; start the same command again (exit code {self.code}): it goes on from what is saved"
         return f"{what}; mend what that process printed first, then start the same command again"
@@ -113,8 +114,6 @@ def run(main: Callable[[Child], None]) -> None:
     if VARIABLE not in os.environ:
         # another program takes this one's place, so that a guard needs little memory
         os.execv(sys.executable, [sys.executable, "-m", "launch.guard", *sys.orig_argv[1:]])
-    from experiments.harness.start import run_command
-
     child: list[Child] = []
 
     def body() -> None:
@@ -160,7 +159,8 @@ class _Guard:
         os.set_blocking(self._errors.fileno(), False)
         self._held: collections.deque[tuple[float, bytes]] = collections.deque()
         self._child = _Wire(own)
-        self._number, self._hosts = 0, [""]
+        self._number = 0
+        self._hosts = {0: ""}  # of the processes that this guard may name
         self._links: dict[int, _Wire] = {}  # to the guards of all others where this is process 0, else to that of 0
         self._finished: set[int] = set()
         self._suspect: tuple[float, Verdict] | None = None
@@ -195,10 +195,12 @@ class _Guard:
             return self._number == 0 and bool(self._links)
         if not self._has_reported:
             ended = self._process.returncode
-            by_signal = ended < 0 and f"was killed by {signal.Signals(-ended).name}"
-            # JAX aborts a process where it notices that another one is gone
-            is_sure = ended < 0 and ended != -signal.SIGABRT
-            self._report(by_signal or f"ended with exit code {code}", REQUEUE_ME if ended < 0 else code, is_sure)
+            if ended < 0:
+                # JAX aborts a process where it notices that another one is gone
+                is_sure = ended != -signal.SIGABRT
+                self._report(f"was killed by {signal.Signals(-ended).name}", REQUEUE_ME, is_sure)
+            else:
+                self._report(f"ended with exit code {code}", code, False)
         return bool(self._links)
 
     def _ended_with(self) -> int:
@@ -226,7 +228,7 @@ class _Guard:
             self._selector.unregister(self._child.link)
 
     def _meet(self, number: int, everyone: list[dict[str, Any]]) -> None:
-        self._number, self._hosts = number, [one["host"] for one in everyone]
+        self._number, self._hosts = number, {index: one["host"] for index, one in enumerate(everyone)}
         if number == 0:
             return
         first = everyone[0]
@@ -235,7 +237,7 @@ class _Guard:
                 link = socket.create_connection((address, first["port"]), timeout=5)
                 link.settimeout(None)
                 self._add(0, _Wire(link))
-                self._links[0].send(token=first["token"], process=number)
+                self._links[0].send(token=first["token"], process=number, host=self._hosts[number])
                 return
         print(
             f"warning: process 0 ({first['host']}) cannot be reached at {', '.join(first['addresses'])}, port "
@@ -249,15 +251,20 @@ class _Guard:
 
         def hear() -> None:
             self._selector.unregister(link)
+            messages = wire.receive()
             try:
-                hello = next(wire.receive())
+                hello = next(messages)
                 is_known = hello["token"] == self._token
             except (OSError, ValueError, KeyError, TypeError, StopIteration):
                 is_known = False
-            if is_known:
-                self._add(hello["process"], wire)
-            else:
+            if not is_known:
                 link.close()
+                return
+            number = hello["process"]
+            self._hosts[number] = hello["host"]  # it may come before the own process has met the others
+            self._add(number, wire)
+            for message in messages:  # which came together with the first one
+                self._heed(number, message)
 
         self._selector.register(link, selectors.EVENT_READ, hear)
 
@@ -274,16 +281,19 @@ class _Guard:
         """Something came from the guard of another process, or its connection was closed."""
         try:
             for message in self._links[number].receive():
-                if "verdict" in message:
-                    self._verdict = Verdict(*message["verdict"])
-                elif "report" in message:
-                    self._consider(number, *message["report"])
-                else:
-                    self._finished.add(number)
+                self._heed(number, message)
         except OSError:
             self._selector.unregister(self._links.pop(number).link)
             if number not in self._finished and self._number not in self._finished:
                 self._consider(number, "is gone: it was killed, or its machine was lost", REQUEUE_ME, True)
+
+    def _heed(self, number: int, message: dict[str, Any]) -> None:
+        if "verdict" in message:
+            self._verdict = Verdict(*message["verdict"])
+        elif "report" in message:
+            self._consider(number, *message["report"])
+        else:
+            self._finished.add(number)
 
     def _report(self, what: str, code: int, is_sure: bool) -> None:
         self._has_reported = True
