@@ -51,7 +51,9 @@ def refusal(error: OSError, path: Path | str | None = None) -> InputError | None
         remedy = "choose another folder, or get the right to write there"
     elif error.errno in _IN_THE_WAY:
         remedy = "a file is where a folder should be, or the reverse; move it away or choose another folder"
-    elif error.errno in (errno.EIO, errno.ENAMETOOLONG, errno.ESTALE):
+    elif error.errno in (errno.EIO, errno.ESTALE):
+        remedy = "check the disk or its mount, then give the same command again"
+    elif error.errno == errno.ENAMETOOLONG:
         remedy = "choose another folder"
     else:
         return None
@@ -209,7 +211,7 @@ def check_regular(path: Path) -> None:
     """
     with explained(path):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no file but a folder, pipe, device or socket; give a file, or move it away")
+            raise InputError(f"{path}: is not a regular file (it is a folder, pipe, device or socket); give a file, or move it away")
 
 
 def sealed(text: str, mark: str = "") -> str:
