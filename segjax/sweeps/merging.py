@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from segjax import interruption
 from segjax.claims import Claims
 from segjax.files import PATIENCE, Damaged, explained, read_file, set_aside, spreadsheet_safe, write_file
-from segjax.sweeps.results import LAST_METRIC, PRECISION, columns_of, csv_text, ended_trials, read_trial
+from segjax.sweeps.results import FIRST_COLUMNS, LAST_METRIC, PRECISION, columns_of, csv_text, ended_trials, read_trial
 from segjax.sweeps.trials import Trial, trial_key
 
 _FILE, _WRITTEN = "trial_file", "trial_written"  # columns that only Parquet has
@@ -141,7 +141,7 @@ def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tu
         hashes = json.loads(table.schema.metadata[_KNOWN])
         frame = frame.astype({name: empty.dtypes[name] for name in empty})[list(empty)]
         is_whole = (frame["metric"] == LAST_METRIC).sum() == frame[_FILE].nunique()
-        is_ours = {*frame["study"].unique()} <= {plan["study"]} and {*frame["data"].unique()} <= {plan["data"]}
+        is_ours = all({*frame[name].unique()} <= {plan[name]} for name in FIRST_COLUMNS)
         if not (is_whole and is_ours and hashes and all(isinstance(one, str) for one in hashes)):
             raise ValueError("rows are missing")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
