@@ -6,12 +6,10 @@ The command starts the study several times with one --out, and the processes tak
 chip gets a process of its own. Without them every process gets equally many physical cores. Linux only.
 """
 
-import argparse
 import inspect
 import itertools
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,9 +19,9 @@ from typing import Any
 
 import tyro
 
-import experiments
 from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, run_command
 from launch.status import headline
+from launch.study import out_of, refuse_alone, refuse_requeue, split, study_module
 from launch.workers import Place, run_all
 from segjax.types import InputError
 
@@ -59,12 +57,13 @@ class Devices:
 
 def main() -> None:
     """Parse, start the processes, watch them, say where the report is."""
-    arguments = sys.argv[1:]
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = arguments[end + 1 :]
+    own, options = split(sys.argv[1:])
     description = f"{inspect.getdoc(LocalConfig)}\n\n{EXIT_CODES}"
-    config = tyro.cli(LocalConfig, prog="python -m launch.local", description=description, args=arguments[:end])
-    command = [sys.executable, "-m", study_module(config.study), *options]
+    config = tyro.cli(LocalConfig, prog="python -m launch.local", description=description, args=own)
+    module = study_module(config.study)
+    refuse_alone(module, options)
+    refuse_requeue(options)
+    command = [sys.executable, "-m", module, *options]
     out = out_of(options)
     spread = places(config.processes, devices_here(), physical_cores())
     page = out / "report.html"
@@ -76,34 +75,6 @@ def main() -> None:
         print(f"no report was written; {out / 'logs'} says why")
     if code:
         sys.exit(code)
-
-
-def study_module(name: str) -> str:
-    """The module of a study, given with or without "experiments.".
-
-    Raises:
-        InputError: there is no such study; lists those that there are.
-    """
-    base = Path(experiments.__path__[0])
-    studies = [found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "study.py").exists()]
-    short = name.removeprefix("experiments.")
-    if short not in studies:
-        raise InputError(f"study: unknown {name!r}; choose one of {', '.join(studies)}")
-    return f"experiments.{short}"
-
-
-def out_of(options: Sequence[str]) -> Path:
-    """The results folder among the study's options.
-
-    Raises:
-        InputError: there is none.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--out", type=Path)
-    out = parser.parse_known_args(options)[0].out
-    if out is None:
-        raise InputError("out: give the study's options after a lone --, --out DIR among them")
-    return out
 
 
 def places(processes: int | None, devices: Devices, cores: Sequence[frozenset[int]]) -> list[Place]:
@@ -146,7 +117,9 @@ def devices_here() -> Devices:
         return gpus(len(found), os.environ.get("CUDA_VISIBLE_DEVICES"))
     if backend == "tpu":
         return tpu_chips(found, os.environ.get("TPU_VISIBLE_CHIPS") or os.environ.get("TPU_VISIBLE_DEVICES"))
-    raise InputError(f"study: on a {backend} start the study itself; only CPUs, CUDA GPUs and TPUs are divided here")
+    raise InputError(
+        f"study: launch.local divides only CPUs, CUDA GPUs and TPU chips; on {backend} start the study itself"
+    )
 
 
 def gpus(count: int, visible: str | None) -> Devices:

@@ -16,10 +16,7 @@ from experiments.harness.run import run as run_study
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED
 from launch.connection import ConnectionOptions, join, leave
 from launch.guard import Child, run
-from launch.local import study_module
-from segjax.types import InputError
-
-ALONE = ("--plan", "--report", "--list-failed", "--help", "-h")  # what a study is asked for without a slice
+from launch.study import refuse_alone, refuse_requeue, split, study_module
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,11 @@ class SliceConfig:
 
 def main(guard: Child) -> None:
     """Connect, and run the study in every process."""
-    arguments = sys.argv[1:]
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = arguments[end + 1 :]
-    config = tyro.cli(SliceConfig, prog="python -m launch.slice", args=arguments[:end])
+    own, options = split(sys.argv[1:])
+    config = tyro.cli(SliceConfig, prog="python -m launch.slice", args=own)
     module = study_module(config.study)
-    if alone := [option for option in ALONE if option in options]:
-        raise InputError(f"{alone[0].lstrip(chr(45))}: is for the study alone; give it to python -m {module}")
+    refuse_alone(module, options)
+    refuse_requeue(options)
     join(guard, config.connection)
     try:
         run_study(importlib.import_module(f"{module}.study").STUDY, options)

@@ -7,6 +7,7 @@ their own, so any part of the array can be submitted again: sbatch --array=2,3 O
 """
 
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -19,12 +20,17 @@ import tyro
 
 from experiments.harness.run import parse
 from experiments.harness.start import run_command
-from launch.local import study_module
+from launch.study import given, refuse_alone, split, study_module
 from segjax.files import write_file
 from segjax.types import InputError
 
 LEAST_TIME_LIMIT = 60  # SLURM keeps limits, and warns before their end, to the minute
 MOST_WARNING = 65535  # seconds
+LISTED_BY = {"partition": "sinfo", "account": "sacctmgr show associations user=$USER"}
+SUBMITTED = """Exit codes:
+0: all tasks are queued, or the script is printed.
+2: wrong input, or SLURM refuses.
+Those of the tasks, as sacct shows them, are the study's; its --help names them."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,11 @@ class SlurmConfig:
 
 def main() -> None:
     """Parse both groups of options, write the script, submit it."""
-    arguments = sys.argv[1:]
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    config = tyro.cli(SlurmConfig, prog="python -m launch.slurm", args=arguments[:end])
+    own, options = split(sys.argv[1:])
+    description = f"{inspect.getdoc(SlurmConfig)}\n\n{SUBMITTED}"
+    config = tyro.cli(SlurmConfig, prog="python -m launch.slurm", description=description, args=own)
     check(config)
-    command, out = worker(config.study, arguments[end + 1 :])
+    command, out = worker(config.study, options)
     text = script(config, command, out)
     if config.dry_run:
         print(text, end="")
@@ -94,7 +100,7 @@ def check(config: SlurmConfig) -> None:
         raise InputError(f"memory: {config.memory!r} is not a number and its unit, such as 16G or 800M")
     for name, text in (("partition", config.partition), ("account", config.account)):
         if text is not None and not re.fullmatch(r"[\w.,@+-]+", text):
-            raise InputError(f"{name}: {text!r} is no name that SLURM gives")
+            raise InputError(f"{name}: {text!r} is no name that SLURM gives; {LISTED_BY[name]} lists those there are")
     if config.warn > MOST_WARNING:
         raise InputError(f"warn: SLURM warns at most {MOST_WARNING} seconds before the end, not {config.warn}")
     if config.warn + LEAST_TIME_LIMIT > seconds_of(config.time):
@@ -112,7 +118,7 @@ def seconds_of(time: str) -> int:
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", time)
     if found is None:
-        raise InputError(f"time: {time!r} is neither HH:MM:SS nor D-HH:MM:SS")
+        raise InputError(f"time: {time!r} is neither HH:MM:SS nor D-HH:MM:SS; give, say, 24:00:00 or 2-00:00:00")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -125,12 +131,13 @@ def worker(study: str, options: Sequence[str]) -> tuple[list[str], Path]:
         SystemExit: the parser refused an option and said why.
     """
     module = study_module(study)
+    refuse_alone(module, options)
     run = parse(importlib.import_module(f"{module}.study").STUDY, options).run
     if run.shard != "1/1":
         raise InputError("shard: every task would take the same shard; leave it out, since tasks take turns")
     if not str(run.out).isprintable():
         raise InputError(f"out: {str(run.out)!r} has characters that cannot stand in a batch script")
-    own = [] if "--no-requeue" in options or run.requeue else ["--requeue"]
+    own = [] if given(options, ["--no-requeue"]) or run.requeue else ["--requeue"]
     return [sys.executable, "-m", module, *options, *own], run.out.absolute()
 
 

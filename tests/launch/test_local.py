@@ -7,29 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.local import Devices, gpus, main, out_of, physical_cores, places, study_module, tpu_chips
+from launch.local import Devices, devices_here, gpus, main, physical_cores, places, tpu_chips
 from segjax.types import InputError
 
 CORES = [frozenset({core, core + 8}) for core in range(8)]  # eight cores of two hardware threads
 NO_DEVICES = Devices("physical cores", {})
-
-
-@pytest.mark.parametrize("name", ["annotation_errors", "experiments.annotation_errors"])
-def test_a_study_may_be_named_either_way(name):
-    assert study_module(name) == "experiments.annotation_errors"
-
-
-@pytest.mark.parametrize("name", ["anotation_errors", "results", "check", ""])
-def test_an_unknown_study_is_refused_with_those_there_are(name):
-    with pytest.raises(InputError, match=r"study: unknown .*choose one of .*annotation_errors"):
-        study_module(name)
-
-
-def test_the_results_folder_is_found_among_the_options():
-    assert out_of(["--scale", "demo", "--out", "runs/x"]) == out_of(["--out=runs/x", "--seeds", "2"]) == Path("runs/x")
-    for options in ([], ["--scale", "demo"], ["--outer", "x"]):
-        with pytest.raises(InputError, match="out: give"):
-            out_of(options)
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -98,6 +80,13 @@ def test_defaults_are_one_per_core_and_too_many_are_refused():
 def test_cores_here_hold_every_usable_processor_once():
     cores = physical_cores()
     assert sorted(one for core in cores for one in core) == sorted(os.sched_getaffinity(0))
+
+
+def test_other_devices_than_it_divides_are_named(monkeypatch):
+    monkeypatch.setattr("launch.local.QUESTION", "print('[\"METAL\", [[]]]')")
+    said = "^study: launch.local divides only CPUs, CUDA GPUs and TPU chips; on METAL start the study itself$"
+    with pytest.raises(InputError, match=said):
+        devices_here()
 
 
 @pytest.mark.slow

@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from segjax.sweeps.slices import place, told
-from tests.launch.connected import PATIENCE, ROOT, child_of, ended, start, start_two
+from tests.launch.connected import child_of, ended, start, start_two
 
 TINY = (
     "--scale", "smoke", "--data", "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd",
@@ -86,14 +85,6 @@ def test_a_slice_whose_process_is_killed_ends_and_goes_on_to_the_same_rows(alone
         assert "was killed by SIGKILL, so all other processes are stopping too" in errors
     ended(start_slice(tmp_path, program), code=3)
     assert (tmp_path / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
-
-
-@pytest.mark.slow
-def test_what_a_study_does_alone_is_refused():
-    command = [sys.executable, "-m", "launch.slice", "annotation_errors", "--", "--report"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert ended.returncode == 2
-    assert "report: is for the study alone; give it to python -m experiments.annotation_errors" in ended.stderr
 
 
 def test_outside_of_a_slice_this_process_decides(monkeypatch):

@@ -108,7 +108,8 @@ def test_a_worker_takes_turns_and_queues_itself_again(tmp_path):
     assert command == [sys.executable, "-m", "experiments.annotation_errors", *options, "--requeue"] and out == tmp_path
     assert worker("annotation_errors", [*options, "--requeue"])[0][-1:] == ["--requeue"]
     assert worker("annotation_errors", [*options, "--requeue"])[0].count("--requeue") == 1
-    assert "--requeue" not in worker("annotation_errors", [*options, "--no-requeue"])[0]
+    for never in ("--no-requeue", "--no_requeue"):
+        assert "--requeue" not in worker("annotation_errors", [*options, never])[0]
 
 
 def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_path, capfd):
@@ -132,9 +133,9 @@ def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_pa
         ({"gpus": -1}, "gpus: must be at least 0"),
         ({"memory": "16"}, "memory: '16' is not a number and its unit"),
         ({"memory": "16G --x"}, "memory: "),
-        ({"partition": "gpu --x"}, "partition: "),
-        ({"account": ""}, "account: "),
-        ({"time": "90"}, "time: '90' is neither"),
+        ({"partition": "gpu --x"}, "partition: .*; sinfo lists those there are"),
+        ({"account": ""}, "account: .*; sacctmgr .* lists those there are"),
+        ({"time": "90"}, "time: '90' is neither .*; give, say, 24:00:00"),
         ({"time": "1:60:00"}, "time: "),
         ({"warn": 0}, "warn: must be at least 1"),
         ({"warn": 70000, "time": "2-00:00:00"}, "warn: SLURM warns at most 65535"),
@@ -214,6 +215,12 @@ def test_without_slurm_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"scontrol: is not found here \(nothing is queued\).*--dry-run"):
         launch(monkeypatch, "annotation_errors", "--", "--out", tmp_path)
+
+
+def test_help_says_what_the_exit_codes_mean(monkeypatch, capfd):
+    with pytest.raises(SystemExit):
+        launch(monkeypatch, "--help")
+    assert "2: wrong input, or SLURM refuses" in capfd.readouterr().out
 
 
 def test_no_task_is_started_in_another_folder(tmp_path, monkeypatch):
