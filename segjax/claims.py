@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segjax.files import explained, write_file
+from segjax.files import explained, patiently, write_file
 
 BEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 120.0
@@ -63,7 +63,7 @@ class Claims:
         self._beat, self._expiry = beat, expiry
         self._id = uuid.uuid4().hex
         self._held: dict[str, Path] = {}
-        self._seen: dict[Path, tuple[bytes, float, bool]] = {}  # beat, when it was first seen, whether it ever moved
+        self._seen: dict[str, tuple[bytes, float, bool]] = {}  # by process: beat, since when it is seen, if it moved
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -84,21 +84,33 @@ class Claims:
         """
         if name in self._held:
             return True
+        own = patiently(self._taken / name, lambda: self._made(self._taken / name))
+        if own is not None:
+            self._held[name] = own
+        return own is not None
+
+    def _made(self, place: Path) -> Path | None:
+        """A new claim, or None where another process has it."""
         with explained(self._taken):
             self._begin()
-            place = self._taken / name
             try:
                 place.mkdir(parents=True, exist_ok=True)
                 last = _last(place)
                 if last and not self._is_free(place / str(last)):
-                    return False
+                    return None
                 own = place / str(last + 1)  # numbers only grow: whoever looked earlier cannot take this one too
                 own.mkdir()
-                (own / self._id).touch()
             except (FileExistsError, FileNotFoundError):  # another was faster, or has finished and removed it
-                return False
-        self._held[name] = own
-        return True
+                return None
+            try:
+                (own / self._id).touch()
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    own.rmdir()
+                if isinstance(error, FileNotFoundError):
+                    return None
+                raise
+        return own
 
     def wait(self, name: str, pause: float = 0.5) -> Iterator[None]:
         """Claim a name as soon as it is free; yields every `pause` seconds until then, so that a caller can look up."""
@@ -113,10 +125,12 @@ class Claims:
             done: what was claimed is finished, which others see elsewhere: nothing of the claim is kept.
         """
         own = self._held.pop(name, None)
+        if own is None:
+            return
         with contextlib.suppress(OSError):
-            if done:
-                shutil.rmtree(self._taken / name, ignore_errors=True)
-            elif own is not None:
+            if done and _last(own.parent) == int(own.name):  # else another took over from this process, thought dead
+                shutil.rmtree(own.parent, ignore_errors=True)
+            else:
                 (own / _RELEASED).touch()
 
     def is_known_alive(self, name: str) -> bool:
@@ -126,10 +140,9 @@ class Claims:
         if not last or self._is_free(place / str(last)):
             return False
         owner = _owner(place / str(last))
-        facts = self._facts(owner)
-        if owner == self._id or facts.get("machine") == _machine() != "":
+        if owner == self._id or _runs(self._facts(owner)):
             return True
-        return self._seen.get(place / str(last), (b"", 0.0, False))[2]
+        return self._seen.get(owner or str(place), (b"", 0.0, False))[2]
 
     def close(self) -> None:
         """Give all claims back and stop beating."""
@@ -149,7 +162,7 @@ class Claims:
         facts = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "start": _start(os.getpid())}
         self._stop.clear()
         (self._workers / f"{self._id}.beat").parent.mkdir(parents=True, exist_ok=True)
-        (self._workers / f"{self._id}.beat").write_bytes(b"0")
+        (self._workers / f"{self._id}.beat").write_bytes(_count(0))
         write_file(self._workers / self._id, json.dumps(facts))
         self._heart = threading.Thread(target=self._beats, name="claims", daemon=True)
         self._heart.start()
@@ -159,8 +172,9 @@ class Claims:
         for count in itertools.count(1):
             if self._stop.wait(self._beat):
                 return
-            with contextlib.suppress(OSError):  # a full or absent disk may come back
-                (self._workers / f"{self._id}.beat").write_bytes(str(count).encode())
+            # as long as what is there, so that a full disk has room for it; an absent disk may come back
+            with contextlib.suppress(OSError), (self._workers / f"{self._id}.beat").open("r+b") as file:
+                file.write(_count(count))
 
     def _is_free(self, claim: Path) -> bool:
         """Whether a claim was given back, or its holder is dead."""
@@ -169,13 +183,12 @@ class Claims:
         owner = _owner(claim)
         if owner == self._id:
             return False
-        facts = self._facts(owner)
-        if facts and facts["machine"] == _machine() != "":
-            return not _runs(facts)
+        if (runs := _runs(self._facts(owner))) is not None:
+            return not runs
         now, beat = time.monotonic(), _read(self._workers / f"{owner}.beat")
-        before = self._seen.get(claim)
+        before = self._seen.get(owner or str(claim.parent))
         if before is None or before[0] != beat:
-            self._seen[claim] = beat, now, before is not None
+            self._seen[owner or str(claim.parent)] = beat, now, before is not None
             return False
         return now - before[1] > self._expiry
 
@@ -200,8 +213,8 @@ def holders(folder: Path, expiry: float = EXPIRY_SECONDS) -> list[Holder]:
         beat = workers / f"{owner}.beat" if facts else claim
         with contextlib.suppress(OSError):  # given back just now
             age, held = (max(time.time() - path.stat().st_mtime, 0.0) for path in (beat, claim))
-            is_here = bool(facts) and facts["machine"] == _machine() != ""
-            is_stale = not _runs(facts) if is_here else age > expiry
+            runs = _runs(facts)
+            is_stale = age > expiry if runs is None else not runs
             found.append(Holder(place.name, facts.get("host", ""), facts.get("pid", 0), age, held, is_stale))
     return found
 
@@ -247,19 +260,33 @@ def _machine() -> str:
         return ""
 
 
-def _start(pid: int) -> str:
-    """When a process was started, in the system's ticks, so that its number, used again, is not mistaken for it."""
-    state, start = _stat(pid)
-    return "" if state in _DEAD else start
+def _runs(facts: dict[str, Any]) -> bool | None:
+    """Whether a process runs; None where that cannot be seen from here."""
+    if not facts or facts["machine"] != _machine() or not facts["machine"]:
+        return None
+    pid = int(facts["pid"])
+    if (start := _start(pid)) is not None:
+        return start == facts["start"]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return None
 
 
-def _stat(pid: int) -> tuple[str, str]:
+def _start(pid: int) -> str | None:
+    """When a process was started, in the system's ticks, which tells it from another one that got its number later.
+
+    "ended" where it has ended; None where the system shows no such process.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return "X", ""
-    return fields[0], fields[19]
+        return None
+    return "ended" if fields[0] in _DEAD else fields[19]
 
 
-def _runs(facts: dict[str, Any]) -> bool:
-    return _start(int(facts["pid"])) == facts["start"] != ""
+def _count(beats: int) -> bytes:
+    return b"%012d" % beats

@@ -15,7 +15,7 @@ import shutil
 import stat
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,9 @@ def refusal(error: OSError, path: Path | str | None = None) -> InputError | None
         remedy = "choose another folder, or get the right to write there"
     elif error.errno in _IN_THE_WAY:
         remedy = "a file is where a folder should be, or the reverse; move it away or choose another folder"
-    elif error.errno in (errno.EIO, errno.ENAMETOOLONG, errno.ESTALE):
+    elif error.errno in (errno.EIO, errno.ESTALE):
+        remedy = "check the disk or its mount, then give the same command again"
+    elif error.errno == errno.ENAMETOOLONG:
         remedy = "choose another folder"
     else:
         return None
@@ -133,12 +135,28 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
         Stopped: a stop was asked for while it waited.
     """
     data = content.encode() if isinstance(content, str) else content
+
+    def write() -> None:
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(data)
+
+    patiently(path, write, patience)
+
+
+def patiently(path: Path, attempt: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """What `attempt` gives; it is made again, for `patience` seconds, where it raises InputError since a disk is full.
+
+    Args:
+        path: for the warning.
+
+    Raises:
+        InputError: the disk stays full, or another reason.
+        Stopped: a stop was asked for while it waited.
+    """
     ends, is_said = time.monotonic() + patience, False
     while True:
         try:
-            with replacing(path) as unfinished:
-                unfinished.write_bytes(data)
-            return
+            return attempt()
         except InputError as error:
             left = ends - time.monotonic()
             if left <= 0 or getattr(error.__cause__, "errno", None) not in _WAITED_FOR:
@@ -148,7 +166,7 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
             warnings.warn(
                 f"{path}: the disk is full; free space there, or get a larger quota; this process tries again until "
                 f"{until:%Y-%m-%d %H:%M:%S} ({math.ceil(left)} s), then it stops; what is finished is kept",
-                stacklevel=2,
+                stacklevel=3,
             )
             is_said = True
         check()
@@ -193,7 +211,7 @@ def check_regular(path: Path) -> None:
     """
     with explained(path):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no file but a folder, pipe, device or socket; give a file, or move it away")
+            raise InputError(f"{path}: is not a regular file (it is a folder, pipe, device or socket); give a file, or move it away")
 
 
 def sealed(text: str, mark: str = "") -> str:

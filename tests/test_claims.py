@@ -1,6 +1,7 @@
 """A claim has one holder, whoever starts at the same moment, whoever dies, and whatever the clocks say."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -136,6 +137,54 @@ def test_a_claim_of_nobody_expires(tmp_path, left):
         assert not claims.take("a")
         time.sleep(0.3)
         assert claims.take("a")
+
+
+def test_a_process_that_the_system_hides_is_judged_by_its_beats(tmp_path, monkeypatch):
+    with other_process(tmp_path) as process, Claims(tmp_path, expiry=0.2) as claims:
+        monkeypatch.setattr(module, "_start", lambda pid: None)  # as /proc mounted with hidepid
+        assert not claims.take("a") and not claims.is_known_alive("a")
+        time.sleep(0.3)
+        assert claims.take("a")  # no beat for as long as claims last
+        assert process.poll() is None
+
+
+def test_beats_need_no_more_room_than_there_is_already(tmp_path):
+    with Claims(tmp_path, beat=0.01) as claims:
+        assert claims.take("a")
+        (beat,) = (tmp_path / ".claims" / "workers").glob("*.beat")
+        before, file = beat.read_bytes(), beat.stat().st_ino
+        time.sleep(0.2)
+        assert beat.read_bytes() > before and (len(beat.read_bytes()), beat.stat().st_ino) == (len(before), file)
+
+
+def test_who_was_thought_dead_does_not_remove_the_claim_of_who_took_over(tmp_path, monkeypatch):
+    one = Claims(tmp_path, beat=600.0)
+    assert one.take("a")
+    with monkeypatch.context() as elsewhere, Claims(tmp_path, expiry=0.1) as other:
+        elsewhere.setattr(module, "_machine", lambda: "elsewhere")
+        assert not other.take("a")
+        time.sleep(0.2)
+        assert other.take("a")
+        one.release("a", done=True)
+        with Claims(tmp_path) as third:
+            assert not third.take("a")
+    one.close()
+
+
+def test_on_a_full_disk_a_claim_waits_for_room(tmp_path, monkeypatch):
+    tries, touch = [], Path.touch
+
+    def full_at_first(path):
+        tries.append(path)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", full_at_first)
+    monkeypatch.setattr("segjax.files._BETWEEN_TRIES", 0.01)
+    with Claims(tmp_path) as claims, pytest.warns(UserWarning, match="the disk is full; free space there"):
+        assert claims.take("a")
+    assert len({path.parent for path in tries[:3]}) == 1  # a claim without an owner was taken away again
 
 
 def test_claims_survive_a_folder_of_claims_that_is_removed(tmp_path):

@@ -190,7 +190,7 @@ def test_only_files_with_an_end_are_read(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     make("it")
     for read in (check_regular, read_file, read_sealed, lambda path: read_json(path, "a plan", {}, "")):
-        with pytest.raises(InputError, match=r"it: is no file but .*; give a file"):
+        with pytest.raises(InputError, match=r"it: is not a regular file .*; give a file"):
             read(tmp_path / "it")
 
 
@@ -208,3 +208,9 @@ def test_only_files_with_an_end_are_read(make, tmp_path, monkeypatch):
 )
 def test_text_of_a_cell_is_never_a_formula(text, safe):
     assert spreadsheet_safe(text) == safe
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_is_to_be_checked(number):
+    said = files.refusal(OSError(number, "no"), "place")
+    assert str(said) == "place: no; check the disk or its mount, then give the same command again"

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.endurance
 
-Study 1 with a network of one layer on tiny pictures, started as a user starts it; a checkpoint is saved after every
-step, so that all that a trial does is done a thousand times. Rows: what the process holds after every tenth of the
-trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted. Needs Linux, for /proc.
+Study 1 with a network of one layer on tiny pictures, started as a user starts it. Rows: what the process holds after
+every tenth of the trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted.
+Needs Linux, for /proc.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ from segjax.types import InputError
 STUDY = (
     "-m", "experiments.annotation_errors", "--scale", "smoke", "--data",
     "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48", "--networks", "msd", "--sizes.msd-depth", "1",
-    "--train.epochs", "2", "--errors", "omission", "bias", "--checkpoint-every", "1epochs", "--strategy", "sequential",
+    "--train.epochs", "2", "--errors", "omission", "bias", "--strategy", "sequential",
 )  # fmt: skip
 TRIALS_OF_A_SEED = 3  # none, omission, bias
 ROWS = 10
@@ -35,6 +35,8 @@ GLANCE = 0.02  # seconds between two looks
 class EnduranceOptions:
     trials: int = 1000
     """Trials that the process does."""
+    checkpoint_every: str = "60s"
+    """As of every study. 1epochs: everything that a training may do is done by each."""
     out: Path = timing.RESULTS
     """Folder for the table, endurance.csv."""
 
@@ -50,10 +52,11 @@ def held(process: int) -> dict[str, float | int]:
     }
 
 
-def rows_of(trials: int, folder: Path) -> list[Row]:
+def rows_of(trials: int, checkpoint_every: str, folder: Path) -> list[Row]:
     """One row after every tenth of the trials."""
     out, log = folder / "run", folder / "log.txt"
-    command = [sys.executable, *STUDY, "--seeds", str(-(-trials // TRIALS_OF_A_SEED)), "--out", str(out)]
+    changes = ("--seeds", str(-(-trials // TRIALS_OF_A_SEED)), "--checkpoint-every", checkpoint_every)
+    command = [sys.executable, *STUDY, *changes, "--out", str(out)]
     rows: list[Row] = []
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
@@ -78,7 +81,7 @@ def main() -> None:
             raise InputError("memory is read from /proc, which only Linux has")
         header = timing.header_of("endurance")
         with tempfile.TemporaryDirectory() as folder:
-            rows = rows_of(options.trials, Path(folder))
+            rows = rows_of(options.trials, options.checkpoint_every, Path(folder))
         timing.report("endurance", header, rows, options.out)
 
     run_command(body)

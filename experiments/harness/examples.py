@@ -10,6 +10,7 @@ import numpy as np
 from segjax.files import PATIENCE, Damaged, set_aside
 from segjax.models.weights import load_weights, save_weights
 from segjax.sweeps import Trial, file_stem
+from segjax.types import InputError
 
 SHOWN = 3  # pictures
 
@@ -31,9 +32,12 @@ class Examples:
             return None
         try:
             return load_weights(path, is_ours=True).variables
-        except Damaged as error:
-            place = set_aside(path)
-            warnings.warn(f"{error}; it lies in {place} now, and the page lacks its pictures", stacklevel=2)
+        except InputError as error:
+            if not path.exists():  # another process has set it aside just now
+                return None
+            if not isinstance(error, Damaged):
+                raise
+            warnings.warn(f"{error}; it is kept as {set_aside(path)}; the page lacks its pictures", stacklevel=2)
             return None
 
     def cautions(self) -> list[str]:

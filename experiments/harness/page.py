@@ -12,7 +12,7 @@ from experiments.harness.provenance import is_committed
 from experiments.harness.study import Analysis, Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
 from segjax.evaluation.claims import digits_of, format_test_sets
-from segjax.files import write_file
+from segjax.files import PATIENCE, write_file
 from segjax.reports import Illustration, write_page
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
@@ -153,7 +153,7 @@ def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
     """Every figure of a page as a file of its own, SVG or PNG, named after its heading."""
     for name, figure in figures.items():
         kind = "svg" if isinstance(figure.content, str) else "png"
-        write_file(folder / f"{figure_stem(name)}.{kind}", figure.content)
+        write_file(folder / f"{figure_stem(name)}.{kind}", figure.content, PATIENCE)
 
 
 def figure_stem(heading: str) -> str:

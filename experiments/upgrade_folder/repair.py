@@ -167,7 +167,7 @@ class Repair:
                 self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
                 return
             except Damaged as error:
-                reason = f"{error}; {set_aside(self._saved)} is what was there"
+                reason = f"{error}; the old file is kept as {set_aside(self._saved)}"
         warnings.warn(f"{reason}; the network is trained again", stacklevel=2)
         for _ in self.learn((), lambda share: None):
             pass

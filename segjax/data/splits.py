@@ -125,7 +125,9 @@ class Split:
                 reason = f"{path}: holds another split than that of this run"
             except InputError as error:
                 reason = str(error)
-            warnings.warn(f"{reason}; {set_aside(path)} is what was there, and it is written anew", stacklevel=2)
+            if path.exists():  # another process may have set it aside just now
+                kept = set_aside(path)
+                warnings.warn(f"{reason}; the old file is kept as {kept}; a new one was written", stacklevel=2)
         write_file(path, text, PATIENCE)
 
     @staticmethod

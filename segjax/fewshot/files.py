@@ -49,7 +49,7 @@ def kept_extractors(folder: Path, count: int, make: Callable[[], Sequence[Extrac
             reason = f"{folder}: holds {len(found)} of {count} extractors"
         except Damaged as error:
             reason = str(error)
-        warnings.warn(f"{reason}; {set_aside(folder)} is what was there, and they are made again", stacklevel=2)
+        warnings.warn(f"{reason}; the old folder is kept as {set_aside(folder)}; a new one is written", stacklevel=2)
     save_extractors(folder, make())
     return load_extractors(folder)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segjax.evaluation.picture import Metric
-from segjax.files import write_file
+from segjax.files import PATIENCE, write_file
 from segjax.reports import words
 
 _NO_FAILURES = pd.DataFrame()
@@ -225,7 +225,7 @@ def _render(path: Path, template: str, **content: Any) -> None:
     )
     environment.filters["bound"] = _bound
     text = environment.get_template(template).render(**content)
-    write_file(path, text)
+    write_file(path, text, PATIENCE)
 
 
 def _data_address(content: str | bytes) -> str:

@@ -93,7 +93,10 @@ def _merged(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any], tri
         kept = next(name for name in names if not name.exists())
         with explained(kept):
             path.rename(kept)
-        warnings.warn(f"{path}: is not as it was written here; it is now {kept}, and was written anew", stacklevel=4)
+        warnings.warn(
+            f"{path}: was changed by another program; the changed file is kept as {kept}, and a new one was written",
+            stacklevel=4,
+        )
         there = None
     if not is_stored or new != found.hashes[-1]:
         hashes = [*(one for one in found.hashes if one != new), new][-_REMEMBERED:]
@@ -132,9 +135,10 @@ def _collected(folder: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) 
 def _stored(path: Path, types: Mapping[str, Any], plan: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """The rows and hashes in Parquet; none where it is not there, or damaged and set aside."""
     empty = _frame([], types)
-    if not path.exists():
+    try:
+        content = read_file(path)
+    except FileNotFoundError:
         return empty, []
-    content = read_file(path)
     try:
         table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
         frame = table.to_pandas(categories=[], ignore_metadata=True)

@@ -5,7 +5,6 @@ and with which options the folder was opened; numbers only grow, so that the las
 `code/CODE.json` has the hashes of the sources of a version of the code.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segjax import interruption
+from segjax.claims import Claims
 from segjax.files import Damaged, explained, read_json, set_aside, write_file
 from segjax.sweeps.results import has_ended_trials
 from segjax.types import InputError
@@ -25,6 +26,8 @@ _OPENING = {"code": str, "commit": str}
 _OF_LAST = ("config", "replicates", "overlap", "coarsening", "trials")  # a plan as read has them of the last opening
 _WHAT = "the plan of a study"
 _REMEDY = "bring back a copy of it, or move it away: the command that made the folder makes it again"
+_NOTES = {"openings": "the note of an opening", "code": "the hashes of a version of the code"}
+_CLAIM = "plan"
 
 
 def open_plan(out: Path, plan: Mapping[str, Any], accept_code: bool) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def open_plan(out: Path, plan: Mapping[str, Any], accept_code: bool) -> dict[str
     there = _settled(out, own)
     check_plan(out, there, own)
     opening = plan["opening"]
-    before = last_opening(out)
+    before = last_opening(out, sets_aside=True)
     if before is not None and before["code"] != opening["code"] and not accept_code and has_ended_trials(out):
         then, now = _sources(out, before["code"]), plan["sources"]
         differing = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
@@ -53,7 +56,7 @@ def open_plan(out: Path, plan: Mapping[str, Any], accept_code: bool) -> dict[str
             f"differing in {', '.join(differing)}); choose another folder, or go on with --accept-code"
         )
     code = out / "code" / f"{opening['code']}.json"
-    if _sources(out, opening["code"]) != plan["sources"]:
+    if _sources(out, opening["code"], sets_aside=True) != plan["sources"]:
         write_file(code, _sealed({"sources": plan["sources"]}))
     number = 1 + max((int(path.name.partition("-")[0]) for path in _openings(out)), default=0)
     others = {name: value for name, value in plan.items() if name not in (*_FACTS, "sources", "opening")}
@@ -104,30 +107,44 @@ def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) 
     return {**plan, **last, "openings": shown, "sources": {code: _sources(folder, code) for code in codes}}
 
 
-def last_opening(folder: Path) -> dict[str, Any] | None:
-    """What the last opening of a results folder said that can be read; None where there is none."""
-    notes = (_read_note(path, _OPENING) for path in reversed(_openings(folder)))
+def last_opening(folder: Path, sets_aside: bool = False) -> dict[str, Any] | None:
+    """What the last opening of a results folder said that can be read; None where there is none.
+
+    Args:
+        sets_aside: damaged notes are set aside; otherwise nothing is written.
+    """
+    notes = (_read_note(path, _OPENING, sets_aside) for path in reversed(_openings(folder)))
     return next((note for note in notes if note is not None), None)
 
 
 def _settled(out: Path, own: Mapping[str, Any]) -> dict[str, Any]:
     """The plan that is there; the own one where there was none, or one that is damaged and can be made again."""
     path = out / "plan.json"
-    try:
-        there = _stored(out)
-    except Damaged as error:
-        if not has_ended_trials(out):  # nothing says that it is ours
-            raise
-        kept = set_aside(path)
-        warnings.warn(f"{error}; it is now {kept}, and was made again", stacklevel=4)
-        there = None
-    if there is None and (out / "results.csv").exists() and not has_ended_trials(out):
-        raise InputError(f"out: {out}/results.csv has no plan.json beside it; choose another folder")
-    if there is None:
+    while True:
+        try:
+            there = _stored(out)
+        except Damaged:
+            if not has_ended_trials(out):  # nothing says that it is ours
+                raise
+            _set_aside_plan(out)
+            there = None
+        if there is not None:
+            return there
+        if (out / "results.csv").exists() and not has_ended_trials(out):
+            raise InputError(f"out: {out}/results.csv has no plan.json beside it; choose another folder")
         _create(path, _sealed(own))
-        there = _stored(out)
-    assert there is not None
-    return there
+
+
+def _set_aside_plan(out: Path) -> None:
+    """Set a damaged plan aside, once: it is read again when no other process can be doing so."""
+    with Claims(out) as claims:
+        for _ in claims.wait(_CLAIM):
+            interruption.check()
+        try:
+            _stored(out)
+        except Damaged as error:
+            warnings.warn(f"{error}; it is kept as {set_aside(out / 'plan.json')}; a new one was written", stacklevel=5)
+        claims.release(_CLAIM, done=True)
 
 
 def _create(path: Path, text: str) -> None:
@@ -148,9 +165,9 @@ def _create(path: Path, text: str) -> None:
 def _stored(folder: Path) -> dict[str, Any] | None:
     """What `plan.json` says; None where there is none."""
     path = folder / "plan.json"
-    if not path.exists():
+    plan = _read(path, _WHAT, _REMEDY)
+    if plan is None:
         return None
-    plan = _read(path)
     if plan and "layout" not in plan and ("openings" in plan or "facts" in plan or "fingerprint" in plan):
         openings = plan.get("openings") or [{}]
         last = openings[-1] if isinstance(openings, list) and isinstance(openings[-1], dict) else {}
@@ -160,7 +177,7 @@ def _stored(folder: Path) -> dict[str, Any] | None:
         )
     if isinstance(plan.get("layout"), int) and plan["layout"] > LAYOUT:
         raise InputError(f"out: {folder} was written by a later version; update segjax to read it")
-    return _unsealed(path, plan, _FACTS)
+    return _unsealed(path, plan, _FACTS, _WHAT, _REMEDY)
 
 
 def _openings(folder: Path) -> list[Path]:
@@ -168,29 +185,33 @@ def _openings(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "openings").glob("*-*.json") if path.name[:6].isdecimal())
 
 
-def _sources(folder: Path, code: str) -> dict[str, str]:
+def _sources(folder: Path, code: str, sets_aside: bool = False) -> dict[str, str]:
     """Hashes of the sources of a version of the code; empty where they are not known."""
-    note = _read_note(folder / "code" / f"{code}.json", {"sources": dict})
+    note = _read_note(folder / "code" / f"{code}.json", {"sources": dict}, sets_aside)
     return note["sources"] if note else {}
 
 
-def _read_note(path: Path, needed: Mapping[str, type]) -> dict[str, Any] | None:
-    """A note beside the plan; one that is damaged is set aside and named, since no result depends on it."""
+def _read_note(path: Path, needed: Mapping[str, type], sets_aside: bool = False) -> dict[str, Any] | None:
+    """A note beside the plan; one that is damaged is named and left out, since no result depends on it."""
+    what, remedy = _NOTES[path.parent.name], "no result depends on it, and it was left out"
+    try:
+        note = _read(path, what, remedy)
+        return None if note is None else _unsealed(path, note, needed, what, remedy)
+    except Damaged as error:
+        kept = f"; it is kept as {set_aside(path)}" if sets_aside else ""
+        warnings.warn(f"{error}{kept}", stacklevel=2)
+        return None
+
+
+def _read(path: Path, what: str, remedy: str) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, which another process may have set aside just now."""
     if not path.exists():
         return None
     try:
-        return _unsealed(path, _read(path), needed)
-    except Damaged as error:
-        with contextlib.suppress(InputError):  # a folder that is only read
-            set_aside(path)
-        warnings.warn(f"{error}; it was left out", stacklevel=2)
-        return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path, _WHAT, {}, _REMEDY)
+        return read_json(path, what, {}, remedy)
     except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
         if isinstance(error.__cause__, OSError):  # the disk, not the content
             raise
         raise Damaged(str(error)) from error
@@ -201,10 +222,12 @@ def _sealed(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, "seal": _seal(content)}, indent=1) + "\n"
 
 
-def _unsealed(path: Path, content: dict[str, Any], needed: Mapping[str, type]) -> dict[str, Any]:
+def _unsealed(
+    path: Path, content: dict[str, Any], needed: Mapping[str, type], what: str, remedy: str
+) -> dict[str, Any]:
     seal = content.pop("seal", None)
     if seal != _seal(content) or any(not isinstance(content.get(name), kind) for name, kind in needed.items()):
-        raise Damaged(f"{path}: is not {_WHAT}, or was changed; {_REMEDY}")
+        raise Damaged(f"{path}: is not {what}, or was changed; {remedy}")
     return content
 
 

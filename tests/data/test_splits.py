@@ -138,7 +138,7 @@ def test_split_is_written_once_and_read_back(tmp_path):
     assert read_sides(path)["p0"] == next(side for side in ("train", "validation", "test") if 0 in getattr(split, side))
     other = make_split(source, fold=1, folds=5, validation="slice", seed=0)
     before = path.read_bytes()
-    with pytest.warns(UserWarning, match=r"split\.json: holds another split .*split\.json\.damaged is what was there"):
+    with pytest.warns(UserWarning, match=r"split\.json: holds another split .*old file is kept as .*split\.json\.damaged;"):
         other.write(path, source)
     assert Split.read(path, source) == other
     assert path.with_name("split.json.damaged").read_bytes() == before
@@ -153,11 +153,26 @@ def test_a_damaged_split_is_set_aside_and_written_anew(content, tmp_path):
     split.write(path, source)
     path.write_bytes(content)
     with pytest.warns(
-        UserWarning, match=r"split\.json.*split\.json\.damaged is what was there, and it is written anew"
+        UserWarning, match=r"split\.json.*; the old file is kept as .*split\.json\.damaged; a new one was written"
     ):
         split.write(path, source)
     assert Split.read(path, source) == split
     assert path.with_name("split.json.damaged").read_bytes() == content
+
+
+def test_a_damaged_split_that_another_process_sets_aside_meanwhile_is_written_anew(tmp_path, monkeypatch):
+    source, path = Pictures(tuple("aabbccdd")), tmp_path / "split.json"
+    split, read = make_split(source, folds=4), Split.read
+
+    def gone(path, source):
+        path.unlink()
+        return read(path, source)
+
+    path.write_bytes(b"{")
+    monkeypatch.setattr(Split, "read", gone)
+    split.write(path, source)
+    monkeypatch.undo()
+    assert Split.read(path, source) == split and [one.name for one in tmp_path.iterdir()] == ["split.json"]
 
 
 def test_sides_of_pictures_and_not_of_tiles(tmp_path):

@@ -140,12 +140,12 @@ def test_a_damaged_bank_is_set_aside_and_made_again(harm, tmp_path, extractors):
     path = folder / "extractor-1.safetensors"
     content = harm(path.read_bytes())
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=f"extractor-1.safetensors cannot be read .*{folder}.damaged is what was"):
+    with pytest.warns(UserWarning, match=f"extractor-1.safetensors cannot be read .*kept as {folder}.damaged;"):
         again = kept_extractors(folder, 2, kept)
     assert [one.digest for one in again] == [one.digest for one in extractors] and len(made) == 2
     assert (tmp_path / "bank.damaged" / path.name).read_bytes() == content
     path.unlink()
-    with pytest.warns(UserWarning, match=r"bank: holds 1 of 2 extractors; .*bank\.damaged-2 is what was there"):
+    with pytest.warns(UserWarning, match=r"bank: holds 1 of 2 extractors; .*kept as .*bank\.damaged-2;"):
         assert len(kept_extractors(folder, 2, kept)) == 2
 
 

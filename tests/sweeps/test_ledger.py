@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from segjax import files
 from segjax.sweeps import Ledger, Row, read_failed, read_plan
+from segjax.sweeps import plan as plan_module
 from segjax.types import InputError
 
 
@@ -318,12 +319,58 @@ def test_a_damaged_plan_is_named_and_the_command_that_made_the_folder_makes_it_a
         read_plan(tmp_path)
     assert snapshot(tmp_path) == before
     with (
-        pytest.warns(UserWarning, match=r"plan\.json: .*it is now .*plan\.json\.damaged"),
+        pytest.warns(UserWarning, match=r"plan\.json: .*it is kept as .*plan\.json\.damaged; a new one was written"),
         open_ledger(tmp_path) as again,
     ):
         assert again.missing(TRIALS) == TRIALS[1:] and len(again.table()) == 3
     assert (tmp_path / "plan.json").read_bytes() == whole
     assert (tmp_path / "plan.json.damaged").read_bytes() == content
+
+
+def test_a_plan_that_another_process_has_just_made_again_is_not_set_aside(tmp_path, monkeypatch):
+    with open_ledger(tmp_path) as ledger:
+        add(ledger, TRIALS[0])
+    path = tmp_path / "plan.json"
+    whole = path.read_bytes()
+    path.write_bytes(b"cut")
+
+    def slow(folder):
+        monkeypatch.undo()
+        path.write_bytes(whole)  # the faster process
+        return True
+
+    monkeypatch.setattr(plan_module, "has_ended_trials", slow)
+    open_ledger(tmp_path).__exit__()
+    assert path.read_bytes() == whole and not list(tmp_path.glob("*.damaged*"))
+
+
+def test_a_plan_that_goes_while_it_is_read_counts_as_absent(tmp_path, monkeypatch):
+    open_ledger(tmp_path).__exit__()
+    whole, read = (tmp_path / "plan.json").read_bytes(), plan_module.read_json
+
+    def gone(path, *others):
+        monkeypatch.undo()
+        path.unlink()
+        return read(path, *others)
+
+    monkeypatch.setattr(plan_module, "read_json", gone)
+    open_ledger(tmp_path).__exit__()
+    assert (tmp_path / "plan.json").read_bytes() == whole
+
+
+@pytest.mark.filterwarnings("ignore:.*plan.json")
+def test_many_processes_that_find_a_damaged_plan_at_once_keep_one_copy_and_make_one_plan(tmp_path):
+    with open_ledger(tmp_path) as ledger:
+        add(ledger, TRIALS[0])
+    path = tmp_path / "plan.json"
+    whole = path.read_bytes()
+    for _ in range(5):
+        path.write_bytes(b"cut")
+        with ThreadPoolExecutor(8) as pool:
+            for opened in pool.map(lambda _: open_ledger(tmp_path), range(8)):
+                opened.__exit__()
+    assert path.read_bytes() == whole
+    assert [one.read_bytes() for one in tmp_path.glob("plan.json.damaged*")] == [b"cut"] * 5
 
 
 @pytest.mark.parametrize("content", NO_PLANS.values(), ids=NO_PLANS)
@@ -355,10 +402,14 @@ def test_a_damaged_note_is_set_aside_and_named_and_the_rest_goes_on(tmp_path, fo
             add(ledger, TRIALS[0])
     note = sorted((tmp_path / folder).iterdir())[-1]
     note.write_bytes(note.read_bytes().replace(b"a", b"b", 1))
-    with pytest.warns(UserWarning, match=rf"{note}: .*left out"):
+    before, what = snapshot(tmp_path), {"openings": "the note of an opening", "code": "the hashes of a version"}[folder]
+    with pytest.warns(UserWarning, match=rf"{note}: is not {what}.*; no result depends on it, and it was left out$"):
         assert len(read_plan(tmp_path)["openings"]) == (1 if folder == "openings" else 2)
-    assert note.with_name(f"{note.name}.damaged").exists()
-    with open_ledger(tmp_path, plan_with(sources=OLD)) as ledger:
+    assert snapshot(tmp_path) == before
+    with (
+        pytest.warns(UserWarning, match=rf"left out; it is kept as {note}\.damaged"),
+        open_ledger(tmp_path, plan_with(sources=OLD)) as ledger,
+    ):
         assert ledger.missing(TRIALS) == TRIALS[1:]
     assert read_plan(tmp_path)["sources"] == {"aaaaaaaa": OLD}
 

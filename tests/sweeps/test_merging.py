@@ -219,6 +219,16 @@ def test_wherever_parquet_is_damaged_it_is_seen_or_has_the_same_rows(folder):
     assert seen > 60
 
 
+def test_a_parquet_that_goes_while_it_is_read_counts_as_absent(folder, monkeypatch):
+    def gone(path):
+        monkeypatch.undo()
+        path.unlink()
+        return merging.read_file(path)
+
+    monkeypatch.setattr(merging, "read_file", gone)
+    assert len(collect(folder, TYPES, read_plan(folder))) == 6 * 4
+
+
 def test_a_damaged_parquet_is_made_again(folder):
     before = (folder / "results.csv").read_bytes()
     (folder / "results.parquet").write_bytes(b"PAR1")
@@ -238,7 +248,7 @@ def test_a_table_that_another_program_saved_is_kept_aside_and_written_anew(folde
         with opened(folder) as ledger:
             if has_news:
                 ledger.append(TRIALS[0], rows_of(TRIALS[0]), 0, "ok")
-            with pytest.warns(UserWarning, match=f"{path}: is not as it was written here; it is now {kept}"):
+            with pytest.warns(UserWarning, match=f"{path}: was changed by .* kept as {kept}, and a new"):
                 ledger.table(TRIALS)
         assert kept.read_bytes() == changed and path.read_bytes() == before
 

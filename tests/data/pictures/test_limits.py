@@ -95,11 +95,11 @@ def test_nobody_waits_for_a_pipe(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     os.mkfifo(path)
     for read in (read_picture, read_labels, planes_of, files.check_opaque):
-        with pytest.raises(InputError, match=rf"^{path}: is no file but a folder, pipe"):
+        with pytest.raises(InputError, match=rf"^{path}: is not a regular file \(it is a folder, pipe"):
             read(path)
 
 
 def test_nobody_waits_for_a_pipe_among_masks(tmp_path):
     os.mkfifo(tmp_path / "1.png")
-    with pytest.raises(InputError, match=r"1\.png: is no file but"):
+    with pytest.raises(InputError, match=r"1\.png: is not a regular file"):
         object_masks.read(tmp_path, Picture("a", "a.png", (8, 8)))

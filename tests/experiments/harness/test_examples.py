@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from experiments.harness import examples as module
 from experiments.harness.examples import Examples, places_shown
+from segjax.models.weights import load_weights
 from tests.experiments.harness.tiny import Trial
 
 ARRAYS = {"masks": np.array([[True, False]]), "indices": np.array([3, 5])}
@@ -42,11 +44,21 @@ def test_a_damaged_file_is_set_aside_and_the_page_says_so(tmp_path, harm):
     content = harm(path.read_bytes())
     path.write_bytes(content)
     place = path.with_name(f"{path.name}.damaged")
-    with pytest.warns(UserWarning, match=f"{path} cannot be read .*{place} now"):
+    with pytest.warns(UserWarning, match=f"{path} cannot be read .*kept as {place};"):
         assert examples.load(Trial("plain", 0)) is None
     assert place.read_bytes() == content
     assert examples.load(Trial("plain", 0)) is None
     assert examples.cautions() == [f"Example pictures are missing: {place} is damaged."]
+
+
+def test_a_file_that_goes_while_it_is_read_counts_as_absent(tmp_path, monkeypatch):
+    def gone(path, is_ours):
+        path.unlink()
+        return load_weights(path, is_ours)
+
+    Examples(tmp_path).keep(Trial("plain", 0), ARRAYS)
+    monkeypatch.setattr(module, "load_weights", gone)
+    assert Examples(tmp_path).load(Trial("plain", 0)) is None
 
 
 @pytest.mark.parametrize(
