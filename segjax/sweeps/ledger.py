@@ -117,7 +117,7 @@ class Ledger:
     def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that have neither results nor failed, in one listing."""
         began = time.monotonic()
-        self._ended = {name[:16] for name in ended_names(self.out)}
+        self._ended = _ended_keys(self.out)
         self._listed, self._cost = time.monotonic(), time.monotonic() - began
         return [trial for trial in trials if trial_key(trial) not in self._ended]
 
@@ -188,8 +188,12 @@ class Ledger:
 
 def missing_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
     """Trials that have neither results in a folder nor failed, in one listing."""
-    ended = {name[:16] for name in ended_names(folder)}
+    ended = _ended_keys(folder)
     return [trial for trial in trials if trial_key(trial) not in ended]
+
+
+def _ended_keys(folder: Path) -> set[str]:
+    return {name[:16] for name in ended_names(folder)}
 
 
 def failed_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
