@@ -132,14 +132,7 @@ def test_the_processes_of_a_slurm_step_find_each_other_and_an_error_of_one_ends_
     told = ended(processes, code=2)
     for number, (text, errors) in enumerate(told):
         assert f"process {number} of 2 (SLURM job 4711): 2 of 4 cpu devices are here" in text
-<<<<<<< HEAD
         assert f"error: process 1 ({socket.gethostname()}) ended with exit code 2, so all other processes" in errors
-=======
-        assert (
-            f"error: process 1 ({socket.gethostname()}) ended with exit code 2, so all other processes are stopping too"
-            in errors
-        )
->>>>>>> wt-tb
         assert "Traceback" not in errors and "stack trace" not in errors
     assert f"{tmp_path}/absent" in told[1][1]
 
