@@ -21,6 +21,7 @@ from segjax.types import InputError
 
 SHOWN_LINES = 15  # of the log of a process that failed
 POLL_SECONDS = 0.2
+ALL_ENDED = (SOME_FAILED, 0)  # exit codes of a process that saw no trial left; the first says more
 HEADLINE_SECONDS = 5.0
 _FINISHED_TRIAL = re.compile(r"\[\d+/\d+\] ")  # how a study's line of a finished trial begins
 
@@ -154,18 +155,21 @@ def run_all(
             for worker in workers:
                 if worker.code is None:
                     worker.end()
-    return code_of_all([worker.code or 0 for worker in workers])
+    codes = [worker.code or 0 for worker in workers]
+    code, early = code_of_all(codes), sum(code not in (*ALL_ENDED, LEFT_TO_OTHERS) for code in codes)
+    if code in ALL_ENDED and early:
+        print(f"{early} of {len(codes)} processes ended early; the others did all that was left", flush=True)
+    return code
 
 
 def code_of_all(codes: Sequence[int]) -> int:
     """The exit code of several processes of one study.
 
-    A failure of its own kind counts most, then that one asks to be queued again, then that trials failed. Trials that
-    one process left to others count only where no other says that all are done.
+    Where one says that all trials have ended, that is so, whatever became of the others. Else a failure of its own kind
+    counts most, then that one asks to be queued again, then that all left trials to others.
     """
-    ordinary = (REQUEUE_ME, SOME_FAILED, 0, LEFT_TO_OTHERS)
-    others = [code for code in codes if code not in ordinary]
-    return others[0] if others else next(code for code in ordinary if code in codes)
+    others = [code for code in codes if code not in (*ALL_ENDED, REQUEUE_ME, LEFT_TO_OTHERS)]
+    return next(code for code in (*ALL_ENDED, *others, REQUEUE_ME, LEFT_TO_OTHERS) if code in codes)
 
 
 def _stop(view: "_View", kind: signal.Signals) -> None:

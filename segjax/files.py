@@ -211,7 +211,9 @@ def check_regular(path: Path) -> None:
     """
     with explained(path):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is not a regular file (it is a folder, pipe, device or socket); give a file, or move it away")
+            raise InputError(
+                f"{path}: is not a regular file (it is a folder, pipe, device or socket); give a file, or move it away"
+            )
 
 
 def sealed(text: str, mark: str = "") -> str:

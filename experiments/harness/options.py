@@ -59,11 +59,12 @@ class RunOptions:
     accept_code: bool = arranges(False)
     """Go on with results that were made by other code; the page says so."""
     retry_failed: bool = arranges(False)
-    """Try trials again that failed before."""
+    """Try trials again that failed before, once: of the processes of one SLURM job or array, also requeued ones, the
+    first to start does so; without SLURM none does that starts while others work in the folder."""
     list_failed: bool = arranges(False)
     """Print the trials that failed with the files of their tracebacks; train nothing."""
     report: bool = arranges(False)
-    """Write results.csv and the page of what is there, and what is missing; train nothing."""
+    """Write results.csv and the page of the trials that have ended, and say which are missing; train nothing."""
     checkpoint_every: str = arranges("60s")
     """How often a training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
     requeue: bool = arranges(False)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +99,9 @@ def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
     if (config.run.report or config.run.list_failed) and not is_there:
         raise InputError(f"out: there are no results in {out}; give the --out folder of a run")
     if config.run.list_failed:
-        code = _tell_failed(read_failed(out, study.trial), out, console, sys.maxsize)
+        code = _tell_failed(failed := read_failed(out, study.trial), out, console, sys.maxsize)
+        if not failed:
+            console.print("no trial failed")
     else:
         with requeued(config.run.requeue):
             code = _run(study, config, console)
@@ -118,6 +121,9 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     plan = {**plan_of(study, config, context.data), "trials": len(trials)}
     if config.run.report:
         return _report(study, context, trials, plan, console)
+    job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID")
+    if config.run.retry_failed and job:
+        plan["opening"]["request"] = f"SLURM job {job}"
     context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
     with Ledger(out, study.trial, plan, config.run.accept_code, config.run.retry_failed) as ledger:
         sweep, code = Sweep(study, context, trials), None
@@ -134,8 +140,8 @@ def _conclude(
     out = context.config.run.out
     if missing := ledger.missing(trials):
         console.print(
-            f"{len(missing)} of {len(trials)} trials are left to others; the last process to finish writes the report; "
-            "--report writes one of what is there",
+            f"other processes are working on {len(missing)} of {len(trials)} trials; the last one to finish writes the "
+            "report. --report writes a partial one now",
             soft_wrap=True,
         )
     else:

@@ -12,6 +12,7 @@ The truth about a trial is its file. Neither a claim nor an ended trial costs mo
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,15 +20,15 @@ from typing import Any
 
 import pandas as pd
 
-from segjax.claims import Claims
+from segjax.claims import Claims, holders
 from segjax.files import PATIENCE, explained, write_file
 from segjax.sweeps.merging import collect, merge
-from segjax.sweeps.plan import check_plan, open_plan, read_plan
+from segjax.sweeps.plan import check_plan, notes_of_openings, open_plan, read_plan
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.slices import told
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
 
-_BETWEEN_LISTINGS = 20  # times as long as a listing takes
+BETWEEN_LISTINGS = 20  # times as long as a listing takes
 
 
 class Ledger:
@@ -54,7 +55,8 @@ class Ledger:
                 the data; those of results already there must be the same), "sources" (hashes of the files of this
                 code), and "opening", which has "code" and "commit"; it is noted with whatever else the plan has.
             accept_code: go on where the results were made by other code.
-            retry_failed: trials that failed before are missing.
+            retry_failed: trials that failed before are missing. Where the opening has a "request", which the processes
+                of an array share, only the first with it does so, and without one none while others work here.
 
         Raises:
             InputError: the folder cannot be written, or holds results of another configuration, code or version; those
@@ -64,18 +66,31 @@ class Ledger:
         self._types = {field.name: field.type for field in fields(trial)}
         self.columns = columns_of(self._types)
         self._code: str = plan["opening"]["code"]
-        self._plan = told(lambda: open_plan(out, plan, accept_code))
+        self._plan = told(lambda: self._opened(plan, accept_code, retry_failed))
         check_plan(out, self._plan, plan)  # in a slice process 0 may have been given other options
         self._claims = Claims(out)
         self._ended, self._listed, self._cost = set[str](), 0.0, 0.0  # at the last listing: when, and what it took
-        if retry_failed:
-            told(self._forget_failed)
 
-    def _forget_failed(self) -> None:
-        for name in ended_names(self.out):
-            if name.endswith(FAILED):
-                with explained(self.out):
-                    (self.out / "trials" / name).unlink(missing_ok=True)
+    def _opened(self, plan: Mapping[str, Any], accept_code: bool, retry_failed: bool) -> dict[str, Any]:
+        """Open the plan, and forget the failed trials where that is asked for and was not before."""
+        kept = self._why_failed_stay(plan["opening"].get("request")) if retry_failed else ""
+        there = open_plan(self.out, plan, accept_code)
+        failed = [name for name in ended_names(self.out) if name.endswith(FAILED)] if retry_failed else []
+        if failed and kept:
+            warnings.warn(f"retry_failed: {len(failed)} failed trials are not tried again: {kept}", stacklevel=4)
+            return there
+        for name in failed:
+            with explained(self.out):
+                (self.out / "trials" / name).unlink(missing_ok=True)
+        return there
+
+    def _why_failed_stay(self, request: str | None) -> str:
+        """Why failed trials are not tried again, lest each of many processes tries one that always fails."""
+        if request:
+            is_noted = any(note.get("request") == request for note in notes_of_openings(self.out))
+            return f"{request} has asked for it before; submit a new job to try them once more" if is_noted else ""
+        is_shared = any(not holder.is_stale for holder in holders(self.out))
+        return f"others work in {self.out}; give --retry-failed again when they have ended" if is_shared else ""
 
     def __enter__(self) -> "Ledger":
         return self
@@ -102,7 +117,7 @@ class Ledger:
     def missing(self, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
         """Trials that have neither results nor failed, in one listing."""
         began = time.monotonic()
-        self._ended = {name[:16] for name in ended_names(self.out)}
+        self._ended = _ended_keys(self.out)
         self._listed, self._cost = time.monotonic(), time.monotonic() - began
         return [trial for trial in trials if trial_key(trial) not in self._ended]
 
@@ -161,7 +176,7 @@ class Ledger:
         To ask for a file that is not there yet would be cheaper, but on a network disk the answer would be believed for
         half a minute.
         """
-        if time.monotonic() - self._listed > _BETWEEN_LISTINGS * self._cost:
+        if time.monotonic() - self._listed > BETWEEN_LISTINGS * self._cost:
             self.missing(())
 
     def _file(self, trial: Trial, end: str) -> Path:
@@ -173,8 +188,12 @@ class Ledger:
 
 def missing_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:
     """Trials that have neither results in a folder nor failed, in one listing."""
-    ended = {name[:16] for name in ended_names(folder)}
+    ended = _ended_keys(folder)
     return [trial for trial in trials if trial_key(trial) not in ended]
+
+
+def _ended_keys(folder: Path) -> set[str]:
+    return {name[:16] for name in ended_names(folder)}
 
 
 def failed_in(folder: Path, trials: Iterable[AnyTrial]) -> list[AnyTrial]:

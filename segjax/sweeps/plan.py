@@ -95,7 +95,7 @@ def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) 
     plan = _stored(folder)
     if plan is None:
         raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
-    openings = [found for path in _openings(folder) if (found := _read_note(path, _OPENING)) is not None]
+    openings = notes_of_openings(folder)
     if not openings:
         raise InputError(f"{folder}/openings: says nothing of how the results were made; give the command again")
     for name, kind in needed.items():
@@ -105,6 +105,11 @@ def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) 
     shown = [{name: value for name, value in one.items() if name not in _OF_LAST} for one in openings]
     codes = dict.fromkeys(one["code"] for one in openings)
     return {**plan, **last, "openings": shown, "sources": {code: _sources(folder, code) for code in codes}}
+
+
+def notes_of_openings(folder: Path) -> list[dict[str, Any]]:
+    """What all openings said that can be read, in their order."""
+    return [found for path in _openings(folder) if (found := _read_note(path, _OPENING)) is not None]
 
 
 def last_opening(folder: Path, sets_aside: bool = False) -> dict[str, Any] | None:

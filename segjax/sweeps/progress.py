@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segjax.sweeps.plan import last_opening
-from segjax.sweeps.results import ended_trials
+from segjax.sweeps.results import FAILED, ended_trials
 
 RECENT = 20  # trials by which the pace is measured at least: those of a pack end together
 
@@ -40,7 +40,7 @@ def progress_of(folder: Path) -> Progress:
         InputError: the folder cannot be read.
     """
     times = ended_trials(folder)
-    failed = sum(name.endswith(".failed") for name in times)
+    failed = sum(name.endswith(FAILED) for name in times)
     last = sorted(times.values())[-max(RECENT, len(times) // 2) :]
     seconds = (last[-1] - last[0]) / (len(last) - 1) / 1e9 if len(last) > 1 else None
     return Progress(len(times) - failed, failed, (last_opening(folder) or {}).get("trials"), seconds)

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from segjax import interruption
 from segjax.files import refusal
-from segjax.sweeps.ledger import Ledger
+from segjax.sweeps.ledger import BETWEEN_LISTINGS, Ledger
 from segjax.sweeps.pace import Pace
 from segjax.sweeps.results import Row
 from segjax.sweeps.slices import place, told
 from segjax.sweeps.trials import AnyTrial, Trial, described, fingerprint, trial_key
 from segjax.types import InputError
 
-LISTING_SECONDS = 5.0  # between two looks at what others have finished
+LISTING_SECONDS = 5.0  # between two looks at what others have finished, at least
 PAUSE_SECONDS = 1.0  # between two tries to take what others hold
 
 
@@ -206,7 +206,7 @@ class _Display:
         self._taken: Sequence[Trial] = ()
         self._own = 0  # trials that this process has finished
         self._in_pack = 0  # those of the running pack
-        self._listed = -LISTING_SECONDS
+        self._next_look = 0.0
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -250,7 +250,7 @@ class _Display:
         if self._in_pack == len(self._taken):
             self._pace.end()
         self._left.pop(trial, None)
-        if time.monotonic() - self._listed > LISTING_SECONDS:
+        if time.monotonic() > self._next_look:
             self._look()
         total, left = len(self._kinds), self._time_left()
         done = total - len(self._left)
@@ -260,9 +260,11 @@ class _Display:
 
     def _look(self) -> None:
         """See what others have done."""
+        began = time.monotonic()
         self._left = dict.fromkeys(self._ledger.missing(self._left))
         self._waiting = Counter(self._kinds[one] for one in self._left.keys() - {*self._taken})
-        self._listed = time.monotonic()
+        ended = time.monotonic()
+        self._next_look = ended + max(LISTING_SECONDS, BETWEEN_LISTINGS * (ended - began))
 
     def _time_left(self) -> str:
         done = len(self._kinds) - len(self._left)

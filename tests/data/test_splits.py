@@ -138,7 +138,9 @@ def test_split_is_written_once_and_read_back(tmp_path):
     assert read_sides(path)["p0"] == next(side for side in ("train", "validation", "test") if 0 in getattr(split, side))
     other = make_split(source, fold=1, folds=5, validation="slice", seed=0)
     before = path.read_bytes()
-    with pytest.warns(UserWarning, match=r"split\.json: holds another split .*old file is kept as .*split\.json\.damaged;"):
+    with pytest.warns(
+        UserWarning, match=r"split\.json: holds another split .*old file is kept as .*split\.json\.damaged;"
+    ):
         other.write(path, source)
     assert Split.read(path, source) == other
     assert path.with_name("split.json.damaged").read_bytes() == before

@@ -106,7 +106,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="4"):  # the missing one is in the other shard
         run(monkeypatch, capsys, *TINY, "--out", str(out), "--shard", "1/2")
     text = capsys.readouterr().out
-    assert "1 of 10 trials are left to others" in text and not (out / "report.html").exists()
+    assert "other processes are working on 1 of 10 trials" in text and not (out / "report.html").exists()
     text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--shard", "2/2")
     assert "4 of 5 trials are done already; 1 to do" in text and (out / "report.html").exists()
     assert (out / "results.csv").read_bytes() == before

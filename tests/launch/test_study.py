@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from launch import local, slice, slurm
-from launch.study import has, out_of, split, study_module
+from launch.study import given, out_of, split, study_module
 from segjax.types import InputError
 
 LAUNCHERS = {"local": local.main, "slice": lambda: slice.main(None), "slurm": slurm.main}  # type: ignore[arg-type]
@@ -39,9 +39,8 @@ def test_the_study_has_what_follows_the_first_lone_dashes():
 
 
 def test_an_option_is_found_however_it_is_spelled():
-    assert has(["--out", "x", "--no_requeue"], ["--no-requeue"]) == "--no-requeue"
-    assert has(["--plan=True"], ["--plan"]) == "--plan"
-    assert has(["--planned"], ["--plan"]) is None
+    assert given(["--out", "x", "--no_requeue"], ["--no-requeue"]) == "--no-requeue"
+    assert given(["--planned"], ["--plan"]) is None
 
 
 @pytest.mark.parametrize("name", ["annotation_errors", "experiments.annotation_errors"])

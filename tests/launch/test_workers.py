@@ -52,12 +52,20 @@ def test_the_processors_of_a_place_are_all_that_its_process_sees(tmp_path):
 
 @pytest.mark.parametrize(("ending", "code"), [("sys.exit('the disk is full')", 1), ("os.kill(os.getpid(), 9)", 137)])
 def test_a_failure_is_told_and_passed_on_and_the_others_go_on(tmp_path, capfd, ending, code):
-    program = f"if os.environ['WHO'] == 'b': {ending}\ntime.sleep(1); print('done')"
+    program = f"if os.environ['WHO'] == 'b': {ending}\ntime.sleep(1); print('done'); sys.exit(4)"
     assert run_all(python(program), places("a", "b", "c"), tmp_path) == code
     told = capfd.readouterr()
     assert f"process 2 ended with exit code {code}; see {tmp_path / 'process-2.log'}" in told.err
     assert ("2| the disk is full" in told.out) == (code == 1)
     assert "1| done" in told.out and (tmp_path / "process-3.log").read_text() == "done\n"
+
+
+def test_where_the_others_have_done_all_a_killed_process_is_told_and_all_is_well(tmp_path, capfd):
+    program = "if os.environ['WHO'] == 'b': os.kill(os.getpid(), 9)"
+    assert run_all(python(program), places("a", "b"), tmp_path) == 0
+    told = capfd.readouterr()
+    assert "process 2 ended with exit code 137" in told.err
+    assert "1 of 2 processes ended early; the others did all that was left" in told.out
 
 
 @pytest.mark.parametrize(
@@ -67,8 +75,11 @@ def test_a_failure_is_told_and_passed_on_and_the_others_go_on(tmp_path, capfd, e
         ([4, 0, 4], 0),  # what one left to others, another has finished
         ([4, 4], 4),
         ([0, 3, 4], 3),
-        ([3, 75, 0], 75),
-        ([3, 75, 137, 2], 137),
+        ([137, 0, 4], 0),  # what a killed one had begun, another has finished
+        ([3, 75, 0], 3),
+        ([3, 75, 137, 2], 3),
+        ([4, 75, 137, 2], 137),
+        ([4, 75], 75),
         ([1], 1),
         ([130, 75], 130),
     ],
@@ -87,7 +98,7 @@ def test_only_ends_that_matter_are_told(tmp_path, capfd):
 def test_a_terminal_shows_a_table_of_all(tmp_path, capfd):
     program = (
         "print('[3/8] seed 0: Dice 0.9; 5 min left'); print('[bold]\\x1b[31mnow ' + os.environ['WHO'])\n"
-        "sys.exit('bad' if os.environ['WHO'] == 'b' else 0)"
+        "sys.exit('bad' if os.environ['WHO'] == 'b' else 4)"
     )
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, color_system=None)

@@ -144,6 +144,35 @@ def test_failed_trials_are_done_again_only_where_that_is_asked_for(tmp_path):
         assert ledger.table(TRIALS)["status"].tolist() == ["ok"] * 3 + ["collapsed"] * 3
 
 
+def test_of_the_processes_of_one_request_the_first_tries_failed_trials_again(tmp_path):
+    def asked(request):
+        plan = plan_with()
+        return open_ledger(tmp_path, {**plan, "opening": {**plan["opening"], "request": request}}, retry_failed=True)
+
+    with open_ledger(tmp_path) as ledger:
+        add(ledger, TRIALS[0], "failed")
+    with asked("SLURM job 7") as first:
+        assert TRIALS[0] in first.missing(TRIALS)
+        with asked("SLURM job 7") as second:  # no trial has failed again: nothing to say
+            assert TRIALS[0] in second.missing(TRIALS)
+        add(first, TRIALS[0], "failed")
+    with pytest.warns(UserWarning, match="1 failed trials are not tried again: SLURM job 7 has asked for it before"):
+        requeued = asked("SLURM job 7")
+    assert TRIALS[0] not in requeued.missing(TRIALS)
+    with asked("SLURM job 8") as ledger:
+        assert TRIALS[0] in ledger.missing(TRIALS)
+
+
+def test_without_a_request_failed_trials_are_not_tried_again_while_others_work(tmp_path):
+    with open_ledger(tmp_path) as ledger:
+        add(ledger, TRIALS[0], "failed")
+        assert ledger.claim(TRIALS[1])
+        with pytest.warns(UserWarning, match=f"others work in {tmp_path}; give --retry-failed again when"):
+            beside = open_ledger(tmp_path, retry_failed=True)
+        assert TRIALS[0] not in beside.missing(TRIALS)
+    assert TRIALS[0] in open_ledger(tmp_path, retry_failed=True).missing(TRIALS)
+
+
 def test_of_a_trial_that_failed_here_and_was_done_elsewhere_the_results_count(ledger):
     add(ledger, TRIALS[0])
     add(ledger, TRIALS[0], "failed")
@@ -425,7 +454,7 @@ def test_a_finished_trial_cannot_be_claimed_and_one_that_was_given_back_can(ledg
 
 
 def test_what_others_ended_since_the_last_listing_is_seen_and_then_not_asked_for_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("segjax.sweeps.ledger._BETWEEN_LISTINGS", 0)
+    monkeypatch.setattr("segjax.sweeps.ledger.BETWEEN_LISTINGS", 0)
     with open_ledger(tmp_path) as ledger, open_ledger(tmp_path) as other:
         assert ledger.missing(TRIALS) == TRIALS
         for trial in TRIALS[:3]:

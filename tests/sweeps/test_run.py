@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -148,6 +149,28 @@ def test_trials_that_others_finish_meanwhile_are_counted_and_left_alone(folder):
         text = run_all(ledger, beside_another)
     assert done == TRIALS[:-1]
     assert "[2/6]" in text and "[6/6]" in text and "[1/6]" not in text
+
+
+@pytest.mark.parametrize(("cost", "listings"), [(0.0, 3), (10.0, 1)])
+def test_looks_at_what_others_have_done_are_rare_where_they_are_slow(folder, monkeypatch, cost, listings):
+    now, seen = [100.0], []
+    with folder() as ledger:
+        missing = ledger.missing
+
+        def slow(trials):
+            seen.append(now[0])
+            now[0] += cost
+            return missing(trials)
+
+        monkeypatch.setattr(ledger, "missing", slow)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        kinds = {trial: trial.network for trial in TRIALS}
+        display = module._Display(kinds, ledger, Console(file=io.StringIO()))
+        for trial in TRIALS[:3]:
+            display.begin([trial])
+            display.ended(trial, Outcome([], "fine"))
+            now[0] += 6.0
+    assert len(seen) == listings
 
 
 @pytest.fixture

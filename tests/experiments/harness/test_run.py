@@ -244,7 +244,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
 def test_shards_leave_the_page_to_the_last(command, tmp_path):
     page = tmp_path / "run" / "report.html"
     text = command(study(), "--shard", "1/2", code=4)
-    assert "3 of 6 trials are left to others; the last process to finish writes the report" in text
+    assert "other processes are working on 3 of 6 trials; the last one to finish writes the report. --report" in text
     assert not page.exists()
     assert "[3/3]" in command(study(), "--shard", "2/2") and page.exists()
 
@@ -260,7 +260,7 @@ def unlucky(*seeds):
     return study(measure=measure_or_fail)
 
 
-def test_failed_trials_are_named_and_tried_again_only_where_that_is_asked_for(command, tmp_path):
+def test_failed_trials_are_named_and_tried_again_only_where_that_is_asked_for(command, monkeypatch, tmp_path):
     out = tmp_path / "run"
     text = command(unlucky(0), code=3)
     tracebacks = sorted((out / "failures").iterdir())
@@ -279,8 +279,11 @@ def test_failed_trials_are_named_and_tried_again_only_where_that_is_asked_for(co
     assert "reading" not in listed and before == {path: path.stat().st_mtime_ns for path in out.rglob("*.csv")}
     assert "6 of 6 trials are done already; 0 to do" in command(study(), code=3)
 
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "10")
     command(unlucky(), "--retry-failed")
-    assert command(study(), "--list-failed") == "" and not list((out / "failures").iterdir())
+    assert read_plan(out)["openings"][-1]["request"] == "SLURM job 10"
+    assert command(study(), "--list-failed") == "no trial failed\n" and not list((out / "failures").iterdir())
     assert "<td>failed</td>" not in (out / "report.html").read_text()
 
 
