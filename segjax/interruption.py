@@ -33,6 +33,9 @@ class _Request:
     since = 0.0
     regions = 0  # of `later` that the main thread is in
 
+    def __init__(self) -> None:
+        self.came = set[signal.Signals]()
+
 
 _request = _Request()
 
@@ -44,6 +47,7 @@ def request(kind: signal.Signals) -> None:
         Stopped: at once, except within `later`; also there where it is asked for once more.
     """
     first = _request.kind is None
+    _request.came.add(kind)
     if first:
         _request.kind, _request.since = kind, time.monotonic()
     if not _request.regions or (not first and time.monotonic() - _request.since > ONE_STOP_SECONDS):
@@ -58,6 +62,11 @@ def check() -> None:
     """
     if _request.kind is not None:
         raise Stopped(_request.kind, anywhere=False)
+
+
+def came() -> frozenset[signal.Signals]:
+    """All signals that asked for a stop, the first and those after it."""
+    return frozenset(_request.came)
 
 
 @contextlib.contextmanager

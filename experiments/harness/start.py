@@ -65,10 +65,12 @@ def _refuse(reason: object) -> NoReturn:
 def requeued(is_wanted: bool) -> Iterator[None]:
     """Where SLURM's warning, SIGUSR1, stops what runs within, it queues this job, or task of an array, again.
 
+    Not where SIGTERM or SIGINT came too, before or after it: scancel and Ctrl-C must not be undone.
+
     Raises:
         InputError: it is wanted outside of SLURM.
     """
-    from segjax.interruption import Stopped
+    from segjax.interruption import Stopped, came
     from segjax.types import InputError
 
     job = _slurm_job()
@@ -79,8 +81,8 @@ def requeued(is_wanted: bool) -> Iterator[None]:
         )
     try:
         yield
-    except Stopped as stopped:
-        if is_wanted and job and stopped.signal == signal.SIGUSR1:  # scancel, which sends SIGTERM, must not be undone
+    except Stopped:
+        if is_wanted and job and came() == {signal.SIGUSR1}:
             _queue_again(job)
         raise
 

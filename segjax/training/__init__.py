@@ -11,6 +11,7 @@ from segjax.training.losses import (
     symmetric_cross_entropy,
 )
 from segjax.training.mean_teacher import make_mean_teacher_steps
+from segjax.training.memory import without_memory
 from segjax.training.packs import (
     STRATEGIES,
     Layout,
@@ -18,7 +19,6 @@ from segjax.training.packs import (
     fit_pack,
     layout_of,
     time_layouts,
-    without_memory,
 )
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState

@@ -19,14 +19,17 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from segjax.files import explained, set_aside
+from segjax.files import explained, refusal, set_aside
 from segjax.interruption import later
+from segjax.training.memory import is_out_of_memory
 from segjax.training.processes import SUFFIX, load_alone, save_alone, told_by_first
 from segjax.types import InputError
 
 CHECKPOINT_SECONDS = 60.0
 _ONE_AT_A_TIME = threading.Lock()  # threads that save at once with this library fail, or wait for ever
-_MADE_BY = "made_by"
+_MADE_BY, _METADATA = "made_by", "_CHECKPOINT_METADATA"
+_REFUSAL = re.compile(r"os_error_code='(\d+)'")  # how the library tells what a disk refused
+_OF_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL)
 
 
 class Checkpoints:
@@ -113,32 +116,59 @@ def restore_checkpoint(folder: Path, like: Any, made_by: Mapping[str, str] = {})
     Args:
         like: a tree of the same structure, shapes and types.
         made_by: what it was saved with; a checkpoint of another version of JAX is not taken either.
+
+    Raises:
+        MemoryError, jax.errors.JaxRuntimeError: the memory does not suffice; all checkpoints stay.
+        InputError, OSError: the disk refuses to read one; all stay.
     """
     made = _with_jax(made_by)
     for number in _numbers(folder):
-        path = folder.absolute() / str(number)
+        path, elsewhere = folder.absolute() / str(number), None
+        with explained(path):
+            path = path if path.exists() else path.with_suffix(SUFFIX)
         try:
-            if not path.exists():
-                path = path.with_suffix(SUFFIX)
-                loaded, maker = load_alone(path, like)
-                if not (reason := _differences(maker, made)):
-                    return loaded
-            else:
-                with _ONE_AT_A_TIME:
-                    reason = _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made)
-                    if not reason:
-                        loaded = ocp.load(path, {"tree": like, "content": _content(like, made)})
-                        if np.array_equal(loaded["content"], _content(loaded["tree"], made)):
-                            return loaded["tree"]
-                        reason = "is damaged (its content hash does not hold)"
+            loaded, reason = _loaded(path, like, made)
+            if not reason:
+                return loaded
         except Exception as error:  # whatever a damaged file makes the library raise
-            reason = f"is damaged ({error})"
+            reason, elsewhere = f"is damaged ({error})", _fault_elsewhere(error, path)
+        if elsewhere is not None:  # raised here, so that it keeps nothing in memory
+            raise elsewhere
         try:
             place = f"it is now {set_aside(path).name}"
         except InputError as error:
             place = f"it stays there ({error})"
         said = f"checkpoint {path} {reason}; {place}"
         warnings.warn(f"{said}; going back to the one before it, or to the beginning", stacklevel=2)
+    return None
+
+
+def _loaded(path: Path, like: Any, made: Mapping[str, str]) -> tuple[Any, str]:
+    """What a checkpoint holds, and why it cannot be used; empty where it can."""
+    if path.suffix == SUFFIX:
+        loaded, maker = load_alone(path, like)
+        return loaded, _differences(maker, made)
+    with _ONE_AT_A_TIME:
+        (path / _METADATA).read_bytes()  # the library hides that the disk refuses it
+        if reason := _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made):
+            return None, reason
+        loaded = ocp.load(path, {"tree": like, "content": _content(like, made)})
+    is_whole = np.array_equal(loaded["content"], _content(loaded["tree"], made))
+    return loaded["tree"], "" if is_whole else "is damaged (its content hash does not hold)"
+
+
+def _fault_elsewhere(error: Exception, path: Path) -> Exception | None:
+    """The cause of an error that is none of the file: memory does not suffice, or the disk refuses to read."""
+    cause: BaseException | None = error
+    while isinstance(cause, Exception):
+        if is_out_of_memory(cause):
+            return cause
+        told = _REFUSAL.search(str(cause))
+        number = cause.errno if isinstance(cause, OSError) else int(told[1]) if told else None
+        if number is not None and number not in _OF_DAMAGE:
+            refused = OSError(number, os.strerror(number), str(path))
+            return refusal(refused) or refused
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
@@ -169,17 +199,17 @@ def _check_room(probe: Path, size: int) -> None:
 @contextlib.contextmanager
 def _refusals_of_disk(path: Path) -> Iterator[None]:
     """Raises what a disk refuses as OSError: the library hides it in a ValueError, after a log of many pages."""
-    log, number = logging.getLogger("absl"), re.compile(r"os_error_code='(\d+)'")
+    log = logging.getLogger("absl")
 
     def is_shown(record: logging.LogRecord) -> bool:
-        return not number.search(record.getMessage())
+        return not _REFUSAL.search(record.getMessage())
 
     log.addFilter(is_shown)
     try:
         yield
     except ValueError as error:
         shutil.rmtree(path.with_name(f"{path.name}.orbax-checkpoint-tmp"), ignore_errors=True)
-        if (found := number.search(str(error))) is None:
+        if (found := _REFUSAL.search(str(error))) is None:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
     finally:

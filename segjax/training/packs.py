@@ -4,7 +4,6 @@ import contextlib
 import queue
 import threading
 import time
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -18,13 +17,13 @@ import jax.numpy as jnp
 
 from segjax.interruption import Stopped, check, later
 from segjax.training.fit import Call, Fit, LoopConfig, Member, Pictures, rows_of, stop_where_asked, training
+from segjax.training.memory import is_out_of_memory, without_memory
 from segjax.training.parallel import cores
 from segjax.training.steps import Steps
 from segjax.types import InputError
 
 STRATEGIES = ("sequential", "vmap", "spread", "both")
 PROBE_STEPS = 4
-_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY")
 
 Work = Generator[Call, Any, Any]  # a training, or a few steps of one
 
@@ -93,13 +92,6 @@ def fit_pack(
             layout = smaller
         left = again
     check()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the machine, had not enough memory."""
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        return any(words in str(error) for words in _OUT_OF_MEMORY)
-    return isinstance(error, MemoryError)
 
 
 def _smaller(layout: Layout) -> Layout | None:
@@ -264,13 +256,6 @@ def _in_step(work: dict[int, Work], steps: Steps, width: int, stop: threading.Ev
                 for index in chosen:
                     work[index].close()
                     yield index, without_memory(error)
-
-
-def without_memory(error: Exception) -> Exception:
-    """An error that says where it was raised but keeps alive nothing of what was in memory there."""
-    if error.__traceback__ is not None:
-        error.add_note("raised there:\n" + "".join(traceback.format_tb(error.__traceback__)))
-    return error.with_traceback(None)
 
 
 def _kind(call: Call) -> tuple[Any, ...]:

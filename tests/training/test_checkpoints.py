@@ -1,11 +1,13 @@
 """A checkpoint is whole or not there, says who made it, and is never what ends a training."""
 
+import errno
 import json
 import resource
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -176,6 +178,57 @@ def test_what_bears_the_name_of_a_damaged_one_already_stops_nothing(tmp_path, mo
     monkeypatch.undo()
     save_checkpoint(tmp_path, TREE)
     assert names(tmp_path)[-1] == ("3" if kind == "read-only" else "2.damaged-2")
+    assert restore_checkpoint(tmp_path, TREE) is not None
+
+
+def refusing(error):
+    """A library that hides what happened in an error of its own."""
+
+    def load(*arguments, **options):
+        try:
+            raise error
+        except Exception as cause:
+            raise ValueError("incompatible handler") from cause
+
+    return load
+
+
+EXHAUSTED = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("error", "raised", "said"),
+    [
+        (EXHAUSTED, jax.errors.JaxRuntimeError, "RESOURCE_EXHAUSTED"),
+        (MemoryError("no room"), MemoryError, "no room"),
+        (OSError(errno.EIO, "Input/output error"), InputError, r"1\S*: Input/output error; "),
+        (OSError(errno.ESTALE, "Stale file handle"), InputError, r"1\S*: Stale file handle; "),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), OSError, "Connection timed out"),
+        (ValueError("UNKNOWN: [os_error_code='5']"), InputError, "Input/output error"),
+    ],
+)
+def test_what_is_no_fault_of_a_checkpoint_leaves_it_where_it_is(tmp_path, monkeypatch, processes, error, raised, said):
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "process_count", lambda: processes)
+        save_checkpoint(tmp_path, TREE)
+        patch.setattr(checkpoints.ocp, "load", refusing(error))
+        patch.setattr(checkpoints, "load_alone", refusing(error))
+        with pytest.raises(raised, match=said):
+            restore_checkpoint(tmp_path, TREE)
+    assert restore_checkpoint(tmp_path, TREE) is not None
+
+
+def test_a_disk_that_refuses_to_say_who_made_a_checkpoint_leaves_it_where_it_is(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, TREE)
+
+    def unreadable(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", unreadable)
+        with pytest.raises(InputError, match=r"1: Input/output error; "):
+            restore_checkpoint(tmp_path, TREE)
     assert restore_checkpoint(tmp_path, TREE) is not None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segjax.training import Layout, LoopConfig, Pictures, fit_pack, packs, time_layouts
-from segjax.training.packs import is_out_of_memory
+from segjax.training.memory import is_out_of_memory
 from segjax.types import InputError
 from tests.training.test_packs import MEMBERS, STEPS, member, pictures
 

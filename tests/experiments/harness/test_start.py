@@ -1,6 +1,7 @@
 """Commands run with memory in huge pages, importing starts nothing, and how a command ends says why."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.harness import start
 from experiments.harness.start import HUGE_PAGES
+from segjax import interruption
+from segjax.interruption import Stopped, later
 
 ROOT = Path(__file__).parents[3]
 PRINT = "import os; print('tunables', os.environ.get('GLIBC_TUNABLES'))"
@@ -159,6 +163,27 @@ def test_a_warned_process_has_its_job_queued_again(stopped, slurm, job):
 def test_nothing_is_queued_again_unless_it_is_wanted_and_a_warning_came(stopped, options, code):
     ended, told = stopped(ALONE, **options)
     assert ended.returncode == code and told == ""
+
+
+@pytest.mark.parametrize(
+    ("signals", "told"),
+    [
+        ([signal.SIGUSR1], ["12"]),
+        ([signal.SIGUSR1, signal.SIGTERM], []),
+        ([signal.SIGUSR1, signal.SIGINT], []),
+        ([signal.SIGTERM, signal.SIGUSR1], []),
+    ],
+)
+def test_a_job_that_is_cancelled_while_it_saves_is_not_queued_again(monkeypatch, signals, told):
+    queued = []
+    monkeypatch.setattr(interruption, "_request", interruption._Request())
+    monkeypatch.setattr(start, "_queue_again", queued.append)
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with pytest.raises(Stopped), start.requeued(True), later():
+        for kind in signals:
+            interruption.request(kind)
+    assert queued == told
 
 
 @pytest.mark.slow
