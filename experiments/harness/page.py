@@ -31,7 +31,7 @@ def write_study_page(
         trials: all of the study.
         missing: those that have not ended.
     """
-    config, plan = context.config, read_plan(context.config.run.out)
+    config, plan = context.config, read_plan(context.config.run.out, sets_aside=True)
     found = study.analyse(config, table)
     figures = {**found.figures, **study.gallery(context)}
     save_figures(config.run.out / "figures", figures)

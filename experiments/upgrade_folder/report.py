@@ -60,7 +60,7 @@ def _changes(path: Path) -> list[dict[str, Any]]:
 def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:
     """OUT/changes.csv and OUT/review.html from what is written so far; returns the page's path."""
     changes = write_changes(config, folder)
-    plan = read_plan(config.out)
+    plan = read_plan(config.out, sets_aside=True)
     last = plan["openings"][-1]
     ranked = changes.groupby("picture")["changed"].sum().sort_values(ascending=False, kind="stable")
     shown: list[tuple[str, bytes, str]] = []

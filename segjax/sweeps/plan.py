@@ -82,12 +82,15 @@ def check_plan(out: Path, there: Mapping[str, Any], own: Mapping[str, Any]) -> N
         )
 
 
-def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) -> dict[str, Any]:
+def read_plan(
+    folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}, sets_aside: bool = False
+) -> dict[str, Any]:
     """The plan of a results folder: study, data, fingerprint, facts, "openings" in their order and "sources" of every
     code, with config, replicates, overlap, coarsening and number of trials of the last opening.
 
     Args:
         needed: what it must have besides what every plan has, with the types.
+        sets_aside: damaged notes are set aside; otherwise nothing is written.
 
     Raises:
         InputError: there is none, it cannot be read or is damaged, or another version wrote it.
@@ -95,7 +98,7 @@ def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) 
     plan = _stored(folder)
     if plan is None:
         raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
-    openings = notes_of_openings(folder)
+    openings = notes_of_openings(folder, sets_aside)
     if not openings:
         raise InputError(f"{folder}/openings: says nothing of how the results were made; give the command again")
     for name, kind in needed.items():
@@ -104,12 +107,13 @@ def read_plan(folder: Path, needed: Mapping[str, type | tuple[type, ...]] = {}) 
     last = {name: openings[-1][name] for name in _OF_LAST if name in openings[-1]}
     shown = [{name: value for name, value in one.items() if name not in _OF_LAST} for one in openings]
     codes = dict.fromkeys(one["code"] for one in openings)
-    return {**plan, **last, "openings": shown, "sources": {code: _sources(folder, code) for code in codes}}
+    return {**plan, **last, "openings": shown, "sources": {code: _sources(folder, code, sets_aside) for code in codes}}
 
 
-def notes_of_openings(folder: Path) -> list[dict[str, Any]]:
+def notes_of_openings(folder: Path, sets_aside: bool = False) -> list[dict[str, Any]]:
     """What all openings said that can be read, in their order."""
-    return [found for path in _openings(folder) if (found := _read_note(path, _OPENING)) is not None]
+    notes = (_read_note(path, _OPENING, sets_aside) for path in _openings(folder))
+    return [note for note in notes if note is not None]
 
 
 def last_opening(folder: Path, sets_aside: bool = False) -> dict[str, Any] | None:

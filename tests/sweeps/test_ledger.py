@@ -443,6 +443,16 @@ def test_a_damaged_note_is_set_aside_and_named_and_the_rest_goes_on(tmp_path, fo
     assert read_plan(tmp_path)["sources"] == {"aaaaaaaa": OLD}
 
 
+def test_a_page_sets_aside_the_damaged_note_of_an_earlier_opening(tmp_path):
+    for _ in range(2):
+        open_ledger(tmp_path).__exit__()
+    note = sorted((tmp_path / "openings").iterdir())[0]
+    note.write_bytes(b"")
+    with pytest.warns(UserWarning, match=rf"left out; it is kept as {note}\.damaged"):
+        assert len(read_plan(tmp_path, sets_aside=True)["openings"]) == 1
+    assert len(read_plan(tmp_path)["openings"]) == 1 and not note.exists()
+
+
 def test_a_finished_trial_cannot_be_claimed_and_one_that_was_given_back_can(ledger):
     assert ledger.claim(TRIALS[0])
     add(ledger, TRIALS[0])
