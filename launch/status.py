@@ -4,6 +4,7 @@ python -m launch.status runs/x --watch 30 --page
 """
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from segjax.claims import Holder, holders
 from segjax.files import explained
 from segjax.interruption import check, later
 from segjax.reports import write_status
-from segjax.sweeps import Progress, in_words, progress_of, read_plan
+from segjax.sweeps import Progress, in_words, progress_of, study_of
 from segjax.types import InputError
 
 SHOWN = 20  # rows of a table
@@ -78,7 +79,7 @@ class Status:
         if self.is_over:
             return said
         if not self.workers:
-            return f"{said}; no process works on the others"
+            return f"{said}; no process is working on the rest"
         working = "1 process works" if self.workers == 1 else f"{self.workers} processes work"
         left = "time left not known yet" if progress.left is None else f"about {in_words(progress.left)} left"
         return f"{said}; {working}, {left}"
@@ -159,25 +160,24 @@ def headline(folder: Path) -> str:
 
 
 def status_of(folder: Path) -> Status:
-    """How far a study is; costs a listing of the openings, one of the trials and one of the claims.
+    """How far a study is; costs a listing of the openings, one of the trials and one of the claims; writes nothing.
 
     Raises:
         InputError: the folder is not that of a study, or cannot be read.
     """
-    return _status(folder, read_plan(folder)["study"])
+    return _status(folder, study_of(folder))
 
 
 def _status(folder: Path, study: str) -> Status:
     with explained(folder):
-        found = holders(folder)
-        failures = failures_in(folder / "failures")
+        found, progress = holders(folder), progress_of(folder)
     running = [one for one in found if not one.is_stale]
     return Status(
         study=study,
-        progress=progress_of(folder),
+        progress=progress,
         running=processes(running),
         stale=processes([one for one in found if one.is_stale]),
-        failures=failures,
+        failures=reasons(progress.failures),
         workers=len({(one.host, one.pid) for one in running}),
     )
 
@@ -190,9 +190,19 @@ def processes(found: Sequence[Holder]) -> pd.DataFrame:
     rows = []
     for (host, pid), claims in held.items():
         first, more = claims[0], f" and {len(claims) - 1} more" if len(claims) > 1 else ""
-        trial, times = trial_of(first.name) + more, (in_words(first.held), f"{in_words(first.age)} ago")
-        rows.append((host or "unknown", pid or "unknown", trial, *times))
+        sign = "suspended" if is_suspended(first) else f"{in_words(first.age)} ago"
+        rows.append((host or "unknown", pid or "unknown", trial_of(first.name) + more, in_words(first.held), sign))
     return pd.DataFrame(rows, columns=["machine", "process", "trial", "for", "last sign of life"])
+
+
+def is_suspended(one: Holder) -> bool:
+    """Whether a process of this machine was stopped, by SIGSTOP or Ctrl-Z: it lives, holds its trials, does nothing."""
+    with contextlib.suppress(OSError):  # it has ended just now
+        state = (
+            Path(f"/proc/{one.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        )
+        return one.host == socket.gethostname() and state == "T"
+    return False
 
 
 def trial_of(claim: str) -> str:
@@ -200,15 +210,11 @@ def trial_of(claim: str) -> str:
     return "writes the tables" if claim == "results" else claim[:-KEY_LETTERS].replace("_", " ")
 
 
-def failures_in(folder: Path) -> pd.DataFrame:
-    """The newest files of failed trials: what the trial is, and the last line of the traceback."""
-    times = {}
-    for path in folder.glob("*.txt"):
-        with contextlib.suppress(FileNotFoundError):  # the trial was done again just now
-            times[path] = path.stat().st_mtime
+def reasons(tracebacks: Sequence[Path]) -> pd.DataFrame:
+    """Of the files of failed trials: what the trial is, and the last line of the traceback."""
     rows = []
-    for path in sorted(times, key=lambda path: -times[path])[:SHOWN]:
-        with contextlib.suppress(FileNotFoundError):
+    for path in tracebacks:
+        with contextlib.suppress(FileNotFoundError):  # the trial was done again just now
             lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
             rows.append((lines[0], lines[-1], f"failures/{path.name}"))
     return pd.DataFrame(rows, columns=["trial", "reason", "traceback"])

@@ -9,7 +9,7 @@ except ImportError as error:
 from segjax.sweeps.ledger import Ledger, failed_in, failure_file, missing_in, read_failed
 from segjax.sweeps.merging import collect, merge
 from segjax.sweeps.pace import in_words
-from segjax.sweeps.plan import check_plan, read_plan
+from segjax.sweeps.plan import check_plan, read_plan, study_of
 from segjax.sweeps.progress import Progress, progress_of
 from segjax.sweeps.results import Row
 from segjax.sweeps.run import Outcome, run_trials
@@ -42,5 +42,6 @@ __all__ = [
     "read_plan",
     "run_trials",
     "shard_of",
+    "study_of",
     "told",
 ]

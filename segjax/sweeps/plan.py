@@ -95,9 +95,7 @@ def read_plan(
     Raises:
         InputError: there is none, it cannot be read or is damaged, or another version wrote it.
     """
-    plan = _stored(folder)
-    if plan is None:
-        raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
+    plan = _needed(folder)
     openings = notes_of_openings(folder, sets_aside)
     if not openings:
         raise InputError(f"{folder}/openings: says nothing of how the results were made; give the command again")
@@ -108,6 +106,15 @@ def read_plan(
     shown = [{name: value for name, value in one.items() if name not in _OF_LAST} for one in openings]
     codes = dict.fromkeys(one["code"] for one in openings)
     return {**plan, **last, "openings": shown, "sources": {code: _sources(folder, code, sets_aside) for code in codes}}
+
+
+def study_of(folder: Path) -> str:
+    """The study of a results folder; no opening is read.
+
+    Raises:
+        InputError: as `read_plan`.
+    """
+    return _needed(folder)["study"]
 
 
 def notes_of_openings(folder: Path, sets_aside: bool = False) -> list[dict[str, Any]]:
@@ -187,6 +194,13 @@ def _stored(folder: Path) -> dict[str, Any] | None:
     if isinstance(plan.get("layout"), int) and plan["layout"] > LAYOUT:
         raise InputError(f"out: {folder} was written by a later version; update segjax to read it")
     return _unsealed(path, plan, _FACTS, _WHAT, _REMEDY)
+
+
+def _needed(folder: Path) -> dict[str, Any]:
+    plan = _stored(folder)
+    if plan is None:
+        raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
+    return plan
 
 
 def _openings(folder: Path) -> list[Path]:

@@ -1,11 +1,17 @@
 """How far a results folder is, told from the names and times of its files."""
 
+import contextlib
+import csv
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from segjax.sweeps.plan import last_opening
-from segjax.sweeps.results import FAILED, ended_trials
+from segjax.sweeps.results import FAILED, FIRST_COLUMNS, VALUE_COLUMNS, ended_trials
+from segjax.sweeps.trials import readable
 
+SHOWN_FAILURES = 20
 RECENT = 20  # trials by which the pace is measured at least: those of a pack end together
 
 
@@ -17,12 +23,14 @@ class Progress:
         done: trials with results.
         failed: trials that failed and have none.
         total: trials of the study, as it was last opened; None where that is not known.
+        failures: files of tracebacks of the trials that failed last and have no results, the newest first.
         seconds: between two trials that ended, over the last ones of all processes; None before the second one.
     """
 
     done: int
     failed: int
     total: int | None
+    failures: tuple[Path, ...]
     seconds: float | None
 
     @property
@@ -40,7 +48,22 @@ def progress_of(folder: Path) -> Progress:
         InputError: the folder cannot be read.
     """
     times = ended_trials(folder)
-    failed = sum(name.endswith(FAILED) for name in times)
+    failed = sorted((name for name in times if name.endswith(FAILED)), key=lambda name: -times[name])
     last = sorted(times.values())[-max(RECENT, len(times) // 2) :]
     seconds = (last[-1] - last[0]) / (len(last) - 1) / 1e9 if len(last) > 1 else None
-    return Progress(len(times) - failed, failed, (last_opening(folder) or {}).get("trials"), seconds)
+    total = (last_opening(folder) or {}).get("trials")
+    return Progress(len(times) - len(failed), len(failed), total, _tracebacks(folder, failed[:SHOWN_FAILURES]), seconds)
+
+
+def _tracebacks(folder: Path, failed: Sequence[str]) -> tuple[Path, ...]:
+    """Those of trials, by the names of their files; of an earlier failure, which is tried again, one may be left."""
+    order = {}
+    for index, name in enumerate(failed):
+        with (
+            contextlib.suppress(OSError, csv.Error),  # taken away just now, or damaged
+            (folder / "trials" / name).open(encoding="utf-8", errors="replace", newline="") as file,
+        ):
+            for row in itertools.islice(csv.reader(file), 1, 2):
+                order[readable(row[len(FIRST_COLUMNS) : -len(VALUE_COLUMNS)])] = index
+    there = {path: path.stem.rpartition("_")[0] for path in (folder / "failures").glob("*.txt")}
+    return tuple(sorted((path for path in there if there[path] in order), key=lambda path: order[there[path]]))

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from segjax.types import InputError
@@ -62,8 +62,13 @@ def described(trial: Trial) -> str:
 def file_stem(trial: Trial) -> str:
     """A file name without suffix: the factors, and eight digits that no other trial of the study has."""
     factors = factors_of(trial)
-    readable = "_".join(re.sub(r"[^\w.=+-]", "-", str(value)) for value in factors.values())
-    return f"{readable.encode()[:150].decode(errors='ignore')}_{fingerprint(factors)[:8]}"  # names have 255 bytes
+    return f"{readable(factors.values())}_{fingerprint(factors)[:8]}"
+
+
+def readable(factors: Iterable[Factor]) -> str:
+    """The factors in a file name."""
+    text = "_".join(re.sub(r"[^\w.=+-]", "-", str(value)) for value in factors)
+    return text.encode()[:150].decode(errors="ignore")  # names have 255 bytes
 
 
 def shard_of(trials: Sequence[AnyTrial], shard: str) -> list[AnyTrial]:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -129,9 +130,54 @@ def test_the_longest_running_comes_first(tmp_path):
     assert running["for"][0] == "2.0 h" and len(running) == 2
 
 
+def test_only_trials_that_are_failed_now_are_shown_as_failed(tmp_path):
+    end(tmp_path, [0], failed=(1, 2))
+    for path in (tmp_path / "trials").glob("*.failed"):
+        if ",1,unet," in path.read_text():
+            path.unlink()  # as --retry-failed does
+    assert len(list((tmp_path / "failures").iterdir())) == 2
+    assert status_of(tmp_path).failures["trial"].tolist() == ["seed 2, network unet, level 0.25"]
+
+
+def test_the_newest_failure_comes_first(tmp_path):
+    end(tmp_path, [], failed=(1, 2, 3))
+    for seconds, number in enumerate((2, 1, 3)):
+        (path,) = (one for one in (tmp_path / "trials").iterdir() if f",{number},unet," in one.read_text())
+        os.utime(path, (seconds, seconds))
+    assert [trial[:6] for trial in status_of(tmp_path).failures["trial"]] == ["seed 3", "seed 1", "seed 2"]
+
+
+def test_a_look_reads_the_last_opening_only_and_writes_nothing(tmp_path, monkeypatch):
+    for number in range(3):
+        end(tmp_path, [number], failed=(7,))
+    before, read = content(tmp_path), []
+    monkeypatch.setattr("segjax.files.read_file", lambda path: read.append(path.parent.name) or path.read_bytes())
+    status_of(tmp_path)
+    assert read.count("openings") == 1
+    last = max((tmp_path / "openings").iterdir())
+    last.write_text("{")
+    before[str(last)] = (last.stat().st_mtime_ns, b"{")
+    with pytest.warns(UserWarning, match=last.name):
+        status_of(tmp_path)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_is_shown_as_suspended(tmp_path, working):
+    process = working(0)
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
+    try:
+        assert status_of(tmp_path).running["last sign of life"].tolist() == ["suspended"]
+    finally:
+        process.send_signal(signal.SIGCONT)
+    os.waitpid(process.pid, os.WCONTINUED)
+    assert status_of(tmp_path).running["last sign of life"].str.endswith(" ago").all()
+
+
 def test_the_end_of_a_study_is_seen(tmp_path):
     end(tmp_path, [0, 1, 2, 3, 4, 5, 6])
-    assert status_of(tmp_path).sentence() == "7 of 8 trials done; no process works on the others"
+    assert status_of(tmp_path).sentence() == "7 of 8 trials done; no process is working on the rest"
     end(tmp_path, [], failed=(7,))
     found = status_of(tmp_path)
     assert found.is_over and found.sentence() == headline(tmp_path) == "7 of 8 trials done, 1 failed"
@@ -196,7 +242,7 @@ def test_watching_begins_before_the_first_worker_and_ends_with_the_last_trial(tm
     assert not watcher.is_alive()
     assert [text.splitlines()[0] for text in seen] == [
         "No worker has begun yet.",
-        "an_experiment: 2 of 8 trials done; no process works on the others",
+        "an_experiment: 2 of 8 trials done; no process is working on the rest",
         "an_experiment: 8 of 8 trials done",
     ]
     assert '<meta http-equiv="refresh" content="1">' in (tmp_path / "status.html").read_text()
