@@ -30,7 +30,7 @@ class _Request:
     """What was asked of this process."""
 
     kind: signal.Signals | None = None
-    since = 0.0
+    since, is_second = 0.0, False
     regions = 0  # of `later` that the main thread is in
 
     def __init__(self) -> None:
@@ -50,7 +50,9 @@ def request(kind: signal.Signals) -> None:
     _request.came.add(kind)
     if first:
         _request.kind, _request.since = kind, time.monotonic()
-    if not _request.regions or (not first and time.monotonic() - _request.since > ONE_STOP_SECONDS):
+    elif time.monotonic() - _request.since > ONE_STOP_SECONDS:
+        _request.is_second = True
+    if not _request.regions or _request.is_second:
         raise Stopped(_request.kind or kind, anywhere=True)
 
 
@@ -62,6 +64,16 @@ def check() -> None:
     """
     if _request.kind is not None:
         raise Stopped(_request.kind, anywhere=False)
+
+
+def check_second() -> None:
+    """Look whether a stop was asked for a second time, so that nothing more is saved; from any thread.
+
+    Raises:
+        Stopped: it was.
+    """
+    if _request.is_second and _request.kind is not None:
+        raise Stopped(_request.kind, anywhere=True)
 
 
 def came() -> frozenset[signal.Signals]:

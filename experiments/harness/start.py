@@ -119,8 +119,8 @@ def run_command(main: Callable[[], None]) -> None:
     """Run a command's body; wrong input gives one message and exit code 2, a stop says how to go on.
 
     SIGTERM and SIGUSR1, with which a scheduler warns, end it with exit code 75, which asks to be queued again; Ctrl-C
-    with 130. Trainings save where they are first; a second signal does not wait for that. Compiled programs are kept
-    for the next run.
+    with 130. Trainings save where they are first; a second signal waits for no further checkpoint, only for the step
+    and the file at hand. Compiled programs are kept for the next run.
     """
     _begin_anew()
     for stream in (sys.stdout, sys.stderr):  # whatever a console cannot show must not end a command

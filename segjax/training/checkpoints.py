@@ -20,7 +20,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from segjax.files import explained, refusal, set_aside
-from segjax.interruption import later
+from segjax.interruption import check_second, later
 from segjax.training.memory import is_out_of_memory
 from segjax.training.processes import SUFFIX, load_alone, save_alone, told_by_first
 from segjax.types import InputError
@@ -89,13 +89,15 @@ def save_checkpoint(folder: Path, tree: Any, made_by: Mapping[str, str] = {}) ->
     """Write `tree` as the next checkpoint, counted from 1, and drop all but the one before it.
 
     A checkpoint appears by renaming, so a killed process never leaves half of one under its final name. A stop waits
-    until it is written.
+    until it is written; one asked for a second time waits for none that is not yet begun.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; earlier checkpoints stay.
+        Stopped: a stop was asked for.
     """
     made = _with_jax(made_by)
     with later(), _ONE_AT_A_TIME:
+        check_second()  # threads save one after the other, and no signal interrupts them
         path = folder.absolute() / str(max(_numbers(folder), default=0) + 1)
         with explained(folder), _refusals_of_disk(path):
             _check_room(folder / f".{path.name}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))

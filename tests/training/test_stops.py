@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import signal
 import threading
+import time
 from importlib import import_module
 
 import chex
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from segjax import interruption
-from segjax.interruption import Stopped
-from segjax.training import Layout, LoopConfig, Member, fit, fit_pack
-from segjax.training.fit import stop_where_asked
+from segjax.interruption import Stopped, later
+from segjax.training import Layout, LoopConfig, Member, checkpoints, fit, fit_pack
+from segjax.training.fit import Call, stop_where_asked
+from segjax.training.packs import drive
 from tests.training.test_packs import STEPS, pictures
 
 LOOP = LoopConfig(batch_size=2, epochs=2, restarts=1)
@@ -126,6 +128,40 @@ def test_a_stop_in_the_middle_of_anything_does_not_save(tmp_path):
         with pytest.raises(Stopped):
             fit(one.key, steps, one.train, one.validation, LOOP, checkpoints=tmp_path, **broken)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_signal_while_threads_save_waits_for_no_further_checkpoint(tmp_path, monkeypatch):
+    save, begun, together = checkpoints.ocp.save, [], threading.Barrier(3)
+
+    def saving(*arguments, **options):
+        begun.append(arguments[0])
+        if len(begun) == 1:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while not interruption._request.is_second and time.monotonic() < deadline:
+            time.sleep(0.01)
+        save(*arguments, **options)
+
+    def train():
+        together.wait()
+        interruption._request.kind = signal.SIGTERM
+
+    def work(number):
+        try:
+            yield Call("train", ())
+            yield Call("train", ())
+        except Stopped:
+            checkpoints.save_checkpoint(tmp_path / str(number), {"a": np.arange(3)})
+            raise
+
+    monkeypatch.setattr(checkpoints.ocp, "save", saving)
+    usual = signal.signal(signal.SIGTERM, lambda *_: interruption.request(signal.SIGTERM))
+    try:
+        with pytest.raises(Stopped), later():
+            list(drive([work(number) for number in range(3)], dataclasses.replace(STEPS, train=train), Layout(3, 1)))
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    assert len(begun) == 1 and begun[0].exists()
 
 
 def test_a_second_signal_while_members_save_ends_it():
