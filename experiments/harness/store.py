@@ -100,6 +100,7 @@ class TrainingStore(Generic[AnyTraining]):
 
     Attributes:
         trainer: how they are made.
+        events: event files of this run.
         made_by: what a checkpoint must have in common with this run to be gone on with: configuration and code.
     """
 
@@ -108,7 +109,7 @@ class TrainingStore(Generic[AnyTraining]):
         self.trainer, self._run = trainer, run
         self.made_by: Mapping[str, str] = {}
         self._layouts = Layouts(run)
-        self._events = Events(run.out, run.tensorboard)
+        self.events = Events(run.out, run.tensorboard)
         self._claims, self._held = Claims(run.out / "networks"), set[str]()
         self._failed: dict[AnyTraining, Exception] = {}
 
@@ -251,9 +252,9 @@ class TrainingStore(Generic[AnyTraining]):
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
-        self._events.training(file_stem(training), fit.losses)
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
+        self.events.training(file_stem(training), fit.losses)
 
     def _member(self, training: AnyTraining, job: Job, reached: Callable[[AnyTraining, float], None]) -> Member:
         # one key per seed: all trainings of a seed start from the same weights
