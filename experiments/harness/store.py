@@ -234,7 +234,8 @@ class TrainingStore(Generic[AnyTraining]):
         steps, loop = self.trainer.steps(kind), self.trainer.loop(kind)
         layout, ready = self._layouts.of(kind, steps, members, loop), list(jobs)
         with later():  # what has ended is kept before a stop
-            for index, found in fit_pack(members, steps, loop, layout):
+            lessen = functools.partial(self._layouts.lessen, kind)
+            for index, found in fit_pack(members, steps, loop, layout, lessen):
                 if isinstance(found, Fit):
                     self._keep(ready[index], jobs[ready[index]], found)
                 else:
