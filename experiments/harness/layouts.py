@@ -30,7 +30,9 @@ class Layouts:
     def of(self, kind: str, steps: Steps, members: Sequence[Member], loop: LoopConfig) -> Layout:
         """The layout of a pack; timings are written to `OUT/packs/KIND.json`."""
         if self._run.strategy != "auto":
-            return layout_of(self._run.strategy, len(members))
+            asked = layout_of(self._run.strategy, len(members))
+            most = self._chosen.get(kind, asked)
+            return Layout(min(asked.workers, most.workers), min(asked.together, most.together))
         if kind not in self._chosen:
             layouts = candidate_layouts(len(members))
             seconds = time_layouts(members, steps, loop, layouts) if len(layouts) > 1 else {}
@@ -38,6 +40,10 @@ class Layouts:
             self._chosen[kind] = layouts[fastest]
             _keep_choice(self._run.out / "packs" / f"{kind}.json", fastest, len(members), seconds)
         return self._chosen[kind]
+
+    def lessen(self, kind: str, layout: Layout) -> None:
+        """Later packs of a kind take no more memory than this layout, since it did not suffice for a larger one."""
+        self._chosen[kind] = layout
 
 
 def step_seconds(run: RunOptions, count: int, steps: Steps, blank: Pictures, loop: LoopConfig) -> float:

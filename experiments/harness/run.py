@@ -14,7 +14,6 @@ from typing import Any, get_type_hints
 import tyro
 from rich.console import Console
 
-from experiments.harness.events import Events
 from experiments.harness.examples import Examples
 from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
@@ -254,7 +253,6 @@ class Sweep:
     ) -> Iterator[tuple[int, Outcome | Exception]]:
         """Train what the trials need, and measure each; gives its outcome, or the error that ended it."""
         context, study = self._context, self._study
-        events = Events(context.config.run.out, context.config.run.tensorboard)
         for seed in {trial.seed for trial in trials}:
             path = context.config.run.out / "splits" / f"seed-{seed}.json"
             context.data.split(seed).write(path, context.data.source)
@@ -265,7 +263,7 @@ class Sweep:
             except Exception as error:
                 yield index, error
                 continue
-            events.trial(file_stem(trial), outcome.rows)
+            context.store.events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
             yield index, outcome

@@ -16,8 +16,8 @@ EXIT_CODES = """Exit codes:
 2: wrong input.
 3: some trials failed.
 4: trials are left to other processes.
-75: stopped by SIGTERM or SIGUSR1; trainings are saved where they are; queue the same command again.
-130: stopped by Ctrl-C; the same command goes on."""
+75: stopped by SIGTERM or SIGUSR1; trainings saved their progress; submit the same command again.
+130: stopped by Ctrl-C; the same command continues."""
 STOPPING = {signal.SIGINT: STOPPED_BY_USER, signal.SIGTERM: REQUEUE_ME, signal.SIGUSR1: REQUEUE_ME}
 
 
@@ -151,6 +151,6 @@ def run_command(main: Callable[[], None]) -> None:
         _refuse(said)
     except Stopped as stopped:
         _ignore_signals()  # it is ending already, and the exit code stays
-        kept = "what is finished is kept, and the same command goes on from there"
+        kept = "what is finished is kept, and the same command continues from there"
         print(f"stopped by {stopped.signal.name}; {kept}", file=sys.stderr)
         sys.exit(STOPPING[stopped.signal])

@@ -100,6 +100,7 @@ class TrainingStore(Generic[AnyTraining]):
 
     Attributes:
         trainer: how they are made.
+        events: event files of this run.
         made_by: what a checkpoint must have in common with this run to be gone on with: configuration and code.
     """
 
@@ -108,7 +109,7 @@ class TrainingStore(Generic[AnyTraining]):
         self.trainer, self._run = trainer, run
         self.made_by: Mapping[str, str] = {}
         self._layouts = Layouts(run)
-        self._events = Events(run.out, run.tensorboard)
+        self.events = Events(run.out, run.tensorboard)
         self._claims, self._held = Claims(run.out / "networks"), set[str]()
         self._failed: dict[AnyTraining, Exception] = {}
 
@@ -233,7 +234,8 @@ class TrainingStore(Generic[AnyTraining]):
         steps, loop = self.trainer.steps(kind), self.trainer.loop(kind)
         layout, ready = self._layouts.of(kind, steps, members, loop), list(jobs)
         with later():  # what has ended is kept before a stop
-            for index, found in fit_pack(members, steps, loop, layout):
+            lessen = functools.partial(self._layouts.lessen, kind)
+            for index, found in fit_pack(members, steps, loop, layout, lessen):
                 if isinstance(found, Fit):
                     self._keep(ready[index], jobs[ready[index]], found)
                 else:
@@ -251,9 +253,9 @@ class TrainingStore(Generic[AnyTraining]):
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
-        self._events.training(file_stem(training), fit.losses)
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
+        self.events.training(file_stem(training), fit.losses)
 
     def _member(self, training: AnyTraining, job: Job, reached: Callable[[AnyTraining, float], None]) -> Member:
         # one key per seed: all trainings of a seed start from the same weights

@@ -80,7 +80,7 @@ class Checkpoints:
         except Exception as error:
             if not self._is_warned:
                 said = f"{self._folder}: no checkpoint can be written there ({error}); the training goes on without"
-                warnings.warn(f"{said}, and tries again", stacklevel=2)
+                warnings.warn(f"{said} checkpoints and will try again", stacklevel=2)
             self._is_warned = True
         self._saved = time.monotonic()
 

@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,13 +61,20 @@ def layout_of(strategy: str, members: int) -> Layout:
 
 
 def fit_pack(
-    members: Sequence[Member], steps: Steps, config: LoopConfig, layout: Layout
+    members: Sequence[Member],
+    steps: Steps,
+    config: LoopConfig,
+    layout: Layout,
+    on_smaller: Callable[[Layout], None] = lambda layout: None,
 ) -> Iterator[tuple[int, Fit | Exception]]:
     """Train every member; yields its index and its result, or the error that ended it alone, as it ends.
 
     A member gives the numbers it gives alone: the same bits where each has a step of its own; a vmapped step rounds
     differently. A member that diverges ends, or starts again, by itself. Where the memory does not suffice, those that
     it did not suffice for go on half as many at a time, with a warning.
+
+    Args:
+        on_smaller: called with every layout that takes the place of one that the memory did not suffice for.
 
     Raises:
         InputError: what is wrong with a member's pictures or the disk is wrong for all.
@@ -87,9 +94,10 @@ def fit_pack(
                     yield index, result
         if again and smaller:
             at_once, fewer = (one.workers * one.together for one in (layout, smaller))
-            said = f"the memory does not suffice for {at_once} trainings at once; going on with {fewer}"
-            warnings.warn(f"{said} (--pack {fewer} says so from the start)", stacklevel=2)
+            said = f"not enough memory for {at_once} trainings at once; continuing with {fewer}"
+            warnings.warn(f"{said} (to start that way: --pack {fewer})", stacklevel=2)
             layout = smaller
+            on_smaller(layout)
         left = again
     check()
 

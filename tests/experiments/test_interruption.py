@@ -101,7 +101,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_rows(whole, tmp_path):
 
     code, said = interrupt(broken, signal.SIGTERM)
     assert code == 75
-    assert "stopped by SIGTERM; what is finished is kept, and the same command goes on from there" in said
+    assert "stopped by SIGTERM; what is finished is kept, and the same command continues from there" in said
     assert "Traceback" not in said
     assert finished(broken) == 2
 

@@ -43,10 +43,10 @@ def room_for(monkeypatch):
 @pytest.mark.parametrize("error", [FULL, MemoryError()], ids=["device", "machine"])
 def test_a_step_that_memory_does_not_suffice_for_is_taken_by_half_as_many(room_for, error):
     tried = room_for(2, error)
-    with pytest.warns(UserWarning, match="memory does not suffice for") as said:
+    with pytest.warns(UserWarning, match="not enough memory for") as said:
         found = dict(fit_pack(MEMBERS, STEPS, LOOP, Layout(1, 5)))
     assert [str(one.message) for one in said] == [
-        "the memory does not suffice for 5 trainings at once; going on with 2 (--pack 2 says so from the start)"
+        "not enough memory for 5 trainings at once; continuing with 2 (to start that way: --pack 2)"
     ]
     assert sorted(found) == [0, 1, 2, 3, 4] and set(tried) == {5, 2}
     for index, result in dict(fit_pack(MEMBERS, STEPS, LOOP, Layout(1, 2))).items():
@@ -65,7 +65,7 @@ def test_memory_is_halved_again_down_to_one_and_then_it_is_the_failure_of_that_m
     monkeypatch.setattr(packs, "_stacked", stacked)
     large = dataclasses.replace(MEMBERS[1], train=Pictures(pictures(5, 1).images + 2, pictures(5, 1).targets))
     steps = dataclasses.replace(STEPS, train=train)
-    with pytest.warns(UserWarning, match="memory does not suffice for") as said:
+    with pytest.warns(UserWarning, match="not enough memory for") as said:
         found = dict(fit_pack([MEMBERS[0], large, MEMBERS[2], MEMBERS[3]], steps, LOOP, Layout(1, 4)))
     assert len(said) == 2
     assert is_out_of_memory(found[1]) and all(found[index].status == "ok" for index in (0, 2, 3))
@@ -82,7 +82,7 @@ def test_threads_that_share_a_memory_become_fewer(monkeypatch):
             yield from drive(work, steps, layout)
 
     monkeypatch.setattr(packs, "drive", driven)
-    with pytest.warns(UserWarning, match="memory does not suffice for"):
+    with pytest.warns(UserWarning, match="not enough memory for"):
         assert sorted(dict(fit_pack(MEMBERS, STEPS, LOOP, Layout(4, 1)))) == [0, 1, 2, 3, 4]
     assert tried == [Layout(4, 1), Layout(2, 1), Layout(1, 1)]
 

@@ -56,7 +56,7 @@ WRAPPED = f"""{SIGNAL[:14]}
         signal.raise_signal(signal.SIGTERM)
     except BaseException as error:
         raise RuntimeError('a library failed') from error"""
-KEPT = "what is finished is kept, and the same command goes on from there\n"
+KEPT = "what is finished is kept, and the same command continues from there\n"
 COMMAND = """
 from experiments.harness.start import run_command
 

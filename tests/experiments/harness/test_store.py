@@ -20,7 +20,7 @@ from segjax import interruption
 from segjax.claims import holders
 from segjax.interruption import Stopped
 from segjax.models import save_weights
-from segjax.training import Pictures
+from segjax.training import Layout, Pictures, packs
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
 
@@ -243,6 +243,25 @@ def test_a_stop_keeps_what_has_ended_and_gives_the_claims_back(tmp_path, monkeyp
     for one in (store, whole):
         one.ensure([BASE, OTHER])
     np.testing.assert_array_equal(store.load(OTHER).variables["number"], whole.load(OTHER).variables["number"])
+
+
+@pytest.mark.parametrize("strategy", ["auto", "vmap"])
+def test_a_layout_that_memory_did_not_suffice_for_is_not_taken_again(tmp_path, monkeypatch, strategy):
+    taken, drive = [], packs.drive
+
+    def full(work, steps, layout):
+        taken.append(layout.together)
+        if layout.together > 2:
+            yield from ((index, MemoryError()) for index in range(len(work)))
+        else:
+            yield from drive(work, steps, layout)
+
+    monkeypatch.setattr(packs, "drive", full)
+    monkeypatch.setattr("experiments.harness.layouts.candidate_layouts", lambda members: {"vmap": Layout(1, members)})
+    store = TrainingStore(RunOptions(tmp_path, pack=4, strategy=strategy), CountingTrainer())
+    with pytest.warns(UserWarning, match="not enough memory for 4 trainings at once; continuing with 2"):
+        store.ensure([Training("base", seed) for seed in range(8)])
+    assert taken == [4, 2, 2]
 
 
 def test_checkpoints_are_as_often_as_asked_for_and_say_who_made_them(tmp_path, monkeypatch):
