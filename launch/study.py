@@ -25,7 +25,9 @@ def study_module(name: str) -> str:
         InputError: there is no such study; lists those that there are.
     """
     base = Path(experiments.__path__[0])
-    studies = [found.name for found in pkgutil.iter_modules([str(base)]) if (base / found.name / "study.py").exists()]
+    parts = ("study.py", "__main__.py")
+    rooms = [found.name for found in pkgutil.iter_modules([str(base)])]
+    studies = [room for room in rooms if all((base / room / part).exists() for part in parts)]
     short = name.removeprefix("experiments.")
     if short not in studies:
         raise InputError(f"study: unknown {name!r}; choose one of {', '.join(studies)}")

@@ -140,7 +140,7 @@ class Claims:
         if not last or self._is_free(place / str(last)):
             return False
         owner = _owner(place / str(last))
-        if owner == self._id or _runs(self._facts(owner)):
+        if owner == self._id or _runs(self._facts(owner), self._workers):
             return True
         return self._seen.get(owner or str(place), (b"", 0.0, False))[2]
 
@@ -159,9 +159,10 @@ class Claims:
     def _begin(self) -> None:
         if self._heart is not None:
             return
-        facts = {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "start": _start(os.getpid())}
         self._stop.clear()
-        (self._workers / f"{self._id}.beat").parent.mkdir(parents=True, exist_ok=True)
+        self._workers.mkdir(parents=True, exist_ok=True)
+        machine, pid = _machine(self._workers), os.getpid()
+        facts = {"host": socket.gethostname(), "machine": machine, "pid": pid, "start": _start(pid)}
         (self._workers / f"{self._id}.beat").write_bytes(_count(0))
         write_file(self._workers / self._id, json.dumps(facts))
         self._heart = threading.Thread(target=self._beats, name="claims", daemon=True)
@@ -183,7 +184,7 @@ class Claims:
         owner = _owner(claim)
         if owner == self._id:
             return False
-        if (runs := _runs(self._facts(owner))) is not None:
+        if (runs := _runs(self._facts(owner), self._workers)) is not None:
             return not runs
         now, beat = time.monotonic(), _read(self._workers / f"{owner}.beat")
         before = self._seen.get(owner or str(claim.parent))
@@ -204,7 +205,7 @@ def holders(folder: Path, expiry: float = EXPIRY_SECONDS) -> list[Holder]:
     """
     found = []
     taken, workers = folder / ".claims" / "taken", folder / ".claims" / "workers"
-    for place in sorted(taken.iterdir()) if taken.is_dir() else ():
+    for place in sorted(path for path in taken.iterdir() if path.is_dir()) if taken.is_dir() else ():
         claim = place / str(_last(place))
         owner = _owner(claim)
         if claim.name == "0" or (claim / _RELEASED).exists():
@@ -213,7 +214,7 @@ def holders(folder: Path, expiry: float = EXPIRY_SECONDS) -> list[Holder]:
         beat = workers / f"{owner}.beat" if facts else claim
         with contextlib.suppress(OSError):  # given back just now
             age, held = (max(time.time() - path.stat().st_mtime, 0.0) for path in (beat, claim))
-            runs = _runs(facts)
+            runs = _runs(facts, workers)
             is_stale = age > expiry if runs is None else not runs
             found.append(Holder(place.name, facts.get("host", ""), facts.get("pid", 0), age, held, is_stale))
     return found
@@ -251,18 +252,22 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _machine() -> str:
-    """What processes must share for one to see whether the other runs; empty where the system does not say."""
+def _machine(workers: Path) -> str:
+    """What processes must share for one to see whether the other runs; empty where the system does not say.
+
+    The folder is part of it: in a copy, nobody works who works in the other one.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+        place = workers.stat()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')} {place.st_dev}:{place.st_ino}"
     except OSError:
         return ""
 
 
-def _runs(facts: dict[str, Any]) -> bool | None:
+def _runs(facts: dict[str, Any], workers: Path) -> bool | None:
     """Whether a process runs; None where that cannot be seen from here."""
-    if not facts or facts["machine"] != _machine() or not facts["machine"]:
+    if not facts or facts["machine"] != _machine(workers) or not facts["machine"]:
         return None
     pid = int(facts["pid"])
     if (start := _start(pid)) is not None:

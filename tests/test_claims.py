@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def other_process(folder):
 
 def on_another_machine(monkeypatch):
     """From now on this process stands on a machine from which the others' processes cannot be seen."""
-    monkeypatch.setattr(module, "_machine", lambda: "elsewhere")
+    monkeypatch.setattr(module, "_machine", lambda workers: "elsewhere")
 
 
 def test_a_claim_has_one_holder_and_may_be_given_back(tmp_path):
@@ -161,7 +162,7 @@ def test_who_was_thought_dead_does_not_remove_the_claim_of_who_took_over(tmp_pat
     one = Claims(tmp_path, beat=600.0)
     assert one.take("a")
     with monkeypatch.context() as elsewhere, Claims(tmp_path, expiry=0.1) as other:
-        elsewhere.setattr(module, "_machine", lambda: "elsewhere")
+        elsewhere.setattr(module, "_machine", lambda workers: "elsewhere")
         assert not other.take("a")
         time.sleep(0.2)
         assert other.take("a")
@@ -185,6 +186,24 @@ def test_on_a_full_disk_a_claim_waits_for_room(tmp_path, monkeypatch):
     with Claims(tmp_path) as claims, pytest.warns(UserWarning, match="the disk is full; free space there"):
         assert claims.take("a")
     assert len({path.parent for path in tries[:3]}) == 1  # a claim without an owner was taken away again
+
+
+def test_in_a_copy_nobody_works_who_works_in_the_other_folder(tmp_path):
+    with other_process(tmp_path / "one") as process:
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        with Claims(tmp_path / "two", expiry=0.2) as claims:
+            assert not claims.take("a") and not claims.is_known_alive("a")
+            time.sleep(0.3)
+            assert claims.take("a")
+        with Claims(tmp_path / "one") as claims:
+            assert process.poll() is None and claims.is_known_alive("a") and not claims.take("a")
+
+
+def test_files_among_claims_are_left_alone(tmp_path):
+    with Claims(tmp_path) as claims:
+        assert claims.take("a")
+        (tmp_path / ".claims" / "taken" / ".DS_Store").touch()
+        assert [one.name for one in holders(tmp_path)] == ["a"]
 
 
 def test_claims_survive_a_folder_of_claims_that_is_removed(tmp_path):

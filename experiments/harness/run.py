@@ -22,6 +22,7 @@ from experiments.harness.provenance import opening, sources_of
 from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.claims import Claims
+from segjax.interruption import check
 from segjax.sweeps import (
     Ledger,
     Outcome,
@@ -113,6 +114,7 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     out = config.run.out
     console.print(f"reading {config.source.data}", soft_wrap=True)
     context, trials = opened(study, config)
+    check()  # a stop that came while modules were loaded or pictures read may have been lost
     shard = shard_of(trials, config.run.shard)
     if config.run.plan:
         _print_plan(study, context, shard, console)
@@ -147,6 +149,7 @@ def _conclude(
         table = table_of(study, context.config, context.data, ledger, trials)
         if ledger.missing(trials):  # a damaged file is set aside as it is read
             return None
+        check()
         console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
     return max(_tell_failed(ledger.failed(trials), out, console), LEFT_TO_OTHERS if missing else 0)
 

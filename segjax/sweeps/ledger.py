@@ -27,6 +27,7 @@ from segjax.sweeps.plan import check_plan, notes_of_openings, open_plan, read_pl
 from segjax.sweeps.results import DONE, FAILED, Row, columns_of, ended_names, trial_text
 from segjax.sweeps.slices import told
 from segjax.sweeps.trials import AnyTrial, Trial, described, file_stem, trial_key
+from segjax.types import InputError
 
 BETWEEN_LISTINGS = 20  # times as long as a listing takes
 
@@ -130,8 +131,14 @@ class Ledger:
 
         Returns:
             False where another process works on the trial, or has finished it.
+
+        Raises:
+            InputError: the folder cannot be written, or is not there any more.
         """
-        if trial_key(trial) in self._ended or not self._claims.take(file_stem(trial)):
+        if trial_key(trial) in self._ended:
+            return False
+        self._check_place()
+        if not self._claims.take(file_stem(trial)):
             return False
         with contextlib.suppress(OSError):  # a network disk asks anew what is in a folder when that is opened
             os.close(os.open(self.out / "trials", os.O_RDONLY))
@@ -159,6 +166,7 @@ class Ledger:
         Raises:
             InputError: the disk stays full, or the file cannot be written; results already there stay.
         """
+        self._check_place()
         failure, failed = failure_file(self.out, trial), self._file(trial, FAILED)
         text = trial_text(self._plan, trial, rows, restarts, status, self._code)
         if status == "failed":
@@ -178,6 +186,13 @@ class Ledger:
         """
         if time.monotonic() - self._listed > BETWEEN_LISTINGS * self._cost:
             self.missing(())
+
+    def _check_place(self) -> None:
+        if not (self.out / "plan.json").exists():
+            raise InputError(
+                f"{self.out}: was removed or moved while this process worked in it; give the same command again with "
+                "the folder's new place as --out"
+            )
 
     def _file(self, trial: Trial, end: str) -> Path:
         return self.out / "trials" / f"{trial_key(trial)}{end}"

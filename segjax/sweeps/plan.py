@@ -16,8 +16,8 @@ from typing import Any
 
 from segjax import interruption
 from segjax.claims import Claims
-from segjax.files import Damaged, explained, read_json, set_aside, write_file
-from segjax.sweeps.results import has_ended_trials
+from segjax.files import Damaged, explained, read_json, read_sealed, set_aside, write_file
+from segjax.sweeps.results import ended_names, has_ended_trials
 from segjax.types import InputError
 
 LAYOUT = 2  # of the folder; its number says which versions can read it
@@ -142,13 +142,34 @@ def _settled(out: Path, own: Mapping[str, Any]) -> dict[str, Any]:
         except Damaged:
             if not has_ended_trials(out):  # nothing says that it is ours
                 raise
+            _check_results(out, own["fingerprint"])
             _set_aside_plan(out)
             there = None
         if there is not None:
             return there
         if (out / "results.csv").exists() and not has_ended_trials(out):
             raise InputError(f"out: {out}/results.csv has no plan.json beside it; choose another folder")
+        _check_results(out, own["fingerprint"])
         _create(path, _sealed(own))
+
+
+def _check_results(out: Path, fingerprint: str) -> None:
+    """Refuse to make a plan beside results of another one, whose seals tell what a lost plan does not.
+
+    Raises:
+        InputError: the results belong to another configuration.
+    """
+    for name in sorted(ended_names(out)):
+        try:
+            read_sealed(out / "trials" / name, fingerprint)
+            return
+        except (Damaged, FileNotFoundError):
+            continue
+        except InputError as error:
+            raise InputError(
+                f"out: {out} holds results of another configuration, and its plan.json is damaged or gone; give the "
+                "options that they were made with, or choose another folder"
+            ) from error
 
 
 def _set_aside_plan(out: Path) -> None:

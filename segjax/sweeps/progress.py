@@ -22,7 +22,8 @@ class Progress:
     Attributes:
         done: trials with results.
         failed: trials that failed and have none.
-        total: trials of the study, as it was last opened; None where that is not known.
+        total: trials of the study, as it was last opened, or all that have ended where these are more; None where
+            that is not known.
         failures: files of tracebacks of the trials that failed last and have no results, the newest first.
         seconds: between two trials that ended, over the last ones of all processes; None before the second one.
     """
@@ -52,6 +53,7 @@ def progress_of(folder: Path) -> Progress:
     last = sorted(times.values())[-max(RECENT, len(times) // 2) :]
     seconds = (last[-1] - last[0]) / (len(last) - 1) / 1e9 if len(last) > 1 else None
     total = (last_opening(folder) or {}).get("trials")
+    total = total and max(total, len(times))
     return Progress(len(times) - len(failed), len(failed), total, _tracebacks(folder, failed[:SHOWN_FAILURES]), seconds)
 
 

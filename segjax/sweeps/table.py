@@ -61,7 +61,8 @@ class ResultTable(Generic[AnyTrial]):
     def from_rows(
         cls, rows: pd.DataFrame, trial: type[Any], replicates: Replicates, coarsening: float = 1.0
     ) -> "ResultTable[AnyTrial]":
-        """The table of results.csv."""
+        """The table of results.csv; a folder may hold more seeds than those of `replicates`, which are left out."""
+        rows = rows[rows["seed"] < len(replicates.names)]
         factors = [field.name for field in dataclasses.fields(trial)]
         index = [*factors, "status", "code"]
         means = rows.assign(value=rows["value"].astype(float)).groupby([*index, "metric"], sort=False)["value"].mean()

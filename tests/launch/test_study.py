@@ -48,7 +48,7 @@ def test_a_study_may_be_named_either_way(name):
     assert study_module(name) == "experiments.annotation_errors"
 
 
-@pytest.mark.parametrize("name", ["anotation_errors", "results", "check", ""])
+@pytest.mark.parametrize("name", ["anotation_errors", "results", "check", "harness", ""])
 def test_an_unknown_study_is_refused_with_those_there_are(name):
     with pytest.raises(InputError, match=r"study: unknown .*choose one of .*annotation_errors"):
         study_module(name)

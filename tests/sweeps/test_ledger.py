@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,8 @@ def test_results_that_a_network_disk_does_not_show_before_their_folder_is_opened
         one.release(TRIALS[0])
         look, opened, is_fresh = Path.exists, os.open, []
         monkeypatch.setattr(os, "open", lambda path, *how: is_fresh.append(path) or opened(path, *how))
-        monkeypatch.setattr(Path, "exists", lambda path: look(path) and (path.parent in is_fresh))
+        shown = lambda path: path.parent.name != "trials" or path.parent in is_fresh  # noqa: E731
+        monkeypatch.setattr(Path, "exists", lambda path: look(path) and shown(path))
         assert not other.claim(TRIALS[0])
 
 
@@ -410,18 +412,28 @@ def test_what_is_no_plan_in_a_folder_without_our_results_is_kept(tmp_path, conte
     assert snapshot(tmp_path) == {"plan.json": content}
 
 
-def test_a_plan_that_was_moved_away_is_made_again_and_does_not_take_results_of_another(tmp_path):
+@pytest.mark.parametrize("lost", ["gone", "damaged"])
+def test_a_lost_plan_is_made_again_for_the_configuration_of_the_results_only(tmp_path, lost):
     with open_ledger(tmp_path) as ledger:
         add(ledger, TRIALS[0])
-    (tmp_path / "plan.json").unlink()
-    with (
-        open_ledger(tmp_path, plan_with({"depth": 2})) as ledger,
-        pytest.raises(InputError, match=r"belongs to \{'depth':1\}"),
-    ):
-        ledger.table()
-    (tmp_path / "plan.json").unlink()
-    with open_ledger(tmp_path) as ledger:
+    plan = tmp_path / "plan.json"
+    plan.unlink() if lost == "gone" else plan.write_bytes(plan.read_bytes()[:20])
+    before = snapshot(tmp_path)
+    with pytest.raises(InputError, match=r"holds results of another configuration, and its plan\.json is damaged or"):
+        open_ledger(tmp_path, plan_with({"depth": 2}))
+    assert snapshot(tmp_path) == before
+    with warnings.catch_warnings(action="ignore"), open_ledger(tmp_path) as ledger:
         assert len(ledger.table()) == 3
+
+
+def test_a_folder_that_is_removed_or_moved_meanwhile_is_named(tmp_path):
+    with open_ledger(tmp_path / "out") as ledger:
+        add(ledger, TRIALS[0])
+        (tmp_path / "out").rename(tmp_path / "elsewhere")
+        for work in (lambda: ledger.claim(TRIALS[1]), lambda: add(ledger, TRIALS[1])):
+            with pytest.raises(InputError, match=r"out: was removed or moved while this process worked in it"):
+                work()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("folder", ["openings", "code"])

@@ -189,7 +189,7 @@ def test_what_a_process_that_is_known_to_live_holds_is_left_to_it(folder, quick)
 def test_what_an_unknown_process_holds_is_waited_for_until_it_counts_as_dead(folder, quick, monkeypatch):
     with folder() as ledger, folder() as other:
         assert other.claim(TRIALS[2])
-        monkeypatch.setattr("segjax.claims._machine", lambda: "elsewhere")
+        monkeypatch.setattr("segjax.claims._machine", lambda workers: "elsewhere")
         monkeypatch.setattr(ledger._claims, "_expiry", 0.2)
         began = time.monotonic()
         assert "[6/6]" in run_all(ledger, score)
@@ -199,7 +199,7 @@ def test_what_an_unknown_process_holds_is_waited_for_until_it_counts_as_dead(fol
 def test_what_an_unknown_process_ends_or_gives_back_meanwhile_is_not_waited_for(folder, quick, monkeypatch):
     with folder() as ledger, folder() as other:
         assert other.claim(TRIALS[2]) and other.claim(TRIALS[3])
-        monkeypatch.setattr("segjax.claims._machine", lambda: "elsewhere")
+        monkeypatch.setattr("segjax.claims._machine", lambda workers: "elsewhere")
 
         def end():
             other.append(TRIALS[2], [Row("dice_pooled", 0.5)], 0, "ok")

@@ -38,6 +38,14 @@ def table_from(*parts, replicates=FIVE):
     return ResultTable.from_rows(pd.DataFrame(list(itertools.chain(*parts)), columns=COLUMNS), Trial, replicates)
 
 
+def test_seeds_of_a_folder_that_are_not_asked_for_are_left_out():
+    table = table_from(
+        *(rows_of(Trial("unet", seed), seed / 8) for seed in range(4)), replicates=Replicates(("a", "b"))
+    )
+    assert table.frame["seed"].tolist() == [0, 1]
+    assert table.values("dice", Trial("unet", 0)).tolist() == [0.0, 0.125]
+
+
 def seeds(network, values, **factors):
     """Rows of a setting, a value per seed from 0 on; None: the seed failed."""
     parts = (
