@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from experiments.harness import run as run_module
+from segjax.claims import Claims
 from segjax.sweeps import read_plan
 from segjax.sweeps.merging import collect
 from segjax.sweeps.trials import file_stem, trial_key
@@ -157,20 +158,23 @@ def test_what_a_missing_trial_needs_is_named_and_made_again(place, damage, out, 
     assert run(out, monkeypatch) == ""
 
 
-def test_a_folder_that_is_copied_while_a_trial_runs_is_done_when_its_process_has_ended(out, finished, monkeypatch):
+def test_a_folder_that_is_copied_while_a_trial_runs_goes_on_without_the_process_of_the_other(
+    out, finished, monkeypatch
+):
     chosen = Trial("careful", 1, 2.0)
     (out / "trials" / f"{trial_key(chosen)}.csv").unlink()
     holder = subprocess.Popen([sys.executable, "-c", HOLDS, out, file_stem(chosen)], stdout=subprocess.PIPE, text=True)
+    monkeypatch.setattr(Claims.__init__, "__defaults__", (10.0, 1.0))  # seconds until no beat means death
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "True\n"
         copy = shutil.copytree(out, out.with_name("copy"))
-        assert run(copy, monkeypatch) == "exit code 4"
+        assert run(out, monkeypatch) == "exit code 4"
+        assert run(copy, monkeypatch) == ""
     finally:
         holder.kill()
         holder.communicate()
-    for folder in (copy, out):
-        assert run(folder, monkeypatch) == ""
-        assert results(folder) == results(finished)
+    assert run(out, monkeypatch) == ""
+    assert results(copy) == results(out) == results(finished)
 
 
 def test_a_moved_folder_goes_on(out, finished, monkeypatch):
