@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segjax.files import explained, patiently, write_file
+from segjax.files import PATIENCE, explained, patiently, write_file
 
 BEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 120.0
@@ -84,7 +84,7 @@ class Claims:
         """
         if name in self._held:
             return True
-        own = patiently(self._taken / name, lambda: self._made(self._taken / name))
+        own = patiently(self._taken / name, lambda: self._made(self._taken / name), PATIENCE)
         if own is not None:
             self._held[name] = own
         return own is not None

@@ -143,7 +143,7 @@ def write_file(path: Path, content: str | bytes, patience: float = 0.0) -> None:
     patiently(path, write, patience)
 
 
-def patiently(path: Path, attempt: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def patiently(path: Path, attempt: Callable[[], Any], patience: float) -> Any:
     """What `attempt` gives; it is made again, for `patience` seconds, where it raises InputError since a disk is full.
 
     Args:
