@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import segjax.files
 from experiments.harness.run import run
 from experiments.harness.start import run_command
 from tests.experiments.harness.tiny import study
+from tests.integration.forked import forked
 
 REPLACING = segjax.files.replacing
 KINDS = ("plan.json", "splits", "networks", "checkpoints", "examples", "trials", "results.csv", "results.parquet",
@@ -71,25 +71,13 @@ def armed(out: Path, kind: str, filler: Path, patience: float) -> None:
 def start(out: Path, prepare: Callable[[], None]) -> tuple[int, Path]:
     """A process that runs the study, with little patience; what it says goes into a file off the small disk."""
     said = Path(os.environ["SAID"]) / f"{out.name}.{time.monotonic_ns()}.txt"
-    if process := os.fork():
-        return process, said
-    code: int | str | None = 1
-    try:
-        file = os.open(said, os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+
+    def command() -> None:
         prepare()
         sys.argv = ["tiny", "--checkpoint-every", "0.001s", "--out", str(out)]
         run_command(lambda: run(study(keeps_networks=True)))
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
+
+    return forked(command, said), said
 
 
 def end(process: int) -> int:

@@ -9,7 +9,6 @@ Whatever is there of the finished ones is compared byte for byte with a run with
 anything was lost, doubled, failed or differs.
 """
 
-import contextlib
 import csv
 import importlib
 import json
@@ -20,7 +19,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ import tyro
 
 from experiments.harness.run import run
 from experiments.harness.start import run_command
+from tests.integration.forked import forked
 
 CELLS = "microscope:hl60?size=sixth&volumes=4&slices=1&crop=48"
 MIXED = "microscope:mixed?size=sixth&volumes=8&slices=2&crop=48"
@@ -103,25 +102,12 @@ class Tally:
 
 def begin(study: str, out: Path) -> int:
     """Fork a process that runs the study in a folder; it inherits all modules, and JAX has not begun yet."""
-    if process := os.fork():
-        return process
-    code: int | str | None = 1
-    try:
-        log = os.open(out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+
+    def command() -> None:
         sys.argv = [study, *SHARED, *STUDIES[study], "--out", str(out)]
         run_command(lambda: run(importlib.import_module(f"experiments.{study}.study").STUDY))
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
+
+    return forked(command, out.with_suffix(".log"))
 
 
 def ended(process: int) -> int | None:
