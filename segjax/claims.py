@@ -133,8 +133,15 @@ class Claims:
             else:
                 (own / _RELEASED).touch()
 
+    def doubt(self) -> None:
+        """Know no process of another machine to be alive until its counter moves again: it may have died since."""
+        self._seen = {owner: (beat, since, False) for owner, (beat, since, _) in self._seen.items()}
+
     def is_known_alive(self, name: str) -> bool:
-        """Whether the holder of a claim lives for sure: it runs on this machine, or its counter was seen moving."""
+        """Whether the holder of a claim lives for sure.
+
+        It runs on this machine, or two tries to take its claim, both since the last `doubt`, saw its counter move.
+        """
         place = self._taken / name
         last = _last(place)
         if not last or self._is_free(place / str(last)):

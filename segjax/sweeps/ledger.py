@@ -152,6 +152,10 @@ class Ledger:
         """Give a claimed trial back."""
         self._claims.release(file_stem(trial), done=self._has_ended(trial))
 
+    def doubt_others(self) -> None:
+        """Know no process of another machine to be alive until it gives another sign of life."""
+        self._claims.doubt()
+
     def is_left_to_others(self, trial: Trial) -> bool:
         """Whether a process that is known to be alive works on a trial."""
         return self._claims.is_known_alive(file_stem(trial))

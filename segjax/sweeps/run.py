@@ -60,9 +60,9 @@ def run_trials(
 ) -> None:
     """Run every trial that has not ended and that no other process works on, and write its results.
 
-    At the end, what processes that are known to be alive work on is left to them. Where nothing is known of a process,
-    it is waited for until it is known to live, or counts as dead. The processes of a slice all call this with the same
-    trials; process 0 claims for all.
+    At the end, what processes that are known to be alive work on is left to them: another one of this machine, or one
+    that gives a sign of life after there was nothing else to do. Any other is waited for until it gives one, or counts
+    as dead. The processes of a slice all call this with the same trials; process 0 claims for all.
 
     Args:
         run: trials of one kind, and a function it calls with the share of their work done -> index and outcome of each,
@@ -118,7 +118,7 @@ def _packs_of_slice(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) ->
 
 def _packs(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Generator[list[AnyTrial], None, None]:
     """Packs of claimed trials, until all have ended or are left to others; a claim is given back after its pack."""
-    open_trials = list(kinds)
+    open_trials, is_idle = list(kinds), False
     while open_trials:
         waiting, found = _Waiting(open_trials, kinds), False
         while taken := _take(waiting, ledger, pack):
@@ -129,9 +129,14 @@ def _packs(kinds: Mapping[AnyTrial, str], ledger: Ledger, pack: int) -> Generato
                 for trial in taken:
                     ledger.release(trial)
             interruption.check()
-        open_trials = [one for one in ledger.missing(open_trials) if not ledger.is_left_to_others(one)]
-        if open_trials and not found:
-            time.sleep(PAUSE_SECONDS)
+        open_trials = ledger.missing(open_trials)
+        if not found:
+            if not is_idle:
+                ledger.doubt_others()  # whoever lived an hour ago may be dead
+            open_trials = [one for one in open_trials if not ledger.is_left_to_others(one)]
+            if open_trials:
+                time.sleep(PAUSE_SECONDS)
+        is_idle = not found
         interruption.check()
 
 

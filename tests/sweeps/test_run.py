@@ -196,6 +196,30 @@ def test_what_an_unknown_process_holds_is_waited_for_until_it_counts_as_dead(fol
         assert time.monotonic() - began > 0.2 and ledger.missing(TRIALS) == []
 
 
+def test_an_old_sign_of_life_of_a_process_elsewhere_counts_no_more_once_there_is_nothing_else_to_do(
+    folder, quick, monkeypatch
+):
+    with folder() as ledger, folder() as other:
+        assert other.claim(TRIALS[2])
+        monkeypatch.setattr("segjax.claims._machine", lambda workers: "elsewhere")
+        monkeypatch.setattr(ledger._claims, "_expiry", 0.5)
+        (beat,) = (ledger.out / ".claims" / "workers").glob("*.beat")
+        assert not ledger.claim(TRIALS[2])
+        beat.write_bytes(b"%012d" % 7)
+        assert not ledger.claim(TRIALS[2]) and ledger.is_left_to_others(TRIALS[2])  # and then it died
+        assert "[6/6]" in run_all(ledger, score)
+        assert ledger.missing(TRIALS) == []
+
+
+def test_what_a_process_elsewhere_holds_that_still_gives_signs_of_life_is_left_to_it(folder, quick, monkeypatch):
+    with folder() as ledger, folder() as other:
+        monkeypatch.setattr(other._claims, "_beat", 0.02)
+        assert other.claim(TRIALS[2])
+        monkeypatch.setattr("segjax.claims._machine", lambda workers: "elsewhere")
+        assert "[5/6]" in run_all(ledger, score)
+        assert ledger.missing(TRIALS) == TRIALS[2:3]
+
+
 def test_what_an_unknown_process_ends_or_gives_back_meanwhile_is_not_waited_for(folder, quick, monkeypatch):
     with folder() as ledger, folder() as other:
         assert other.claim(TRIALS[2]) and other.claim(TRIALS[3])
