@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.harness.provenance import is_committed
-from experiments.harness.study import Analysis, Context, Study
+from experiments.harness.study import Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.evaluation.claims import digits_of, format_test_sets
 from segjax.files import PATIENCE, write_file
@@ -138,8 +138,8 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     sets = len(set(plan["replicates"]))
     if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and not source.test_groups:
         said.append(
-            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each seed "
-            "has test pictures of its own."
+            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each "
+            "seed has test pictures of its own."
         )
     elif sets < run.seeds:
         said.append(f"{run.seeds} seeds share {format_test_sets(sets)}. Intervals count test sets.")
