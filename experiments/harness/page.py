@@ -34,7 +34,7 @@ def write_study_page(
     config, plan = context.config, read_plan(context.config.run.out, sets_aside=True)
     found = study.analyse(config, table)
     save_charts(config.run.out / "figures", found.charts)
-    lead, *others = found.charts.items() or [("", None)]
+    charts = list(found.charts.items())
     path = config.run.out / "report.html"
     main = list(found.main or found.claims)
     page = Page(
@@ -42,9 +42,9 @@ def write_study_page(
         question=found.question,
         verdict=found.verdict,
         notes=[*_partial(trials, missing), *undecided(found.claims), *found.notes],
-        lead=lead[1],
+        lead=charts[0][1] if charts else None,
         table=claims_table(main),
-        charts=dict(others),
+        charts=dict(charts[1:]),
         cautions=[
             *cautions(config, context.data.source, plan),
             *study.cautions(config, context.data),
