@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from segjax.evaluation import Interval
 
@@ -63,9 +64,9 @@ def chart(title: str, question: str, draw: Callable[[bool], Figure], table: pd.D
     return Chart(title, question, draw(False), draw(True), table, caption)
 
 
-def tips(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> None:
+def tips(axes: Axes, x: ArrayLike, y: ArrayLike, texts: Sequence[str]) -> None:
     """Texts that show where the pointer is near a point."""
-    for one, other, text in zip(x, y, texts, strict=True):
+    for one, other, text in zip(np.asarray(x, float), np.asarray(y, float), texts, strict=True):
         if np.isfinite(one) and np.isfinite(other):
             axes.plot([one], [other], "o", ms=16, alpha=0.0, gid=f"{_TIP}{text}", zorder=9)
 
@@ -81,9 +82,10 @@ def row_height(names: Sequence[str], narrow: bool) -> float:
     return 0.5 + 0.15 * max((len(_lines(name)) for name in names), default=1) if narrow else 0.42
 
 
-def name_rows(axes: Axes, places: Sequence[float], names: Sequence[str], narrow: bool) -> None:
+def name_rows(axes: Axes, places: ArrayLike, names: Sequence[str], narrow: bool) -> None:
     """Names of rows, the first at the top, left of the axis or, on phones, above each row."""
-    axes.set_yticks(list(places), [""] * len(names) if narrow else [textwrap.fill(name, 44) for name in names])
+    places = np.asarray(places, float)
+    axes.set_yticks(places, [""] * len(names) if narrow else [textwrap.fill(name, 44) for name in names])
     axes.set_ylim(-0.5, len(names) - (0.2 if narrow else 0.5))
     for place, name in zip(places, names, strict=True) if narrow else ():
         text = "\n".join(_lines(name))
