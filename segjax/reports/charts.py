@@ -4,7 +4,7 @@ import html
 import io
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -75,6 +75,16 @@ def tip(name: str, value: Interval, digits: int = 3) -> str:
     """The hover text of a value: its name, the mean, and the interval where there is one."""
     bounds = f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if value.low == value.low else ""
     return f"{name}: {value.mean:.{digits}f}{bounds}"
+
+
+def means_said(values: Iterable[Interval]) -> str:
+    """What the points of a chart are, as a caption says it; bars only where there are some."""
+    known = [value for value in values if value.n]
+    sets = max((value.n for value in known), default=0)
+    if sets <= 1:
+        return "Every point is one test set." if sets else ""
+    bars = ", bars their 95 % intervals" if any(value.low == value.low for value in known) else ""
+    return f"Points are means over {sets} test sets{bars}."
 
 
 def row_height(names: Sequence[str], narrow: bool) -> float:
