@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.activation_maps.analysis import analyse, gallery
+from experiments.activation_maps.analysis import analyse
+from experiments.activation_maps.charts import gallery
 from experiments.activation_maps.grid import (
     BASE,
     CLASSIFIER,
@@ -153,8 +154,11 @@ def _judge_map(
         *faithfulness_rows(judge, shown, chosen.shown, domain),
         Row("sanity", sanity(maps[few], other)),
     ]
-    places = places_shown(len(shown))
-    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places]}
+    scores = {name: [row.value for row in rows if row.metric == name] for name in ("iou", "road")}
+    metric = "iou" if scores["iou"] else "road"  # without outlines only the latter
+    values = np.asarray(scores[metric], np.float32)
+    places = places_shown(values)
+    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places], metric: values[places]}
 
 
 def _said(rows: list[Row]) -> str:

@@ -27,7 +27,7 @@ from experiments.site_segmentation.findings import (
     worth,
     yardstick,
 )
-from experiments.site_segmentation.grid import FROM_MAPS, MASKS, OUTLINES, Config, Training, Trial
+from experiments.site_segmentation.grid import FROM_MAPS, MASKS, OUTLINES, Config, Training
 from segjax.evaluation import Interval
 from segjax.reports import (
     PREDICTION_LEGEND,
@@ -211,7 +211,9 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
     text = "{}: the worst, the median and the best test picture with a site, by Dice (seed 0).{}"
     without = " Beside them, pictures without a site: the one with most false alarms and the median."
     found = [
-        Gallery("What the networks found", text.format("For each training", without), STEPS, PREDICTION_LEGEND, networks),
+        Gallery(
+            "What the networks found", text.format("For each training", without), STEPS, PREDICTION_LEGEND, networks
+        ),
         Gallery("Masks made of maps", text.format("For each map", ""), MASK_STEPS, PREDICTION_LEGEND, masks),
     ]
     scale = dice_scale(shown)

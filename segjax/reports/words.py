@@ -73,6 +73,13 @@ METRIC_NAMES = {
     "label_dice": "Dice of the labels that are learnt from against the clean ones",
     "upgraded_dice": "Dice of the upgraded labels against the clean ones",
 }
+_PARTS = {
+    "inside": "inside of the object",
+    "rim": "rim",
+    "halo": "halo",
+    "surroundings": "surroundings",
+    "elsewhere": "patch elsewhere",
+}
 METRIC_NAMES |= {  # of classifiers, their maps, and sites
     "auc": "Area under the curve (AUC)",
     "accuracy": "Accuracy",
@@ -100,6 +107,8 @@ METRIC_NAMES |= {  # of classifiers, their maps, and sites
     "average_drop": "Average drop",
     "increase": "Increase",
     "sanity": "Rank correlation after shuffling the weights",
+    **{f"cue_lost_without_{part}": f"Evidence lost without the {name}" for part, name in _PARTS.items()},
+    **{f"cue_left_with_{part}": f"Evidence left with the {name} alone" for part, name in _PARTS.items()},
 }
 _SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
