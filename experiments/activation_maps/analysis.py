@@ -136,9 +136,7 @@ def _cautions(config: Config, table: Table) -> list[str]:
             )
     disc = _mean(table, "iou", REFERENCE, MATCHED_DISC)
     if disc == disc:
-        said.append(
-            f"A disc of the true area on the true centre reaches an IoU of {disc:.3f}. No map is told either of them."
-        )
+        said.append(f"A disc of the true area on the true centre reaches an IoU of {disc:.3f}. No map knows either.")
     return said
 
 

@@ -45,10 +45,10 @@ Series = Mapping[str, Mapping[str, Interval]]
 MAPS_SHOWN = 4  # per classifier, so that a page with all maps of all classifiers can still be loaded
 UNFIT = "No classifier has learnt its task, so its maps and cues mean nothing"
 OF_MAPS = {
-    "outlines_by_overlap": ("iou", "IoU", "What share of the area that the map or the object covers do both cover?"),
+    "outlines_by_overlap": ("iou", "IoU", "How well does the area that each map marks match the object?"),
     "outlines_by_boundary": (
         "boundary_f_4px", "boundary F at 4 px",
-        "What share of the outlines of map and object lies within 4 px of the other?",
+        "How near do the outlines of the marked area and of the object lie to each other?",
     ),
     "ranking_of_pixels": (
         "pxap", "pixel average precision", "Do pixels of the object have higher values than all other pixels?",
@@ -90,10 +90,10 @@ def _of_map(config: Config, table: Table, stem: str) -> Chart | None:
         panels.append(Panel("false alarms, % of the pictures without the object", alarms, is_share=True))
     said = [means_said(value for rows in series.values() for value in rows.values()), _pale(config, table)]
     if any(value.n for value in discs.values()):
-        said.append("Grey lines: discs on the true centre, which no map is told.")
+        said.append("Grey lines: discs on the true centre, which no map knows.")
     return chart(
         _highest(config, table, series, label),
-        question + (" And how often does it mark pictures without the object?" if len(panels) > 1 else ""),
+        question + (" How often does it mark pictures without the object?" if len(panels) > 1 else ""),
         lambda narrow: dot_chart(panels, _unfit(config, table), narrow),
         _numbers(panels, "map"),
         " ".join(filter(None, said)),

@@ -105,21 +105,20 @@ def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequenc
         ours = {f"{MAP_TITLES[OURS]} of {network_name(name)}" for name in those}
         verdicts = {claim.decision.verdict for claim in claims if claim.metric == "IoU" and claim.subject in ours}
         text = f"{MAP_TITLES[best]} of {_list(those)} "
-        text += (
-            "finds the object better than every other map"
-            if best == OURS and verdicts == {"ahead"}
-            else ("covers the object best")
-        )
-        text += f" (IoU {span(ious, '{:.2f}'.format)}"
+        if best == OURS and verdicts == {"ahead"}:
+            text += f"matches the object better than every other map: its IoU is {span(ious, '{:.2f}'.format)}"
+        else:
+            text += f"has the highest IoU with the object: {span(ious, '{:.2f}'.format)}"
         if len(those) == 1 and len(ranked[those[0]]) > 1:
-            second, value = ranked[those[0]][1]
-            text += f"; next {MAP_TITLES[second]}, {value:.2f}"
-        text += f"), but marks something in {span(alarms, percent)} of the pictures without it." if alarms else ")."
+            text += f"; the next map reaches {ranked[those[0]][1][1]:.2f}"
+        text += (
+            f". It marks something in {span(alarms, percent)} of the pictures without the object." if alarms else "."
+        )
         said.append(text)
     highest = max(pairs[0][1] for pairs in ranked.values())
     disc = table.interval("iou", Trial(REFERENCE, 0, FIXED_DISC)).mean
     if disc > highest:
-        said.append(f"A disc of fixed size on the true centre would cover it better ({disc:.2f}).")
+        said.append(f"A disc of fixed size on the true centre would match the object better ({disc:.2f}).")
     return " ".join(said)
 
 
@@ -130,7 +129,9 @@ def _of_cues(table: Table, names: Sequence[str]) -> str:
         shares = [min(lost[name][region].mean, 1.0) for name in those]
         amount = "all of the evidence" if min(shares) == 1 else f"{span(shares, percent)} of the evidence"
         verb = "relies" if len(those) == 1 else "rely"
-        said.append(f"{_list(those)} {verb} most on the {REGION_NAMES[region]}: without it, {amount} is gone.")
+        said.append(
+            f"{_list(those)} {verb} most on the {REGION_NAMES[region]}: without it, {amount} for the object is gone."
+        )
     return " ".join(said)
 
 

@@ -50,7 +50,15 @@ from segjax.sweeps import Outcome, Row
 from segjax.training import predict_logits
 
 SANITY_PICTURES = 4
-NO_OUTLINES = "There are no outlines, so maps are judged by what they do to the score only."
+NO_OUTLINES = "There are no outlines, so maps are judged only by how the score changes when pixels are removed."
+SAID = {
+    "auc": "area under the curve",
+    "accuracy": "accuracy",
+    "iou": "IoU",
+    "boundary_f_4px": "boundary F at 4 px",
+    "road": "ROAD",
+    "cue_lost_without_rim": "share of the evidence lost without the rim",
+}
 
 
 class ClassifiedPictures:
@@ -163,12 +171,8 @@ def _judge_map(
 
 def _said(rows: list[Row]) -> str:
     """The few numbers of a trial that people want to see first."""
-    shown = []
-    for metric in ("auc", "accuracy", "iou", "boundary_f_4px", "road", "cue_lost_without_inside"):
-        values = [row.value for row in rows if row.metric == metric]
-        if values:
-            shown.append(f"{metric} {np.mean(values):.3f}")
-    return ", ".join(shown) or "nothing to measure"
+    values = {name: [row.value for row in rows if row.metric == metric] for metric, name in SAID.items()}
+    return ", ".join(f"{name} {np.mean(found):.3f}" for name, found in values.items() if found) or "nothing to measure"
 
 
 def passes(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> float:

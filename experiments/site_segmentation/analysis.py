@@ -126,10 +126,10 @@ def _numbers(table: Table, maps: Trial) -> str:
     known = {trial: [percent(value.mean) for value in both] for trial, both in rates.items() if all(v.n for v in both)}
     if maps in known:
         said += (
-            f" Trained on maps, it finds the site in {known[maps][0]} of the pictures that show one and marks "
-            f"something in {known[maps][1]} of the others"
+            f" With maps it finds {known[maps][0]} of the sites and marks something in {known[maps][1]} of the "
+            "pictures without one"
         )
-        said += f"; with all outlines, in {' and '.join(known[full])}." if full in known else "."
+        said += f"; with all outlines, {' and '.join(known[full])}." if full in known else "."
     return said
 
 

@@ -209,7 +209,7 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
             networks[f"{network_name(trial.network)} trained on {title_of(config, trial)}"] = looks
             shown += [(context.data.images[index], context.data.labels[index], mask) for index, mask in _pairs(kept)]
     text = "{}: the worst, the median and the best test picture with a site, by Dice (seed 0).{}"
-    without = " Beside them, pictures without a site: the one with most false alarms and the median."
+    without = " Beside them, the picture without a site in which most is marked."
     found = [
         Gallery(
             "What the networks found", text.format("For each training", without), STEPS, PREDICTION_LEGEND, networks
@@ -230,7 +230,7 @@ def _looks(domain: LabelledDomain, kept: Mapping[str, np.ndarray]) -> list[Look]
     for index, mask in empty:
         image, truth = domain.images[index], domain.labels[index]
         layers = truth_layer(truth), prediction_layer(truth, mask)
-        looks.append(look(f"no site, {percent(mask.mean())} of the picture marked", image, *layers))
+        looks.append(look(f"worst without a site: {percent(mask.mean())} marked", image, *layers))
     return looks
 
 

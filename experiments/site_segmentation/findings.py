@@ -10,7 +10,7 @@ from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, MASKS, NONE, OUTLINES, Config, Trial, Way
 from segjax.evaluation import Interval, interval
-from segjax.reports.words import joined, network_name
+from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 
 Table = ResultTable[Trial]
@@ -117,7 +117,7 @@ def weaknesses(table: Table, network: str) -> list[str]:
     better = [one for one in rivals if one is not None and table.interval(DICE, one).mean >= dice.mean]
     if better:
         names = [outlines_said(one.outlines) if one.outlines else BASELINE_TITLES[one.method] for one in better]
-        said.append(f"does no better than with {joined(names)}")
+        said.append(f"does no better than with {' or '.join(names)}")
     if dice.mean < HALF:
         said.append(f"stays under a Dice of {HALF:g}")
     return said

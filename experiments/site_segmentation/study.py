@@ -208,8 +208,8 @@ def _examples(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"], rows: Seque
 
 
 def _false_alarms(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"]) -> dict[str, np.ndarray]:
-    """Of pictures without a site the one in which most is marked, and the median."""
-    shown = places_shown(-masks.mean((1, 2)))[:2]
+    """The picture without a site in which most is marked."""
+    shown = places_shown(-masks.mean((1, 2)))[:1]
     return {"empty_indices": indices[shown], "empty_masks": masks[shown]} if len(shown) else {}
 
 

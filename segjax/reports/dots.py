@@ -50,11 +50,11 @@ def dot_chart(panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool =
     grid = figure.subplots(count if narrow else 1, 1 if narrow else count, sharey=not narrow, squeeze=False)
     places = {row: float(len(rows) - 1 - place) for place, row in enumerate(rows)}
     for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=True)):
-        _draw(axes, panel, places, names, faded, narrow)
-        for name, value in panel.references.items():
-            if value.n:
-                style = _LINES[lines.index(name) % len(_LINES)]
-                axes.axvline(_scaled(panel, value).mean, color=GREY, lw=1.2, ls=style, label=name, zorder=0)
+        drawn = [*_draw_dots(axes, panel, places, names, faded, narrow), *_draw_references(axes, panel, lines)]
+        if min(drawn) < 0:
+            axes.axvline(0, color=INK, lw=0.8, zorder=0)
+        else:
+            axes.set_xlim(left=0 if max(drawn) else -0.05)
         if narrow or not number:
             name_rows(axes, list(places.values()), rows, narrow)
         axes.set_xlabel(panel.axis, color=INK)
@@ -66,16 +66,16 @@ def dot_chart(panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool =
     return figure
 
 
-def _draw(
+def _draw_dots(
     axes: Axes,
     panel: Panel,
     places: Mapping[str, float],
     names: Sequence[str],
     faded: Sequence[str],
     narrow: bool,
-) -> None:
-    """The dots of a panel, from 0 where nothing is below it."""
-    drawn = []
+) -> list[float]:
+    """Draw the dots of a panel; returns the lower ends of what is drawn, 0 among them."""
+    drawn = [0.0]
     for name, values in panel.series.items():
         colour, marker = STYLES[names.index(name) % len(STYLES)]
         alpha = 0.3 if name in faded else 1.0
@@ -93,8 +93,16 @@ def _draw(
             tips(axes, [value.mean], [place], [f"{text} %" if panel.is_share else text])
             drawn.append(value.low if has_bounds else value.mean)
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
-    if min(drawn, default=-1) >= 0:
-        axes.set_xlim(left=0 if max(drawn) else -0.05)
+    return drawn
+
+
+def _draw_references(axes: Axes, panel: Panel, lines: Sequence[str]) -> list[float]:
+    """Draw the references of a panel; returns their places."""
+    known = {name: _scaled(panel, value).mean for name, value in panel.references.items() if value.n}
+    for name, place in known.items():
+        style = _LINES[lines.index(name) % len(_LINES)]
+        axes.axvline(place, color=GREY, lw=1.2, ls=style, label=name, zorder=0)
+    return list(known.values())
 
 
 def _scaled(panel: Panel, value: Interval) -> Interval:
