@@ -10,6 +10,7 @@ from experiments.activation_maps.findings import (
     TITLES,
     Table,
     copied,
+    has_part,
     percent,
     usable,
     verdict,

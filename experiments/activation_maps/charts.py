@@ -142,7 +142,7 @@ def _over_training(config: Config, table: Table) -> Chart | None:
         return None
     after = {name: learnt_after(config, table, name) for name in fit(config, table)}
     slowest, last = max(after.values(), default=0), config.train.loop.epochs
-    title = f"All classifiers that learn the task do so within {slowest} of {last} epochs" if after else UNFIT
+    title = f"Every classifier that learns the task does so within {slowest} of {last} epochs" if after else UNFIT
     values = [value for lines in panels.values() for line in lines for value in line.y]
     numbers = [
         {"classifier": name, "line": line.name, "epochs": x, "value": round(value.mean, 4)}

@@ -167,12 +167,11 @@ def _of_training(config: Config, table: Table, names: Sequence[str]) -> str:
 
 def learnt_after(config: Config, table: Table, network: str) -> int:
     """The first number of epochs looked at after which a classifier has learnt its task; 0 where that is not known."""
-    if "training" not in config.questions:
+    looks = sorted(config.epochs_looked_at) if "training" in config.questions else []
+    aucs = {epochs: table.interval("auc", Trial(network, 0, CLASSIFIER, epochs)) for epochs in looks}
+    if not any(auc.n for auc in aucs.values()):
         return 0
-    for epochs in sorted(config.epochs_looked_at):
-        if table.interval("auc", Trial(network, 0, CLASSIFIER, epochs)).mean >= USABLE_AUC:
-            return epochs
-    return config.train.loop.epochs
+    return next((epochs for epochs, auc in aucs.items() if auc.mean >= USABLE_AUC), config.train.loop.epochs)
 
 
 def _grouped(of: Mapping[str, str]) -> dict[str, list[str]]:
