@@ -105,13 +105,13 @@ def _worth(config: Config, table: Table, network: str) -> Chart | None:
     points = curve(table, network)
     if not points:
         return None
-    ends, full = (points[0][0], points[-1][0]), yardstick(network)
+    ends, full = [points[0][0], points[-1][0]], yardstick(network)
     lines = [Line("that many outlines", [x for x, _ in points], [y for _, y in points])]
     for trial in learnt_by(table, network):
         mean = table.interval(DICE, trial)
         if not trial.outlines and mean.n:
             level = mean._replace(low=math.nan, high=math.nan)
-            lines.append(Line(title_of(config, trial), ends, (level, level), trial.method == OUTLINES))
+            lines.append(Line(title_of(config, trial), ends, [level, level], trial.method == OUTLINES))
     best = best_of(table, [one for one in learnt_by(table, network) if one.outlines])
     maps, dice = best_maps(table, network), table.interval(DICE, full).mean
     if maps is not None and not weaknesses(table, network):
