@@ -79,7 +79,7 @@ class Shot(NamedTuple):
     """One annotated picture that a type was learnt from, for whoever uses the type later; None: not measured.
 
     Attributes:
-        name: of the picture.
+        name, group: of the picture.
         brightness, contrast: mean and standard deviation of its values as they were read.
         objects: their number.
         diameter: median over the objects, each as a disc of its area, in pixels.
@@ -88,6 +88,7 @@ class Shot(NamedTuple):
     """
 
     name: str
+    group: str
     brightness: float
     contrast: float
     objects: int

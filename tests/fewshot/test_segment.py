@@ -209,7 +209,7 @@ def test_shots_that_cannot_teach_are_refused(bank, shots):
 
 
 def test_the_facts_about_shots_are_kept_and_not_missed_in_older_files(tmp_path, bank, shots):
-    facts = (Shot("a", 0.5, 0.1, 3, 4.25), Shot("b", 0.25, 0.2, 7, 3.5, 1, 0.75, 0.5, 0.875))
+    facts = (Shot("a", "g", 0.5, 0.1, 3, 4.25), Shot("b", "h", 0.25, 0.2, 7, 3.5, 1, 0.75, 0.5, 0.875))
     learnt = dataclasses.replace(fit_new_type(bank, *shots, Ridge()), shots=facts)
     path = tmp_path / "type.safetensors"
     learnt.save(path)

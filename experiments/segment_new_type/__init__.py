@@ -1,0 +1,5 @@
+"""Segment a new type of cell in many pictures after it was annotated in a few.
+
+Run `python -m experiments.segment_new_type --help`; `config` says what can be chosen, `pictures` reads the shots and the
+pictures to segment, `segment` learns, checks and writes, `measures` says what is found, `report` makes the page.
+"""

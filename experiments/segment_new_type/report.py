@@ -1,0 +1,226 @@
+"""The page: how many objects are in which picture, and how well held-out shots were segmented."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.segment_new_type.config import PAGE, TABLE, NewTypeOptions
+from experiments.segment_new_type.measures import (
+    LARGEST_FACTOR,
+    Measured,
+    cautions,
+    is_checked,
+    summary,
+    why_unchecked,
+)
+from experiments.segment_new_type.pictures import read_query
+from experiments.segment_new_type.segment import Segmented
+from segjax.data import read_labels
+from segjax.evaluation import REPLICATES_FOR_VERDICT
+from segjax.files import spreadsheet_safe, write_file
+from segjax.fewshot import Shot
+from segjax.reports import (
+    PREDICTION_LEGEND,
+    Gallery,
+    Look,
+    Page,
+    look,
+    outline_layer,
+    outline_legend,
+    prediction_look,
+    write_page,
+)
+
+METRICS = {"dice": "Dice", "f1": "object F1"}
+UNMEASURED = "not measured"
+GLOSSARY = (
+    "Dice compares the pixels that are found with the annotated pixels: 0 is no overlap, 1 is perfect. Object F1 compares "
+    "objects. An object counts as found where its intersection over union with an annotated object is above 0.5. The "
+    "diameter is that of a disc with the object's area. Confidence is the mean over the objects' pixels of their "
+    "probability, counted from the threshold: 0.5 is a guess, 1 is certain. It says how clear the decision was, not "
+    "whether it is right."
+)
+
+
+def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[str, Any]) -> Path:
+    """Write OUT/segmented.html and OUT/pictures.csv; returns the page's path.
+
+    Args:
+        origin: how the command was started, as `experiments.harness.provenance.opening` says it.
+    """
+    learnt, pictures = segmented.learnt, segmented.pictures
+    _write_numbers(options.out / TABLE, pictures)
+    told = cautions(learnt.shots, pictures)
+    page = Page(
+        title=f"Objects in {options.query.resolve().name}",
+        question="How many objects of the new type are in each picture, and how right are they?",
+        verdict=verdict(segmented),
+        notes=notes(learnt.shots),
+        lead=_gallery(segmented),
+        table=picture_table(pictures),
+        table_title="Pictures, those to check first at the top",
+        cautions=told,
+        galleries=[_held_out_gallery(segmented)] if segmented.examples else [],
+        tables={"Held-out shots": held_out_table(learnt.shots), "Shots": shot_table(learnt.shots)},
+        glossary=GLOSSARY,
+        config=json.loads(json.dumps(dataclasses.asdict(options), default=str)),
+        provenance={
+            **{name: origin[name] for name in ("command", "commit", "code", "machine")},
+            "features (digest)": learnt.bank_digest,
+            **origin["versions"],
+        },
+    )
+    write_page(options.out / PAGE, page)
+    return options.out / PAGE
+
+
+def verdict(segmented: Segmented) -> str:
+    """The answer in one sentence."""
+    shots, count = segmented.learnt.shots, sum(one.objects for one in segmented.pictures)
+    found = f"{_number(count, 'object')} {'was' if count == 1 else 'were'} found in {_pictures(segmented)}"
+    if not is_checked(shots):
+        return f"{found}; how right they are was not measured, because {why_unchecked(shots)}."
+    dice, f1 = (summary(shots, metric) for metric in METRICS)
+    return (
+        f"{found}; on {len(shots)} shots held out in turn, Dice was {dice.mean:.3f} ({dice.lowest:.3f} to "
+        f"{dice.highest:.3f}) and object F1 {f1.mean:.3f}."
+    )
+
+
+def _pictures(segmented: Segmented) -> str:
+    return _number(len(segmented.pictures), "picture")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def notes(shots: Sequence[Shot]) -> list[str]:
+    """What the answer must not be read without."""
+    folds = len({shot.fold for shot in shots if shot.fold is not None})
+    if not folds:
+        return []
+    learnt = f"Each shot was segmented by a type that was learnt from the other shots ({len(shots)} in all)."
+    if folds < REPLICATES_FOR_VERDICT:
+        return [learnt, f"{folds} held-out sets are too few for an interval; {REPLICATES_FOR_VERDICT} are needed."]
+    return [learnt]
+
+
+def picture_table(pictures: Sequence[Measured]) -> pd.DataFrame:
+    """A row per picture: those that differ most from the shots first, then the least sure ones."""
+    ordered = sorted(pictures, key=lambda one: (-len(one.differences), -1 if one.confidence is None else one.confidence))
+    rows = [
+        {
+            "picture": one.name,
+            "objects": one.objects,
+            "median diameter": "-" if one.diameter is None else f"{one.diameter:.1f} px",
+            "area covered": f"{100 * one.covered:.1f} %",
+            "confidence": "-" if one.confidence is None else f"{one.confidence:.3f}",
+            "compared with the shots": ", ".join(one.differences) or "alike",
+        }
+        for one in ordered
+    ]
+    return pd.DataFrame(rows)
+
+
+def _write_numbers(path: Path, pictures: Sequence[Measured]) -> None:
+    """The table of all pictures for other programs, unrounded."""
+    table = pd.DataFrame([one._asdict() for one in pictures])
+    table["differences"] = table["differences"].map(", ".join)
+    table["name"] = table["name"].map(spreadsheet_safe)
+    names = {"name": "picture", "diameter": "median_diameter", "covered": "share_covered"}
+    write_file(path, table.rename(columns=names).to_csv(index=False))
+
+
+def held_out_table(shots: Sequence[Shot]) -> pd.DataFrame:
+    """A row per metric: mean, range and interval of the held-out shots."""
+    if not is_checked(shots):
+        return pd.DataFrame({"measure": METRICS.values(), "mean": UNMEASURED})
+    rows = []
+    for metric, name in METRICS.items():
+        found = summary(shots, metric)
+        bounds = found.interval
+        known = f"{bounds.low:.3f} to {bounds.high:.3f}" if bounds.low == bounds.low else "-"
+        row = {"measure": name, "mean": f"{found.mean:.3f}", "lowest": f"{found.lowest:.3f}"}
+        row |= {"highest": f"{found.highest:.3f}", "95 % interval": known, "held-out sets": bounds.n}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def shot_table(shots: Sequence[Shot]) -> pd.DataFrame:
+    """A row per shot."""
+    rows = [
+        {
+            "shot": shot.name,
+            "objects": shot.objects,
+            "median diameter": f"{shot.diameter:.1f} px",
+            "brightness": f"{shot.brightness:.3f}",
+            "contrast": f"{shot.contrast:.3f}",
+            **{
+                f"{name}, held out": UNMEASURED if (value := getattr(shot, key)) is None else f"{value:.3f}"
+                for key, name in {**METRICS, "confidence": "confidence"}.items()
+            },
+        }
+        for shot in shots
+    ]
+    return pd.DataFrame(rows)
+
+
+def _gallery(segmented: Segmented) -> Gallery:
+    """The pictures with most, median and fewest objects, the least sure one, and the one least like the shots."""
+    pictures = segmented.pictures
+    by_number = sorted(range(len(pictures)), key=lambda place: -pictures[place].objects)
+    wanted = {
+        "most objects": by_number[0],
+        "median number of objects": by_number[len(by_number) // 2],
+        "fewest objects": by_number[-1],
+    }
+    sure = [place for place in by_number if pictures[place].confidence is not None]
+    if sure:
+        wanted["lowest confidence"] = min(sure, key=lambda place: pictures[place].confidence or 0.0)
+    strange = max(by_number, key=lambda place: len(pictures[place].differences))
+    if pictures[strange].differences:
+        wanted["least like the shots"] = strange
+    why: dict[int, list[str]] = {}
+    for reason, place in wanted.items():
+        why.setdefault(place, []).append(reason)
+    looks = [_look(segmented, place, reasons) for place, reasons in why.items()]
+    return Gallery(
+        "Pictures and their objects",
+        "Move the slider to compare the picture with the objects that were found in it.",
+        ("picture", "objects"),
+        outline_legend({1: "outline of an object that was found"}, False),
+        {"": looks},
+    )
+
+
+def _look(segmented: Segmented, place: int, reasons: Sequence[str]) -> Look:
+    one = segmented.pictures[place]
+    image = read_query(segmented.paths[place], segmented.learnt.reading)
+    labels = read_labels(segmented.labels[place])
+    layer = outline_layer(labels, np.ones(int(labels.max(initial=0)), np.int32))
+    unlike = f" ({', '.join(one.differences)})" if one.differences else ""
+    return look(f"{one.name}: {', '.join(reasons)}{unlike}; {_number(one.objects, 'object')}", image, layer)
+
+
+def _held_out_gallery(segmented: Segmented) -> Gallery:
+    """The worst, the median and the best held-out shot."""
+    ordered = sorted(segmented.examples, key=lambda one: one.shot.dice or 0.0)
+    names = ("worst", "median", "best") if len(ordered) > 2 else ("worst", "best")
+    places = np.linspace(0, len(ordered) - 1, len(names)).round().astype(int)
+    looks = [
+        prediction_look(f"{ordered[place].shot.name}, the {name}", ordered[place].image, ordered[place].truth, ordered[place].found)
+        for name, place in zip(names, places, strict=True)
+    ]
+    return Gallery(
+        "Held-out shots",
+        "Each was segmented by a type that was learnt from the other shots.",
+        ("picture", "annotation", "found"),
+        PREDICTION_LEGEND,
+        {"": looks},
+    )
