@@ -115,8 +115,8 @@ def cautions(shots: Sequence[Shot], pictures: Sequence[Measured]) -> list[str]:
     said = []
     if not is_checked(shots):
         said.append(
-            f"How right the objects are was not measured on held-out shots, because {why_unchecked(shots)}. Look at the "
-            "pictures before you use their objects."
+            f"Nothing was measured on held-out shots, because {why_unchecked(shots)}. Look at the pictures before "
+            "you use their objects."
         )
     else:
         if (dice := summary(shots, "dice").mean) < POOR:
@@ -139,8 +139,8 @@ def _differing(words: str, pictures: Sequence[Measured]) -> str:
     names = [one.name for one in pictures if words in one.differences]
     than = "than every shot" if words in WORDS["brightness"] else "than in every shot"
     return (
-        f"{words.capitalize()} {than}, by a factor of more than {LARGEST_FACTOR:g}: {_some(names, len(pictures))}. Look "
-        "at these pictures before you use their objects."
+        f"{words.capitalize()} {than}, by a factor of more than {LARGEST_FACTOR:g}: {_some(names, len(pictures))}. "
+        "Look at these pictures before you use their objects."
     )
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from experiments.segment_new_type.config import PAGE, TABLE, NewTypeOptions
 from experiments.segment_new_type.measures import (
-    LARGEST_FACTOR,
     Measured,
     cautions,
     is_checked,
@@ -21,14 +20,18 @@ from experiments.segment_new_type.measures import (
 from experiments.segment_new_type.pictures import read_query
 from experiments.segment_new_type.segment import Segmented
 from segjax.data import read_labels
-from segjax.evaluation import REPLICATES_FOR_VERDICT
-from segjax.files import spreadsheet_safe, write_file
+from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval
 from segjax.fewshot import Shot
+from segjax.files import spreadsheet_safe, write_file
 from segjax.reports import (
     PREDICTION_LEGEND,
+    Chart,
     Gallery,
     Look,
     Page,
+    chart,
+    dot_chart,
+    index_beside,
     look,
     outline_layer,
     outline_legend,
@@ -38,12 +41,14 @@ from segjax.reports import (
 
 METRICS = {"dice": "Dice", "f1": "object F1"}
 UNMEASURED = "not measured"
+MOST_ROWS = 40  # shots in the chart
 GLOSSARY = (
-    "Dice compares the pixels that are found with the annotated pixels: 0 is no overlap, 1 is perfect. Object F1 compares "
-    "objects. An object counts as found where its intersection over union with an annotated object is above 0.5. The "
-    "diameter is that of a disc with the object's area. Confidence is the mean over the objects' pixels of their "
-    "probability, counted from the threshold: 0.5 is a guess, 1 is certain. It says how clear the decision was, not "
-    "whether it is right."
+    "Dice compares found pixels with annotated pixels: 0 is no overlap, 1 is perfect. Object F1 compares objects. A "
+    "found object counts where its intersection over union with an annotated object is above 0.5. Held-out values come "
+    "from fewer shots than the final type, so they are more often too low than too high. An object's diameter is the "
+    "diameter of a disc of the same area. Confidence is the mean probability of the objects' pixels, counted from the "
+    "threshold: 0.5 is a guess, 1 is certain. It says how clear a decision was, not whether it is right. Brightness is "
+    "the mean and contrast the standard deviation of a picture's values, from 0 to 1."
 )
 
 
@@ -54,19 +59,26 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
         origin: how the command was started, as `experiments.harness.provenance.opening` says it.
     """
     learnt, pictures = segmented.learnt, segmented.pictures
-    _write_numbers(options.out / TABLE, pictures)
-    told = cautions(learnt.shots, pictures)
+    numbers = number_table(pictures)
+    safe = numbers.assign(picture=numbers["picture"].map(spreadsheet_safe))
+    write_file(options.out / TABLE, safe.to_csv(index=False))
+    path = options.out / PAGE
     page = Page(
         title=f"Objects in {options.query.resolve().name}",
         question="How many objects of the new type are in each picture, and how right are they?",
         verdict=verdict(segmented),
         notes=notes(learnt.shots),
         lead=_gallery(segmented),
-        table=picture_table(pictures),
+        table=picture_table(pictures, learnt.shots),
         table_title="Pictures, those to check first at the top",
-        cautions=told,
+        cautions=cautions(learnt.shots, pictures),
+        charts=_charts(learnt.shots),
         galleries=[_held_out_gallery(segmented)] if segmented.examples else [],
-        tables={"Held-out shots": held_out_table(learnt.shots), "Shots": shot_table(learnt.shots)},
+        tables={
+            "Held-out shots together": held_out_table(learnt.shots),
+            "Each shot": shot_table(learnt.shots),
+            "Each picture": numbers,
+        },
         glossary=GLOSSARY,
         config=json.loads(json.dumps(dataclasses.asdict(options), default=str)),
         provenance={
@@ -74,9 +86,10 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
             "features (digest)": learnt.bank_digest,
             **origin["versions"],
         },
+        index=index_beside(path),
     )
-    write_page(options.out / PAGE, page)
-    return options.out / PAGE
+    write_page(path, page)
+    return path
 
 
 def verdict(segmented: Segmented) -> str:
@@ -111,9 +124,9 @@ def notes(shots: Sequence[Shot]) -> list[str]:
     return [learnt]
 
 
-def picture_table(pictures: Sequence[Measured]) -> pd.DataFrame:
+def picture_table(pictures: Sequence[Measured], shots: Sequence[Shot]) -> pd.DataFrame:
     """A row per picture: those that differ most from the shots first, then the least sure ones."""
-    ordered = sorted(pictures, key=lambda one: (-len(one.differences), -1 if one.confidence is None else one.confidence))
+    ordered = sorted(pictures, key=lambda one: (-len(one.differences), one.confidence or 0.0))
     rows = [
         {
             "picture": one.name,
@@ -121,20 +134,18 @@ def picture_table(pictures: Sequence[Measured]) -> pd.DataFrame:
             "median diameter": "-" if one.diameter is None else f"{one.diameter:.1f} px",
             "area covered": f"{100 * one.covered:.1f} %",
             "confidence": "-" if one.confidence is None else f"{one.confidence:.3f}",
-            "compared with the shots": ", ".join(one.differences) or "alike",
+            "compared with the shots": ", ".join(one.differences) or ("alike" if shots else UNMEASURED),
         }
         for one in ordered
     ]
     return pd.DataFrame(rows)
 
 
-def _write_numbers(path: Path, pictures: Sequence[Measured]) -> None:
-    """The table of all pictures for other programs, unrounded."""
-    table = pd.DataFrame([one._asdict() for one in pictures])
+def number_table(pictures: Sequence[Measured]) -> pd.DataFrame:
+    """The same for other programs: shares are from 0 to 1, diameters in pixels."""
+    table = pd.DataFrame([one._asdict() for one in pictures]).round(4)
     table["differences"] = table["differences"].map(", ".join)
-    table["name"] = table["name"].map(spreadsheet_safe)
-    names = {"name": "picture", "diameter": "median_diameter", "covered": "share_covered"}
-    write_file(path, table.rename(columns=names).to_csv(index=False))
+    return table.rename(columns={"name": "picture", "diameter": "median_diameter", "covered": "share_covered"})
 
 
 def held_out_table(shots: Sequence[Shot]) -> pd.DataFrame:
@@ -146,8 +157,8 @@ def held_out_table(shots: Sequence[Shot]) -> pd.DataFrame:
         found = summary(shots, metric)
         bounds = found.interval
         known = f"{bounds.low:.3f} to {bounds.high:.3f}" if bounds.low == bounds.low else "-"
-        row = {"measure": name, "mean": f"{found.mean:.3f}", "lowest": f"{found.lowest:.3f}"}
-        row |= {"highest": f"{found.highest:.3f}", "95 % interval": known, "held-out sets": bounds.n}
+        numbers = {word: f"{getattr(found, word):.3f}" for word in ("mean", "lowest", "highest")}
+        row = {"measure": name, **numbers, "95 % interval": known, "held-out sets": f"{bounds.n}"}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -169,6 +180,26 @@ def shot_table(shots: Sequence[Shot]) -> pd.DataFrame:
         for shot in shots
     ]
     return pd.DataFrame(rows)
+
+
+def _charts(shots: Sequence[Shot]) -> dict[str, Chart]:
+    """Dice and object F1 of each held-out shot, where there are any and not too many to be read."""
+    if not is_checked(shots) or len(shots) > MOST_ROWS:
+        return {}
+    nan = float("nan")
+    series = {
+        name: {shot.name: Interval(getattr(shot, metric), nan, nan, 1) for shot in shots}
+        for metric, name in METRICS.items()
+    }
+    found = summary(shots, "dice")
+    return {
+        "held_out": chart(
+            f"Dice of held-out shots is between {found.lowest:.3f} and {found.highest:.3f}",
+            "How well is each shot segmented after learning from the others?",
+            lambda narrow: dot_chart(series, "1 is perfect", narrow=narrow),
+            shot_table(shots),
+        )
+    }
 
 
 def _gallery(segmented: Segmented) -> Gallery:
@@ -211,11 +242,11 @@ def _look(segmented: Segmented, place: int, reasons: Sequence[str]) -> Look:
 def _held_out_gallery(segmented: Segmented) -> Gallery:
     """The worst, the median and the best held-out shot."""
     ordered = sorted(segmented.examples, key=lambda one: one.shot.dice or 0.0)
-    names = ("worst", "median", "best") if len(ordered) > 2 else ("worst", "best")
-    places = np.linspace(0, len(ordered) - 1, len(names)).round().astype(int)
+    wanted = {"worst": ordered[0], "median": ordered[len(ordered) // 2], "best": ordered[-1]}
+    if len(ordered) == 2:
+        del wanted["median"]
     looks = [
-        prediction_look(f"{ordered[place].shot.name}, the {name}", ordered[place].image, ordered[place].truth, ordered[place].found)
-        for name, place in zip(names, places, strict=True)
+        prediction_look(f"{one.shot.name}, the {name}", one.image, one.truth, one.found) for name, one in wanted.items()
     ]
     return Gallery(
         "Held-out shots",

@@ -108,8 +108,8 @@ def _learn(
     if not folds:
         return replace(learnt, shots=tuple(facts)), ()
     say(
-        f"holding out shots: the type is learnt {len(folds)} more times, which takes about {len(folds) * seconds:.0f} s; "
-        "--no-check skips this"
+        f"holding shots out: learning {len(folds)} more times takes about {len(folds) * seconds:.0f} s (--no-check "
+        "skips it)"
     )
     examples = tuple(_examples(shots, facts, folds))
     by_name = {one.shot.name: one.shot for one in examples}

@@ -56,8 +56,8 @@ def options(tmp_path):
 
 def later(options, **changes):
     """The call that takes what an earlier one learnt."""
-    learnt = options.out / "type.safetensors"
-    return dataclasses.replace(options, **{"shots": None, "head": "logistic", "check": True, "learnt": learnt, **changes})
+    usual = {"shots": None, "head": "logistic", "check": True, "learnt": options.out / "type.safetensors"}
+    return dataclasses.replace(options, **{**usual, **changes})
 
 
 def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path):
@@ -100,8 +100,8 @@ def test_pixels_that_nobody_judged_are_not_taken_for_background(options, tmp_pat
         masks.append(np.where(classes == 255, -1, labels.astype(np.int32)))
     segment_folder(dataclasses.replace(options, head="logistic"))
     bank = FeatureBank(load_extractors(options.extractors))
-    found, expected = NewType.load(options.out / "type.safetensors", bank), fit_new_type(bank, images, masks
-    as_background = fit_new_type(bank, images, [np.maximum(mask, 0) for mask in masks]
+    found, expected = NewType.load(options.out / "type.safetensors", bank), fit_new_type(bank, images, masks)
+    as_background = fit_new_type(bank, images, [np.maximum(mask, 0) for mask in masks])
     assert abs(found.params["bias"] - as_background.params["bias"]) > 0.1
     np.testing.assert_allclose(found.threshold, expected.threshold, rtol=1e-4)
     for name, value in expected.params.items():
