@@ -99,6 +99,11 @@ def is_checked(shots: Sequence[Shot]) -> bool:
     return any(shot.fold is not None for shot in shots)
 
 
+def is_poor(shots: Sequence[Shot]) -> bool:
+    """Whether held-out shots were segmented so poorly that nobody should rely on the objects."""
+    return is_checked(shots) and min(summary(shots, metric).mean for metric in ("dice", "f1")) < POOR
+
+
 def why_unchecked(shots: Sequence[Shot]) -> str:
     """The reason why no shot was held out, as a clause."""
     if not shots:
@@ -127,7 +132,8 @@ def cautions(shots: Sequence[Shot], pictures: Sequence[Measured]) -> list[str]:
         if (f1 := summary(shots, "f1").mean) < POOR:
             said.append(
                 f"Held-out shots have a mean object F1 of only {f1:.3f}. Objects are missed, fused or broken, so do "
-                "not rely on their number and size. --objects.grouping watershed parts objects that touch."
+                "not rely on their number and size. --objects.grouping watershed parts objects that touch, and "
+                "--objects.minimum-area drops specks."
             )
     said += [_differing(words, pictures) for words in dict.fromkeys(w for one in pictures for w in one.differences)]
     if empty := [one.name for one in pictures if not one.objects]:

@@ -14,6 +14,7 @@ from experiments.segment_new_type.measures import (
     Measured,
     cautions,
     is_checked,
+    is_poor,
     summary,
     why_unchecked,
 )
@@ -43,12 +44,13 @@ METRICS = {"dice": "Dice", "f1": "object F1"}
 UNMEASURED = "not measured"
 MOST_ROWS = 40  # shots in the chart
 GLOSSARY = (
-    "Dice compares found pixels with annotated pixels: 0 is no overlap, 1 is perfect. Object F1 compares objects. A "
-    "found object counts where its intersection over union with an annotated object is above 0.5. Held-out values come "
-    "from fewer shots than the final type, so they are more often too low than too high. An object's diameter is the "
-    "diameter of a disc of the same area. Confidence is the mean probability of the objects' pixels, counted from the "
-    "threshold: 0.5 is a guess, 1 is certain. It says how clear a decision was, not whether it is right. Brightness is "
-    "the mean and contrast the standard deviation of a picture's values, from 0 to 1."
+    "Each held-out shot was segmented by a type that learnt from the other shots. These are fewer than the final type "
+    "learnt from, so the values are more often too low than too high. Dice compares found pixels with annotated "
+    "pixels: 0 is no overlap, 1 is perfect. Object F1 compares objects. A found object counts where its intersection "
+    "over union with an annotated object is above 0.5. An object's diameter is the diameter of a disc of the same "
+    "area. Confidence is the mean probability of the objects' pixels, counted from the threshold: 0.5 is a guess, 1 "
+    "is certain. It says how clear a decision was, not whether it is right. Brightness is the mean and contrast the "
+    "standard deviation of a picture's values, from 0 to 1."
 )
 
 
@@ -67,7 +69,7 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
         title=f"Objects in {options.query.resolve().name}",
         question="How many objects of the new type are in each picture, and how right are they?",
         verdict=verdict(segmented),
-        notes=notes(learnt.shots),
+        notes=notes(segmented),
         lead=_gallery(segmented),
         table=picture_table(pictures, learnt.shots),
         table_title="Pictures, those to check first at the top",
@@ -95,33 +97,32 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
 def verdict(segmented: Segmented) -> str:
     """The answer in one sentence."""
     shots, count = segmented.learnt.shots, sum(one.objects for one in segmented.pictures)
-    found = f"{_number(count, 'object')} {'was' if count == 1 else 'were'} found in {_pictures(segmented)}"
+    was = "was" if count == 1 else "were"
+    found = f"{_number(count, 'object')} {was} found in {_number(len(segmented.pictures), 'picture')}"
     if not is_checked(shots):
         return f"{found}; how right they are was not measured, because {why_unchecked(shots)}."
     dice, f1 = (summary(shots, metric) for metric in METRICS)
-    return (
-        f"{found}; on {len(shots)} shots held out in turn, Dice was {dice.mean:.3f} ({dice.lowest:.3f} to "
-        f"{dice.highest:.3f}) and object F1 {f1.mean:.3f}."
-    )
-
-
-def _pictures(segmented: Segmented) -> str:
-    return _number(len(segmented.pictures), "picture")
+    values = f"Dice was {dice.mean:.3f} (between {dice.lowest:.3f} and {dice.highest:.3f}) and object F1 {f1.mean:.3f}"
+    if is_poor(shots):
+        return f"{found}, but do not rely on them yet: on {len(shots)} held-out shots, {values}."
+    return f"{found}; on {len(shots)} held-out shots, {values}."
 
 
 def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def notes(shots: Sequence[Shot]) -> list[str]:
+def notes(segmented: Segmented) -> list[str]:
     """What the answer must not be read without."""
+    said, shots = [], segmented.learnt.shots
     folds = len({shot.fold for shot in shots if shot.fold is not None})
-    if not folds:
-        return []
-    learnt = f"Each shot was segmented by a type that was learnt from the other shots ({len(shots)} in all)."
-    if folds < REPLICATES_FOR_VERDICT:
-        return [learnt, f"{folds} held-out sets are too few for an interval; {REPLICATES_FOR_VERDICT} are needed."]
-    return [learnt]
+    if 0 < folds < REPLICATES_FOR_VERDICT:
+        said.append(f"{folds} held-out sets are too few for an interval; {REPLICATES_FOR_VERDICT} are needed.")
+    unlike, total = sum(bool(one.differences) for one in segmented.pictures), len(segmented.pictures)
+    if unlike:
+        differ = "picture differs" if total == 1 else "pictures differ"
+        said.append(f"{unlike} of {total} {differ} from every shot. Held-out values say little about them.")
+    return said
 
 
 def picture_table(pictures: Sequence[Measured], shots: Sequence[Shot]) -> pd.DataFrame:

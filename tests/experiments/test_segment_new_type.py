@@ -9,7 +9,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments.segment_new_type.config import NewTypeOptions
 from experiments.segment_new_type.segment import segment_folder
 from segjax.data import read_labels
 from segjax.fewshot import (
@@ -24,40 +23,12 @@ from segjax.fewshot import (
 )
 from segjax.models import create
 from segjax.types import InputError
-
-
-def dish(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A grey picture with two bright discs, and their labels."""
-    generator = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:24, :30]
-    labels = np.zeros((24, 30), np.uint8)
-    for index, column in enumerate((8, 21)):
-        labels[(rows - generator.integers(8, 16)) ** 2 + (columns - column) ** 2 <= 20] = index + 1
-    return (60 + 150 * (labels > 0) + generator.integers(0, 20, labels.shape)).astype(np.uint8), labels
+from tests.new_type_folder import dish, later, two_shots
 
 
 @pytest.fixture
 def options(tmp_path):
-    for name in ("shots/images", "shots/labels", "query"):
-        (tmp_path / name).mkdir(parents=True)
-    for seed in range(2):
-        image, labels = dish(seed)
-        Image.fromarray(image).save(tmp_path / f"shots/images/{seed}.png")
-        Image.fromarray(labels).save(tmp_path / f"shots/labels/{seed}.png")
-    for seed in (7, 8):
-        Image.fromarray(dish(seed)[0]).save(tmp_path / f"query/{seed}.png")
-    network = create("msd", depth=2)
-    variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
-    extractor = with_statistics(Extractor(network, variables), [dish(0)[0].astype(np.float32)[..., None] / 255])
-    save_extractors(tmp_path / "extractors", [extractor])
-    places = {name: tmp_path / name for name in ("extractors", "query", "out")}
-    return NewTypeOptions(**places, shots=str(tmp_path / "shots"), head="ridge", check=False)
-
-
-def later(options, **changes):
-    """The call that takes what an earlier one learnt."""
-    usual = {"shots": None, "head": "logistic", "check": True, "learnt": options.out / "type.safetensors"}
-    return dataclasses.replace(options, **{**usual, **changes})
+    return two_shots(tmp_path)
 
 
 def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path):
