@@ -20,7 +20,7 @@ def main() -> None:
     origin = opening(NAME, sources_of(NAME))  # before files are written
     segmented = segment_folder(options, console.print)
     page = write_report(options, segmented, origin)
-    for line in cautions(segmented.learnt.shots, segmented.pictures):
+    for line in cautions(segmented.learnt, segmented.pictures):
         console.print(f"warning: {line}")
     console.print(f"{verdict(segmented)}\npage: {page}")
 

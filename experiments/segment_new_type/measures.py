@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from segjax.evaluation import Interval, interval, median_radius
-from segjax.fewshot import Shot, folds_of
+from segjax.fewshot import NewType, Objects, Shot, folds_of
 
 LARGEST_FACTOR = 1.5  # by which a picture may lie outside the range of the shots
 WORDS = {  # what a picture below, or above, that range is
@@ -115,9 +115,9 @@ def why_unchecked(shots: Sequence[Shot]) -> str:
     return "the check was skipped"
 
 
-def cautions(shots: Sequence[Shot], pictures: Sequence[Measured]) -> list[str]:
+def cautions(learnt: NewType, pictures: Sequence[Measured]) -> list[str]:
     """What a user has to know before relying on the objects."""
-    said = []
+    said, shots = [], learnt.shots
     if not is_checked(shots):
         said.append(
             f"Nothing was measured on held-out shots, because {why_unchecked(shots)}. Look at the pictures before "
@@ -132,13 +132,21 @@ def cautions(shots: Sequence[Shot], pictures: Sequence[Measured]) -> list[str]:
         if (f1 := summary(shots, "f1").mean) < POOR:
             said.append(
                 f"Held-out shots have a mean object F1 of only {f1:.3f}. Objects are missed, fused or broken, so do "
-                "not rely on their number and size. --objects.grouping watershed parts objects that touch, and "
-                "--objects.minimum-area drops specks."
+                f"not rely on their number and size.{_hints(learnt.objects)}"
             )
     said += [_differing(words, pictures) for words in dict.fromkeys(w for one in pictures for w in one.differences)]
     if empty := [one.name for one in pictures if not one.objects]:
         said.append(f"No object was found in {_some(empty, len(pictures))}.")
     return said
+
+
+def _hints(objects: Objects) -> str:
+    """Options that may help and were not given, as sentences."""
+    hints = {
+        " --objects.grouping watershed parts objects that touch.": objects.grouping == "components",
+        " --objects.minimum-area drops specks.": objects.minimum_area == 1,
+    }
+    return "".join(hint for hint, is_new in hints.items() if is_new)
 
 
 def _differing(words: str, pictures: Sequence[Measured]) -> str:

@@ -73,7 +73,7 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
         lead=_gallery(segmented),
         table=picture_table(pictures, learnt.shots),
         table_title="Pictures, those to check first at the top",
-        cautions=cautions(learnt.shots, pictures),
+        cautions=cautions(learnt, pictures),
         charts=_charts(learnt.shots),
         galleries=[_held_out_gallery(segmented)] if segmented.examples else [],
         tables={

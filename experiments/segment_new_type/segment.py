@@ -108,7 +108,7 @@ def _learn(
     if not folds:
         return replace(learnt, shots=tuple(facts)), ()
     say(
-        f"holding shots out: learning {len(folds)} more times takes about {len(folds) * seconds:.0f} s (--no-check "
+        f"holding shots out: learning {len(folds)} more times takes up to {len(folds) * seconds:.0f} s (--no-check "
         "skips it)"
     )
     examples = tuple(_examples(shots, facts, folds))

@@ -33,12 +33,14 @@ class Objects:
     """How touching objects are kept apart.
 
     Attributes:
-        delineation: "line": a line of background between touching objects is learnt; "border": their outlines are
-            learnt as a class of its own; "none": neither.
-        grouping: objects of a predicted mask are its "components", or parted along a "watershed".
-        minimum_area: objects of fewer pixels are dropped.
-        threshold: "best": the one of the highest Dice on the shots; "zero": a score above 0 (a probability above 1/2).
-        most_bytes: of the shots' features held at once; above that they are computed again for every pass.
+        delineation: "line": a line of background is learnt between touching objects; "border": outlines are learnt as a
+            class of their own; "none": neither is learnt.
+        grouping: "components": connected pieces of the predicted mask are the objects; "watershed": pieces are parted
+            where they are narrow.
+        minimum_area: smallest object in pixels; smaller ones are dropped.
+        threshold: of a pixel's score. "best": the threshold with the highest Dice on the shots; "zero": 0, which is a
+            probability of 1/2.
+        most_bytes: memory for the features of the shots; where they take more, they are computed again for every pass.
     """
 
     delineation: str = "line"

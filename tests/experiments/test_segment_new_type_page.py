@@ -32,9 +32,12 @@ def checked(*values):
     )
 
 
+def type_of(shots, **options):
+    return NewType(Ridge(), {}, 0.0, None, Objects(**options), "", shots=shots)
+
+
 def segmented(shots, *pictures):
-    learnt = NewType(Ridge(), {}, 0.0, None, Objects(), "", shots=shots)
-    return Segmented(learnt, pictures, (), ())
+    return Segmented(type_of(shots), pictures, (), ())
 
 
 def picture(name, objects=2, **values):
@@ -106,7 +109,7 @@ def test_the_verdict_says_how_held_out_shots_did_or_why_that_is_not_known():
     for shots, reason in reasons.items():
         said = verdict(segmented(shots, *pictures))
         assert said.startswith("3 objects were found in 2 pictures; how right they are was not measured, because ")
-        assert reason in said and reason in cautions(shots, pictures)[0]
+        assert reason in said and reason in cautions(type_of(shots), pictures)[0]
         assert why_unchecked(shots).endswith(reason) and list(held_out_table(shots)["mean"]) == 2 * ["not measured"]
     assert set(picture_table(pictures, ())["compared with the shots"]) == {"not measured"}
     assert set(picture_table(pictures, good)["compared with the shots"]) == {"alike"}
@@ -118,12 +121,16 @@ def test_what_speaks_against_the_objects_is_said():
         picture("y", 0),
         picture("z", differences=("darker", "larger objects")),
     )
-    said = cautions(checked((0.6, 0.75), (0.7, 0.65)), pictures)
+    said = cautions(type_of(checked((0.6, 0.75), (0.7, 0.65))), pictures)
     assert said[0].startswith("Held-out shots have a mean Dice of only 0.650.") and len(said) == 4
     assert said[1].startswith("Darker than every shot, by a factor of more than 1.5: 2 of 3 pictures (x, z).")
     assert said[2].startswith("Larger objects than in every shot, by a factor of more than 1.5: 1 of 3 pictures (z).")
     assert said[3] == "No object was found in 1 of 3 pictures (y)."
-    assert "a mean object F1 of only 0.600." in cautions(checked((0.8, 0.6), (0.9, 0.6)), ())[0]
+    fused = checked((0.8, 0.6), (0.9, 0.6))
+    (said,) = cautions(type_of(fused), ())
+    assert "a mean object F1 of only 0.600." in said and "--objects.grouping watershed" in said
+    (said,) = cautions(type_of(fused, grouping="watershed", minimum_area=5), ())
+    assert said.endswith("do not rely on their number and size.")
     told = notes(segmented(checked((0.8, 0.8), (0.9, 0.9)), *pictures))
     assert told[0] == "2 held-out sets are too few for an interval; 5 are needed."
     assert told[1] == "2 of 3 pictures differ from every shot. Held-out values say little about them."
@@ -141,7 +148,7 @@ def test_later_calls_show_what_was_measured_by_the_first(options, tmp_path, caps
         return capsys.readouterr().out
 
     said = call("--out", str(options.out), "--shots", f"folder:{options.shots}?scale=dtype", "--head", "ridge")
-    assert "holding shots out: learning 2 more times takes about" in said and "--no-check" in said
+    assert "holding shots out: learning 2 more times takes up to" in said and "--no-check" in said
     assert "warning: Darker than every shot, by a factor of more than 1.5: 1 of 2 pictures (7)." in said
     page = (options.out / "segmented.html").read_text()
     learnt = NewType.load(options.out / "type.safetensors", FeatureBank(load_extractors(options.extractors)))
