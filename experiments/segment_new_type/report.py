@@ -49,8 +49,9 @@ GLOSSARY = (
     "pixels: 0 is no overlap, 1 is perfect. Object F1 compares objects. A found object counts where its intersection "
     "over union with an annotated object is above 0.5. An object's diameter is the diameter of a disc of the same "
     "area. Confidence is the mean probability of the objects' pixels, counted from the threshold: 0.5 is a guess, 1 "
-    "is certain. It says how clear a decision was, not whether it is right. Brightness is the mean and contrast the "
-    "standard deviation of a picture's values, from 0 to 1."
+    "is certain. It says how clear a decision was, not whether it is right. Only the heads logistic, soft_dice and "
+    "hidden_layer give probabilities. Brightness is the mean and contrast the standard deviation of a picture's "
+    "values, from 0 to 1."
 )
 
 

@@ -38,7 +38,7 @@ from segjax.types import InputError
 from segjax.upgrade import Change
 
 UNSURE = 30  # changes in the table of those to look at first
-FIRST = 6  # pictures in the first screen
+FIRST = 4  # pictures in the first screen
 MOST_ROWS = 40  # held-out pictures in the chart
 COLUMNS = {
     "picture": "picture",
