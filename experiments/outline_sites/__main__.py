@@ -8,6 +8,7 @@ from experiments.harness.start import run_command
 from experiments.outline_sites.held_out import check_networks, held_out
 from experiments.outline_sites.networks import check_scene, open_run, probability_of, read_scene
 from experiments.outline_sites.options import OutlineOptions
+from experiments.outline_sites.page import amount, write_found_page
 from experiments.outline_sites.places import sites_in, smallest_site, write_sites
 from segjax.data.ground.geofiles import check_geo
 from segjax.data.ground.scene import open_scene
@@ -40,9 +41,10 @@ def main() -> None:
         probability = probability_of(run, image, options, console.print)
         found = sites_in(probability, scene, options.threshold, smallest, metres)
         write_sites(folder, found, scene)
-    count = "1 site" if len(found.outlines) == 1 else f"{len(found.outlines)} sites"
-    console.print(f"{count} of {found.hectares:.1f} ha in all: {options.out / 'sites.gpkg'}")
+        write_found_page(folder / "found.html", options, scene, image, run, past, smallest, found)
+    console.print(f"{amount(found)}: {options.out / 'sites.gpkg'}")
     console.print(f"{found.dropped} pieces below {smallest.hectares:.3g} ha were left out ({smallest.reason})")
+    console.print(f"page: {options.out / 'found.html'}")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,17 @@ from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.networks import pooled_dice
 from experiments.outline_sites.networks import SiteRun
 from experiments.site_segmentation.analysis import DICE, learnt_by
-from experiments.site_segmentation.grid import Trial
 from segjax.evaluation import Interval, disc, median_radius
 from segjax.types import InputError
 
 MOST = 0.5  # of the pictures: from there on false alarms or misses are the rule
+
+
+class Trivial(NamedTuple):
+    """A mask that needs no network: its name and its Dice."""
+
+    name: str
+    dice: float
 
 
 class HeldOut(NamedTuple):
@@ -22,18 +28,18 @@ class HeldOut(NamedTuple):
         dice: of all pixels of a test set.
         detection_rate: share of the pictures with a site in which any of its pixels is found.
         false_positive_rate: share of the pictures without a site in which anything is marked.
-        trivial: the Dice that needs no network, see `trivial_dice`.
+        trivial: the better of two masks that need no network, see `trivial_mask`.
     """
 
     dice: Interval
     detection_rate: Interval
     false_positive_rate: Interval
-    trivial: float
+    trivial: Trivial
 
     @property
     def has_failed(self) -> bool:
         """Whether the networks are no better than a mask that needs none."""
-        return not self.dice.mean > self.trivial
+        return not self.dice.mean > self.trivial.dice
 
     @property
     def cautions(self) -> list[str]:
@@ -41,19 +47,19 @@ class HeldOut(NamedTuple):
         found, alarms, said = self.detection_rate, self.false_positive_rate, []
         if self.has_failed:
             said.append(
-                f"The networks failed on held-out pictures: their Dice is {self.dice.mean:.3f}, and a disc in the middle "
-                f"of every picture, or marking everything, has {self.trivial:.3f}. The outlines mean nothing."
+                f"The networks failed on held-out pictures: their Dice is {self.dice.mean:.3f}, and "
+                f"{self.trivial.name} has {self.trivial.dice:.3f}. The outlines mean nothing."
             )
         if not alarms.n:
             said.append("The run had no held-out picture without a site, so nothing is known about false alarms.")
         elif alarms.mean > MOST:
             said.append(
-                f"The networks mark something in {percent(alarms.mean)} of the held-out pictures without a site, so most "
-                "of the outlines may be false alarms."
+                f"The networks mark something in {percent(alarms.mean)} of the held-out pictures that have no site, "
+                "so most of the outlines may be false alarms."
             )
         if found.mean < MOST:
             said.append(
-                f"The networks find the site in only {percent(found.mean)} of the held-out pictures with one, so most "
+                f"The networks find a site in only {percent(found.mean)} of the held-out pictures that have one, so most "
                 "sites of the scene may be missing."
             )
         return said
@@ -67,22 +73,26 @@ def percent(share: float) -> str:
 def held_out(run: SiteRun) -> HeldOut:
     """How the run's chosen networks did."""
     rates = (run.table.interval(name, run.learnt) for name in (DICE, "detection_rate", "false_positive_rate"))
-    return HeldOut(*rates, trivial_dice(run.domain, run.seeds))
+    return HeldOut(*rates, trivial_mask(run.domain, run.seeds))
 
 
-def trivial_dice(domain: LabelledDomain, seeds: tuple[int, ...]) -> float:
-    """The higher Dice of two masks: a disc of the sites' median area in the middle of every picture, or every pixel.
+def trivial_mask(domain: LabelledDomain, seeds: tuple[int, ...]) -> Trivial:
+    """The better of two masks: a disc of the sites' median area in the middle of every picture, or every pixel.
 
-    Like that of the networks, it is the mean over seeds, each on its own test pictures.
+    Like that of the networks, its Dice is the mean over seeds, each on its own test pictures.
     """
     shape, radius = domain.labels.shape[1:], median_radius(domain.labels)
-    middle = disc(shape, ((shape[0] - 1) / 2, (shape[1] - 1) / 2), radius)
-    values = []
+    masks = {
+        "a disc in the middle of every picture": disc(shape, ((shape[0] - 1) / 2, (shape[1] - 1) / 2), radius),
+        "marking every pixel": np.ones(shape, bool),
+    }
+    values: dict[str, list[float]] = {name: [] for name in masks}
     for seed in seeds:
         test = list(domain.split(seed).test)
-        truth, judged = domain.labels[test] > 0, ~domain.ignored[test]
-        values.append([pooled_dice(mask & judged, truth) for mask in (middle, np.ones(shape, bool))])
-    return float(np.mean(values, 0).max())
+        for name, mask in masks.items():
+            values[name].append(pooled_dice(mask & ~domain.ignored[test], domain.labels[test] > 0))
+    best = max(values, key=lambda name: np.mean(values[name]))
+    return Trivial(best, float(np.mean(values[best])))
 
 
 def check_networks(run: SiteRun, found: HeldOut) -> None:
@@ -93,16 +103,12 @@ def check_networks(run: SiteRun, found: HeldOut) -> None:
     """
     if not found.has_failed:
         return
-    others = [trial.learnt for trial in learnt_by(run.table, run.learnt.network) if _passes(run, trial, found.trivial)]
-    choose = f"choose another --learnt ({', '.join(others)})" if others else "none of this run did better"
+    known = learnt_by(run.table, run.learnt.network)
+    better = [one.learnt for one in known if run.table.interval(DICE, one).mean > found.trivial.dice]
+    choose = f"choose another --learnt ({', '.join(better)})" if better else "as none of its networks did better"
     raise InputError(
         f"learnt: the networks that learnt from {run.learnt.learnt} failed on held-out pictures: their Dice is "
-        f"{found.dice.mean:.3f}, and a disc in the middle of every picture, or marking everything, has "
-        f"{found.trivial:.3f} (detection rate {percent(found.detection_rate.mean)}, false-positive rate "
-        f"{percent(found.false_positive_rate.mean)}); train the study longer, {choose}, or apply them nevertheless "
-        "with --force"
+        f"{found.dice.mean:.3f}, and {found.trivial.name} has {found.trivial.dice:.3f} (detection rate "
+        f"{percent(found.detection_rate.mean)}, false-positive rate {percent(found.false_positive_rate.mean)}); "
+        f"train the study longer, {choose}, or apply them nevertheless with --force"
     )
-
-
-def _passes(run: SiteRun, trial: Trial, least: float) -> bool:
-    return run.table.interval(DICE, trial).mean > least

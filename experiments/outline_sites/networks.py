@@ -65,7 +65,9 @@ def open_run(folder: Path, learnt: str) -> SiteRun:
         raise InputError(f"run: {folder} is of the study {study}; name the --out folder of a run of {STUDY.name}")
     config = overlaid(config_of(Config, plan["config"]), {"run": {"out": folder}})
     if "shrink" in parse_spec(config.source.data).options:
-        raise InputError(f"run: {folder} learnt from pictures with shrink=, but scenes are not shrunk; give another run")
+        raise InputError(
+            f"run: {folder} learnt from pictures with shrink=, but scenes are not shrunk; give another run"
+        )
     table = table_of_run(STUDY, folder, plan)
     chosen = learnt_of(table, config.segmentation.networks[0], learnt)
     setting = {name: value for name, value in factors_of(chosen).items() if name != "seed"}
@@ -151,8 +153,8 @@ def probability_of(
                 done, left = 100 * (place + share) / len(run.seeds), pace.left({"network": len(run.seeds) - place - 1})
                 say(f"{done:.0f} % of the scene looked at; {left}")
 
-        total += predict_blended(
-            network, variables, image, tile, round(options.overlap * tile), on_share=reached
-        )[..., 1]
+        total += predict_blended(network, variables, image, tile, round(options.overlap * tile), on_share=reached)[
+            ..., 1
+        ]
         pace.end()
     return total / len(run.seeds)

@@ -1,16 +1,17 @@
 """From probabilities to sites: which pieces are large enough, their outlines, places and files."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32, Int32, Shaped
 from skimage.segmentation import clear_border
 
 from experiments.outline_sites.networks import SiteRun
-from segjax.data.formats.layers import WGS84, moved
-from segjax.data.ground.geofiles import write_mask
+from segjax.data.formats.layers import WGS84, in_pixels, moved
+from segjax.data.ground.geofiles import crs_of, write_mask
 from segjax.data.ground.outlines import Outline, outlines_of, write_outlines
 from segjax.data.ground.scene import Scene
 from segjax.files import write_file
@@ -34,12 +35,12 @@ class Found(NamedTuple):
     """What was found in a scene.
 
     Attributes:
-        mask: where sites are.
-        outlines: of the sites, the surest first.
+        sites: number of the site that a pixel belongs to, 0 elsewhere; 1 is the surest.
+        outlines: of the sites, in the order of their numbers.
         dropped: pieces that were left out since they are too small.
     """
 
-    mask: Bool[np.ndarray, "H W"]
+    sites: Int32[np.ndarray, "H W"]
     outlines: list[Outline]
     dropped: int
 
@@ -60,14 +61,22 @@ def smallest_site(run: SiteRun, asked: float | None, metres: float) -> Smallest:
     """
     if asked is not None:
         return Smallest(asked, "as --smallest-hectares says")
-    areas = [np.bincount(labels.ravel())[1:] for picture in run.domain.labels for labels in (clear_border(picture),)]
-    whole = np.concatenate(areas)
-    if not whole.any():
-        whole = np.concatenate([np.bincount(picture.ravel())[1:] for picture in run.domain.labels])
-    half, least = whole[whole > 0].min() / 2, run.config.minimum_area
+    labels, least = run.domain.labels, run.config.minimum_area
+    areas = _areas([clear_border(picture) for picture in labels])
+    half = (areas if areas.size else _areas(labels)).min() / 2
     hectares = max(half, least) * (run.metres or metres) ** 2 / 1e4
-    said = f"{least} pixels, as in the run" if half < least else "half of the smallest outlined site of the run"
+    said = (
+        f"{least} pixels, the limit of the run itself"
+        if half < least
+        else "half of the smallest outlined site of the run"
+    )
     return Smallest(float(hectares), said)
+
+
+def _areas(labels: Iterable[Int32[np.ndarray, "H W"]]) -> np.ndarray:
+    """Of every object in every picture, in pixels."""
+    areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
+    return areas[areas > 0]
 
 
 def sites_in(
@@ -78,32 +87,46 @@ def sites_in(
     Args:
         metres: side of the scene's pixels on the ground.
     """
+    import shapely
+
     # holes without data are filled too, so that these are taken out again
     labels = components(tidied((probability > threshold) & scene.known, 1) & scene.known)
     is_kept = np.bincount(labels.ravel()) * metres**2 / 1e4 >= smallest.hectares
     is_kept[0] = False
-    mask = is_kept[labels]
-    outlines = outlines_of(mask, probability, scene.georeference, scene.path.stem)
-    by_score = sorted(outlines, key=lambda outline: -outline.score)
-    return Found(mask, by_score, int(labels.max(initial=0) - is_kept.sum()))
+    outlines = outlines_of(is_kept[labels], probability, scene.georeference, scene.path.stem)
+    outlines.sort(key=lambda outline: -outline.score)
+    points = in_pixels(_points_in(outlines), scene.georeference)
+    pieces = labels[shapely.get_y(points).astype(int), shapely.get_x(points).astype(int)]
+    numbers = np.zeros(len(is_kept), np.int32)
+    numbers[pieces] = np.arange(1, len(outlines) + 1)
+    return Found(numbers[labels], outlines, int(labels.max(initial=0) - is_kept.sum()))
+
+
+def _points_in(outlines: Sequence[Outline]) -> Shaped[np.ndarray, " N"]:
+    """A point within each."""
+    import shapely
+
+    shapes = np.empty(len(outlines), object)
+    shapes[:] = [outline.shape for outline in outlines]
+    return shapely.point_on_surface(shapes)
 
 
 def table_of(found: Found, scene: Scene) -> pd.DataFrame:
-    """A row per site, the surest first: number, a point within it in the scene's system and in degrees, area, score."""
+    """A row per site, the surest first: number, area, score, a point within it in degrees and the scene's system."""
     import shapely
 
-    shapes = np.array([outline.shape for outline in found.outlines], object)
-    points = shapely.point_on_surface(shapes)
-    degrees = moved(points, scene.georeference.crs, WGS84)[0]
+    points, crs = _points_in(found.outlines), scene.georeference.crs
+    digits = 6 if crs_of(scene.georeference).is_geographic else 1
+    degrees = moved(points, crs, WGS84)[0]
     return pd.DataFrame(
         {
-            "site": np.arange(1, len(shapes) + 1),
-            f"x, {scene.georeference.crs}": [f"{x:.9g}" for x in shapely.get_x(points)],
-            f"y, {scene.georeference.crs}": [f"{y:.9g}" for y in shapely.get_y(points)],
-            "longitude": [f"{x:.6f}" for x in shapely.get_x(degrees)],
-            "latitude": [f"{y:.6f}" for y in shapely.get_y(degrees)],
+            "site": np.arange(1, len(points) + 1),
             "hectares": [f"{outline.hectares:.3f}" for outline in found.outlines],
             "score": [f"{outline.score:.3f}" for outline in found.outlines],
+            "longitude": [f"{x:.6f}" for x in shapely.get_x(degrees)],
+            "latitude": [f"{y:.6f}" for y in shapely.get_y(degrees)],
+            f"x, {crs}": [f"{x:.{digits}f}" for x in shapely.get_x(points)],
+            f"y, {crs}": [f"{y:.{digits}f}" for y in shapely.get_y(points)],
         }
     )
 
@@ -114,6 +137,6 @@ def write_sites(folder: Path, found: Found, scene: Scene) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    write_mask(folder / "mask.tif", found.mask, scene.georeference, scene.known)
+    write_mask(folder / "mask.tif", found.sites > 0, scene.georeference, scene.known)
     write_outlines(folder, found.outlines, [scene.georeference.crs])
     write_file(folder / "sites.csv", table_of(found, scene).to_csv(index=False, lineterminator="\n"))
