@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.harness.provenance import is_committed
-from experiments.harness.study import Analysis, Context, Study
+from experiments.harness.study import Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.evaluation.claims import digits_of, format_test_sets
 from segjax.files import PATIENCE, write_file
@@ -34,7 +34,7 @@ def write_study_page(
     config, plan = context.config, read_plan(context.config.run.out, sets_aside=True)
     found = study.analyse(config, table)
     save_charts(config.run.out / "figures", found.charts)
-    lead, *others = found.charts.items() or [("", None)]
+    charts = list(found.charts.items())
     path = config.run.out / "report.html"
     main = list(found.main or found.claims)
     page = Page(
@@ -42,9 +42,9 @@ def write_study_page(
         question=found.question,
         verdict=found.verdict,
         notes=[*_partial(trials, missing), *undecided(found.claims), *found.notes],
-        lead=lead[1],
+        lead=charts[0][1] if charts else None,
         table=claims_table(main),
-        charts=dict(others),
+        charts=dict(charts[1:]),
         cautions=[
             *cautions(config, context.data.source, plan),
             *study.cautions(config, context.data),
@@ -138,8 +138,8 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     sets = len(set(plan["replicates"]))
     if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and not source.test_groups:
         said.append(
-            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each seed "
-            "has test pictures of its own."
+            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each "
+            "seed has test pictures of its own."
         )
     elif sets < run.seeds:
         said.append(f"{run.seeds} seeds share {format_test_sets(sets)}. Intervals count test sets.")

@@ -8,7 +8,7 @@ from experiments.harness.start import run_command
 from experiments.outline_sites.held_out import check_networks, held_out
 from experiments.outline_sites.networks import check_scene, open_run, probability_of, read_scene
 from experiments.outline_sites.options import OutlineOptions
-from experiments.outline_sites.page import amount, write_found_page
+from experiments.outline_sites.page import amount, left_out, write_found_page
 from experiments.outline_sites.places import sites_in, smallest_site, write_sites
 from segjax.data.ground.geofiles import check_geo
 from segjax.data.ground.scene import open_scene
@@ -35,15 +35,15 @@ def main() -> None:
     for caution in past.cautions:
         console.print(f"caution: {caution}")
     smallest = smallest_site(run, options.smallest_hectares, metres)
+    image = read_scene(scene, run)
     with replacing(options.out.resolve()) as folder:
-        folder.mkdir()
-        image = read_scene(scene, run)
+        folder.mkdir()  # a place that cannot be written is refused before the networks look
         probability = probability_of(run, image, options, console.print)
         found = sites_in(probability, scene, options.threshold, smallest, metres)
         write_sites(folder, found, scene)
         write_found_page(folder / "found.html", options, scene, image, run, past, smallest, found)
     console.print(f"{amount(found)}: {options.out / 'sites.gpkg'}")
-    console.print(f"{found.dropped} pieces below {smallest.hectares:.3g} ha were left out ({smallest.reason})")
+    console.print(left_out(smallest, found))
     console.print(f"page: {options.out / 'found.html'}")
 
 

@@ -11,6 +11,7 @@ from experiments.site_segmentation.analysis import DICE, learnt_by
 from segjax.evaluation import Interval, disc, median_radius
 from segjax.types import InputError
 
+RATES = ("detection_rate", "false_positive_rate")
 MOST = 0.5  # of the pictures: from there on false alarms or misses are the rule
 
 
@@ -59,8 +60,8 @@ class HeldOut(NamedTuple):
             )
         if found.mean < MOST:
             said.append(
-                f"The networks find a site in only {percent(found.mean)} of the held-out pictures that have one, so most "
-                "sites of the scene may be missing."
+                f"The networks find a site in only {percent(found.mean)} of the held-out pictures that have one, so "
+                "most sites of the scene may be missing."
             )
         return said
 
@@ -72,8 +73,8 @@ def percent(share: float) -> str:
 
 def held_out(run: SiteRun) -> HeldOut:
     """How the run's chosen networks did."""
-    rates = (run.table.interval(name, run.learnt) for name in (DICE, "detection_rate", "false_positive_rate"))
-    return HeldOut(*rates, trivial_mask(run.domain, run.seeds))
+    dice, found, alarms = (run.table.interval(name, run.learnt) for name in (DICE, *RATES))
+    return HeldOut(dice, found, alarms, trivial_mask(run.domain, run.seeds))
 
 
 def trivial_mask(domain: LabelledDomain, seeds: tuple[int, ...]) -> Trivial:

@@ -70,9 +70,7 @@ def open_run(folder: Path, learnt: str) -> SiteRun:
         )
     table = table_of_run(STUDY, folder, plan)
     chosen = learnt_of(table, config.segmentation.networks[0], learnt)
-    setting = {name: value for name, value in factors_of(chosen).items() if name != "seed"}
-    ended = table.frame[(table.frame[[*setting, "status"]] == [*setting.values(), "ok"]).all(axis=1)]
-    return SiteRun(plan, config, STUDY.read(config), table, chosen, tuple(sorted(ended["seed"].tolist())))
+    return SiteRun(plan, config, STUDY.read(config), table, chosen, seeds_of(table, chosen))
 
 
 def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
@@ -87,6 +85,13 @@ def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
         names = ", ".join(dict.fromkeys(one.learnt for one in known))
         raise InputError(f"learnt: no network of the run learnt from {learnt or 'maps'}; choose one of {names}")
     return chosen
+
+
+def seeds_of(table: ResultTable[Trial], trial: Trial) -> tuple[int, ...]:
+    """The seeds for which a trial ended well."""
+    setting = {name: value for name, value in factors_of(trial).items() if name != "seed"}
+    ended = table.frame[(table.frame[[*setting, "status"]] == [*setting.values(), "ok"]).all(axis=1)]
+    return tuple(sorted(ended["seed"].tolist()))
 
 
 def check_scene(scene: Scene, run: SiteRun) -> float:

@@ -100,13 +100,14 @@ def amount(found: Found) -> str:
 
 def verdict(found: Found, scene: Scene, past: HeldOut) -> str:
     """The answer in one sentence."""
-    name, alarms, sites = scene.path.name, past.false_positive_rate, amount(found)
+    name, alarms = scene.path.name, past.false_positive_rate
+    sites = f"{amount(found)} {'were' if len(found.outlines) > 1 else 'was'}"
     if past.has_failed:
         failed = f"the networks failed on held-out pictures (Dice {past.dice.mean:.3f})"
-        return f"{sites} marked in {name}, which means nothing: {failed}."
+        return f"{sites} marked in {name}, but that means nothing: {failed}."
     if found.outlines and alarms.mean > MOST:
         return (
-            f"{sites} marked in {name}, most of which may be false alarms: the networks mark something in "
+            f"{sites} marked in {name}, but most may be false alarms: the networks mark something in "
             f"{percent(alarms.mean)} of the held-out pictures that have no site."
         )
     return f"{sites} found in {name}; {rates(past)}."
@@ -136,16 +137,20 @@ def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) ->
     return said
 
 
+def left_out(smallest: Smallest, found: Found) -> str:
+    """How many pieces were too small, and who says so."""
+    dropped = found.dropped
+    count = f"{dropped} pieces were" if dropped > 1 else "1 piece was" if dropped else "No piece was"
+    limit = f"smaller than {smallest.hectares:.3g} ha ({smallest.reason})"
+    return f"{count} left out as {limit}. --smallest-hectares changes this limit."
+
+
 def cautions(
     options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut, smallest: Smallest, found: Found
 ) -> list[str]:
     """What to know before relying on the sites."""
     said, ended, wanted = list(past.cautions), len(run.seeds), run.config.run.seeds
-    if found.dropped:
-        said.append(
-            f"{found.dropped} pieces below {smallest.hectares:.3g} ha were left out ({smallest.reason}). "
-            "--smallest-hectares changes that."
-        )
+    said.append(left_out(smallest, found))
     if ended < wanted:
         said.append(f"{ended} of the run's {wanted} networks ended well. Only these looked at the scene.")
     if options.threshold != THRESHOLD:

@@ -1,18 +1,17 @@
 """From probabilities to sites: which pieces are large enough, their outlines, places and files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Int32, Shaped
+from jaxtyping import Float32, Int32
 from skimage.segmentation import clear_border
 
 from experiments.outline_sites.networks import SiteRun
-from segjax.data.formats.layers import WGS84, in_pixels, moved
 from segjax.data.ground.geofiles import crs_of, write_mask
-from segjax.data.ground.outlines import Outline, outlines_of, write_outlines
+from segjax.data.ground.outlines import Outline, outlines_of, places_of, write_outlines
 from segjax.data.ground.scene import Scene
 from segjax.files import write_file
 from segjax.maps import tidied
@@ -87,46 +86,32 @@ def sites_in(
     Args:
         metres: side of the scene's pixels on the ground.
     """
-    import shapely
-
     # holes without data are filled too, so that these are taken out again
     labels = components(tidied((probability > threshold) & scene.known, 1) & scene.known)
     is_kept = np.bincount(labels.ravel()) * metres**2 / 1e4 >= smallest.hectares
     is_kept[0] = False
     outlines = outlines_of(is_kept[labels], probability, scene.georeference, scene.path.stem)
     outlines.sort(key=lambda outline: -outline.score)
-    points = in_pixels(_points_in(outlines), scene.georeference)
-    pieces = labels[shapely.get_y(points).astype(int), shapely.get_x(points).astype(int)]
+    places = places_of(outlines, scene.georeference)
+    pieces = labels[places.rows, places.columns]
     numbers = np.zeros(len(is_kept), np.int32)
     numbers[pieces] = np.arange(1, len(outlines) + 1)
     return Found(numbers[labels], outlines, int(labels.max(initial=0) - is_kept.sum()))
 
 
-def _points_in(outlines: Sequence[Outline]) -> Shaped[np.ndarray, " N"]:
-    """A point within each."""
-    import shapely
-
-    shapes = np.empty(len(outlines), object)
-    shapes[:] = [outline.shape for outline in outlines]
-    return shapely.point_on_surface(shapes)
-
-
 def table_of(found: Found, scene: Scene) -> pd.DataFrame:
     """A row per site, the surest first: number, area, score, a point within it in degrees and the scene's system."""
-    import shapely
-
-    points, crs = _points_in(found.outlines), scene.georeference.crs
+    places, crs = places_of(found.outlines, scene.georeference), scene.georeference.crs
     digits = 6 if crs_of(scene.georeference).is_geographic else 1
-    degrees = moved(points, crs, WGS84)[0]
     return pd.DataFrame(
         {
-            "site": np.arange(1, len(points) + 1),
+            "site": np.arange(1, len(found.outlines) + 1),
             "hectares": [f"{outline.hectares:.3f}" for outline in found.outlines],
             "score": [f"{outline.score:.3f}" for outline in found.outlines],
-            "longitude": [f"{x:.6f}" for x in shapely.get_x(degrees)],
-            "latitude": [f"{y:.6f}" for y in shapely.get_y(degrees)],
-            f"x, {crs}": [f"{x:.{digits}f}" for x in shapely.get_x(points)],
-            f"y, {crs}": [f"{y:.{digits}f}" for y in shapely.get_y(points)],
+            "longitude": [f"{x:.6f}" for x in places.longitude],
+            "latitude": [f"{y:.6f}" for y in places.latitude],
+            f"x, {crs}": [f"{x:.{digits}f}" for x in places.x],
+            f"y, {crs}": [f"{y:.{digits}f}" for y in places.y],
         }
     )
 

@@ -41,8 +41,9 @@ def dot_chart(
         for row, value in values.items():
             bars = [[value.mean - value.low], [value.high - value.mean]] if value.low == value.low else None
             place = places[row] + shift - (0.15 if narrow and len(series) > 1 else 0.0)
-            style = {"fmt": marker, "color": colour, "ms": 5.5, "capsize": 2.5, "elinewidth": 1.1, "alpha": alpha}
-            axes.errorbar(value.mean, place, xerr=bars, **style)
+            axes.errorbar(
+                value.mean, place, xerr=bars, fmt=marker, color=colour, ms=5.5, capsize=2.5, elinewidth=1.1, alpha=alpha
+            )
             tips(axes, [value.mean], [place], [tip(f"{row}, {name}" if len(series) > 1 else row, value)])
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
     for line, (name, value) in zip(_LINES, drawn.items(), strict=False):

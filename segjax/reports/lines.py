@@ -86,9 +86,9 @@ def before_after_chart(rows: Sequence[BeforeAfter], narrow: bool = False) -> Fig
     before = [row.before.mean for row in rows]
     axes.plot(before, places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
     _dots(axes, [row.after for row in rows], places, _AFTER, "after upgrading")
-    tips(axes, before, list(places), [tip(f"{row.name}, before", row.before) for row in rows])
-    tips(axes, [row.after.mean for row in rows], list(places), [tip(f"{row.name}, after", row.after) for row in rows])
-    name_rows(axes, list(places), [row.name for row in rows], narrow)
+    tips(axes, before, places, [tip(f"{row.name}, before", row.before) for row in rows])
+    tips(axes, [row.after.mean for row in rows], places, [tip(f"{row.name}, after", row.after) for row in rows])
+    name_rows(axes, places, [row.name for row in rows], narrow)
     axes.set_xlabel("Dice of the labels", color=INK)
     axes.set_xlim(0, 1.02)
     tidy(axes, "x")
@@ -109,7 +109,7 @@ def comparison_chart(rows: Sequence[Compared], ahead: str, narrow: bool = False)
     left, right = figure.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
     places = np.arange(len(rows))[::-1]
     _dots(left, [row.dice for row in rows], places, _AFTER)
-    tips(left, [row.dice.mean for row in rows], list(places), [tip(row.name, row.dice) for row in rows])
+    tips(left, [row.dice.mean for row in rows], places, [tip(row.name, row.dice) for row in rows])
     left.set_xlabel("Dice of the test pictures", color=INK)
     right.axvline(0, color=INK, lw=1)
     for place, row in zip(places, rows, strict=True):
@@ -118,12 +118,12 @@ def comparison_chart(rows: Sequence[Compared], ahead: str, narrow: bool = False)
             _dots(right, [value], [place], _AFTER if value.mean > 0 else _BEFORE)
             tips(right, [value.mean], [place], [tip(f"{ahead} against {row.name}, Dice points", value, 1)])
             right.annotate(
-                f"{value.mean:+.1f}", (value.mean, place), xytext=(0, 6), textcoords="offset points", ha="center",
-                fontsize=8,
+                f"{value.mean:+.1f}", (value.mean, place), xytext=(0, -13 if narrow else 6), textcoords="offset points",
+                ha="center", fontsize=8,
             )  # fmt: skip
     right.set_xlabel(f"{ahead} is ahead by, Dice points", color=INK)
     for axes in (left, right) if narrow else (left,):
-        name_rows(axes, list(places), [row.name for row in rows], narrow)
+        name_rows(axes, places, [row.name for row in rows], narrow)
     for axes in (left, right):
         tidy(axes, "x")
     left.margins(x=0.08)

@@ -36,7 +36,7 @@ def scene_look(
     layer[ndimage.binary_dilation(inner, iterations=width) & ~inner] = _FOUND
     drawn = Image.fromarray(layer, "RGBA")
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(letters)
-    for number, box in enumerate(ndimage.find_objects(large, max_label=min(numbered, int(large.max(initial=0)))), 1):
+    for number, box in enumerate(ndimage.find_objects(large)[:numbered], 1):
         if box is not None:  # hidden by another in a reduced scene
             beside = box[1].stop + gap + 2 * width
             x = beside if beside + 2 * letters < large.shape[1] else box[1].start - 2 * letters

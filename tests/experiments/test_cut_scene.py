@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from experiments import cut_scene, outline_sites
+from experiments import cut_scene
+from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main as study
 from segjax.data import open_source, read_georeference
 from segjax.data.formats.annotation import Annotation, Picture
@@ -278,7 +279,7 @@ def test_from_a_scene_and_sites_to_outlines_in_two_coordinate_systems(tmp_path, 
         out = tmp_path / f"found_{name}"
         options = ["--run", tmp_path / "run", "--scene", path, "--learnt", "outlines", "--out", out]
         monkeypatch.setattr(sys, "argv", ["outline_sites", *map(str, options)])
-        outline_sites.main()
+        outline_sites()
         with rasterio.open(out / "mask.tif") as file:
             mask = file.read(1) == 1
         assert (mask & bright).sum() > 0.5 * bright.sum()
