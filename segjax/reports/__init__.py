@@ -8,9 +8,9 @@ except ImportError as error:
     raise ImportError("segjax.reports needs more packages: pip install 'segjax[studies]'") from error
 
 from segjax.reports import words
-from segjax.reports.charts import Chart, Figure, chart, svg
+from segjax.reports.charts import Chart, Figure, chart, means_said, svg
 from segjax.reports.curves import dose_response
-from segjax.reports.dots import dot_chart
+from segjax.reports.dots import Panel, dot_chart
 from segjax.reports.gallery import (
     CHANGE_LEGEND,
     LABEL_LEGEND,
@@ -51,6 +51,7 @@ __all__ = [
     "Line",
     "Look",
     "Page",
+    "Panel",
     "Spread",
     "before_after_chart",
     "change_layer",
@@ -67,6 +68,7 @@ __all__ = [
     "line_chart",
     "look",
     "map_layer",
+    "means_said",
     "outline_layer",
     "outline_legend",
     "prediction_layer",
