@@ -7,12 +7,9 @@ import numpy as np
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.networks import pooled_dice
 from experiments.outline_sites.networks import SiteRun
-from experiments.site_segmentation.analysis import DICE, learnt_by
+from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent
 from segjax.evaluation import Interval, disc, median_radius
 from segjax.types import InputError
-
-RATES = ("detection_rate", "false_positive_rate")
-MOST = 0.5  # of the pictures: from there on false alarms or misses are the rule
 
 
 class Trivial(NamedTuple):
@@ -43,6 +40,15 @@ class HeldOut(NamedTuple):
         return not self.dice.mean > self.trivial.dice
 
     @property
+    def rates(self) -> str:
+        """How often a site was found, and something marked where there is none, in words."""
+        alarms = f", and mark something in {percent(self.false_positive_rate.mean)} of those that have none"
+        found = (
+            f"the networks find a site in {percent(self.detection_rate.mean)} of the held-out pictures that have one"
+        )
+        return found + (alarms if self.false_positive_rate.n else "")
+
+    @property
     def cautions(self) -> list[str]:
         """What to know before relying on the sites, in plain words."""
         found, alarms, said = self.detection_rate, self.false_positive_rate, []
@@ -53,12 +59,12 @@ class HeldOut(NamedTuple):
             )
         if not alarms.n:
             said.append("The run had no held-out picture without a site, so nothing is known about false alarms.")
-        elif alarms.mean > MOST:
+        elif alarms.mean > HALF:
             said.append(
                 f"The networks mark something in {percent(alarms.mean)} of the held-out pictures that have no site, "
                 "so most of the outlines may be false alarms."
             )
-        if found.mean < MOST:
+        if found.mean < HALF:
             said.append(
                 f"The networks find a site in only {percent(found.mean)} of the held-out pictures that have one, so "
                 "most sites of the scene may be missing."
@@ -66,14 +72,9 @@ class HeldOut(NamedTuple):
         return said
 
 
-def percent(share: float) -> str:
-    """A share in prose: "18 %"; NaN is "not known"."""
-    return f"{100 * share:.0f} %" if np.isfinite(share) else "not known"
-
-
 def held_out(run: SiteRun) -> HeldOut:
     """How the run's chosen networks did."""
-    dice, found, alarms = (run.table.interval(name, run.learnt) for name in (DICE, *RATES))
+    dice, found, alarms = (run.table.interval(name, run.learnt) for name in (DICE, FOUND, FALSE_ALARMS))
     return HeldOut(dice, found, alarms, trivial_mask(run.domain, run.seeds))
 
 
@@ -109,7 +110,6 @@ def check_networks(run: SiteRun, found: HeldOut) -> None:
     choose = f"choose another --learnt ({', '.join(better)})" if better else "as none of its networks did better"
     raise InputError(
         f"learnt: the networks that learnt from {run.learnt.learnt} failed on held-out pictures: their Dice is "
-        f"{found.dice.mean:.3f}, and {found.trivial.name} has {found.trivial.dice:.3f} (detection rate "
-        f"{percent(found.detection_rate.mean)}, false-positive rate {percent(found.false_positive_rate.mean)}); "
-        f"train the study longer, {choose}, or apply them nevertheless with --force"
+        f"{found.dice.mean:.3f}, and {found.trivial.name} has {found.trivial.dice:.3f} ({found.rates}); train the "
+        f"study longer, {choose}, or apply them nevertheless with --force"
     )

@@ -14,8 +14,8 @@ from experiments.harness.options import overlaid
 from experiments.harness.publish import config_of, table_of_run
 from experiments.harness.store import TrainingStore
 from experiments.outline_sites.options import OutlineOptions
-from experiments.site_segmentation.analysis import best_of, learnt_by
-from experiments.site_segmentation.grid import FROM_MAPS, Config, Trial
+from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
+from experiments.site_segmentation.grid import Config, Trial
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.ground.scene import Scene, picture_of
@@ -80,7 +80,8 @@ def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
         InputError: nothing learnt from it, or no network from maps; the message lists what there is.
     """
     known = learnt_by(table, network)
-    chosen = best_of(table, [one for one in known if (one.learnt == learnt if learnt else one.method == FROM_MAPS)])
+    asked = [trial for trial in known if trial.learnt == learnt]
+    chosen = best_of(table, asked) if learnt else best_maps(table, network)
     if chosen is None:
         names = ", ".join(dict.fromkeys(one.learnt for one in known))
         raise InputError(f"learnt: no network of the run learnt from {learnt or 'maps'}; choose one of {names}")

@@ -12,11 +12,12 @@ from scipy import ndimage
 from experiments.harness.examples import Examples
 from experiments.harness.page import cautions as run_cautions
 from experiments.harness.provenance import opening, sources_of
-from experiments.outline_sites.held_out import MOST, HeldOut, percent
+from experiments.outline_sites.held_out import HeldOut
 from experiments.outline_sites.networks import SiteRun
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.places import Found, Smallest, table_of
-from experiments.site_segmentation.analysis import title_of
+from experiments.site_segmentation.charts import STEPS, looks_of
+from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent, title_of
 from segjax.data.ground.scene import Scene
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval, format_interval
 from segjax.evaluation.claims import format_test_sets
@@ -24,17 +25,16 @@ from segjax.reports import (
     FOUND_LEGEND,
     PREDICTION_LEGEND,
     Chart,
-    Figure,
     Gallery,
     Look,
     Page,
+    Panel,
     chart,
     dot_chart,
     index_beside,
     look,
     outline_layer,
     outline_legend,
-    prediction_look,
     scene_look,
     write_page,
 )
@@ -42,6 +42,7 @@ from segjax.reports import (
 SHOWN, LOOKS = 100, 4  # sites in the table; in each row of the gallery
 Box = tuple[slice, slice]
 THRESHOLD = 0.5  # of the study, with which its networks were tested
+OURS, OTHERS = "these networks", "other networks of the run"
 SITE, OTHER = 1, 2  # in pictures of a site: the site itself, others in view
 
 
@@ -64,7 +65,7 @@ def write_found_page(
     few = f"The {SHOWN} surest of {count} sites; all are in sites.csv beside this page"
     page = Page(
         title=f"Sites in {scene.path.name}",
-        question=f"Where do networks that learnt from {title_of(run.config, run.learnt)} find sites in the scene?",
+        question=f"Where do networks trained on {title_of(run.config, run.learnt)} find sites in the scene?",
         verdict=verdict(found, scene, past),
         notes=notes(options, scene, run, past),
         lead=Gallery(
@@ -74,7 +75,7 @@ def write_found_page(
         table=table_of(found, scene).iloc[:SHOWN],
         table_title="Sites, the surest first" if count <= SHOWN else few,
         cautions=cautions(options, scene, run, past, smallest, found),
-        charts={"held_out": held_out_chart(past)},
+        charts={"held_out": held_out_chart(run, past)},
         galleries=[*site_gallery(found, image, run.domain.images.shape[1]), *held_out_gallery(run)],
         glossary=(
             "A site's score is the mean probability over its pixels, from 0 to 1. Scores put the sites in order; they "
@@ -105,19 +106,12 @@ def verdict(found: Found, scene: Scene, past: HeldOut) -> str:
     if past.has_failed:
         failed = f"the networks failed on held-out pictures (Dice {past.dice.mean:.3f})"
         return f"{sites} marked in {name}, but that means nothing: {failed}."
-    if found.outlines and alarms.mean > MOST:
+    if found.outlines and alarms.mean > HALF:
         return (
             f"{sites} marked in {name}, but most may be false alarms: the networks mark something in "
             f"{percent(alarms.mean)} of the held-out pictures that have no site."
         )
-    return f"{sites} found in {name}; {rates(past)}."
-
-
-def rates(past: HeldOut) -> str:
-    """How often the networks found a site, and marked something where there is none."""
-    said = f"the networks find a site in {percent(past.detection_rate.mean)} of the held-out pictures that have one"
-    alarms = past.false_positive_rate
-    return f"{said}, and mark something in {percent(alarms.mean)} of those that have none" if alarms.n else said
+    return f"{sites} found in {name}; {past.rates}."
 
 
 def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) -> list[str]:
@@ -163,34 +157,37 @@ def cautions(
     return [*said, *(f"About the run: {caution}" for caution in about)]
 
 
-def held_out_chart(past: HeldOut) -> Chart:
-    """Dice, detection rate and false-positive rate, beside the Dice of the trivial mask."""
-    values = {
-        "detection rate": past.detection_rate,
-        "false-positive rate": past.false_positive_rate,
-        "Dice": past.dice,
-        f"Dice of {past.trivial.name}": Interval(past.trivial.dice, np.nan, np.nan, past.dice.n),
-    }
-    known = {name: value for name, value in values.items() if value.n}
-    table = pd.DataFrame(
-        {"measure": name, "held-out pictures": format_interval(value), "test sets": value.n}
-        for name, value in known.items()
-    )
+def held_out_chart(run: SiteRun, past: HeldOut) -> Chart:
+    """How the networks did beside the others of the run."""
+    known = learnt_by(run.table, run.learnt.network)
+    names = {OURS: [run.learnt], OTHERS: [one for one in known if one != run.learnt]}
     sets = format_test_sets(past.dice.n)
-    bars = f"Bars are 95 % intervals over {sets}." if past.dice.low == past.dice.low else f"Means over {sets}."
-    return chart(
-        f"T{rates(past)[1:]}",
-        "How did the same networks do on pictures of the run from which they did not learn?",
-        lambda narrow: _from_0_to_1(dot_chart({"": known}, "value on held-out pictures", narrow=narrow)),
-        table,
-        bars,
+
+    def values(metric: str) -> dict[str, dict[str, Interval]]:
+        return {
+            name: {title_of(run.config, one): value for one in some if (value := run.table.interval(metric, one)).n}
+            for name, some in names.items()
+            if some
+        }
+
+    measures = {"sites found, %": FOUND, "false alarms, %": FALSE_ALARMS, "Dice": DICE}
+    reference = {f"Dice of {past.trivial.name}": Interval(past.trivial.dice, np.nan, np.nan, past.dice.n)}
+    panels = [
+        Panel(axis, values(metric), reference if metric == DICE else {}, metric != DICE)
+        for axis, metric in measures.items()
+    ]
+    table = pd.DataFrame(
+        {"trained on": title_of(run.config, one), "--learnt": one.learnt}
+        | {axis: format_interval(run.table.interval(metric, one)) for axis, metric in measures.items()}
+        for one in (run.learnt, *names[OTHERS])
     )
-
-
-def _from_0_to_1(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.set_xlim(0, 1)
-    return figure
+    return chart(
+        f"T{past.rates[1:]}",
+        "How did the networks of the run do on pictures from which they did not learn?",
+        lambda narrow: dot_chart(panels, (OTHERS,), narrow),
+        table,
+        f"Bars are 95 % intervals over {sets}." if past.dice.low == past.dice.low else f"Means over {sets}.",
+    )
 
 
 def site_gallery(found: Found, image: Float32[np.ndarray, "H W C"], tile: int) -> list[Gallery]:
@@ -232,15 +229,8 @@ def held_out_gallery(run: SiteRun) -> list[Gallery]:
     kept = Examples(run.config.run.out / "examples").load(run.learnt)
     if kept is None:
         return []
-    domain = run.domain
-    looks = [
-        prediction_look("", domain.images[index], domain.labels[index] > 0, mask > 0)
-        for index, mask in zip(kept["indices"].astype(int), kept["masks"], strict=True)
-    ]
-    caption = "Test pictures with a site, by the network of seed 0."
-    return [
-        Gallery("Held-out pictures", caption, ("picture", "ground truth", "prediction"), PREDICTION_LEGEND, {"": looks})
-    ]
+    caption = "What the network of seed 0 found in pictures from which it did not learn."
+    return [Gallery("Held-out pictures", caption, STEPS, PREDICTION_LEGEND, {"": looks_of(run.domain, kept)})]
 
 
 def _origin(run: SiteRun) -> Mapping[str, object]:

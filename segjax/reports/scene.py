@@ -8,7 +8,7 @@ from skimage.measure import block_reduce
 
 from segjax.reports.gallery import Legend, Look, look
 
-WIDEST = 900  # pixels of the longer side, so that a page stays small
+WIDEST = 700  # pixels of the longer side, so that a page stays small
 _FOUND, _DARK = (255, 170, 0, 255), (0, 0, 0, 255)
 _SHARP = 900  # pixels at least of the longer side of the lines and numbers
 _GAP, _WIDTH, _LETTERS = 400, 250, 42  # of a site's line, its width, and numbers: parts of the longer side
@@ -21,7 +21,7 @@ def scene_look(
     """A scene with a line around every site, however small, and the numbers of the first ones.
 
     Args:
-        image: in [0, 1]; reduced to at most 900 pixels, by a whole factor.
+        image: in [0, 1]; reduced to at most 700 pixels, by a whole factor.
         sites: number of the site that a pixel belongs to, 0 elsewhere.
         numbered: sites up to this number have it beside them.
     """

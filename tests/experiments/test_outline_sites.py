@@ -247,8 +247,8 @@ def test_networks_no_better_than_a_disc_are_refused(study_run):
     poor = dataclasses.replace(study_run, learnt=POINTS)
     said = (
         r"learnt: the networks that learnt from points failed on held-out pictures: their Dice is 0\.050, and a disc "
-        r"in the middle of every picture has 0\.\d+ \(detection rate 40 %, false-positive rate 20 %\); train the study "
-        r"longer, choose another --learnt \(contour_cam:otsu:none, outlines\), or apply them nevertheless with --force"
+        r"in the middle of every picture has 0\.\d+ \(the networks find a site in 40 % of the held-out pictures that "
+        r"have one, and mark something in 20 % of those that have none\); train the study longer, choose another --learnt \(contour_cam:otsu:none, outlines\), or apply them nevertheless with --force"
     )
     with pytest.raises(InputError, match=said):
         check_networks(poor, held_out(poor))

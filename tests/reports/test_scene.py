@@ -22,7 +22,7 @@ def test_every_site_has_a_line_around_it(shape):
         sites[place] = number
     shown = scene_look("scene", image, sites, numbered=0)
     picture, layer = Image.open(io.BytesIO(shown.picture)), layer_of(shown)
-    assert max(picture.size) <= 900 and shown.shape[1] / shown.shape[0] == pytest.approx(shape[1] / shape[0], rel=0.01)
+    assert max(picture.size) <= 700 and shown.shape[1] / shown.shape[0] == pytest.approx(shape[1] / shape[0], rel=0.01)
     is_drawn = layer[..., 3] > 0
     assert 0 < is_drawn.mean() < 0.5
     for y, x in places:
