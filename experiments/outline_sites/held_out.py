@@ -109,7 +109,7 @@ def check_networks(run: SiteRun, found: HeldOut) -> None:
     better = [one.learnt for one in known if run.table.interval(DICE, one).mean > found.trivial.dice]
     choose = f"choose another --learnt ({', '.join(better)})" if better else "as none of its networks did better"
     raise InputError(
-        f"learnt: the networks that learnt from {run.learnt.learnt} failed on held-out pictures: their Dice is "
-        f"{found.dice.mean:.3f}, and {found.trivial.name} has {found.trivial.dice:.3f} ({found.rates}); train the "
-        f"study longer, {choose}, or apply them nevertheless with --force"
+        f"learnt: the networks trained on {run.learnt.learnt} failed on held-out pictures: their Dice is "
+        f"{found.dice.mean:.3f}, and {found.trivial.name} has {found.trivial.dice:.3f} ({found.rates}); train "
+        f"the study longer, {choose}, or apply them all the same with --force"
     )

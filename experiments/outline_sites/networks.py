@@ -66,7 +66,7 @@ def open_run(folder: Path, learnt: str) -> SiteRun:
     config = overlaid(config_of(Config, plan["config"]), {"run": {"out": folder}})
     if "shrink" in parse_spec(config.source.data).options:
         raise InputError(
-            f"run: {folder} learnt from pictures with shrink=, but scenes are not shrunk; give another run"
+            f"run: {folder} was trained on pictures with shrink=, but scenes are not shrunk; give another run"
         )
     table = table_of_run(STUDY, folder, plan)
     chosen = learnt_of(table, config.segmentation.networks[0], learnt)
@@ -84,7 +84,7 @@ def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
     chosen = best_of(table, asked) if learnt else best_maps(table, network)
     if chosen is None:
         names = ", ".join(dict.fromkeys(one.learnt for one in known))
-        raise InputError(f"learnt: no network of the run learnt from {learnt or 'maps'}; choose one of {names}")
+        raise InputError(f"learnt: no network of the run was trained on {learnt or 'maps'}; choose one of {names}")
     return chosen
 
 
@@ -105,7 +105,7 @@ def check_scene(scene: Scene, run: SiteRun) -> float:
     is_converted = "channels" in parse_spec(run.config.source.data).options and {own, here} == {1, 3}
     if own != here and not is_converted:
         raise InputError(
-            f"{scene.path}: has {here} band(s), but the networks learnt from pictures of {own}; "
+            f"{scene.path}: has {here} band(s), but the networks were trained on pictures of {own}; "
             f"give a scene of {own}, chosen for example with gdal_translate -b 1"
         )
     usual, found = run.metres, metres_per_pixel(scene.georeference, scene.known.shape)

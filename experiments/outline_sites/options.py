@@ -13,22 +13,22 @@ class OutlineOptions:
     """Where the networks are, what they look at, and what is written."""
 
     run: Path
-    """The --out folder of a finished run of study 4B; its pictures must still be where they were."""
+    """The --out folder of a finished run of study 4B. Its pictures must still be where they were."""
     scene: Path
     """A GeoTIFF."""
     out: Path
     """A new folder for found.html, mask.tif, sites.gpkg, sites.geojson and sites.csv."""
     learnt: str = ""
-    """What the networks learnt from: MAP:RULE:COMPLETION, such as contour_cam:otsu:none; points, walked_points or
-    boxes; outlines:5 (outlines of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
+    """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
+    boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
     threshold: float = 0.5
-    """Probability above which a pixel is site."""
+    """A pixel belongs to a site where its probability is above this, from 0 to below 1."""
     smallest_hectares: float | None = None
-    """Smaller pieces are left out; 0 keeps all. Default: half of the smallest outlined site of the run."""
+    """Smaller pieces are left out, 0 keeps all. Default: half of the smallest outlined site of the run."""
     overlap: float = 0.5
-    """Fraction of a window that it has in common with its neighbour."""
+    """Fraction of a window that it shares with its neighbour. More is slower and smoother."""
     force: bool = False
-    """Apply networks that failed on held-out pictures."""
+    """Apply the networks even where they failed on held-out pictures."""
 
     def check(self) -> None:
         """Raises InputError where an option cannot be, or the folder is not a new one; names the option."""

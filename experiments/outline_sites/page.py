@@ -33,6 +33,7 @@ from segjax.reports import (
     dot_chart,
     index_beside,
     look,
+    means_said,
     outline_layer,
     outline_legend,
     scene_look,
@@ -42,7 +43,7 @@ from segjax.reports import (
 SHOWN, LOOKS = 100, 4  # sites in the table; in each row of the gallery
 Box = tuple[slice, slice]
 THRESHOLD = 0.5  # of the study, with which its networks were tested
-OURS, OTHERS = "these networks", "other networks of the run"
+OURS, OTHERS = "the networks used here", "other networks of the run"
 SITE, OTHER = 1, 2  # in pictures of a site: the site itself, others in view
 
 
@@ -161,7 +162,6 @@ def held_out_chart(run: SiteRun, past: HeldOut) -> Chart:
     """How the networks did beside the others of the run."""
     known = learnt_by(run.table, run.learnt.network)
     names = {OURS: [run.learnt], OTHERS: [one for one in known if one != run.learnt]}
-    sets = format_test_sets(past.dice.n)
 
     def values(metric: str) -> dict[str, dict[str, Interval]]:
         return {
@@ -186,7 +186,7 @@ def held_out_chart(run: SiteRun, past: HeldOut) -> Chart:
         "How did the networks of the run do on pictures from which they did not learn?",
         lambda narrow: dot_chart(panels, (OTHERS,), narrow),
         table,
-        f"Bars are 95 % intervals over {sets}." if past.dice.low == past.dice.low else f"Means over {sets}.",
+        means_said([past.dice]),
     )
 
 

@@ -110,7 +110,7 @@ def test_their_size_is_that_on_the_ground(tmp_path, study_run):
 def test_other_bands_are_refused(tmp_path, study_run, bands):
     scene = open_scene(write(tmp_path / "scene.tif", noise(bands)))
     with pytest.raises(
-        InputError, match=rf"scene\.tif: has {bands} band\(s\), but the networks learnt from pictures of 1"
+        InputError, match=rf"scene\.tif: has {bands} band\(s\), but the networks were trained on pictures of 1"
     ):
         check_scene(scene, study_run)
 
@@ -207,14 +207,15 @@ def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, config, monkeypatc
     shrunk = overlaid(config, {"source": {"data": "folder:tiles?shrink=2"}})
     plan = {"study": "site_segmentation", "config": json.loads(json.dumps(dataclasses.asdict(shrunk), default=str))}
     monkeypatch.setattr(networks, "read_plan", lambda path: plan)
-    with pytest.raises(InputError, match="learnt from pictures with shrink="):
+    with pytest.raises(InputError, match="was trained on pictures with shrink="):
         open_run(tmp_path, "")
 
 
 def test_maps_are_chosen_where_nothing_is_asked_for(study_run):
     assert open_run(study_run.config.run.out, "").learnt == MAPS and study_run.learnt == ALL
     with pytest.raises(
-        InputError, match="no network of the run learnt from magic; choose one of contour_cam:otsu:none, points, outl"
+        InputError,
+        match="no network of the run was trained on magic; choose one of contour_cam:otsu:none, points, outl",
     ):
         open_run(study_run.config.run.out, "magic")
 
@@ -246,9 +247,10 @@ def test_networks_no_better_than_a_disc_are_refused(study_run):
     check_networks(study_run, held_out(study_run))
     poor = dataclasses.replace(study_run, learnt=POINTS)
     said = (
-        r"learnt: the networks that learnt from points failed on held-out pictures: their Dice is 0\.050, and a disc "
+        r"learnt: the networks trained on points failed on held-out pictures: their Dice is 0\.050, and a disc "
         r"in the middle of every picture has 0\.\d+ \(the networks find a site in 40 % of the held-out pictures that "
-        r"have one, and mark something in 20 % of those that have none\); train the study longer, choose another --learnt \(contour_cam:otsu:none, outlines\), or apply them nevertheless with --force"
+        r"have one, and mark something in 20 % of those that have none\); train the study longer, choose "
+        r"another --learnt \(contour_cam:otsu:none, outlines\), or apply them all the same with --force"
     )
     with pytest.raises(InputError, match=said):
         check_networks(poor, held_out(poor))
@@ -416,7 +418,7 @@ def test_all_files_appear_together_or_none(tmp_path, monkeypatch, capsys, study_
     pixels = np.random.default_rng(0).integers(1, 255, (1, 96, 130)).astype(np.uint8)
     out, scene = tmp_path / "found", write(tmp_path / "scene.tif", pixels)
     options = ("--run", study_run.config.run.out, "--scene", scene, "--out", out)
-    with pytest.raises(InputError, match="learnt from points failed on held-out pictures"):
+    with pytest.raises(InputError, match="networks trained on points failed on held-out pictures"):
         run(monkeypatch, *options, "--learnt", "points")
     with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="broken"):
         broken.setattr(command, "write_found_page", lambda *_: (_ for _ in ()).throw(RuntimeError("broken")))

@@ -114,7 +114,9 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
         np.testing.assert_array_equal(file.read(1), np.where(known, 1, 255))
     for number, learnt in enumerate(("contour_cam:otsu:none", "points", "outlines:1", "outlines")):
         outline("partly.tif", f"learnt_{number}", "--learnt", learnt)
-    message = "learnt: no network of the run learnt from magic; choose one of contour_cam:otsu:none, points, outlines:1"
+    message = (
+        "learnt: no network of the run was trained on magic; choose one of contour_cam:otsu:none, points, outlines:1"
+    )
     with pytest.raises(InputError, match=message):
         outline("partly.tif", "magic", "--learnt", "magic")
 
