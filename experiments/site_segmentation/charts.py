@@ -202,7 +202,7 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
             continue
         if (kept := context.examples.load(trial)) is None:
             continue
-        looks = _looks(context.data, kept)
+        looks = looks_of(context.data, kept)
         if is_mask:
             masks[f"{way_title(trial.way)}, {network_name(trial.classifier)}"] = looks
         else:
@@ -220,8 +220,8 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
     return [*(one for one in found if one.rows), *([scale] if scale is not None else [])]
 
 
-def _looks(domain: LabelledDomain, kept: Mapping[str, np.ndarray]) -> list[Look]:
-    """Pictures with a site by rank, then those without."""
+def looks_of(domain: LabelledDomain, kept: Mapping[str, np.ndarray]) -> list[Look]:
+    """Pictures that a trial kept as examples: those with a site by rank, then those without."""
     found, empty = _pairs(kept), _pairs(kept, "empty_")
     looks = [
         prediction_look(rank, domain.images[index], domain.labels[index], mask)

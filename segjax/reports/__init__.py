@@ -31,12 +31,14 @@ from segjax.reports.gallery import (
 )
 from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
 from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
+from segjax.reports.scene import FOUND_LEGEND, scene_look
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
 from segjax.reports.words import data_name
 
 __all__ = [
     "CHANGE_LEGEND",
+    "FOUND_LEGEND",
     "LABEL_LEGEND",
     "MAP_LEGEND",
     "PREDICTION_LEGEND",
@@ -71,6 +73,7 @@ __all__ = [
     "outline_legend",
     "prediction_layer",
     "prediction_look",
+    "scene_look",
     "shots_chart",
     "size_chart",
     "svg",
