@@ -257,7 +257,7 @@ def test_what_resolve_refuses(tmp_path, change, message):
 
 
 def test_more_outlines_than_there_are_is_refused(tiny, domain):
-    with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site"):
+    with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site for training"):
         check_outlines(dataclasses.replace(tiny, outlines=(99,)), domain)
 
 
