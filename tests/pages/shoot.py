@@ -1,0 +1,61 @@
+"""Screenshots of pages as readers see them: wide, on a phone, in dark mode and in print.
+
+python -m tests.pages.shoot runs/demo/report.html --out shots
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.pages.browser import PAPER, browsing, opened
+
+VIEWS = {
+    "1200": {"width": 1200},
+    "400": {"width": 400},
+    "dark": {"width": 1200, "scheme": "dark"},
+    "print": {"width": PAPER, "media": "print"},
+}
+
+
+def main() -> None:
+    """Shoot every page in every view, and say where the pictures are."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pages.shoot", description=__doc__.splitlines()[0])
+    parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE", help="HTML files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures; made where it is missing")
+    parser.add_argument("--views", nargs="+", choices=VIEWS, default=list(VIEWS), help="of these only (default: all)")
+    parser.add_argument("--unfold", action="store_true", help="open what is folded first")
+    parser.add_argument("--cut", type=int, metavar="PX", help="pieces of this height instead of one long picture")
+    options = parser.parse_args()
+    if missing := [str(page) for page in options.pages if not page.is_file()]:
+        parser.error(f"no such file: {', '.join(missing)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with browsing() as browser:
+        for path in options.pages:
+            for view in options.views:
+                for picture in shoot(browser, path, view, options.out, unfold=options.unfold, cut=options.cut):
+                    print(picture)
+
+
+def shoot(browser: Browser, path: Path, view: str, out: Path, *, unfold: bool, cut: int | None) -> Iterable[Path]:
+    """The whole page, or its pieces from the top, as OUT/FOLDER-PAGE-VIEW[-PIECE].png; complaints are printed."""
+    path = path.resolve()
+    with opened(browser, path, **VIEWS[view]) as (page, complaints):
+        if unfold:
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        stem = f"{path.parent.name}-{path.stem}-{view}"
+        width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        if cut is None:
+            page.screenshot(path=out / f"{stem}.png", full_page=True)
+            yield out / f"{stem}.png"
+        for piece, top in enumerate(range(0, height, cut) if cut else ()):
+            clip = {"x": 0, "y": top, "width": width, "height": min(cut, height - top)}
+            page.screenshot(path=out / f"{stem}-{piece}.png", full_page=True, clip=clip)
+            yield out / f"{stem}-{piece}.png"
+        for complaint in complaints:
+            print(f"{path.name}, {view}: {complaint}")
+
+
+if __name__ == "__main__":
+    main()
