@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE = 600  # px: narrower windows are touched
 PAPER = 718  # px: an A4 sheet at 96 px an inch, without Chromium's margins of 1 cm
 ALLOWED = ("file:", "data:", "blob:", "about:")
 
@@ -44,6 +45,7 @@ def opened(
     media: Literal["screen", "print"] = "screen",
 ) -> Iterator[Opened]:
     """A page as a reader with a window of this width sees it, without a network; `print` as it goes on paper."""
+    view = {"viewport": {"width": width, "height": 900}, "has_touch": width < PHONE, "color_scheme": scheme}
     complaints: list[str] = []
 
     def pass_on(route: Route, request: Request) -> None:
@@ -53,7 +55,7 @@ def opened(
             complaints.append(f"reaches for {request.url}")
             route.abort()
 
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+    with browser.new_context(**view) as context:
         context.route("**/*", pass_on)
         page = context.new_page()
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 GRAVE = ("serious", "critical")
+LEAST_LETTERS = 9  # px
 UNFOLD = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
 NAME = """
@@ -70,6 +71,37 @@ WITHOUT_ALTERNATIVE = """
     .filter(one => !hidden(one) && !said(one)?.trim()).map(one => name(one));
 })()
 """
+
+ILLEGIBLE = """
+(() => {
+  const found = [], said = text => `"${text.textContent.trim().slice(0, 30)}"`;
+  for (const svg of document.querySelectorAll('svg')) {
+    if (!svg.checkVisibility()) continue;
+    const frame = svg.getBoundingClientRect(), chart = svg.getAttribute('aria-label')?.slice(0, 30), boxes = [];
+    for (const text of svg.querySelectorAll('text')) {
+      if (!text.textContent.trim()) continue;
+      const box = text.getBoundingClientRect(), matrix = text.getScreenCTM();
+      const size = parseFloat(getComputedStyle(text).fontSize) * Math.hypot(matrix.a, matrix.b);
+      if (size < LEAST) found.push(`${said(text)} in "${chart}" is ${size.toFixed(1)} px high`);
+      if (box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2)
+        found.push(`${said(text)} in "${chart}" leaves the chart`);
+      for (const [other, one] of boxes) {
+        const width = Math.min(box.right, one.right) - Math.max(box.left, one.left);
+        const height = Math.min(box.bottom, one.bottom) - Math.max(box.top, one.top);
+        if (width > 2 && height > Math.min(box.height, one.height) / 3)
+          found.push(`${said(text)} in "${chart}" lies over ${said(other)}`);
+      }
+      boxes.push([text, box]);
+    }
+  }
+  return found;
+})()
+"""
+
+
+def illegible(page: Page) -> list[str]:
+    """Letters of charts that are too small, outside their chart, or over each other."""
+    return _ask(page, ILLEGIBLE.replace("LEAST", str(LEAST_LETTERS)))
 
 
 def too_wide(page: Page) -> list[str]:
