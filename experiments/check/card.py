@@ -17,11 +17,12 @@ from experiments.check.suspicions import SHIFT_RULE, TWIN_RULE
 from experiments.check.uses import STUDIES, Use, uses_of
 from segjax.data import Problem, open_source
 from segjax.data.splits import picture_of
-from segjax.reports import Illustration, outline_legend, outline_overlay, size_chart, svg, write_card
+from segjax.reports import Chart, Gallery, Look, chart, look, outline_layer, outline_legend, size_chart, write_card
 from segjax.types import Source
 
 SMALL = 5.0  # pixels; what a smaller object looks like cannot be told
 MOST_SHOWN = 8
+STEPS = ("picture", "annotations")
 _SHOWN_FINDINGS = 200
 RULES = {
     "Sizes": "The equivalent diameter is that of the disc of an object's area. An object cut by the border of a tile "
@@ -42,7 +43,6 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
     uses = _uses(found, asked)
     source, seen = found.source, found.seen
     shown = [] if source is None or not seen else _chosen(found)
-    has_ignored = any(seen[place].judged < 1 for place, _ in shown)
     write_card(
         path,
         title=f"Data card: {found.place.name.partition('?')[0] or found.place}",
@@ -56,8 +56,7 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
         facts=_facts(found),
         sizes=_sizes(seen),
         tables=_tables(source, seen) if source is not None and seen else {},
-        legend=[] if source is None else outline_legend(_classes(source, seen), has_ignored),
-        pictures=[] if source is None else [_picture(source, seen, *choice) for choice in shown],
+        gallery=_gallery(source, seen, shown),
         uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
         rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
         provenance=_provenance(found),
@@ -126,18 +125,21 @@ def _tables(source: Source, seen: Sequence[Seen]) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def _sizes(seen: Sequence[Seen]) -> Illustration | None:
+def _sizes(seen: Sequence[Seen]) -> Chart | None:
     diameters = np.concatenate([one.diameters for one in seen]) if seen else np.zeros(0)
     if not len(diameters):
         return None
     halves = np.concatenate([np.full(len(one.diameters), min(one.shape[:2]) / 2) for one in seen])
     low, middle, high = np.percentile(diameters, (5, 50, 95))
+    title = f"Half of the objects are wider than {middle:.1f} px, and 90 % lie between {low:.1f} and {high:.1f} px"
     caption = (
-        f"Median {middle:.1f} px, 90 % of the objects between {low:.1f} and {high:.1f} px. "
-        f"Objects smaller than {SMALL:g} px: {_share(diameters < SMALL)}; wider than half the shorter side of their "
-        f"picture: {_share(diameters > halves)}."
+        f"Objects smaller than {SMALL:g} px: {_share(diameters < SMALL)}. Objects wider than half the shorter side of "
+        f"their picture: {_share(diameters > halves)}."
     )
-    return Illustration(svg(size_chart(diameters, SMALL, float(np.median(halves)))), caption)
+    large = float(np.median(halves))
+    question = "How large are the objects?"
+    drawn = pd.DataFrame({"equivalent diameter, pixels": diameters.round(2)})
+    return chart(title, question, lambda narrow: size_chart(diameters, SMALL, large, narrow), drawn, caption)
 
 
 def _share(which: np.ndarray) -> str:
@@ -167,12 +169,21 @@ def _chosen(found: Findings) -> list[tuple[int, str]]:
     return list(chosen.items())
 
 
-def _picture(source: Source, seen: Sequence[Seen], place: int, why: str) -> tuple[str, bytes, str]:
+def _gallery(source: Source | None, seen: Sequence[Seen], shown: Sequence[tuple[int, str]]) -> Gallery:
+    if source is None:
+        return Gallery("Gallery", "No picture can be shown.", (), (), {})
+    legend = outline_legend(_classes(source, seen), any(seen[place].judged < 1 for place, _ in shown))
+    looks = [_picture(source, seen, *choice) for choice in shown]
+    return Gallery("Gallery", "Some of the pictures with their annotations.", STEPS, legend, {"": looks})
+
+
+def _picture(source: Source, seen: Sequence[Seen], place: int, why: str) -> Look:
     sample, one = source[place], seen[place]
-    png = outline_overlay(sample.image, sample.labels, sample.classes, sample.ignored)
+    layer = outline_layer(sample.labels, sample.classes, sample.ignored)
     size, objects = f"{one.shape[1]} x {one.shape[0]} px", number_of(len(one.diameters), "object")
     group = f", group {sample.group}" if sample.group not in (sample.name, picture_of(sample.name)) else ""
-    return sample.name, png, f"{objects}, {size}{group}{f'; {why}' if why else ''}"
+    said = f"{sample.name}: {objects}, {size}{group}{f'; {why}' if why else ''}"
+    return look(said, sample.image, layer)
 
 
 def _classes(source: Source, seen: Sequence[Seen]) -> dict[int, str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
+from numpy.typing import ArrayLike
 
 from segjax.files import PATIENCE, Damaged, set_aside
 from segjax.models.weights import load_weights, save_weights
@@ -48,6 +50,7 @@ class Examples:
         return self.folder / f"{file_stem(trial)}.safetensors"
 
 
-def places_shown(count: int) -> np.ndarray:
-    """Evenly spread positions of the few among `count` pictures that are kept."""
-    return np.linspace(0, count - 1, min(SHOWN, count)).astype(int)
+def places_shown(scores: ArrayLike) -> Int[np.ndarray, " S"]:
+    """Places of the worst, the median and the best of some pictures, by a score of each; NaN counts as the worst."""
+    order = np.argsort(np.nan_to_num(np.asarray(scores, float), nan=-np.inf), kind="stable")
+    return order[np.unique(np.linspace(0, max(len(order) - 1, 0), min(SHOWN, len(order))).astype(int))]

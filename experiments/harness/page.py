@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from experiments.harness.provenance import is_committed
-from experiments.harness.study import Analysis, Context, Study
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim, sentence
+from experiments.harness.study import Context, Study
+from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.evaluation.claims import digits_of, format_test_sets
 from segjax.files import PATIENCE, write_file
-from segjax.reports import Illustration, write_page
+from segjax.reports import Chart, Page, index_beside, svg, write_page
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import Source
 
@@ -33,68 +33,74 @@ def write_study_page(
     """
     config, plan = context.config, read_plan(context.config.run.out, sets_aside=True)
     found = study.analyse(config, table)
-    figures = {**found.figures, **study.gallery(context)}
-    save_figures(config.run.out / "figures", figures)
-    page = config.run.out / "report.html"
-    write_page(
-        page,
+    save_charts(config.run.out / "figures", found.charts)
+    charts = list(found.charts.items())
+    path = config.run.out / "report.html"
+    main = list(found.main or found.claims)
+    page = Page(
         title=found.title,
         question=found.question,
-        answers=answers(found),
-        figures=figures,
-        tables={
-            **({"Missing trials": missing_table(trials, missing)} if missing else {}),
-            **({"Decisions": claims_table(found.claims)} if found.claims else {}),
-            **found.tables,
-        },
-        config=plan["config"],
-        provenance=_origin(plan),
-        warnings=[
-            *_partial(trials, missing),
+        verdict=found.verdict,
+        notes=[*_partial(trials, missing), *undecided(found.claims), *found.notes],
+        lead=charts[0][1] if charts else None,
+        table=claims_table(main),
+        charts=dict(charts[1:]),
+        cautions=[
             *cautions(config, context.data.source, plan),
             *study.cautions(config, context.data),
             *found.cautions,
             *context.examples.cautions(),
         ],
+        galleries=study.gallery(context),
+        tables={
+            **({"Missing trials": missing_table(trials, missing)} if missing else {}),
+            **({"All decisions": claims_table(found.claims)} if len(found.claims) > len(main) else {}),
+            **found.tables,
+        },
         metrics=found.metrics,
-        failures=table.failures() if found.failures is None else found.failures,
-        headings=found.headings,
         glossary=found.glossary,
+        failures=table.failures() if found.failures is None else found.failures,
+        config=plan["config"],
+        provenance=_origin(plan),
+        index=index_beside(path),
     )
-    return page
+    write_page(path, page)
+    return path
 
 
-def answers(found: Analysis) -> list[str]:
-    """A sentence per main claim (per claim, where none is main) that could have a verdict, and one for all others."""
-    said = [sentence(claim) for claim in found.main or found.claims if claim.decision.verdict != "too few"]
-    if few := sum(claim.decision.verdict == "too few" for claim in found.claims):
-        have, rest = ("comparison has", "difference") if few == 1 else ("comparisons have", "differences")
-        said.append(
-            f"{few} {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict; the table of "
-            f"decisions has the {rest}."
-        )
-    return said
+def undecided(claims: Sequence[Claim]) -> list[str]:
+    """One sentence for all comparisons that have too few test sets for a verdict."""
+    few = [claim.decision.n for claim in claims if claim.decision.verdict == "too few"]
+    if not few:
+        return []
+    all_of_them = len(few) == len(claims)
+    which = "No difference is decided" if all_of_them else f"{len(few)} of {len(claims)} differences are not decided"
+    have = f"{'is' if max(few) == 1 else 'are'} {format_test_sets(max(few))}"
+    return [f"{which}: a verdict needs {REPLICATES_FOR_VERDICT} test sets, and there {have}."]
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
-    """A row per claim, as pages and published results show them."""
+    """A row per claim, as pages and published results show them; without intervals where no claim has one."""
     rows = []
     for claim in claims:
         found, digits = claim.decision, digits_of(claim.unit)
         known = found.low == found.low
         rows.append(
             {
-                "subject": claim.subject,
+                "compared": claim.subject,
                 "against": claim.rival,
-                "metric": f"{claim.metric}, {claim.unit}" if claim.unit else claim.metric,
-                "difference": f"{found.mean:+.{digits}f}",
+                "measured as": f"{claim.metric}, {claim.unit}" if claim.unit else claim.metric,
+                "difference": f"{found.mean:+.{digits}f}" if found.n else "-",
                 "95 % interval": f"{found.low:+.{digits}f} to {found.high:+.{digits}f}" if known else "-",
                 "p": f"{found.p:.3g}" if known else "-",
                 "test sets": found.n,
                 "verdict": found.verdict,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if rows and (table["verdict"] == "too few").all():
+        return table.drop(columns=["95 % interval", "p", "verdict"])
+    return table
 
 
 def missing_table(trials: Sequence[Any], missing: Sequence[Any]) -> pd.DataFrame:
@@ -130,15 +136,13 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     if run.scale in ("smoke", "demo"):
         said.append(f"This is the {run.scale} scale: small networks, few pictures and few seeds, to see how it works.")
     sets = len(set(plan["replicates"]))
-    if sets < REPLICATES_FOR_VERDICT:
+    if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and not source.test_groups:
         said.append(
-            f"All seeds together have {format_test_sets(sets)}. Verdicts need {REPLICATES_FOR_VERDICT}, so none is "
-            "given."
+            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each "
+            "seed has test pictures of its own."
         )
-        if not source.test_groups:
-            said.append("--folds and --seeds with at least that number give every seed its own test pictures.")
     elif sets < run.seeds:
-        said.append(f"{run.seeds} seeds share {sets} sets of test pictures; intervals count the sets.")
+        said.append(f"{run.seeds} seeds share {format_test_sets(sets)}. Intervals count test sets.")
     if config.source.validation == "slice":
         said.append("Validation pictures share volumes with training pictures, as published.")
     codes = list(dict.fromkeys(opening["code"] for opening in plan["openings"]))
@@ -149,16 +153,10 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def save_figures(folder: Path, figures: Mapping[str, Illustration]) -> None:
-    """Every figure of a page as a file of its own, SVG or PNG, named after its heading."""
-    for name, figure in figures.items():
-        kind = "svg" if isinstance(figure.content, str) else "png"
-        write_file(folder / f"{figure_stem(name)}.{kind}", figure.content, PATIENCE)
-
-
-def figure_stem(heading: str) -> str:
-    """The file name of a figure, without suffix."""
-    return heading.lower().replace(" ", "_")
+def save_charts(folder: Path, charts: Mapping[str, Chart]) -> None:
+    """Every chart of a page as an SVG file of its own."""
+    for stem, chart in charts.items():
+        write_file(folder / f"{stem}.svg", svg(chart.wide), PATIENCE)
 
 
 def _origin(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
-from experiments.harness.page import answers, claims_table, figure_stem, save_figures
+from experiments.harness.page import claims_table, save_charts, undecided
 from experiments.harness.provenance import ROOT, is_committed
 from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
@@ -173,11 +173,18 @@ def _section(run: Published) -> list[str]:
         lines += [f"![{name}]({run.folder.name}/{name})" for name in sorted(p.name for p in run.folder.glob("*.svg"))]
         return [*lines, "", *markdown(pd.read_csv(run.folder / "summary.csv")), ""]
     shown = () if CHANGED in run.marks else run.found.shown  # what cannot be repeated is not put on show
-    figures = {name: run.found.figures[name] for name in shown if name in run.found.figures}
-    save_figures(run.folder, figures)
-    for name, figure in figures.items():
-        lines += [f"![{name}]({run.folder.name}/{figure_stem(name)}.svg)", "", figure.caption, ""]
-    lines += [f"- {answer}" for answer in answers(run.found)] + [""]
+    charts = {stem: run.found.charts[stem] for stem in shown if stem in run.found.charts}
+    save_charts(run.folder, charts)
+    lines += [f"**{run.found.verdict}**", *undecided(run.found.claims), *run.found.notes, ""]
+    for stem, chart in charts.items():
+        lines += [
+            f"![{chart.title}]({run.folder.name}/{stem}.svg)",
+            "",
+            f"*{chart.title}.* {chart.question} {chart.caption}",
+            "",
+        ]
+    if run.found.claims:
+        lines += [*markdown(claims_table(run.found.main or run.found.claims)), ""]
     for name, frame in run.found.tables.items():
         lines += [f"<details><summary>{name}</summary>", "", *markdown(frame), "", "</details>", ""]
     return lines

@@ -11,7 +11,7 @@ from experiments.harness.options import DataOptions, RunOptions
 from experiments.harness.store import AnyTraining, TrainingStore
 from segjax.data import Split
 from segjax.evaluation import Claim, Metric
-from segjax.reports import Illustration
+from segjax.reports import Chart, Gallery
 from segjax.sweeps import Outcome, ResultTable
 from segjax.types import Source
 
@@ -57,27 +57,30 @@ class Analysis:
 
     Attributes:
         title, question: of the page, for people.
-        claims: comparisons; each becomes a row of the table of decisions and a sentence.
-        main: those of them that stand in README's table of results.
-        tables, figures: by heading, in the order of the page.
-        cautions: what a reader has to know before believing it.
+        verdict: the answer, in one sentence.
+        notes: at most one short sentence that the answer must not be read without.
+        claims: comparisons; each is a row of the tables of decisions.
+        main: those of them that the first screen and README's table of results show.
+        charts: by the stem of the file that each is saved as; the first shows the answer.
+        tables: by heading, in the order of the page.
+        cautions: what a reader has to know before relying on it.
         metrics: formulas and rules of the metrics in the tables.
-        shown: headings of the figures that are committed with published results.
-        headings: of the page's sections with figures.
+        shown: stems of the charts that are committed with published results.
         glossary: what the words mean.
         failures: trials that did not end well, where not every one of the table is to be listed.
     """
 
     title: str
     question: str
+    verdict: str
+    notes: Sequence[str] = ()
     claims: Sequence[Claim] = ()
     main: Sequence[Claim] = ()
+    charts: Mapping[str, Chart] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    figures: Mapping[str, Illustration] = field(default_factory=dict)
     cautions: Sequence[str] = ()
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     shown: Sequence[str] = ()
-    headings: Mapping[str, str] = field(default_factory=dict)
     glossary: str = ""
     failures: pd.DataFrame | None = None
 
@@ -100,7 +103,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         measure: a trial's values.
         analyse: tables, figures and claims, from the table alone.
         resolve: fills in what depends on other options, and refuses what cannot be meant.
-        gallery: figures that need pictures or example arrays.
+        gallery: pictures to look at, of the data and of the examples that trials left.
         cautions: what only the opened pictures tell.
         together: trials with the same text are measured together by one process; without, up to `pack` trials whose
             trainings are of one kind.
@@ -120,7 +123,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     measure: Callable[[Context[Config, Data, AnyTraining], Trial], Outcome]
     analyse: Callable[[Config, ResultTable[Trial]], Analysis]
     resolve: Callable[[Config], Config] = lambda config: config
-    gallery: Callable[[Context[Config, Data, AnyTraining]], Mapping[str, Illustration]] = lambda context: {}
+    gallery: Callable[[Context[Config, Data, AnyTraining]], Sequence[Gallery]] = lambda context: ()
     cautions: Callable[[Config, Data], Sequence[str]] = lambda config, data: ()
     together: Callable[[Trial], str] | None = None
     passes: Callable[[Context[Config, Data, AnyTraining], Trial], float] | None = None

@@ -8,71 +8,73 @@ except ImportError as error:
     raise ImportError("segjax.reports needs more packages: pip install 'segjax[studies]'") from error
 
 from segjax.reports import words
-from segjax.reports.curves import dose_response, svg
+from segjax.reports.charts import Chart, Figure, chart, svg
+from segjax.reports.curves import dose_response
+from segjax.reports.dots import dot_chart
 from segjax.reports.gallery import (
-    LabelTile,
-    PredictionTile,
-    ShotsTile,
-    UpgradeTile,
-    change_overlay,
-    label_gallery,
+    CHANGE_LEGEND,
+    LABEL_LEGEND,
+    MAP_LEGEND,
+    PREDICTION_LEGEND,
+    Gallery,
+    Look,
+    change_layer,
+    dice_scale,
+    label_layer,
+    look,
+    map_layer,
+    outline_layer,
     outline_legend,
-    outline_overlay,
-    overlay,
-    prediction_gallery,
-    shots_gallery,
-    upgrade_gallery,
+    prediction_layer,
+    prediction_look,
+    truth_layer,
 )
-from segjax.reports.maps import MapTile, dot_chart, map_panel
-from segjax.reports.page import Illustration, write_card, write_page, write_review, write_status
+from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
+from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
-from segjax.reports.upgrades import (
-    BeforeAfter,
-    Compared,
-    Figure,
-    Line,
-    before_after_chart,
-    comparison_chart,
-    line_chart,
-)
 from segjax.reports.words import data_name
 
 __all__ = [
+    "CHANGE_LEGEND",
+    "LABEL_LEGEND",
+    "MAP_LEGEND",
+    "PREDICTION_LEGEND",
     "Band",
     "BeforeAfter",
+    "Chart",
     "Compared",
     "Figure",
-    "Illustration",
-    "LabelTile",
+    "Gallery",
     "Line",
-    "MapTile",
-    "PredictionTile",
-    "ShotsTile",
+    "Look",
+    "Page",
     "Spread",
-    "UpgradeTile",
     "before_after_chart",
-    "change_overlay",
+    "change_layer",
+    "chart",
     "comparison_chart",
     "data_name",
+    "dice_scale",
     "dose_response",
     "dot_chart",
     "heat_chart",
-    "label_gallery",
+    "index_beside",
+    "is_ours",
+    "label_layer",
     "line_chart",
-    "map_panel",
+    "look",
+    "map_layer",
+    "outline_layer",
     "outline_legend",
-    "outline_overlay",
-    "overlay",
-    "prediction_gallery",
+    "prediction_layer",
+    "prediction_look",
     "shots_chart",
-    "shots_gallery",
     "size_chart",
     "svg",
-    "upgrade_gallery",
+    "truth_layer",
     "words",
     "write_card",
     "write_page",
-    "write_review",
     "write_status",
 ]

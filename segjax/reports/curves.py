@@ -1,20 +1,15 @@
 """Dose-response figures: a metric against the strength of each annotation error, one line per network."""
 
-import io
-import re
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from segjax.reports import words
 
-# Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
 _STYLES = {"unet": ("#0072B2", "o"), "segnet": ("#D55E00", "s"), "msd": ("#009E73", "^")}
 _MORE_STYLES = (("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"))
 _GREY = "#8a8a8a"
@@ -61,15 +56,6 @@ def dose_response(
     handles = _legend(styles, published, has_labels)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
-
-
-def svg(figure: Figure) -> str:
-    """The figure as SVG text, the same bytes for the same figure: no date, fixed ids, letters as text."""
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
-    return re.sub(r"\n\s+", "\n", re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
 
 
 def _styles(names: list[str]) -> dict[str, tuple[str, str]]:

@@ -1,131 +1,96 @@
-"""The report: one HTML file that needs nothing but itself."""
+"""Pages: HTML files that need nothing but themselves, and answer in their first screen."""
 
 import base64
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from segjax.evaluation.picture import Metric
-from segjax.files import PATIENCE, write_file
+from segjax.files import PATIENCE, spreadsheet_safe, write_file
 from segjax.reports import words
+from segjax.reports.charts import Chart, inline
+from segjax.reports.gallery import Gallery, Legend
 
-_NO_FAILURES = pd.DataFrame()
-HEADINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "curves": "Curves",
-        "labels": "What was wrong with the labels",
-        "predictions": "What the networks predicted",
-    }
-)
-"""Of the sections with figures, unless others are given."""
+GENERATOR = '<meta name="generator" content="segjax">'
+MOST_DECISIONS = 12  # rows of the first screen's table; further ones are folded
 
 
-class Illustration(NamedTuple):
-    """A figure of the page: SVG text or PNG bytes, what it shows in words, and the section it belongs to."""
+@dataclass(frozen=True)
+class Page:
+    """What a page says; any character is allowed in every text.
 
-    content: str | bytes
-    caption: str
-    section: Literal["curves", "labels", "predictions"] = "curves"
-
-
-def write_page(
-    path: Path | str,
-    *,
-    title: str,
-    question: str,
-    answers: Sequence[str],
-    figures: Mapping[str, Illustration],
-    tables: Mapping[str, pd.DataFrame],
-    config: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    warnings: Sequence[str] = (),
-    metrics: Mapping[str, Metric] | None = None,
-    failures: pd.DataFrame = _NO_FAILURES,
-    headings: Mapping[str, str] = HEADINGS,
-    glossary: str = "",
-) -> None:
-    """Write the report as one self-contained HTML file, never seen half written; equal input gives equal bytes.
-
-    Args:
-        path: the file; its folder exists. It is replaced in one step.
-        title, question, answers: plain sentences; any character is allowed in every text of the page.
-        figures: by name, in the order of the page. The name is the heading of the figure.
+    Attributes:
+        title, question: of the page, for people.
+        verdict: the answer, in one sentence.
+        notes: at most two short sentences that the answer must not be read without.
+        lead: the chart, or pictures, that show the answer.
+        table: the numbers behind the answer, the most important first.
+        table_title: its heading.
+        cautions: what a reader has to know before relying on the page.
+        charts: all others, by the stem of the file that each is saved as.
+        galleries: pictures.
         tables: all numbers; the name of a metric as in results.csv, or any heading.
+        metrics: what the names in results.csv stand for.
+        glossary: what the words mean, in sentences.
+        failures: one row per trial that failed or was restarted.
         config: the resolved configuration, as it would be written to JSON.
         provenance: versions, digests, command, machine; a value may be a mapping itself.
-        warnings: what a reader has to know before believing the page.
-        metrics: what the names in results.csv stand for.
-        failures: one row per run that failed or was restarted.
-        headings: of the sections "curves", "labels" and "predictions", where they are others than usual.
-        glossary: what the words of the answers mean.
+        index: address of the page that lists this one; empty where there is none.
+    """
+
+    title: str
+    question: str
+    verdict: str
+    notes: Sequence[str] = ()
+    lead: Chart | Gallery | None = None
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    table_title: str = "Decisions"
+    cautions: Sequence[str] = ()
+    charts: Mapping[str, Chart] = field(default_factory=dict)
+    galleries: Sequence[Gallery] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    glossary: str = ""
+    failures: pd.DataFrame | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    index: str = ""
+
+
+def write_page(path: Path | str, page: Page) -> None:
+    """Write a page as one self-contained HTML file, never seen half written; equal input gives equal bytes.
 
     Raises:
-        OSError: the file cannot be written; a page that was there before is kept.
+        InputError: the file cannot be written; a page that was there before is kept.
     """
+    galleries = [*([page.lead] if isinstance(page.lead, Gallery) else []), *page.galleries]
+    pictures = _Pictures()
+    shown = [_gallery(gallery, pictures) for gallery in galleries]
+    main = _chart("main", page.lead) if isinstance(page.lead, Chart) else None
     _render(
         Path(path),
         "page.html.j2",
-        title=title,
-        question=question,
-        answers=answers,
-        figures={
-            section: [
-                (name, _data_address(f.content), f.caption) for name, f in figures.items() if f.section == section
-            ]
-            for section in ("curves", "labels", "predictions")
-        },
-        tables=[(words.METRIC_NAMES.get(name, name), *_cells(frame)) for name, frame in tables.items()],
-        config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
-        provenance=_flat(provenance),
-        warnings=warnings,
-        metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in (metrics or {}).items()],
-        failures=_cells(failures),
-        headings={**HEADINGS, **headings},
-        glossary=glossary,
-    )
-
-
-def write_review(
-    path: Path | str,
-    *,
-    title: str,
-    answers: Sequence[str],
-    legend: Sequence[tuple[str, str]],
-    pictures: Sequence[tuple[str, bytes, str]],
-    unsure: pd.DataFrame,
-    config: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    warnings: Sequence[str] = (),
-) -> None:
-    """Write a page on which a person looks through changed annotations, as self-contained as `write_page`.
-
-    Args:
-        path: the file; its folder exists. It is replaced in one step.
-        answers, warnings: plain sentences.
-        legend: CSS colour and meaning.
-        pictures: name, PNG and caption of each, in the order of the page.
-        unsure: the changes to check first.
-        config, provenance: as for `write_page`.
-    """
-    columns, rows = _cells(unsure)
-    _render(
-        Path(path),
-        "review.html.j2",
-        title=title,
-        answers=answers,
-        legend=legend,
-        pictures=[(name, _data_address(content), caption) for name, content, caption in pictures],
-        columns=columns,
-        rows=rows,
-        config=json.dumps(config, indent=2, ensure_ascii=False, default=str),
-        provenance=_flat(provenance),
-        warnings=warnings,
+        page=page,
+        main=main,
+        lead_gallery=shown[0] if isinstance(page.lead, Gallery) else None,
+        decisions=_table(page.table_title, page.table.iloc[:MOST_DECISIONS]),
+        more_decisions=_table(page.table_title, page.table.iloc[MOST_DECISIONS:]),
+        charts=[_chart(stem, chart) for stem, chart in page.charts.items()],
+        galleries=shown[1:] if isinstance(page.lead, Gallery) else shown,
+        pictures=pictures.addresses,
+        tables=[_table(words.METRIC_NAMES.get(name, name), frame) for name, frame in page.tables.items()],
+        metrics=[(name, words.METRIC_NAMES.get(name, name), metric) for name, metric in page.metrics.items()],
+        failures=None if page.failures is None else _table("Failed and restarted trials", page.failures),
+        config=json.dumps(page.config, indent=2, ensure_ascii=False, default=str) if page.config else "",
+        provenance=_flat(page.provenance),
     )
 
 
@@ -137,10 +102,9 @@ def write_card(
     is_usable: bool,
     findings: Mapping[str, pd.DataFrame],
     facts: Sequence[tuple[str, str]],
-    sizes: Illustration | None,
+    sizes: Chart | None,
     tables: Mapping[str, pd.DataFrame],
-    legend: Sequence[tuple[str, str]],
-    pictures: Sequence[tuple[str, bytes, str]],
+    gallery: Gallery,
     uses: Sequence[tuple[str, str, str]],
     rules: Mapping[str, str],
     provenance: Mapping[str, Any],
@@ -155,24 +119,25 @@ def write_card(
         facts: name and value of each.
         sizes: the chart of the objects' sizes; None without objects.
         tables: counts, by heading.
-        legend: CSS colour and meaning of the outlines.
-        pictures: name, PNG and caption of each.
+        gallery: some of the pictures.
         uses: what the pictures can be used for: name, command ("" where they cannot), reason.
         rules: how something was judged, by what was judged.
         provenance: as for `write_page`.
     """
+    pictures = _Pictures()
+    shown = _gallery(gallery, pictures)
     _render(
         Path(path),
         "card.html.j2",
         title=title,
         verdict=verdict,
         is_usable=is_usable,
-        findings=[(name, *_cells(frame)) for name, frame in findings.items() if len(frame)],
+        findings=[_table(name, frame) for name, frame in findings.items() if len(frame)],
         facts=facts,
-        sizes=None if sizes is None else (_data_address(sizes.content), sizes.caption),
-        tables=[(name, *_cells(frame)) for name, frame in tables.items()],
-        legend=legend,
-        pictures=[(name, _data_address(content), caption) for name, content, caption in pictures],
+        sizes=None if sizes is None else _chart("sizes", sizes),
+        tables=[_table(name, frame) for name, frame in tables.items()],
+        gallery=shown,
+        pictures=pictures.addresses,
         uses=uses,
         rules=rules,
         provenance=_flat(provenance),
@@ -209,9 +174,23 @@ def write_status(
         share_done=100 * done / total if total else None,
         share_failed=100 * failed / total if total else None,
         time=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        tables=[(name, *_cells(frame)) for name, frame in tables.items()],
+        tables=[_table(name, frame) for name, frame in tables.items()],
         seconds=max(seconds, 1),
     )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a page that this module wrote."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return GENERATOR in file.read(2000)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def index_beside(path: Path) -> str:
+    """The address of the page that lists this one and its neighbours; empty where there is none."""
+    return "../index.html" if is_ours(path.parent.parent / "index.html") else ""
 
 
 def _render(path: Path, template: str, **content: Any) -> None:
@@ -224,24 +203,104 @@ def _render(path: Path, template: str, **content: Any) -> None:
         lstrip_blocks=True,
     )
     environment.filters["bound"] = _bound
+    environment.filters["stem"] = lambda text: re.sub(r"\W+", "_", text.lower()).strip("_")[:60]
     text = environment.get_template(template).render(**content)
     write_file(path, text, PATIENCE)
 
 
-def _data_address(content: str | bytes) -> str:
-    # As pictures, not as markup: figures cannot disturb each other's ids, and a reader can save each of them.
-    kind, raw = ("svg+xml", content.encode()) if isinstance(content, str) else ("png", content)
-    return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
+class _Table(NamedTuple):
+    """What a page shows of a table: its heading, columns, rows, and all of it as an address to save."""
+
+    name: str
+    columns: list[str]
+    rows: list[list[str]]
+    csv: str
+
+
+class _Chart(NamedTuple):
+    title: str
+    question: str
+    wide: Markup
+    narrow: Markup
+    caption: str
+    table: _Table
+
+
+class _Look(NamedTuple):
+    caption: str
+    picture: str
+    layers: list[str]
+    ratio: str
+
+
+class _Gallery(NamedTuple):
+    title: str
+    caption: str
+    steps: Sequence[str]
+    legend: Legend
+    rows: dict[str, list[_Look]]
+
+
+class _Pictures:
+    """The pictures of a page, each of which it holds once."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}  # by name
+        self._names: dict[bytes, str] = {}
+
+    def name_of(self, content: bytes) -> str:
+        """The name under which the page holds a picture."""
+        name = self._names.setdefault(content, f"p{len(self._names)}")
+        self.addresses[name] = _picture_address(content)
+        return name
+
+
+def _table(name: str, frame: pd.DataFrame) -> _Table:
+    rows = [
+        ["-" if pd.isna(value) else str(value) for value in row] for row in _readable(frame).itertuples(index=False)
+    ]
+    safe = frame.map(lambda value: spreadsheet_safe(value) if isinstance(value, str) else value)
+    text = safe.to_csv(index=False, lineterminator="\n")
+    address = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+    return _Table(name, [str(column).replace("_", " ") for column in frame.columns], rows, address)
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """With names of networks as papers write them."""
+    names = {name: frame[name].map(words.network_name) for name in ("network", "classifier") if name in frame}
+    return frame.assign(**names)
+
+
+def _chart(stem: str, chart: Chart) -> _Chart:
+    label = f"{chart.title}. {chart.question}"
+    wide, narrow = Markup(inline(chart.wide, f"{stem}-w", label)), Markup(inline(chart.narrow, f"{stem}-n", label))
+    return _Chart(chart.title, chart.question, wide, narrow, chart.caption, _table(stem, chart.table))
+
+
+def _gallery(gallery: Gallery, pictures: _Pictures) -> _Gallery:
+    rows = {
+        heading: [
+            _Look(
+                one.caption,
+                pictures.name_of(one.picture),
+                [_picture_address(layer) for layer in one.layers],
+                f"{one.shape[1]} / {one.shape[0]}",
+            )
+            for one in looks
+        ]
+        for heading, looks in gallery.rows.items()
+    }
+    return _Gallery(gallery.title, gallery.caption, gallery.steps, gallery.legend, rows)
+
+
+def _picture_address(content: bytes) -> str:
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _bound(text: str) -> str:
     """Keeps a number and its unit on one line."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" px", "\N{NO-BREAK SPACE}px")
-
-
-def _cells(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    rows = [["-" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False)]
-    return [str(column) for column in frame.columns], rows
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

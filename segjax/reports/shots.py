@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from segjax.evaluation.decision import Interval
-from segjax.reports.upgrades import GREY, INK, STYLES, nothing, tidy
+from segjax.reports.charts import GREY, INK, STYLES, nothing, tidy
 
 _ACROSS = 3  # panels in a row
 

@@ -1,6 +1,5 @@
-"""Figures of studies 2 and 3: lines with intervals, labels before and after, and methods compared."""
+"""Charts of lines with intervals, of labels before and after, and of methods compared."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,19 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from segjax.evaluation import Decision, Interval
+from segjax.reports.charts import GREY, INK, NARROW, STYLES, name_rows, nothing, row_height, tidy, tip, tips
 
-# Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
-STYLES = (
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-    ("#000000", "X"),
-)
 _DASHES = ("-", "--", ":")  # of the lines that have the colours for the first, second and third time
-GREY, INK, _GRID = "#8a8a8a", "#333333", "#e6e6e6"
 _BEFORE, _AFTER = "#D55E00", "#0072B2"
 
 
@@ -51,17 +40,19 @@ class Compared(NamedTuple):
     behind: Decision | None
 
 
-def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str) -> Figure:
+def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, narrow: bool = False) -> Figure:
     """Lines with 95 % intervals over a logarithmic axis, one panel per name; without values a note.
 
-    Intervals that are NaN are not drawn.
+    Intervals that are NaN are not drawn. On phones (`narrow`) panels stand below each other.
     """
-    figure = Figure(figsize=(max(6.6, 1.2 + 3.4 * len(panels)), 4.6), layout="constrained")
+    count = len(panels)
+    size = (NARROW, 1.0 + 3.1 * max(count, 1)) if narrow else (max(6.6, 1.2 + 3.4 * count), 4.6)
+    figure = Figure(figsize=size, layout="constrained")
     if not any(lines for lines in panels.values()):
         return nothing(figure)
-    axes_row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    grid = figure.subplots(count if narrow else 1, 1 if narrow else count, sharey=True, squeeze=False)
     names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines if not line.grey))
-    for axes, (name, lines) in zip(axes_row, panels.items(), strict=True):
+    for axes, (name, lines) in zip(grid.flat, panels.items(), strict=True):
         for line in lines:
             _draw_line(axes, line, 0 if line.grey else names.index(line.name))
         places = sorted({x for line in lines for x in line.x})
@@ -71,29 +62,33 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str) -
         axes.set_xlabel(xlabel, color=INK)
         axes.set_title(name, fontsize=10, color=INK)
         tidy(axes, "y")
-    axes_row[0].set_ylabel(ylabel, color=INK)
-    handles, labels = axes_row[0].get_legend_handles_labels()
-    for axes in axes_row[1:]:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            if label not in labels:
-                handles.append(handle)
-                labels.append(label)
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(ylabel, color=INK)
+    found = [pair for axes in grid.flat for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in reversed(found)}
+    labels = list(dict.fromkeys(label for _, label in found))
+    columns = 1 if narrow else 2
+    shown = [handles[label] for label in labels]
+    figure.legend(shown, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 
-def before_after_chart(rows: Sequence[BeforeAfter]) -> Figure:
+def before_after_chart(rows: Sequence[BeforeAfter], narrow: bool = False) -> Figure:
     """One row per name: Dice of labels before (open) and after (filled) with its 95 % interval, joined by a line."""
-    figure = Figure(figsize=(8.4, 1.5 + 0.5 * max(1, len(rows))), layout="constrained")
+    height = 1.4 + row_height([row.name for row in rows], narrow) * max(1, len(rows))
+    figure = Figure(figsize=(NARROW if narrow else 8.4, height), layout="constrained")
     if not rows:
         return nothing(figure)
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
         axes.plot([row.before.mean, row.after.mean], [place, place], color=GREY, lw=1.2, zorder=1)
-    axes.plot([row.before.mean for row in rows], places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
+    before = [row.before.mean for row in rows]
+    axes.plot(before, places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
     _dots(axes, [row.after for row in rows], places, _AFTER, "after upgrading")
-    axes.set_yticks(places, [textwrap.fill(row.name, 44) for row in rows])
+    tips(axes, before, places, [tip(f"{row.name}, before", row.before) for row in rows])
+    tips(axes, [row.after.mean for row in rows], places, [tip(f"{row.name}, after", row.after) for row in rows])
+    name_rows(axes, places, [row.name for row in rows], narrow)
     axes.set_xlabel("Dice of the labels", color=INK)
     axes.set_xlim(0, 1.02)
     tidy(axes, "x")
@@ -101,33 +96,37 @@ def before_after_chart(rows: Sequence[BeforeAfter]) -> Figure:
     return figure
 
 
-def comparison_chart(rows: Sequence[Compared], ahead: str) -> Figure:
-    """Left the Dice of every method, right how far one of them is ahead, in Dice points, with 95 % intervals.
+def comparison_chart(rows: Sequence[Compared], ahead: str, narrow: bool = False) -> Figure:
+    """The Dice of every method, and beside it how far one of them is ahead, in Dice points, with 95 % intervals.
 
-    `ahead` names that one.
+    `ahead` names that one. On phones (`narrow`) the second panel stands below the first.
     """
-    figure = Figure(figsize=(10.6, 1.5 + 0.42 * max(1, len(rows))), layout="constrained")
+    height = row_height([row.name for row in rows], narrow) * max(1, len(rows))
+    size = (NARROW, 1.6 + 2 * height) if narrow else (10.6, 1.5 + height)
+    figure = Figure(figsize=size, layout="constrained")
     if not rows:
         return nothing(figure)
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = figure.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
     places = np.arange(len(rows))[::-1]
     _dots(left, [row.dice for row in rows], places, _AFTER)
-    left.set_yticks(places, [row.name for row in rows])
+    tips(left, [row.dice.mean for row in rows], places, [tip(row.name, row.dice) for row in rows])
     left.set_xlabel("Dice of the test pictures", color=INK)
     right.axvline(0, color=INK, lw=1)
     for place, row in zip(places, rows, strict=True):
         if row.behind is not None and row.behind.n:
-            colour = _AFTER if row.behind.mean > 0 else _BEFORE
-            _dots(right, [Interval(*row.behind[:4])], [place], colour)
-            shown = f"{row.behind.mean:+.1f}"
+            value = Interval(*row.behind[:4])
+            _dots(right, [value], [place], _AFTER if value.mean > 0 else _BEFORE)
+            tips(right, [value.mean], [place], [tip(f"{ahead} against {row.name}, Dice points", value, 1)])
             right.annotate(
-                shown, (row.behind.mean, place), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
-            )
+                f"{value.mean:+.1f}", (value.mean, place), xytext=(0, -13 if narrow else 6), textcoords="offset points",
+                ha="center", fontsize=8,
+            )  # fmt: skip
     right.set_xlabel(f"{ahead} is ahead by, Dice points", color=INK)
+    for axes in (left, right) if narrow else (left,):
+        name_rows(axes, places, [row.name for row in rows], narrow)
     for axes in (left, right):
         tidy(axes, "x")
     left.margins(x=0.08)
-    left.set_ylim(-0.6, len(rows) - 0.4)
     return figure
 
 
@@ -148,22 +147,10 @@ def _draw_line(axes: Axes, line: Line, number: int) -> None:
         capsize=2.5,
         label=line.name,
     )
+    texts = [tip(f"{line.name}, {x:g}", y) for x, y in zip(line.x, line.y, strict=True)]
+    tips(axes, line.x, [y.mean for y in line.y], texts)
 
 
 def _dots(axes: Axes, values: Sequence[Interval], places: ArrayLike, colour: str, label: str = "") -> None:
     mean, low = (np.asarray([getattr(value, part) for value in values], float) for part in ("mean", "low"))
     axes.errorbar(mean, places, xerr=mean - low, fmt="o", color=colour, ms=6, capsize=3, elinewidth=1.2, label=label)
-
-
-def tidy(axes: Axes, grid: str) -> None:
-    """Light grid lines of one axis, no box."""
-    axes.grid(axis=grid, color=_GRID, lw=0.8)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
-
-
-def nothing(figure: Figure) -> Figure:
-    """The figure with a note that there is nothing to show."""
-    figure.text(0.5, 0.5, "no results yet", ha="center", color=GREY)
-    return figure

@@ -1,0 +1,146 @@
+"""What all charts share: a finding drawn twice, for screens and for phones, its colours, hover texts, and SVG."""
+
+import html
+import io
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from segjax.evaluation import Interval
+
+# Colours of Okabe and Ito, told apart with every common colour vision; markers say the same once more.
+STYLES = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+    ("#000000", "X"),
+)
+GREY, INK, GRID = "#8a8a8a", "#333333", "#e6e6e6"
+NARROW = 4.2  # inches: the width of a figure for phones
+_TIP = "tip:"
+# on a page these follow the reader's light or dark colours
+_PAGE_COLOURS = {
+    INK: "currentColor",
+    "#000000": "currentColor",
+    "#ffffff": "var(--page)",
+    GRID: "var(--line)",
+    GREY: "var(--soft)",
+}
+
+
+class Chart(NamedTuple):
+    """A chart of a page.
+
+    Attributes:
+        title: its finding, a sentence without a full stop.
+        question: what is asked or shown, as a subtitle.
+        wide, narrow: the figure for screens and print, and for phones, `NARROW` inches wide.
+        table: the numbers that are drawn.
+        caption: how to read it.
+    """
+
+    title: str
+    question: str
+    wide: Figure
+    narrow: Figure
+    table: pd.DataFrame
+    caption: str = ""
+
+
+def chart(title: str, question: str, draw: Callable[[bool], Figure], table: pd.DataFrame, caption: str = "") -> Chart:
+    """A chart of a function that draws it, given whether it is for phones."""
+    return Chart(title, question, draw(False), draw(True), table, caption)
+
+
+def tips(axes: Axes, x: ArrayLike, y: ArrayLike, texts: Sequence[str]) -> None:
+    """Texts that show where the pointer is near a point."""
+    for one, other, text in zip(np.asarray(x, float), np.asarray(y, float), texts, strict=True):
+        if np.isfinite(one) and np.isfinite(other):
+            axes.plot([one], [other], "o", ms=16, alpha=0.0, gid=f"{_TIP}{text}", zorder=9)
+
+
+def tip(name: str, value: Interval, digits: int = 3) -> str:
+    """The hover text of a value: its name, the mean, and the interval where there is one."""
+    bounds = f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if value.low == value.low else ""
+    return f"{name}: {value.mean:.{digits}f}{bounds}"
+
+
+def row_height(names: Sequence[str], narrow: bool) -> float:
+    """Inches of a row with a name of `name_rows`."""
+    return 0.5 + 0.15 * max((len(_lines(name)) for name in names), default=1) if narrow else 0.42
+
+
+def name_rows(axes: Axes, places: ArrayLike, names: Sequence[str], narrow: bool) -> None:
+    """Names of rows, the first at the top, left of the axis or, on phones, above each row."""
+    places = np.asarray(places, float)
+    axes.set_yticks(places, [""] * len(names) if narrow else [textwrap.fill(name, 44) for name in names])
+    axes.set_ylim(-0.5, len(names) - (0.2 if narrow else 0.5))
+    for place, name in zip(places, names, strict=True) if narrow else ():
+        text = "\n".join(_lines(name))
+        where = {"xycoords": ("axes fraction", "data"), "xytext": (2, 7), "textcoords": "offset points"}
+        axes.annotate(text, (0, place), va="bottom", fontsize=9, color=INK, **where)  # type: ignore[arg-type]
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, 48) or [""]
+
+
+def tidy(axes: Axes, grid: str) -> None:
+    """Light grid lines of one axis, no box."""
+    axes.grid(axis=grid, color=GRID, lw=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=9)
+
+
+def nothing(figure: Figure) -> Figure:
+    """The figure with a note that there is nothing to show."""
+    figure.text(0.5, 0.5, "no results yet", ha="center", color=GREY)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text on white, the same bytes for the same figure: no date, fixed ids, letters as text."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
+    # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
+    small = re.sub(r"\n\s+", "\n", re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
+    return re.sub(rf'<g id="{_TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', small)
+
+
+def inline(figure: Figure, prefix: str, label: str) -> str:
+    """The figure as an element of a page: no background, colours that follow the page's, ids of its own.
+
+    Args:
+        prefix: of its ids, different for every figure of a page.
+        label: what a reader who cannot see it is told.
+    """
+    shown = [figure.patch, *(axes.patch for axes in figure.axes)]
+    before = [patch.get_visible() for patch in shown]
+    for patch in shown:
+        patch.set_visible(False)
+    text = svg(figure)
+    for patch, is_visible in zip(shown, before, strict=True):
+        patch.set_visible(is_visible)
+    body = text[text.index("<svg") :]
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
+    body = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", body)
+    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    for colour, own in _PAGE_COLOURS.items():
+        body = body.replace(colour, own)
+    return body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1).strip()
