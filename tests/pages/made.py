@@ -54,7 +54,9 @@ def value(mean: float) -> Interval:
 
 def lines(narrow: bool):
     names = ("U-Net", "MSD", "SegNet")
-    shown = [Line(name, (5, 10, 40), [value(0.6 + 0.1 * i + 0.05 * k) for k in range(3)]) for i, name in enumerate(names)]
+    shown = [
+        Line(name, (5, 10, 40), [value(0.6 + 0.1 * i + 0.05 * k) for k in range(3)]) for i, name in enumerate(names)
+    ]
     return line_chart({"clean pictures of HL60 cells": shown, "noisy ones": shown}, "pictures", "Dice", narrow)
 
 
@@ -89,7 +91,9 @@ def galleries() -> list[Gallery]:
     heat = np.roll(image[..., 0], 3, axis=0).astype(float)
     maps = [look(name, image, map_layer(heat, labels, faded)) for name, faded in (("CAM", False), ("RISE", True))]
     return [
-        Gallery("Worst, median and best", "Of 12 test pictures.", STEPS, PREDICTION_LEGEND, {"U-Net": looks, "MSD": looks}),
+        Gallery(
+            "Worst, median and best", "Of 12 test pictures.", STEPS, PREDICTION_LEGEND, {"U-Net": looks, "MSD": looks}
+        ),
         Gallery("Maps", "Where the networks look.", ("picture", "map"), MAP_LEGEND, {"": maps}),
     ]
 
@@ -100,16 +104,22 @@ def full() -> Page:
         question="How much Dice does a network lose if 30 % of the objects are omitted from its training labels?",
         verdict="MSD loses 4 points where U-Net loses 31.",
         notes=["2 of 4 differences are not decided: a verdict needs 5 test sets, and there are 2."],
-        lead=chart("MSD loses least", "Dice against clean pictures", lines, pd.DataFrame({"Dice": [0.9, None]}), "Bars: 95 %."),
+        lead=chart(
+            "MSD loses least", "Dice against clean pictures", lines, pd.DataFrame({"Dice": [0.9, None]}), "Bars: 95 %."
+        ),
         table=DECISIONS,
         cautions=["The pictures are simulated.", f"The code had uncommitted changes in {'deep/' * 30}file.py."],
         charts={
-            "maps": chart("Contour-CAM finds most", "IoU of maps", dots, pd.DataFrame({"IoU": [0.7, 0.5]}), "Dots: means."),
+            "maps": chart(
+                "Contour-CAM finds most", "IoU of maps", dots, pd.DataFrame({"IoU": [0.7, 0.5]}), "Dots: means."
+            ),
             "pays": chart("Repair pays", "Dice of labels before and after", before_after, DECISIONS),
         },
         galleries=galleries(),
         tables={
-            "dice": pd.DataFrame({"network": ["U-Net"] * 30, **{f"mean of level {i}": [0.5 + i / 100] * 30 for i in range(14)}}),
+            "dice": pd.DataFrame(
+                {"network": ["U-Net"] * 30, **{f"mean of level {i}": [f"{0.5 + i / 100:.2f}"] * 30 for i in range(14)}}
+            ),
             "Decisions by level": DECISIONS,
         },
         metrics=METRICS,
@@ -129,19 +139,28 @@ def card(path: Path) -> None:
         title="Data card: cells",
         verdict="These 3 pictures can be used.",
         is_usable=True,
-        findings={"Problems": pd.DataFrame({"file": [f"{'deep/' * 20}a.png"], "what": ["is empty"], "do": ["copy it anew"]})},
+        findings={
+            "Problems": pd.DataFrame({"file": [f"{'deep/' * 20}a.png"], "what": ["is empty"], "do": ["copy it anew"]})
+        },
         facts=[("pictures read", "3"), ("folder", "/data/" + "deep/" * 30)],
         sizes=sizes(),
         tables={"Classes": pd.DataFrame({"class": ["round"], "objects": [9]})},
-        gallery=Gallery("Gallery", "Some pictures.", STEPS[:2], outline_legend({1: "round", 2: "long"}, False), {"": [one]}),
-        uses=[("few_shot", "", "its objects have no types"), ("annotation_errors", f"python -m x --data {'d/' * 60}", "")],
+        gallery=Gallery(
+            "Gallery", "Some pictures.", STEPS[:2], outline_legend({1: "round", 2: "long"}, False), {"": [one]}
+        ),
+        uses=[
+            ("few_shot", "", "its objects have no types"),
+            ("annotation_errors", f"python -m x --data {'d/' * 60}", ""),
+        ],
         rules={"Sizes": "A disc of the same area."},
         provenance=PROVENANCE,
     )
 
 
 def status(path: Path) -> None:
-    failures = pd.DataFrame({"trial": ["unet seed 1"], "reason": [f"OSError: {'deep/' * 30}"], "traceback": ["failures/1.txt"]})
+    failures = pd.DataFrame(
+        {"trial": ["unet seed 1"], "reason": [f"OSError: {'deep/' * 30}"], "traceback": ["failures/1.txt"]}
+    )
     said = "7 of 12 trials done, 1 failed; 1 process works, about 3 min left"
     shown = {"title": "annotation_errors", "sentence": said, "tables": {"Failed, the newest first": failures}}
     write_status(path, done=7, failed=1, total=12, seconds=3600, **shown)

@@ -1,5 +1,7 @@
 """Every check of `tests.pages.checks` finds a page's fault, and nothing on a page without it."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.pages import checks
@@ -7,7 +9,10 @@ from tests.pages.browser import PAPER, opened
 
 pytestmark = pytest.mark.slow  # a browser is started
 
-FRAME = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Faults</title><style>{}</style></head><body><main><h1>Faults</h1>{}</main></body></html>'
+FRAME = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Faults</title><style>{}</style></head>'
+    "<body><main><h1>Faults</h1>{}</main></body></html>"
+)
 SVG = '<svg role="img" aria-label="chart" width="200" height="100" viewBox="0 0 {0} 100">{1}</svg>'
 
 
@@ -43,7 +48,11 @@ def test_a_body_that_scrolls_sideways(browser, tmp_path):
 
 def test_what_paper_cuts_off(browser, tmp_path):
     wide = '<table><tr><td style="min-width: 900px">wide</td></tr></table>'
-    for body in (wide, f'<div style="overflow: auto">{wide}</div>', '<div style="height: 9px; overflow: auto">low</div>'):
+    for body in (
+        wide,
+        f'<div style="overflow: auto">{wide}</div>',
+        '<div style="height: 9px; overflow: auto">low</div>',
+    ):
         assert found(browser, tmp_path, checks.cut_off, body, PAPER, media="print")
     assert found(browser, tmp_path, checks.cut_off, wide.replace("900", "300"), PAPER, media="print") == []
 
@@ -60,6 +69,13 @@ def test_pictures_without_alternative(browser, tmp_path):
     said = '<img alt="x" src="data:,">', SVG.format(200, ""), '<svg aria-hidden="true"></svg>'
     assert len(found(browser, tmp_path, checks.without_alternative, "".join(bare))) == len(bare)
     assert found(browser, tmp_path, checks.without_alternative, "".join(said)) == []
+
+
+def test_distorted_pictures(browser, tmp_path):
+    address = "data:image/svg+xml," + quote('<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"/>')
+    right, wrong = (f'<img alt="discs" src="{address}" width="80" height="{height}">' for height in (60, 80))
+    (said,) = found(browser, tmp_path, checks.distorted, right + wrong)
+    assert '"discs" is 0.75 times' in said
 
 
 def test_letters_of_charts(browser, tmp_path):

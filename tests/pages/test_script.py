@@ -52,7 +52,10 @@ def test_a_click_on_a_head_sorts_numbers_as_numbers(decisions):
 
 def test_texts_sort_as_texts(decisions):
     decisions.get_by_role("button", name="compared").click()
-    assert column(decisions, 1)[:2] == ["MSD", "outlines drawn by a person who had never seen such cells, and repaired by a network afterwards"]
+    assert column(decisions, 1)[:2] == [
+        "MSD",
+        "outlines drawn by a person who had never seen such cells, and repaired by a network afterwards",
+    ]
 
 
 def test_a_slider_changes_what_is_shown(full):
@@ -119,7 +122,9 @@ def test_dark_mode_follows_the_reader(browser, written):
     colours = []
     for scheme in ("light", "dark"):
         with opened(browser, written("full"), 800, scheme=scheme) as (page, _):
-            colours.append([page.evaluate(f"getComputedStyle(document.body).{one}") for one in ("backgroundColor", "color")])
+            colours.append(
+                [page.evaluate(f"getComputedStyle(document.body).{one}") for one in ("backgroundColor", "color")]
+            )
     assert colours[0][0] == "rgb(255, 255, 255)"
     light, dark = ([sum(map(int, one[4:-1].split(","))) for one in pair] for pair in colours)
     assert light[0] > 600 > 200 > light[1]
