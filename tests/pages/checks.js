@@ -52,6 +52,12 @@ const checks = (() => {
         return Math.abs(times - 1) < 0.03 ? [] : [`"${one.alt}" is ${times} times as wide as it should be`];
       });
     },
+    letters() {
+      return all("svg text").filter((text) => text.checkVisibility() && text.textContent.trim()).map((text) => {
+        const box = text.getBoundingClientRect();
+        return { text: text.textContent.trim(), box: [box.left + scrollX, box.top + scrollY, box.right + scrollX, box.bottom + scrollY] };
+      });
+    },
     illegible(least) {
       const said = (text) => `"${text.textContent.trim().slice(0, 30)}"`;
       return all("svg").filter((svg) => svg.checkVisibility()).flatMap((svg) => {

@@ -1,14 +1,18 @@
 """Faults of an opened page that a reader would meet; each check gives a line per fault."""
 
+import io
 import json
 import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Page
 
 LEAST_LETTERS = 9  # px: the height of a chart's letters
+LEAST_CONTRAST = 4.0  # WCAG 2 asks for 4.5, which small letters show as 4.2
 GRAVE = ("serious", "critical")
 UNFOLD = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
@@ -43,6 +47,22 @@ def illegible(page: Page) -> list[str]:
     return _ask(page, "illegible", LEAST_LETTERS)
 
 
+def pale(page: Page) -> list[str]:
+    """Letters of charts that hardly differ from what is behind them, as drawn; axe-core does not look at charts."""
+    letters = _ask(page, "letters")
+    drawn = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB") if letters else None
+    contrasts = [(one["text"], _contrast(np.asarray(drawn.crop(tuple(map(round, one["box"])))))) for one in letters]
+    return [f'"{text}" has a contrast of {contrast:.1f}' for text, contrast in contrasts if contrast < LEAST_CONTRAST]
+
+
+def _contrast(drawn: np.ndarray) -> float:
+    """Between the brightest and the darkest pixel, as WCAG 2 counts."""
+    part = drawn / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    light = linear @ (0.2126, 0.7152, 0.0722)
+    return float((light.max() + 0.05) / (light.min() + 0.05))
+
+
 def axe_core() -> Path | None:
     """The script of axe-core: of the variable AXE_CORE, or where npm puts it; None without it."""
     if given := os.environ.get("AXE_CORE"):
@@ -69,7 +89,7 @@ def _why(node: dict[str, Any]) -> str:
     return "" if data is None else json.dumps(data)[:200]
 
 
-def _ask(page: Page, check: str, *options: Any) -> list[str]:
+def _ask(page: Page, check: str, *options: Any) -> Any:
     script = _script(Path(__file__).with_name("checks.js"))
     return page.evaluate(f"options => {{ {script} return checks.{check}(...options); }}", options)
 

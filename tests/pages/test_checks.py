@@ -91,6 +91,18 @@ def test_letters_of_charts(browser, tmp_path):
     assert found(browser, tmp_path, checks.illegible, SVG.format(200, both)) == []
 
 
+def test_pale_letters_of_charts(browser, tmp_path):
+    shown = "".join(
+        f'<text x="9" y="{y}" style="font: 12px sans-serif; fill: {ink}">{ink}</text>'
+        for y, ink in ((20, "#aaa"), (40, "#666"), (80, "#ddd"), (98, "#999"))
+    )
+    body = SVG.format(200, f'<rect y="66" width="200" height="34" fill="#333"/>{shown}')
+    faults = found(browser, tmp_path, checks.pale, body)
+    assert [fault.split('"')[1] for fault in faults] == ["#aaa"]
+    faults = found(browser, tmp_path, checks.pale, body, style="body { background: #000 }", scheme="dark")
+    assert [fault.split('"')[1] for fault in faults] == ["#666"]
+
+
 @pytest.mark.parametrize(
     ("faulty", "rule"),
     [

@@ -20,7 +20,7 @@ def test_pages_are_light(path):
     assert path.stat().st_size < HEAVIEST
 
 
-LOOKS = (checks.without_alternative, checks.distorted, checks.illegible)
+LOOKS = (checks.without_alternative, checks.distorted, checks.illegible, checks.pale)
 
 
 def faults_of(page, *found):
