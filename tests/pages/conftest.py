@@ -30,11 +30,9 @@ def axe() -> Path:
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Where the page of a name is; it is written when it is first asked for."""
-    folder = tmp_path_factory.mktemp("pages")
 
     @cache
     def write(name: str) -> Path:
-        PAGES[name](folder / f"{name}.html")
-        return folder / f"{name}.html"
+        return PAGES[name](tmp_path_factory.mktemp("page"))
 
     return write

@@ -130,7 +130,7 @@ def full() -> Page:
     )
 
 
-def card(path: Path) -> None:
+def card(path: Path) -> Path:
     image, labels = discs()
     classes = np.array([1, 2])
     one = look("a: 2 objects, 64 x 48 px", image, outline_layer(labels, classes))
@@ -155,22 +155,31 @@ def card(path: Path) -> None:
         rules={"Sizes": "A disc of the same area."},
         provenance=PROVENANCE,
     )
+    return path
 
 
-def status(path: Path) -> None:
+def status(path: Path) -> Path:
     failures = pd.DataFrame(
         {"trial": ["unet seed 1"], "reason": [f"OSError: {'deep/' * 30}"], "traceback": ["failures/1.txt"]}
     )
     said = "7 of 12 trials done, 1 failed; 1 process works, about 3 min left"
     shown = {"title": "annotation_errors", "sentence": said, "tables": {"Failed, the newest first": failures}}
     write_status(path, done=7, failed=1, total=12, seconds=3600, **shown)
+    return path
 
 
-PAGES: Mapping[str, Callable[[Path], None]] = {
-    "full": lambda path: write_page(path, full()),
-    "pictures first": lambda path: write_page(path, replace(full(), lead=galleries()[0], charts={}, galleries=())),
-    "bare": lambda path: write_page(path, Page("Nothing yet", "What is there?", "No trial has ended.")),
-    "card": card,
-    "status": status,
+def page(path: Path, content: Page) -> Path:
+    write_page(path, content)
+    return path
+
+
+PAGES: Mapping[str, Callable[[Path], Path]] = {
+    "full": lambda folder: page(folder / "report.html", full()),
+    "pictures first": lambda folder: page(
+        folder / "report.html", replace(full(), lead=galleries()[0], charts={}, galleries=())
+    ),
+    "bare": lambda folder: page(folder / "report.html", Page("Nothing yet", "What is there?", "No trial has ended.")),
+    "card": lambda folder: card(folder / "card.html"),
+    "status": lambda folder: status(folder / "status.html"),
 }
-"""How each page is written, by its name."""
+"""How each page is written into a folder of its own, by its name."""
