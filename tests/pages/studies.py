@@ -13,29 +13,24 @@ from experiments.publish import study_of
 from segjax.files import read_json
 from segjax.sweeps import Replicates, ResultTable
 from segjax.sweeps.plan import open_plan
+from tests.tiny_ledger import plan_with
 
 STUDIES = ("annotation_errors", "annotation_upgrade", "few_shot", "activation_maps", "site_segmentation")
 
 
 def study_page(name: str, out: Path) -> Path:
-    """The page of a study's first published run that kept its trials, without pictures."""
+    """The page of a study's smallest published run that kept its trials, without pictures."""
     study = study_of(name)
-    run = next(iter(sorted(results_folder(study).glob("*/run.json"))))
-    facts = read_json(run, "a published run", {"config": dict}, "publish it again")
-    config = config_of(study.config, facts["config"])
+    kept = sorted(results_folder(study).glob("*/trials.csv"), key=lambda path: path.stat().st_size)
+    run = (kept or sorted(results_folder(study).glob("*/run.json")))[0].parent
+    published = read_json(run / "run.json", "a published run", {"config": dict}, "publish it again")
+    config = config_of(study.config, published["config"])
     config = dataclasses.replace(config, run=dataclasses.replace(config.run, out=out))
-    kept = (run.parent / "trials.csv").exists()
-    table = table_in(study, run.parent, facts) if kept else made_up(study, config)
-    names = table.replicates.names
-    versions = {
-        "code": "c0de",
-        "commit": "c0ffee",
-        "command": f"python -m experiments.{name}",
-        "machine": "a",
-        "versions": {},
-    }
-    plan = {"study": name, "data": facts["data"], "facts": {"digest": "0f", **facts.get("facts", {})}, "fingerprint": "f", "sources": {}}
-    open_plan(out, {**plan, "config": facts["config"], "replicates": names, "opening": versions}, accept_code=True)
+    table = table_in(study, run, published) if kept else made_up(study, config)
+    facts = {"digest": "0f", **published.get("facts", {})}
+    opening = {"code": "c0de", "commit": "c0ffee", "command": "python -m x", "machine": "mine", "versions": {}}
+    plan = plan_with(facts, study=name, data=published["data"], config=published["config"], opening=opening)
+    open_plan(out, {**plan, "replicates": table.replicates.names}, accept_code=True)
     data = SimpleNamespace(source=SimpleNamespace(test_groups=()))
     context = SimpleNamespace(config=config, data=data, examples=SimpleNamespace(cautions=list))
     bare = dataclasses.replace(study, gallery=lambda context: (), cautions=lambda config, data: ())

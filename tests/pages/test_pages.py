@@ -5,10 +5,11 @@ import pytest
 from tests.pages import checks
 from tests.pages.browser import PAPER, opened
 from tests.pages.made import PAGES
+from tests.pages.studies import STUDIES, study_page
 
 pytestmark = pytest.mark.slow  # a browser is started
 HEAVIEST = 600_000  # bytes
-ONLY_ON_SCREENS = ".narrow, .slider, .csv, .up"
+VIEWS = ((400, "light"), (800, "light"), (1200, "dark"))
 
 
 @pytest.fixture(params=PAGES)
@@ -20,21 +21,14 @@ def test_pages_are_light(path):
     assert path.stat().st_size < HEAVIEST
 
 
-LOOKS = (checks.without_alternative, checks.distorted, checks.illegible, checks.pale)
-
-
-def faults_of(page, *found):
-    return {check.__name__: faults for check in found if (faults := check(page))}
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (400, "dark"), (800, "light"), (1200, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_every_reader_can_use_it(browser, path, width, scheme):
     with opened(browser, path, width, scheme=scheme) as (page, complaints):
-        assert faults_of(page, checks.too_wide, *LOOKS) == {}
+        assert checks.faults_of(page) == {}
         assert complaints == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1200, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS[::2])
 def test_axe_core_finds_nothing_grave(browser, path, axe, width, scheme):
     with opened(browser, path, width, scheme=scheme) as (page, _):
         assert checks.grave_violations(page, axe) == []
@@ -42,6 +36,17 @@ def test_axe_core_finds_nothing_grave(browser, path, axe, width, scheme):
 
 def test_paper_has_everything(browser, path):
     with opened(browser, path, PAPER, media="print") as (page, complaints):
-        assert faults_of(page, checks.cut_off, *LOOKS) == {}
-        assert checks.not_shown(page, ONLY_ON_SCREENS) == []
+        assert checks.faults_of(page) == {}
         assert complaints == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_pages_of_studies_are_sound(browser, tmp_path, name):
+    path = study_page(name, tmp_path)
+    assert path.stat().st_size < HEAVIEST
+    for width, scheme in VIEWS[::2]:
+        with opened(browser, path, width, scheme=scheme) as (page, complaints):
+            assert checks.faults_of(page) == {}
+            assert complaints == []
+    with opened(browser, path, PAPER, media="print") as (page, _):
+        assert checks.faults_of(page) == {}
