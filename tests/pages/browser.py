@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+NONE = f"no Chromium here (looked for {', '.join(NAMES)}); install the distribution's"
 PHONE = 600  # px: narrower windows are touched
 PAPER = 718  # px: an A4 sheet at 96 px an inch, without Chromium's margins of 1 cm
 ALLOWED = ("file:", "data:", "blob:", "about:")
@@ -30,7 +31,7 @@ def chromium() -> str | None:
 def browsing() -> Iterator[Browser]:
     """A browser. Raises RuntimeError where there is none."""
     if (program := chromium()) is None:
-        raise RuntimeError(f"no Chromium here (looked for {', '.join(NAMES)}); install the distribution's")
+        raise RuntimeError(NONE)
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program) as browser:
         yield browser
 
@@ -43,6 +44,7 @@ def opened(
     *,
     scheme: Literal["light", "dark"] = "light",
     media: Literal["screen", "print"] = "screen",
+    vision: Literal["none", "deuteranopia"] = "none",
 ) -> Iterator[Opened]:
     """A page as a reader with a window of this width sees it, without a network; `print` as it goes on paper."""
     view = {"viewport": {"width": width, "height": 900}, "has_touch": width < PHONE, "color_scheme": scheme}
@@ -62,6 +64,8 @@ def opened(
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:200]}"))
         page.emulate_media(media=media)
+        if vision != "none":  # such a session takes the page off paper
+            context.new_cdp_session(page).send("Emulation.setEmulatedVisionDeficiency", {"type": vision})
         page.goto(path.resolve().as_uri())
         if media == "print":
             page.evaluate("dispatchEvent(new Event('beforeprint'))")  # as Chromium does before it lays out the paper

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.pages.browser import NAMES, browsing, chromium
+from tests.pages.browser import NONE, browsing, chromium
 from tests.pages.checks import axe_core
 from tests.pages.made import PAGES
 
@@ -15,7 +15,7 @@ from tests.pages.made import PAGES
 @pytest.fixture(scope="module")  # not longer: other tests of this process need event loops, and Playwright's is running
 def browser() -> Iterator[Browser]:
     if chromium() is None:
-        pytest.skip(f"no Chromium here (looked for {', '.join(NAMES)}); the distribution has one")
+        pytest.skip(NONE)
     with browsing() as opened:
         yield opened
 

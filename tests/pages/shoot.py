@@ -1,4 +1,4 @@
-"""Screenshots of pages as readers see them: wide, on a phone, in dark mode and in print.
+"""Screenshots of pages as readers see them: wide, on a phone, dark, without red and green, in print.
 
 python -m tests.pages.shoot runs/demo/report.html --out shots
 """
@@ -18,6 +18,7 @@ VIEWS = {
     "1200": {"width": 1200},
     "400": {"width": 400},
     "dark": {"width": 1200, "scheme": "dark"},
+    "deuteranopia": {"width": 1200, "vision": "deuteranopia"},
     "print": {"width": PAPER, "media": "print"},
 }
 
