@@ -16,6 +16,7 @@ from segjax.reports import (
     Gallery,
     Line,
     Page,
+    Panel,
     before_after_chart,
     chart,
     dot_chart,
@@ -62,7 +63,12 @@ def lines(narrow: bool):
 
 def dots(narrow: bool):
     rows = {"Contour-CAM (ours)": value(0.7), LONG: value(0.5), "RISE": value(0.2)}
-    return dot_chart({"VGG16": rows, "MSD": rows}, "IoU with the ground truth", {"disc": value(0.65)}, narrow=narrow)
+    both, alarms = {"VGG16": rows, "MSD": rows}, {"MSD": rows}
+    panels = [
+        Panel("IoU with the ground truth", both, {"disc": value(0.65)}),
+        Panel("False alarms, %", alarms, {}, True),
+    ]
+    return dot_chart(panels, narrow=narrow)
 
 
 def before_after(narrow: bool):
