@@ -31,6 +31,7 @@ from segjax.reports import (
     Gallery,
     Look,
     Page,
+    Panel,
     chart,
     dot_chart,
     index_beside,
@@ -118,8 +119,10 @@ def notes(segmented: Segmented) -> list[str]:
         said.append(f"{folds} held-out sets are too few for an interval; {REPLICATES_FOR_VERDICT} are needed.")
     unlike, total = sum(bool(one.differences) for one in segmented.pictures), len(segmented.pictures)
     if unlike:
-        differ = "picture differs" if total == 1 else "pictures differ"
-        said.append(f"{unlike} of {total} {differ} from every shot. Held-out values say little about them.")
+        differ = "differs" if unlike == 1 else "differ"
+        said.append(
+            f"{unlike} of {amount(total, 'picture')} {differ} from every shot; held-out values say little there."
+        )
     return said
 
 
@@ -195,7 +198,7 @@ def _charts(shots: Sequence[Shot]) -> dict[str, Chart]:
         "held_out": chart(
             f"Dice of held-out shots is between {found.lowest:.3f} and {found.highest:.3f}",
             "How well is each shot segmented after learning from the others?",
-            lambda narrow: dot_chart(series, "1 is perfect", narrow=narrow),
+            lambda narrow: dot_chart([Panel("1 is perfect", series)], narrow=narrow),
             shot_table(shots),
         )
     }
