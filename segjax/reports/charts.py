@@ -129,7 +129,10 @@ def svg(figure: Figure) -> str:
     places = r'(?<= )(d|transform|x|y|points)="[^"]*"'  # and never the texts
     rounded = re.sub(places, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
     small = re.sub(r"\n\s+", "\n", rounded)
-    return re.sub(rf'<g id="{_TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', small)
+    # a disc that takes the pointer, for the kilobyte of a marker
+    group = rf'<g id="{_TIP}([^"]*)">.*?<use [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*/>\n</g>\n</g>'
+    disc = r'<circle class="tip" cx="\2" cy="\3" r="8" fill-opacity="0"><title>\1</title></circle>'
+    return re.sub(group, disc, small, flags=re.DOTALL)
 
 
 def inline(figure: Figure, prefix: str, label: str) -> str:
