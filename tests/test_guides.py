@@ -7,7 +7,6 @@ One of which nothing is known here fails.
 import contextlib
 import functools
 import importlib
-import inspect
 import io
 import re
 import runpy
@@ -17,13 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import segjax.models
-import segjax.training
 from experiments.harness import run as harness
 from segjax.models import create
 from segjax.ops.components import components
@@ -41,6 +37,7 @@ CLASSIFIER = "--classifiers msd_classifier --classifier-sizes.msd-depth 2"
 SMALL = {  # what is appended to the commands of a module
     "experiments": "",
     "experiments.check": "",
+    "experiments.index": "",
     "experiments.convert": "",
     "experiments.prepare": "",
     "experiments.read_parquet": "",
@@ -54,7 +51,7 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.activation_maps": f"--scale smoke --questions cues --train.epochs 2 --epochs-looked-at 1 {CLASSIFIER}"
     " --strategy sequential",
     "experiments.site_segmentation": f"--scale smoke --rules otsu --completions none {UNET} {CLASSIFIER}"
-    " --classify.epochs 1 --folds 3",
+    " --classify.epochs 12 --train.epochs 12 --epoch-pictures 40 --folds 3",
     "experiments.outline_sites": "",
     "experiments.segment_new_type": "",
     "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly --omission 0.5",
@@ -69,12 +66,13 @@ NEEDS = {  # modules whose command in the guides makes the files
     "experiments.outline_sites": "experiments.site_segmentation",
     "experiments.site_segmentation": "experiments.cut_scene",
     "experiments.segment_new_type": "experiments.few_shot",
+    "experiments.index": "experiments.activation_maps",
     "launch.status": "launch.local",
 }
 GEO = ("experiments.cut_scene", "experiments.site_segmentation", "experiments.outline_sites")
 SLOW = (*GEO, "experiments.annotation_errors", "experiments.annotation_upgrade", "experiments.few_shot")
 SLOW += ("experiments.activation_maps", "experiments.segment_new_type", "experiments.upgrade_folder")
-SLOW += ("launch.local", "launch.status")
+SLOW += ("experiments.index", "launch.local", "launch.status")
 ELSEWHERE = {  # beginnings of commands that need what a test has not; the file that runs them, and its words for them
     "make demo": ("Makefile", "python -m experiments.annotation_errors --scale demo"),
     "make test": (".ci/run", "make test"),
@@ -208,3 +206,73 @@ def test_nothing_is_listed_here_that_no_guide_has():
     assert set(SMALL) <= {module_of(command) for command in COMMANDS}
     for start in ELSEWHERE:
         assert any(shlex.join(command).startswith(start) for command in COMMANDS), start
+
+
+def grey(count: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures float32 [P, H, W, 1], and labels in which two of the objects touch."""
+    made = [guide_inputs.cells(seed, side) for seed in range(count)]
+    labels = np.stack([one for _, one in made]).astype(np.int32)
+    labels[:, 2:8, 2:8], labels[:, 2:8, 8:14] = 90, 91
+    return np.stack([image for image, _ in made])[..., None].astype(np.float32) / 255, labels
+
+
+def names_of(heading: str) -> dict[str, Any]:
+    """What a block finds under a heading; README has one block."""
+    images, labels = grey(4)
+    masks = labels > 0
+    if heading in ("Annotation errors", "As a library"):
+        return {"labels": labels[0], "extra": np.roll(labels[1], 16, 0), "images": jnp.asarray(images[:2])}
+    if heading == "Sets that do not fit into memory":
+        images, labels = grey(2, guide_inputs.SIDE)
+        return {"validation": Pictures(images, (labels > 0).astype(np.int32))}
+    if heading == "Repairing noisy labels":
+        return {"images": images, "labels": labels, "other_images": images[:2], "other_masks": masks[:2]}
+    if heading == "A new type of cell":
+        return {"images": list(images[:2]), "masks": list(labels[:2]), "query": list(images[2:])}
+    return {"images": jnp.asarray(images[:2, :32, :32])}
+
+
+def python_of(guide: str) -> list[tuple[str, str]]:
+    """Heading and text of every block of Python."""
+    parts = re.split(r"^## (.*)$", (ROOT / guide).read_text(), flags=re.MULTILINE)
+    return [
+        (heading, body)
+        for heading, part in zip(parts[1::2], parts[2::2], strict=True)
+        for language, body in FENCE.findall(part)
+        if language == "python"
+    ]
+
+
+SIZES = {"msd": {"depth": 2}, "unet": {"width": 2, "levels": 1}, "unet_classifier": {"width": 2, "levels": 3}}
+
+
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Networks are small and trained for an epoch, whatever a block asks for."""
+    for room in ("fewshot", "maps", "upgrade"):
+        importlib.import_module(f"segjax.{room}")  # first, so that none of them keeps the small ones
+    for place in ("segjax.models", "segjax.upgrade.learning"):
+        patch.setattr(f"{place}.create", lambda name, **options: create(name, **SIZES[name]))
+    patch.setattr("segjax.training.LoopConfig", lambda **options: LoopConfig(**{**options, "epochs": 1}))
+
+
+@pytest.mark.slow
+def test_the_python_of_the_library_guide_runs(desk, monkeypatch):
+    desk.run(next(one for one in COMMANDS if module_of(one) == "experiments.few_shot"))
+    monkeypatch.chdir(desk.folder)
+    make_small(monkeypatch)
+    found: dict[str, Any] = {}
+    for heading, body in python_of("segjax/README.md"):
+        for name, value in names_of(heading).items():
+            found.setdefault(name, value) if heading == "Annotation errors" else found.update({name: value})
+        exec(compile(body, heading, "exec"), found)
+        if heading == "Activation maps":
+            assert found["maps"].shape == (2, 32, 32) and found["coarse"].ndim == 3
+    assert len(found["repaired"]) == 2 and [one.max() > 0 for one in found["found"]]
+
+
+def test_the_python_of_readme_keeps_touching_cells_apart_where_it_says_so(monkeypatch):
+    make_small(monkeypatch)
+    ((heading, body),) = python_of("README.md")
+    found = names_of(heading)
+    exec(compile(body, heading, "exec"), found)
+    assert found["mask"].dtype == bool and found["logits"].shape == (2, 64, 64, 2)
