@@ -44,15 +44,15 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.benchmarks.round_trips": "--out rounds --to coco",
     "experiments.cut_scene": "--tile 32 --block 3 --per-site 1 --without 1 --distance 100",
     "experiments.annotation_errors": f"{MSD} --levels 0.5 6",
-    "experiments.annotation_upgrade": f"--scale smoke --questions quality {UNET} --clean 2 --noisy 2 --clean-counts 2"
+    "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2"
     " --compare-at 2",
     "experiments.few_shot": f"--scale smoke {UNET} --banks joint_ignored --heads logistic --baselines --features 1"
     " --feature-selections first --shots 1 --compare-shots 1 --draws 2",
     "experiments.activation_maps": f"--scale smoke --questions cues --train.epochs 2 --epochs-looked-at 1 {CLASSIFIER}"
     " --strategy sequential",
     "experiments.site_segmentation": f"--scale smoke --rules otsu --completions none {UNET} {CLASSIFIER}"
-    " --classify.epochs 12 --train.epochs 12 --epoch-pictures 40 --folds 3",
-    "experiments.outline_sites": "",
+    " --classify.epochs 1 --sizes.unet-width 4 --train.epochs 12 --epoch-pictures 40 --folds 3",
+    "experiments.outline_sites": "--learnt outlines",
     "experiments.segment_new_type": "",
     "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly --omission 0.5",
     "launch.local": f"{MSD} --errors bias --levels 6",
@@ -101,7 +101,7 @@ def commands_of(guide: str) -> list[tuple[str, ...]]:
     spans = [span.split() for span in re.findall(r"`([^`]+)`", prose)]
     found = [shlex.split(line, comments=True) for line in lines]
     found += [shlex.split(" ".join(words)) for words in spans if Path(words[0]).name in PROGRAMS and len(words) > 1]
-    return [("python" if words[0] == ".venv/bin/python" else words[0], *words[1:]) for words in found if words]
+    return [(words[0].removeprefix(".venv/bin/"), *words[1:]) for words in found if words]
 
 
 COMMANDS = list(dict.fromkeys(command for guide in GUIDES for command in commands_of(guide)))
@@ -208,25 +208,18 @@ def test_nothing_is_listed_here_that_no_guide_has():
         assert any(shlex.join(command).startswith(start) for command in COMMANDS), start
 
 
-def grey(count: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures float32 [P, H, W, 1], and labels in which two of the objects touch."""
-    made = [guide_inputs.cells(seed, side) for seed in range(count)]
-    labels = np.stack([one for _, one in made]).astype(np.int32)
-    labels[:, 2:8, 2:8], labels[:, 2:8, 8:14] = 90, 91
-    return np.stack([image for image, _ in made])[..., None].astype(np.float32) / 255, labels
-
-
 def names_of(heading: str) -> dict[str, Any]:
-    """What a block finds under a heading; README has one block."""
-    images, labels = grey(4)
-    masks = labels > 0
+    """What a block finds under a heading."""
+    side = guide_inputs.SIDE if heading == "Sets that do not fit into memory" else 64
+    made = [guide_inputs.cells(seed, side) for seed in range(4)]
+    images = np.stack([image for image, _ in made])[..., None].astype(np.float32) / 255
+    labels = np.stack([one for _, one in made]).astype(np.int32)
     if heading in ("Annotation errors", "As a library"):
-        return {"labels": labels[0], "extra": np.roll(labels[1], 16, 0), "images": jnp.asarray(images[:2])}
+        return {"labels": TOUCHING, "extra": np.roll(TOUCHING, 32, 1), "images": jnp.asarray(images[:2])}
     if heading == "Sets that do not fit into memory":
-        images, labels = grey(2, guide_inputs.SIDE)
-        return {"validation": Pictures(images, (labels > 0).astype(np.int32))}
+        return {"validation": Pictures(images[:2], (labels[:2] > 0).astype(np.int32))}
     if heading == "Repairing noisy labels":
-        return {"images": images, "labels": labels, "other_images": images[:2], "other_masks": masks[:2]}
+        return {"images": images, "labels": labels, "other_images": images[:2], "other_masks": labels[:2] > 0}
     if heading == "A new type of cell":
         return {"images": list(images[:2]), "masks": list(labels[:2]), "query": list(images[2:])}
     return {"images": jnp.asarray(images[:2, :32, :32])}
@@ -243,6 +236,8 @@ def python_of(guide: str) -> list[tuple[str, str]]:
     ]
 
 
+# 32 squares of 8 x 8 pixels that touch, and background on the right
+TOUCHING = np.pad(np.kron(np.arange(1, 33).reshape(8, 4), np.ones((8, 8))), ((0, 0), (0, 32))).astype(np.int32)
 SIZES = {"msd": {"depth": 2}, "unet": {"width": 2, "levels": 1}, "unet_classifier": {"width": 2, "levels": 3}}
 
 
@@ -275,4 +270,9 @@ def test_the_python_of_readme_keeps_touching_cells_apart_where_it_says_so(monkey
     ((heading, body),) = python_of("README.md")
     found = names_of(heading)
     exec(compile(body, heading, "exec"), found)
-    assert found["mask"].dtype == bool and found["logits"].shape == (2, 64, 64, 2)
+    fewer, uneven, target = (np.asarray(found[name]) for name in ("fewer", "uneven", "target"))
+    assert found["mask"].dtype == bool and components(np.asarray(found["mask"])).max() < 8
+    assert len(np.unique(fewer)) == 1 + 32 - 9 and set(np.unique(uneven)) <= set(np.unique(fewer))
+    both = (target[:, 1:] == 1) & (target[:, :-1] == 1)
+    assert (uneven[:, 1:] == uneven[:, :-1])[both].all() and components(target == 1).max() >= 20
+    assert found["logits"].shape == (2, 64, 64, 2)
