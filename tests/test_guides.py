@@ -44,8 +44,7 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.benchmarks.round_trips": "--out rounds --to coco",
     "experiments.cut_scene": "--tile 32 --block 3 --per-site 1 --without 1 --distance 100",
     "experiments.annotation_errors": f"{MSD} --levels 0.5 6",
-    "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2"
-    " --compare-at 2",
+    "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2 --compare-at 2",
     "experiments.few_shot": f"--scale smoke {UNET} --banks joint_ignored --heads logistic --baselines --features 1"
     " --feature-selections first --shots 1 --compare-shots 1 --draws 2",
     "experiments.activation_maps": f"--scale smoke --questions cues --train.epochs 2 --epochs-looked-at 1 {CLASSIFIER}"
@@ -54,7 +53,8 @@ SMALL = {  # what is appended to the commands of a module
     " --classify.epochs 1 --sizes.unet-width 4 --train.epochs 12 --epoch-pictures 40 --folds 3",
     "experiments.outline_sites": "--learnt outlines",
     "experiments.segment_new_type": "",
-    "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly --omission 0.5",
+    "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly"
+    " --omission 0.5",
     "launch.local": f"{MSD} --errors bias --levels 6",
     "launch.slurm": "",
     "launch.status": "",
@@ -200,6 +200,22 @@ def test_commands_that_are_run_elsewhere_are_run_there():
     for command in filter(elsewhere, COMMANDS):
         file, words = elsewhere(command) or ("", "")
         assert words in (ROOT / file).read_text(), f"{shlex.join(command)}: {file} has no {words!r}"
+
+
+def test_links_lead_somewhere():
+    for guide in GUIDES:
+        for link in re.findall(r"\]\(([^)]+)\)", (ROOT / guide).read_text()):
+            place, _, part = link.partition("#")
+            if not place.startswith("https:"):
+                file = (ROOT / guide).parent / place if place else ROOT / guide
+                assert file.exists(), f"{guide}: {link}"
+                assert not part or part in parts_of(file), f"{guide}: {link}"
+
+
+def parts_of(file: Path) -> list[str]:
+    """How links name the headings of a file."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_nothing_is_listed_here_that_no_guide_has():
