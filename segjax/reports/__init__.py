@@ -23,8 +23,10 @@ from segjax.reports.gallery import (
     shots_gallery,
     upgrade_gallery,
 )
+from segjax.reports.index import refresh_index, write_index
 from segjax.reports.maps import MapTile, dot_chart, map_panel
 from segjax.reports.page import Illustration, write_card, write_page, write_review, write_status
+from segjax.reports.page_facts import has_index
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
 from segjax.reports.upgrades import (
@@ -57,6 +59,7 @@ __all__ = [
     "data_name",
     "dose_response",
     "dot_chart",
+    "has_index",
     "heat_chart",
     "label_gallery",
     "line_chart",
@@ -65,6 +68,7 @@ __all__ = [
     "outline_overlay",
     "overlay",
     "prediction_gallery",
+    "refresh_index",
     "shots_chart",
     "shots_gallery",
     "size_chart",
@@ -72,6 +76,7 @@ __all__ = [
     "upgrade_gallery",
     "words",
     "write_card",
+    "write_index",
     "write_page",
     "write_review",
     "write_status",
