@@ -57,8 +57,8 @@ def has_desktop() -> bool:
 
 def show(address: str) -> None:
     """Open an address in the browser. Another process does so: a browser of the terminal would not return."""
-    quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
-    subprocess.Popen([sys.executable, "-m", "webbrowser", address], start_new_session=True, **quiet)
+    command, none = [sys.executable, "-m", "webbrowser", address], subprocess.DEVNULL
+    subprocess.Popen(command, stdin=none, stdout=none, stderr=none, start_new_session=True)
 
 
 if __name__ == "__main__":

@@ -73,9 +73,11 @@ def facts_of(path: Path) -> PageFacts | None:
         return None
     if head.metas.get("generator") != GENERATOR:
         return None
-    said = [" ".join(text.split()) for text in ("".join(head.titles), head.metas.get("description", ""))]
-    is_index = head.metas.get("segjax-kind") == INDEX_KIND
-    return PageFacts(path, *said, head.metas.get("segjax-missing", ""), is_index, made)
+    title, verdict, missing = (
+        " ".join(text.split())
+        for text in ("".join(head.titles), *(head.metas.get(name, "") for name in ("description", "segjax-missing")))
+    )
+    return PageFacts(path, title, verdict, missing, head.metas.get("segjax-kind") == INDEX_KIND, made)
 
 
 def pages_of(folder: Path) -> tuple[list[PageFacts], list[str]]:

@@ -41,7 +41,7 @@ def test_every_page_of_ours_is_listed_the_newest_first_with_what_it_says(tmp_pat
     assert write_index(tmp_path) == 4
     assert listed(tmp_path) == ["demo/report.html", "a%20b%23%3F/review.html", "card.html", "half/report.html"]
     _, text = read(tmp_path / "index.html")
-    verdict, missing = "30 % omitted cells cost < 2 points & more", "Partial: 12 of 48 trials are missing."
+    verdict, missing = "30 % omitted cells cost < 2 points & more", "Partial: 12 of 48 trials missing"
     for part in (verdict, missing, 'Für "mich"', "Card of pictures", "demo/report.html"):
         assert part in text
     assert text.count("Partial") == 1 and re.search(r"made on 19(70|69)-\d\d-\d\d at \d\d:\d\d", text)
