@@ -14,8 +14,8 @@ from typing import Any, get_type_hints
 import tyro
 from rich.console import Console
 
+from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
-from experiments.harness.layouts import step_seconds
 from experiments.harness.options import check_run, deciding, overlaid
 from experiments.harness.page import write_study_page
 from experiments.harness.provenance import opening, sources_of
@@ -46,8 +46,6 @@ from segjax.sweeps import (
 )
 from segjax.types import InputError
 
-ROW_BYTES = 100
-PASSES_OF_A_STEP = 3  # a step is about three forward passes
 AnyStudy = Study[Any, Any, Any, Any]
 
 
@@ -292,35 +290,18 @@ class Sweep:
                     context.store.drop(training)
 
 
-def estimate(study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]) -> tuple[float, float]:
-    """Seconds and megabytes of some trials: the sum over the trainings that they need, each kind timed by a few steps.
-
-    Where the study says how many forward passes measuring takes, these are added.
-    """
-    trainer, run = context.store.trainer, context.config.run
-    needed = context.store.closure([training for trial in trials for training in study.needs(context, trial)])
-    kinds = {trainer.kind(training): trainer.loop(trainer.kind(training)) for training in needed}
-    step = {}
-    for kind, loop in kinds.items():
-        count = sum(trainer.kind(training) == kind for training in needed)
-        step[kind] = step_seconds(run, count, trainer.steps(kind), trainer.blank(kind), loop)
-    seconds = 0.0
-    for training in needed:
-        kind, extent = trainer.kind(training), trainer.extent(training)
-        batch = kinds[kind].batch_size
-        epoch = -(-extent.train // batch) + extent.validation / batch / PASSES_OF_A_STEP
-        seconds += kinds[kind].epochs * epoch * step[kind]
-    for trial in trials if study.passes else ():
-        for training in study.needs(context, trial)[-1:]:
-            kind = trainer.kind(training)
-            seconds += study.passes(context, trial) * step[kind] / PASSES_OF_A_STEP / kinds[kind].batch_size
-    pictures = len(context.data.split(0).test)
-    return seconds, len(trials) * (8 * pictures + 4) * ROW_BYTES / 1e6
-
-
 def _print_plan(study: AnyStudy, context: Context[Any, Any, Any], shard: Sequence[Any], console: Console) -> None:
     for trial in shard:
         console.print(described(trial), soft_wrap=True)
-    seconds, megabytes = estimate(study, context, shard)
-    amounts = f"about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained"
+    work = work_of(study, context, shard)
+    speed = time_steps(context, work)
+    seconds = speed.seconds(work)
+    amounts = f"about {in_words(seconds)} here, {megabytes_of(context, work):.1f} MB of results; nothing was trained"
     console.print(f"{len(shard)} trials, {amounts}", soft_wrap=True)
+    if counted := len(speed.step) - len(speed.timed):
+        kinds = (
+            f"{len(speed.timed)} of {len(speed.step)} kinds of training were timed, {counted} estimated from their size"
+        )
+        console.print(f"rough: {kinds}; half or twice as long is possible", soft_wrap=True)
+    for option, takes in cheaper(study, context, speed, seconds):
+        console.print(f"cheaper: {option} takes about {in_words(takes)}", soft_wrap=True)

@@ -387,3 +387,14 @@ def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
     assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
     trials = config.trials()
     assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))
+
+
+def test_the_maps_of_a_classifier_are_estimated_once_for_all_masks_made_of_them(tmp_path):
+    config = smoke(tmp_path, maps=(OURS, "grad_cam"), rules=("otsu", "fixed"), trained_on=("grad_cam:otsu:none",))
+    context, trials = harness.opened(STUDY, config)
+    found = {key: count for trial in trials for key, count in STUDY.passes(context, trial).items()}
+    assert [(classifier.network, kind) for classifier, kind in found] == [("resnet18", "grad_cam"), ("resnet18", OURS)]
+    domain, split = context.data, context.data.split(0)
+    pictures = int((domain.presence == 1).sum()) + len(domain.without((*split.validation, *split.train))[:40])
+    assert found[next(iter(found))] / pictures == 3
+    assert all(STUDY.passes(context, trial) == {} for trial in trials if trial.classifier == NONE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from experiments.harness.options import RunOptions
 from experiments.harness.run import (
     Sweep,
     defaults_of,
-    estimate,
     opened,
     overlaid,
     plan_of,
@@ -94,38 +94,11 @@ def test_a_study_refuses_and_fills_in_what_depends_on_other_options(config):
         resolved(known, dataclasses.replace(config, depth=4))
 
 
-def test_the_estimate_is_the_sum_over_all_trainings_that_are_needed(config, monkeypatch):
-    asked = []
-
-    def known_seconds(run, count, steps, blank, loop):
-        asked.append(count)
-        return {4: 10.0, 2: 1.0, 1: 1.0}[count]
-
-    monkeypatch.setattr(run_module, "step_seconds", known_seconds)
-    context, trials = opened(study(), config)
-    seconds, megabytes = estimate(study(), context, trials)
-    # Six trials need four heads (10 s a step) and two bases (1 s). Each has two epochs of two steps, and validates two
-    # pictures, one batch, which takes a third of a step.
-    assert sorted(asked) == [2, 4]
-    assert seconds == pytest.approx((4 * 10 + 2 * 1) * 2 * (2 + 1 / 3))
-    assert megabytes == pytest.approx(6 * (8 * 2 + 4) * 100 / 1e6)
-    # One shard of plain trials alone needs no heads.
-    assert estimate(study(), context, trials[:1])[0] == pytest.approx(1 * 2 * (2 + 1 / 3))
-
-
-def test_the_estimate_adds_the_passes_that_measuring_takes(config, monkeypatch):
-    monkeypatch.setattr(run_module, "step_seconds", lambda *_: 6.0)
-    known = study(passes=lambda context, trial: 100.0 if trial.method == "plain" else 0.0)
-    context, trials = opened(known, config)
-    extra = estimate(known, context, trials[:1])[0] - estimate(study(), context, trials[:1])[0]
-    assert extra == pytest.approx(100 * 6 / 3 / 2)  # a pass is a third of a step, and a step has a batch of two
-
-
 def test_nothing_is_trained_or_written_for_a_plan(command, tmp_path):
     trainer = CountingTrainer()
     text = command(study(trainer), "--plan")
     assert "method careful, seed 0, strength 1" in text
-    assert "6 trials, about" in text and "nothing was trained" in text
+    assert re.search(r"^6 trials, about \d+ s here, 0.0 MB of results; nothing was trained$", text, re.MULTILINE)
     assert trainer.made == [] and not (tmp_path / "run").exists()
 
 
