@@ -1,6 +1,5 @@
 """How every study runs: its plan, its missing trials through the ledger, and the page by whoever finishes last."""
 
-import argparse
 import dataclasses
 import inspect
 import json
@@ -11,15 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import tyro
 from rich.console import Console
 
 from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
-from experiments.harness.options import check_run, deciding, overlaid
+from experiments.harness.options import deciding
 from experiments.harness.page import write_study_page
+from experiments.harness.parsing import parse
 from experiments.harness.provenance import opening, sources_of
-from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED, requeued
+from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.claims import Claims
 from segjax.interruption import check
@@ -49,49 +48,26 @@ from segjax.types import InputError
 AnyStudy = Study[Any, Any, Any, Any]
 
 
-def defaults_of(study: AnyStudy, scale: str) -> Any:
-    """The configuration of a scale: what it sets unless the command line says otherwise."""
-    return overlaid(overlaid(study.base, study.scales[scale]), {"run": {"scale": scale}})
-
-
-def resolved(study: AnyStudy, config: Config) -> Config:
-    """A configuration with what depends on other options filled in, and checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    check_run(config.run, config.source)
-    return study.resolve(overlaid(config, {"source": {**vars(config.source.resolved())}}))
-
-
-def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
-    """The configuration of the command line (or of `args`), over what the chosen --scale sets.
-
-    Raises:
-        InputError: an unknown scale, or an option that cannot be.
-    """
-    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    scale.add_argument("--scale", default="demo")
-    chosen = scale.parse_known_args(args)[0].scale
-    if chosen not in study.scales:
-        raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
-    default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
-    prog = f"python -m experiments.{study.name}"
-    description = f"{inspect.getdoc(study.config)}\n\n{EXIT_CODES}"
-    return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))
-
-
 def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
-    """The command of a study: parse, plan, run the missing trials of this shard; the last process writes the page.
+    """The command of a study: `run_with` the options given.
 
     Args:
         args: options; None: those of the command line.
 
     Raises:
-        InputError: the options, the pictures or the folder cannot be used.
+        InputError, SystemExit: as `run_with`.
+    """
+    run_with(study, parse(study, args))
+
+
+def run_with(study: AnyStudy, config: Any) -> None:
+    """Plan, run the missing trials of this shard; the last process writes the page.
+
+    Raises:
+        InputError: the pictures or the folder cannot be used.
         SystemExit: with 3 where some trials failed, with 4 where some are left to others.
     """
-    config, console = parse(study, args), Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False)
     out, is_there = config.run.out, (config.run.out / "plan.json").exists()
     if config.run.resume and not is_there:
         raise InputError(f"resume: there is nothing to go on with in {out}; leave --resume out to begin")

@@ -42,9 +42,10 @@ from experiments.harness.classifiers import (
 from experiments.harness.map_options import OURS, MapOptions
 from experiments.harness.options import overlaid
 from experiments.harness.page import answers
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.pictures import Splitting
 from experiments.harness.publish import config_of
-from experiments.harness.run import defaults_of, opened, resolved
+from experiments.harness.run import opened
 from segjax.data import make_split
 from segjax.evaluation import sentence
 from segjax.maps import MAPS

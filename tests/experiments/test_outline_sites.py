@@ -10,7 +10,7 @@ import tifffile
 from experiments import outline_sites
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.outline_sites import OutlineOptions, check_scene, probability_of
 from experiments.site_segmentation.grid import Config
 from experiments.site_segmentation.study import STUDY

@@ -13,6 +13,7 @@ from experiments.harness import run as harness
 from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
 from experiments.site_segmentation.__main__ import main
@@ -37,9 +38,9 @@ TINY = [
 
 def smoke(out, **changes) -> Config:
     """The smoke scale on the smallest pictures."""
-    config = harness.defaults_of(STUDY, "smoke")
+    config = defaults_of(STUDY, "smoke")
     changes.setdefault("source", {"data": DATA, "folds": 4})
-    return harness.resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
+    return resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
 
 
 def run(monkeypatch, capsys, *options: str) -> str:
@@ -381,8 +382,8 @@ def test_more_outlines_than_there_are_is_refused(tiny, domain):
 
 @pytest.mark.parametrize("scale", STUDY.scales)
 def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
-    config = harness.defaults_of(STUDY, scale)
-    config = harness.resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
+    config = defaults_of(STUDY, scale)
+    config = resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
     stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
     trials = config.trials()

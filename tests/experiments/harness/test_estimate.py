@@ -7,7 +7,8 @@ import pytest
 from experiments.harness import estimate
 from experiments.harness.estimate import Speed, Work, cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.options import RunOptions
-from experiments.harness.run import opened, parse
+from experiments.harness.parsing import parse
+from experiments.harness.run import opened
 from experiments.publish import study_of
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, Training, study

@@ -28,7 +28,7 @@ from experiments.harness.options import (
     flags,
     overlaid,
 )
-from experiments.harness.run import parse
+from experiments.harness.parsing import parse
 from experiments.publish import study_names, study_of
 from segjax.training import LoopConfig, Member, Pictures, StepConfig
 from segjax.types import InputError

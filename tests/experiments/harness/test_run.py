@@ -12,17 +12,9 @@ import pytest
 from PIL import Image
 
 from experiments.harness import run as run_module
-from experiments.harness.options import RunOptions
-from experiments.harness.run import (
-    Sweep,
-    defaults_of,
-    opened,
-    overlaid,
-    plan_of,
-    replicates_of,
-    resolved,
-    table_of,
-)
+from experiments.harness.options import RunOptions, overlaid
+from experiments.harness.parsing import defaults_of, parse, resolved
+from experiments.harness.run import Sweep, opened, plan_of, replicates_of, table_of
 from segjax.data import open_source
 from segjax.sweeps import Ledger, read_plan
 from segjax.types import InputError
@@ -58,10 +50,10 @@ def test_a_scale_lies_over_the_base_and_the_command_line_over_the_scale(monkeypa
     assert defaults_of(known, "reduced").depth == 2 and defaults_of(known, "paper").run.seeds == 10
     arguments = ["tiny", "--out", "x", "--scale", "reduced", "--seeds", "3", "--strengths", "5"]
     monkeypatch.setattr(sys, "argv", arguments)
-    found = run_module.parse(known)
+    found = parse(known)
     assert (found.run.seeds, found.depth, found.strengths, found.run.out) == (3, 2, (5.0,), Path("x"))
     monkeypatch.setattr(sys, "argv", ["tiny", "--out", "x"])
-    assert run_module.parse(known).run.scale == "demo"
+    assert parse(known).run.scale == "demo"
 
 
 @pytest.mark.parametrize(
