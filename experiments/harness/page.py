@@ -62,6 +62,7 @@ def write_study_page(
         failures=table.failures() if found.failures is None else found.failures,
         config=plan["config"],
         provenance=_origin(plan),
+        missing=f"{len(missing)} of {len(trials)} trials" if missing else "",
         index=index_beside(path),
     )
     write_page(path, page)

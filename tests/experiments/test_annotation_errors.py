@@ -17,7 +17,7 @@ from experiments.annotation_errors.pictures import drawn_targets, read
 from experiments.annotation_errors.study import STUDY, FaultyTrainer
 from experiments.harness.networks import network_of
 from experiments.harness.options import Sizes, overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.annotations import Recipe
 from segjax.sweeps import Replicates, ResultTable
 from segjax.training import LoopConfig, make_steps

@@ -15,7 +15,8 @@ import pytest
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, plan_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.run import plan_of
 from experiments.outline_sites import __main__ as command
 from experiments.outline_sites import networks
 from experiments.outline_sites.held_out import HeldOut, Trivial, check_networks, held_out, trivial_mask
