@@ -15,14 +15,13 @@ from rich.console import Console
 from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import deciding
-from experiments.harness.page import write_study_page
+from experiments.harness.page import announce, write_study_page
 from experiments.harness.parsing import parse
 from experiments.harness.provenance import opening, sources_of
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.claims import Claims
 from segjax.interruption import check
-from segjax.reports import refresh_index
 from segjax.sweeps import (
     Ledger,
     Outcome,
@@ -125,7 +124,7 @@ def _conclude(
         if ledger.missing(trials):  # a damaged file is set aside as it is read
             return None
         check()
-        _publish_page(study, context, table, console)
+        announce(write_study_page(study, context, table), console)
     return max(_tell_failed(ledger.failed(trials), out, console), LEFT_TO_OTHERS if missing else 0)
 
 
@@ -141,26 +140,10 @@ def _report(
     replicates = replicates_of(config, context.data)
     table: ResultTable[Any] = ResultTable.from_rows(rows, study.trial, replicates, context.data.source.coarsening)
     missing = missing_in(out, trials)
-    _publish_page(study, context, table, console, trials, missing)
+    announce(write_study_page(study, context, table, trials, missing), console)
     if missing:
         console.print(f"{len(missing)} of {len(trials)} trials have not ended; the report names them", soft_wrap=True)
     return max(_tell_failed(failed_in(out, trials), out, console), LEFT_TO_OTHERS if missing else 0)
-
-
-def _publish_page(
-    study: AnyStudy,
-    context: Context[Any, Any, Any],
-    table: ResultTable[Any],
-    console: Console,
-    trials: Sequence[Any] = (),
-    missing: Sequence[Any] = (),
-) -> None:
-    """Write the page, name it, and list it in the index page of the folder above where that has one."""
-    console.print(f"report: {write_study_page(study, context, table, trials, missing)}", soft_wrap=True)
-    try:
-        refresh_index(Path(os.path.abspath(context.config.run.out)).parent)
-    except InputError as error:  # the page itself is there
-        console.print(f"the report is not listed: {error}", soft_wrap=True)
 
 
 def _tell_failed(failed: Sequence[Any], out: Path, console: Console, shown: int = 10) -> int:
