@@ -15,6 +15,7 @@ from segjax.sweeps import Trial, file_stem
 from segjax.types import InputError
 
 SHOWN = 3  # pictures
+RANKS = {1: ("only picture",), 2: ("worst", "best"), 3: ("worst", "median", "best")}  # by how many are shown
 
 
 @dataclass(frozen=True)

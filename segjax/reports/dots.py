@@ -16,6 +16,8 @@ def dot_chart(
     references: Mapping[str, Interval] | None = None,
     faded: Sequence[str] = (),
     narrow: bool = False,
+    rows: Sequence[str] = (),
+    digits: int = 3,
 ) -> Figure:
     """One row per name, a dot with its 95 % interval per series; references are grey lines from top to bottom.
 
@@ -24,8 +26,10 @@ def dot_chart(
 
     Args:
         narrow: for phones.
+        rows: all of them, in another order.
+        digits: of hover texts, after the point.
     """
-    rows = _ordered(series)
+    rows = rows or _ordered(series)
     drawn = {name: value for name, value in (references or {}).items() if value.n}
     legend_height = 0.24 * (len(series) + len(drawn)) if narrow else 0.0
     height = (row_height(rows, narrow) + 0.12 * (len(series) - 1)) * max(1, len(rows))
@@ -44,7 +48,7 @@ def dot_chart(
             axes.errorbar(
                 value.mean, place, xerr=bars, fmt=marker, color=colour, ms=5.5, capsize=2.5, elinewidth=1.1, alpha=alpha
             )
-            tips(axes, [value.mean], [place], [tip(f"{row}, {name}" if len(series) > 1 else row, value)])
+            tips(axes, [value.mean], [place], [tip(f"{row}, {name}" if len(series) > 1 else row, value, digits)])
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
     for line, (name, value) in zip(_LINES, drawn.items(), strict=False):
         axes.axvline(value.mean, color=GREY, lw=1.2, ls=line, label=name, zorder=0)
