@@ -79,7 +79,9 @@ def test_who_cannot_see_a_chart_is_told_what_it_shows():
 
 
 def test_a_chart_is_drawn_for_screens_and_for_phones():
-    made = chart("a finding", "what is asked?", lambda narrow: Figure(figsize=(NARROW if narrow else 8, 2)), pd.DataFrame())
+    made = chart(
+        "a finding", "what is asked?", lambda narrow: Figure(figsize=(NARROW if narrow else 8, 2)), pd.DataFrame()
+    )
     assert [figure.get_size_inches()[0] for figure in (made.wide, made.narrow)] == [8, NARROW]
 
 
@@ -88,7 +90,7 @@ def test_on_phones_names_stand_above_their_rows():
     wide, narrow = (Figure().subplots() for _ in range(2))
     name_rows(wide, [1, 0], names, False)
     name_rows(narrow, [1, 0], names, True)
-    assert [label.get_text() for label in wide.get_yticklabels()][0] == "short"
+    assert wide.get_yticklabels()[0].get_text() == "short"
     assert [label.get_text() for label in narrow.get_yticklabels()] == ["", ""]
     assert [text.get_text().replace("\n", " ") for text in narrow.texts] == names
     assert row_height(names, True) > row_height(names[:1], True) > row_height(names, False)
