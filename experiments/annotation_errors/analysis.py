@@ -168,11 +168,11 @@ def cost_words(costs: Sequence[Cost]) -> str:
         said = f"up to {most:.1f} Dice points ({last})"
     else:
         said = f"from {least:.1f} Dice points ({first}) to {most:.1f} ({last})"
-    known = [cost for cost in costs if cost.claim.decision.verdict != "too few"]
+    known = [cost for cost in costs if cost.claim.decision.verdict != "too few" and cost.claim.decision.mean >= 0.05]
     decided = [_network(cost) for cost in known if cost.claim.decision.verdict == "ahead"]
-    if len(decided) == len(known) or most < 0.05:
+    if len(decided) == len(known):
         return said
-    return f"{said} (decided for {joined(decided)} only)" if decided else f"{said} (not decided)"
+    return f"{said}, decided for {joined(decided)} only" if decided else f"{said}, which is not decided"
 
 
 def labels_of(trial: Trial, coarsening: float) -> str:
@@ -296,7 +296,7 @@ def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -
     if is_pasted:
         said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
     if paper is not None:
-        said.append(f"Dashed: {SOURCE}; its pictures at 0 % wrongly included objects have no foreign objects.")
+        said.append(f"Dashed: {SOURCE}{'; there, none are in the pictures at 0 %' if is_pasted else ''}.")
     return " ".join(said)
 
 

@@ -1,4 +1,4 @@
-"""Study 1: which pictures, how networks are trained on faulty annotations, and what is measured."""
+"""Study 1: the pictures, how networks are trained on noisy labels, and the values that are measured."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict
 
 
 class FaultyTrainer(Trainer[Trial]):
-    """How a network is trained on the annotations of a trial; every network is compiled once."""
+    """How a network is trained on the labels of a trial; every network is compiled once."""
 
     def __init__(self, config: Config, data: ErrorDomains) -> None:
         self._config, self._data = config, data

@@ -55,6 +55,10 @@ def analyse(config: Config, table: Table) -> Analysis:
     metrics = {name: Metric(text, "1", "higher", "NaN", 1) for name, text in OWN_METRICS.items()}
     metrics = {**METRICS, **metrics, "f1": _f1_of(config)}
     network = network_name(found.network)
+    tables = {
+        f"{network} extractors and {METHODS[config.head]}, by type": type_table(found),
+        "Heads and baselines, Dice over types": methods_table(found),
+    }
     several = f"The page is about {network}. results.csv has all networks."
     return Analysis(
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
@@ -68,10 +72,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         claims=[*behind, *compared, *banks],
         main=[*behind, *found.baselines(nearest), *banks],
         charts=charts_of(found, gaps),
-        tables={
-            f"{network} extractors and {METHODS[config.head]}, by type": type_table(found),
-            "Heads and baselines, Dice over types": methods_table(found),
-        },
+        tables={name: frame for name, frame in tables.items() if len(frame)},
         cautions=[several] if len(config.segmentation.networks) > 1 else [],
         metrics={name: metric for name, metric in metrics.items() if name in table.frame},
         shown=["dice_against_shots", f"heads_and_baselines_with_{nearest}_shots"],
@@ -113,10 +114,10 @@ def notes(found: Findings) -> list[str]:
     if len(set(needed.values())) < 2:
         return []
     most = found.shots[-1]
-    order = sorted(needed, key=lambda name: needed[name] or most + 1)
-    first, last = ((name, needed[name]) for name in (order[0], order[-1]))
-    near = f"{counted(first[1] or most)} come{'s' if first[1] == 1 else ''} that near for {first[0]}"
-    far = f"not even {most} do for {last[0]}" if last[1] is None else f"it takes {last[1]} for {last[0]}"
+    fewest, last = (pick(needed.values(), key=lambda shots: shots or most + 1) for pick in (min, max))
+    first, others = (joined(name for name in needed if needed[name] == shots) for shots in (fewest, last))
+    near = f"{counted(fewest or most)} come{'s' if fewest == 1 else ''} that near for {first}"
+    far = f"not even {most} do for {others}" if last is None else f"it takes {last} for {others}"
     return [f"It depends on the type: {near}; {far}."]
 
 

@@ -53,20 +53,17 @@ def _shots_chart(found: Findings, gaps: Sequence[Gap]) -> Chart:
     name = "a few annotated pictures"
     panels = {kind: ([_band(found, place, most, name)], wholes[place]) for place, kind in enumerate(found.types)}
     shots = nearest_shots([gap.shots for gap in gaps])
-    by_type = {kind: found.gap(place, shots) for place, kind in enumerate(found.types)} if shots else {}
-    known = sorted((gap, kind) for kind, gap in by_type.items() if gap == gap)
+    values = {kind: found.median(found.few(shots)[place]) for place, kind in enumerate(found.types)} if shots else {}
+    order = sorted((kind for kind, value in values.items() if value == value), key=lambda kind: -values[kind])
     title = "Dice by number of annotated pictures"
-    if known:
-        (least, first), *_, (largest, last) = [known[0], *known]
-        title = (
-            f"With {counted(shots)}, the gap to all labels is {least:.1f} Dice points for {first}"
-            f"{f' and {largest:.1f} for {last}' if len(known) > 1 else ''}"
-        )
-        if len(known) > 2:
-            title = (
-                f"With {counted(shots)}, the gap to all labels is smallest for {first} ({least:.1f} Dice points) and "
-                f"largest for {last} ({largest:.1f})"
-            )
+    if order:
+        said = [
+            f"{values[kind]:.2f} for {kind} ({wholes[found.types.index(kind)].mean:.2f} with all labels)"
+            for kind in (order[0], order[-1])
+        ]
+        title = f"With {counted(shots)}, Dice is {' and '.join(dict.fromkeys(said))}"
+        if len(order) > 2:
+            title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
     caption = (
         f"Lines are medians and bands quartiles over {config.draws} draws from at most {config.candidates} pictures. "
         f"Dashed: {network_name(found.network)} with all labels. {PUBLISHED}"
@@ -196,7 +193,8 @@ def type_table(found: Findings) -> pd.DataFrame:
     if len(frame):
         means = frame.groupby("annotated pictures").mean(numeric_only=True).reset_index()
         frame = pd.concat([frame, means.assign(type="mean of the types")], ignore_index=True)[frame.columns]
-    return frame.round(3).astype(object).where(frame.notna(), None)
+    digits = {name: 1 if "behind" in name else 3 for name in frame.select_dtypes("number")}
+    return frame.round(digits).astype(object).where(frame.notna(), None)
 
 
 def _type_line(found: Findings, place: int, shots: int) -> dict[str, object]:

@@ -49,8 +49,8 @@ def gallery(context: Here) -> list[Gallery]:
         galleries.append(Gallery("Worst, median and best test picture", caption, steps, PREDICTION_LEGEND, looks))
     if shown:
         caption = "One annotated picture of every type, as the head learns from it."
-        steps, legend = ("picture", "annotation"), PREDICTION_LEGEND[:1]
-        galleries.append(Gallery("Annotated pictures", caption, steps, legend, {"": shown}))
+        legend = PREDICTION_LEGEND[:1]
+        galleries.append(Gallery("Annotated pictures", caption, ("picture", "annotation"), legend, {"": shown}))
     return galleries
 
 
