@@ -57,7 +57,8 @@ def measure(context: Context[Config, ErrorDomains, Trial], trial: Trial) -> Outc
     rows += [Row("dice_pooled", pooled), Row("label_dice", trained.facts["label_dice"])]
     shown = places_shown(dice(counts(predicted & ~domain.ignored[test], domain.labels[test] > 0)))
     examples = {"indices": test[shown], "masks": predicted[shown]}
-    return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+    said = f"Dice {pooled:.3f}{'' if trained.status == 'ok' else f', {trained.status}'}"
+    return Outcome(rows, said, trained.status, trained.restarts, examples)
 
 
 STUDY = Study(
