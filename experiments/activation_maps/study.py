@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.activation_maps.analysis import analyse, gallery
+from experiments.activation_maps.analysis import analyse
+from experiments.activation_maps.charts import gallery
 from experiments.activation_maps.grid import (
     BASE,
     CLASSIFIER,
@@ -49,7 +50,15 @@ from segjax.sweeps import Outcome, Row
 from segjax.training import predict_logits
 
 SANITY_PICTURES = 4
-NO_OUTLINES = "There are no outlines, so maps are judged by what they do to the score only."
+NO_OUTLINES = "There are no outlines, so maps are judged only by how the score changes when pixels are removed."
+SAID = {
+    "auc": "area under the curve",
+    "accuracy": "accuracy",
+    "iou": "IoU",
+    "boundary_f_4px": "boundary F at 4 px",
+    "road": "ROAD",
+    "cue_lost_without_rim": "share of the evidence lost without the rim",
+}
 
 
 class ClassifiedPictures:
@@ -153,18 +162,17 @@ def _judge_map(
         *faithfulness_rows(judge, shown, chosen.shown, domain),
         Row("sanity", sanity(maps[few], other)),
     ]
-    places = places_shown(len(shown))
-    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places]}
+    scores = {name: [row.value for row in rows if row.metric == name] for name in ("iou", "road")}
+    metric = "iou" if scores["iou"] else "road"  # without outlines only the latter
+    values = np.asarray(scores[metric], np.float32)
+    places = places_shown(values)
+    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places], metric: values[places]}
 
 
 def _said(rows: list[Row]) -> str:
     """The few numbers of a trial that people want to see first."""
-    shown = []
-    for metric in ("auc", "accuracy", "iou", "boundary_f_4px", "road", "cue_lost_without_inside"):
-        values = [row.value for row in rows if row.metric == metric]
-        if values:
-            shown.append(f"{metric} {np.mean(values):.3f}")
-    return ", ".join(shown) or "nothing to measure"
+    values = {name: [row.value for row in rows if row.metric == metric] for metric, name in SAID.items()}
+    return ", ".join(f"{name} {np.mean(found):.3f}" for name, found in values.items() if found) or "nothing to measure"
 
 
 def passes(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> float:

@@ -11,7 +11,7 @@ from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
 from segjax.evaluation.claims import format_test_sets
-from segjax.reports import Chart, chart, data_name, dose_response, dot_chart, words
+from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, words
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 
@@ -258,7 +258,6 @@ def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart
             for row, value in values.items()
         ]
     )
-    zero = {"clean labels": Interval(0.0, float("nan"), float("nan"), 1)}
     caption = f"Dots are means over test sets{_bars(value for own in series.values() for value in own.values())}."
     if PASTED in shown:
         caption += (
@@ -268,7 +267,7 @@ def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart
     return chart(
         _capital(title),
         "Dice points that each network loses to the strongest error of each kind",
-        lambda narrow: dot_chart(series, "Dice points lost", zero, narrow=narrow, rows=list(rows), digits=1),
+        lambda narrow: dot_chart([Panel("Dice points lost", series, digits=1)], narrow=narrow, rows=list(rows)),
         table,
         caption,
     )

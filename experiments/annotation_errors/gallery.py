@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int32
 from experiments.annotation_errors.analysis import labels_of
 from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.pictures import ErrorDomains
-from experiments.harness.examples import RANKS
+from experiments.harness.examples import ranks_shown
 from experiments.harness.pictures import Domain, faulty_targets
 from experiments.harness.study import Context
 from segjax.reports import (
@@ -66,7 +66,7 @@ def _predicted(context: Here) -> Iterator[Predicted]:
     for trial in trials:
         domain, kept = data.domain(trial.error), context.examples.load(trial)
         for rank, index, mask in (
-            zip(RANKS[len(kept["indices"])], kept["indices"], kept["masks"], strict=True) if kept else ()
+            zip(ranks_shown(len(kept["indices"])), kept["indices"], kept["masks"], strict=True) if kept else ()
         ):
             yield Predicted(trial, rank, domain.images[index], domain.labels[index], mask & ~domain.ignored[index])
 

@@ -16,7 +16,7 @@ from experiments.few_shot.study import STUDY as FEW_SHOT
 from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Opener, Splitting
 from experiments.harness.run import AnyStudy, parse
-from experiments.segment_new_type import open_shots
+from experiments.segment_new_type.pictures import open_shots
 from experiments.site_segmentation.study import STUDY as SITE_SEGMENTATION
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import divide, open_folder, stacked

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int32
 from experiments.few_shot.findings import counted, nearest_shots
 from experiments.few_shot.grid import ALL_LABELS, Config, Training, Trial, few
 from experiments.few_shot.pictures import HeldOutType, TypedPictures
-from experiments.harness.examples import RANKS
+from experiments.harness.examples import ranks_shown
 from experiments.harness.study import Context
 from segjax.reports import PREDICTION_LEGEND, Gallery, Look, dice_scale, look, prediction_look, truth_layer
 from segjax.types import IGNORED
@@ -57,7 +57,7 @@ def gallery(context: Here) -> list[Gallery]:
 def _predicted(context: Here, trial: Trial) -> Iterator[Predicted]:
     kept, new = context.examples.load(trial), _new(context, trial.type)
     if kept is not None:
-        for rank, index, mask in zip(RANKS[len(kept["indices"])], kept["indices"], kept["masks"], strict=True):
+        for rank, index, mask in zip(ranks_shown(len(kept["indices"])), kept["indices"], kept["masks"], strict=True):
             judged = context.data.classes[index] != IGNORED
             yield Predicted(rank, context.data.images[index], new.objects(int(index)), mask & judged)
 

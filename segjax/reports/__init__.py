@@ -8,9 +8,9 @@ except ImportError as error:
     raise ImportError("segjax.reports needs more packages: pip install 'segjax[studies]'") from error
 
 from segjax.reports import words
-from segjax.reports.charts import Chart, Figure, chart, svg
+from segjax.reports.charts import Chart, Figure, chart, means_said, svg
 from segjax.reports.curves import dose_response
-from segjax.reports.dots import dot_chart
+from segjax.reports.dots import Panel, dot_chart
 from segjax.reports.gallery import (
     CHANGE_LEGEND,
     LABEL_LEGEND,
@@ -31,12 +31,14 @@ from segjax.reports.gallery import (
 )
 from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
 from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
+from segjax.reports.scene import FOUND_LEGEND, scene_look
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
 from segjax.reports.words import data_name
 
 __all__ = [
     "CHANGE_LEGEND",
+    "FOUND_LEGEND",
     "LABEL_LEGEND",
     "MAP_LEGEND",
     "PREDICTION_LEGEND",
@@ -49,6 +51,7 @@ __all__ = [
     "Line",
     "Look",
     "Page",
+    "Panel",
     "Spread",
     "before_after_chart",
     "change_layer",
@@ -65,10 +68,12 @@ __all__ = [
     "line_chart",
     "look",
     "map_layer",
+    "means_said",
     "outline_layer",
     "outline_legend",
     "prediction_layer",
     "prediction_look",
+    "scene_look",
     "shots_chart",
     "size_chart",
     "svg",

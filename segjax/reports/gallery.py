@@ -110,9 +110,13 @@ class Gallery(NamedTuple):
     rows: Mapping[str, Sequence[Look]]
 
 
-def look(caption: str, image: Float[np.ndarray, "H W C"], *layers: Layer) -> Look:
-    """A picture, its brightness stretched, with layers that functions below paint."""
-    return Look(caption, _picture(image), [_png(layer) for layer in layers], image.shape[:2])
+def look(caption: str, image: Float[np.ndarray, "H W C"], *layers: Layer, widest: int = _WIDEST) -> Look:
+    """A picture, its brightness stretched, with layers that functions below paint.
+
+    Args:
+        widest: pixels up to which the picture is not reduced.
+    """
+    return Look(caption, _picture(image, widest), [_png(layer) for layer in layers], image.shape[:2])
 
 
 def label_layer(clean: Mask, label: Mask) -> Layer:
@@ -237,9 +241,9 @@ def _class_colour(index: int) -> Colour:
     return _CLASSES[min(index, len(_CLASSES)) - 1]
 
 
-def _factors(width: int) -> tuple[int, int]:
+def _factors(width: int, widest: int = _WIDEST) -> tuple[int, int]:
     """How often a pixel is repeated, and how many are put together, to show a picture of that width."""
-    return max(1, -(-_NARROWEST // width)), max(1, -(-width // _WIDEST))
+    return max(1, -(-_NARROWEST // width)), max(1, -(-width // widest))
 
 
 def _resized(mask: np.ndarray) -> np.ndarray:
@@ -266,8 +270,8 @@ def _paint(layer: Layer, where: Bool[np.ndarray, "h w"], colour: Colour, opacity
     layer[where] = (*colour, round(255 * opacity))
 
 
-def _picture(image: Float[np.ndarray, "H W C"]) -> bytes:
-    reduce = _factors(image.shape[1])[1]
+def _picture(image: Float[np.ndarray, "H W C"], widest: int) -> bytes:
+    reduce = _factors(image.shape[1], widest)[1]
     if image.shape[2] not in (1, 3):
         image = image.mean(axis=2, keepdims=True)
     dark, bright = np.percentile(image, (0.5, 99.8))

@@ -80,6 +80,43 @@ METRIC_NAMES = {
     "dice_zero_first_draws": "Dice at score 0, mean of the first draws",
     "upgraded_dice": "Dice of the upgraded labels against the clean ones",
 }
+_PARTS = {
+    "inside": "inside of the object",
+    "rim": "rim",
+    "halo": "halo",
+    "surroundings": "surroundings",
+    "elsewhere": "patch elsewhere",
+}
+METRIC_NAMES |= {  # of classifiers, their maps, and sites
+    "auc": "Area under the curve (AUC)",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "blur_px": "Field of view of the deepest layer, px",
+    "false_positive_rate": "False alarms",
+    "detection_rate": "Sites found",
+    "site_iou": "IoU of pictures with a site",
+    "marked_rate": "Training pictures whose site is marked",
+    "boundary_f_2px": "Boundary F at 2 px",
+    "boundary_f_4px": "Boundary F at 4 px",
+    "boundary_f_8px": "Boundary F at 8 px",
+    "hd95_px": "95 % Hausdorff distance, px",
+    "hd95_m": "95 % Hausdorff distance, m",
+    "pxap": "Pixel average precision (PxAP)",
+    "oracle_iou": "IoU at the best level of each picture",
+    "contour_level_iou": "IoU at the contour level",
+    "contour_level_boundary_f_4px": "Boundary F at 4 px, contour level",
+    "pointing_game": "Highest value on the object",
+    "energy": "Share of the map on the object",
+    "brightness_correlation": "Correlation with brightness",
+    "road": "ROAD",
+    "insertion": "Insertion",
+    "deletion": "Deletion",
+    "average_drop": "Average drop",
+    "increase": "Increase",
+    "sanity": "Rank correlation after shuffling the weights",
+    **{f"cue_lost_without_{part}": f"Evidence lost without the {name}" for part, name in _PARTS.items()},
+    **{f"cue_left_with_{part}": f"Evidence left with the {name} alone" for part, name in _PARTS.items()},
+}
 _SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
 

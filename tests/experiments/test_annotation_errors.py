@@ -95,7 +95,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     page = (out / "report.html").read_text()
     assert '<p class="verdict">In 1 test set, ' in page and "No difference is decided" in page
     assert "as wide as 6 pixels of the published ones" in page
-    assert "What the errors do to labels" in page and "only picture: Dice" in page
+    assert "What the errors do to labels" in page and "the only one: Dice" in page
     assert {path.name for path in (out / "figures").iterdir()} == {
         "costs.svg", "dice_of_the_test_set.svg", "surface_dice.svg", "panoptic_quality.svg"
     }  # fmt: skip

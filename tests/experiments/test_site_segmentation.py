@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import outline_sites
 from experiments.harness import run as harness
 from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
 from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
+from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
@@ -25,7 +25,7 @@ from segjax.evaluation import decide, sentence
 from segjax.maps.masks import RULES
 from segjax.sweeps import Replicates, ResultTable
 from segjax.sweeps.trials import factors_of
-from segjax.types import IGNORED, Georeference, InputError
+from segjax.types import IGNORED, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 TINY = [
@@ -97,40 +97,28 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     known[:, :13], known[40:50, 60:70] = False, False
     with rasterio.open(tmp_path / "partly.tif", "w", **profile, nodata=255) as file:
         file.write(np.where(known, pixels, 255).astype(np.uint8), 1)
-    options = ["--run", str(out), "--scene", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "found")]
+
+    def outline(scene: str, found: str, *more: str) -> str:
+        places = ["--run", out, "--scene", tmp_path / scene, "--out", tmp_path / found]
+        monkeypatch.setattr(sys, "argv", ["outline_sites", *map(str, places), "--force", *more])
+        outline_sites()
+        return capsys.readouterr().out
+
     # every pixel has a probability above 0, so that all of the scene is one site
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
-    outline_sites.main()
-    assert "1 sites of 51.6 ha in all" in capsys.readouterr().out
+    assert "1 site of 52 ha" in outline("scene.tif", "found", "--threshold", "0")
     with rasterio.open(tmp_path / "found" / "mask.tif") as file:
         assert file.read(1).all() and file.crs.to_epsg() == 32637
-    options[3] = str(tmp_path / "partly.tif")
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
-    outline_sites.main()
-    assert f"1 sites of {known.sum() * 6.64**2 / 1e4:.1f} ha in all" in capsys.readouterr().out
-    with rasterio.open(tmp_path / "found" / "mask.tif") as file:
+    assert f"1 site of {known.sum() * 6.64**2 / 1e4:.2g} ha" in outline("partly.tif", "holed", "--threshold", "0")
+    with rasterio.open(tmp_path / "holed" / "mask.tif") as file:
         assert file.nodata == 255
         np.testing.assert_array_equal(file.read(1), np.where(known, 1, 255))
-    for learnt in ("contour_cam:otsu:none", "points", "outlines:1", "outlines"):
-        monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", learnt])
-        outline_sites.main()
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
-    message = "learnt: no network of the run learnt from magic; choose one of contour_cam:otsu:none, points, outlines:1"
-    with pytest.raises(InputError, match=message):
-        outline_sites.main()
-
-
-def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
-    config = smoke(tmp_path / "run", source={"data": "folder:tiles?shrink=2"})
-    plan = {"study": "site_segmentation", "config": json.loads(json.dumps(dataclasses.asdict(config), default=str))}
-    monkeypatch.setattr(outline_sites, "read_plan", lambda path: plan)
-    scene = outline_sites.Scene(
-        tmp_path / "x.tif", Georeference("EPSG:32637", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)), np.ones((4, 4), bool), (1,)
+    for number, learnt in enumerate(("contour_cam:otsu:none", "points", "outlines:1", "outlines")):
+        outline("partly.tif", f"learnt_{number}", "--learnt", learnt)
+    message = (
+        "learnt: no network of the run was trained on magic; choose one of contour_cam:otsu:none, points, outlines:1"
     )
-    with pytest.raises(InputError, match="learnt from pictures with shrink="):
-        outline_sites.probability_of(
-            outline_sites.OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "y"), scene
-        )
+    with pytest.raises(InputError, match=message):
+        outline("partly.tif", "magic", "--learnt", "magic")
 
 
 def test_every_rule_for_a_level_has_words():

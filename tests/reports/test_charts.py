@@ -29,11 +29,13 @@ def elements(text):
     return list(ET.fromstring(text).iter())
 
 
-def test_a_hover_text_is_the_title_of_a_group_around_its_point():
+def test_a_hover_text_is_the_title_of_a_disc_at_its_point():
     root = ET.fromstring(inline(drawn("U-Net, 30 %: 0.820", "a < b & 'c'"), "main", "a chart"))
-    groups = [element for element in root.iter() if element.get("class") == "tip"]
-    assert [group[0].text for group in groups] == ["U-Net, 30 %: 0.820", "a < b & 'c'"]
-    assert all(len(list(group.iter())) > 2 for group in groups)
+    discs = [element for element in root.iter() if element.get("class") == "tip"]
+    assert [disc[0].text for disc in discs] == ["U-Net, 30 %: 0.820", "a < b & 'c'"]
+    # the second stands at x = 1, right of the first and at its height
+    places = [(float(disc.get("cx")), float(disc.get("cy"))) for disc in discs]
+    assert places[0][0] < places[1][0] and places[0][1] == places[1][1]
 
 
 def test_points_without_a_value_have_no_hover_text():

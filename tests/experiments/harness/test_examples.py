@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.harness import examples as module
-from experiments.harness.examples import RANKS, Examples, places_shown
+from experiments.harness.examples import Examples, places_shown, ranks_shown
 from segjax.models.weights import load_weights
 from tests.experiments.harness.tiny import Trial
 
@@ -75,4 +75,4 @@ def test_a_file_that_goes_while_it_is_read_counts_as_absent(tmp_path, monkeypatc
 )
 def test_the_worst_the_median_and_the_best_picture_are_kept(scores, places):
     assert places_shown(scores).tolist() == places
-    assert not places or len(RANKS[len(places)]) == len(places)
+    assert len(ranks_shown(len(places))) == len(places)
