@@ -3,9 +3,20 @@
 import pandas as pd
 
 from experiments.activation_maps.charts import charts_of
-from experiments.activation_maps.findings import LEFT, LOST, REGION_NAMES, TITLES, Table, percent, usable, verdict
+from experiments.activation_maps.findings import (
+    LEFT,
+    LOST,
+    REGION_NAMES,
+    TITLES,
+    Table,
+    copied,
+    has_part,
+    percent,
+    usable,
+    verdict,
+)
 from experiments.activation_maps.grid import CLASSIFIER, MATCHED_DISC, REFERENCE, Config, Trial
-from experiments.activation_maps.measure import REGIONS
+from experiments.activation_maps.measure import ELSEWHERE
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES, OURS
 from experiments.harness.study import Analysis
@@ -21,13 +32,11 @@ AS_OUTLINES = (
     *("pxap", "pointing_game", "energy", "contour_level_iou", "contour_level_boundary_f_4px", "brightness_correlation"),
 )
 AS_EXPLANATIONS = ("road", "insertion", "deletion", "average_drop", "increase", "sanity")
-CUE_METRICS = (*(f"{LOST}{region}" for region in REGION_NAMES), *(f"{LEFT}{region}" for region in REGIONS))
 SHARES = (
     *("accuracy", "balanced_accuracy", "false_positive_rate", "pointing_game", "energy", "average_drop", "increase"),
-    *CUE_METRICS,
+    *(f"{prefix}{part}" for prefix in (LOST, LEFT) for part in REGION_NAMES),
 )
 UNCHANGED = 0.75  # rank correlation of maps before and after shuffling from which on they hardly depend on weights
-COPIES = 0.5  # correlation with the brightness of the picture from which on a map says little else
 SHOWN = ("outlines_by_overlap", "what_the_decision_rests_on", "what_is_learnt_first")
 GLOSSARY = (
     "A classifier is shown pictures and told only whether they show the object. An activation map gives every pixel a "
@@ -124,10 +133,12 @@ def _cautions(config: Config, table: Table) -> list[str]:
                 "maps and cues mean nothing."
             )
             continue
-        brightness = {kind: _mean(table, "brightness_correlation", network, kind) for kind in config.maps}
-        copies = [f"{MAP_TITLES[kind]} ({value:+.2f})" for kind, value in brightness.items() if abs(value) >= COPIES]
+        found = {kind: copied(table, network, kind) for kind in config.maps}
+        copies = [f"{MAP_TITLES[kind]} ({value:+.2f})" for kind, value in found.items() if value]
         if copies:
-            said.append(f"Some maps of {name} largely copy the brightness of the picture: {joined(copies)}.")
+            said.append(
+                f"Some maps of {name} largely copy the brightness of the picture (correlation): {joined(copies)}."
+            )
         unchanged = [MAP_TITLES[kind] for kind in config.maps if _mean(table, "sanity", network, kind) >= UNCHANGED]
         if unchanged:
             said.append(
@@ -150,9 +161,16 @@ def _tables(config: Config, table: Table) -> dict[str, pd.DataFrame]:
         "Maps as outlines": table.overview(AS_OUTLINES),
         "Maps as explanations": table.overview(AS_EXPLANATIONS),
         "Maps by the area of the object": _by_size(table),
-        "What the decision rests on": table.overview(CUE_METRICS),
+        "What the decision rests on": table.overview(_cue_metrics(config, table)),
     }
     return {name: _readable(config, frame) for name, frame in found.items() if len(frame)}
+
+
+def _cue_metrics(config: Config, table: Table) -> list[str]:
+    """Those of the parts that the pictures have."""
+    names = config.classification.classifiers
+    parts = [part for part in REGION_NAMES if any(has_part(table, name, part) for name in names)]
+    return [f"{LOST}{part}" for part in parts] + [f"{LEFT}{part}" for part in parts if part != ELSEWHERE]
 
 
 def _readable(config: Config, frame: pd.DataFrame) -> pd.DataFrame:

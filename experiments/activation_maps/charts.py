@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.activation_maps.findings import (
+    LEAST_AREA,
     LEFT,
     LOST,
     REGION_NAMES,
@@ -14,7 +15,9 @@ from experiments.activation_maps.findings import (
     Table,
     cues,
     fit,
+    has_part,
     learnt_after,
+    percent,
     usable,
 )
 from experiments.activation_maps.grid import CLASSIFIER, CUES, FIXED_DISC, MATCHED_DISC, REFERENCE, Config, Trial
@@ -103,29 +106,27 @@ def _of_map(config: Config, table: Table, stem: str) -> Chart | None:
 def _of_cue(config: Config, table: Table, stem: str) -> Chart | None:
     """Evidence that is lost without each part of the picture, or left with nothing else."""
     prefix, axis, question = OF_CUES[stem]
-    series = _series(config, table, {title: (CUES, f"{prefix}{region}") for region, title in REGION_NAMES.items()})
+    found = {name: cues(table, name, prefix) for name in config.classification.classifiers}
+    series = {
+        network_name(name): {REGION_NAMES[part]: value for part, value in values.items()}
+        for name, values in found.items()
+        if values
+    }
     if not series:
         return None
-    names = fit(config, table)
-    if prefix == LOST:
-        most = {name: next(iter(cues(table, name)), "") for name in names}
-        parts = dict.fromkeys(REGION_NAMES[region] for region in most.values() if region)
-        title = f"The decision rests most on the {joined(parts)}"
-    else:
-        best = {
-            name: max(REGIONS, key=lambda region: table.interval(f"{LEFT}{region}", Trial(name, 0, CUES)).mean)
-            for name in names
-        }
-        title = (
-            f"The {joined(dict.fromkeys(REGION_NAMES[region] for region in best.values()))} alone keeps most evidence"
-        )
+    most = dict.fromkeys(REGION_NAMES[next(iter(found[name]))] for name in fit(config, table) if found[name])
+    title = f"The decision rests most on the {joined(most)}" if most else UNFIT
+    if prefix == LEFT and most:
+        title = f"Most of the evidence is left with the {' or the '.join(most)} alone"
     panels = [Panel(axis, series, is_share=True)]
     said = ["Removed parts are filled in from their neighbours. Below 0 the classifier is surer without that part."]
     if prefix == LEFT:
         said = ["Everything else is filled in from its neighbours. Below 0 the picture looks emptier than one without."]
+    if not all(has_part(table, name, part) for name in found for part in REGION_NAMES):
+        said.append(f"Parts that cover less than {percent(LEAST_AREA)} of the pictures are left out.")
     said += [means_said(value for rows in series.values() for value in rows.values()), _pale(config, table)]
     return chart(
-        title if names else UNFIT,
+        title,
         question,
         lambda narrow: dot_chart(panels, _unfit(config, table), narrow),
         _numbers(panels, "part of the picture"),
@@ -141,7 +142,7 @@ def _over_training(config: Config, table: Table) -> Chart | None:
         return None
     after = {name: learnt_after(config, table, name) for name in fit(config, table)}
     slowest, last = max(after.values(), default=0), config.train.loop.epochs
-    title = f"All classifiers that learn the task do so within {slowest} of {last} epochs" if after else UNFIT
+    title = f"Every classifier that learns the task does so within {slowest} of {last} epochs" if after else UNFIT
     values = [value for lines in panels.values() for line in lines for value in line.y]
     numbers = [
         {"classifier": name, "line": line.name, "epochs": x, "value": round(value.mean, 4)}

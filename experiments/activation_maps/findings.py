@@ -12,7 +12,7 @@ from experiments.activation_maps.grid import (
     Config,
     Trial,
 )
-from experiments.activation_maps.measure import ELSEWHERE, REGIONS
+from experiments.activation_maps.measure import ELSEWHERE
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES, OURS
 from segjax.evaluation import Claim, Interval
@@ -30,9 +30,11 @@ REGION_NAMES = {
     "inside": "inside of the object",
     "rim": "rim of the object",
     "halo": "halo around the object, one radius wide",
-    "surroundings": "everything further away",
-    ELSEWHERE: "for comparison: a patch elsewhere, as large as the object",
+    "surroundings": "rest of the picture",
+    ELSEWHERE: "for comparison: patch elsewhere, as large as the object",
 }
+LEAST_AREA = 0.01  # share of the picture: removing or keeping a part that is smaller says nothing about it
+COPIES = 0.5  # correlation with the brightness of the picture from which on a map says little else
 LOST, LEFT = "cue_lost_without_", "cue_left_with_"
 
 
@@ -53,11 +55,24 @@ def by_value(table: Table, network: str, kinds: Sequence[str], metric: str) -> l
     return sorted(((kind, value.mean) for kind, value in found.items() if value.n), key=lambda pair: -pair[1])
 
 
-def cues(table: Table, network: str) -> dict[str, Interval]:
-    """Share of the evidence that is lost without each part of the picture, the largest first."""
-    found = {region: table.interval(f"{LOST}{region}", Trial(network, 0, CUES)) for region in REGIONS}
-    known = {region: value for region, value in found.items() if value.n}
+def cues(table: Table, network: str, prefix: str = LOST) -> dict[str, Interval]:
+    """Share of the evidence that is lost without each part of the picture (or left with it alone), largest first."""
+    trial = Trial(network, 0, CUES)
+    found = {part: table.interval(f"{prefix}{part}", trial) for part in REGION_NAMES if has_part(table, network, part)}
+    known = {part: value for part, value in found.items() if value.n}
     return dict(sorted(known.items(), key=lambda pair: -pair[1].mean))
+
+
+def has_part(table: Table, network: str, part: str) -> bool:
+    """Whether the pictures have enough of a part for its removal to say something."""
+    area = table.interval(f"cue_area_{part}", Trial(network, 0, CUES))
+    return not area.n or area.mean >= LEAST_AREA
+
+
+def copied(table: Table, network: str, kind: str) -> float:
+    """Correlation of a classifier's map with the brightness of the picture where it largely copies it; else 0."""
+    value = table.interval("brightness_correlation", Trial(network, 0, kind)).mean
+    return value if abs(value) >= COPIES else 0.0
 
 
 def percent(share: float) -> str:
@@ -85,52 +100,58 @@ def verdict(config: Config, table: Table, claims: Sequence[Claim]) -> str:
             "Nothing can be concluded about maps: no classifier has learnt to tell the pictures apart (area under the "
             f"curve: {said}; {USABLE_AUC:g} is needed)."
         )
-    found = [_of_maps(config, table, names, claims), _of_cues(table, names), _of_training(config, table, names)]
-    return " ".join(one for one in found if one) or f"{_list(names)} told the pictures apart; no map was judged."
+    found = [_of_maps(config, table, names, claims), _of_cues(config, table, names), _of_training(config, table, names)]
+    return " ".join(one for one in found if one) or (
+        f"{joined(map(network_name, names))} learnt to tell the pictures apart. No map has been judged yet."
+    )
 
 
 def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequence[Claim]) -> str:
-    ranked = {name: by_value(table, name, config.maps, "iou") for name in names}
-    ranked = {name: values for name, values in ranked.items() if values}
     if "maps" not in config.questions:  # those that are followed over the training are too few for one to be the best
         return ""
+    ranked = {name: values for name in names if (values := by_value(table, name, config.maps, "iou"))}
     if not ranked:
         return "Without outlines it cannot be said which map finds the object best."
     said = []
     for best, those in _grouped({name: values[0][0] for name, values in ranked.items()}).items():
-        ious, alarms = (
-            [ranked[name][0][1] for name in those],
-            [value.mean for name in those if (value := table.interval("false_positive_rate", Trial(name, 0, best))).n],
-        )
+        ious = [ranked[name][0][1] for name in those]
+        alarms = [table.interval("false_positive_rate", Trial(name, 0, best)) for name in those]
         ours = {f"{MAP_TITLES[OURS]} of {network_name(name)}" for name in those}
         verdicts = {claim.decision.verdict for claim in claims if claim.metric == "IoU" and claim.subject in ours}
-        text = f"{MAP_TITLES[best]} of {_list(those)} "
-        if best == OURS and verdicts == {"ahead"}:
-            text += f"matches the object better than every other map: its IoU is {span(ious, '{:.2f}'.format)}"
-        else:
-            text += f"has the highest IoU with the object: {span(ious, '{:.2f}'.format)}"
+        is_ahead = best == OURS and verdicts == {"ahead"}
+        does = (
+            "matches the object better than every other map: IoU"
+            if is_ahead
+            else "has the highest IoU with the object:"
+        )
+        text = f"With {_who(config, table, those)}, {MAP_TITLES[best]} {does} {span(ious, '{:.2f}'.format)}"
         if len(those) == 1 and len(ranked[those[0]]) > 1:
             text += f"; the next map reaches {ranked[those[0]][1][1]:.2f}"
-        text += (
-            f". It marks something in {span(alarms, percent)} of the pictures without the object." if alarms else "."
-        )
-        said.append(text)
-    highest = max(pairs[0][1] for pairs in ranked.values())
+        faults = []
+        if all(value.n for value in alarms):
+            rate = span([value.mean for value in alarms], percent)
+            faults.append(f"marks something in {rate} of the pictures without the object")
+        if all(copied(table, name, best) for name in those):
+            faults.append("largely copies the brightness of the picture")
+        said.append(f"{text}. {f'It {joined(faults)}.' if faults else ''}".strip())
+    highest = max(values[0][1] for values in ranked.values())
     disc = table.interval("iou", Trial(REFERENCE, 0, FIXED_DISC)).mean
     if disc > highest:
         said.append(f"A disc of fixed size on the true centre would match the object better ({disc:.2f}).")
     return " ".join(said)
 
 
-def _of_cues(table: Table, names: Sequence[str]) -> str:
+def _of_cues(config: Config, table: Table, names: Sequence[str]) -> str:
     lost = {name: found for name in names if (found := cues(table, name))}
     said = []
     for region, those in _grouped({name: next(iter(found)) for name, found in lost.items()}).items():
         shares = [min(lost[name][region].mean, 1.0) for name in those]
-        amount = "all of the evidence" if min(shares) == 1 else f"{span(shares, percent)} of the evidence"
-        verb = "relies" if len(those) == 1 else "rely"
+        much = "all of the evidence" if min(shares) == 1 else f"{span(shares, percent)} of the evidence"
+        who = _who(config, table, those)
+        verb = "rely" if who.count(" and ") else "relies"
         said.append(
-            f"{_list(those)} {verb} most on the {REGION_NAMES[region]}: without it, {amount} for the object is gone."
+            f"{who[0].upper()}{who[1:]} {verb} most on the {REGION_NAMES[region]}: without it, {much} for the object "
+            "is gone."
         )
     return " ".join(said)
 
@@ -139,20 +160,18 @@ def _of_training(config: Config, table: Table, names: Sequence[str]) -> str:
     after = {name: epochs for name in names if (epochs := learnt_after(config, table, name))}
     if not after:
         return ""
-    last = config.train.loop.epochs
-    return (
-        f"{_list(list(after))} learnt the task within {span(list(after.values()), '{:.0f}'.format)} of {last} epochs."
-    )
+    last, who = config.train.loop.epochs, _who(config, table, list(after))
+    needed = span(list(after.values()), "{:.0f}".format)
+    return f"{who[0].upper()}{who[1:]} learnt the task within {needed} of {last} epochs."
 
 
 def learnt_after(config: Config, table: Table, network: str) -> int:
     """The first number of epochs looked at after which a classifier has learnt its task; 0 where that is not known."""
-    if "training" not in config.questions:
+    looks = sorted(config.epochs_looked_at) if "training" in config.questions else []
+    aucs = {epochs: table.interval("auc", Trial(network, 0, CLASSIFIER, epochs)) for epochs in looks}
+    if not any(auc.n for auc in aucs.values()):
         return 0
-    for epochs in sorted(config.epochs_looked_at):
-        if table.interval("auc", Trial(network, 0, CLASSIFIER, epochs)).mean >= USABLE_AUC:
-            return epochs
-    return config.train.loop.epochs
+    return next((epochs for epochs, auc in aucs.items() if auc.mean >= USABLE_AUC), config.train.loop.epochs)
 
 
 def _grouped(of: Mapping[str, str]) -> dict[str, list[str]]:
@@ -160,5 +179,7 @@ def _grouped(of: Mapping[str, str]) -> dict[str, list[str]]:
     return {value: [name for name in of if of[name] == value] for value in dict.fromkeys(of.values())}
 
 
-def _list(names: Sequence[str]) -> str:
-    return joined(map(network_name, names))
+def _who(config: Config, table: Table, names: Sequence[str]) -> str:
+    """Classifiers as the subject of a sentence."""
+    is_all = len(names) > 1 and set(names) == set(usable(config, table))
+    return "every classifier" if is_all else joined(map(network_name, names))

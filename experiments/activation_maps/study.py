@@ -65,7 +65,7 @@ class ClassifiedPictures:
     """Pictures with image-level labels, and what is made of them and their classifiers once.
 
     Attributes:
-        is_outlined: whether any picture has an outline of what is looked for.
+        is_outlined: whether any picture has an outline of the object.
         chosen: pictures that maps are judged on, by seed.
         explainer: a map by classifier and name; compiled once.
         faithfulness, score: by classifier; compiled once.

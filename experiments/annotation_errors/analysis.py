@@ -1,6 +1,6 @@
 """Answer, tables, charts and claims of study 1, beside the published curves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
 from segjax.evaluation.claims import format_test_sets
-from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, words
+from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, means_said, words
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 
@@ -258,7 +258,7 @@ def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart
             for row, value in values.items()
         ]
     )
-    caption = f"Dots are means over test sets{_bars(value for own in series.values() for value in own.values())}."
+    caption = means_said(value for own in series.values() for value in own.values())
     if PASTED in shown:
         caption += (
             " Wrongly included objects are compared with clean labels of the same pictures, which have the foreign "
@@ -290,17 +290,12 @@ def _numbers(found: pd.DataFrame, name: str, coarsening: float) -> pd.DataFrame:
 
 
 def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -> str:
-    bars = _bars(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())
-    said = [f"Points are means over test sets{bars}."]
+    said = [means_said(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())]
     if is_pasted:
         said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
     if paper is not None:
         said.append(f"Dashed: {SOURCE}{'; there, none are in the pictures at 0 %' if is_pasted else ''}.")
     return " ".join(said)
-
-
-def _bars(values: Iterable[Interval]) -> str:
-    return ", bars their 95 % intervals" if any(value.low == value.low for value in values) else ""
 
 
 def _msd_ahead(table: Table) -> list[Claim]:

@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, Gap, bank_words, counted, nearest_shots
 from experiments.few_shot.grid import Trial
 from segjax.evaluation import Claim
-from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, shots_chart
+from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
 from segjax.reports.words import network_name
 
 PUBLISHED = "Published: with 5 pictures, Dice is on average less than 20 % lower than with several hundred."
@@ -152,8 +152,7 @@ def _comparison(rows: Sequence[Compared], ahead: str, question: str, caption: st
             for row in rows
         ]
     )
-    if any(row.dice.low == row.dice.low for row in rows):
-        caption = f"Bars are 95 % intervals over test sets. {caption}".strip()
+    caption = f"{means_said(row.dice for row in rows)} {caption}".strip()
     return chart(title, question, lambda narrow: comparison_chart(rows, ahead, narrow), table, caption)
 
 

@@ -27,10 +27,16 @@ class ClassifierSizes:
     """Sizes of the classifiers; the defaults are the published ones.
 
     Attributes:
+        vgg_width: channels of the first layers of VGG16.
         vgg_head: "average" averages the last maps, which CAM needs; "hidden" is torchvision's head of three layers.
-        norm: "running" takes running averages when testing; "group" is GroupNorm; "none" leaves normalisation out (MSD
+        resnet_width: channels of the first layers of ResNets.
+        msd_depth: layers of MSD.
+        msd_width: channels per layer of MSD.
+        unet_width: channels of the first layers of U-Net.
+        unet_levels: how often U-Net halves the picture.
+        norm: "running" uses running averages when testing; "group" is GroupNorm; "none" leaves normalisation out (MSD
             never normalises).
-        pooling: how the class maps of MSD and U-Net become one number per class.
+        pooling: how MSD and U-Net turn the map of a class into one number.
         dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
     """
 
@@ -62,16 +68,16 @@ class ClassifierSizes:
 
 @dataclass(frozen=True)
 class ClassifierOptions:
-    """Which classifiers of whole pictures, and what they look for."""
+    """Which classifiers are trained, and for which objects."""
 
     classifiers: tuple[str, ...] = arranges(("vgg16", "resnet18", "msd_classifier"))
     """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
     classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
     target: int = decides(1)
-    """Class of the objects that are looked for; classes count from 1."""
+    """Class of the objects to look for; classes count from 1."""
     label: str = decides("")
-    """The image-level label that is looked for. Default: the second. It must be given where a table has more than two
-    labels, or does not give their order by label_names."""
+    """The image-level label to look for; by default the second. Give it where a table has more than two labels, or does
+    not give their order by label_names."""
 
     def check(self) -> None:
         """Raises InputError where an option cannot be; names it and what it may be."""
@@ -79,14 +85,14 @@ class ClassifierOptions:
         if not self.classifiers:
             raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
         if self.target < 1:
-            raise InputError(f"target: classes count from 1, not {self.target}")
+            raise InputError(f"target: classes count from 1, not {self.target}; give 1 or more")
         for name in self.classifiers:
             create(name, **self.classifier_sizes.options(name))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledDomain(Domain):
-    """Pictures with image-level labels; `labels` are the objects looked for, in the pictures that have the label.
+    """Pictures with image-level labels; `labels` are the objects to look for, in the pictures that have the label.
 
     Attributes:
         presence: int32 [P], 1 where the picture has the label.
@@ -143,10 +149,10 @@ def read_labelled(
 
 
 def check_kinds(data: str, presence: Int32[np.ndarray, " P"]) -> None:
-    """Raises InputError where no picture has, or none is without, what is looked for (1 with it, 0 without)."""
+    """Raises InputError where no picture has the object, or none is without it (1 with it, 0 without)."""
     for kind, what in ((1, "shows"), (0, "is without")):
         if kind not in presence:
-            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs pictures of both kinds")
+            raise InputError(f"{data}: no picture {what} the object; give pictures with it and pictures without it")
 
 
 def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray, " P"], seeds: int) -> None:
@@ -158,7 +164,7 @@ def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray
             if shown != {0, 1}:
                 raise InputError(
                     f"{source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
-                    "what is looked for; give more pictures or groups, or another number of folds"
+                    "the object; give more pictures or groups, or another number of folds"
                 )
 
 
@@ -168,14 +174,14 @@ def _presence(
     names = source.label_names
     if not names:
         if options.label:
-            raise InputError(f"label: the pictures of {data} have no image-level labels; use target")
+            raise InputError(f"label: the pictures of {data} have no image-level labels; give --target instead")
         return np.asarray([sample.of_class(options.target).any() for sample in samples], np.int32)
     if options.label and options.label not in names:
-        raise InputError(f"label: {options.label!r} is not among the labels of {data}: {', '.join(names)}")
+        raise InputError(f"label: {options.label!r} is not a label of {data}; choose one of {', '.join(names)}")
     given = parse_spec(data).options
     is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
     if not options.label and not (is_ordered and len(names) == 2):
-        raise InputError(f"label: choose one of {', '.join(names)}; it is told apart from all others")
+        raise InputError(f"label: choose one of {', '.join(names)}; classifiers tell it apart from all others")
     wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 

@@ -216,7 +216,8 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
             row |= {"Dice": format_interval(dice), "test sets": dice.n}
             for metric in COLUMNS:
                 value = table.interval(metric, trial)
-                shown = percent(value.mean) if metric in SHARES else f"{value.mean:.3f}"
+                digits = 1 if metric.endswith("_px") else 3
+                shown = percent(value.mean) if metric in SHARES else f"{value.mean:.{digits}f}"
                 row[METRIC_NAMES[metric]] = shown if value.n else "-"
             if not is_weak:  # a share of a weak network's Dice says nothing
                 row["share of the Dice with all outlines"] = percent(share(table, trial).mean)

@@ -105,22 +105,22 @@ def _worth(config: Config, table: Table, network: str) -> Chart | None:
     points = curve(table, network)
     if not points:
         return None
-    ends, full = (points[0][0], points[-1][0]), yardstick(network)
+    ends, full = [points[0][0], points[-1][0]], yardstick(network)
     lines = [Line("that many outlines", [x for x, _ in points], [y for _, y in points])]
     for trial in learnt_by(table, network):
-        value = table.interval(DICE, trial)
-        if not trial.outlines and value.n:
-            level = value._replace(low=math.nan, high=math.nan)
-            lines.append(Line(title_of(config, trial), ends, (level, level), trial.method == OUTLINES))
+        mean = table.interval(DICE, trial)
+        if not trial.outlines and mean.n:
+            level = mean._replace(low=math.nan, high=math.nan)
+            lines.append(Line(title_of(config, trial), ends, [level, level], trial.method == OUTLINES))
     best = best_of(table, [one for one in learnt_by(table, network) if one.outlines])
-    maps = best_maps(table, network)
-    dice = {one: table.interval(DICE, one).mean for one in (best, maps, full) if one is not None}
-    if best is not None and dice[best] >= dice[full]:
-        title = f"{outlines_said(best.outlines)} give a Dice of {dice[best]:.3f}, all outlines {dice[full]:.3f}"
-    elif maps is None or weaknesses(table, network):
-        title = f"All outlines give a Dice of {dice[full]:.3f}"
-    else:
+    maps, dice = best_maps(table, network), table.interval(DICE, full).mean
+    if maps is not None and not weaknesses(table, network):
         title = f"Masks of maps are worth {worth(table, maps)} outlines"
+    elif best is not None:
+        verb, few = "gives" if best.outlines == 1 else "give", table.interval(DICE, best).mean
+        title = f"{outlines_said(best.outlines)} {verb} a Dice of {few:.3f}, all outlines {dice:.3f}"
+    else:
+        title = f"All outlines give a Dice of {dice:.3f}"
     return chart(
         title,
         f"How many outlines does {network_name(network)} need to do as well as with cheaper annotations?",

@@ -59,16 +59,16 @@ def check_outlines(config: Config, domain: LabelledDomain) -> None:
     for seed in range(min(config.run.seeds, config.source.folds)):
         if not domain.with_object(domain.split(seed).test):
             raise InputError(
-                f"{config.source.data}: no test picture of seed {seed} has an outline to score on; give outlines "
-                "(labels) of some pictures of every group"
+                f"{config.source.data}: no test picture of seed {seed} has an outline, so nothing can be scored; give "
+                "outlines (labels) of some pictures of every group"
             )
     for trial in config.trials():
         if trial.method in (OUTLINES, *BASELINES) and trial.seed < config.source.folds:
             sides = sides_of(domain, trial)
             if not (sides.train and sides.validation) or len(sides.train) < trial.outlines:
                 raise InputError(
-                    f"outlines: seed {trial.seed} has {len(sides.train)} outlined pictures with a site to learn from "
-                    f"and {len(sides.validation)} to choose the best epoch by; ask for fewer, or give more outlines"
+                    f"outlines: seed {trial.seed} has {len(sides.train)} outlined pictures with a site for training "
+                    f"and {len(sides.validation)} for validation; ask for fewer, or give more outlines"
                 )
 
 

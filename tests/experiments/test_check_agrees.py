@@ -279,9 +279,9 @@ REFUSED = [
     Case("cannot be divided into 2 parts", rows(lambda i: i % 2, "group"), "groups=t.csv", folds=2),
     Case("all pictures are of one group", rows(lambda i: 0, "group"), "groups=t.csv"),
     Case("folds=4 must lie in 2..3", rows(lambda i: i % 3, "group"), "groups=t.csv"),
-    Case("no picture shows what is looked for", options="presence=900", study="maps"),
-    Case("no picture is without what is looked for", options="presence=1", study="maps"),
-    Case("all lack what is looked for", rows(lambda i: int(i == 0), "label"),
+    Case("no picture shows the object", options="presence=900", study="maps"),
+    Case("no picture is without the object", options="presence=1", study="maps"),
+    Case("all lack the object", rows(lambda i: int(i == 0), "label"),
          "image_labels=t.csv&label_names=0,1", study="maps"),
 ]  # fmt: skip
 ACCEPTED = [

@@ -1,9 +1,9 @@
-"""Charts of rows of dots: what is drawn is what was given."""
+"""Charts of methods, a row each: what is drawn is what was given."""
 
 import pytest
 
 from segjax.evaluation import Interval
-from segjax.reports import Panel, dot_chart, svg
+from segjax.reports import Panel, dot_chart, means_said, svg
 from segjax.reports.charts import NARROW
 
 NAN = float("nan")
@@ -11,29 +11,45 @@ SERIES = {
     "VGG16": {"CAM": Interval(0.4, 0.3, 0.5, 5), "ours": Interval(0.7, 0.6, 0.8, 5)},
     "MSD": {"ours": Interval(0.5, NAN, NAN, 2), "RISE": Interval(0.1, NAN, NAN, 2)},
 }
-REFERENCES = {"disc": Interval(0.65, 0.6, 0.7, 5), "missing": Interval(NAN, NAN, NAN, 0)}
-ALARMS = Panel("pictures, %", {"VGG16": {"CAM": Interval(0.91, NAN, NAN, 2)}}, is_share=True)
+DISC = {"disc": Interval(0.95, 0.9, 1.0, 5), "missing": Interval(NAN, NAN, NAN, 0)}
 
 
-def names(figure):
-    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+def test_rows_come_by_the_first_value_of_each_and_references_are_named():
+    figure = dot_chart([Panel("IoU", SERIES, DISC)])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["ours", "CAM", "RISE"]
+    text = svg(figure)
+    assert "disc" in text and "VGG16" in text and "missing" not in text
+    assert svg(dot_chart([Panel("IoU", SERIES)])) == svg(dot_chart([Panel("IoU", SERIES)]))
+
+
+def test_references_lie_inside_the_axis_which_starts_at_0():
+    low, high = dot_chart([Panel("IoU", SERIES, DISC)]).axes[0].get_xlim()
+    assert low == 0 and high > 0.95
+    below = {"U-Net": {"rim": Interval(0.4, NAN, NAN, 1), "halo": Interval(-0.2, NAN, NAN, 1)}}
+    assert dot_chart([Panel("lost, %", below, is_share=True)]).axes[0].get_xlim()[0] < -20
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_panels_share_rows_and_colours_and_shares_are_in_percent(narrow):
+    alarms = {"VGG16": {"CAM": Interval(0.91, NAN, NAN, 1)}}
+    figure = dot_chart([Panel("IoU", SERIES), Panel("false alarms, %", alarms, is_share=True)], narrow=narrow)
+    first, second = figure.axes
+    assert (first.get_position().y0 > second.get_position().y0) == narrow
+    colours = {axes: {line.get_color() for line in axes.lines if line.get_label() == "VGG16"} for axes in figure.axes}
+    assert colours[first] == colours[second]
+    text = svg(figure)
+    assert "CAM, VGG16: 91 %" in text and "CAM, VGG16: 0.400 (0.300 to 0.500)" in text
 
 
 def tips_of(axes):
     return [line.get_gid().removeprefix("tip:") for line in axes.lines if line.get_gid()]
 
 
-def test_rows_come_by_the_first_value_and_references_are_named():
-    figure = dot_chart([Panel("IoU", SERIES, REFERENCES)])
-    assert names(figure) == ["ours", "CAM", "RISE"]
-    text = svg(figure)
-    assert "disc" in text and "VGG16" in text and "missing" not in text
-    assert svg(dot_chart([Panel("IoU", SERIES)])) == svg(dot_chart([Panel("IoU", SERIES)]))
-
-
 def test_rows_come_in_another_order_where_one_is_given():
     order = ["RISE", "CAM", "ours"]
-    assert names(dot_chart([Panel("IoU", SERIES)], rows=order)) == order
+    figure = dot_chart([Panel("IoU", SERIES)], rows=order)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == order
 
 
 def test_a_dot_says_its_row_series_and_interval():
@@ -45,32 +61,10 @@ def test_a_dot_says_its_row_series_and_interval():
     assert tips_of(dot_chart([Panel("Dice points", one, digits=1)]).axes[0]) == ["CAM: 7.2"]
 
 
-def test_shares_are_drawn_in_percent():
-    (axes,) = dot_chart([ALARMS]).axes
-    assert tips_of(axes) == ["CAM: 91 %"]
-    assert [float(container.lines[0].get_xdata()[0]) for container in axes.containers] == [91.0]
-
-
 def test_dots_stand_at_their_means_and_bars_end_at_the_bounds():
     axes = dot_chart([Panel("IoU", {"VGG16": SERIES["VGG16"]})]).axes[0]
     drawn = {float(c.lines[0].get_xdata()[0]): c.lines[2][0].get_segments()[0][:, 0] for c in axes.containers}
     assert {mean: [round(end, 9) for end in ends] for mean, ends in drawn.items()} == {0.4: [0.3, 0.5], 0.7: [0.6, 0.8]}
-
-
-@pytest.mark.parametrize(("lowest", "starts_at_zero"), [(0.2, True), (-0.2, False)])
-def test_the_axis_starts_at_zero_or_shows_where_it_is(lowest, starts_at_zero):
-    values = {"ours": Interval(0.5, NAN, NAN, 2), "theirs": Interval(lowest, NAN, NAN, 2)}
-    (axes,) = dot_chart([Panel("gain", {"MSD": values})]).axes
-    assert (axes.get_xlim()[0] == 0) == starts_at_zero
-    zero = [line for line in axes.lines if not line.get_gid() and list(line.get_xdata()) == [0, 0]]
-    assert len(zero) == (0 if starts_at_zero else 1)
-
-
-def test_a_series_has_its_colour_in_all_panels_and_panels_share_their_rows():
-    figure = dot_chart([Panel("IoU", SERIES), Panel("F", {"MSD": SERIES["MSD"]})])
-    colours = [{c.lines[0].get_color() for c in axes.containers} for axes in figure.axes]
-    assert len(colours[0]) == 2 and len(colours[1]) == 1 and colours[1] < colours[0]
-    assert [axes.get_subplotspec().colspan.start for axes in figure.axes] == [0, 1]
 
 
 def test_a_faded_series_is_pale():
@@ -78,12 +72,20 @@ def test_a_faded_series_is_pale():
     assert [container.lines[0].get_alpha() for container in axes.containers] == [1.0, 1.0, 0.3, 0.3]
 
 
-def test_on_phones_panels_stand_below_each_other_and_names_above_their_rows():
-    figure = dot_chart([Panel("IoU", SERIES), ALARMS], narrow=True)
-    assert figure.get_size_inches()[0] == NARROW and names(figure) == ["", "", ""]
-    assert [axes.get_subplotspec().rowspan.start for axes in figure.axes] == [0, 1]
+def test_on_phones_names_stand_above_their_rows():
+    figure = dot_chart([Panel("IoU", SERIES)], narrow=True)
+    assert figure.get_size_inches()[0] == NARROW
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["", "", ""]
     assert [text.get_text() for text in figure.axes[0].texts] == ["ours", "CAM", "RISE"]
 
 
 def test_nothing_to_draw_is_said():
-    assert "no results yet" in svg(dot_chart([]))
+    assert "no results yet" in svg(dot_chart([Panel("IoU", {})]))
+    assert "no results yet" in svg(dot_chart([], narrow=True))
+
+
+def test_captions_explain_bars_only_where_there_are_some():
+    few, none = Interval(0.5, NAN, NAN, 2), Interval(NAN, NAN, NAN, 0)
+    assert means_said([few, none]) == "Points are means over 2 test sets."
+    assert means_said([few, SERIES["VGG16"]["CAM"]]) == "Points are means over 5 test sets, bars their 95 % intervals."
+    assert means_said([few._replace(n=1)]) == "Every point is one test set." and means_said([none]) == ""
