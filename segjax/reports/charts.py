@@ -30,6 +30,7 @@ STYLES = (
 GREY, INK, GRID = "#8a8a8a", "#333333", "#e6e6e6"
 NARROW = 4.2  # inches: the width of a figure for phones
 _TIP = "tip:"
+_PLACES = r' (?:d|x|y|points|transform)="[^"]*"'  # attributes of SVG that place something
 # on a page these follow the reader's light or dark colours
 _PAGE_COLOURS = {
     INK: "currentColor",
@@ -117,7 +118,8 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
-    small = re.sub(r"\n\s+", "\n", re.sub(r"(\d\.\d\d)\d+", r"\1", text.getvalue()))
+    small = re.sub(_PLACES, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
+    small = re.sub(r"\n\s+", "\n", small)
     return re.sub(rf'<g id="{_TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', small)
 
 
