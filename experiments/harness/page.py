@@ -89,7 +89,7 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
             {
                 "compared": claim.subject,
                 "against": claim.rival,
-                "measured as": f"{claim.metric}, {claim.unit}" if claim.unit else claim.metric,
+                "measured as": _measure(claim),
                 "difference": f"{found.mean:+.{digits}f}" if found.n else "-",
                 "95 % interval": f"{found.low:+.{digits}f} to {found.high:+.{digits}f}" if known else "-",
                 "p": f"{found.p:.3g}" if known else "-",
@@ -101,6 +101,12 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     if rows and (table["verdict"] == "too few").all():
         return table.drop(columns=["95 % interval", "p", "verdict"])
     return table
+
+
+def _measure(claim: Claim) -> str:
+    if claim.unit.startswith(claim.metric):  # "Dice points" needs no "Dice"
+        return claim.unit
+    return f"{claim.metric}, {claim.unit}" if claim.unit else claim.metric
 
 
 def missing_table(trials: Sequence[Any], missing: Sequence[Any]) -> pd.DataFrame:

@@ -29,7 +29,15 @@ from segjax.reports.gallery import (
     prediction_look,
     truth_layer,
 )
-from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
+from segjax.reports.lines import (
+    BeforeAfter,
+    Compared,
+    Line,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+    outcome_chart,
+)
 from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
@@ -65,6 +73,7 @@ __all__ = [
     "line_chart",
     "look",
     "map_layer",
+    "outcome_chart",
     "outline_layer",
     "outline_legend",
     "prediction_layer",

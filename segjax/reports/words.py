@@ -70,8 +70,8 @@ METRIC_NAMES = {
     "aji": "Aggregated Jaccard index (objects)",
     "pq": "Panoptic quality (objects)",
     "f1": "F1 of found objects",
-    "label_dice": "Dice of the labels that are learnt from against the clean ones",
-    "upgraded_dice": "Dice of the upgraded labels against the clean ones",
+    "label_dice": "Dice of the noisy labels against the clean ones",
+    "upgraded_dice": "Dice of the repaired labels against the clean ones",
 }
 _SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
