@@ -284,8 +284,10 @@ def set_aside(path: Path) -> Path:
 def spreadsheet_safe(text: str) -> str:
     """Text for a cell of a CSV file that people open: a spreadsheet takes it as text, never as a formula.
 
-    Text that begins with = + - @, a tab or a line end gets a leading apostrophe; numbers stay.
+    Text that begins with = + - @, a tab or a line end gets a leading apostrophe; numbers and a single dash stay.
     """
+    if text == "-":
+        return text
     try:
         float(text)
     except ValueError:

@@ -203,7 +203,7 @@ def test_only_files_with_an_end_are_read(make, tmp_path, monkeypatch):
         ("-2+3", "'-2+3"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
-        *((text, text) for text in ("-0.5", "+3", "-1e-9", "nan", "", "cell-1", "a=b", "'quoted", "0.25")),
+        *((text, text) for text in ("-0.5", "+3", "-1e-9", "nan", "", "-", "cell-1", "a=b", "'quoted", "0.25")),
     ],
 )
 def test_text_of_a_cell_is_never_a_formula(text, safe):

@@ -2,18 +2,17 @@
 
 import html
 import io
+import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, SupportsFloat
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from segjax.evaluation import Interval
 
@@ -30,7 +29,6 @@ STYLES = (
 GREY, INK, GRID = "#8a8a8a", "#333333", "#e6e6e6"
 NARROW = 4.2  # inches: the width of a figure for phones
 _TIP = "tip:"
-_PLACES = r' (?:d|x|y|points|transform)="[^"]*"'  # attributes of SVG that place something
 # on a page these follow the reader's light or dark colours
 _PAGE_COLOURS = {
     INK: "currentColor",
@@ -65,11 +63,11 @@ def chart(title: str, question: str, draw: Callable[[bool], Figure], table: pd.D
     return Chart(title, question, draw(False), draw(True), table, caption)
 
 
-def tips(axes: Axes, x: ArrayLike, y: ArrayLike, texts: Sequence[str]) -> None:
+def tips(axes: Axes, x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], texts: Sequence[str]) -> None:
     """Texts that show where the pointer is near a point."""
-    for one, other, text in zip(np.asarray(x, float), np.asarray(y, float), texts, strict=True):
-        if np.isfinite(one) and np.isfinite(other):
-            axes.plot([one], [other], "o", ms=16, alpha=0.0, gid=f"{_TIP}{text}", zorder=9)
+    for one, other, text in zip(x, y, texts, strict=True):
+        if math.isfinite(one) and math.isfinite(other):
+            axes.plot([float(one)], [float(other)], "o", ms=16, alpha=0.0, gid=f"{_TIP}{text}", zorder=9)
 
 
 def tip(name: str, value: Interval, digits: int = 3) -> str:
@@ -83,12 +81,12 @@ def row_height(names: Sequence[str], narrow: bool) -> float:
     return 0.5 + 0.15 * max((len(_lines(name)) for name in names), default=1) if narrow else 0.42
 
 
-def name_rows(axes: Axes, places: ArrayLike, names: Sequence[str], narrow: bool) -> None:
+def name_rows(axes: Axes, places: Iterable[SupportsFloat], names: Sequence[str], narrow: bool) -> None:
     """Names of rows, the first at the top, left of the axis or, on phones, above each row."""
-    places = np.asarray(places, float)
-    axes.set_yticks(places, [""] * len(names) if narrow else [textwrap.fill(name, 44) for name in names])
+    heights = [float(place) for place in places]
+    axes.set_yticks(heights, [""] * len(names) if narrow else [textwrap.fill(name, 44) for name in names])
     axes.set_ylim(-0.5, len(names) - (0.2 if narrow else 0.5))
-    for place, name in zip(places, names, strict=True) if narrow else ():
+    for place, name in zip(heights, names, strict=True) if narrow else ():
         text = "\n".join(_lines(name))
         where = {"xycoords": ("axes fraction", "data"), "xytext": (2, 7), "textcoords": "offset points"}
         axes.annotate(text, (0, place), va="bottom", fontsize=9, color=INK, **where)  # type: ignore[arg-type]
@@ -118,8 +116,9 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
-    small = re.sub(_PLACES, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
-    small = re.sub(r"\n\s+", "\n", small)
+    places = r'(?<= )(d|transform|x|y|points)="[^"]*"'  # and never the texts
+    rounded = re.sub(places, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
+    small = re.sub(r"\n\s+", "\n", rounded)
     return re.sub(rf'<g id="{_TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', small)
 
 
