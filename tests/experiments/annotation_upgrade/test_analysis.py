@@ -110,15 +110,15 @@ def test_a_verdict_names_both_differences_that_are_not_decided():
 @pytest.mark.parametrize(
     ("upgraded", "said"),
     [
-        (BETTER, "repairing paid: with the repaired labels U-Net scored 10.5 Dice points more than with the clean"),
+        (BETTER, "repairing paid: with the repaired labels U-Net scored 10.5 Dice points more than with the"),
         (
             WORSE,
-            "repairing did not pay: with the repaired labels U-Net scored 9.5 Dice points less than with the clean",
+            "repairing did not pay: with the repaired labels U-Net scored 9.5 Dice points less than with the",
         ),
         (CLEAN, "repairing did not pay: with the repaired labels U-Net scored the same as with the clean labels alone"),
         (
             0.68,
-            "3.0 Dice points less than with the clean labels alone, but 2.5 more than with the noisy labels as they",
+            "3.0 Dice points less than with the clean labels alone, but 2.5 more than with the noisy labels as",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_failed_run_counts_in_no_mean_but_is_listed(config):
     table = table_of(*of_laboratory(config, 0.8), broken)
     assert (UPGRADED, "10 clean + 40 noisy pictures, generalized cross entropy") not in claims_of(config, table)
     failures = analyse(config, table).failures
-    assert failures["labels"].tolist() == ["noisy, generalized cross entropy"] * SEEDS
+    assert failures["labels"].tolist() == ["generalized cross entropy"] * SEEDS
     assert failures["error of the noisy labels"].tolist() == ["50 % omitted cells"] * SEEDS
     assert failures["what happened"].tolist() == ["collapsed"] * SEEDS
 
@@ -223,12 +223,9 @@ def test_the_chart_of_predictions_has_every_round(config):
         for method in ("predictions", "upgraded_predictions") for number in (1, 2)
     ]  # fmt: skip
     shown = analyse(config, table_of(*parts)).charts["predictions"]
-    assert (
-        shown.title == "Trained on its own predictions U-Net reaches a Dice of 0.720, and 0.720 once they are repaired"
-    )
-    assert sorted(shown.table["trained on"]) == [
-        f"10 clean + 40 {which} (round {number})" for which in ("predictions", "repaired predictions") for number in (1, 2)
-    ]  # fmt: skip
+    assert shown.title.endswith("reaches a Dice of 0.720, and 0.720 once they are repaired")
+    names = [f"10 clean + 40 {which}predictions (round {number})" for which in ("", "repaired ") for number in (1, 2)]
+    assert sorted(shown.table["trained on"]) == names
 
 
 def test_the_main_chart_ranks_the_methods_and_gives_its_numbers(config):
@@ -247,14 +244,11 @@ def test_the_main_chart_ranks_the_methods_and_gives_its_numbers(config):
 
 
 def test_captions_speak_of_intervals_only_where_there_are_some(config):
-    parts = [*of_laboratory(config, BETTER), *of_labels(config)]
-    few = [[row for row in part if row["seed"] < 2] for part in map(list, parts)]
-    for table, has_bars in (
-        (table_of(*[*of_laboratory(config, BETTER), *of_labels(config)]), True),
-        (table_of(*few), False),
-    ):
+    parts = [[*part] for part in (*of_laboratory(config, BETTER), *of_labels(config))]
+    few = [[row for row in part if row["seed"] < 2] for part in parts]
+    for table, has_bars in ((table_of(*parts), True), (table_of(*few), False)):
         captions = [one.caption for one in analyse(config, table).charts.values()]
-        assert len(captions) == 3 and [("95 % intervals" in caption) for caption in captions] == [has_bars] * 3
+        assert [("95 % intervals" in caption) for caption in captions] == [has_bars] * 3
 
 
 def test_budgets_have_a_panel_per_share(config):
