@@ -174,7 +174,7 @@ def _outcomes(title: str, network: str, values: Mapping[str, Interval], marked: 
     )
     return chart(
         title,
-        f"Dice of {network_name(network)} on the test pictures, by the pictures that it was trained on",
+        f"Which training pictures does {network_name(network)} learn most from?",
         lambda narrow: outcome_chart(ranked, "Dice of the test pictures", marked, baseline, narrow),
         _numbers("trained on", ranked),
         " ".join(part for part in (line, _bars(values.values())) if part),

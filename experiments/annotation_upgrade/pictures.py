@@ -88,7 +88,7 @@ def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
     if needs_foreign and options.extra is None and not domain.foreign.any():
         raise InputError(
             f"error: {needs_foreign[0]!r} includes foreign objects, but {config.source.data} has only one class; name "
-            "a source of foreign objects, as in --extra microscope:granulocytes, or give errors without inclusion, as in "
+            "a source of such objects, as in --extra microscope:granulocytes, or give errors without inclusion, as in "
             "--error omission=0.5 --errors omission=0.5 --clean-errors omission=0.1"
         )
     return domain

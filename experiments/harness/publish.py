@@ -23,6 +23,7 @@ from segjax.data import parse_spec
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.files import read_json, write_file
 from segjax.reports import data_name
+from segjax.reports.words import METRIC_NAMES
 from segjax.sweeps import Replicates, ResultTable, collect, read_plan
 from segjax.types import InputError
 
@@ -186,7 +187,14 @@ def _section(run: Published) -> list[str]:
     if run.found.claims:
         lines += [*markdown(claims_table(run.found.main or run.found.claims)), ""]
     for name, frame in run.found.tables.items():
-        lines += [f"<details><summary>{name}</summary>", "", *markdown(frame), "", "</details>", ""]
+        lines += [
+            f"<details><summary>{METRIC_NAMES.get(name, name)}</summary>",
+            "",
+            *markdown(frame),
+            "",
+            "</details>",
+            "",
+        ]
     return lines
 
 
