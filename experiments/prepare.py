@@ -48,7 +48,7 @@ def prepare(
             return 0
         kind = _kind(name)
         if files is None:
-            raise InputError(f"{name}: name the folder with its files by --from\n{kind.CARD}")
+            raise InputError(f"{name}: give the folder with its files as --from DIR\n{kind.CARD}")
         folder = data_dir(None if to is None else str(to))
         was_there = (folder / name / str(kind.VERSION)).exists()
         written = _prepare(kind, files.expanduser(), folder)

@@ -74,11 +74,11 @@ def convert(options: Options) -> int:
     to = options.to
     try:
         if to.exists():
-            raise InputError(f"{to}: is there already; name a folder that is not")
+            raise InputError(f"{to}: exists already; choose a new folder")
         if not options.files:
-            raise InputError("no parquet file was named; give one or more")
+            raise InputError("files: there are none; give one or more parquet files")
         if len({path.stem for path in options.files}) < len(options.files):
-            raise InputError("two files have one name, which would begin the names of their pictures; rename one")
+            raise InputError("files: two have the same name, which would begin the names of their pictures; rename one")
         with replacing(to) as unfinished:
             counts = _write(options, unfinished)
     except (InputError, OSError) as error:
@@ -118,7 +118,7 @@ def _rows(options: Options) -> Iterator[tuple[str, Mapping[str, Any]]]:
         file = _open(path)
         if missing := [name for name in options.columns if name not in file.schema_arrow.names]:
             raise InputError(
-                f"{path}: has no column {missing[0]}, but {', '.join(file.schema_arrow.names)}; name another"
+                f"{path}: has no column {missing[0]}, only {', '.join(file.schema_arrow.names)}; choose one of these"
             )
         number = 0
         for batch in file.iter_batches(_BATCH, columns=options.columns):
@@ -133,7 +133,7 @@ def _open(path: Path) -> Any:
     import pyarrow.parquet
 
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file; correct the name")
+        raise InputError(f"{path}: does not exist; correct the name")
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
@@ -152,7 +152,7 @@ def _class_names(options: Options) -> list[str]:
     if not names:
         raise InputError(f"{path}: names no classes for column {options.categories}; give --categories ''")
     if options.not_judged and options.not_judged not in names:
-        raise InputError(f"{path}: has no class {options.not_judged}, but {', '.join(names)}; correct --not-judged")
+        raise InputError(f"{path}: has no class {options.not_judged!r}, only {', '.join(names)}; correct --not-judged")
     return names
 
 
@@ -164,13 +164,14 @@ def _annotation(
         labels = np.asarray(_opened(name, row[options.labels])).astype(np.int32)
         if labels.shape != shape:
             raise InputError(
-                f"{name}: a label image of shape {labels.shape}, a picture of {shape}; name another column"
+                f"{name}: its label image has the shape {labels.shape}, but its picture has {shape}; choose another "
+                "column"
             )
         return labels, ()
     masks = [_mask(name, stored, shape) for stored in row[options.instances] or ()]
     classes = (row[options.categories] or ()) if options.categories else [0] * len(masks)
     if len(classes) != len(masks):
-        raise InputError(f"{name}: {len(masks)} masks and {len(classes)} classes; download the file again")
+        raise InputError(f"{name}: has {len(masks)} masks, but {len(classes)} classes; download the file again")
     labels, overlapping, without = paint(shape, [Piece(0, 0, mask) for mask in masks])
     counts["pixels of several objects"] += overlapping
     counts["objects without a pixel of their own"] += len(without)
@@ -179,14 +180,18 @@ def _annotation(
 
 def _value(name: str, index: int | None, names: Sequence[str], not_judged: str) -> int:
     if index is None or not 0 <= index < len(names):
-        raise InputError(f"{name}: class {index} is not among the {len(names)} that the file names; download it again")
+        raise InputError(
+            f"{name}: class {index} is above the {len(names)} classes that the file names; download it again"
+        )
     return _NOT_JUDGED if names[index] == not_judged else index + 1
 
 
 def _opened(name: str, stored: Any) -> Image.Image:
     content = stored.get("bytes") if isinstance(stored, dict) else stored
     if not isinstance(content, bytes):
-        raise InputError(f"{name}: a picture without content; take files that hold the pictures themselves")
+        raise InputError(
+            f"{name}: the file holds no picture, only its name; take files that hold the pictures themselves"
+        )
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -203,7 +208,10 @@ def _picture(name: str, stored: Any) -> Image.Image:
 def _mask(name: str, stored: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     values = np.asarray(_opened(name, stored).convert("L"))
     if values.shape != shape or len(np.unique(values[values > 0])) > 1:
-        raise InputError(f"{name}: a mask of {values.shape} pixels with more than two values or of another size")
+        raise InputError(
+            f"{name}: a mask has {values.shape} pixels, or more than two values, or another size than its picture; "
+            "download the file again"
+        )
     return values > 0
 
 

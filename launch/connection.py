@@ -178,4 +178,4 @@ def _check(coordinator: str, processes: int, process: int) -> None:
     if processes < 1:
         raise InputError(f"processes: {processes} is less than 1; give the number of processes")
     if not 0 <= process < processes:
-        raise InputError(f"process: {process} is not from 0 to {processes - 1}; every process has its own number")
+        raise InputError(f"process: {process} is not from 0 to {processes - 1}; give every process its own number")

@@ -78,7 +78,7 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(EnduranceOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
-            raise InputError("memory is read from /proc, which only Linux has")
+            raise InputError("memory: it is read from /proc, which only Linux has; run this on Linux")
         header = timing.header_of("endurance")
         with tempfile.TemporaryDirectory() as folder:
             rows = rows_of(options.trials, options.checkpoint_every, Path(folder))

@@ -103,7 +103,7 @@ def cached(size: Size) -> tuple[FeatureBank, FeatureSet, FeatureSet]:
     shown = [sample for sample in samples if (sample.of_class(TYPE) > 0).sum() >= 20]
     wanted = size.support + size.query
     if len(shown) < wanted:
-        raise InputError(f"{DATA}: {len(shown)} pictures show the type, {wanted} are needed")
+        raise InputError(f"{DATA}: only {len(shown)} pictures show the type, but {wanted} are needed")
     images = [sample.image for sample in shown[:wanted]]
     targets = np.stack([(sample.of_class(TYPE) > 0).astype(np.int32) for sample in shown[:wanted]])
     extractors = [untrained("unet", seed, width=size.unet_width, levels=2) for seed in (0, 1)]
@@ -220,7 +220,7 @@ def main() -> None:
             timing.report("few_shot", header, fit_rows(options), options.out)
         if options.only != "grid":
             if not sys.platform.startswith("linux"):
-                raise InputError("memory is read from /proc, which only Linux has; give --only grid")
+                raise InputError("memory: it is read from /proc, which only Linux has; give --only grid")
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 row = pool.submit(memory_row, options.scale).result()
             timing.report("few_shot_memory", header, [row], options.out)

@@ -93,7 +93,7 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(MemoryOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
-            raise InputError("memory is read from /proc, which only Linux has")
+            raise InputError("memory: it is read from /proc, which only Linux has; run this on Linux")
         timing.limit_cores(options.threads)
         header = timing.header_of("memory")
         rows = []

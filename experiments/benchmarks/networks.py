@@ -27,11 +27,11 @@ class NetworkOptions(TimingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.published and self.scale == "smoke":
-            raise InputError("published: sizes are published or smoke, not both; leave one of the options out")
+            raise InputError("published: give either --published or --smoke, not both")
         if not self.precision or len(set(self.precision)) < len(self.precision):
             raise InputError(f"precision: name each once, and at least one, not {' '.join(self.precision) or 'none'}")
         if "tf32" in self.precision and jax.default_backend() == "cpu":
-            raise InputError("precision: on CPU tf32 is float32; leave it out")
+            raise InputError("precision: tf32 is float32 on CPU; leave it out")
 
 
 @dataclass(frozen=True)

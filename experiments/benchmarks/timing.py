@@ -106,7 +106,7 @@ def limit_cores(threads: int | None) -> None:
     if threads is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise InputError("threads: this system cannot keep a process to some cores; leave the option out")
+        raise InputError("threads: this system cannot bind a process to some cores; leave the option out")
     if not 1 <= threads <= cores():
         raise InputError(f"threads must be from 1 to {cores()}, the cores this process may use, not {threads}")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
@@ -120,7 +120,7 @@ def chosen(contests: Mapping[str, Named], only: Sequence[str]) -> Mapping[str, N
     """
     kept = {name: make for name, make in contests.items() if not only or any(word in name for word in only)}
     if not kept:
-        raise InputError(f"only: no contest is named like {', '.join(only)}; there are: {'; '.join(contests)}")
+        raise InputError(f"only: no contest has a name like {', '.join(only)}; choose from {'; '.join(contests)}")
     return kept
 
 

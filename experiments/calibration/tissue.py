@@ -95,7 +95,7 @@ def calibrate_tissue(
         seed: of initial weights, order and choice of validation slides.
     """
     if not data.startswith("microscope:tissue"):
-        raise InputError(f"data {data!r} is not the simulated tissue; give microscope:tissue?size=...")
+        raise InputError(f"data {data!r} is not simulated tissue; give microscope:tissue?size=...")
     facts = provenance(
         f"python -m experiments.calibration.tissue --out {out} --data '{data}' --width {width} --levels {levels} "
         f"--epochs {epochs} --seed {seed}"

@@ -81,9 +81,7 @@ def check(
     console, asked = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH), Asked(use, target, folds, validation)
     try:
         if card is not None and not card.absolute().parent.is_dir():
-            raise InputError(
-                f"card: there is no folder {card.absolute().parent} to write {card.name} to; make it first"
-            )
+            raise InputError(f"card: the folder {card.absolute().parent} of {card.name} does not exist; make it first")
         found = look(data, asked, read_sides(split) if split else {}, is_thorough=card is not None)
     except InputError as error:
         console.print(f"[red]cannot be checked:[/red] {escape(str(error))}", soft_wrap=True)

@@ -77,7 +77,7 @@ class ClassifierOptions:
         """Raises InputError where an option cannot be; names it and what it may be."""
         check_choices("classifiers", self.classifiers, CLASSIFIERS)
         if not self.classifiers:
-            raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
+            raise InputError(f"classifiers: there are none; give at least one of {', '.join(CLASSIFIERS)}")
         if self.target < 1:
             raise InputError(f"target: classes count from 1, not {self.target}")
         for name in self.classifiers:
@@ -144,9 +144,11 @@ def read_labelled(
 
 def check_kinds(data: str, presence: Int32[np.ndarray, " P"]) -> None:
     """Raises InputError where no picture has, or none is without, what is looked for (1 with it, 0 without)."""
-    for kind, what in ((1, "shows"), (0, "is without")):
+    for kind, what in ((1, "shows"), (0, "lacks")):
         if kind not in presence:
-            raise InputError(f"{data}: no picture {what} what is looked for; a classifier needs pictures of both kinds")
+            raise InputError(
+                f"{data}: no picture {what} the object, but a classifier needs pictures with and without it; give both"
+            )
 
 
 def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray, " P"], seeds: int) -> None:
@@ -157,8 +159,8 @@ def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray
             shown = set(presence[list(getattr(split, side))])
             if shown != {0, 1}:
                 raise InputError(
-                    f"{source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
-                    "what is looked for; give more pictures or groups, or another number of folds"
+                    f"{source.spec}: {'all' if 1 in shown else 'none of'} the {side} pictures of seed {seed} show the "
+                    "object; give more pictures or groups, or another number of folds"
                 )
 
 
@@ -175,7 +177,7 @@ def _presence(
     given = parse_spec(data).options
     is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
     if not options.label and not (is_ordered and len(names) == 2):
-        raise InputError(f"label: choose one of {', '.join(names)}; it is told apart from all others")
+        raise InputError(f"label: say which to look for, one of {', '.join(names)}")
     wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 

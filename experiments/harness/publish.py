@@ -93,7 +93,7 @@ def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultT
     """
     rows = collect(out, get_type_hints(study.trial), plan)
     if rows.empty:
-        raise InputError(f"{out}: no trial has finished yet; wait for the first")
+        raise InputError(f"{out}: no trial has ended yet; wait for the first")
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
     return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 
@@ -127,7 +127,7 @@ def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
     try:
         return kind(**values)
     except TypeError as error:
-        raise InputError(f"plan.json: its config lacks an option ({error}); bring back a copy of it") from error
+        raise InputError(f"plan.json: its config lacks an option ({error}); restore it from a copy") from error
 
 
 def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:

@@ -260,7 +260,7 @@ def test_trimaps_have_a_border_that_is_not_judged_and_pictures_a_label(pets):
         ({"label": "breed"}, "no feature 'breed' for label"),
         ({"label": "image"}, "feature 'image' names no classes"),
         ({"class_names": "cat,dog"}, "mask=trimap holds one class"),
-        ({"least_objects": "1"}, "known of sets prepared by segjax only"),
+        ({"least_objects": "1"}, "only sets prepared by segjax tell"),
     ],
 )
 def test_options_that_do_not_fit_a_set_of_others_are_refused(pets, options, message):

@@ -94,7 +94,9 @@ def test_folds_of_single_pictures_by_hand():
     with pytest.raises(InputError, match="folds=4"):
         group_folds(["a", "b", "c"], 4)
     for folds in (1, 2, 4):
-        with pytest.raises(InputError, match="folds: all pictures are of one group; give pictures of several volumes"):
+        with pytest.raises(
+            InputError, match="folds: all pictures belong to one group; give pictures of several volumes"
+        ):
             group_folds(["a", "a"], folds)
 
 

@@ -178,7 +178,7 @@ def test_a_page_that_cannot_be_written(tmp_path, capsys, place):
             check(str(path), card=tmp_path / place)
     else:
         assert check(str(path), card=tmp_path / place) == 2
-        assert "card: there is no folder" in capsys.readouterr().out
+        assert "card: the folder" in capsys.readouterr().out
 
 
 def test_the_gallery_shows_fewest_median_and_most(tmp_path):

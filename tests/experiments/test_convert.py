@@ -206,7 +206,7 @@ def test_pictures_without_labels_do_not_become_background(given, tmp_path, capsy
     rows = "".join(f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names))
     (given / "kinds.csv").write_text(f"picture,label\n{rows}")
     assert convert(f"folder:{given}?image_labels=kinds.csv", tmp_path / "out", "labels") == 2
-    assert f"no labels of {names[0]}, whose pixels would become background" in capsys.readouterr().out
+    assert f"{names[0]} have no labels, and their pixels would become background" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 

@@ -42,7 +42,7 @@ def test_a_set_is_prepared_and_its_defects_are_printed(files, tmp_path, capsys):
     [
         ("pannuk", "files", "'pannuk' is not among the sets: cbia_hl60, "),
         ("", "files", "'' is not among the sets"),
-        ("pannuke", None, "name the folder with its files by --from"),
+        ("pannuke", None, "give the folder with its files as --from"),
         ("pannuke", "nowhere", "no such folder"),
         ("lizard", "files", "there are no pictures of Lizard_Images1 and 2"),
     ],

@@ -95,7 +95,7 @@ def changed(**values):
         (changed(categories=[1, 2, None]), NAMES, {}, "train_000000: class None is not among the 3"),
         (changed(instances=[png(picture(0)[..., 0])] * 3), NAMES, {}, "more than two values"),
         (changed(image={"bytes": b"no picture", "path": None}), NAMES, {}, "cannot be read"),
-        (changed(image={"bytes": None, "path": "a.png"}), NAMES, {}, "a picture without content"),
+        (changed(image={"bytes": None, "path": "a.png"}), NAMES, {}, "the file holds no picture"),
     ],
 )  # fmt: skip
 def test_what_is_not_understood_is_refused_and_leaves_nothing(parquet, tmp_path, capsys, rows, names, options, message):
@@ -110,9 +110,12 @@ def test_files_that_are_there_or_no_parquet_are_refused(parquet, tmp_path, capsy
     assert convert(options) == 2 and "is there already" in capsys.readouterr().err
     (tmp_path / "out").rmdir()
     assert (
-        convert(replace(options, files=options.files * 2)) == 2 and "two files have one name" in capsys.readouterr().err
+        convert(replace(options, files=options.files * 2)) == 2 and "two have the same name" in capsys.readouterr().err
     )
-    assert convert(replace(options, files=())) == 2 and "no parquet file was named" in capsys.readouterr().err
+    assert (
+        convert(replace(options, files=())) == 2
+        and "there are none; give one or more parquet" in capsys.readouterr().err
+    )
     missing = tmp_path / "test.parquet"
     assert convert(replace(options, files=(missing,))) == 2
     assert f"{missing}: there is no such file" in capsys.readouterr().err

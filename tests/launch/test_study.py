@@ -57,5 +57,5 @@ def test_an_unknown_study_is_refused_with_those_there_are(name):
 def test_the_results_folder_is_found_among_the_options():
     assert out_of(["--scale", "demo", "--out", "runs/x"]) == out_of(["--out=runs/x", "--seeds", "2"]) == Path("runs/x")
     for options in ([], ["--scale", "demo"], ["--outer", "x"]):
-        with pytest.raises(InputError, match="out: give"):
+        with pytest.raises(InputError, match="out: it is missing; give"):
             out_of(options)

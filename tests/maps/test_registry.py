@@ -188,7 +188,7 @@ def test_cost_in_forward_passes_by_hand():
 def test_maps_that_draw_need_a_key_and_repeat_it_to_the_bit(tiny, name):
     apply, variables, image, _ = tiny
     explain = create_map(name, apply.network, target=TARGET, **LITTLE[name])
-    with pytest.raises(InputError, match=r"key: .* draws random numbers; give key=jax\.random\.key\(0\)"):
+    with pytest.raises(InputError, match=r"key: .* needs random numbers; give key=jax\.random\.key\(0\)"):
         explain(variables, image)
     first, again, other = (explain(variables, image, key=jax.random.key(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -239,9 +239,9 @@ def test_other_networks_need_layers_and_a_target(tiny):
     apply, variables, image, _ = tiny
     with pytest.raises(InputError, match="layers: Tiny does not say which layers grad_cam is made of; name them"):
         create_map("grad_cam", apply.network, target=TARGET)
-    with pytest.raises(InputError, match="target: Tiny is not one of our classifiers with two classes; say what"):
+    with pytest.raises(InputError, match="target: Tiny is not a classifier of segjax with two classes; say what"):
         create_map("grad_cam", apply.network, layers="first")
-    with pytest.raises(InputError, match="target: ResNet18 is not one of our classifiers with two classes"):
+    with pytest.raises(InputError, match="target: ResNet18 is not a classifier of segjax with two classes"):
         create_map("grad_cam", made("resnet18", classes=3))
     assert create_map("grad_cam", made("resnet18", classes=3), target=ClassScore(2)).layers == ("maps",)
     with pytest.raises(InputError, match="layer 'second' does not exist; choose one of: conv0"):

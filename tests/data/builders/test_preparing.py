@@ -198,7 +198,7 @@ def test_two_pictures_of_one_name_are_refused(files, tmp_path):
     [
         ({"image": np.zeros((3, 3, 3), np.uint8)}, r"annotation is of \(48, 64\) pixels"),
         ({"classes": np.ones(2, np.int32)}, "labels up to 3, but classes of 2 objects"),
-        ({"ignored": np.ones((48, 64), bool)}, "nobody judged belong to objects"),
+        ({"ignored": np.ones((48, 64), bool)}, "objects are marked as not judged"),
     ],
 )
 def test_records_that_contradict_themselves_are_refused(change, message):

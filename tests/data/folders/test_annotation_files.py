@@ -227,13 +227,13 @@ def test_several_formats_in_one_folder_are_refused(tmp_path):
     save(tmp_path, "imagej")
     (tmp_path / "labels/b.zip").unlink()
     Image.fromarray(TRUTHS["b"].astype(np.uint8)).save(tmp_path / "labels/b.png")
-    with pytest.raises(InputError, match=r"holds annotations of several formats \(imagej, label image\); leave one"):
+    with pytest.raises(InputError, match=r"holds annotations in several formats \(imagej, label image\); leave one"):
         open_source(f"folder:{tmp_path}")
 
 
 def test_pieces_of_files_that_tell_objects_apart_are_refused(tmp_path):
     save(tmp_path, "imagej")
-    with pytest.raises(InputError, match="option labels=components is for label images"):
+    with pytest.raises(InputError, match="option labels=components is only for label images"):
         open_source(f"folder:{tmp_path}?labels=components")
 
 
@@ -247,7 +247,7 @@ def test_the_same_annotation_in_two_formats_has_two_digests(tmp_path):
 def test_a_format_that_no_ending_tells_must_be_said(tmp_path):
     save(tmp_path, "coco")
     (tmp_path / "annotations.json").rename(tmp_path / "set.coco")
-    with pytest.raises(InputError, match=r"set\.coco: the format is not known by its ending; give format=imagej"):
+    with pytest.raises(InputError, match=r"set\.coco: its ending does not tell its format; give format=imagej"):
         open_source(f"folder:{tmp_path}?annotations=set.coco")
     assert len(open_source(f"folder:{tmp_path}?annotations=set.coco&format=coco")) == 3
 
@@ -325,7 +325,7 @@ def test_labels_of_other_planes_are_problems(tmp_path):
         tmp_path / "labels/cells.tif", np.ones((2, *SHAPE), np.uint16), imagej=True, metadata={"axes": "ZYX"}
     )
     (problem,) = check_folder(tmp_path, {"stacks": "planes"})
-    assert (problem.path.name, "beside a picture that is" in problem.reason) == ("cells.tif", True)
+    assert (problem.path.name, "but its picture is" in problem.reason) == ("cells.tif", True)
     (tmp_path / "labels/cells.tif").unlink()
     (tmp_path / "labels/cells.geojson").write_text("[]")
     (problem,) = check_folder(tmp_path, {"stacks": "planes"})

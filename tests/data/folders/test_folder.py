@@ -262,7 +262,7 @@ def test_folders_that_cannot_be_read_at_all_are_refused(tmp_path):
     [
         ({"colour": "1"}, "'colour' is unknown.*images, annotations"),
         ({"scale": "mean"}, "scale=mean is not among max, dtype"),
-        ({"groups": "^(a"}, "no regular expression"),
+        ({"groups": "^(a"}, "not a regular expression"),
         ({"groups": "^a"}, "has no bracket"),
         ({"volumes": "true", "labels": "components"}, "volumes=true needs ids"),
     ],

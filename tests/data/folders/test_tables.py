@@ -77,8 +77,8 @@ def test_rows_that_are_not_understood_are_refused_by_their_line(tmp_path):
         tmp_path, head + b"b," + b"x" * 131_073 + b"\n"
     )
     assert len(written(tmp_path, head + b"b," + b"x" * 131_072 + b"\n")[1][1]) == 131_072
-    assert "look for a quotation mark that is not closed" in refusal(tmp_path, head + b'b,"1\nc,2\n')
-    assert "line 3 has 3 fields, the first line 2; put a name with a comma" in refusal(
+    assert "look for a missing quotation mark" in refusal(tmp_path, head + b'b,"1\nc,2\n')
+    assert "line 3 has 3 fields, but the first line has 2; put a name that contains a comma" in refusal(
         tmp_path, head + b"cell 1, left.png,2\n"
     )
     assert written(tmp_path, head + b"b,2,\nc\n") == [("a", "1"), ("b", "2"), ("c", "")]

@@ -153,12 +153,12 @@ def test_an_outline_that_crosses_itself_is_counted_and_one_across_the_border_cut
         (content({"bbox": [0, 0, 2, 2]}), "boxes only"),
         (outline("mask.png"), "neither polygons nor RLE"),
         (outline([[1, 1, 3, 1, 3]]), "5 numbers"),
-        (outline([["1", "1", "3", "1", "3", "3"]]), "no list of numbers"),
-        (outline([[1, 1, float("nan"), 1, 3, 3]]), "beyond all pictures"),
-        (outline([[1, 1, 1e9, 1, 3, 3]]), "beyond all pictures"),
-        (outline([[0, 0, 5000, 0, 5000, 5000]]), "pixels long in a picture"),
-        (outline({"size": [5, 4], "counts": [20]}), r"RLE of size \[5, 4\]"),
-        (outline({"counts": [20]}), "RLE of size None"),
+        (outline([["1", "1", "3", "1", "3", "3"]]), "not a list of numbers"),
+        (outline([[1, 1, float("nan"), 1, 3, 3]]), "far outside any picture"),
+        (outline([[1, 1, 1e9, 1, 3, 3]]), "far outside any picture"),
+        (outline([[0, 0, 5000, 0, 5000, 5000]]), "pixels long, but the picture is"),
+        (outline({"size": [5, 4], "counts": [20]}), r"its RLE has size \[5, 4\]"),
+        (outline({"counts": [20]}), "its RLE has size None"),
         (outline({"size": [4, 5], "counts": [3, 2]}), "does not cover the 20"),
         (outline({"size": [4, 5], "counts": [3, 200]}), "does not cover the 20"),
         (outline({"size": [4, 5], "counts": [3, -3, 20]}), "does not cover the 20"),
@@ -202,9 +202,9 @@ def test_whatever_stands_in_the_file_it_is_read_or_refused(tmp_path_factory, dat
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"4 x 5 there \(height x width\) and 5 x 4 as a file"):
+    with pytest.raises(InputError, match=r"4 x 5 in this file \(height x width\), but the picture is 5 x 4"):
         read(tmp_path, outline([SQUARE]), shape=(5, 4))
-    with pytest.raises(InputError, match="RLE of size"):
+    with pytest.raises(InputError, match="its RLE has size"):
         read(tmp_path, content({"segmentation": {"size": [4, 4], "counts": [16]}}))
 
 

@@ -98,7 +98,7 @@ def test_what_is_no_mask_of_the_picture_is_refused_by_name(tmp_path):
     for name, pixels, message in (
         ("a.png", smooth, r"holds 2 values beside 0 \(128, 255\)"),
         ("a.png", clear, "some pixels are transparent"),
-        ("a.png", np.full((5, 4), 255, np.uint8), r"is 5 x 4 pixels \(height x width\), the picture 4 x 5"),
+        ("a.png", np.full((5, 4), 255, np.uint8), r"is 5 x 4 pixels \(height x width\), but its picture is 4 x 5"),
         ("a.jpg", mask(np.s_[0:4, 0:2]), "JPEG"),
         ("a.jpg", np.zeros((4, 5, 3), np.uint8), "JPEG"),
     ):
@@ -111,7 +111,7 @@ def test_what_is_no_mask_of_the_picture_is_refused_by_name(tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             object_masks.read(folder, PICTURE)
         (folder / name).unlink()
-    with pytest.raises(InputError, match="is no folder of masks"):
+    with pytest.raises(InputError, match="is not a folder of masks"):
         object_masks.read(tmp_path / "nothing", PICTURE)
 
 

@@ -54,7 +54,7 @@ def test_what_is_missing_is_said(tmp_path):
         with pytest.raises(InputError, match="without a coordinate system that has an EPSG number"):
             read_georeference(path)
     write(path, [(3072, 32637)], (33550, SCALE))
-    with pytest.raises(InputError, match="without scale and tie point"):
+    with pytest.raises(InputError, match="has no scale or no tie point"):
         read_georeference(path)
     tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
     (tmp_path / "b.png").write_bytes(b"any")

@@ -202,5 +202,5 @@ def test_channels_that_each_have_colours_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="palette", colormap=colours, metadata={"axes": "CYX"})
     tifffile.imwrite(tmp_path / "b.tif", np.stack([pixels] * 3, -1), photometric="rgb", metadata={"axes": "CYXS"})
     for name in ("a", "b"):
-        with pytest.raises(InputError, match=rf"{name}\.tif: 2 channels, each in colours of its own; save every"):
+        with pytest.raises(InputError, match=rf"{name}\.tif: 2 channels, each with its own colours; save every"):
             read_picture(tmp_path / f"{name}.tif")
