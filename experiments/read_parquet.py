@@ -3,15 +3,15 @@
     python -m experiments.read_parquet train-*.parquet --to my_nuclei --group patient --not-judged Ambiguous
     python -m experiments.check 'folder:my_nuclei?class_names=class_names.csv&groups=groups.csv'
 
-Get the parquet files of a set from its page (for example RationAI/PanNuke or RationAI/MoNuSAC) under its licence;
-nothing is downloaded. Every row is a picture. Its annotation is a column with one mask per object (--instances) and
-mostly one with the class of each, counted from 0 (--categories), or a column with a label image (--labels). Where masks
-overlap, the smaller object has the pixels. Names of classes are those that the files tell.
+The command downloads nothing. Get the parquet files of a set from its page (for example RationAI/PanNuke or
+RationAI/MoNuSAC) under its licence. Every row is a picture. Its annotation is a column with one mask per object
+(--instances), mostly beside a column with the class of each object, counted from 0 (--categories), or it is a column
+with a label image (--labels). Where masks overlap, the smaller object gets the pixels. Class names come from the files.
 
-Copies that torch-em made (HDF5) are not read: save raw and labels/instances of each file as TIFF, with h5py and
-tifffile, into folders images and labels.
+Copies by torch-em (HDF5) are not read. Save raw and labels/instances of each file as TIFF, with h5py and tifffile, into
+the folders images and labels.
 
-Exit code: 0 the folder is written, 2 a file or column is missing or not understood, and no folder is left.
+Exit code: 0 the folder is written, 2 a file or column is missing or cannot be read, and no folder is written.
 """
 
 import io
@@ -44,13 +44,13 @@ class Options:
 
     Attributes:
         files: Parquet files of one set.
-        to: The folder to write; it must not be there.
+        to: The folder to write; it must not exist yet.
         image: Column of the pictures.
         instances: Column with a list of masks, one per object.
-        categories: Column with the class number of each object; "" where there is none.
-        labels: Column of label images, in place of instances.
-        group: Column that names what belongs together (patient, slide): studies never divide it.
-        not_judged: Name of a class whose pixels count neither as object nor as background.
+        categories: Column with the class number of each object; "" if there is none.
+        labels: Column with label images, instead of instances.
+        group: Column with the patient, slide or other group of each picture. Studies never divide a group.
+        not_judged: Name of a class whose pixels count neither as objects nor as background.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE.parquet")]
@@ -86,7 +86,7 @@ def convert(options: Options) -> int:
         return 2
     print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
     given = [f"{table}={table}.csv" for table in ("class_names", "groups") if (to / f"{table}.csv").exists()]
-    print(f"use it by: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
+    print(f"use it as: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
     return 0
 
 

@@ -26,15 +26,15 @@ INTRODUCTION_BYTES = 1024
 class ConnectionOptions:
     """How the processes find each other.
 
-    Without these three, by what SLURM, Open MPI, Kubernetes or a TPU pod tells them.
+    Without these options, SLURM, Open MPI, Kubernetes or a TPU pod tells them.
     """
 
     coordinator: str | None = None
-    """HOST:PORT of process 0: a free port there that the others can reach."""
+    """HOST:PORT of process 0, a free port that the others can reach."""
     processes: int | None = None
     """Number of processes."""
     process: int | None = None
-    """Number of this process, from 0."""
+    """Number of this process, counted from 0."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""One study as a SLURM array: writes the batch script and submits it.
+"""Run a study as a SLURM array: write the batch script and submit it.
 
     python -m launch.slurm annotation_errors --tasks 8 --gpus 1 -- --scale paper --out /shared/runs/paper
 
-Every task is one worker that takes the next trial that no other works on, until none is left. Tasks have no numbers of
-their own, so any part of the array can be submitted again: sbatch --array=2,3 OUT/slurm/submit.sh.
+Every task is a worker. It takes the next trial that no other worker has, until none is left. Tasks are interchangeable,
+so any part of the array can be submitted again: sbatch --array=2,3 OUT/slurm/submit.sh.
 """
 
 import importlib
@@ -43,21 +43,21 @@ class SlurmConfig:
     study: tyro.conf.Positional[str]
     """The study: annotation_errors or experiments.annotation_errors."""
     tasks: int = 8
-    """Number of workers. More than the cluster takes in one array become several arrays."""
+    """Number of workers. If one array cannot hold them, several arrays are submitted."""
     at_once: int | None = None
-    """Largest number of workers that run at a time. Default: as many as the cluster grants."""
+    """Largest number of workers that run at the same time. Default: as many as the cluster allows."""
     time: str = "24:00:00"
     """Time limit of a task: HH:MM:SS or D-HH:MM:SS. A task that reaches it saves a checkpoint and is queued again."""
     cpus: int = 4
     """Processor cores of a task."""
     memory: str = "16G"
-    """Memory of a task, as SLURM writes it: 16G or 800M."""
+    """Memory of a task, written as 16G or 800M."""
     gpus: int = 0
     """GPUs of a task."""
     partition: str | None = None
-    """Partition, where the cluster's default is not the right one."""
+    """Partition. Default: that of the cluster."""
     account: str | None = None
-    """Account that pays, where the cluster asks for one."""
+    """Account to charge, if the cluster needs one."""
     warn: int = 300
     """Seconds before the time limit at which a worker is told to save a checkpoint and queue itself again."""
     dry_run: bool = False

@@ -1,4 +1,4 @@
-"""What every launcher is told of a study: its name, and after a lone -- its own options."""
+"""The options that every launcher takes: the name of a study, and after a lone -- its own options."""
 
 import argparse
 import pkgutil

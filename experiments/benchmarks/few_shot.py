@@ -1,4 +1,4 @@
-"""The whole grid of one new type, ours against scikit-learn, and the memory of a bank's class moments.
+"""How long does the whole grid of one new type take, compared with scikit-learn, and how much memory do moments need?
 
     python -m experiments.benchmarks.few_shot
     python -m experiments.benchmarks.few_shot --rival-draws 2 --only grid
@@ -69,17 +69,17 @@ MEMORY: dict[Scale, tuple[int, int, int]] = {"full": (10, 512, 299), "smoke": (2
 @dataclass(frozen=True)
 class FewShotOptions:
     draws: int = 50
-    """Draws of the shots."""
+    """Number of draws of the shots."""
     rival_draws: int | None = None
-    """Draws that scikit-learn fits; default: all."""
+    """Number of draws that scikit-learn fits. Default: all."""
     rounds: int = 3
-    """How often ours is timed, after a call that compiles; the median counts. scikit-learn is timed once."""
+    """Number of times that ours is timed, after a call that compiles; the median counts. scikit-learn is timed once."""
     threads: int | None = None
-    """Cores that both may use. Default: all that this process may run on."""
+    """Number of cores for both. Default: all cores that this process may use."""
     out: Path = timing.RESULTS
     """Folder for the tables, few_shot.csv and few_shot_memory.csv."""
     only: Literal["both", "grid", "memory"] = "both"
-    """Which part."""
+    """Part to run. Default: both."""
     scale: Scale = "full"
     """smoke: tiny sizes, to see that everything runs; its times mean nothing."""
 

@@ -1,4 +1,4 @@
-"""Whether memory stays flat while maps are made, one picture after the other, with new pictures every time.
+"""Does memory stay level while maps are made of one new picture after the other?
 
     python -m experiments.benchmarks.map_loop
 

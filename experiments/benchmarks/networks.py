@@ -19,10 +19,10 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 @dataclass(frozen=True)
 class NetworkOptions(TimingOptions):
     precision: tuple[Precision, ...] = ("float32",)
-    """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. tf32 is float32 whose products
-    read fewer bits on a GPU; PyTorch's bfloat16 is its autocast."""
+    """Number formats to compute with, for example: --precision float32 tf32 bfloat16. tf32 is float32 with shorter
+    products on a GPU. bfloat16 is autocast in PyTorch."""
     published: bool = False
-    """The larger networks and pictures that the description above calls published; wants a GPU."""
+    """Use the published networks and pictures described above; needs a GPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

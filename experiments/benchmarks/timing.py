@@ -60,13 +60,13 @@ Named = TypeVar("Named")
 @dataclass(frozen=True)
 class TimingOptions:
     rounds: int = 11
-    """How often every way is timed; the median counts."""
+    """Number of times that every way is timed; the median counts."""
     threads: int | None = None
-    """Cores that ours and the rivals may use, both the same. Default: all that this process may run on."""
+    """Number of cores for ours and for the rivals. Default: all cores that this process may use."""
     out: Path = RESULTS
     """Folder for the table, NAME.csv."""
     only: tuple[str, ...] = ()
-    """Only the contests with one of these words in their name, for example: --only "unet width=8" msd."""
+    """Only contests whose name contains one of these, for example: --only "unet width=8" msd."""
     scale: Scale = "full"
     """smoke: tiny sizes, to see that everything runs; its times mean nothing."""
 

@@ -176,7 +176,7 @@ def test_public_instance_masks_keep_their_ids(public):
     "name, options, message",
     [
         ("nuclei", {"size": "half"}, "no option 'size'; its options are dir, split, image, labels"),
-        ("nuclei", {"mask": "polygons"}, "mask=polygons is unknown; take one of instances, classes"),
+        ("nuclei", {"mask": "polygons"}, "mask=polygons is unknown; choose one of instances, classes"),
         ("nuclei", {"class_names": "a,b"}, "several class_names need mask=classes"),
         ("nuclei", {"split": "val"}, "no split 'val'; take one of train, test"),
         ("nuclei", {"group": "name"}, "knows its group; leave the option out"),

@@ -71,7 +71,7 @@ def test_split_order_depends_on_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("fractions", "message"), [((0.7, 0.7), "sum to 1"), ((1.2, -0.2), "positive"), ((0.2,) * 5, "3")]
+    ("fractions", "message"), [((0.7, 0.7), "add up to 1"), ((1.2, -0.2), "positive"), ((0.2,) * 5, "3")]
 )
 def test_unfit_fractions_are_refused(fractions, message):
     with pytest.raises(InputError, match=message):
@@ -107,7 +107,7 @@ def test_make_split_takes_the_reserved_groups_or_the_fold():
     tests = [make_split(Pictures(groups), fold=fold, folds=5, seed=3).test for fold in range(5)]
     assert sorted(index for test in tests for index in test) == list(range(10))
     assert make_split(Pictures(groups), fold=1, folds=5, seed=0).test == tests[1]
-    with pytest.raises(InputError, match=r"fold=5 must lie in 0\.\.4"):
+    with pytest.raises(InputError, match=r"fold=5 must be from 0 to 4"):
         make_split(Pictures(groups), fold=5, folds=5, seed=0)
     for folds in (0, 1):
         with pytest.raises(InputError, match=rf"folds={folds} must lie in 2\.\.5"):

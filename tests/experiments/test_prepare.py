@@ -34,7 +34,7 @@ def test_a_set_is_prepared_and_its_defects_are_printed(files, tmp_path, capsys):
     assert f"written to {tmp_path / 'sets'}/pannuke/1.0.0" in told and "digest: " in told
     assert f"--data 'tfds:pannuke?dir={tmp_path / 'sets'}'" in told
     assert command.prepare("pannuke", files, tmp_path / "sets") == 0
-    assert "was there before and is kept" in capsys.readouterr().out
+    assert "exists already and is kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

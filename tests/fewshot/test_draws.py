@@ -48,7 +48,7 @@ def test_impossible_draws_are_refused(has_type, shots, draws, message):
 
 def test_support_and_query_share_no_picture():
     check_apart(["a", "b"], ["c"])
-    with pytest.raises(InputError, match="b is also among the support"):
+    with pytest.raises(InputError, match="picture b is also a support picture"):
         check_apart(["a", "b"], ["b", "c"])
 
 

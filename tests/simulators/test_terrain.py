@@ -151,7 +151,7 @@ def test_pictures_of_a_sheet_lie_side_by_side(source):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("craters", {}, "terrain:craters is unknown; there is terrain:mounds"),
+        ("craters", {}, "terrain:craters is unknown; use terrain:mounds"),
         (
             "mounds",
             {"size": "half"},

@@ -136,7 +136,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
         for name in sorted(set(files) - set(images)):
             nearly = near(name, near_name["own"])
             remedy = "give both one name" if nearly else "add the picture or remove it"
-            problems.append(Problem(files[name], f"{kind} image without its picture{nearly}", remedy))
+            problems.append(Problem(files[name], f"{kind} image without a picture{nearly}", remedy))
     return entries, problems
 
 
@@ -147,7 +147,7 @@ def unread(path: Path, options: FolderOptions) -> list[Problem]:
     if not files:
         return []
     remedy = "save them as TIFF or PNG (files of microscopes with Fiji or bioio), or remove them"
-    return [Problem(folder, f"passed over, as such formats are not read: {first_few(files, 3)}", remedy)]
+    return [Problem(folder, f"files in these formats are not read: {first_few(files, 3)}", remedy)]
 
 
 def _match(

@@ -18,7 +18,7 @@ def test_a_stack_is_its_slices(tmp_path):
     ("pixels", "options", "message"),
     [
         (SLICES, {"photometric": "miniswhite"}, "not plain grey pictures"),
-        (SLICES[0], {"photometric": "minisblack"}, "holds one picture"),
+        (SLICES[0], {"photometric": "minisblack"}, "holds a single picture"),
         (SLICES.astype(np.complex64), {"photometric": "minisblack"}, "complex"),
     ],
 )

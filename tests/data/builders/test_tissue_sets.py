@@ -54,7 +54,7 @@ def test_an_id_without_a_class_is_not_judged(prepared):
     [
         (lambda path: path.write_bytes(b"MATLAB 7.3"), "cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:200]), "cannot be read"),
-        (lambda path: scipy.io.savemat(path, {"inst_map": discs(1)}), "holds no id"),
+        (lambda path: scipy.io.savemat(path, {"inst_map": discs(1)}), "has no id"),
         (lambda path: owners.lizard_mat(path, discs(3), [1, 2, 3], [2, 2]), "3 ids and 2 classes"),
         (lambda path: owners.lizard_mat(path, discs(3), [1, 2, 3], [2, 2, 9]), "classes from 1 to 6"),
         (lambda path: owners.lizard_mat(path, discs(3) / 2, [1, 2, 3], [2, 2, 1]), "not whole numbers"),

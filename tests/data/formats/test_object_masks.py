@@ -43,10 +43,10 @@ def test_the_layout_is_written_and_found(tmp_path):
     assert found == {"a": (tmp_path / "set/a/images/a.png", tmp_path / "set/a/masks")}
     assert found["a"].image.read_bytes() == image.read_bytes()
     assert object_masks.find(tmp_path) == {}
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         object_masks.write(tmp_path / "set", Annotation(labels), PICTURE)
     (tmp_path / "set/b/images").mkdir(parents=True)
-    with pytest.raises(InputError, match="without images/ and masks/ are b"):
+    with pytest.raises(InputError, match="have no images/ or no masks/: b"):
         object_masks.find(tmp_path / "set")
     (tmp_path / "set/b/masks").mkdir()
     with pytest.raises(InputError, match="b/images: holds 0 pictures"):

@@ -168,7 +168,7 @@ def test_geojson_is_in_degrees_unless_it_says_otherwise(tmp_path):
 @pytest.mark.parametrize("crs", [None, {"type": "name", "properties": {"name": "my grid"}}, {"type": "link"}, "x"])
 def test_geojson_in_an_unknown_system_is_refused(tmp_path, crs):
     path = geojson(tmp_path / "s.geojson", list(box(1, 1, 5, 5).exterior.coords), crs=crs)
-    with pytest.raises(InputError, match=r"s\.geojson: its crs is .* unknown; state it"):
+    with pytest.raises(InputError, match=r"s\.geojson: its crs .* is unknown; state it"):
         read(path, SCENE)
 
 
@@ -209,7 +209,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "s.geojson").write_text('{"type": "FeatureCollection", "features": [')
     with pytest.raises(InputError, match=r"s\.geojson: cannot be read"):
         read(tmp_path / "s.geojson", SCENE)
-    with pytest.raises(InputError, match=r"scene\.png: has no place on the ground"):
+    with pytest.raises(InputError, match=r"scene\.png: its place on the ground is unknown"):
         read(geopackage(tmp_path / "t.gpkg", [box(1, 1, 2, 2)]), Picture("scene", "scene.png", (40, 60)))
 
 
