@@ -110,7 +110,7 @@ def test_make_split_takes_the_reserved_groups_or_the_fold():
     with pytest.raises(InputError, match=r"fold=5 must be from 0 to 4"):
         make_split(Pictures(groups), fold=5, folds=5, seed=0)
     for folds in (0, 1):
-        with pytest.raises(InputError, match=rf"folds={folds} must lie in 2\.\.5"):
+        with pytest.raises(InputError, match=rf"folds={folds} must be from 2 to 5"):
             make_split(Pictures(groups), fold=0, folds=folds, seed=0)
     with pytest.raises(InputError, match="validation_share"):
         make_split(Pictures(groups), fold=0, folds=5, validation_share=1.0, seed=0)

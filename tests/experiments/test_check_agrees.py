@@ -278,7 +278,7 @@ REFUSED = [
     Case("no picture shows an object of class 1", labels(lambda own, i: np.where(own == 1, 1, 0)), "crop=1&empty=keep"),
     Case("cannot be divided into 2 parts", rows(lambda i: i % 2, "group"), "groups=t.csv", folds=2),
     Case("all pictures belong to one group", rows(lambda i: 0, "group"), "groups=t.csv"),
-    Case("folds=4 must lie in 2..3", rows(lambda i: i % 3, "group"), "groups=t.csv"),
+    Case("folds=4 must be from 2 to 3", rows(lambda i: i % 3, "group"), "groups=t.csv"),
     Case("no picture shows what is looked for", options="presence=900", study="maps"),
     Case("no picture is without what is looked for", options="presence=1", study="maps"),
     Case("all lack what is looked for", rows(lambda i: int(i == 0), "label"),

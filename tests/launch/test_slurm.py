@@ -139,7 +139,7 @@ def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_pa
         ({"time": "1:60:00"}, "time: "),
         ({"warn": 0}, "warn: must be at least 1"),
         ({"warn": 70000, "time": "2-00:00:00"}, "warn: SLURM warns at most 65535"),
-        ({"time": "00:05:30"}, "warn: 300 seconds before the end of 00:05:30"),
+        ({"time": "00:05:30"}, "warn: a warning 300 seconds before the end of 00:05:30"),
     ],
 )
 def test_what_slurm_cannot_do_is_refused(changed, said):

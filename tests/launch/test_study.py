@@ -20,7 +20,7 @@ def launch(monkeypatch, name: str, *options: str) -> None:
 @pytest.mark.parametrize("name", LAUNCHERS)
 @pytest.mark.parametrize("option", ["--plan", "--report", "--list-failed", "--list_failed", "--help", "-h"])
 def test_what_a_study_does_alone_is_refused_with_the_command_to_give(monkeypatch, name, option):
-    said = f"{option.strip('-').replace('_', '-')}: is for the study alone; give the command python -m "
+    said = f"{option.strip('-').replace('_', '-')}: works only for the study itself; give the command python -m "
     with pytest.raises(InputError, match=f"^{said}experiments.annotation_errors --out x {option}$"):
         launch(monkeypatch, name, option)
 

@@ -225,9 +225,9 @@ def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
         ("rise", {"masks": 0}, "map rise: masks must be a whole number from 1 on, not 0"),
         ("occlusion", {"patch": 1}, "map occlusion: patch must be a whole number from 2 on, not 1"),
         ("smooth_grad", {"samples": True}, "map smooth_grad: samples must be a whole number from 1 on, not True"),
-        ("rise", {"layers": "maps"}, "layers: rise is not made of layers; leave them out"),
-        ("grad_cam", {"layers": ("layer1", "layer2")}, "layers: grad_cam is made of one layer, not 2"),
-        ("zoom_cam", {"layers": ()}, "layers: zoom_cam is made of one or more layers, not 0"),
+        ("rise", {"layers": "maps"}, "layers: rise takes none; leave them out"),
+        ("grad_cam", {"layers": ("layer1", "layer2")}, "layers: grad_cam needs one layer, not 2"),
+        ("zoom_cam", {"layers": ()}, "layers: zoom_cam needs one or more layers, not 0"),
     ],
 )
 def test_unknown_names_options_and_values_are_refused(name, options, message):

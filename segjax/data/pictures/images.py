@@ -190,7 +190,7 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
         raise InputError("labels are not whole numbers; save integer ids (16-bit PNG or TIFF), never interpolate")
     if pixels.min() < 0 or pixels.max() > _LARGEST_LABEL:
         raise InputError(
-            f"label values from {pixels.min()} to {pixels.max()}; ids must lie in 0..{_LARGEST_LABEL}, 0 for background"
+            f"label values from {pixels.min()} to {pixels.max()}; ids must be from 0 (background) to {_LARGEST_LABEL}"
         )
     return pixels.astype(np.int32)
 

@@ -135,7 +135,7 @@ def test_class_names_from_a_table(tmp_path):
         ("class,name\n0,a\n", "class '0' is not a whole number"),
         ("class,name\n2,a\n2,b\n", "class 2 appears twice"),
         ("index,name\n2,a\n", "must name the columns class and name"),
-        ("class,name\n2,a\n", "class value 4 is not among those"),
+        ("class,name\n2,a\n", "class value 4 has no name"),
     ):
         table.write_text(text)
         with pytest.raises(InputError, match=message):

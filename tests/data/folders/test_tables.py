@@ -89,7 +89,7 @@ def test_a_first_line_without_the_columns_is_shown(tmp_path):
         tmp_path, b"Picture|Group\na|1\n"
     )
     assert "but is ''" in refusal(tmp_path, b"")
-    assert "has two columns group" in refusal(tmp_path, b"picture,group,group\na,1,2\n")
+    assert "has two columns named group" in refusal(tmp_path, b"picture,group,group\na,1,2\n")
     with pytest.raises(InputError, match=r"neither .* is a file"):
         read_table(tmp_path, "groups", "none.csv", ("picture", "group"))
 
