@@ -180,9 +180,7 @@ def _annotation(
 
 def _value(name: str, index: int | None, names: Sequence[str], not_judged: str) -> int:
     if index is None or not 0 <= index < len(names):
-        raise InputError(
-            f"{name}: class {index} is above the {len(names)} classes that the file names; download it again"
-        )
+        raise InputError(f"{name}: class {index} is not one of the {len(names)} that the file names; download it again")
     return _NOT_JUDGED if names[index] == not_judged else index + 1
 
 

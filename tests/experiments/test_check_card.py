@@ -164,7 +164,7 @@ def test_the_page(tmp_path, capsys):
         "same picture as p02.png",
         "smaller than 5",
         "class 1",
-        "correlation",
+        "correlates",
     ):
         assert words in text
     assert check(str(path), card=page) == 2 and page.read_text() == text

@@ -28,7 +28,7 @@ def test_sets_are_listed_with_licence_address_and_files(capsys):
 def test_a_set_is_prepared_and_its_defects_are_printed(files, tmp_path, capsys):
     assert command.prepare("pannuke", files, tmp_path / "sets") == 0
     told = capsys.readouterr().out
-    assert "fold1: 4 pictures of 4 groups, 8 objects" in told
+    assert "fold1: 4 pictures in 4 groups, 8 objects" in told
     assert "remark: fold1 holds 4 pictures, published are 2,656" in told
     assert "remark: no object is annotated in 3 of 12 pictures" in told
     assert f"written to {tmp_path / 'sets'}/pannuke/1.0.0" in told and "digest: " in told

@@ -213,7 +213,7 @@ def test_it_says_how_far_it_came_where_slurm_refuses(tmp_path, monkeypatch, slur
 
 def test_without_slurm_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"scontrol: is not found here \(nothing is queued\).*--dry-run"):
+    with pytest.raises(InputError, match=r"scontrol: was not found \(nothing is queued\).*--dry-run"):
         launch(monkeypatch, "annotation_errors", "--", "--out", tmp_path)
 
 

@@ -208,13 +208,13 @@ def _contradictions(
     _, sizes = np.unique(labels[labels > 0], return_counts=True)
     unnamed = found.ids[2 * found.areas.sum(1) < sizes]
     if len(unnamed):
-        reason = f"most of object {first_few(unnamed.tolist())} has no class"
+        reason = f"no class in most of object {first_few(unnamed.tolist())}"
         contradictions.append((reason, f"give it a class, {UNCLASSIFIED} if unknown"))
     judged = found.areas[:, found.class_values != UNCLASSIFIED]
     divided = found.ids[judged.sum(1) - judged.max(1, initial=0) > _SECOND_CLASS * judged.sum(1)]
     if len(divided):
         contradictions.append(
-            (f"object {first_few(divided.tolist())} has several classes", "give every object one class")
+            (f"several classes in object {first_few(divided.tolist())}", "give every object one class")
         )
     pieces = components(np.where(classes == UNCLASSIFIED, 0, classes))
     alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])

@@ -219,7 +219,7 @@ def test_class_images(folder):
     Image.fromarray((squares(299) > 0).astype(np.uint8)).save(folder / "classes/b.png")
     problems = [(problem.path.parent.name, problem.path.name, problem.reason) for problem in check_folder(folder, {})]
     assert sorted(problems) == [
-        ("classes", "b.png", "most of object 300 has no class"),
+        ("classes", "b.png", "no class in most of object 300"),
         ("images", "c.png", "has no class image"),
     ]
     Image.fromarray(squares(9, 32).astype(np.uint8)).save(folder / "classes/a.png")
@@ -254,8 +254,8 @@ def test_a_quarter_of_an_object_may_have_another_class(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ((slice(10, 12), slice(0, 3), 2), "object 1 has several classes; give every object one class"),
-        ((slice(10, 13), slice(10, 13), 0), "most of object 2 has no class; give it a class, 255 if unknown"),
+        ((slice(10, 12), slice(0, 3), 2), "several classes in object 1; give every object one class"),
+        ((slice(10, 13), slice(10, 13), 0), "no class in most of object 2; give it a class, 255 if unknown"),
         ((slice(40, 42), slice(50, 53), 1), "1 region(s) with a class but no object, the first at row 40, column 50"),
     ],
     ids=["divided", "bare", "alone"],
