@@ -1,0 +1,79 @@
+"""The options of classifiers in the studies: which there are, and of what size."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from experiments.harness.options import arranges, check_choices, decides
+from segjax.models import CLASSIFIERS, create
+from segjax.types import InputError
+
+
+@dataclass(frozen=True)
+class ClassifierSizes:
+    """Sizes of the classifiers; the defaults are the published ones.
+
+    Attributes:
+        vgg_head: "average" averages the last maps, which CAM needs; "hidden" is torchvision's head of three layers.
+        norm: "running" takes running averages when testing; "group" is GroupNorm; "none" leaves normalisation out (MSD
+            never normalises).
+        pooling: how the class maps of MSD and U-Net become one number per class.
+        dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
+    """
+
+    vgg_width: int = 64
+    vgg_head: Literal["average", "hidden"] = "average"
+    resnet_width: int = 64
+    msd_depth: int = 50
+    msd_width: int = 1
+    unet_width: int = 64
+    unet_levels: int = 4
+    norm: Literal["running", "group", "none"] = "running"
+    pooling: Literal["average", "log_sum_exp", "top_share", "rank"] = "average"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def options(self, network: str) -> dict[str, Any]:
+        """Options of `segjax.models.create` for a classifier."""
+        return {"dtype": self.dtype, **self._own_options(network)}
+
+    def _own_options(self, network: str) -> dict[str, Any]:
+        if network == "vgg16":
+            return {"width": self.vgg_width, "norm": self.norm, "head": self.vgg_head}
+        if network == "msd_classifier":
+            return {"depth": self.msd_depth, "width": self.msd_width, "pooling": self.pooling}
+        if network == "unet_classifier":
+            size = {"width": self.unet_width, "levels": self.unet_levels}
+            return {**size, "norm": self.norm, "pooling": self.pooling}
+        return {"width": self.resnet_width, "norm": self.norm}
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """Which classifiers of whole pictures, and what they look for."""
+
+    classifiers: tuple[str, ...] = arranges(("vgg16", "resnet18", "msd_classifier"))
+    """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
+    classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
+    target: int = decides(1)
+    """Class of the objects that are looked for; classes count from 1."""
+    label: str = decides("")
+    """The image-level label that is looked for. Default: the second. It must be given where a table has more than two
+    labels, or does not give their order by label_names."""
+
+    def check(self) -> None:
+        """Raises InputError where an option cannot be; names it and what it may be."""
+        check_choices("classifiers", self.classifiers, CLASSIFIERS)
+        if not self.classifiers:
+            raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
+        if self.target < 1:
+            raise InputError(f"target: classes count from 1, not {self.target}")
+        for name in self.classifiers:
+            create(name, **self.classifier_sizes.options(name))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The training of a classifier; `epochs` 0 are those of the configuration."""
+
+    network: str
+    seed: int
+    epochs: int = 0
