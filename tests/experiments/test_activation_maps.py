@@ -32,8 +32,8 @@ from experiments.activation_maps.measure import (
     regions,
 )
 from experiments.activation_maps.study import STUDY
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,
