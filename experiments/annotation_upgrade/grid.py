@@ -40,6 +40,7 @@ class Config:
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
     An error is written as in omission=0.5 or omission=0.3+inclusion=0.3+bias=4: rates, and published pixels.
+    The published protocol is --scale paper --validation slice --scope dataset --rounding down --train.no-shuffle.
     """
 
     run: Annotated[RunOptions, Flat]

@@ -9,8 +9,8 @@ of the size that they were trained on, and their probabilities are averaged.
 Files. The command writes a new folder, all at once or not at all. Open found.html first: it shows the sites, and how
 the networks did on held-out pictures. mask.tif and sites.gpkg are in the coordinate system of the scene. QGIS shows
 sites.gpkg as outlines, each with its score and its area in hectares. sites.geojson has the same outlines in WGS84, and
-sites.csv lists where they lie. A site has the same number everywhere, and number 1 is the surest. The files are valid,
-and empty, where no site is found.
+sites.csv lists where they lie. A site has the same number in all of them (fid in QGIS), and number 1 is the surest. The
+files are valid, and empty, where no site is found.
 
 The smallest site. Pieces smaller than --smallest-hectares are left out. The default is half of the smallest site that
 is outlined in the pictures of the run, and never less than the --minimum-area of the run.

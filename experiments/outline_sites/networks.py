@@ -19,8 +19,7 @@ from experiments.site_segmentation.grid import Config, Trial
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.ground.scene import Scene, picture_of
-from segjax.sweeps import ResultTable, factors_of, read_plan
-from segjax.sweeps.pace import Pace
+from segjax.sweeps import ResultTable, factors_of, in_words, read_plan
 from segjax.training import predict_blended
 from segjax.types import InputError
 
@@ -145,22 +144,22 @@ def probability_of(
     """
     trainer, tile = SiteTrainer(run.config, run.domain), run.domain.images.shape[1]
     store, network = TrainingStore(run.config.run, trainer), trainer.network(run.learnt.network)
-    pace, last = Pace(), time.monotonic()
     total = np.zeros(image.shape[:2], np.float32)
+    first: tuple[float, float] | None = None  # time and share of the first windows, whose time was that of compilation
+    last = time.monotonic()
     for place, seed in enumerate(run.seeds):
         variables = store.load(replace(run.learnt, seed=seed)).variables
-        pace.begin("network", 1)
 
         def reached(share: float, place: int = place) -> None:
-            nonlocal last
-            pace.reach(share)
-            if time.monotonic() - last > BETWEEN_LINES:
-                last = time.monotonic()
-                done, left = 100 * (place + share) / len(run.seeds), pace.left({"network": len(run.seeds) - place - 1})
-                say(f"{done:.0f} % of the scene looked at; {left}")
+            nonlocal first, last
+            now, done = time.monotonic(), (place + share) / len(run.seeds)
+            if first is None:
+                first = now, done
+            elif done < 1 and now - last > BETWEEN_LINES:
+                last = now
+                left = (now - first[0]) / (done - first[1]) * (1 - done)
+                say(f"{100 * done:.0f} % of the scene looked at; about {in_words(left)} left")
 
-        total += predict_blended(network, variables, image, tile, round(options.overlap * tile), on_share=reached)[
-            ..., 1
-        ]
-        pace.end()
+        overlap = round(options.overlap * tile)
+        total += predict_blended(network, variables, image, tile, overlap, on_share=reached)[..., 1]
     return total / len(run.seeds)

@@ -43,7 +43,6 @@ from segjax.reports import (
 SHOWN, LOOKS = 100, 4  # sites in the table; in each row of the gallery
 Box = tuple[slice, slice]
 THRESHOLD = 0.5  # of the study, with which its networks were tested
-OURS, OTHERS = "the networks used here", "other networks of the run"
 SITE, OTHER = 1, 2  # in pictures of a site: the site itself, others in view
 
 
@@ -160,33 +159,28 @@ def cautions(
 
 def held_out_chart(run: SiteRun, past: HeldOut) -> Chart:
     """How the networks did beside the others of the run."""
-    known = learnt_by(run.table, run.learnt.network)
-    names = {OURS: [run.learnt], OTHERS: [one for one in known if one != run.learnt]}
-
-    def values(metric: str) -> dict[str, dict[str, Interval]]:
-        return {
-            name: {title_of(run.config, one): value for one in some if (value := run.table.interval(metric, one)).n}
-            for name, some in names.items()
-            if some
-        }
-
-    measures = {"sites found, %": FOUND, "false alarms, %": FALSE_ALARMS, "Dice": DICE}
-    reference = {f"Dice of {past.trivial.name}": Interval(past.trivial.dice, np.nan, np.nan, past.dice.n)}
-    panels = [
-        Panel(axis, values(metric), reference if metric == DICE else {}, metric != DICE)
-        for axis, metric in measures.items()
-    ]
+    trials = [run.learnt, *(one for one in learnt_by(run.table, run.learnt.network) if one != run.learnt)]
+    names = [title_of(run.config, one) for one in trials]
+    dice, found, alarms = (
+        {name: value for name, one in zip(names, trials, strict=True) if (value := run.table.interval(metric, one)).n}
+        for metric in (DICE, FOUND, FALSE_ALARMS)
+    )
+    others = {name: value for name, value in dice.items() if name != names[0]}
+    kinds = {"networks used here": {names[0]: dice[names[0]]}, "other networks of the run": others}
+    trivial = {f"Dice of {past.trivial.name}": Interval(past.trivial.dice, np.nan, np.nan, past.dice.n)}
+    rates = {"pictures with a site: found": found, "pictures without a site: false alarm": alarms}
+    panels = [Panel("Dice", kinds, trivial), Panel("% of the held-out pictures", rates, is_share=True)]
     table = pd.DataFrame(
-        {"trained on": title_of(run.config, one), "--learnt": one.learnt}
-        | {axis: format_interval(run.table.interval(metric, one)) for axis, metric in measures.items()}
-        for one in (run.learnt, *names[OTHERS])
+        {"trained on": name, "--learnt": one.learnt}
+        | {metric: format_interval(run.table.interval(metric, one)) for metric in (DICE, FOUND, FALSE_ALARMS)}
+        for name, one in zip(names, trials, strict=True)
     )
     return chart(
         f"T{past.rates[1:]}",
         "How did the networks of the run do on pictures from which they did not learn?",
-        lambda narrow: dot_chart(panels, (OTHERS,), narrow),
+        lambda narrow: dot_chart(panels, narrow=narrow),
         table,
-        means_said([past.dice]),
+        means_said(dice.values()),
     )
 
 

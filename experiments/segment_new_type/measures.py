@@ -158,6 +158,11 @@ def _differing(words: str, pictures: Sequence[Measured]) -> str:
     )
 
 
+def amount(count: int, noun: str) -> str:
+    """A number with its noun: "1 object", "2 objects"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _some(names: Sequence[str], total: int) -> str:
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{len(names)} of {total} pictures ({listed})"

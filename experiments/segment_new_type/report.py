@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.segment_new_type.config import PAGE, TABLE, NewTypeOptions
 from experiments.segment_new_type.measures import (
     Measured,
+    amount,
     cautions,
     is_checked,
     is_poor,
@@ -30,6 +31,7 @@ from segjax.reports import (
     Gallery,
     Look,
     Page,
+    Panel,
     chart,
     dot_chart,
     index_beside,
@@ -99,7 +101,7 @@ def verdict(segmented: Segmented) -> str:
     """The answer in one sentence."""
     shots, count = segmented.learnt.shots, sum(one.objects for one in segmented.pictures)
     was = "was" if count == 1 else "were"
-    found = f"{_number(count, 'object')} {was} found in {_number(len(segmented.pictures), 'picture')}"
+    found = f"{amount(count, 'object')} {was} found in {amount(len(segmented.pictures), 'picture')}"
     if not is_checked(shots):
         return f"{found}; how right they are was not measured, because {why_unchecked(shots)}."
     dice, f1 = (summary(shots, metric) for metric in METRICS)
@@ -107,10 +109,6 @@ def verdict(segmented: Segmented) -> str:
     if is_poor(shots):
         return f"{found}, but do not rely on them yet: on {len(shots)} held-out shots, {values}."
     return f"{found}; on {len(shots)} held-out shots, {values}."
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def notes(segmented: Segmented) -> list[str]:
@@ -121,8 +119,10 @@ def notes(segmented: Segmented) -> list[str]:
         said.append(f"{folds} held-out sets are too few for an interval; {REPLICATES_FOR_VERDICT} are needed.")
     unlike, total = sum(bool(one.differences) for one in segmented.pictures), len(segmented.pictures)
     if unlike:
-        differ = "picture differs" if total == 1 else "pictures differ"
-        said.append(f"{unlike} of {total} {differ} from every shot. Held-out values say little about them.")
+        differ = "differs" if unlike == 1 else "differ"
+        said.append(
+            f"{unlike} of {amount(total, 'picture')} {differ} from every shot; held-out values say little there."
+        )
     return said
 
 
@@ -198,7 +198,7 @@ def _charts(shots: Sequence[Shot]) -> dict[str, Chart]:
         "held_out": chart(
             f"Dice of held-out shots is between {found.lowest:.3f} and {found.highest:.3f}",
             "How well is each shot segmented after learning from the others?",
-            lambda narrow: dot_chart(series, "1 is perfect", narrow=narrow),
+            lambda narrow: dot_chart([Panel("1 is perfect", series)], narrow=narrow),
             shot_table(shots),
         )
     }
@@ -238,7 +238,7 @@ def _look(segmented: Segmented, place: int, reasons: Sequence[str]) -> Look:
     labels = read_labels(segmented.labels[place])
     layer = outline_layer(labels, np.ones(int(labels.max(initial=0)), np.int32))
     unlike = f" ({', '.join(one.differences)})" if one.differences else ""
-    return look(f"{one.name}: {', '.join(reasons)}{unlike}; {_number(one.objects, 'object')}", image, layer)
+    return look(f"{one.name}: {', '.join(reasons)}{unlike}; {amount(one.objects, 'object')}", image, layer)
 
 
 def _held_out_gallery(segmented: Segmented) -> Gallery:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from experiments.segment_new_type.config import KEPT, NewTypeOptions, check_options, refuse_files_in_the_way
-from experiments.segment_new_type.measures import Measured, measured, summary
+from experiments.segment_new_type.measures import Measured, amount, measured, summary
 from experiments.segment_new_type.pictures import (
     Annotated,
     check_query,
@@ -87,7 +87,7 @@ def _segment(learnt: NewType, bank: FeatureBank, path: Path, target: Path, say: 
     labels, confidence = learnt.find(bank, image)
     write_labels(target, labels)
     found = measured(path.stem, image, labels, confidence, learnt.shots)
-    say(f"written: {target}, {found.objects} objects")
+    say(f"written: {target}, {amount(found.objects, 'object')}")
     return found
 
 
@@ -98,7 +98,7 @@ def _learn(
     began = time.monotonic()
     learnt = shots.learn()
     seconds = time.monotonic() - began
-    say(f"learnt the type from {len(shots)} shots in {seconds:.0f} s")
+    say(f"learnt the type from {amount(len(shots), 'shot')} in {seconds:.0f} s")
     measures = [measured(*one) for one in zip(annotated.names, annotated.images, annotated.masks, strict=True)]
     facts = [
         Shot(one.name, group, one.brightness, one.contrast, one.objects, one.diameter or 0.0)

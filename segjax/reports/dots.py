@@ -20,15 +20,19 @@ class Panel(NamedTuple):
         series: values by series and row.
         references: grey lines from top to bottom, by name.
         is_share: whether the values are shares, which are drawn in percent.
+        digits: of the values in hover texts, after the point.
     """
 
     axis: str
     series: Mapping[str, Mapping[str, Interval]]
     references: Mapping[str, Interval] = {}
     is_share: bool = False
+    digits: int = 3
 
 
-def dot_chart(panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool = False) -> Figure:
+def dot_chart(
+    panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool = False, rows: Sequence[str] = ()
+) -> Figure:
     """One row per name, and in each panel a dot with its 95 % interval per series.
 
     Rows come in the order of the first panel's means, highest first; those of `faded` series are drawn pale. An
@@ -36,8 +40,9 @@ def dot_chart(panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool =
 
     Args:
         narrow: for phones: panels stand below each other.
+        rows: all of them, in another order.
     """
-    rows = _ordered(panels)
+    rows = rows or _ordered(panels)
     names = list(dict.fromkeys(name for panel in panels for name in panel.series))
     lines = list(dict.fromkeys(name for panel in panels for name, value in panel.references.items() if value.n))
     most = max((len(_present(panel, row)) for panel in panels for row in rows), default=1)
@@ -91,7 +96,7 @@ def _draw_dots(
             bars = [[value.mean - value.low], [value.high - value.mean]] if has_bounds else None
             style = {"fmt": marker, "color": colour, "ms": 5.5, "capsize": 2.5, "elinewidth": 1.1, "alpha": alpha}
             axes.errorbar(value.mean, place, xerr=bars, **style)  # type: ignore[arg-type]
-            text = tip(f"{row}, {name}" if len(names) > 1 else row, value, 0 if panel.is_share else 3)
+            text = tip(f"{row}, {name}" if len(names) > 1 else row, value, 0 if panel.is_share else panel.digits)
             tips(axes, [value.mean], [place], [f"{text} %" if panel.is_share else text])
             drawn.append(value.mean)
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)

@@ -43,7 +43,7 @@ _NARROWEST, _WIDEST = 180, 480  # pixels of a layer
 _LOSSLESS = 128 * 128  # pixels up to which a picture is kept as PNG
 _HEAT = "inferno"
 DICE_SHOWN = (0.95, 0.85, 0.7, 0.5)
-_NEAR = 0.04  # how far the Dice of a picture that is shown for one of these may be
+_NEAR = 0.02  # how far the Dice of a picture that is shown for one of these may be
 
 
 def _css(colour: Colour) -> str:
@@ -215,16 +215,17 @@ def dice_scale(
     """How much is a Dice of 0.85? Predictions near the values wanted; None where there are fewer than two such.
 
     Args:
-        predictions: picture, ground truth and prediction; the nearest to each value is shown once.
+        predictions: picture, ground truth and prediction. Of those near a value, the one with the most true pixels is
+            shown.
     """
     left = [(float(dice(counts(found > 0, truth > 0))), image, truth, found) for image, truth, found in predictions]
     shown = []
     for value in wanted:
         near = [one for one in left if abs(one[0] - value) <= _NEAR]
         if near:
-            nearest = min(near, key=lambda one: abs(one[0] - value))
-            left = [one for one in left if one is not nearest]
-            shown.append(prediction_look("", *nearest[1:]))
+            fullest = max(near, key=lambda one: np.count_nonzero(one[2]))
+            left = [one for one in left if one is not fullest]
+            shown.append(prediction_look("", *fullest[1:]))
     if len(shown) < 2:
         return None
     caption = "Predictions for test pictures of this run, from a good one to a poor one."

@@ -17,7 +17,7 @@ from experiments.annotation_errors.study import STUDY as ERRORS
 from experiments.check import command
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.data import shrink, spec, splits, tiles
 from segjax.data.folders import check, folder, folder_options, image_labels, inspected, listing, masks, tables
 from segjax.data.folders.listing import Problem

@@ -1,6 +1,7 @@
 """Scenes that networks of a run can look at and those that are refused, what is kept of them, and what is said."""
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -11,27 +12,27 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, plan_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.run import plan_of
 from experiments.outline_sites import __main__ as command
 from experiments.outline_sites import networks
 from experiments.outline_sites.held_out import HeldOut, Trivial, check_networks, held_out, trivial_mask
 from experiments.outline_sites.networks import SiteRun, check_scene, open_run, probability_of, seeds_of
 from experiments.outline_sites.options import OutlineOptions
-from experiments.outline_sites.page import notes, verdict
+from experiments.outline_sites.page import notes, site_gallery, verdict
 from experiments.outline_sites.places import Found, Smallest, sites_in, smallest_site, table_of
 from experiments.site_segmentation.grid import Config, Trial
 from experiments.site_segmentation.study import STUDY, SiteTrainer
-from segjax.data import read_picture
 from segjax.data.ground.scene import open_scene, picture_of
 from segjax.evaluation import Interval
 from segjax.models.weights import save_weights
 from segjax.sweeps import Ledger, ResultTable, Row, file_stem
 from segjax.sweeps.plan import open_plan
 from segjax.types import InputError
+from tests.data.ground.test_scene import noise, write
 
 rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
@@ -66,20 +67,6 @@ def study_run(config, domain) -> SiteRun:
             path = config.run.out / "networks" / f"{file_stem(trial)}.safetensors"
             save_weights(path, variables, {"status": "ok", "restarts": 0})
     return open_run(config.run.out, "outlines")
-
-
-def write(path, pixels, metres=6.64, crs="EPSG:32637", **more):
-    """A scene of [bands, H, W]."""
-    transform = rasterio.Affine(metres, 0, 420_000, 0, -metres, 4_120_000)
-    count, height, width = pixels.shape
-    size = {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name}
-    with rasterio.open(path, "w", driver="GTiff", transform=transform, crs=crs, **size, **more) as file:
-        file.write(pixels)
-    return path
-
-
-def noise(bands=1, dtype=np.uint8):
-    return np.random.default_rng(0).integers(1, 200, (bands, 20, 30)).astype(dtype)
 
 
 @pytest.mark.parametrize("metres", [6.64, 6.1, 7.2])
@@ -120,75 +107,6 @@ def test_colours_become_grey_where_the_run_made_them_so(tmp_path, study_run):
     grey = overlaid(study_run.config, {"source": {"data": "folder:tiles?channels=1"}})
     check_scene(scene, dataclasses.replace(study_run, config=grey))
     assert picture_of(scene, "max", 1).shape == (20, 30, 1)
-
-
-def test_transparency_is_no_band(tmp_path):
-    pixels = noise(4)
-    pixels[3] = 255
-    pixels[3, :, :5] = 0
-    scene = open_scene(write(tmp_path / "scene.tif", pixels, photometric="rgb", alpha="yes"))
-    assert scene.bands == (1, 2, 3) and scene.known[:, 5:].all() and not scene.known[:, :5].any()
-    found = picture_of(scene, "dtype", 3)
-    np.testing.assert_allclose(found[:, 5:], np.moveaxis(pixels[:3, :, 5:], 0, -1) / 255, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "nodata"), [("uint8", 0), ("uint16", 65535), ("float32", -9999), ("float32", np.nan)]
-)
-@pytest.mark.parametrize("bands", [1, 3, 4])
-def test_pixels_without_data_are_filled_and_set_no_scale(tmp_path, bands, dtype, nodata):
-    pixels = noise(bands, dtype)
-    whole = open_scene(write(tmp_path / "whole.tif", pixels, photometric="minisblack"))
-    assert whole.known.all()
-    pixels[0, 3, 7] = pixels.max() + 1  # the brightest pixel is one that has data
-    holed = pixels.copy()
-    holed[:, :, :5] = nodata
-    scene = open_scene(write(tmp_path / "scene.tif", holed, nodata=nodata, photometric="minisblack"))
-    assert scene.known[:, 5:].all() and not scene.known[:, :5].any()
-    found = picture_of(scene, "max", bands)
-    expected = np.moveaxis(pixels, 0, -1) / pixels.max()
-    np.testing.assert_allclose(found[:, 5:], expected[:, 5:], rtol=1e-6)
-    np.testing.assert_allclose(found[:, :5], np.repeat(expected[:, 5:6], 5, 1), rtol=1e-6)
-
-
-def test_a_whole_scene_is_read_as_pictures_are(tmp_path):
-    scene = open_scene(write(tmp_path / "scene.tif", noise()))
-    np.testing.assert_array_equal(picture_of(scene, "dtype", 1), read_picture(scene.path, scale="dtype"))
-
-
-def test_what_is_wrong_with_a_partly_empty_scene_names_its_file(tmp_path):
-    pixels = noise(dtype="float32") - 50
-    pixels[:, 0] = -9999
-    scene = open_scene(write(tmp_path / "scene.tif", pixels, nodata=-9999))
-    with pytest.raises(InputError, match=rf"^{tmp_path}/scene\.tif: holds negative intensities"):
-        picture_of(scene, "max", 1)
-
-
-def test_scenes_that_cannot_be_used_are_named(tmp_path):
-    path = tmp_path / "scene.tif"
-    with pytest.raises(InputError, match=r"scene\.tif: there is no such file"):
-        open_scene(path)
-    tifffile.imwrite(path, noise()[0])
-    with pytest.raises(InputError, match=r"scene\.tif: not a GeoTIFF, so it has no place"):
-        open_scene(path)
-    write(path, noise(), crs=None)
-    with pytest.raises(InputError, match=r"scene\.tif: a GeoTIFF without a coordinate system"):
-        open_scene(path)
-    write(path, np.full((1, 20, 30), 7, np.uint8), nodata=7)
-    with pytest.raises(InputError, match=r"scene\.tif: no pixel has data"):
-        open_scene(path)
-    write(path, noise(), photometric="palette")
-    with pytest.raises(InputError, match=r"scene\.tif: has colours from a palette"):
-        open_scene(path)
-
-
-@pytest.mark.parametrize("bands", [2, 3, 4, 5])
-@pytest.mark.parametrize("is_holed", [False, True])
-def test_a_scene_has_the_same_channels_whatever_its_nodata_pixels(tmp_path, bands, is_holed):
-    pixels = noise(bands)
-    pixels[:, 0, 0] = 0 if is_holed else 1
-    scene = open_scene(write(tmp_path / "scene.tif", pixels, nodata=0, photometric="minisblack"))
-    assert len(scene.bands) == bands and picture_of(scene, "max", bands).shape == (20, 30, bands)
 
 
 # ---- which networks look
@@ -386,16 +304,36 @@ def test_expected_false_alarms_are_told_where_they_are_known(tmp_path, study_run
     assert notes(dataclasses.replace(options, threshold=0.7), scene, study_run, past()) == [second]
 
 
+@pytest.mark.parametrize(
+    ("count", "numbers"),
+    [
+        (0, {}),
+        (5, {"": [1, 2, 3, 4, 5]}),
+        (30, {"Surest": [1, 2, 3, 4], "In the middle": [14, 15, 16, 17], "Least sure": [27, 28, 29, 30]}),
+    ],
+)
+def test_the_gallery_has_the_surest_the_middle_and_the_least_sure_sites(count, numbers):
+    sites = np.zeros((60, 400), np.int32)
+    for number in range(1, count + 1):
+        sites[20:24, 12 * number : 12 * number + 4] = number
+    found = Found(sites, [SimpleNamespace(hectares=0.5, score=1 - one / 100) for one in range(1, count + 1)], 0)
+    shown = site_gallery(found, np.random.default_rng(0).random((60, 400, 1), np.float32), 32)
+    rows = shown[0].rows if shown else {}
+    assert {
+        name: [int(one.caption.split(":")[0].split()[1]) for one in looks] for name, looks in rows.items()
+    } == numbers
+    assert all(one.shape == (32, 32) for looks in rows.values() for one in looks)
+
+
 def test_a_large_scene_says_how_long_it_takes(study_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "BETWEEN_LINES", -1.0)
+    seconds = itertools.chain([0.0], itertools.count(100.0, 30.0))  # compilation, then half a minute for some windows
+    monkeypatch.setattr(networks, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     said: list[str] = []
-    two = dataclasses.replace(study_run, seeds=(0, 0))
-    image = np.random.default_rng(0).random((64, 64 * 9, 1), np.float32)
+    image = np.random.default_rng(0).random((64, 64 * 16, 1), np.float32)  # twice 8 windows at once
     options = OutlineOptions(tmp_path, tmp_path, tmp_path, overlap=0.0)
-    found = probability_of(two, image, options, said.append)
+    found = probability_of(dataclasses.replace(study_run, seeds=(0, 0)), image, options, said.append)
+    assert said == [f"{done} % of the scene looked at; about {left} s left" for done, left in ((50, 60), (75, 30))]
     np.testing.assert_allclose(found, probability_of(study_run, image, options, said.append), atol=1e-6)
-    assert [line.partition(" %")[0] for line in said] == ["44", "50", "94", "100", "89", "100"]
-    assert all("of the scene looked at; " in line for line in said) and "0 s left" in said[3]
 
 
 # ---- the command
@@ -428,7 +366,7 @@ def test_all_files_appear_together_or_none(tmp_path, monkeypatch, capsys, study_
     run(monkeypatch, *options, "--learnt", "points", "--force", "--threshold", 0)
     printed = capsys.readouterr().out
     assert "caution: The networks failed on held-out pictures: their Dice is 0.050" in printed
-    assert "1 site of 55 ha: " in printed and f"page: {out / 'found.html'}" in printed
+    assert "1 site of 55 ha: " in printed and f"report: {out / 'found.html'}" in printed
     limit = r"No piece was left out as smaller than 0\.\d+ ha \(half of the smallest outlined site of the run\)"
     assert re.search(f"\n{limit}", printed)
     assert {path.name for path in out.iterdir()} == FILES

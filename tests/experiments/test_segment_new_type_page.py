@@ -133,7 +133,7 @@ def test_what_speaks_against_the_objects_is_said():
     assert said.endswith("do not rely on their number and size.")
     told = notes(segmented(checked((0.8, 0.8), (0.9, 0.9)), *pictures))
     assert told[0] == "2 held-out sets are too few for an interval; 5 are needed."
-    assert told[1] == "2 of 3 pictures differ from every shot. Held-out values say little about them."
+    assert told[1] == "2 of 3 pictures differ from every shot; held-out values say little there."
     assert notes(segmented(checked(*5 * ((0.8, 0.8),)), pictures[1])) == []
 
 

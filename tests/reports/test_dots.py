@@ -4,6 +4,7 @@ import pytest
 
 from segjax.evaluation import Interval
 from segjax.reports import Panel, dot_chart, means_said, svg
+from segjax.reports.charts import NARROW
 
 NAN = float("nan")
 SERIES = {
@@ -39,6 +40,43 @@ def test_panels_share_rows_and_colours_and_shares_are_in_percent(narrow):
     assert colours[first] == colours[second]
     text = svg(figure)
     assert "CAM, VGG16: 91 %" in text and "CAM, VGG16: 0.400 (0.300 to 0.500)" in text
+
+
+def tips_of(axes):
+    return [line.get_gid().removeprefix("tip:") for line in axes.lines if line.get_gid()]
+
+
+def test_rows_come_in_another_order_where_one_is_given():
+    order = ["RISE", "CAM", "ours"]
+    figure = dot_chart([Panel("IoU", SERIES)], rows=order)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == order
+
+
+def test_a_dot_says_its_row_series_and_interval():
+    assert tips_of(dot_chart([Panel("IoU", SERIES)]).axes[0]) == [
+        "CAM, VGG16: 0.400 (0.300 to 0.500)", "ours, VGG16: 0.700 (0.600 to 0.800)",
+        "ours, MSD: 0.500", "RISE, MSD: 0.100",
+    ]  # fmt: skip
+    one = {"VGG16": {"CAM": Interval(7.25, NAN, NAN, 2)}}
+    assert tips_of(dot_chart([Panel("Dice points", one, digits=1)]).axes[0]) == ["CAM: 7.2"]
+
+
+def test_dots_stand_at_their_means_and_bars_end_at_the_bounds():
+    axes = dot_chart([Panel("IoU", {"VGG16": SERIES["VGG16"]})]).axes[0]
+    drawn = {float(c.lines[0].get_xdata()[0]): c.lines[2][0].get_segments()[0][:, 0] for c in axes.containers}
+    assert {mean: [round(end, 9) for end in ends] for mean, ends in drawn.items()} == {0.4: [0.3, 0.5], 0.7: [0.6, 0.8]}
+
+
+def test_a_faded_series_is_pale():
+    axes = dot_chart([Panel("IoU", SERIES)], faded=["MSD"]).axes[0]
+    assert [container.lines[0].get_alpha() for container in axes.containers] == [1.0, 1.0, 0.3, 0.3]
+
+
+def test_on_phones_names_stand_above_their_rows():
+    figure = dot_chart([Panel("IoU", SERIES)], narrow=True)
+    assert figure.get_size_inches()[0] == NARROW
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["", "", ""]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["ours", "CAM", "RISE"]
 
 
 def test_nothing_to_draw_is_said():

@@ -1,24 +1,11 @@
-"""What the figures of study 2 draw, read back from their axes, and its gallery."""
-
-import io
+"""What charts of lines, of labels before and after, and of methods draw, read back from their axes."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from segjax.evaluation import Decision, Interval
-from segjax.reports import (
-    BeforeAfter,
-    Compared,
-    Line,
-    UpgradeTile,
-    before_after_chart,
-    comparison_chart,
-    line_chart,
-    overlay,
-    svg,
-    upgrade_gallery,
-)
+from segjax.reports import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart, svg
+from segjax.reports.charts import NARROW
 
 NAN = float("nan")
 
@@ -96,20 +83,37 @@ def test_without_results_a_figure_says_so(figure):
     assert svg(figure).startswith("<?xml")
 
 
-@pytest.mark.slow
-def test_gallery_shows_noisy_upgraded_and_clean_labels_side_by_side():
-    image = np.zeros((20, 20, 1), np.float32)
-    clean = np.zeros((20, 20), np.int32)
-    clean[2:8, 2:8], clean[12:18, 12:18] = 1, 2
-    item = UpgradeTile("half omitted", image, clean, clean == 1, clean > 0)
-    png = upgrade_gallery([item])
-    assert png == upgrade_gallery([item])
-    sheet = np.asarray(Image.open(io.BytesIO(png)))
-    places = []
-    for shown in (clean == 1, clean > 0, clean > 0):
-        tile = overlay(image, clean, shown)
-        windows = np.lib.stride_tricks.sliding_window_view(sheet, tile.shape)[..., 0, :, :, :]
-        places.append([tuple(place) for place in np.argwhere((windows == tile).all((2, 3, 4)))])
-    (first,), after, truth = places
-    assert after == truth and len(after) == 2
-    assert first[1] < after[0][1] < after[1][1] and {row for row, _ in after} == {first[0]}
+PANELS = {name: [Line("raw", (10, 50), (value(0.6), value(0.7)))] for name in ("0 %", "10 %")}
+ROWS = [BeforeAfter("omission", value(0.46), value(0.9))]
+METHODS = [
+    Compared("ours", value(0.85), None),
+    Compared("theirs", value(0.8), Decision(5.0, 2.0, 8.0, 5, 0.01, "ahead")),
+]
+
+
+@pytest.mark.parametrize(
+    ("draw", "texts"),
+    [
+        (lambda narrow: line_chart(PANELS, "pictures", "Dice", narrow), ["raw, 10: 0.600 (0.580 to 0.620)"] * 2),
+        (
+            lambda narrow: before_after_chart(ROWS, narrow),
+            ["omission, before: 0.460 (0.440 to 0.480)", "omission, after: 0.900 (0.880 to 0.920)"],
+        ),
+        (
+            lambda narrow: comparison_chart(METHODS, "ours", narrow),
+            ["ours: 0.850 (0.830 to 0.870)", "ours against theirs, Dice points: 5.0 (2.0 to 8.0)"],
+        ),
+    ],
+    ids=["line", "rows", "methods"],
+)
+def test_on_phones_a_chart_is_as_wide_as_the_screen_and_says_the_same(draw, texts):
+    figures = [draw(narrow) for narrow in (False, True)]
+    assert figures[1].get_size_inches()[0] == NARROW < figures[0].get_size_inches()[0]
+    for figure in figures:
+        said = [line.get_gid() for axes in figure.axes for line in axes.lines if line.get_gid()]
+        assert all(said.count(f"tip:{text}") == texts.count(text) for text in texts)
+
+
+def test_on_phones_panels_stand_below_each_other():
+    for figure in (line_chart(PANELS, "pictures", "Dice", True), comparison_chart(METHODS, "ours", True)):
+        assert [axes.get_subplotspec().rowspan.start for axes in figure.axes] == [0, 1]

@@ -92,7 +92,7 @@ def test_geojson_has_properties(tmp_path):
     probability = np.where(mask(), 0.75, 0.0).astype(np.float32)
     write_outlines(tmp_path, outlines_of(mask(), probability, PLACE, "tile"), [PLACE.crs])
     features = features_of(tmp_path)
-    assert [feature["id"] for feature in features] == [1, 2]
+    assert [feature["id"] for feature in features] == read_layer(tmp_path / "sites.gpkg").numbers.tolist() == [1, 2]
     assert features[0]["properties"] == {"picture": "tile", "score": 0.75, "hectares": pytest.approx(0.1536, rel=2e-3)}
     assert features[0]["geometry"]["type"] == "Polygon"
 

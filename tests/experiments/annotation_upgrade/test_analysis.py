@@ -19,7 +19,7 @@ from experiments.annotation_upgrade.analysis import (
 from experiments.annotation_upgrade.grid import Trial, labels_upgraded, laboratory, within_budget
 from experiments.annotation_upgrade.study import STUDY
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.evaluation import sentence
 from segjax.sweeps import Replicates, ResultTable
 

@@ -94,9 +94,10 @@ def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root
     text = page.read_text()
     assert f"- command: `python -m experiments.tiny --out {out} --seeds 4`" in text and "- commit: `c0ffee`" in text
     assert "## first: pictures in nowhere" in text and "- test sets: 4" in text
-    assert "![First figure](first/first_figure.svg)" in text and "Second figure" not in text
+    assert "**It runs.**\nNo difference is decided: a verdict needs 5 test sets, and there are 4 test sets.\n" in text
+    assert "![First finding](first/first_chart.svg)\n\n*First finding.* What?" in text and "Second finding" not in text
     assert "<details><summary>Dice</summary>" in text and "| empty |" in text
-    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_figure.svg"]
+    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_chart.svg"]
     assert CHANGED not in text and NO_SEEDS not in text
     write_results_page(known, published_runs(known))
     assert page.read_text() == text
@@ -114,8 +115,9 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
     known = study()
     folder = root / "experiments" / "tiny" / "results" / "old"
     folder.mkdir(parents=True)
-    pd.DataFrame({"method": ["careful"], "mean": [0.75]}).to_csv(folder / "summary.csv", index=False)
-    (folder / "curve.svg").write_text("<svg/>")
+    summary = pd.DataFrame({"method": ["careful"], "network": ["unet"], "mean": [0.75], "label_dice": [0.5]})
+    summary.to_csv(folder / "summary.csv", index=False)
+    (folder / "old_curve.svg").write_text("<svg/>")
     openings = [{"command": "python -m experiments.tiny", "commit": "0ld", "machine": "2 cores"}]
     config = {"source": {"data": "microscope:hl60"}}
     (folder / "run.json").write_text(json.dumps({"openings": openings, "config": config, "test_sets": ["a", "b"]}))
@@ -126,8 +128,9 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
         NO_SEEDS,
         "simulated HL60 nuclei",
         "- test sets: 2",
-        "| careful | 0.75 |",
-        "![curve.svg](old/curve.svg)",
+        "| method | network | mean | Dice of the training labels against the clean labels |",
+        "| careful | U-Net | 0.75 | 0.5 |",
+        "![old curve](old/old_curve.svg)",
     ):
         assert part in text
 
