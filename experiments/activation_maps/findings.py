@@ -119,14 +119,12 @@ def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequenc
         ours = {f"{MAP_TITLES[OURS]} of {network_name(name)}" for name in those}
         verdicts = {claim.decision.verdict for claim in claims if claim.metric == "IoU" and claim.subject in ours}
         is_ahead = best == OURS and verdicts == {"ahead"}
-        does = (
-            "matches the object better than every other map: IoU"
-            if is_ahead
-            else "has the highest IoU with the object:"
-        )
-        text = f"With {_who(config, table, those)}, {MAP_TITLES[best]} {does} {span(ious, '{:.2f}'.format)}"
+        does = "better than every other map" if is_ahead else "best on average"
+        text = f"With {_who(config, table, those)}, {MAP_TITLES[best]} matches the object {does} "
+        text += f"(IoU {span(ious, '{:.2f}'.format)}"
         if len(those) == 1 and len(ranked[those[0]]) > 1:
-            text += f"; the next map reaches {ranked[those[0]][1][1]:.2f}"
+            text += f", the next map {ranked[those[0]][1][1]:.2f}"
+        text += "; 1 is perfect)"
         faults = []
         if all(value.n for value in alarms):
             rate = span([value.mean for value in alarms], percent)
@@ -137,7 +135,7 @@ def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequenc
     highest = max(values[0][1] for values in ranked.values())
     disc = table.interval("iou", Trial(REFERENCE, 0, FIXED_DISC)).mean
     if disc > highest:
-        said.append(f"A disc of fixed size on the true centre would match the object better ({disc:.2f}).")
+        said.append(f"A plain disc of fixed size on the true centre would match the object better ({disc:.2f}).")
     return " ".join(said)
 
 

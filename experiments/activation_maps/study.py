@@ -172,7 +172,9 @@ def _judge_map(
 def _said(rows: list[Row]) -> str:
     """The few numbers of a trial that people want to see first."""
     values = {name: [row.value for row in rows if row.metric == metric] for metric, name in SAID.items()}
-    return ", ".join(f"{name} {np.mean(found):.3f}" for name, found in values.items() if found) or "nothing to measure"
+    means = {name: float(np.mean(found)) for name, found in values.items() if found}
+    said = [f"{name} {'not known' if np.isnan(mean) else f'{mean:.3f}'}" for name, mean in means.items()]
+    return ", ".join(said) or "nothing to measure"
 
 
 def passes(

@@ -60,6 +60,8 @@ def dot_chart(
             axes.axvline(0, color=INK, lw=0.8, zorder=0)
         else:
             axes.set_xlim(left=0 if max(drawn) else -0.05)
+            if panel.is_share and max(drawn) <= 100:  # intervals are not clipped, but there is no rate to see beyond
+                axes.set_xlim(right=min(axes.get_xlim()[1], 102))
         if narrow or not number:
             name_rows(axes, list(places.values()), rows, narrow)
         axes.set_xlabel(panel.axis, color=INK)
@@ -79,7 +81,7 @@ def _draw_dots(
     faded: Sequence[str],
     narrow: bool,
 ) -> list[float]:
-    """Draw the dots of a panel; returns the lower ends of what is drawn, 0 among them."""
+    """Draw the dots of a panel; returns the means, 0 among them."""
     drawn = [0.0]
     for name, values in panel.series.items():
         colour, marker = STYLES[names.index(name) % len(STYLES)]
@@ -96,7 +98,7 @@ def _draw_dots(
             axes.errorbar(value.mean, place, xerr=bars, **style)  # type: ignore[arg-type]
             text = tip(f"{row}, {name}" if len(names) > 1 else row, value, 0 if panel.is_share else panel.digits)
             tips(axes, [value.mean], [place], [f"{text} %" if panel.is_share else text])
-            drawn.append(value.low if has_bounds else value.mean)
+            drawn.append(value.mean)
         axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
     return drawn
 

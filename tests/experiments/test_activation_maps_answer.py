@@ -96,9 +96,9 @@ def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rel
     found = analyse(smoke, table_of(values_of()))
     # the surroundings matter most by the numbers, but these pictures have none
     assert found.verdict == (
-        "With ResNet-18, Contour-CAM matches the object better than every other map: IoU 0.61; the next map reaches "
-        "0.50. It marks something in 84 % of the pictures without the object. ResNet-18 relies most on the rim of the "
-        "object: without it, 50 % of the evidence for the object is gone."
+        "With ResNet-18, Contour-CAM matches the object better than every other map (IoU 0.61, the next map 0.50; 1 is "
+        "perfect). It marks something in 84 % of the pictures without the object. ResNet-18 relies most on the rim of "
+        "the object: without it, 50 % of the evidence for the object is gone."
     )
     lost = found.charts["what_the_decision_rests_on"]
     assert lost.title == "The decision rests most on the rim of the object"
@@ -113,7 +113,9 @@ def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rel
 
 def test_with_few_test_sets_no_map_is_better_and_no_bars_are_explained(smoke):
     found = analyse(smoke, table_of(values_of(("resnet18", "msd_classifier"), count=2)))
-    assert found.verdict.startswith("With every classifier, Contour-CAM has the highest IoU with the object: 0.60.")
+    assert found.verdict.startswith(
+        "With every classifier, Contour-CAM matches the object best on average (IoU 0.60; 1 is"
+    )
     assert "better than every other" not in found.verdict and "Every classifier relies most on the rim" in found.verdict
     assert all("bars" not in chart.caption and "2 test sets" in chart.caption for chart in found.charts.values())
 
@@ -123,7 +125,7 @@ def test_a_disc_that_is_better_and_a_map_that_copies_the_brightness_are_said_wit
     values[REFERENCE, FIXED_DISC, "iou"] = [0.66] * 5
     values["resnet18", OURS, "brightness_correlation"] = [-0.8] * 5
     said = analyse(smoke, table_of(values)).verdict
-    assert "A disc of fixed size on the true centre would match the object better (0.66)." in said
+    assert "A plain disc of fixed size on the true centre would match the object better (0.66)." in said
     assert "of the pictures without the object and largely copies the brightness of the picture." in said
 
 
