@@ -175,12 +175,15 @@ def _said(rows: list[Row]) -> str:
     return ", ".join(f"{name} {np.mean(found):.3f}" for name, found in values.items() if found) or "nothing to measure"
 
 
-def passes(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> float:
+def passes(
+    context: Context[Config, ClassifiedPictures, Classifier], trial: Trial
+) -> dict[tuple[Classifier, Trial], float]:
     """Forward passes of making and judging the maps of a trial; the rest is little beside them."""
     if trial.network == REFERENCE or trial.map in (CLASSIFIER, CUES):
-        return 0.0
+        return {}
     chosen, judging = context.data.chosen(trial.seed), 2 * context.config.map_options.removal_steps + 14
-    return len(chosen.all) * context.data.cost(trial.network, trial.map) + len(chosen.shown) * judging
+    cost = context.data.cost(trial.network, trial.map)
+    return {(trial.training, trial): len(chosen.all) * cost + len(chosen.shown) * judging}
 
 
 STUDY = Study(

@@ -37,6 +37,7 @@ class Config:
     """What do annotation errors cost? Trains networks on noisy labels and tests them on clean labels.
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    The published protocol is --scale paper --validation slice --scope dataset --train.no-shuffle.
     """
 
     run: Annotated[RunOptions, Flat]

@@ -14,8 +14,9 @@ from experiments.check.findings import Asked
 from experiments.check.survey import LARGEST_HELD
 from experiments.few_shot.study import STUDY as FEW_SHOT
 from experiments.harness.options import DataOptions
+from experiments.harness.parsing import parse
 from experiments.harness.pictures import Opener, Splitting
-from experiments.harness.run import AnyStudy, parse
+from experiments.harness.run import AnyStudy
 from experiments.segment_new_type.pictures import open_shots
 from experiments.site_segmentation.study import STUDY as SITE_SEGMENTATION
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
@@ -72,7 +73,7 @@ def uses_of(given: str, specs: Sequence[str], opener: Opener, asked: Asked, size
     if size <= LARGEST_HELD:
         studies = [_study(study, given, specs, opener, asked) for study in STUDIES]
     else:
-        told = f"not tried here, since it holds {size / 2**30:.1f} GiB of pictures in memory; try it with --plan"
+        told = f"not tried here, because it needs {size / 2**30:.1f} GiB of memory for the pictures; try it with --plan"
         studies = [Use(study.name, _command(study.name, _args(study, specs[0], ())), told) for study in STUDIES]
     return [*studies, _upgrade_folder(given, specs), _new_type(given, specs, asked)]
 

@@ -83,7 +83,7 @@ class ClassifierOptions:
         """Raises InputError where an option cannot be; names it and what it may be."""
         check_choices("classifiers", self.classifiers, CLASSIFIERS)
         if not self.classifiers:
-            raise InputError(f"classifiers: name at least one of {', '.join(CLASSIFIERS)}")
+            raise InputError(f"classifiers: there are none; give at least one of {', '.join(CLASSIFIERS)}")
         if self.target < 1:
             raise InputError(f"target: classes count from 1, not {self.target}; give 1 or more")
         for name in self.classifiers:

@@ -37,9 +37,8 @@ class RunOptions:
     out: Path = arranges()
     """Folder for results.csv, report.html, plan.json and figures."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = arranges("demo")
-    """smoke: a minute, to see that it runs. demo: minutes. reduced: hours on 2 cores. paper: the published networks,
-    pictures and epochs, for a GPU. --validation slice --scope dataset --train.no-shuffle are as published, but never
-    the default."""
+    """smoke: a minute, to see that it runs. demo: minutes. reduced: hours on 2 cores. paper: networks, pictures and
+    epochs of the size of the published ones, for a GPU."""
     seeds: int = arranges(10)
     """How often every training is repeated: seeds 0, 1, ..."""
     shard: str = arranges("1/1")
@@ -77,8 +76,8 @@ class DataOptions:
     """Which pictures, and who tests on which of them."""
 
     data: str = decides("microscope:hl60")
-    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, terrain:mounds, folder:PATH?tile=256,
-    folder:PATH?image_labels=FILE.csv or tfds:NAME."""
+    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, microscope:tissue, terrain:mounds,
+    folder:PATH?tile=256, folder:PATH?image_labels=FILE.csv or tfds:NAME."""
     folds: int = decides(4)
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = decides("group")

@@ -4,6 +4,7 @@ import tyro
 from rich.console import Console
 
 import experiments.outline_sites
+from experiments.harness.page import announce
 from experiments.harness.start import run_command
 from experiments.outline_sites.held_out import check_networks, held_out
 from experiments.outline_sites.networks import check_scene, open_run, probability_of, read_scene
@@ -44,7 +45,7 @@ def main() -> None:
         write_found_page(folder / "found.html", options, scene, image, run, past, smallest, found)
     console.print(f"{amount(found)}: {options.out / 'sites.gpkg'}")
     console.print(left_out(smallest, found))
-    console.print(f"page: {options.out / 'found.html'}")
+    announce(options.out / "found.html", console)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import tyro
 from rich.console import Console
 
+from experiments.harness.page import announce
 from experiments.harness.provenance import opening, sources_of
 from experiments.harness.start import run_command
 from experiments.segment_new_type.config import NewTypeOptions
@@ -22,7 +23,8 @@ def main() -> None:
     page = write_report(options, segmented, origin)
     for line in cautions(segmented.learnt, segmented.pictures):
         console.print(f"warning: {line}")
-    console.print(f"{verdict(segmented)}\npage: {page}")
+    console.print(verdict(segmented))
+    announce(page, console)
 
 
 if __name__ == "__main__":

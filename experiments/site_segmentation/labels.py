@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
@@ -91,6 +92,7 @@ class Labels:
         """`network` gives the module of a classifier by its name. Nothing is computed before labels are asked for."""
         self._config, self._domain, self._network = config, domain, network
         self._map_of = functools.cache(self._create_map)
+        self._cost = functools.cache(self._cost_of)
         self._made = functools.lru_cache(maxsize=4)(self._make)
         self._masks = functools.lru_cache(maxsize=4)(self._make_masks)
 
@@ -128,15 +130,28 @@ class Labels:
     def _make(self, classifier: Classifier, kind: str, load: Load) -> Made:
         domain, explain = self._domain, self._map_of(classifier.network, kind)
         variables = load(classifier).variables
-        split = domain.split(classifier.seed)
-        shown = np.flatnonzero(domain.presence == 1)
-        empty = np.asarray(domain.without((*split.validation, *split.train))[:WITHOUT])
+        shown, empty = self._mapped(classifier.seed)
         blurs = explain.blurs(variables, domain.images[shown]) if kind == OURS else None
         both = np.concatenate([shown, empty])
         maps = explain(variables, domain.images[both], key=jax.random.key(classifier.seed), blurs=blurs)
         refuse_unusable(maps, [domain.source.names[index] for index in both])
         found = dict(zip(shown.tolist(), maps[: len(shown)], strict=True))
         return Made(found, level_without(maps[len(shown) :]))
+
+    def _mapped(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures that maps are made of: all with the label, and some without, which a level is taken from."""
+        split = self._domain.split(seed)
+        empty = self._domain.without((*split.validation, *split.train))[:WITHOUT]
+        return np.flatnonzero(self._domain.presence == 1), np.asarray(empty)
+
+    def passes(self, classifier: Classifier, kind: str) -> float:
+        """Forward passes of making the maps of a classifier."""
+        return sum(map(len, self._mapped(classifier.seed))) * self._cost(classifier.network, kind)
+
+    def _cost_of(self, network: str, kind: str) -> float:
+        image = jnp.asarray(self._domain.images[:1])
+        shapes = jax.eval_shape(self._network(network).init, jax.random.key(0), image)
+        return self._map_of(network, kind).cost(shapes, image)
 
     def _make_masks(self, classifier: Classifier, way: Way, load: Load) -> dict[int, Mask]:
         made, found = self._made(classifier, way.map, load), {}

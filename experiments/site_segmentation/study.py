@@ -241,6 +241,14 @@ def _cautions(config: Config, domain: LabelledDomain) -> list[str]:
     return []
 
 
+def passes(context: Here, trial: Trial) -> dict[tuple[Training, str], float]:
+    """Forward passes of making the maps that a trial's masks come from; trials with other rules share them."""
+    if (classifier := trial.needed_classifier) is None:
+        return {}
+    labels = cast(SiteTrainer, context.store.trainer).labels
+    return {(classifier, trial.map): labels.passes(classifier, trial.map)}
+
+
 STUDY = Study(
     name="site_segmentation",
     config=Config,
@@ -256,5 +264,6 @@ STUDY = Study(
     analyse=analyse,
     gallery=gallery,
     cautions=_cautions,
+    passes=passes,
     keeps_networks=True,
 )

@@ -5,6 +5,7 @@ import sys
 import tyro
 from rich.console import Console
 
+from experiments.harness.page import announce
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, run_command
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import open_folder
@@ -40,7 +41,8 @@ def main() -> None:
             page = write_review_page(config, folder, repair, results)
             for line in (*map("warning: {}".format, warnings(repair, results)), verdict(repair.held_out())):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
-            console.print(f"labels: {config.out / 'labels'}\npage: {page}", markup=False, highlight=False)
+            console.print(f"labels: {config.out / 'labels'}", markup=False, highlight=False, soft_wrap=True)
+            announce(page, console)
         failed, missing = ledger.failed([NETWORK, *units]), ledger.missing(units)
     for unit in failed:
         line = f"failed: {unit.file}: {failure_file(config.out, unit)}; the same command tries it again"

@@ -29,8 +29,18 @@ from segjax.reports.gallery import (
     prediction_look,
     truth_layer,
 )
-from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
-from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
+from segjax.reports.index import refresh_index, write_index
+from segjax.reports.lines import (
+    BeforeAfter,
+    Compared,
+    Line,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+    outcome_chart,
+)
+from segjax.reports.page import Page, index_beside, write_card, write_page, write_status
+from segjax.reports.page_facts import has_index
 from segjax.reports.scene import FOUND_LEGEND, scene_look
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
@@ -61,18 +71,20 @@ __all__ = [
     "dice_scale",
     "dose_response",
     "dot_chart",
+    "has_index",
     "heat_chart",
     "index_beside",
-    "is_ours",
     "label_layer",
     "line_chart",
     "look",
     "map_layer",
     "means_said",
+    "outcome_chart",
     "outline_layer",
     "outline_legend",
     "prediction_layer",
     "prediction_look",
+    "refresh_index",
     "scene_look",
     "shots_chart",
     "size_chart",
@@ -80,6 +92,7 @@ __all__ = [
     "truth_layer",
     "words",
     "write_card",
+    "write_index",
     "write_page",
     "write_status",
 ]

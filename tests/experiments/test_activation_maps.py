@@ -41,9 +41,10 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.map_options import OURS, MapOptions
 from experiments.harness.options import overlaid
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.pictures import Splitting
 from experiments.harness.publish import config_of
-from experiments.harness.run import defaults_of, opened, resolved
+from experiments.harness.run import opened
 from segjax.data import make_split
 from segjax.maps import MAPS
 from segjax.sweeps import Replicates, ResultTable, collect, read_plan
@@ -240,7 +241,7 @@ def test_a_part_that_a_picture_lacks_leaves_nothing(domain):
         ({"maps": ("gradcam",)}, "maps: unknown 'gradcam'"),
         ({"maps_over_training": ("gradcam",)}, "maps_over_training: unknown 'gradcam'"),
         ({"classification": {"classifiers": ("unet",)}}, "classifiers: unknown 'unet'"),
-        ({"classification": {"classifiers": ()}}, "classifiers: name at least one"),
+        ({"classification": {"classifiers": ()}}, "classifiers: there are none; give at least one"),
         ({"classification": {"target": 0}}, "target: classes count from 1"),
         ({"questions": ("why",)}, "questions: unknown 'why'"),
         ({"epochs_looked_at": (2,)}, "epochs_looked_at: 2 must be from 1 to 1"),
@@ -297,7 +298,8 @@ def test_measuring_is_estimated_by_what_maps_cost(tiny):
     few = MapOptions(rise_masks=100, removal_steps=5)
     config = dataclasses.replace(tiny, maps=("grad_cam", "rise"), map_options=few)
     context, trials = opened(STUDY, config)
-    passes = {trial.map: STUDY.passes(context, trial) for trial in trials if trial.network != "resnet18"}
+    found = {trial: STUDY.passes(context, trial) for trial in trials if trial.network != "resnet18"}
+    passes = {trial.map: each.get((trial.training, trial), 0) for trial, each in found.items()}
     chosen = context.data.chosen(0)
     judging = (2 * 5 + 14) * len(chosen.shown)
     assert passes["rise"] == 100 * len(chosen.all) + judging and passes["grad_cam"] == 3 * len(chosen.all) + judging

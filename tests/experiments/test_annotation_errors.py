@@ -19,7 +19,7 @@ from experiments.annotation_errors.study import STUDY, FaultyTrainer
 from experiments.harness.examples import Examples
 from experiments.harness.networks import network_of
 from experiments.harness.options import Sizes, overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.study import Context
 from segjax.annotations import Recipe
 from segjax.sweeps import Replicates, ResultTable

@@ -16,7 +16,8 @@ from experiments.check.findings import Asked, look, spec_of
 from experiments.check.suggestions import suggest, with_suggestions
 from experiments.check.survey import Seen
 from experiments.check.uses import STUDIES
-from experiments.harness.run import opened, parse
+from experiments.harness.parsing import parse
+from experiments.harness.run import opened
 from experiments.segment_new_type.config import NewTypeOptions
 from experiments.segment_new_type.pictures import open_shots
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
@@ -165,7 +166,7 @@ def test_the_page(tmp_path, capsys):
         "same picture as p02.png",
         "smaller than 5",
         "class 1",
-        "correlation",
+        "correlates",
     ):
         assert words in text
     assert check(str(path), card=page) == 2 and page.read_text() == text
@@ -179,7 +180,7 @@ def test_a_page_that_cannot_be_written(tmp_path, capsys, place):
             check(str(path), card=tmp_path / place)
     else:
         assert check(str(path), card=tmp_path / place) == 2
-        assert "card: there is no folder" in capsys.readouterr().out
+        assert "card: the folder" in capsys.readouterr().out
 
 
 def test_the_gallery_shows_fewest_median_and_most(tmp_path):

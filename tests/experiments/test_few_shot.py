@@ -26,7 +26,8 @@ from experiments.few_shot.pictures import (
 from experiments.few_shot.study import STUDY, grid_rows
 from experiments.harness.examples import Examples
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved, run
+from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.run import run
 from experiments.harness.study import Context
 from segjax.evaluation import OverlapCounts
 from segjax.fewshot import Grid, load_extractors

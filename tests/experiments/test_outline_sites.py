@@ -15,7 +15,8 @@ import pytest
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, plan_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.run import plan_of
 from experiments.outline_sites import __main__ as command
 from experiments.outline_sites import networks
 from experiments.outline_sites.held_out import HeldOut, Trivial, check_networks, held_out, trivial_mask
@@ -365,7 +366,7 @@ def test_all_files_appear_together_or_none(tmp_path, monkeypatch, capsys, study_
     run(monkeypatch, *options, "--learnt", "points", "--force", "--threshold", 0)
     printed = capsys.readouterr().out
     assert "caution: The networks failed on held-out pictures: their Dice is 0.050" in printed
-    assert "1 site of 55 ha: " in printed and f"page: {out / 'found.html'}" in printed
+    assert "1 site of 55 ha: " in printed and f"report: {out / 'found.html'}" in printed
     limit = r"No piece was left out as smaller than 0\.\d+ ha \(half of the smallest outlined site of the run\)"
     assert re.search(f"\n{limit}", printed)
     assert {path.name for path in out.iterdir()} == FILES

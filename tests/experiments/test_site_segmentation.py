@@ -12,6 +12,7 @@ from experiments.harness import run as harness
 from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
 from experiments.outline_sites.__main__ import main as outline_sites
@@ -33,9 +34,9 @@ TINY = [
 
 def smoke(out, **changes) -> Config:
     """The smoke scale on the smallest pictures."""
-    config = harness.defaults_of(STUDY, "smoke")
+    config = defaults_of(STUDY, "smoke")
     changes.setdefault("source", {"data": DATA, "folds": 4})
-    return harness.resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
+    return resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
 
 
 def run(monkeypatch, capsys, *options: str) -> str:
@@ -263,9 +264,20 @@ def test_more_outlines_than_there_are_is_refused(tiny, domain):
 
 @pytest.mark.parametrize("scale", STUDY.scales)
 def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
-    config = harness.defaults_of(STUDY, scale)
-    config = harness.resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
+    config = defaults_of(STUDY, scale)
+    config = resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
     stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
     trials = config.trials()
     assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))
+
+
+def test_the_maps_of_a_classifier_are_estimated_once_for_all_masks_made_of_them(tmp_path):
+    config = smoke(tmp_path, maps=(OURS, "grad_cam"), rules=("otsu", "fixed"), trained_on=("grad_cam:otsu:none",))
+    context, trials = harness.opened(STUDY, config)
+    found = {key: count for trial in trials for key, count in STUDY.passes(context, trial).items()}
+    assert [(classifier.network, kind) for classifier, kind in found] == [("resnet18", "grad_cam"), ("resnet18", OURS)]
+    domain, split = context.data, context.data.split(0)
+    pictures = int((domain.presence == 1).sum()) + len(domain.without((*split.validation, *split.train))[:40])
+    assert found[next(iter(found))] / pictures == 3
+    assert all(STUDY.passes(context, trial) == {} for trial in trials if trial.classifier == NONE)

@@ -181,10 +181,10 @@ def test_what_cannot_be_taken_is_refused_and_nothing_is_written(root, finished, 
         take_run(known, out, "Real Nuclei")
     with pytest.raises(InputError, match="is a run of tiny, not of large"):
         take_run(dataclasses.replace(known, name="large"), out, "first")
-    with pytest.raises(InputError, match=r"there is no plan\.json"):
+    with pytest.raises(InputError, match=r"has no plan\.json"):
         take_run(known, tmp_path / "nowhere", "first")
     shutil.rmtree(out / "trials")
-    with pytest.raises(InputError, match="no trial has finished yet"):
+    with pytest.raises(InputError, match="no trial has ended yet"):
         take_run(known, out, "first")
     assert not root.exists()
 
