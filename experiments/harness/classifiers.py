@@ -177,7 +177,7 @@ def _presence(
     given = parse_spec(data).options
     is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
     if not options.label and not (is_ordered and len(names) == 2):
-        raise InputError(f"label: say which to look for, one of {', '.join(names)}")
+        raise InputError(f"label: give one of {', '.join(names)}; it is told apart from all others")
     wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 

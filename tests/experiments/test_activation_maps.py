@@ -321,7 +321,7 @@ def test_what_is_refused_once_pictures_are_known(tiny, domain):
         pictures_of(overlaid(tiny, {"classification": {"target": 2}}))
     with pytest.raises(InputError, match=r"label: 'tell' is not among the labels of .*: no site, site"):
         pictures_of(overlaid(tiny, {"classification": {"label": "tell"}}))
-    with pytest.raises(InputError, match="no picture is without what is looked for"):
+    with pytest.raises(InputError, match="no picture lacks the object"):
         pictures_of(overlaid(tiny, {"source": {"data": DATA.replace("without=1", "without=0")}}))
     everywhere = dataclasses.replace(domain, presence=(np.asarray(domain.source.groups) == "sheet-00").astype(np.int32))
     with pytest.raises(InputError, match="pictures of seed 0 all"):
@@ -386,7 +386,7 @@ def test_labels_from_a_table_without_any_outline(tiny, tmp_path):
     domain = pictures_of(config)
     np.testing.assert_array_equal(domain.presence, [1, 1, 1, 0, 0, 0])
     unsaid = overlaid(config, {"classification": {"label": ""}})
-    with pytest.raises(InputError, match="label: choose one of none, site; it is told apart"):
+    with pytest.raises(InputError, match="label: give one of none, site; it is told apart"):
         pictures_of(unsaid)
     ordered = overlaid(unsaid, {"source": {"data": f"{spec}&label_names=site,none"}})
     np.testing.assert_array_equal(pictures_of(ordered).presence, [0, 0, 0, 1, 1, 1])
