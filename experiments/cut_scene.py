@@ -6,19 +6,19 @@
 You need a scene, which is a GeoTIFF of any size, and a file of known sites: polygons, or points with --radius, as
 GeoPackage, Shapefile or GeoJSON in any coordinate system. The command writes a folder that every study opens.
 
-What you get. Around each site --per-site tiles are cut, whose middle lies off the site's by a random part of the tile
-(--jitter), so that no network can learn that sites are in the middle. For each of these tiles --without tiles are cut
-where every pixel is at least --distance metres from all sites, those beyond the scene included. A tile never holds
-pixels without data. Sites that are not in your file count as "no site": choose scenes that were searched well.
+What you get. The command cuts --per-site tiles around each site. Each of them is moved by a random part of its side
+(--jitter), so that no network can learn that sites are in the middle. For each of these tiles it cuts --without tiles
+in which every pixel is at least --distance metres from all sites, also from those beyond the scene. No tile holds
+pixels without data. Ground counts as "no site" wherever your file has none: choose scenes that were searched well.
 
-How it is divided. The scene is divided into blocks of --block tiles a side. A tile lies in one block and shows no site
-of another, so networks are tested on blocks that they never saw. Give several small scenes, or a smaller --block, where
-there are fewer than about ten blocks with a site. Ground that several scenes show is cut from the first of them only.
+How it is divided. The scene is divided into blocks of --block by --block tiles. A tile lies in one block and shows no
+site of another, so networks are tested on blocks that they never saw. Give several small scenes, or a smaller --block,
+where fewer than about ten blocks have a site. Ground that several scenes show is cut from the first of them only.
 
-Files: images/ (the scene's bands and bit depth, placed on the ground), labels/ (the sites' ids, placed likewise),
-groups.csv (the block of each tile), image_labels.csv (site or none), sites.csv (what became of every site). A pixel
-belongs to a site where its centre does, with --all-touched wherever the site touches it. The same --seed gives the same
-tiles. Look at some in QGIS, beside the sites, before you train.
+Files: images/ (in the bands and bit depth of the scene, with their place on the ground), labels/ (the number of the
+site at every pixel, placed likewise), groups.csv (the block of each tile), image_labels.csv (site or none), sites.csv
+(what became of every site). A pixel belongs to a site where the site covers its centre, or with --all-touched wherever
+the site touches it. The same --seed gives the same tiles. Look at some in QGIS, beside the sites, before you train.
 """
 
 from collections import Counter
@@ -59,19 +59,20 @@ class CutOptions:
     per_site: int = 2
     """Tiles around each site."""
     jitter: float = 0.25
-    """How far a tile's middle may lie from the site's along each axis, as a fraction of its side, at most 0.5."""
+    """Largest distance from the middle of a tile to the middle of its site along each axis, as a fraction of the side
+    of the tile, at most 0.5."""
     without: int = 3
-    """Tiles without a site to each tile with one."""
+    """Tiles without a site for each tile with one."""
     distance: float = 500.0
-    """Of tiles without a site from every site, in metres."""
+    """Least distance of tiles without a site from every site, in metres."""
     seed: int = 0
-    """Another seed, other tiles."""
+    """Number from which the tiles are drawn; another seed gives other tiles."""
     layer: str = ""
-    """Layer of the file of sites, where it has several."""
+    """Layer of the file of sites. It must be given where there are several."""
     radius: float = 0.0
     """Radius of a site that is a point, in metres."""
     all_touched: bool = False
-    """Every pixel that a site touches belongs to it, not only those whose centre it covers."""
+    """Give a site every pixel that it touches, not only those whose centre it covers."""
 
 
 def spec_of(out: Path, done: list[CutScene]) -> str:
@@ -81,19 +82,24 @@ def spec_of(out: Path, done: list[CutScene]) -> str:
 
 
 def lines_of(one: CutScene) -> list[str]:
-    """What was cut from a scene, and what was not."""
+    """What was cut from a scene, and what was not, for people."""
     height, width = one.scene.known.shape
     metres = metres_per_pixel(one.scene.georeference, (height, width))
     around = [tile for tile in one.plan.tiles if tile.site is not None]
     others = len(one.plan.tiles) - len(around)
-    unknown = 1 - float(np.mean(one.scene.known))
+    unknown = 100 * (1 - float(np.mean(one.scene.known)))
+    room = f" ({one.plan.wanted} were asked for, but there is no room for more)" if others < one.plan.wanted else ""
     return [
-        f"{one.scene.path}: {width} x {height} pixels of {metres:.3g} m, {unknown:.0%} without data",
-        f"  {len(around)} tiles around {len({tile.site for tile in around})} sites, {others} without a site"
-        + (f" ({one.plan.wanted} were asked for; there is no more room)" if others < one.plan.wanted else "")
-        + f", in {len(one.groups)} blocks, {len(one.groups_with_site)} of them with a site",
+        f"{one.scene.path}: {width} x {height} pixels of {metres:.3g} m, {unknown:.0f} % without data",
+        f"  tiles around {_count(len({tile.site for tile in around}), 'site')}: {len(around)}",
+        f"  tiles without a site: {others}{room}",
+        f"  blocks: {len(one.groups)}, of which {len(one.groups_with_site)} have a site",
         *(f"  {note}" for note in one.notes),
     ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def main() -> None:
@@ -115,15 +121,15 @@ def main() -> None:
         done.append(one)
         console.print("\n".join(lines_of(one)))
     fates = Counter(fates_of(done).values())
-    console.print(f"{options.sites}: {fates.total()} sites, {fates.pop(CUT, 0)} cut, {fates.total()} lost")
+    console.print(f"{options.sites}: {_count(fates.total(), 'site')}, of which {fates.pop(CUT, 0)} have tiles")
     for reason, count in fates.most_common():
-        console.print(f"  {count} {reason}")
+        console.print(f"  without a tile: {count} {reason}")
     blocks = sum(len(one.groups_with_site) for one in done)
     spec = spec_of(options.out, done)
-    console.print(f"look through it:  python -m experiments.check '{spec}'")
+    console.print(f"look at the tiles:  python -m experiments.check '{spec}'")
     learn = f"python -m experiments.site_segmentation --data '{spec}' --label site --out runs/own"
-    few = f"too few blocks have a site ({blocks}) to train, validate and test; give a smaller --block or more scenes"
-    console.print(few if blocks < FEWEST_BLOCKS else f"learn from it:    {learn}")
+    few = f"blocks with a site: {blocks}; training, validation and testing need one each, so give a smaller --block"
+    console.print(few if blocks < FEWEST_BLOCKS else f"train networks:     {learn}")
 
 
 if __name__ == "__main__":

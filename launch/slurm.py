@@ -18,7 +18,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.harness.run import parse
+from experiments.harness.parsing import parse
 from experiments.harness.start import run_command
 from launch.study import given, refuse_alone, split, study_module
 from segjax.files import write_file

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from experiments.harness.classifiers import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,
@@ -28,7 +28,7 @@ REFERENCES = (FIXED_DISC, MATCHED_DISC, *(f"stride_{stride}" for stride in (8, 1
 
 @dataclass(frozen=True)
 class Config:
-    """What do classifiers of whole pictures look at, and do their activation maps end where the object ends?
+    """Which activation map finds the object best, and which part of the picture does a classifier rely on?
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
     """
@@ -38,17 +38,20 @@ class Config:
     classification: Annotated[ClassifierOptions, Flat] = ClassifierOptions()
     train: TrainOptions = decides(make=TrainOptions)
     questions: tuple[str, ...] = arranges(QUESTIONS)
-    """Any of maps (all maps of all classifiers), cues (what the decision rests on), training (both over time)."""
+    """Any of maps (compares all maps of all classifiers), cues (which part of the picture a classifier relies on),
+    training (both, after several numbers of epochs)."""
     maps: tuple[str, ...] = arranges(tuple(MAPS))
-    """Any of the maps of segjax.maps.create_map."""
+    """Any of contour_cam, cam, grad_cam, grad_cam_plus_plus, x_grad_cam, hires_cam, elementwise_cam, layer_cam,
+    eigen_cam, score_cam, ablation_cam, layer_cam_fusion, zoom_cam, refine_cam, poly_cam, full_grad, guided_backprop,
+    smooth_grad, integrated_gradients, occlusion and rise."""
     threshold_pictures: int = decides(5)
-    """Outlined validation pictures by which each map's one threshold is chosen."""
+    """Number of outlined validation pictures that choose the threshold of each map."""
     test_pictures: int = decides(40)
-    """Most test pictures with the object that maps are judged on; as many without it beside them."""
+    """Maps are judged on at most this many test pictures with the object, and on as many without it."""
     epochs_looked_at: tuple[int, ...] = arranges((1, 2, 4, 8))
-    """Numbers of epochs after which classifiers are looked at, for the question training."""
+    """For the question training: after how many epochs classifiers are looked at."""
     maps_over_training: tuple[str, ...] = arranges((OURS, "grad_cam"))
-    """Maps that are followed over the training."""
+    """For the question training: the maps that are followed."""
     map_options: MapOptions = decides(make=MapOptions)
 
     def resolved(self) -> "Config":
@@ -64,17 +67,18 @@ class Config:
         check_least(self, threshold_pictures=1, test_pictures=1)
         last = self.train.loop.epochs - 1
         if last < 1 and self.epochs_looked_at:
-            raise InputError("epochs_looked_at: one epoch has none before its last; give more train.epochs")
+            raise InputError("epochs_looked_at: one epoch has none before its last; give more --train.epochs, or none")
         for epochs in self.epochs_looked_at:
             if not 1 <= epochs <= last:
-                wanted = f"must be from 1 to {last}, before the last of train.epochs"
-                raise InputError(f"epochs_looked_at: {epochs} {wanted}")
+                raise InputError(
+                    f"epochs_looked_at: {epochs} must be from 1 to {last}, before the last of --train.epochs"
+                )
         if "maps" in self.questions and not self.maps:
-            raise InputError("maps: name at least one")
+            raise InputError("maps: name at least one; --help lists them")
         for network in self.classification.classifiers:
             reasons = [_reason_without(self, network, kind) for kind in self.maps]
             if reasons and all(reasons):
-                raise InputError(f"maps: {network} has none of them; {reasons[0]}")
+                raise InputError(f"maps: {network} has none of them; {reasons[0]}; name others or another classifier")
         return self
 
     def trials(self, outlined: bool) -> "list[Trial]":

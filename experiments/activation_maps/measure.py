@@ -1,6 +1,6 @@
 """How one kind of map does on the test pictures of a seed: as an outline, as a pointer, and as an explanation.
 
-And what a decision rests on: parts of the site and its surroundings are taken away, and the score is watched.
+And what a decision rests on: parts of the object and its surroundings are taken away, and the score is watched.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -263,7 +263,10 @@ def cue_rows(score: Callable[..., Any], chosen: Chosen, domain: LabelledDomain) 
     parts = [regions(domain.labels[index] > 0) for index in chosen.shown]
     masks = {region: np.stack([part[region] for part in parts]) for region in parts[0]}
     removed = {region: odds(chosen.shown, mask) for region, mask in masks.items()}
-    alone = {region: odds(chosen.shown, ~masks[region]) for region in REGIONS}
+    # a picture that lacks a region would be left whole: there is nothing to fill it from
+    alone = {
+        region: np.where(masks[region].any((1, 2)), odds(chosen.shown, ~masks[region]), np.nan) for region in REGIONS
+    }
     rows = cue_shares(untouched(chosen.shown), float(np.mean(untouched(chosen.empty))), removed, alone)
     return rows + [Row(f"cue_area_{region}", float(mask.mean())) for region, mask in masks.items()]
 
@@ -277,10 +280,16 @@ def cue_shares(
         whole: of the pictures with the object [P].
         without: mean of pictures without it.
         removed: of the former when a region is removed [P].
-        alone: of the former when everything else is removed [P].
+        alone: of the former when everything else is removed [P]; NaN where a picture lacks the region.
     """
     evidence = float(np.sum(whole - without))
-    parts = {f"cue_lost_without_{region}": np.sum(whole - values) for region, values in removed.items()}
-    parts |= {f"cue_left_with_{region}": np.sum(values - without) for region, values in alone.items()}
-    shares = [Row(name, float(part) / evidence if evidence > 0 else np.nan) for name, part in parts.items()]
+    shares = [
+        Row(f"cue_lost_without_{region}", float(np.sum(whole - values)) / evidence if evidence > 0 else np.nan)
+        for region, values in removed.items()
+    ]
+    for region, values in alone.items():
+        known = ~np.isnan(values)
+        of_known = float(np.sum(whole[known] - without))
+        left = float(np.sum(values[known] - without)) / of_known if min(evidence, of_known) > 0 else np.nan
+        shares.append(Row(f"cue_left_with_{region}", left))
     return [Row("log_odds_ahead", evidence / len(whole)), *shares]

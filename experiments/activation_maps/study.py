@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.activation_maps.analysis import analyse, gallery
+from experiments.activation_maps.analysis import analyse
+from experiments.activation_maps.charts import gallery
 from experiments.activation_maps.grid import (
     BASE,
     CLASSIFIER,
@@ -29,8 +30,8 @@ from experiments.activation_maps.measure import (
     sanity,
     scorer,
 )
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,
@@ -49,14 +50,22 @@ from segjax.sweeps import Outcome, Row
 from segjax.training import predict_logits
 
 SANITY_PICTURES = 4
-NO_OUTLINES = "There are no outlines, so maps are judged by what they do to the score only."
+NO_OUTLINES = "There are no outlines, so maps are judged only by how the score changes when pixels are removed."
+SAID = {
+    "auc": "area under the curve",
+    "accuracy": "accuracy",
+    "iou": "IoU",
+    "boundary_f_4px": "boundary F at 4 px",
+    "road": "ROAD",
+    "cue_lost_without_rim": "share of the evidence lost without the rim",
+}
 
 
 class ClassifiedPictures:
     """Pictures with image-level labels, and what is made of them and their classifiers once.
 
     Attributes:
-        is_outlined: whether any picture has an outline of what is looked for.
+        is_outlined: whether any picture has an outline of the object.
         chosen: pictures that maps are judged on, by seed.
         explainer: a map by classifier and name; compiled once.
         faithfulness, score: by classifier; compiled once.
@@ -153,26 +162,30 @@ def _judge_map(
         *faithfulness_rows(judge, shown, chosen.shown, domain),
         Row("sanity", sanity(maps[few], other)),
     ]
-    places = places_shown(len(shown))
-    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places]}
+    scores = {name: [row.value for row in rows if row.metric == name] for name in ("iou", "road")}
+    metric = "iou" if scores["iou"] else "road"  # without outlines only the latter
+    values = np.asarray(scores[metric], np.float32)
+    places = places_shown(values)
+    return rows, {"indices": np.asarray(chosen.shown)[places], "maps": shown[places], metric: values[places]}
 
 
 def _said(rows: list[Row]) -> str:
     """The few numbers of a trial that people want to see first."""
-    shown = []
-    for metric in ("auc", "accuracy", "iou", "boundary_f_4px", "road", "cue_lost_without_inside"):
-        values = [row.value for row in rows if row.metric == metric]
-        if values:
-            shown.append(f"{metric} {np.mean(values):.3f}")
-    return ", ".join(shown) or "nothing to measure"
+    values = {name: [row.value for row in rows if row.metric == metric] for metric, name in SAID.items()}
+    means = {name: float(np.mean(found)) for name, found in values.items() if found}
+    said = [f"{name} {'not known' if np.isnan(mean) else f'{mean:.3f}'}" for name, mean in means.items()]
+    return ", ".join(said) or "nothing to measure"
 
 
-def passes(context: Context[Config, ClassifiedPictures, Classifier], trial: Trial) -> float:
+def passes(
+    context: Context[Config, ClassifiedPictures, Classifier], trial: Trial
+) -> dict[tuple[Classifier, Trial], float]:
     """Forward passes of making and judging the maps of a trial; the rest is little beside them."""
     if trial.network == REFERENCE or trial.map in (CLASSIFIER, CUES):
-        return 0.0
+        return {}
     chosen, judging = context.data.chosen(trial.seed), 2 * context.config.map_options.removal_steps + 14
-    return len(chosen.all) * context.data.cost(trial.network, trial.map) + len(chosen.shown) * judging
+    cost = context.data.cost(trial.network, trial.map)
+    return {(trial.training, trial): len(chosen.all) * cost + len(chosen.shown) * judging}
 
 
 STUDY = Study(

@@ -4,5 +4,5 @@
     python -m experiments.annotation_errors --data folder:my_pictures?tile=256 --out runs/mine
 
 After Vadineanu et al., "An Analysis of the Impact of Annotation Errors on the Accuracy of Deep Learning for Cell
-Segmentation", MIDL 2022. Training and validation annotations carry the error, test annotations are clean.
+Segmentation", MIDL 2022. Labels for training and validation have the error, labels for testing are clean.
 """

@@ -5,10 +5,9 @@ from experiments.harness.start import run_command
 
 def main() -> None:
     """Run the study."""
-    from experiments.annotation_errors.study import STUDY
-    from experiments.harness.run import run
+    from experiments.harness.parsing import run_study
 
-    run(STUDY)
+    run_study("annotation_errors")
 
 
 if __name__ == "__main__":

@@ -1,72 +1,73 @@
-"""Tables, curves, claims and pictures of study 1, beside the published curves."""
+"""Answer, tables, charts and claims of study 1, beside the published curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
-import numpy as np
 import pandas as pd
 
 from experiments.annotation_errors.grid import Config, Trial
-from experiments.annotation_errors.pictures import ErrorDomains
-from experiments.harness.pictures import Domain, faulty_targets
-from experiments.harness.study import Analysis, Context
+from experiments.harness.study import Analysis
 from segjax.data import parse_spec
-from segjax.evaluation import METRICS, Claim, Metric
-from segjax.reports import (
-    Illustration,
-    LabelTile,
-    PredictionTile,
-    data_name,
-    dose_response,
-    label_gallery,
-    prediction_gallery,
-    svg,
-    words,
-)
+from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
+from segjax.evaluation.claims import format_test_sets
+from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, means_said, words
+from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 
-CURVES = {"dice_pooled": "Dice of the test set", "surface_dice": "Surface Dice", "pq": "Panoptic quality"}
-SOURCE = "Vădineanu et al., MIDL 2022, PMLR 172:1251-1267 (mean of 10 runs)"
+CURVES = {"dice_pooled": "Dice", "surface_dice": "surface Dice", "pq": "panoptic quality"}
+STEMS = {"dice_pooled": "dice_of_the_test_set", "surface_dice": "surface_dice", "pq": "panoptic_quality"}
+SOURCE = "Vădineanu et al., MIDL 2022, PMLR 172:1251-1267 (means of 10 runs)"
 QUESTION = (
-    "How wrong may the annotations be that a network learns from? Networks were trained on labels that were made "
-    "faulty on purpose, one kind of error at a time. Every prediction was then compared with faultless labels."
+    "How wrong may training labels be? Networks were trained on labels with one kind of error at a time and tested on "
+    "clean labels."
 )
 GLOSSARY = (
-    "Dice says how well a prediction covers the true cells: 1 is perfect, 0 is no overlap at all; a Dice point is "
-    "0.01. A seed is one complete repetition: other errors, another start of the network. Intervals count distinct "
-    "sets of test pictures."
+    "Dice says how well a prediction covers the true cells: 1 is perfect, 0 is no overlap. A Dice point is 0.01. The "
+    "cost of an error is the Dice after training on clean labels minus the Dice after training on labels with that "
+    "error. A seed is one repetition, with other errors and another start of the network. Intervals count test sets. "
+    "Where foreign objects are pasted into the training pictures, they are pasted into the test pictures too. A "
+    "network that marks them there is wrong."
 )
 LABEL_DICE = Metric(
-    "2 TP / (2 TP + FP + FN) of the faulty labels against the clean ones, all training pictures summed first",
+    "2 TP / (2 TP + FP + FN) of the noisy labels against the clean labels, all training pictures summed first",
     "1",
     "higher",
     "both empty: NaN",
     1,
 )
 OMITTED_FROM = 0.3  # published: above this rate MSD stays ahead of the other networks
+PASTED = "foreign objects pasted in, none of them marked"
 Table = ResultTable[Trial]
+
+
+class Cost(NamedTuple):
+    """How far a network falls, in Dice points, from the baseline of a trial to the trial."""
+
+    trial: Trial
+    claim: Claim
 
 
 def analyse(config: Config, table: Table) -> Analysis:
     """What annotation errors cost."""
-    kind, coarsening = published_kind(config.source.data), table.coarsening
+    kind = published_kind(config.source.data)
     paper = published(kind) if kind else None
-    figures = {}
-    for metric, title in CURVES.items():
-        beside = paper if metric == "dice_pooled" else None
-        figure = dose_response(doses(table, metric), title, beside, coarsening)
-        figures[title] = Illustration(svg(figure), _caption(beside))
+    costs = costs_of(table)
+    shown = strongest(costs)
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
-        claims=[*_costs(table), *_msd_ahead(table)],
+        verdict=verdict(shown, table.coarsening),
+        notes=notes(shown),
+        claims=[*(cost.claim for cost in costs), *_msd_ahead(table)],
+        main=[cost.claim for own in shown.values() for cost in own],
+        charts=_charts(table, shown, paper),
         tables=_tables(table, paper),
-        figures=figures,
         cautions=_cautions(config, table),
         metrics={**METRICS, "label_dice": LABEL_DICE},
-        shown=[CURVES["dice_pooled"]],
+        shown=["costs", STEMS["dice_pooled"]],
         glossary=GLOSSARY,
+        failures=_failures(table),
     )
 
 
@@ -91,6 +92,96 @@ def published(kind: str) -> pd.DataFrame:
     return rows[rows["data"] == kind].reset_index(drop=True)
 
 
+def costs_of(table: Table) -> list[Cost]:
+    """Clean labels against every kind of noisy ones, a family per network and baseline.
+
+    Wrongly included objects are pasted into the pictures, so their baseline has them in the pictures, not marked; what
+    that alone costs is counted from clean labels.
+    """
+    found: list[Cost] = []
+    for network in dict.fromkeys(trial.network for trial in table.trials()):
+        own = [trial for trial in table.trials() if trial.network == network]
+        clean, pasted = Trial(network, 0), Trial(network, 0, "inclusion")
+        on_pasted = [trial for trial in own if trial.error == "inclusion" and trial.level > 0 and pasted in own]
+        others = [trial for trial in own if trial != clean and trial not in on_pasted]
+        for baseline, rivals in ((clean, others), (pasted, on_pasted)):
+            names = [(_named(one, table.coarsening), one) for one in (baseline, *rivals)]
+            claims = table.compare_pairs("dice_pooled", [(names[0], rival) for rival in names[1:]])
+            found += [Cost(*pair) for pair in zip(rivals, claims, strict=True) if pair[1].decision.n]
+    return found
+
+
+def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
+    """Of every error, by name, its strongest level for each network, the error that costs most on average first.
+
+    The last entry, under the name `PASTED`, is what foreign objects cost without any error in the labels.
+    """
+    found: dict[str, list[Cost]] = {}
+    for error in words.in_order({cost.trial.error for cost in costs}):
+        levels = words.by_severity(error, [c.trial.level for c in costs if c.trial.error == error and c.trial.level])
+        if levels:
+            found[error] = [cost for cost in costs if (cost.trial.error, cost.trial.level) == (error, levels[-1])]
+    found = dict(sorted(found.items(), key=lambda entry: -_mean(entry[1])))
+    if pasted := [cost for cost in costs if _is_pasted(cost.trial)]:
+        found[PASTED] = pasted
+    return found
+
+
+def verdict(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> str:
+    """Which of the strongest errors is dear and which is cheap, and for which networks."""
+    errors = [own for name, own in shown.items() if name != PASTED]
+    if not errors:
+        return "No cost is known yet: it takes a network trained on clean labels and the same network on noisy labels."
+    sets = max(cost.claim.decision.n for own in errors for cost in own)
+    opening = "" if sets >= REPLICATES_FOR_VERDICT else f"In {format_test_sets(sets)}, "
+    if max(cost.claim.decision.mean for own in errors for cost in own) < 0.05:
+        said = "none of the errors lowers the Dice of any network"
+    else:
+        first, last = (labels_of(own[0].trial, coarsening) for own in (errors[0], errors[-1]))
+        said = f"{first} cost {cost_words(errors[0])}"
+        if len(errors) > 1:
+            said = f"{first} cost most, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
+    return _capital(f"{opening}{said}.")
+
+
+def notes(shown: Mapping[str, Sequence[Cost]]) -> list[str]:
+    """The cost of foreign objects, which is paid before any label is wrong."""
+    if PASTED not in shown:
+        return []
+    return [
+        f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost of "
+        "including them comes on top."
+    ]
+
+
+def cost_words(costs: Sequence[Cost]) -> str:
+    """The costs of the networks in words: "from 7.2 Dice points (U-Net) to 18.5 (SegNet)"."""
+    low, *_, high = sorted([costs[0], *costs], key=lambda cost: cost.claim.decision.mean)
+    (least, most), (first, last) = zip(
+        *((cost.claim.decision.mean, _network(cost)) for cost in (low, high)), strict=True
+    )
+    if most < 0.05:
+        said = "nothing"
+    elif len(costs) == 1:
+        said = f"{most:.1f} Dice points ({last})"
+    elif least < 0.05:
+        said = f"up to {most:.1f} Dice points ({last})"
+    else:
+        said = f"from {least:.1f} Dice points ({first}) to {most:.1f} ({last})"
+    known = [cost for cost in costs if cost.claim.decision.verdict != "too few" and cost.claim.decision.mean >= 0.05]
+    decided = [_network(cost) for cost in known if cost.claim.decision.verdict == "ahead"]
+    if len(decided) == len(known):
+        return said
+    return f"{said}, decided for {joined(decided)} only" if decided else f"{said}, which is not decided"
+
+
+def labels_of(trial: Trial, coarsening: float) -> str:
+    """The labels that a trial is trained on."""
+    if _is_pasted(trial):
+        return "clean labels, foreign objects pasted in"
+    return words.amount_of(trial.error, trial.level, coarsening)
+
+
 def doses(table: Table, metric: str) -> pd.DataFrame:
     """Every network, error and level with mean, low, high, n and label_dice; level 0 first.
 
@@ -109,25 +200,102 @@ def doses(table: Table, metric: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["network", "error", "level", "mean", "low", "high", "n", "label_dice"])
 
 
-def _costs(table: Table) -> list[Claim]:
-    """Clean labels against every faulty kind, a family per network and baseline.
+def beside_published(table: Table, paper: pd.DataFrame) -> pd.DataFrame:
+    """Our Dice and the published one, where the same strength was published on pictures of the same kind."""
+    frame = doses(table, "dice_pooled").merge(paper.drop(columns="data"), on=["network", "error", "level"])
+    if any(_is_pasted(trial) for trial in table.trials()):  # published without foreign objects
+        frame = frame[(frame["error"] != "inclusion") | (frame["level"] > 0)]
+    labels = [words.amount_of(line.error, line.level, table.coarsening) for line in frame.itertuples()]
+    found = pd.DataFrame(
+        {
+            "network": frame["network"],
+            "labels": labels,
+            "Dice here": frame["mean"].map("{:.3f}".format),
+            "Dice published": frame["dice"].map("{:.3f}".format),
+            "standard deviation of the published runs": frame["sd"],
+        }
+    )
+    return found.drop_duplicates(["network", "labels"]).reset_index(drop=True)
 
-    Wrongly included objects are pasted into the pictures, so their baseline has them in the pictures, not annotated.
-    """
-    claims: list[Claim] = []
-    for network in dict.fromkeys(trial.network for trial in table.trials()):
-        own = [trial for trial in table.trials() if trial.network == network]
-        clean, pasted = Trial(network, 0), Trial(network, 0, "inclusion")
-        name = words.network_name(network)
-        subjects = {clean: f"{name} with clean labels", pasted: f"{name} with clean labels of pasted objects"}
-        for baseline, subject in subjects.items():
-            rivals = {
-                f"{name} with {words.amount_of(trial.error, trial.level, table.coarsening)}": trial
-                for trial in own
-                if trial.level > 0 and (baseline == pasted) == (trial.error == "inclusion" and pasted in own)
-            }
-            claims += table.compare("dice_pooled", (subject, baseline), rivals)
-    return claims
+
+def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFrame | None) -> dict[str, Chart]:
+    charts = {}
+    if shown:
+        charts["costs"] = _cost_chart(shown, table.coarsening)
+    errors = [own for name, own in shown.items() if name != PASTED]
+    for metric, name in CURVES.items():
+        found, beside = doses(table, metric), paper if metric == "dice_pooled" else None
+        if found["n"].sum():
+            title = f"{_capital(name)} by kind and strength of the error"
+            if errors:
+                title = _curve_title(table, metric, name, errors[0])
+            charts[STEMS[metric]] = chart(
+                title,
+                f"{_capital(name)} on clean test labels after training on noisy labels",
+                lambda narrow, found=found, name=name, beside=beside: dose_response(  # type: ignore[misc]
+                    found, _capital(name), beside, table.coarsening, narrow
+                ),
+                _numbers(found, _capital(name), table.coarsening),
+                _caption(found, beside, any(_is_pasted(trial) for trial in table.trials())),
+            )
+    return charts
+
+
+def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart:
+    rows = {PASTED if name == PASTED else labels_of(own[0].trial, coarsening): own for name, own in shown.items()}
+    series: dict[str, dict[str, Interval]] = {}
+    for row, own in rows.items():
+        for cost in own:
+            series.setdefault(_network(cost), {})[row] = Interval(*cost.claim.decision[:4])
+    names = [row for row, name in zip(rows, shown, strict=True) if name != PASTED]
+    title = "What foreign objects cost without an error in the labels"
+    if names:
+        title = f"{names[0]} cost most, {names[-1]} least" if len(names) > 1 else f"What {names[0]} cost"
+    table = pd.DataFrame(
+        [
+            {"error": row, "network": network, "Dice points lost": round(value.mean, 2), "test sets": value.n}
+            for network, values in series.items()
+            for row, value in values.items()
+        ]
+    )
+    caption = means_said(value for own in series.values() for value in own.values())
+    if PASTED in shown:
+        caption += (
+            " Wrongly included objects are compared with clean labels of the same pictures, which have the foreign "
+            "objects pasted in. The last row has what these objects cost by themselves."
+        )
+    return chart(
+        _capital(title),
+        "Dice points that each network loses to the strongest error of each kind",
+        lambda narrow: dot_chart([Panel("Dice points lost", series, digits=1)], narrow=narrow, rows=list(rows)),
+        table,
+        caption,
+    )
+
+
+def _curve_title(table: Table, metric: str, name: str, own: Sequence[Cost]) -> str:
+    """The best and the worst network with the dearest error."""
+    means = {_network(cost): table.interval(metric, cost.trial).mean for cost in own}
+    best, worst = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+    said = f"With {labels_of(own[0].trial, table.coarsening)}, {best} reaches a {name} of {means[best]:.3f}"
+    return said if best == worst else f"{said} and {worst} {means[worst]:.3f}"
+
+
+def _numbers(found: pd.DataFrame, name: str, coarsening: float) -> pd.DataFrame:
+    """The numbers of a chart of curves, as its CSV file has them."""
+    shown = [words.amount_of(line.error, line.level, coarsening) for line in found.itertuples()]
+    columns = {"network": found["network"].map(network_name), "labels": shown, name: found["mean"].round(4)}
+    bounds = {"95 % interval from": found["low"].round(4), "to": found["high"].round(4), "test sets": found["n"]}
+    return pd.DataFrame({**columns, **bounds, words.METRIC_NAMES["label_dice"]: found["label_dice"].round(4)})
+
+
+def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -> str:
+    said = [means_said(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())]
+    if is_pasted:
+        said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
+    if paper is not None:
+        said.append(f"Dashed: {SOURCE}{'; there, none are in the pictures at 0 %' if is_pasted else ''}.")
+    return " ".join(said)
 
 
 def _msd_ahead(table: Table) -> list[Claim]:
@@ -136,15 +304,9 @@ def _msd_ahead(table: Table) -> list[Claim]:
     networks = dict.fromkeys(trial.network for trial in table.trials())
     for level in sorted({trial.level for trial in table.trials() if trial.error == "omission"}):
         if level > OMITTED_FROM and "msd" in networks:
-            with_error = words.amount_of("omission", level)
-            others = {
-                f"{words.network_name(name)} with {with_error}": Trial(name, 0, "omission", level)
-                for name in networks
-                if name != "msd"
-            }
-            claims += table.compare(
-                "dice_pooled", (f"MSD with {with_error}", Trial("msd", 0, "omission", level)), others
-            )
+            msd, *others = (Trial(name, 0, "omission", level) for name in sorted(networks, key="msd".__ne__))
+            rivals = {_named(trial, table.coarsening): trial for trial in others}
+            claims += table.compare("dice_pooled", (_named(msd, table.coarsening), msd), rivals)
     return claims
 
 
@@ -152,82 +314,60 @@ def _tables(table: Table, paper: pd.DataFrame | None) -> dict[str, pd.DataFrame]
     tables = {}
     if paper is not None:
         tables["Dice beside the published curves"] = beside_published(table, paper)
-    present = [name for name in words.METRIC_NAMES if name in table.frame]
-    return tables | {metric: table.overview([metric]) for metric in present}
+    for metric in words.METRIC_NAMES:
+        if metric in table.frame:
+            tables[metric] = _metric_table(table, metric)
+    return tables
 
 
-def beside_published(table: Table, paper: pd.DataFrame) -> pd.DataFrame:
-    """Our Dice and the published one, where the same strength was published."""
-    frame = doses(table, "dice_pooled").merge(paper.drop(columns="data"), on=["network", "error", "level"])
-    shown = [f"{line.mean:.3f}" for line in frame.itertuples()]
-    columns = {"ours": shown, "published": frame["dice"].map("{:.3f}".format), "standard deviation": frame["sd"]}
-    return frame[["network", "error", "level"]].assign(**columns)
+def _metric_table(table: Table, metric: str) -> pd.DataFrame:
+    lines = []
+    for trial in table.trials():
+        value = table.interval(metric, trial)
+        bounds = f"{value.low:.4f} to {value.high:.4f}" if value.low == value.low else "-"
+        named = (network_name(trial.network), labels_of(trial, table.coarsening))
+        lines.append((*named, f"{value.mean:.4f}" if value.n else "-", bounds, value.n))
+    return pd.DataFrame(lines, columns=["network", "labels", "mean", "95 % interval", "test sets"])
 
 
-def _caption(paper: pd.DataFrame | None) -> str:
-    said = "Points are means over test sets, bars their 95 % intervals, where there are enough test sets for one."
-    if paper is None:
-        return said
-    return (
-        f"{said} Dashed: published means, {SOURCE}. The published inclusion curves start at pictures without foreign "
-        "objects; at 0 % ours have them in the picture, not annotated."
-    )
+def _failures(table: Table) -> pd.DataFrame:
+    found = table.failures()
+    trials = [Trial(line.network, line.seed, line.error, line.level) for line in found.itertuples()]
+    found.insert(2, "labels", [labels_of(trial, table.coarsening) for trial in trials])
+    return found.drop(columns=["error", "level"])
 
 
 def _cautions(config: Config, table: Table) -> list[str]:
     coarsening = table.coarsening
-    said = [f"Surface Dice is taken at a tolerance of {config.segmentation.tolerance:g} pixels of these pictures."]
+    said = [f"Surface Dice lets outlines differ by {config.segmentation.tolerance:g} px."]
     if coarsening != 1:
         said.append(
-            f"The pictures have pixels {coarsening:g} times as coarse as the published ones. Strengths in pixels count "
-            f'published pixels ("published px"): 1 pixel here is {coarsening:g} of them.'
+            f"A pixel of these pictures is as wide as {coarsening:g} pixels of the published ones. This page counts "
+            "pixels of these pictures. The option --levels counts published pixels."
         )
         if "bias" in config.errors:
             said.append(
-                f"Outline errors move by whole pixels, so here they start at {coarsening:g} published pixels, where "
-                "the published ones start at 1: at equal strength they are larger and cost more."
+                f"Outline errors move by at least 1 px, which is {coarsening:g} published pixels. Published errors "
+                "start at 1 published pixel. With the same upper limit, they are smaller and cost less."
             )
     return said
 
 
-def gallery(context: Context[Config, ErrorDomains, Trial]) -> Mapping[str, Illustration]:
-    """Labels that the errors make, and predictions of the first seed."""
-    config, data = context.config, context.data
-    source, shown = data.plain.source, data.split(0).train
-    areas = [int((data.plain.labels[index] > 0).sum()) for index in shown]
-    picture = shown[int(np.argsort(areas)[len(areas) // 2])]
-    tiles = [
-        _label_tile(config, data.domain(error), picture, error, level)
-        for error in config.errors
-        for level in config.levels_of(error)
-    ]
-    caption = f"Training picture {source.names[picture]} with the labels that each error makes of it."
-    figures = {"Labels": Illustration(label_gallery(tiles, source.coarsening), caption, "labels")}
-    if predictions := _prediction_tiles(context):
-        caption = "One test picture, segmented by networks trained on faulty labels (seed 0)."
-        content = prediction_gallery(predictions, source.coarsening)
-        figures["Predictions"] = Illustration(content, caption, "predictions")
-    return figures
+def _named(trial: Trial, coarsening: float) -> str:
+    return f"{network_name(trial.network)} with {labels_of(trial, coarsening)}"
 
 
-def _label_tile(config: Config, domain: Domain, picture: int, error: str, level: float) -> LabelTile:
-    volume = tuple(i for i, group in enumerate(domain.source.groups) if group == domain.source.groups[picture])
-    recipe = config.recipe(error, level, domain.source.coarsening)
-    masks = faulty_targets(jax.random.key(0), domain, volume, recipe)
-    return LabelTile(error, level, domain.images[picture], domain.labels[picture], masks[volume.index(picture)] > 0)
+def _is_pasted(trial: Trial) -> bool:
+    return trial.error == "inclusion" and trial.level == 0
 
 
-def _prediction_tiles(context: Context[Config, ErrorDomains, Trial]) -> list[PredictionTile]:
-    config, tiles = context.config, []
-    for error in ("none", *config.errors):
-        levels = (0.0,) if error == "none" else ((0.0,) if error == "inclusion" else ()) + config.levels_of(error)
-        domain = context.data.domain(error)
-        for network in config.segmentation.networks:
-            for level in levels:
-                kept = context.examples.load(Trial(network, 0, error, level))
-                if kept is not None:
-                    middle = len(kept["indices"]) // 2
-                    index, mask = int(kept["indices"][middle]), kept["masks"][middle]
-                    truth = domain.labels[index] > 0
-                    tiles.append(PredictionTile(network, error, level, domain.images[index], truth, mask))
-    return tiles
+def _network(cost: Cost) -> str:
+    return network_name(cost.trial.network)
+
+
+def _mean(costs: Sequence[Cost]) -> float:
+    return sum(cost.claim.decision.mean for cost in costs) / len(costs)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

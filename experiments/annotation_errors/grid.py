@@ -34,9 +34,10 @@ PUBLISHED_LEVELS = {
 
 @dataclass(frozen=True)
 class Config:
-    """What do annotation errors cost? Trains networks on faulty annotations and tests them on clean ones.
+    """What do annotation errors cost? Trains networks on noisy labels and tests them on clean labels.
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
+    The published protocol is --scale paper --validation slice --scope dataset --train.no-shuffle.
     """
 
     run: Annotated[RunOptions, Flat]
@@ -45,13 +46,15 @@ class Config:
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     train: TrainOptions = decides(TrainOptions())
     errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
-    """Any of omission, inclusion, bias, jitter, shift, polygon."""
+    """Errors to try. omission: objects are missing. inclusion: foreign objects are marked. bias: outlines are too wide
+    or too narrow. jitter: outlines are shaky. shift: labels are displaced. polygon: outlines have few corners."""
     levels: tuple[float, ...] = arranges(())
-    """Strengths: numbers below 1 are rates (omission, inclusion), from 1 on pixels (bias, jitter, shift) or corners
-    (polygon). Pixels are published pixels: with coarser pixels they scale along. None: the published ones."""
+    """Strengths of the errors. Numbers below 1 are rates (omission, inclusion), others are pixels (bias, jitter, shift)
+    or corners (polygon). Pixels are those of the published pictures: in coarser pictures, 6 may be 1 pixel. None: the
+    published strengths."""
 
     def resolved(self) -> "Config":
-        """The configuration with the source of foreign objects filled in, and checked.
+        """The configuration, checked, with the source of foreign objects filled in.
 
         Raises:
             InputError: names the option and what it may be.
@@ -61,17 +64,18 @@ class Config:
         for level in self.levels:
             if not (0 < level < 1 or (level >= 1 and level == int(level))):
                 raise InputError(
-                    f"levels: {level:g} is neither a rate between 0 and 1 (omission, inclusion) "
-                    "nor a whole number of pixels or corners (bias, jitter, shift, polygon)"
+                    f"levels: {level:g} is no strength; give rates between 0 and 1 (omission, inclusion) or whole "
+                    "numbers of pixels or corners (bias, jitter, shift, polygon)"
                 )
         for error in self.errors:
             if not self.levels_of(error):
                 kind = "a rate below 1" if error in RATE_ERRORS else "a whole number from 1 on"
-                raise InputError(
-                    f"levels: none of {self.levels} is a strength of {error}; give {kind}, or leave {error} out"
-                )
+                given = ", ".join(f"{level:g}" for level in self.levels)
+                raise InputError(f"levels: {error} has no strength among {given}; add {kind}, or leave {error} out")
             if error == "polygon" and min(self.levels_of(error)) < 3:
-                raise InputError("levels: a polygon needs at least 3 corners")
+                raise InputError(
+                    f"levels: a polygon has at least 3 corners, not {self.levels_of(error)[-1]:g}; give 3 or more"
+                )
         return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
 
     def levels_of(self, error: str) -> tuple[float, ...]:
@@ -138,10 +142,10 @@ SCALES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One training on faulty annotations.
+    """One training on noisy labels.
 
     Attributes:
-        error: what the annotations suffer from; "none" for clean labels.
+        error: the error in the labels; "none" for clean labels.
         level: its strength: a rate, published pixels, or corners. At 0, inclusion has foreign objects in the pictures
             that nobody annotated.
     """

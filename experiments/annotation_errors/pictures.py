@@ -81,8 +81,8 @@ def _read(config: Config, opener: Opener) -> ErrorDomains:
         return ErrorDomains(plain, read_domain(pasted(source, open_source(options.extra)), splitting, options.target))
     if not plain.foreign.any():
         raise InputError(
-            f"inclusion needs foreign objects, and {config.source.data} has only one class: name a source of them "
-            "with --extra, as in --extra microscope:granulocytes, or leave it out: --errors omission bias"
+            f"errors: inclusion needs foreign objects, and {config.source.data} has only one class; give a source of "
+            "them, such as --extra microscope:granulocytes, or leave inclusion out, as in --errors omission bias"
         )
     return ErrorDomains(plain, plain)
 
@@ -95,8 +95,8 @@ def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> N
         most = _most_objects(objects, domain, per_picture=scope == "picture")
         if int(level * most + 1e-6) == 0:
             raise InputError(
-                f"levels: {error} {level:g} of at most {most} objects is none in any {scope}; "
-                "give a higher rate, or draw over more objects with another --scope"
+                f"levels: {error} at a rate of {level:g} changes nothing, since no {scope} has more than {most} "
+                "objects; give a higher rate, or draw over more objects with another --scope"
             )
 
 

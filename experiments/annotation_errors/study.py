@@ -1,20 +1,22 @@
-"""Study 1: which pictures, how networks are trained on faulty annotations, and what is measured."""
+"""Study 1: the pictures, how networks are trained on noisy labels, and the values that are measured."""
 
 import numpy as np
 
-from experiments.annotation_errors.analysis import analyse, gallery
+from experiments.annotation_errors.analysis import analyse
+from experiments.annotation_errors.gallery import gallery
 from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial
 from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
+from segjax.evaluation import counts, dice
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict
 
 
 class FaultyTrainer(Trainer[Trial]):
-    """How a network is trained on the annotations of a trial; every network is compiled once."""
+    """How a network is trained on the labels of a trial; every network is compiled once."""
 
     def __init__(self, config: Config, data: ErrorDomains) -> None:
         self._config, self._data = config, data
@@ -53,9 +55,10 @@ def measure(context: Context[Config, ErrorDomains, Trial], trial: Trial) -> Outc
     predicted = predict(steps, trained.variables, domain.images[test]) > 0
     rows, pooled = prediction_rows(predicted, domain, test, context.config.segmentation.tolerance)
     rows += [Row("dice_pooled", pooled), Row("label_dice", trained.facts["label_dice"])]
-    shown = places_shown(len(test))
+    shown = places_shown(dice(counts(predicted & ~domain.ignored[test], domain.labels[test] > 0)))
     examples = {"indices": test[shown], "masks": predicted[shown]}
-    return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+    said = f"Dice {pooled:.3f}{'' if trained.status == 'ok' else f', {trained.status}'}"
+    return Outcome(rows, said, trained.status, trained.restarts, examples)
 
 
 STUDY = Study(

@@ -5,10 +5,9 @@ from experiments.harness.start import run_command
 
 def main() -> None:
     """Run the study."""
-    from experiments.annotation_upgrade.study import STUDY
-    from experiments.harness.run import run
+    from experiments.harness.parsing import run_study
 
-    run(STUDY)
+    run_study("annotation_upgrade")
 
 
 if __name__ == "__main__":

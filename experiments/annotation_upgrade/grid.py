@@ -41,6 +41,7 @@ class Config:
     Start it again with the same --out, and it does only the missing trials. The defaults shown are those of the chosen
     --scale. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1. Lengths are in
     published pixels.
+    The published protocol is --scale paper --validation slice --scope dataset --rounding down --train.no-shuffle.
     """
 
     run: Annotated[RunOptions, Flat]

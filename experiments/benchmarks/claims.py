@@ -30,7 +30,7 @@ from experiments.benchmarks.timing import Row, Scale, TimingOptions
 from experiments.benchmarks.workers import PLAN, Trial
 from experiments.harness.start import run_command
 from segjax.files import write_file
-from segjax.reports.curves import svg
+from segjax.reports.charts import svg
 from segjax.reports.growth import fitted_exponent, growth
 from segjax.sweeps import Ledger
 from segjax.sweeps import Row as Value

@@ -26,7 +26,7 @@ from experiments.benchmarks.pack_strategies import CASES, MEMBERS, STRATEGIES, p
 from experiments.benchmarks.timing import Call, Contest, Row, Scale, TimingOptions
 from experiments.harness.start import run_command
 from segjax.files import write_file
-from segjax.reports.curves import svg
+from segjax.reports.charts import svg
 from segjax.reports.growth import fitted_exponent, growth
 
 SIDES: dict[Scale, tuple[int, ...]] = {"full": (64, 128, 256, 512), "smoke": (8, 16)}

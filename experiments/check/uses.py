@@ -14,9 +14,10 @@ from experiments.check.findings import Asked
 from experiments.check.survey import LARGEST_HELD
 from experiments.few_shot.study import STUDY as FEW_SHOT
 from experiments.harness.options import DataOptions
+from experiments.harness.parsing import parse
 from experiments.harness.pictures import Opener, Splitting
-from experiments.harness.run import AnyStudy, parse
-from experiments.segment_new_type import open_shots
+from experiments.harness.run import AnyStudy
+from experiments.segment_new_type.pictures import open_shots
 from experiments.site_segmentation.study import STUDY as SITE_SEGMENTATION
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import divide, open_folder, stacked

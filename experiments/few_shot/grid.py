@@ -44,48 +44,51 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     train: TrainOptions = decides(TrainOptions())
     types: tuple[int, ...] = decides(())
-    """Classes that take part; for the others see --others. None: all that enough training pictures show."""
+    """Classes that take part. None: every class that enough training pictures show."""
     others: Literal["background", "ignored"] = decides("background")
-    """Objects of classes that do not take part: background, or ignored, so that they count in no loss and no metric."""
+    """What objects of all other classes count as. ignored: they count in no loss and no metric."""
     banks: tuple[str, ...] = arranges(("joint_ignored", "joint_background", "binary_background"))
-    """Extractors: "joint", one network of all abundant types, or "binary", one for each; pixels of the new type in
-    their training "ignored" or "background" (which tells them about it). The first is used wherever only one is."""
+    """Sets of extractors. joint: one network for all other types. binary: one network for each. ignored: pixels of the
+    new type are left out of their training. background: they are background, which tells the networks about the new
+    type. The first set is used wherever there is only one."""
     maps: Literal["full", "half"] = decides("half")
-    """Feature maps: those of the last layer of full size, as published, or all of at least half the picture's edge."""
+    """Feature maps. full: those of the last layer of full size, as published. half: all maps that are at least half as
+    wide as the picture."""
     shots: tuple[int, ...] = arranges((1, 2, 3, 5, 7, 10))
-    """Numbers of annotated pictures."""
+    """Numbers of annotated pictures of the new type."""
     features: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
-    """Numbers of features of the first bank that the head may use, besides all."""
+    """Numbers of features that the head may use, besides all."""
     feature_selections: tuple[str, ...] = arranges(FEATURE_SELECTIONS)
-    """How features are selected: random, first, variance, relevance."""
+    """How fewer features are chosen: random, first, variance or relevance (for the annotated pictures)."""
     draws: int = decides(50)
-    """Draws of the shots, and of random features."""
+    """Number of random choices of the annotated pictures, and of random features."""
     nested: bool = decides(True)
-    """The shots of a smaller number are among those of the larger ones; otherwise each number has its own."""
+    """Whether a larger number of annotated pictures includes those of the smaller ones."""
     own_draws: tyro.conf.Suppress[tuple[int, ...]] = decides(())
     """All numbers of shots where they are not nested, since the draws of each depend on the others then."""
     candidates: int = decides(40)
-    """Training pictures, at most, that shots are drawn from."""
+    """Largest number of training pictures to choose the annotated ones from."""
     queries: int = decides(60)
-    """Test pictures at most."""
+    """Largest number of test pictures."""
     minimum_pixels: int = decides(16)
-    """Pixels of the type that a picture must show to be a shot."""
+    """Smallest number of pixels of the new type in an annotated picture."""
     head: str = decides("logistic")
-    """The head of the grid of shots and features."""
+    """The head that is tried with every number of annotated pictures and of features."""
     heads: tuple[str, ...] = arranges(tuple(HEADS))
-    """Heads that are compared, with all features."""
+    """Heads to compare. All of them use all features."""
     compare_shots: tuple[int, ...] = arranges((1, 5, 10))
-    """Numbers of shots at which heads and baselines are compared and objects are counted."""
+    """Numbers of annotated pictures at which heads and baselines are compared and objects are counted."""
     baselines: tuple[str, ...] = arranges(BASELINES)
-    """Networks trained on the shots: last_layer, whole_network (both from the extractor), from_scratch."""
+    """Networks trained on the annotated pictures. last_layer, whole_network: the extractor, in part or whole.
+    from_scratch: a new network."""
     first_draws: int = decides(10)
-    """Of the --draws, the first few, in which baselines are trained and objects are counted."""
+    """Number of draws in which baselines are trained and objects are counted: the first of --draws."""
     baseline_steps: int = decides(200)
-    """Steps of a baseline's training, whatever the number of shots."""
+    """Training steps of a baseline, whatever the number of annotated pictures."""
     delineation: Literal["line", "none"] = decides("none")
-    """"line": in the shots, pixels of an object beside another one are background, so that touching objects part."""
+    """line: in the annotated pictures, a line of background parts objects that touch."""
     grouping: Literal["components", "watershed"] = decides("watershed")
-    """How predicted pixels become objects."""
+    """How predicted pixels become objects. components: connected pixels. watershed: touching objects are parted."""
 
     def resolved(self) -> "Config":
         """The configuration with the types of the simulation filled in, and checked.
@@ -280,19 +283,26 @@ def _check(config: Config) -> None:
     check_choices("baselines", config.baselines, BASELINES)
     check_choices("grouping", (config.grouping,), GROUPINGS)
     if not config.banks or not config.feature_selections:
-        raise InputError("banks, feature_selections: give at least one of each")
+        raise InputError("banks, feature_selections: one is empty; give at least one value for each")
     several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
     single = ("draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
     for option, numbers in (several | {name: (getattr(config, name),) for name in single}).items():
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
-            raise InputError(f"{option} must be different whole numbers from 1 on, not {list(numbers)}")
-    if not config.shots or not set(config.compare_shots) <= set(config.shots):
-        raise InputError(f"compare_shots: {list(config.compare_shots)} must be among the shots {list(config.shots)}")
+            shown = " ".join(map(str, numbers))
+            raise InputError(f"{option}: {shown} cannot be used; give whole numbers from 1 on, each only once")
+    if not config.shots:
+        raise InputError("shots: no number is given; give at least one")
+    if others := sorted(set(config.compare_shots) - set(config.shots)):
+        shown = " ".join(map(str, config.shots))
+        raise InputError(f"compare_shots: {others[0]} is not among --shots; give some of {shown}")
     if max(config.shots) > config.candidates:
-        raise InputError(f"candidates: {config.candidates} pictures are fewer than {max(config.shots)} shots")
+        raise InputError(
+            f"candidates: {config.candidates} are fewer than the {max(config.shots)} pictures of --shots; give at "
+            f"least {max(config.shots)}, or fewer shots"
+        )
     if config.first_draws > config.draws:
-        raise InputError(f"first_draws: {config.first_draws} are more than the {config.draws} draws")
+        raise InputError(f"first_draws: {config.first_draws} is more than --draws; give at most {config.draws}")
     if config.others == "ignored" and not config.types:
-        raise InputError("others: ignored needs --types, which says what the others are")
+        raise InputError("others: ignored is of no use without --types; name the classes that take part")
     if config.types and len(config.types) < 2:
-        raise InputError("types: give at least two; extractors learn from the others while one is new")
+        raise InputError("types: one class is too few, since extractors learn from the others; give at least two")

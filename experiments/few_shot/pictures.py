@@ -108,8 +108,8 @@ def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures
     source = opener(config.source.data)
     if len(source.class_names) < 2:
         raise InputError(
-            f"{source.spec}: its objects have no types; give pictures with at least two classes, as microscope:tissue "
-            "or a folder with class images in classes/"
+            f"{source.spec}: its objects have no types; give pictures with at least two classes, such as "
+            "microscope:tissue or a folder with class images in classes/"
         )
     samples = list(read_samples(source))
     ignored = unjudged(samples)
@@ -132,7 +132,8 @@ def types_of(config: Config, pictures: TypedPictures) -> dict[str, int]:
     unknown = [new for new in config.types if new > len(names)]
     if unknown:
         raise InputError(
-            f"types: there is no class {unknown[0]} in {config.source.data}; there are: {', '.join(names)}"
+            f"types: there is no class {unknown[0]} in {config.source.data}; give numbers from 1 to {len(names)} "
+            f"({', '.join(names)})"
         )
     lacking = {}
     for new in config.types or range(1, len(names) + 1):
@@ -141,16 +142,16 @@ def types_of(config: Config, pictures: TypedPictures) -> dict[str, int]:
             shown, tested = len(showing_type(config, pictures, split.train, new)), pictures.areas[list(split.test), new]
             if shown < max(config.shots):
                 lacking[new] = (
-                    f"{shown} training pictures of seed {seed} show {names[new - 1]}, but {max(config.shots)} "
-                    "shots are asked for; give more pictures or fewer shots"
+                    f"only {shown} training pictures of seed {seed} show {names[new - 1]}, too few for --shots "
+                    f"{max(config.shots)}; give more pictures or fewer shots"
                 )
             elif not tested.any():
-                lacking[new] = f"no test picture of seed {seed} shows {names[new - 1]}"
+                lacking[new] = f"no test picture of seed {seed} shows {names[new - 1]}; give more pictures"
     if config.types and lacking:
-        raise InputError(f"types: {next(iter(lacking.values()))}, or leave this type out")
+        raise InputError(f"types: {next(iter(lacking.values()))}, or leave this class out")
     chosen = config.types or tuple(new for new in range(1, len(names) + 1) if new not in lacking)
     if len(chosen) < 2:
-        raise InputError(f"types: fewer than two can take part: {'; '.join(lacking.values())}")
+        raise InputError(f"types: fewer than two classes can take part: {'. '.join(lacking.values())}")
     return {names[new - 1]: new for new in chosen}
 
 
@@ -169,8 +170,8 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
         most = counts[name, config.banks[0]]
         if max(config.features, default=1) > most:
             raise InputError(
-                f"features: {max(config.features)} are asked for, but the bank {config.banks[0]!r} of {name} has "
-                f"{most}; give fewer, or a wider network (--sizes)"
+                f"features: {max(config.features)} are more than the {most} of {name} with the extractors "
+                f"{config.banks[0]}; give fewer, or a wider network (--sizes)"
             )
     return counts
 

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from experiments.few_shot import grid
-from experiments.few_shot.analysis import analyse, gallery
+from experiments.few_shot.analysis import analyse
+from experiments.few_shot.gallery import gallery
 from experiments.few_shot.grid import ALL, ALL_LABELS, NONE, Config, Training, Trial, group_of
 from experiments.few_shot.pictures import (
     HeldOutType,
@@ -261,9 +262,9 @@ def _objects_found(new: HeldOutType, masks: Bool[np.ndarray, "Q H W"]) -> float:
 def _examples(
     new: HeldOutType, masks: Bool[np.ndarray, "Q H W"], shots: Int[np.ndarray, " K"]
 ) -> dict[str, np.ndarray]:
-    """Masks of the query pictures that show most of the type, and which shots they come from."""
-    order = np.argsort(-new.pictures.areas[new.query, new.new], kind="stable")
-    shown = order[: len(places_shown(len(new.query)))]
+    """Masks of the worst, the median and the best query picture that shows the type, and which shots they come from."""
+    showing = np.flatnonzero(new.pictures.areas[new.query, new.new])
+    shown = showing[places_shown(dice(counts(masks[showing], new.truth[showing])))]
     return {"indices": new.query[shown], "masks": masks[shown], "shots": shots}
 
 

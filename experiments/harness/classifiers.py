@@ -4,89 +4,28 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from experiments.harness.classifier_options import Classifier, ClassifierOptions
 from experiments.harness.networks import standardisation
-from experiments.harness.options import TrainOptions, arranges, check_choices, decides
+from experiments.harness.options import TrainOptions
 from experiments.harness.pictures import Domain, Opener, Splitting, check_target, read_samples, unjudged
 from experiments.harness.store import Extent, Job, Load, Trainer
 from segjax.data import metres_per_pixel, open_source, parse_spec
-from segjax.models import CLASSIFIERS, create
+from segjax.models import create
 from segjax.training import LoopConfig, Pictures, Steps, balanced_weights, make_steps
 from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for
 
 
-@dataclass(frozen=True)
-class ClassifierSizes:
-    """Sizes of the classifiers; the defaults are the published ones.
-
-    Attributes:
-        vgg_head: "average" averages the last maps, which CAM needs; "hidden" is torchvision's head of three layers.
-        norm: "running" takes running averages when testing; "group" is GroupNorm; "none" leaves normalisation out (MSD
-            never normalises).
-        pooling: how the class maps of MSD and U-Net become one number per class.
-        dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
-    """
-
-    vgg_width: int = 64
-    vgg_head: Literal["average", "hidden"] = "average"
-    resnet_width: int = 64
-    msd_depth: int = 50
-    msd_width: int = 1
-    unet_width: int = 64
-    unet_levels: int = 4
-    norm: Literal["running", "group", "none"] = "running"
-    pooling: Literal["average", "log_sum_exp", "top_share", "rank"] = "average"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def options(self, network: str) -> dict[str, Any]:
-        """Options of `segjax.models.create` for a classifier."""
-        return {"dtype": self.dtype, **self._own_options(network)}
-
-    def _own_options(self, network: str) -> dict[str, Any]:
-        if network == "vgg16":
-            return {"width": self.vgg_width, "norm": self.norm, "head": self.vgg_head}
-        if network == "msd_classifier":
-            return {"depth": self.msd_depth, "width": self.msd_width, "pooling": self.pooling}
-        if network == "unet_classifier":
-            size = {"width": self.unet_width, "levels": self.unet_levels}
-            return {**size, "norm": self.norm, "pooling": self.pooling}
-        return {"width": self.resnet_width, "norm": self.norm}
-
-
-@dataclass(frozen=True)
-class ClassifierOptions:
-    """Which classifiers of whole pictures, and what they look for."""
-
-    classifiers: tuple[str, ...] = arranges(("vgg16", "resnet18", "msd_classifier"))
-    """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
-    classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
-    target: int = decides(1)
-    """Class of the objects that are looked for; classes count from 1."""
-    label: str = decides("")
-    """The image-level label that is looked for. Default: the second. It must be given where a table has more than two
-    labels, or does not give their order by label_names."""
-
-    def check(self) -> None:
-        """Raises InputError where an option cannot be; names it and what it may be."""
-        check_choices("classifiers", self.classifiers, CLASSIFIERS)
-        if not self.classifiers:
-            raise InputError(f"classifiers: there are none; give at least one of {', '.join(CLASSIFIERS)}")
-        if self.target < 1:
-            raise InputError(f"target: classes count from 1, not {self.target}")
-        for name in self.classifiers:
-            create(name, **self.classifier_sizes.options(name))
-
-
 @dataclass(frozen=True, eq=False)
 class LabelledDomain(Domain):
-    """Pictures with image-level labels; `labels` are the objects looked for, in the pictures that have the label.
+    """Pictures with image-level labels; `labels` are the objects to look for, in the pictures that have the label.
 
     Attributes:
         presence: int32 [P], 1 where the picture has the label.
@@ -143,12 +82,10 @@ def read_labelled(
 
 
 def check_kinds(data: str, presence: Int32[np.ndarray, " P"]) -> None:
-    """Raises InputError where no picture has, or none is without, what is looked for (1 with it, 0 without)."""
-    for kind, what in ((1, "shows"), (0, "lacks")):
+    """Raises InputError where no picture has the object, or none is without it (1 with it, 0 without)."""
+    for kind, what in ((1, "shows"), (0, "is without")):
         if kind not in presence:
-            raise InputError(
-                f"{data}: no picture {what} the object, but a classifier needs pictures with and without it; give both"
-            )
+            raise InputError(f"{data}: no picture {what} the object; give pictures with it and pictures without it")
 
 
 def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray, " P"], seeds: int) -> None:
@@ -159,8 +96,8 @@ def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray
             shown = set(presence[list(getattr(split, side))])
             if shown != {0, 1}:
                 raise InputError(
-                    f"{source.spec}: {'all' if 1 in shown else 'none of'} the {side} pictures of seed {seed} show the "
-                    "object; give more pictures or groups, or another number of folds"
+                    f"{source.spec}: the {side} pictures of seed {seed} all {'show' if 1 in shown else 'lack'} "
+                    "the object; give more pictures or groups, or another number of folds"
                 )
 
 
@@ -170,14 +107,14 @@ def _presence(
     names = source.label_names
     if not names:
         if options.label:
-            raise InputError(f"label: the pictures of {data} have no image-level labels; use target")
+            raise InputError(f"label: the pictures of {data} have no image-level labels; give --target instead")
         return np.asarray([sample.of_class(options.target).any() for sample in samples], np.int32)
     if options.label and options.label not in names:
-        raise InputError(f"label: {options.label!r} is not among the labels of {data}: {', '.join(names)}")
+        raise InputError(f"label: {options.label!r} is not a label of {data}; choose one of {', '.join(names)}")
     given = parse_spec(data).options
     is_ordered = "image_labels" not in given or "label_names" in given  # else they come by the alphabet
     if not options.label and not (is_ordered and len(names) == 2):
-        raise InputError(f"label: give one of {', '.join(names)}; it is told apart from all others")
+        raise InputError(f"label: choose one of {', '.join(names)}; classifiers tell it apart from all others")
     wanted = names.index(options.label) if options.label else 1
     return np.asarray([sample.label == wanted for sample in samples], np.int32)
 
@@ -208,15 +145,6 @@ def check_trainable_classifiers(options: ClassifierOptions, domain: LabelledDoma
 def classifier_of(options: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:
     """A classifier for these pictures, which are given their mean and deviation 0 and 1."""
     return create(name, **options.classifier_sizes.options(name), **standardisation(domain))
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """The training of a classifier; `epochs` 0 are those of the configuration."""
-
-    network: str
-    seed: int
-    epochs: int = 0
 
 
 class ClassifierTrainer(Trainer[Classifier]):

@@ -15,6 +15,7 @@ from segjax.sweeps import Trial, file_stem
 from segjax.types import InputError
 
 SHOWN = 3  # pictures
+RANKS = {0: (), 1: ("the only one",), 2: ("worst", "best"), SHOWN: ("worst", "median", "best")}
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,8 @@ def places_shown(scores: ArrayLike) -> Int[np.ndarray, " S"]:
     """Places of the worst, the median and the best of some pictures, by a score of each; NaN counts as the worst."""
     order = np.argsort(np.nan_to_num(np.asarray(scores, float), nan=-np.inf), kind="stable")
     return order[np.unique(np.linspace(0, max(len(order) - 1, 0), min(SHOWN, len(order))).astype(int))]
+
+
+def ranks_shown(count: int) -> tuple[str, ...]:
+    """What the pictures of `places_shown` are, in its order, where there are so many."""
+    return RANKS[count]

@@ -1,9 +1,9 @@
-"""The options of maps in the studies: how often maps look at the picture, and how finely they are judged."""
+"""The options of maps in the studies: how often slow maps run the network, and how finely maps are judged."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.harness.classifiers import ClassifierSizes
+from experiments.harness.classifier_options import ClassifierSizes
 from segjax.maps import MAPS, Explainer, create_map, reason_without
 from segjax.models import create
 from segjax.types import check_least
@@ -14,13 +14,13 @@ MAP_TITLES = {name: kind.title for name, kind in MAPS.items()}
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How often slow maps look at the picture, and how finely maps are judged.
+    """How often slow maps run the network, and how finely maps are judged.
 
     Attributes:
-        rise_masks: random masks of RISE.
-        occlusion_patch: side in pixels of the square that occlusion moves, each time by half its side.
-        gradient_samples: gradients that SmoothGrad and integrated gradients average.
-        removal_steps: steps of insertion and deletion, by which maps are judged.
+        rise_masks: number of random masks of RISE.
+        occlusion_patch: side in pixels of the square that occlusion moves across the picture, half a side at a time.
+        gradient_samples: number of gradients that SmoothGrad and integrated gradients average.
+        removal_steps: number of steps in which insertion and deletion judge a map.
     """
 
     rise_masks: int = 4000

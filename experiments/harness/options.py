@@ -10,9 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from experiments.harness.events import check_tensorboard
-from segjax.data import parse_spec
-from segjax.models import NETWORKS, create
-from segjax.sweeps import shard_of
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
@@ -37,9 +34,8 @@ class RunOptions:
     out: Path = arranges()
     """Folder for results.csv, report.html, plan.json and figures."""
     scale: Literal["smoke", "demo", "reduced", "paper"] = arranges("demo")
-    """smoke: a minute, to see that it runs. demo: minutes. reduced: hours on 2 cores. paper: the published networks,
-    pictures and epochs, for a GPU. --validation slice --scope dataset --train.no-shuffle are as published, but never
-    the default."""
+    """smoke: a minute, to see that it runs. demo: minutes. reduced: hours on 2 cores. paper: networks, pictures and
+    epochs of the size of the published ones, for a GPU."""
     seeds: int = arranges(10)
     """How often every training is repeated: seeds 0, 1, ..."""
     shard: str = arranges("1/1")
@@ -77,8 +73,8 @@ class DataOptions:
     """Which pictures, and who tests on which of them."""
 
     data: str = decides("microscope:hl60")
-    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, terrain:mounds, folder:PATH?tile=256,
-    folder:PATH?image_labels=FILE.csv or tfds:NAME."""
+    """Pictures: microscope:hl60, microscope:granulocytes, microscope:mixed, microscope:tissue, terrain:mounds,
+    folder:PATH?tile=256, folder:PATH?image_labels=FILE.csv or tfds:NAME."""
     folds: int = decides(4)
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     validation: Literal["group", "slice"] = decides("group")
@@ -150,6 +146,8 @@ class SegmentationOptions:
 
     def check(self) -> None:
         """Raises InputError where a network or number is not usable."""
+        from segjax.models import NETWORKS, create
+
         check_choices("networks", self.networks, NETWORKS)
         for name in self.networks:
             create(name, **self.sizes.options(name))
@@ -190,6 +188,9 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     Raises:
         InputError: names the option and what it may be.
     """
+    from segjax.data import parse_spec  # an option that does not exist is told without these
+    from segjax.sweeps import shard_of
+
     parse_spec(source.data)
     shard_of((), run.shard)
     checkpoint_options(run.checkpoint_every)

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 
 from experiments.harness.provenance import is_committed
 from experiments.harness.study import Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.evaluation.claims import digits_of, format_test_sets
 from segjax.files import PATIENCE, write_file
-from segjax.reports import Chart, Page, index_beside, svg, write_page
+from segjax.reports import Chart, Page, index_beside, refresh_index, svg, write_page
 from segjax.sweeps import ResultTable, read_plan
-from segjax.types import Source
+from segjax.types import InputError, Source
 
 
 def write_study_page(
@@ -62,10 +63,20 @@ def write_study_page(
         failures=table.failures() if found.failures is None else found.failures,
         config=plan["config"],
         provenance=_origin(plan),
+        missing=f"{len(missing)} of {len(trials)} trials" if missing else "",
         index=index_beside(path),
     )
     write_page(path, page)
     return path
+
+
+def announce(page: Path, console: Console) -> None:
+    """Name a page that was just written, and list it in the index page of the folder above where that has one."""
+    console.print(f"report: {page}", soft_wrap=True)
+    try:
+        refresh_index(page.absolute().parent.parent)
+    except InputError as error:  # the page itself is there
+        console.print(f"the report is not listed: {error}", soft_wrap=True)
 
 
 def undecided(claims: Sequence[Claim]) -> list[str]:
@@ -104,7 +115,8 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
 
 
 def _measure(claim: Claim) -> str:
-    if claim.unit.startswith(claim.metric):  # "Dice points" needs no "Dice"
+    """Metric and unit, without saying one twice: "Dice points"."""
+    if claim.unit.startswith(claim.metric):
         return claim.unit
     return f"{claim.metric}, {claim.unit}" if claim.unit else claim.metric
 

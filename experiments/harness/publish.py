@@ -22,8 +22,7 @@ from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.files import read_json, write_file
-from segjax.reports import data_name
-from segjax.reports.words import METRIC_NAMES
+from segjax.reports import data_name, words
 from segjax.sweeps import Replicates, ResultTable, collect, read_plan
 from segjax.types import InputError
 
@@ -171,8 +170,12 @@ def _section(run: Published) -> list[str]:
     lines += [f"- {name}: `{last[name]}`" for name in ("command", "commit", "machine")]
     lines += [f"- test sets: {len(set(_replicates(run)))}", ""]
     if run.found is None:
-        lines += [f"![{name}]({run.folder.name}/{name})" for name in sorted(p.name for p in run.folder.glob("*.svg"))]
-        return [*lines, "", *markdown(pd.read_csv(run.folder / "summary.csv")), ""]
+        stems = sorted(path.stem for path in run.folder.glob("*.svg"))
+        lines += [f"![{stem.replace('_', ' ')}]({run.folder.name}/{stem}.svg)" for stem in stems]
+        summary = pd.read_csv(run.folder / "summary.csv").rename(columns=words.METRIC_NAMES)
+        if "network" in summary:
+            summary["network"] = summary["network"].map(words.network_name)
+        return [*lines, "", *markdown(summary), ""]
     shown = () if CHANGED in run.marks else run.found.shown  # what cannot be repeated is not put on show
     charts = {stem: run.found.charts[stem] for stem in shown if stem in run.found.charts}
     save_charts(run.folder, charts)
@@ -181,14 +184,14 @@ def _section(run: Published) -> list[str]:
         lines += [
             f"![{chart.title}]({run.folder.name}/{stem}.svg)",
             "",
-            f"*{chart.title}.* {chart.question} {chart.caption}",
+            f"*{chart.title}.* {chart.question}{'' if chart.question.endswith('?') else '.'} {chart.caption}",
             "",
         ]
     if run.found.claims:
         lines += [*markdown(claims_table(run.found.main or run.found.claims)), ""]
     for name, frame in run.found.tables.items():
         lines += [
-            f"<details><summary>{METRIC_NAMES.get(name, name)}</summary>",
+            f"<details><summary>{words.METRIC_NAMES.get(name, name)}</summary>",
             "",
             *markdown(frame),
             "",

@@ -1,6 +1,5 @@
 """How every study runs: its plan, its missing trials through the ledger, and the page by whoever finishes last."""
 
-import argparse
 import dataclasses
 import inspect
 import json
@@ -11,15 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import tyro
 from rich.console import Console
 
+from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
-from experiments.harness.layouts import step_seconds
-from experiments.harness.options import check_run, deciding, overlaid
-from experiments.harness.page import write_study_page
+from experiments.harness.options import deciding
+from experiments.harness.page import announce, write_study_page
+from experiments.harness.parsing import parse
 from experiments.harness.provenance import opening, sources_of
-from experiments.harness.start import EXIT_CODES, LEFT_TO_OTHERS, SOME_FAILED, requeued
+from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Study, StudyData
 from segjax.claims import Claims
 from segjax.interruption import check
@@ -45,54 +44,29 @@ from segjax.sweeps import (
 )
 from segjax.types import InputError
 
-ROW_BYTES = 100
-PASSES_OF_A_STEP = 3  # a step is about three forward passes
 AnyStudy = Study[Any, Any, Any, Any]
 
 
-def defaults_of(study: AnyStudy, scale: str) -> Any:
-    """The configuration of a scale: what it sets unless the command line says otherwise."""
-    return overlaid(overlaid(study.base, study.scales[scale]), {"run": {"scale": scale}})
-
-
-def resolved(study: AnyStudy, config: Config) -> Config:
-    """A configuration with what depends on other options filled in, and checked.
-
-    Raises:
-        InputError: names the option and what it may be.
-    """
-    check_run(config.run, config.source)
-    return study.resolve(overlaid(config, {"source": {**vars(config.source.resolved())}}))
-
-
-def parse(study: AnyStudy, args: Sequence[str] | None = None) -> Any:
-    """The configuration of the command line (or of `args`), over what the chosen --scale sets.
-
-    Raises:
-        InputError: an unknown scale, or an option that cannot be.
-    """
-    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    scale.add_argument("--scale", default="demo")
-    chosen = scale.parse_known_args(args)[0].scale
-    if chosen not in study.scales:
-        raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
-    default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
-    prog = f"python -m experiments.{study.name}"
-    description = f"{inspect.getdoc(study.config)}\n\n{EXIT_CODES}"
-    return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))
-
-
 def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
-    """The command of a study: parse, plan, run the missing trials of this shard; the last process writes the page.
+    """The command of a study: `run_with` the options given.
 
     Args:
         args: options; None: those of the command line.
 
     Raises:
-        InputError: the options, the pictures or the folder cannot be used.
+        InputError, SystemExit: as `run_with`.
+    """
+    run_with(study, parse(study, args))
+
+
+def run_with(study: AnyStudy, config: Any) -> None:
+    """Plan, run the missing trials of this shard; the last process writes the page.
+
+    Raises:
+        InputError: the pictures or the folder cannot be used.
         SystemExit: with 3 where some trials failed, with 4 where some are left to others.
     """
-    config, console = parse(study, args), Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False)
     out, is_there = config.run.out, (config.run.out / "plan.json").exists()
     if config.run.resume and not is_there:
         raise InputError(f"resume: there is nothing to go on with in {out}; leave --resume out to begin")
@@ -150,7 +124,7 @@ def _conclude(
         if ledger.missing(trials):  # a damaged file is set aside as it is read
             return None
         check()
-        console.print(f"report: {write_study_page(study, context, table)}", soft_wrap=True)
+        announce(write_study_page(study, context, table), console)
     return max(_tell_failed(ledger.failed(trials), out, console), LEFT_TO_OTHERS if missing else 0)
 
 
@@ -166,7 +140,7 @@ def _report(
     replicates = replicates_of(config, context.data)
     table: ResultTable[Any] = ResultTable.from_rows(rows, study.trial, replicates, context.data.source.coarsening)
     missing = missing_in(out, trials)
-    console.print(f"report: {write_study_page(study, context, table, trials, missing)}", soft_wrap=True)
+    announce(write_study_page(study, context, table, trials, missing), console)
     if missing:
         console.print(f"{len(missing)} of {len(trials)} trials have not ended; the report names them", soft_wrap=True)
     return max(_tell_failed(failed_in(out, trials), out, console), LEFT_TO_OTHERS if missing else 0)
@@ -275,35 +249,18 @@ class Sweep:
                     context.store.drop(training)
 
 
-def estimate(study: AnyStudy, context: Context[Any, Any, Any], trials: Sequence[Any]) -> tuple[float, float]:
-    """Seconds and megabytes of some trials: the sum over the trainings that they need, each kind timed by a few steps.
-
-    Where the study says how many forward passes measuring takes, these are added.
-    """
-    trainer, run = context.store.trainer, context.config.run
-    needed = context.store.closure([training for trial in trials for training in study.needs(context, trial)])
-    kinds = {trainer.kind(training): trainer.loop(trainer.kind(training)) for training in needed}
-    step = {}
-    for kind, loop in kinds.items():
-        count = sum(trainer.kind(training) == kind for training in needed)
-        step[kind] = step_seconds(run, count, trainer.steps(kind), trainer.blank(kind), loop)
-    seconds = 0.0
-    for training in needed:
-        kind, extent = trainer.kind(training), trainer.extent(training)
-        batch = kinds[kind].batch_size
-        epoch = -(-extent.train // batch) + extent.validation / batch / PASSES_OF_A_STEP
-        seconds += kinds[kind].epochs * epoch * step[kind]
-    for trial in trials if study.passes else ():
-        for training in study.needs(context, trial)[-1:]:
-            kind = trainer.kind(training)
-            seconds += study.passes(context, trial) * step[kind] / PASSES_OF_A_STEP / kinds[kind].batch_size
-    pictures = len(context.data.split(0).test)
-    return seconds, len(trials) * (8 * pictures + 4) * ROW_BYTES / 1e6
-
-
 def _print_plan(study: AnyStudy, context: Context[Any, Any, Any], shard: Sequence[Any], console: Console) -> None:
     for trial in shard:
         console.print(described(trial), soft_wrap=True)
-    seconds, megabytes = estimate(study, context, shard)
-    amounts = f"about {in_words(seconds)} here, {megabytes:.1f} MB of results; nothing was trained"
+    work = work_of(study, context, shard)
+    speed = time_steps(context, work)
+    seconds = speed.seconds(work)
+    amounts = f"about {in_words(seconds)} here, {megabytes_of(context, work):.1f} MB of results; nothing was trained"
     console.print(f"{len(shard)} trials, {amounts}", soft_wrap=True)
+    if counted := len(speed.step) - len(speed.timed):
+        kinds = (
+            f"{len(speed.timed)} of {len(speed.step)} kinds of training were timed, {counted} estimated from their size"
+        )
+        console.print(f"rough: {kinds}; half or twice as long is possible", soft_wrap=True)
+    for option, takes in cheaper(study, context, speed, seconds):
+        console.print(f"cheaper: {option} takes about {in_words(takes)}", soft_wrap=True)

@@ -107,7 +107,8 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         cautions: what only the opened pictures tell.
         together: trials with the same text are measured together by one process; without, up to `pack` trials whose
             trainings are of one kind.
-        passes: about how many forward passes over one picture measuring a trial takes, where that is many.
+        passes: about how many forward passes over one picture a trial takes besides its training, by the training that
+            makes the network and by what they are made for; what several trials have in common is made once.
         keeps_networks: whether trained networks stay after the trials that need them are measured.
     """
 
@@ -126,5 +127,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     gallery: Callable[[Context[Config, Data, AnyTraining]], Sequence[Gallery]] = lambda context: ()
     cautions: Callable[[Config, Data], Sequence[str]] = lambda config, data: ()
     together: Callable[[Trial], str] | None = None
-    passes: Callable[[Context[Config, Data, AnyTraining], Trial], float] | None = None
+    passes: Callable[[Context[Config, Data, AnyTraining], Trial], Mapping[tuple[AnyTraining, Any], float]] = (
+        lambda context, trial: {}
+    )
     keeps_networks: bool = False

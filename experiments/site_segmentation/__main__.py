@@ -5,10 +5,9 @@ from experiments.harness.start import run_command
 
 def main() -> None:
     """Run the study."""
-    from experiments.harness.run import run
-    from experiments.site_segmentation.study import STUDY
+    from experiments.harness.parsing import run_study
 
-    run(STUDY)
+    run_study("site_segmentation")
 
 
 if __name__ == "__main__":

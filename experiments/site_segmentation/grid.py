@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from experiments.harness.classifiers import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,
@@ -38,7 +38,7 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class Config:
-    """Can activation maps replace outlines of sites, and how many outlines are they worth?
+    """Can activation maps replace drawn outlines of sites, and how many outlines are they worth?
 
     Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
     """
@@ -48,28 +48,31 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat]
     classification: Annotated[ClassifierOptions, Flat]
     classify: TrainOptions = decides(TrainOptions(StepConfig(loss="cross_entropy")))
-    """How classifiers are trained; --train is for the networks that segment."""
+    """How classifiers are trained; --train says it for the networks that segment."""
     train: TrainOptions = decides(TrainOptions())
     maps: tuple[str, ...] = arranges((OURS, "cam", "grad_cam", "layer_cam_fusion"))
-    """Maps that masks are made of."""
+    """Maps that are made into masks: any that `python -m experiments.activation_maps --help` lists."""
     rules: tuple[str, ...] = arranges(RULES)
-    """Rules for the level above which a map is object: any of fixed, otsu, percentile, dataset, contour."""
+    """How the level is chosen above which a pixel of a map belongs to the mask. Any of fixed (a share of the maximum),
+    otsu, percentile (a share of the picture), dataset (one level for all pictures), contour."""
     completions: tuple[str, ...] = arranges(COMPLETIONS)
-    """What masks are completed by on the picture: any of none, random_walk, geodesic."""
+    """How masks grow on the picture: any of none, random_walk, geodesic."""
     trained_on: tuple[str, ...] = arranges((f"{OURS}:contour:none", f"{OURS}:otsu:none", "grad_cam:otsu:none"))
-    """MAP:RULE:COMPLETION of the masks that networks are trained on; all others are only measured as masks."""
+    """Masks that networks are trained on, as MAP:RULE:COMPLETION. All other masks are only measured."""
     outlines: tuple[int, ...] = arranges((1, 2, 5, 10))
-    """Numbers of outlined sites that networks are trained on for comparison; all of them always are."""
+    """For comparison, networks are trained on these numbers of outlines, and always on all of them."""
     baselines: tuple[str, ...] = arranges(BASELINES)
-    """Cheap annotations for comparison: any of points (a disc of the usual size on each site), walked_points (a point
-    that a random walk on the picture completes), boxes (an ellipse in each site's bounding box)."""
+    """For comparison, networks are also trained on cheap annotations: any of points (a disc of the usual size on each
+    site), walked_points (a point that a random walk lets grow on the picture), boxes (an ellipse in the bounding box of
+    each site)."""
     point_radius: float = decides(0.0)
-    """Radius in pixels of the disc on a point; 0: 75 m where the ground metres are known, a twelfth of the picture
-    elsewhere."""
+    """Radius of the disc on a point, in pixels. 0 stands for 75 m where the size of a pixel is known, and for a twelfth
+    of the picture elsewhere."""
     minimum_area: int = decides(20)
-    """Pixels below which a piece of a mask is dropped."""
+    """Pieces of a mask with fewer pixels are dropped."""
     epoch_pictures: int = decides(200)
-    """Pictures per epoch, half with a site and half without: fewer are repeated, so that all get equally many steps."""
+    """Pictures per epoch, half with a site and half without. Fewer are repeated, so that every training takes equally
+    many steps."""
     map_options: MapOptions = decides(make=MapOptions)
 
     def resolved(self) -> "Config":
@@ -88,7 +91,7 @@ class Config:
         for way in self.ways():
             for network in self.classification.classifiers:
                 if (reason := reason_without_map(way.map, network, sizes)) is not None:
-                    raise InputError(f"maps: {network} has no {way.map}: {reason}")
+                    raise InputError(f"maps: {network} has no {way.map}: {reason}; name other maps or classifiers")
         check_least(self, outlines=1, minimum_area=1, epoch_pictures=2, point_radius=0)
         check_choices("outlines", self.outlines, self.outlines)
         return self
@@ -241,7 +244,7 @@ def way_of(text: str) -> Way:
     """
     parts = text.split(":")
     if len(parts) != 3:
-        raise InputError(f"trained_on: {text!r} is not MAP:RULE:COMPLETION, as in {OURS}:otsu:random_walk")
+        raise InputError(f"trained_on: {text!r} is not MAP:RULE:COMPLETION; write it as {OURS}:otsu:random_walk")
     for part, allowed in zip(parts, (MAPS, RULES, COMPLETIONS), strict=True):
         check_choices("trained_on", (part,), allowed)
     return Way(*parts)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from experiments.harness.classifiers import Classifier, LabelledDomain
+from experiments.harness.classifier_options import Classifier
+from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.store import Load
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way
@@ -59,16 +61,16 @@ def check_outlines(config: Config, domain: LabelledDomain) -> None:
     for seed in range(min(config.run.seeds, config.source.folds)):
         if not domain.with_object(domain.split(seed).test):
             raise InputError(
-                f"{config.source.data}: no test picture of seed {seed} has an outline to score on; give outlines "
-                "(labels) of some pictures of every group"
+                f"{config.source.data}: no test picture of seed {seed} has an outline, so nothing can be scored; give "
+                "outlines (labels) of some pictures of every group"
             )
     for trial in config.trials():
         if trial.method in (OUTLINES, *BASELINES) and trial.seed < config.source.folds:
             sides = sides_of(domain, trial)
             if not (sides.train and sides.validation) or len(sides.train) < trial.outlines:
                 raise InputError(
-                    f"outlines: seed {trial.seed} has {len(sides.train)} outlined pictures with a site to learn from "
-                    f"and {len(sides.validation)} to choose the best epoch by; ask for fewer, or give more outlines"
+                    f"outlines: seed {trial.seed} has {len(sides.train)} outlined pictures with a site for training "
+                    f"and {len(sides.validation)} for validation; ask for fewer, or give more outlines"
                 )
 
 
@@ -91,6 +93,7 @@ class Labels:
         """`network` gives the module of a classifier by its name. Nothing is computed before labels are asked for."""
         self._config, self._domain, self._network = config, domain, network
         self._map_of = functools.cache(self._create_map)
+        self._cost = functools.cache(self._cost_of)
         self._made = functools.lru_cache(maxsize=4)(self._make)
         self._masks = functools.lru_cache(maxsize=4)(self._make_masks)
 
@@ -128,15 +131,28 @@ class Labels:
     def _make(self, classifier: Classifier, kind: str, load: Load) -> Made:
         domain, explain = self._domain, self._map_of(classifier.network, kind)
         variables = load(classifier).variables
-        split = domain.split(classifier.seed)
-        shown = np.flatnonzero(domain.presence == 1)
-        empty = np.asarray(domain.without((*split.validation, *split.train))[:WITHOUT])
+        shown, empty = self._mapped(classifier.seed)
         blurs = explain.blurs(variables, domain.images[shown]) if kind == OURS else None
         both = np.concatenate([shown, empty])
         maps = explain(variables, domain.images[both], key=jax.random.key(classifier.seed), blurs=blurs)
         refuse_unusable(maps, [domain.source.names[index] for index in both])
         found = dict(zip(shown.tolist(), maps[: len(shown)], strict=True))
         return Made(found, level_without(maps[len(shown) :]))
+
+    def _mapped(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures that maps are made of: all with the label, and some without, which a level is taken from."""
+        split = self._domain.split(seed)
+        empty = self._domain.without((*split.validation, *split.train))[:WITHOUT]
+        return np.flatnonzero(self._domain.presence == 1), np.asarray(empty)
+
+    def passes(self, classifier: Classifier, kind: str) -> float:
+        """Forward passes of making the maps of a classifier."""
+        return sum(map(len, self._mapped(classifier.seed))) * self._cost(classifier.network, kind)
+
+    def _cost_of(self, network: str, kind: str) -> float:
+        image = jnp.asarray(self._domain.images[:1])
+        shapes = jax.eval_shape(self._network(network).init, jax.random.key(0), image)
+        return self._map_of(network, kind).cost(shapes, image)
 
     def _make_masks(self, classifier: Classifier, way: Way, load: Load) -> dict[int, Mask]:
         made, found = self._made(classifier, way.map, load), {}

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,
@@ -21,7 +21,8 @@ from experiments.harness.networks import blank_pictures, check_trainable, networ
 from experiments.harness.pictures import Opener, Splitting
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
-from experiments.site_segmentation.analysis import analyse, gallery
+from experiments.site_segmentation.analysis import analyse
+from experiments.site_segmentation.charts import gallery
 from experiments.site_segmentation.grid import (
     BASE,
     MASKS,
@@ -148,7 +149,7 @@ def _measure_masks(context: Here, trial: Trial) -> Outcome:
         Row("auc", _auc(context, classifier)),
     ]
     said = f"Dice of the masks {label_dice:.3f} (classifier {trained.status})"
-    return Outcome(rows, said, trained.status, trained.restarts, _examples(np.asarray(tested), masks))
+    return Outcome(rows, said, trained.status, trained.restarts, _examples(np.asarray(tested), masks, rows))
 
 
 def _measure_network(context: Here, trial: Trial) -> Outcome:
@@ -173,7 +174,9 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
         rows.append(Row("auc", _auc(context, trial.needed_classifier)))
     if trial.seed == 0 and not missing_packages():
         write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
-    examples = _examples(test[is_shown], predicted[is_shown])
+    examples = _examples(test[is_shown], predicted[is_shown], sites)
+    is_empty = domain.presence[test] == 0
+    examples |= _false_alarms(test[is_empty], predicted[is_empty])
     return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
 
 
@@ -198,9 +201,16 @@ def _site_rows(masks: Bool[np.ndarray, "P H W"], indices: Sequence[int], domain:
     return rows
 
 
-def _examples(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"]) -> dict[str, np.ndarray]:
-    shown = places_shown(len(indices))
+def _examples(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"], rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """The worst, the median and the best picture by the Dice of the rows, which come in the order of the pictures."""
+    shown = places_shown([row.value for row in rows if row.metric == "dice"])
     return {"indices": indices[shown], "masks": masks[shown]} if len(shown) else {}
+
+
+def _false_alarms(indices: np.ndarray, masks: Bool[np.ndarray, "P H W"]) -> dict[str, np.ndarray]:
+    """The picture without a site in which most is marked."""
+    shown = places_shown(-masks.mean((1, 2)))[:1]
+    return {"empty_indices": indices[shown], "empty_masks": masks[shown]} if len(shown) else {}
 
 
 def write_files(
@@ -231,6 +241,14 @@ def _cautions(config: Config, domain: LabelledDomain) -> list[str]:
     return []
 
 
+def passes(context: Here, trial: Trial) -> dict[tuple[Training, str], float]:
+    """Forward passes of making the maps that a trial's masks come from; trials with other rules share them."""
+    if (classifier := trial.needed_classifier) is None:
+        return {}
+    labels = cast(SiteTrainer, context.store.trainer).labels
+    return {(classifier, trial.map): labels.passes(classifier, trial.map)}
+
+
 STUDY = Study(
     name="site_segmentation",
     config=Config,
@@ -246,5 +264,6 @@ STUDY = Study(
     analyse=analyse,
     gallery=gallery,
     cautions=_cautions,
+    passes=passes,
     keeps_networks=True,
 )

@@ -5,11 +5,12 @@ import sys
 import tyro
 from rich.console import Console
 
+from experiments.harness.page import announce
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, run_command
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import open_folder
 from experiments.upgrade_folder.repair import BATCH, NETWORK, Repair, Unit, folder_plan, units_of
-from experiments.upgrade_folder.report import mistakes, write_review_page
+from experiments.upgrade_folder.report import mistakes, verdict, warnings, write_review_page
 from segjax.sweeps import Ledger, failure_file, run_trials
 from segjax.types import InputError
 
@@ -36,14 +37,20 @@ def main() -> None:
         if not ledger.failed([NETWORK]):
             repair.restore()
             run_trials(units, repair.upgrade, ledger, repair.kind, console, BATCH)
-            page = write_review_page(config, folder, repair, ledger.table([NETWORK, *units]))
-            console.print(f"labels: {config.out / 'labels'}\nreview: {page}", markup=False, highlight=False)
+            results = ledger.table([NETWORK, *units])
+            page = write_review_page(config, folder, repair, results)
+            for line in (*map("warning: {}".format, warnings(repair, results)), verdict(repair.held_out())):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(f"labels: {config.out / 'labels'}", markup=False, highlight=False, soft_wrap=True)
+            announce(page, console)
         failed, missing = ledger.failed([NETWORK, *units]), ledger.missing(units)
     for unit in failed:
         line = f"failed: {unit.file}: {failure_file(config.out, unit)}; the same command tries it again"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if missing:
-        console.print(f"{len(missing)} pictures are left to other processes; give the same command again after them")
+        console.print(
+            f"{len(missing)} pictures are left to other processes; give the same command again when they have ended"
+        )
     if failed or missing:
         sys.exit(LEFT_TO_OTHERS if missing else SOME_FAILED)
 

@@ -19,7 +19,7 @@ EVERY_RATE = {"omission": (0.25, 0.5, 0.7), "inclusion": (0.25, 0.5)}
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """Repairs the noisy labels of your own pictures with a network that learns from a few clean ones.
+    """Repairs the noisy labels of your own pictures with a network that learns from a few clean labels.
 
     The folder looks like this. Files that belong together have the same name.
 
@@ -30,8 +30,8 @@ class FolderConfig:
 
     The command writes OUT/labels (the repaired labels as 16-bit TIFF; an object that is the same keeps its id),
     OUT/changes.csv (every object that was added, was removed or has a new outline, with the network's confidence) and
-    OUT/review.html (the pictures with the largest changes first). Your own files are never changed. A run that was
-    stopped goes on where it was when started again with the same --out.
+    OUT/review.html (the page: whether repair pays here, and the pictures with the largest changes). Your own files are
+    never changed. A run that was stopped continues when you give the same command again.
 
     Example: python -m experiments.upgrade_folder --data my_pictures --out runs/repaired
     """
@@ -43,23 +43,23 @@ class FolderConfig:
     out: Path
     """Folder that the command writes to; not one of the folders above."""
     mistakes: Literal["mixture", "exactly", "pairs"] = "mixture"
-    """What is wrong with the noisy labels. mixture: you do not know; the network learns every combination of the
-    strengths below. exactly: you know; give one number for each error. pairs: estimated from the folder pairs/."""
+    """Errors in the noisy labels. mixture: you do not know them; the network learns every combination of the strengths
+    below. exactly: you know them; give one number for each error. pairs: they are estimated from the folder pairs/."""
     omission: tuple[float, ...] = ()
     """Rates of overlooked objects, 0 to 1."""
     inclusion: tuple[float, ...] = ()
-    """Rates of wrongly included objects, 0 to 1, as a part of those that --foreign provides."""
+    """Rates of wrongly included objects, 0 to 1, as a share of the objects that --foreign provides."""
     bias: tuple[int, ...] = ()
-    """Largest numbers of pixels by which outlines are too large or too small."""
+    """Largest number of pixels by which outlines are too large or too small."""
     jitter: tuple[float, ...] = ()
-    """Uneven outlines: standard deviations in pixels. Where none of the four errors is given, a mixture has omission
-    0.25, 0.5 and 0.7, inclusion 0.25 and 0.5, and bias of a sixth and a third of the median radius of the objects."""
+    """Uneven outlines: standard deviation in pixels. Without any of these four options, a mixture has omission 0.25,
+    0.5 and 0.7, inclusion 0.25 and 0.5, and bias of a sixth and a third of the objects' median radius."""
     foreign: Literal["borrowed", "none"] = "borrowed"
-    """Objects to include wrongly. borrowed: those of another picture, placed where this one has none. none: objects are
-    never included wrongly."""
+    """Objects to include wrongly. borrowed: objects of another picture, placed where this picture has none. none: no
+    object is included wrongly."""
     noisy_labels: Literal["same", "instances", "components"] = "same"
-    """instances: noisy labels are numbered objects. components: they are masks whose pieces are objects. same: they are
-    like the clean labels."""
+    """Format of the noisy labels. instances: numbered objects. components: masks, whose pieces are the objects. same:
+    as the clean labels."""
     network: str = "unet"
     """unet, segnet or msd."""
     width: int = 16
@@ -75,18 +75,18 @@ class FolderConfig:
         )
     )
     draws: int = 4
-    """Noisy versions of each held-out picture, by which the best epoch is chosen."""
+    """Noisy versions of each held-out picture, which choose the best epoch."""
     minimum_relative_area: float = 0.1
     """Smallest area of a new object, as a fraction of the median area of the objects in labels/; smaller specks are
     dropped."""
     window: int = 1024
-    """Larger pictures are repaired in windows of this edge, with the same result."""
+    """Edge in pixels of the windows in which larger pictures are repaired; the result is the same."""
     shown: int = 40
-    """Pictures on the review page."""
+    """Pictures on the page."""
     accept_code: bool = False
-    """Go on with results that were made by other code; the page says so."""
+    """Continue with results that other code made; the page says so."""
     seed: int = 0
-    """Decides which pictures with clean labels are held out, and everything that is drawn at random."""
+    """Decides which pictures with clean labels are held out, and all random draws."""
 
 
 def check_folder_config(config: FolderConfig) -> None:
@@ -139,7 +139,7 @@ def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
     """The folder, its options for `segjax.data.open_source` without annotations and tile, and the tile.
 
     Raises:
-        InputError: not a folder, an unknown option, or one that the command sets it itselfself.
+        InputError: not a folder, an unknown option, or one that the command sets itself.
     """
     spec = parse_spec(config.data if config.data.startswith("folder:") else f"folder:{config.data}")
     if spec.scheme != "folder":

@@ -14,10 +14,11 @@ import numpy as np
 import segjax
 from experiments.harness.provenance import opening, sources_of
 from experiments.upgrade_folder.config import FolderConfig, facts_of, recipes_of
+from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
-from segjax.evaluation import counts, dice, median_radius
+from segjax.evaluation import median_radius
 from segjax.files import Damaged, set_aside, write_file
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
@@ -103,6 +104,7 @@ class Repair:
         self.network = upgrade_network(config.network, images[self.train_rows], labels[self.train_rows], **options)
         self._steps: Steps = make_upgrade_steps(self.network, config.train.step, max_objects=self._max_objects)
         self._variables: Variables | None = None
+        self._held_out: HeldOut | None = None
 
     def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None, radius: float) -> list[Recipe]:
         if self._config.mistakes != "pairs":
@@ -140,18 +142,21 @@ class Repair:
             )
         save_weights(self._saved, result.variables)
         self._variables = result.variables
-        before, after = self._label_dice(result.variables)
+        before, after = self.held_out().means
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
         summary = f"held-out labels with drawn errors: Dice {before:.3f} before, {after:.3f} after"
         yield 0, Outcome(rows, summary, restarts=result.restarts)
 
-    def _label_dice(self, variables: Variables) -> tuple[float, float]:
-        """Pooled Dice of noisy labels drawn for the held-out pictures, before and after upgrading."""
-        masks = np.asarray(noisy_masks(None, self._validation.targets, max_objects=self._max_objects))
-        clean = self._validation.targets.labels > 0
-        upgraded = [found.mask for found in upgrade_set(self.network, variables, self._validation.images, masks)]
-        before, after = (float(dice(counts(found, clean).pooled())) for found in (masks, np.stack(upgraded)))
-        return before, after
+    def held_out(self) -> HeldOut:
+        """What the network does to labels of held-out pictures with drawn errors; needs `learn` or `restore`."""
+        if self._held_out is None:
+            images, clean = self._validation.images, self._validation.targets
+            noisy = np.asarray(noisy_masks(None, clean, max_objects=self._max_objects))
+            found = upgrade_set(self.network, self._variables or {}, images, noisy)
+            repaired = np.stack([one.mask for one in found])
+            groups = [self._folder.clean.groups[row] for row in self.validation_rows for _ in range(self._config.draws)]
+            self._held_out = judge(groups, images, np.asarray(clean.labels), noisy, repaired)
+        return self._held_out
 
     def restore(self) -> None:
         """Take the network from OUT, where an earlier run has left it; one that is missing or damaged is trained again.

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 
 
 def accuracy(predictions: Int[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> float:
@@ -34,6 +33,8 @@ def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> f
         raise ValueError("labels must be 0 or 1")
     if not count or not others or not np.isfinite(scores).all():
         return float("nan")
+    from scipy.stats import rankdata  # loading it takes as long as many commands
+
     wins = rankdata(np.asarray(scores, np.float64))[positives].sum() - count * (count + 1) / 2
     return float(wins / (count * others))
 

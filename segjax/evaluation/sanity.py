@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
-from scipy import stats
 from skimage.metrics import structural_similarity
 
 from segjax.types import InputError
@@ -50,6 +49,8 @@ def map_similarity(one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"
     """
     if min(one.shape) < 7:
         raise InputError(f"maps must be at least 7 x 7 pixels to be compared, not {one.shape[0]} x {one.shape[1]}")
+    from scipy import stats  # loading it takes as long as many commands
+
     names = ("rank_correlation", "absolute_rank_correlation", "structural_similarity")
     sizes = np.abs(one), np.abs(other)
     if not all(np.isfinite(part).all() and np.ptp(part) > 0 for part in (one, other, *sizes)):

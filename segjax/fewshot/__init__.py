@@ -9,12 +9,13 @@ from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_apart, draw_su
 from segjax.fewshot.files import load_extractor, load_extractors, save_extractors
 from segjax.fewshot.grid import FeatureSet, Grid, best_threshold, check_shots, fit_grid
 from segjax.fewshot.heads import HEADS, Head, create_head, name_of
+from segjax.fewshot.held_out import HeldOut, folds_of, held_out
 from segjax.fewshot.hidden import HiddenLayer
 from segjax.fewshot.instances import border_target, instances, type_target
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.moments import MomentsHead, class_moments
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
-from segjax.fewshot.segment import NewType, Objects, Reading, fit_new_type, segment_new_type
+from segjax.fewshot.segment import Found, NewType, Objects, Reading, Shot, Shots, fit_new_type, segment_new_type
 from segjax.fewshot.streaming import fit_streamed
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "Extractor",
     "FeatureBank",
     "FeatureSet",
+    "Found",
     "Grid",
     "Head",
+    "HeldOut",
     "HiddenLayer",
     "LocalPrototypes",
     "Logistic",
@@ -37,6 +40,8 @@ __all__ = [
     "Prototype",
     "Reading",
     "Ridge",
+    "Shot",
+    "Shots",
     "SoftDice",
     "ThresholdPrototype",
     "best_threshold",
@@ -49,6 +54,8 @@ __all__ = [
     "fit_grid",
     "fit_new_type",
     "fit_streamed",
+    "folds_of",
+    "held_out",
     "instances",
     "load_extractor",
     "load_extractors",

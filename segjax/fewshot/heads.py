@@ -54,6 +54,9 @@ HEADS: dict[str, type[Any]] = {
     "threshold_prototype": ThresholdPrototype,
 }
 
+GIVE_LOG_ODDS = (Logistic, SoftDice, HiddenLayer)
+"""The heads whose scores are the log odds of the type."""
+
 
 def create_head(name: str, **options: Any) -> Head:
     """A head by name.

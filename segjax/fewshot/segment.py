@@ -1,26 +1,28 @@
 """A new type of cell from a few annotated pictures: learn it, segment with it, keep it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int32
+from scipy.special import expit
 
 from segjax.fewshot.bank import Extractor, FeatureBank
 from segjax.fewshot.files import load_as
 from segjax.fewshot.grid import best_threshold, check_shots
-from segjax.fewshot.heads import Head, create_head, name_of
+from segjax.fewshot.heads import GIVE_LOG_ODDS, Head, create_head, name_of
 from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
 from segjax.fewshot.linear import Logistic
 from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.models import save_weights
 from segjax.ops.components import components
-from segjax.types import InputError
+from segjax.types import IGNORED, InputError
 
 THRESHOLDS = ("best", "zero")
 SCALES = ("max", "dtype")
@@ -31,12 +33,14 @@ class Objects:
     """How touching objects are kept apart.
 
     Attributes:
-        delineation: "line": a line of background between touching objects is learnt; "border": their outlines are
-            learnt as a class of its own; "none": neither.
-        grouping: objects of a predicted mask are its "components", or parted along a "watershed".
-        minimum_area: objects of fewer pixels are dropped.
-        threshold: "best": the one of the highest Dice on the shots; "zero": a score above 0 (a probability above 1/2).
-        most_bytes: of the shots' features held at once; above that they are computed again for every pass.
+        delineation: "line": a line of background is learnt between touching objects; "border": outlines are learnt as a
+            class of their own; "none": neither is learnt.
+        grouping: "components": connected pieces of the predicted mask are the objects; "watershed": pieces are parted
+            where they are narrow.
+        minimum_area: smallest object in pixels; smaller ones are dropped.
+        threshold: of a pixel's score. "best": the threshold with the highest Dice on the shots; "zero": 0, which is a
+            probability of 1/2.
+        most_bytes: memory for the features of the shots; where they take more, they are computed again for every pass.
     """
 
     delineation: str = "line"
@@ -73,6 +77,43 @@ class Reading:
             raise InputError(f"channels: {self.channels} cannot be made of a picture; choose 0 (as they are), 1 or 3")
 
 
+class Shot(NamedTuple):
+    """One annotated picture that a type was learnt from, for whoever uses the type later; None: not measured.
+
+    Attributes:
+        name, group: of the picture.
+        brightness, contrast: mean and standard deviation of its values as they were read.
+        objects: their number.
+        diameter: median over the objects, each as a disc of its area, in pixels.
+        fold: shots of one fold were held out together; the type was then learnt from all others.
+        dice, f1, confidence: of the shot as that type segmented it; confidence as that of `Found`.
+    """
+
+    name: str
+    group: str
+    brightness: float
+    contrast: float
+    objects: int
+    diameter: float
+    fold: int | None = None
+    dice: float | None = None
+    f1: float | None = None
+    confidence: float | None = None
+
+
+class Found(NamedTuple):
+    """What a type finds in a picture.
+
+    Attributes:
+        labels: int32 [H, W], numbered objects, 0 elsewhere.
+        confidence: mean over the objects' pixels of 1 / (1 + exp(-score)), with scores counted from the threshold: 0.5
+            is a guess, 1 is certain. None without objects, and for heads whose scores are no log odds.
+    """
+
+    labels: Int32[np.ndarray, "H W"]
+    confidence: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class NewType:
     """A type that was learnt on the features of one bank.
@@ -83,6 +124,7 @@ class NewType:
         objects: how its objects are kept apart.
         bank_digest: of the bank that the features must come from.
         reading: how files of further pictures are to be read; for the user of the type, who reads them.
+        shots: the pictures that it was learnt from; () where they are not known.
     """
 
     head: Head
@@ -92,6 +134,7 @@ class NewType:
     objects: Objects
     bank_digest: str
     reading: Reading = field(default_factory=Reading)
+    shots: tuple[Shot, ...] = ()
 
     def scores(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Float32[np.ndarray, "H W"]:
         """Score of every pixel less the threshold.
@@ -102,12 +145,19 @@ class NewType:
         self._check(bank)
         return np.asarray(self.head.predict(self.params, bank.features(image))) - np.float32(self.threshold)
 
-    def segment(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Int32[np.ndarray, "H W"]:
-        """Numbered objects of the type in one picture, 0 elsewhere. Raises InputError as `scores`."""
-        mask, outline = self.scores(bank, image) > 0, None
+    def find(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Found:
+        """The objects of the type in one picture, and how clear they are. Raises InputError as `scores`."""
+        scores, outline = self.scores(bank, image), None
         if self.border is not None:
             outline = np.asarray(self.head.predict(self.border, bank.features(image))) > 0
-        return instances(mask, self.objects.grouping, outline, self.objects.minimum_area)
+        labels = instances(scores > 0, self.objects.grouping, outline, self.objects.minimum_area)
+        if not labels.any() or not isinstance(self.head, GIVE_LOG_ODDS):
+            return Found(labels, None)
+        return Found(labels, float(expit(scores[labels > 0].astype(np.float64)).mean()))
+
+    def segment(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Int32[np.ndarray, "H W"]:
+        """Numbered objects of the type in one picture, 0 elsewhere. Raises InputError as `scores`."""
+        return self.find(bank, image).labels
 
     def _check(self, bank: FeatureBank) -> None:
         if bank.digest != self.bank_digest:
@@ -125,6 +175,7 @@ class NewType:
             "objects": dataclasses.asdict(self.objects),
             "bank": self.bank_digest,
             "reading": dataclasses.asdict(self.reading),
+            "shots": [shot._asdict() for shot in self.shots],
         }
         save_weights(path, {"params": self.params, "border": self.border or {}}, facts)
 
@@ -134,10 +185,87 @@ class NewType:
         saved, facts = load_as("a saved type", path, ("head", "options", "threshold", "objects", "bank", "reading"))
         params, border = jax.device_put((saved["params"], saved["border"]))
         head, objects = create_head(facts["head"], **facts["options"]), Objects(**facts["objects"])
-        reading = Reading(**facts["reading"])
-        loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"], reading)
+        reading, shots = Reading(**facts["reading"]), tuple(Shot(**shot) for shot in facts.get("shots", ()))
+        loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"], reading, shots)
         loaded._check(bank)
         return loaded
+
+
+class Shots:
+    """Annotated pictures, ready to learn a type from all of them, or from some to check it on the others.
+
+    Their features are computed once and held where they fit.
+
+    Attributes:
+        bank, images, objects: as they were given.
+        labels: of each picture int32 [H, W]: 0 background, 1..N objects, -1 not annotated.
+    """
+
+    def __init__(
+        self,
+        bank: FeatureBank,
+        images: Sequence[Float32[np.ndarray, "_ _ _"]],
+        masks: Sequence[np.ndarray],
+        head: Head | None = None,
+        objects: Objects | None = None,
+    ) -> None:
+        """Arguments and errors as those of `fit_new_type`."""
+        self.bank, self.images, self.objects = bank, images, objects or Objects()
+        self.labels = _labels(images, masks)
+        for number, image in enumerate(images):
+            bank.check(image, f"images: number {number}")
+        self._head = head or Logistic()
+        self._targets = [
+            type_target(np.maximum(label, 0), self.objects.delineation, label < 0) for label in self.labels
+        ]
+        check_shots(self._targets)
+        self._outlines = [border_target(np.maximum(label, 0), label < 0) for label in self.labels]
+        self._held = self._features_if_they_fit()
+        self._fit, self._best_threshold = jax.jit(self._head.fit), jax.jit(best_threshold)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def learn(self, without: Collection[int] = ()) -> NewType:
+        """The type as all shots but some show it. Raises InputError where none is left, or none with background."""
+        used = [place for place in range(len(self)) if place not in without]
+        if not used:
+            raise InputError("without: no shot is left to learn from; leave out fewer")
+        check_shots([self._targets[place] for place in used])
+        params, threshold = self._fitted(self._targets, used), 0.0
+        if self.objects.threshold == "best":
+            scores = [np.asarray(self._head.predict(params, self._features(place))).ravel() for place in used]
+            left_out = [np.zeros(self._targets[place].size, np.float32) for place in without]
+            known = [self._targets[place].ravel() for place in used]
+            ignored = [np.full(self._targets[place].size, IGNORED, np.int32) for place in without]
+            # as many pixels whatever is left out, so that one program serves
+            flat = [np.concatenate(parts)[None, :, None] for parts in (scores + left_out, known + ignored)]
+            threshold = float(self._best_threshold(*flat, jnp.ones(1)))
+        border = self._fitted(self._outlines, used) if self.objects.delineation == "border" else None
+        return NewType(self._head, params, threshold, border, self.objects, self.bank.digest)
+
+    def _features_if_they_fit(self) -> Float32[np.ndarray, "S H W F"] | None:
+        side = tuple(max(image.shape[axis] for image in self.images) for axis in (0, 1))
+        if 4 * len(self) * side[0] * side[1] * len(self.bank) > self.objects.most_bytes:
+            return None
+        held = np.zeros((len(self), *side, len(self.bank)), np.float32)
+        for place, image in enumerate(self.images):
+            held[place, : image.shape[0], : image.shape[1]] = self.bank.features(image)
+        return held
+
+    def _features(self, place: int) -> np.ndarray | jax.Array:
+        height, width = self.images[place].shape[:2]
+        return self.bank.features(self.images[place]) if self._held is None else self._held[place, :height, :width]
+
+    def _fitted(self, targets: Sequence[Int32[np.ndarray, "_ _"]], used: Sequence[int]) -> Params:
+        if self._held is None:
+            parts = [[every[place] for place in used] for every in (self.images, targets)]
+            return fit_streamed(self._head, self.bank, *parts)
+        padded = np.full(self._held.shape[:3], IGNORED, np.int32)
+        for place, target in enumerate(targets):
+            padded[place, : target.shape[0], : target.shape[1]] = target
+        weights = np.isin(np.arange(len(self)), used).astype(np.float32)
+        return self._fit(self._held, padded, weights)
 
 
 def fit_new_type(
@@ -159,22 +287,7 @@ def fit_new_type(
             that does not show the type, no background, only ignored pixels, or a head that needs more memory than
             `objects.most_bytes`.
     """
-    head, objects = head or Logistic(), objects or Objects()
-    labels = _labels(images, masks)
-    for number, image in enumerate(images):
-        bank.check(image, f"images: number {number}")
-    targets = [type_target(np.maximum(label, 0), objects.delineation, label < 0) for label in labels]
-    check_shots(targets)
-    outlines = [border_target(np.maximum(label, 0), label < 0) for label in labels]
-    fit = _fitter(head, bank, images, objects.most_bytes)
-    params = fit(targets)
-    threshold = 0.0
-    if objects.threshold == "best":
-        scores = [np.asarray(head.predict(params, bank.features(image))) for image in images]
-        flat = [np.concatenate([part.ravel() for part in parts])[None, :, None] for parts in (scores, targets)]
-        threshold = float(jax.jit(best_threshold)(flat[0], flat[1], jnp.ones(1)))
-    border = fit(outlines) if objects.delineation == "border" else None
-    return NewType(head, params, threshold, border, objects, bank.digest)
+    return Shots(bank, images, masks, head, objects).learn()
 
 
 def segment_new_type(
@@ -213,21 +326,3 @@ def _labels(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> list[n
         if image.shape[:2] != mask.shape:
             raise InputError(f"masks: number {number} has the shape {mask.shape}, its picture {image.shape[:2]}")
     return [components(mask) if mask.dtype == bool else np.asarray(mask, np.int32) for mask in masks]
-
-
-def _fitter(head: Head, bank: FeatureBank, images: Sequence[np.ndarray], most_bytes: int):
-    """The function targets -> params; features of all pictures are held where they fit."""
-    side = tuple(max(image.shape[axis] for image in images) for axis in (0, 1))
-    if 4 * len(images) * side[0] * side[1] * len(bank) > most_bytes:
-        return lambda targets: fit_streamed(head, bank, images, targets)
-    features = np.zeros((len(images), *side, len(bank)), np.float32)
-    for place, image in enumerate(images):
-        features[place, : image.shape[0], : image.shape[1]] = bank.features(image)
-
-    def fit(targets):
-        padded = np.full(features.shape[:3], -1, np.int32)
-        for place, target in enumerate(targets):
-            padded[place, : target.shape[0], : target.shape[1]] = target
-        return jax.jit(head.fit)(features, padded, np.ones(len(images), np.float32))
-
-    return fit

@@ -81,7 +81,7 @@ def _occlusion_by_half_steps(
 
 CONTOUR_CAM = "contour_cam"
 MAPS: dict[str, MapKind] = {
-    CONTOUR_CAM: MapKind("Contour-CAM (ours)", contour_cam, "evidence"),
+    CONTOUR_CAM: MapKind("Contour-CAM", contour_cam, "evidence"),
     "cam": MapKind("CAM", cam, "pooled"),
     "grad_cam": MapKind("Grad-CAM", grad_cam, "deep"),
     "grad_cam_plus_plus": MapKind("Grad-CAM++", grad_cam_plus_plus, "deep"),

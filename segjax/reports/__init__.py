@@ -8,9 +8,9 @@ except ImportError as error:
     raise ImportError("segjax.reports needs more packages: pip install 'segjax[studies]'") from error
 
 from segjax.reports import words
-from segjax.reports.charts import Chart, Figure, chart, svg
+from segjax.reports.charts import Chart, Figure, chart, means_said, svg
 from segjax.reports.curves import dose_response
-from segjax.reports.dots import dot_chart
+from segjax.reports.dots import Panel, dot_chart
 from segjax.reports.gallery import (
     CHANGE_LEGEND,
     LABEL_LEGEND,
@@ -29,6 +29,7 @@ from segjax.reports.gallery import (
     prediction_look,
     truth_layer,
 )
+from segjax.reports.index import refresh_index, write_index
 from segjax.reports.lines import (
     BeforeAfter,
     Compared,
@@ -38,13 +39,16 @@ from segjax.reports.lines import (
     line_chart,
     outcome_chart,
 )
-from segjax.reports.page import Page, index_beside, is_ours, write_card, write_page, write_status
+from segjax.reports.page import Page, index_beside, write_card, write_page, write_status
+from segjax.reports.page_facts import has_index
+from segjax.reports.scene import FOUND_LEGEND, scene_look
 from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.sizes import size_chart
 from segjax.reports.words import data_name
 
 __all__ = [
     "CHANGE_LEGEND",
+    "FOUND_LEGEND",
     "LABEL_LEGEND",
     "MAP_LEGEND",
     "PREDICTION_LEGEND",
@@ -57,6 +61,7 @@ __all__ = [
     "Line",
     "Look",
     "Page",
+    "Panel",
     "Spread",
     "before_after_chart",
     "change_layer",
@@ -66,24 +71,28 @@ __all__ = [
     "dice_scale",
     "dose_response",
     "dot_chart",
+    "has_index",
     "heat_chart",
     "index_beside",
-    "is_ours",
     "label_layer",
     "line_chart",
     "look",
     "map_layer",
+    "means_said",
     "outcome_chart",
     "outline_layer",
     "outline_legend",
     "prediction_layer",
     "prediction_look",
+    "refresh_index",
+    "scene_look",
     "shots_chart",
     "size_chart",
     "svg",
     "truth_layer",
     "words",
     "write_card",
+    "write_index",
     "write_page",
     "write_status",
 ]

@@ -76,6 +76,16 @@ def tip(name: str, value: Interval, digits: int = 3) -> str:
     return f"{name}: {value.mean:.{digits}f}{bounds}"
 
 
+def means_said(values: Iterable[Interval]) -> str:
+    """What the points of a chart are, as a caption says it; bars only where there are some."""
+    known = [value for value in values if value.n]
+    sets = max((value.n for value in known), default=0)
+    if sets <= 1:
+        return "Every point is one test set." if sets else ""
+    bars = ", bars their 95 % intervals" if any(value.low == value.low for value in known) else ""
+    return f"Points are means over {sets} test sets{bars}."
+
+
 def row_height(names: Sequence[str], narrow: bool) -> float:
     """Inches of a row with a name of `name_rows`."""
     return 0.5 + 0.15 * max((len(_lines(name)) for name in names), default=1) if narrow else 0.42
@@ -119,7 +129,10 @@ def svg(figure: Figure) -> str:
     places = r'(?<= )(d|transform|x|y|points)="[^"]*"'  # and never the texts
     rounded = re.sub(places, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
     small = re.sub(r"\n\s+", "\n", rounded)
-    return re.sub(rf'<g id="{_TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', small)
+    # a disc that takes the pointer, for the kilobyte of a marker
+    group = rf'<g id="{_TIP}([^"]*)">.*?<use [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*/>\n</g>\n</g>'
+    disc = r'<circle class="tip" cx="\2" cy="\3" r="8" fill-opacity="0"><title>\1</title></circle>'
+    return re.sub(group, disc, small, flags=re.DOTALL)
 
 
 def inline(figure: Figure, prefix: str, label: str) -> str:

@@ -1,7 +1,9 @@
-"""Charts of methods beside each other, a row each."""
+"""Charts of methods beside each other, a row each, in one or more panels."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segjax.evaluation import Interval
@@ -10,60 +12,123 @@ from segjax.reports.charts import GREY, INK, NARROW, STYLES, name_rows, nothing,
 _LINES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 4)))  # of the references
 
 
-def dot_chart(
-    series: Mapping[str, Mapping[str, Interval]],
-    xlabel: str,
-    references: Mapping[str, Interval] | None = None,
-    faded: Sequence[str] = (),
-    narrow: bool = False,
-) -> Figure:
-    """One row per name, a dot with its 95 % interval per series; references are grey lines from top to bottom.
+class Panel(NamedTuple):
+    """A panel of a chart of rows.
 
-    Rows come in the order of the first series' means, highest first; those of `faded` series are drawn pale. An
-    interval whose bounds are NaN is not drawn.
+    Attributes:
+        axis: its label; that of shares says "%".
+        series: values by series and row.
+        references: grey lines from top to bottom, by name.
+        is_share: whether the values are shares, which are drawn in percent.
+        digits: of the values in hover texts, after the point.
+    """
+
+    axis: str
+    series: Mapping[str, Mapping[str, Interval]]
+    references: Mapping[str, Interval] = {}
+    is_share: bool = False
+    digits: int = 3
+
+
+def dot_chart(
+    panels: Sequence[Panel], faded: Sequence[str] = (), narrow: bool = False, rows: Sequence[str] = ()
+) -> Figure:
+    """One row per name, and in each panel a dot with its 95 % interval per series.
+
+    Rows come in the order of the first panel's means, highest first; those of `faded` series are drawn pale. An
+    interval whose bounds are NaN is not drawn. Every series has a colour of its own, in all panels the same.
 
     Args:
-        narrow: for phones.
+        narrow: for phones: panels stand below each other.
+        rows: all of them, in another order.
     """
-    rows = _ordered(series)
-    drawn = {name: value for name, value in (references or {}).items() if value.n}
-    legend_height = 0.24 * (len(series) + len(drawn)) if narrow else 0.0
-    height = (row_height(rows, narrow) + 0.12 * (len(series) - 1)) * max(1, len(rows))
-    figure = Figure(figsize=(NARROW if narrow else 8.6, 1.4 + legend_height + height), layout="constrained")
+    rows = rows or _ordered(panels)
+    names = list(dict.fromkeys(name for panel in panels for name in panel.series))
+    lines = list(dict.fromkeys(name for panel in panels for name, value in panel.references.items() if value.n))
+    most = max((len(_present(panel, row)) for panel in panels for row in rows), default=1)
+    height = (row_height(rows, narrow) + 0.12 * (most - 1)) * max(1, len(rows)) + 0.6
+    count, legend = len(panels), 0.24 * (len(names) + len(lines)) / (1 if narrow else 3) + 0.5
+    size = (NARROW, count * height + legend) if narrow else (6.4 + 2.4 * count, height + legend)
+    figure = Figure(figsize=size, layout="constrained")
     if not rows:
         return nothing(figure)
-    axes = figure.subplots()
+    grid = figure.subplots(count if narrow else 1, 1 if narrow else count, sharey=not narrow, squeeze=False)
     places = {row: float(len(rows) - 1 - place) for place, row in enumerate(rows)}
-    for index, (name, values) in enumerate(series.items()):
-        colour, marker = STYLES[index % len(STYLES)]
-        alpha = 0.3 if name in faded else 1.0
-        shift = 0.0 if len(series) == 1 else (0.3 if narrow else 0.5) * (0.5 - index / (len(series) - 1))
-        for row, value in values.items():
-            bars = [[value.mean - value.low], [value.high - value.mean]] if value.low == value.low else None
-            place = places[row] + shift - (0.15 if narrow and len(series) > 1 else 0.0)
-            axes.errorbar(
-                value.mean, place, xerr=bars, fmt=marker, color=colour, ms=5.5, capsize=2.5, elinewidth=1.1, alpha=alpha
-            )
-            tips(axes, [value.mean], [place], [tip(f"{row}, {name}" if len(series) > 1 else row, value)])
-        axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
-    for line, (name, value) in zip(_LINES, drawn.items(), strict=False):
-        axes.axvline(value.mean, color=GREY, lw=1.2, ls=line, label=name, zorder=0)
-    name_rows(axes, list(places.values()), rows, narrow)
-    axes.set_xlabel(xlabel, color=INK)
-    tidy(axes, "x")
-    if len(series) > 1 or drawn:
-        figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, fontsize=9)
+    for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=True)):
+        drawn = [*_draw_dots(axes, panel, places, names, faded, narrow), *_draw_references(axes, panel, lines)]
+        if min(drawn) < 0:
+            axes.axvline(0, color=INK, lw=0.8, zorder=0)
+        else:
+            axes.set_xlim(left=0 if max(drawn) else -0.05)
+            if panel.is_share and max(drawn) <= 100:  # intervals are not clipped, but there is no rate to see beyond
+                axes.set_xlim(right=min(axes.get_xlim()[1], 102))
+        if narrow or not number:
+            name_rows(axes, list(places.values()), rows, narrow)
+        axes.set_xlabel(panel.axis, color=INK)
+        tidy(axes, "x")
+    if len(names) > 1 or lines:
+        found = {label: one for axes in grid.flat for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        columns = 1 if narrow else 3
+        figure.legend(found.values(), found, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 
-def _ordered(series: Mapping[str, Mapping[str, Interval]]) -> list[str]:
-    """All rows, those of the first series first and by its means, those without a value last."""
-    found = dict.fromkeys(row for values in series.values() for row in values)
-    first = next(iter(series.values()), {})
+def _draw_dots(
+    axes: Axes,
+    panel: Panel,
+    places: Mapping[str, float],
+    names: Sequence[str],
+    faded: Sequence[str],
+    narrow: bool,
+) -> list[float]:
+    """Draw the dots of a panel; returns the means, 0 among them."""
+    drawn = [0.0]
+    for name, values in panel.series.items():
+        colour, marker = STYLES[names.index(name) % len(STYLES)]
+        alpha = 0.3 if name in faded else 1.0
+        for row, given in values.items():
+            if not given.n:
+                continue
+            value, present = _scaled(panel, given), _present(panel, row)
+            shift = 0.0 if len(present) == 1 else 0.3 * (0.5 - present.index(name) / (len(present) - 1))
+            place = places[row] + (0.8 * shift - 0.1 if narrow and len(present) > 1 else shift)
+            has_bounds = value.low == value.low
+            bars = [[value.mean - value.low], [value.high - value.mean]] if has_bounds else None
+            style = {"fmt": marker, "color": colour, "ms": 5.5, "capsize": 2.5, "elinewidth": 1.1, "alpha": alpha}
+            axes.errorbar(value.mean, place, xerr=bars, **style)  # type: ignore[arg-type]
+            text = tip(f"{row}, {name}" if len(names) > 1 else row, value, 0 if panel.is_share else panel.digits)
+            tips(axes, [value.mean], [place], [f"{text} %" if panel.is_share else text])
+            drawn.append(value.mean)
+        axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
+    return drawn
+
+
+def _draw_references(axes: Axes, panel: Panel, lines: Sequence[str]) -> list[float]:
+    """Draw the references of a panel; returns their places."""
+    known = {name: _scaled(panel, value).mean for name, value in panel.references.items() if value.n}
+    for name, place in known.items():
+        style = _LINES[lines.index(name) % len(_LINES)]
+        axes.axvline(place, color=GREY, lw=1.2, ls=style, label=name, zorder=0)
+    return list(known.values())
+
+
+def _scaled(panel: Panel, value: Interval) -> Interval:
+    scale = 100 if panel.is_share else 1
+    return Interval(value.mean * scale, value.low * scale, value.high * scale, value.n)
+
+
+def _present(panel: Panel, row: str) -> list[str]:
+    """The series of a panel that have a value in a row."""
+    return [name for name, values in panel.series.items() if row in values and values[row].n]
+
+
+def _ordered(panels: Sequence[Panel]) -> list[str]:
+    """All rows by the first value that the first panel has of each, highest first; those without one last."""
+    found = dict.fromkeys(row for panel in panels for values in panel.series.values() for row in values)
+    first = panels[0] if panels else Panel("", {})
 
     def rank(row: str) -> tuple[bool, float]:
-        value = first.get(row)
-        known = value is not None and value.n > 0
-        return not known, -value.mean if known and value is not None else 0.0
+        present = _present(first, row)
+        return not present, -first.series[present[0]][row].mean if present else 0.0
 
     return sorted(found, key=rank)

@@ -43,7 +43,7 @@ _NARROWEST, _WIDEST = 180, 480  # pixels of a layer
 _LOSSLESS = 128 * 128  # pixels up to which a picture is kept as PNG
 _HEAT = "inferno"
 DICE_SHOWN = (0.95, 0.85, 0.7, 0.5)
-_NEAR = 0.04  # how far the Dice of a picture that is shown for one of these may be
+_NEAR = 0.02  # how far the Dice of a picture that is shown for one of these may be
 
 
 def _css(colour: Colour) -> str:
@@ -110,9 +110,13 @@ class Gallery(NamedTuple):
     rows: Mapping[str, Sequence[Look]]
 
 
-def look(caption: str, image: Float[np.ndarray, "H W C"], *layers: Layer) -> Look:
-    """A picture, its brightness stretched, with layers that functions below paint."""
-    return Look(caption, _picture(image), [_png(layer) for layer in layers], image.shape[:2])
+def look(caption: str, image: Float[np.ndarray, "H W C"], *layers: Layer, widest: int = _WIDEST) -> Look:
+    """A picture, its brightness stretched, with layers that functions below paint.
+
+    Args:
+        widest: pixels up to which the picture is not reduced.
+    """
+    return Look(caption, _picture(image, widest), [_png(layer) for layer in layers], image.shape[:2])
 
 
 def label_layer(clean: Mask, label: Mask) -> Layer:
@@ -211,16 +215,17 @@ def dice_scale(
     """How much is a Dice of 0.85? Predictions near the values wanted; None where there are fewer than two such.
 
     Args:
-        predictions: picture, ground truth and prediction; the nearest to each value is shown once.
+        predictions: picture, ground truth and prediction. Of those near a value, the one with the most true pixels is
+            shown.
     """
     left = [(float(dice(counts(found > 0, truth > 0))), image, truth, found) for image, truth, found in predictions]
     shown = []
     for value in wanted:
         near = [one for one in left if abs(one[0] - value) <= _NEAR]
         if near:
-            nearest = min(near, key=lambda one: abs(one[0] - value))
-            left = [one for one in left if one is not nearest]
-            shown.append(prediction_look("", *nearest[1:]))
+            fullest = max(near, key=lambda one: np.count_nonzero(one[2]))
+            left = [one for one in left if one is not fullest]
+            shown.append(prediction_look("", *fullest[1:]))
     if len(shown) < 2:
         return None
     caption = "Predictions for test pictures of this run, from a good one to a poor one."
@@ -236,9 +241,9 @@ def _class_colour(index: int) -> Colour:
     return _CLASSES[min(index, len(_CLASSES)) - 1]
 
 
-def _factors(width: int) -> tuple[int, int]:
+def _factors(width: int, widest: int = _WIDEST) -> tuple[int, int]:
     """How often a pixel is repeated, and how many are put together, to show a picture of that width."""
-    return max(1, -(-_NARROWEST // width)), max(1, -(-width // _WIDEST))
+    return max(1, -(-_NARROWEST // width)), max(1, -(-width // widest))
 
 
 def _resized(mask: np.ndarray) -> np.ndarray:
@@ -265,8 +270,8 @@ def _paint(layer: Layer, where: Bool[np.ndarray, "h w"], colour: Colour, opacity
     layer[where] = (*colour, round(255 * opacity))
 
 
-def _picture(image: Float[np.ndarray, "H W C"]) -> bytes:
-    reduce = _factors(image.shape[1])[1]
+def _picture(image: Float[np.ndarray, "H W C"], widest: int) -> bytes:
+    reduce = _factors(image.shape[1], widest)[1]
     if image.shape[2] not in (1, 3):
         image = image.mean(axis=2, keepdims=True)
     dark, bright = np.percentile(image, (0.5, 99.8))

@@ -18,8 +18,8 @@ from segjax.files import PATIENCE, spreadsheet_safe, write_file
 from segjax.reports import words
 from segjax.reports.charts import Chart, inline
 from segjax.reports.gallery import Gallery, Legend
+from segjax.reports.page_facts import INDEX, has_index
 
-GENERATOR = '<meta name="generator" content="segjax">'
 MOST_DECISIONS = 12  # rows of the first screen's table; further ones are folded
 
 
@@ -43,6 +43,7 @@ class Page:
         failures: one row per trial that failed or was restarted.
         config: the resolved configuration, as it would be written to JSON.
         provenance: versions, digests, command, machine; a value may be a mapping itself.
+        missing: what it lacks, such as "12 of 48 trials"; empty where it is complete.
         index: address of the page that lists this one; empty where there is none.
     """
 
@@ -62,6 +63,7 @@ class Page:
     failures: pd.DataFrame | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    missing: str = ""
     index: str = ""
 
 
@@ -179,18 +181,9 @@ def write_status(
     )
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a file is a page that this module wrote."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return GENERATOR in file.read(2000)
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def index_beside(path: Path) -> str:
     """The address of the page that lists this one and its neighbours; empty where there is none."""
-    return "../index.html" if is_ours(path.parent.parent / "index.html") else ""
+    return f"../{INDEX}" if has_index(path.absolute().parent.parent) else ""
 
 
 def _render(path: Path, template: str, **content: Any) -> None:

@@ -18,7 +18,7 @@ class ErrorWords(NamedTuple):
     Attributes:
         thing: what the labels suffer from, plural.
         axis: label of the axis of strengths.
-        amount: one strength or several ("10, 30 and 50 %"), with the levels filled in.
+        amount: one strength, with the level filled in.
         scale: what the level is multiplied with before it is shown.
         falling: True where a smaller level is the worse one.
         pixels: True where levels are pixels of the published pictures.
@@ -43,7 +43,7 @@ def _length(thing: str) -> ErrorWords:
 ERRORS = {
     "omission": _rate("omitted cells"),
     "inclusion": _rate("wrongly included objects"),
-    "bias": ErrorWords("outline errors", "outline errors (bias): most pixels moved", "up to {} px", pixels=True),
+    "bias": ErrorWords("outline errors", "outline errors of up to … pixels", "up to {} px", pixels=True),
     "jitter": _length("jittered outlines"),
     "polygon": ErrorWords("polygon outlines", "polygon outlines, corners per cell", "{} corners", falling=True),
     "shift": _length("shifted labels"),
@@ -65,13 +65,57 @@ METRIC_NAMES = {
     "dice_pooled": "Dice, all test pictures pooled",
     "dice": "Dice, mean of the test pictures",
     "iou": "Intersection over union, mean of the test pictures",
+    "iou_pooled": "Intersection over union, all test pictures pooled",
     "surface_dice": "Surface Dice (agreement of outlines)",
-    "hd95": "95 % Hausdorff distance of outlines, pixels of these pictures",
+    "hd95": "95 % Hausdorff distance of outlines, pixels",
     "aji": "Aggregated Jaccard index (objects)",
     "pq": "Panoptic quality (objects)",
-    "f1": "F1 of found objects",
-    "label_dice": "Dice of the noisy labels against the clean ones",
+    "f1": "F1 of objects",
+    "label_dice": "Dice of the training labels against the clean labels",
+    "dice_pooled_q25": "Dice, lower quartile of the draws",
+    "dice_pooled_median": "Dice, median of the draws",
+    "dice_pooled_q75": "Dice, upper quartile of the draws",
+    "dice_pooled_zero": "Dice at score 0",
+    "dice_first_draws": "Dice, mean of the first draws",
+    "dice_zero_first_draws": "Dice at score 0, mean of the first draws",
     "upgraded_dice": "Dice of the repaired labels against the clean ones",
+}
+_PARTS = {
+    "inside": "inside of the object",
+    "rim": "rim",
+    "halo": "halo",
+    "surroundings": "surroundings",
+    "elsewhere": "patch elsewhere",
+}
+METRIC_NAMES |= {  # of classifiers, their maps, and sites
+    "auc": "Area under the curve (AUC)",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "blur_px": "Field of view of the deepest layer, px",
+    "false_positive_rate": "False alarms",
+    "detection_rate": "Sites found",
+    "site_iou": "IoU of pictures with a site",
+    "marked_rate": "Training pictures whose site is marked",
+    "boundary_f_2px": "Boundary F at 2 px",
+    "boundary_f_4px": "Boundary F at 4 px",
+    "boundary_f_8px": "Boundary F at 8 px",
+    "hd95_px": "95 % Hausdorff distance, px",
+    "hd95_m": "95 % Hausdorff distance, m",
+    "pxap": "Pixel average precision (PxAP)",
+    "oracle_iou": "IoU at the best level of each picture",
+    "contour_level_iou": "IoU at the contour level",
+    "contour_level_boundary_f_4px": "Boundary F at 4 px, contour level",
+    "pointing_game": "Highest value on the object",
+    "energy": "Share of the map on the object",
+    "brightness_correlation": "Correlation with brightness",
+    "road": "ROAD",
+    "insertion": "Insertion",
+    "deletion": "Deletion",
+    "average_drop": "Average drop",
+    "increase": "Increase",
+    "sanity": "Rank correlation after shuffling the weights",
+    **{f"cue_lost_without_{part}": f"Evidence lost without the {name}" for part, name in _PARTS.items()},
+    **{f"cue_left_with_{part}": f"Evidence left with the {name} alone" for part, name in _PARTS.items()},
 }
 _SIMULATED = {"hl60": "HL60", "granulocytes": "granulocyte"}
 
@@ -102,10 +146,7 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
     known = ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}"))
     if coarsening == 1 or not known.pixels:
         return known
-    return known._replace(
-        axis=f"{known.axis}\n(published pixels; 1 pixel here = {coarsening:g})",
-        amount=known.amount.replace("px", "published px"),
-    )
+    return known._replace(amount=known.amount.replace("px", "published px"))
 
 
 def network_name(network: str) -> str:
@@ -113,9 +154,14 @@ def network_name(network: str) -> str:
     return NETWORKS.get(network, network)
 
 
-def shown_level(error: str, level: Level) -> float:
-    """The level in the unit of the axis: 0.3 omitted is 30."""
-    return round(level * error_words(error).scale, 9)
+def shown_level(error: str, level: Level, coarsening: float = 1.0) -> float:
+    """The level in the unit that people read: 0.3 omitted is 30, and pixels are those of the pictures at hand.
+
+    Args:
+        coarsening: edge of a pixel of the pictures in published pixels, which levels count.
+    """
+    words = error_words(error)
+    return float(f"{level * words.scale / (coarsening if words.pixels else 1):.3g}")
 
 
 def is_clean(error: str, level: Level) -> bool:
@@ -124,24 +170,14 @@ def is_clean(error: str, level: Level) -> bool:
 
 
 def amount(error: str, level: Level, coarsening: float = 1.0) -> str:
-    """One strength alone: "30 %", "up to 4 px", "clean"."""
-    return "clean" if is_clean(error, level) else amounts(error, [level], coarsening)
-
-
-def amount_here(error: str, level: Level, coarsening: float) -> str:
-    """One strength, in pixels of these pictures too where they are others: "up to 6 published px (1.5 here)"."""
-    said = amount(error, level, coarsening)
-    converted = coarsening != 1 and error_words(error).pixels and not is_clean(error, level)
-    return f"{said} ({level / coarsening:g} here)" if converted else said
-
-
-def amounts(error: str, levels: Iterable[Level], coarsening: float = 1.0) -> str:
-    """Several strengths together: "10, 30 and 50 %", "up to 2 and 4 px"."""
-    return error_words(error, coarsening).amount.format(joined(f"{shown_level(error, level):g}" for level in levels))
+    """One strength alone: "30 %", "up to 4 px", "clean"; `coarsening` as in `shown_level`."""
+    if is_clean(error, level):
+        return "clean"
+    return error_words(error).amount.format(f"{shown_level(error, level, coarsening):g}")
 
 
 def amount_of(error: str, level: Level, coarsening: float = 1.0) -> str:
-    """One strength and what it is a strength of: "30 % omitted cells", "outline errors of up to 4 px"."""
+    """One strength and its error: "30 % omitted cells", "outline errors of up to 4 px"."""
     return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level, coarsening))
 
 

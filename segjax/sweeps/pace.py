@@ -1,42 +1,58 @@
-"""How long the trials that are left will take, without promising the compilation of the first ones over and over."""
+"""How long the trials that are left will take: a range where it is rough, and no number where nothing is known."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-UNKNOWN = "time left not known yet"
+UNKNOWN, NONE_LEFT = "time left not known yet", "no trial left"
+_ALIKE = 1.3  # two ends of a range that differ by less are said as one number
+Span = tuple[float, float | None]  # seconds at least, and at most; None where that is not known
 
 
 class Pace:
     """Measures packs of trials by kind and adds up the time left.
 
-    The first pack of a kind carries its compilation. Until a second one has ended, trials of that kind count by the
-    rate between two reports of progress within the first one, which come after the compilation.
+    A pack is trained, which is reported by shares, and then its trials are measured and end one by one. The first pack
+    of a kind also compiles: before the first report, and before its first trial ends. Later packs take between their
+    time without the compilation and their time with it, until a second one has shown how long they take.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
         self._clock = clock
-        self._whole: dict[str, list[float]] = {}  # seconds per trial of every ended pack
-        self._rough: dict[str, float] = {}  # seconds per trial, from reports within the first pack
-        self._kind, self._trials, self._share = "", 0, 0.0
+        self._first: dict[str, Span] = {}  # seconds per trial of the first pack, without and with compilation
+        self._later: dict[str, list[float]] = {}  # of every other pack
+        self._training: dict[str, float] = {}  # seconds per trial between two reports
+        self._measuring: dict[str, list[float]] = {}  # seconds from the end of a trial, or of training, to the next end
+        self._kind, self._trials, self._ended, self._share = "", 0, 0, 0.0
 
     def begin(self, kind: str, trials: int) -> None:
         """A pack of this many trials starts."""
-        self._kind, self._trials, self._share = kind, trials, 0.0
-        self._began = self._clock()
-        self._first: tuple[float, float] | None = None  # time and share of the first report
+        self._kind, self._trials, self._ended, self._share = kind, trials, 0, 0.0
+        self._began = self._before = self._clock()
+        self._report: tuple[float, float] | None = None  # time and share of the first report
 
     def reach(self, share: float) -> None:
-        """The running pack has done this share of its work, 0 to 1."""
-        now, self._share = self._clock(), share
-        if self._first is None:
-            self._first = now, share
-        elif share > self._first[1]:
-            self._rough[self._kind] = (now - self._first[0]) / (share - self._first[1]) / self._trials
+        """The trainings of the running pack are done to this share, 0 to 1."""
+        self._before, self._share = self._clock(), share
+        if self._report is None:
+            self._report = self._before, share
+        elif share > self._report[1]:
+            gained, seconds = share - self._report[1], self._before - self._report[0]
+            self._training[self._kind] = seconds / gained / self._trials
 
     def end(self) -> None:
-        """The running pack is done."""
-        self._whole.setdefault(self._kind, []).append((self._clock() - self._began) / self._trials)
+        """A trial of the running pack has its outcome."""
+        now, kind = self._clock(), self._kind
+        self._measuring.setdefault(kind, []).append(now - self._before)
+        self._before, self._ended = now, self._ended + 1
+        if self._ended < self._trials:
+            return
+        whole = (now - self._began) / self._trials
+        if kind in self._first:
+            self._later.setdefault(kind, []).append(whole)
+        else:
+            least = self._training.get(kind, 0.0) + self._of_measuring()[0]
+            self._first[kind] = min(least, whole), whole
         self._trials = 0
 
     def left(self, waiting: Mapping[str, int], speed: float = 1.0) -> str:
@@ -46,18 +62,72 @@ class Pace:
             waiting: how many trials of each kind are to do, without those of the running pack.
             speed: how many times as many trials get done as this process does; above 1 where others work along.
         """
-        counts: dict[str, float] = {**waiting}
-        if self._trials:
-            counts[self._kind] = counts.get(self._kind, 0) + self._trials * (1 - self._share)
-        known = {kind: seconds for kind in (*self._whole, *self._rough) if (seconds := self._seconds(kind)) is not None}
-        if not known and any(counts.values()):
-            return UNKNOWN
-        unseen = sum(known.values()) / max(len(known), 1)  # a kind that never ran here counts like the others
-        return f"{in_words(sum(known.get(kind, unseen) * count for kind, count in counts.items()) / speed)} left"
+        counts = {kind: count for kind, count in waiting.items() if count}
+        if not self._trials and not counts:
+            return NONE_LEFT
+        spans = [self._running(), *(_times(self._of_trial(kind), count) for kind, count in counts.items())]
+        return _said(_times(_sum(spans), 1 / speed))
 
-    def _seconds(self, kind: str) -> float | None:
-        later = sorted(self._whole.get(kind, ())[1:])
-        return later[len(later) // 2] if later else self._rough.get(kind)
+    def _running(self) -> Span:
+        """Of the running pack."""
+        if not self._trials:
+            return 0.0, 0.0
+        kind, is_new = self._kind, self._kind not in self._first
+        training: Span = (0.0, 0.0)
+        if self._share < 1 and not self._ended:
+            if kind in self._training:
+                seconds = self._training[kind] * self._trials * (1 - self._share)
+                training = (
+                    (seconds if self._report else 0.0),
+                    seconds,
+                )  # without a report it may have been trained before
+            elif is_new:
+                training = 0.0, None
+        measuring: Span = (0.0, None) if is_new and self._ended < 2 else self._of_measuring()
+        return _sum([training, _times(measuring, self._trials - self._ended)])
+
+    def _of_measuring(self) -> Span:
+        """Of measuring one trial of the running kind: the first one, which compiles, does not count beside others."""
+        measured = self._measuring[self._kind]
+        counted = measured[1:] if len(measured) > 2 else measured
+        return min(counted), max(counted)
+
+    def _of_trial(self, kind: str) -> Span:
+        """Of one trial of a kind that waits."""
+        if later := self._later.get(kind):
+            return _middle(later)
+        if kind in self._first:
+            return self._first[kind]
+        if kind == self._kind and self._trials:
+            return self._training.get(kind, 0.0), None
+        if len(self._first) < 2:
+            return 0.0, None
+        # a kind that never ran here is taken to be like one of the others
+        return min(least for least, _ in self._first.values()), max(most or 0.0 for _, most in self._first.values())
+
+
+def _middle(values: Sequence[float]) -> Span:
+    """The range of values without the lowest and the highest quarter."""
+    ordered, quarter = sorted(values), len(values) // 4
+    return ordered[quarter], ordered[-1 - quarter]
+
+
+def _times(span: Span, factor: float | int) -> Span:
+    return span[0] * factor, None if span[1] is None else span[1] * factor
+
+
+def _sum(spans: Sequence[Span]) -> Span:
+    most = [most for _, most in spans if most is not None]
+    return sum(least for least, _ in spans), sum(most) if len(most) == len(spans) else None
+
+
+def _said(span: Span) -> str:
+    least, most = span
+    if most is None:
+        return f"at least {in_words(least)} left" if least >= 1 else UNKNOWN
+    if most < max(_ALIKE * least, 1):
+        return f"about {in_words(max((least + most) / 2, 1))} left"
+    return f"{in_words(least)} to {in_words(most)} left"
 
 
 def in_words(seconds: float | int) -> str:

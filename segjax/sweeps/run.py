@@ -210,7 +210,6 @@ class _Display:
         self._waiting = Counter(kinds.values())  # of what is left, those that are not in the running pack
         self._taken: Sequence[Trial] = ()
         self._own = 0  # trials that this process has finished
-        self._in_pack = 0  # those of the running pack
         self._next_look = 0.0
         columns = (
             TextColumn("{task.description}"),
@@ -235,7 +234,7 @@ class _Display:
 
     def begin(self, taken: Sequence[Trial]) -> None:
         """A pack starts."""
-        self._taken, self._in_pack = taken, 0
+        self._taken = taken
         kind = self._kinds[taken[0]]
         self._waiting[kind] = max(self._waiting[kind] - len(taken), 0)
         self._pace.begin(kind, len(taken))
@@ -251,9 +250,7 @@ class _Display:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """A trial of the running pack has its outcome in the results."""
         self._own += 1
-        self._in_pack += 1
-        if self._in_pack == len(self._taken):
-            self._pace.end()
+        self._pace.end()
         self._left.pop(trial, None)
         if time.monotonic() > self._next_look:
             self._look()

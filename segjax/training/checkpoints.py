@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
 from segjax.files import explained, refusal, set_aside
 from segjax.interruption import check_second, later
@@ -98,6 +97,8 @@ def save_checkpoint(folder: Path, tree: Any, made_by: Mapping[str, str] = {}) ->
     made = _with_jax(made_by)
     with later(), _ONE_AT_A_TIME:
         check_second()  # threads save one after the other, and no signal interrupts them
+        from orbax.checkpoint import v1 as ocp  # takes half a second, and few commands need it
+
         path = folder.absolute() / str(max(_numbers(folder), default=0) + 1)
         with explained(folder), _refusals_of_disk(path):
             _check_room(folder / f".{path.name}", sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
@@ -151,6 +152,8 @@ def _loaded(path: Path, like: Any, made: Mapping[str, str]) -> tuple[Any, str]:
         loaded, maker = load_alone(path, like)
         return loaded, _differences(maker, made)
     with _ONE_AT_A_TIME:
+        from orbax.checkpoint import v1 as ocp
+
         (path / _METADATA).read_bytes()  # the library hides that the disk refuses it
         if reason := _differences((ocp.metadata(path).custom_metadata or {}).get(_MADE_BY), made):
             return None, reason

@@ -135,9 +135,13 @@ def candidate_layouts(members: int) -> dict[str, Layout]:
 
 
 def time_layouts(
-    members: Sequence[Member], steps: Steps, config: LoopConfig, layouts: Mapping[str, Layout]
+    members: Sequence[Member],
+    steps: Steps,
+    config: LoopConfig,
+    layouts: Mapping[str, Layout],
+    probe_steps: int = PROBE_STEPS,
 ) -> dict[str, float]:
-    """Seconds per member and training step of each layout, from a few steps after those that compile.
+    """Seconds per member and training step of each layout, from a few steps after as many that compile.
 
     A layout that the memory does not suffice for is left out.
 
@@ -147,7 +151,7 @@ def time_layouts(
     found, errors = {}, []
     for name, layout in layouts.items():
         try:
-            found[name] = _seconds_per_step(members, steps, config, layout)
+            found[name] = _seconds_per_step(members, steps, config, layout, probe_steps)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -157,31 +161,32 @@ def time_layouts(
     return found
 
 
-def _seconds_per_step(members, steps, config, layout) -> float:
+def _seconds_per_step(members, steps, config, layout, probe_steps) -> float:
     filling = members[: layout.workers * layout.together]
     for _ in range(2):  # the first round compiles
-        states = [steps.init(member.key, jnp.asarray(_batch(member, config)[0]), 0.0) for member in filling]
+        states = [steps.init(member.key, jnp.asarray(first_batch(member.train, config)[0]), 0.0) for member in filling]
         jax.block_until_ready(states)
         began = time.monotonic()
-        work = [_some_steps(*pair, config) for pair in zip(states, filling, strict=True)]
+        work = [_some_steps(*pair, config, probe_steps) for pair in zip(states, filling, strict=True)]
         for _, result in drive(work, steps, layout):
             if isinstance(result, Exception):
                 raise result
         took = time.monotonic() - began
-    return took / len(filling) / PROBE_STEPS
+    return took / len(filling) / probe_steps
 
 
-def _some_steps(state, member: Member, config: LoopConfig) -> Work:
-    for _ in range(PROBE_STEPS):
-        state, loss = yield Call("train", (state, *_batch(member, config)))
+def _some_steps(state, member: Member, config: LoopConfig, count: int) -> Work:
+    for _ in range(count):
+        state, loss = yield Call("train", (state, *first_batch(member.train, config)))
     return loss.block_until_ready()
 
 
-def _batch(member: Member, config: LoopConfig) -> tuple[Any, Any]:
-    if not isinstance(member.train, Pictures):
-        return member.train.first()
-    rows = [row % len(member.train.images) for row in range(config.batch_size)]
-    return tuple(rows_of(member.train, rows))
+def first_batch(pictures: Any, config: LoopConfig) -> tuple[Any, Any]:
+    """A batch of a member's pictures, and its targets; few pictures are repeated."""
+    if not isinstance(pictures, Pictures):
+        return pictures.first()
+    rows = [row % len(pictures.images) for row in range(config.batch_size)]
+    return tuple(rows_of(pictures, rows))
 
 
 def drive(work: Sequence[Work], steps: Steps, layout: Layout) -> Generator[tuple[int, Any], None, None]:

@@ -107,10 +107,16 @@ def make_steps(network: Network, config: StepConfig) -> Steps:
 
     # drawing the initial weights runs once; optimising it takes XLA longer than compiling the training step
     quick = {"xla_backend_optimization_level": 0}
-    initial = jax.jit(initial_state(network, config), compiler_options=quick)
+    pure = initial_state(network, config)
+    initial = jax.jit(pure, compiler_options=quick)
+
+    def init(key, images, learning_rate=config.learning_rate):
+        # always an argument, so that one compilation serves the default and every other learning rate;
+        # where only shapes are asked for, `jax.jit` takes no compiler options
+        return (pure if isinstance(images, jax.core.Tracer) else initial)(key, images, learning_rate)
+
     return Steps(
-        # always an argument, so that one compilation serves the default and every other learning rate
-        lambda key, images, learning_rate=config.learning_rate: initial(key, images, learning_rate),
+        init,
         compiled(network, train, donate_argnums=0),
         jax.jit(validate),
         jax.jit(predict),

@@ -53,7 +53,13 @@ def predict_tiled(
 
 
 def predict_blended(
-    network: Network, variables: Variables, image: Float32[np.ndarray, "H W C"], tile: int, overlap: int, batch: int = 8
+    network: Network,
+    variables: Variables,
+    image: Float32[np.ndarray, "H W C"],
+    tile: int,
+    overlap: int,
+    batch: int = 8,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Float32[np.ndarray, "H W K"]:
     """Softmax probabilities of one large picture from overlapping windows of the size that the network was trained on.
 
@@ -64,6 +70,7 @@ def predict_blended(
         tile: side of a window in pixels; a picture smaller than that is reflected at its border.
         overlap: least pixels that neighbouring windows share.
         batch: windows that are computed at once.
+        on_share: called after each of these with the share of the windows that is done.
 
     Raises:
         InputError: an overlap that is not from 0 to below the tile, or tile or batch below 1.
@@ -79,15 +86,17 @@ def predict_blended(
     places = list(product(*(_overlapping(size, tile, overlap) for size in whole.shape[:2])))
     window = jax.ShapeDtypeStruct((1, tile, tile, image.shape[-1]), np.float32)
     classes = jax.eval_shape(network.apply, variables, window).shape[-1]
-    total, weights = np.zeros((*whole.shape[:2], classes), np.float32), np.zeros((*whole.shape[:2], 1))
-    windows = iter(places)
-    while chunk := list(islice(windows, batch)):
+    total, weights = (np.zeros((*whole.shape[:2], count), np.float32) for count in (classes, 1))
+    for start in range(0, len(places), batch):
+        chunk = places[start : start + batch]
         filled = [*chunk, *chunk[-1:] * (batch - len(chunk))]  # one size, so that one compilation serves all
         stacked = np.stack([whole[y : y + tile, x : x + tile] for y, x in filled])
         for (y, x), one in zip(chunk, np.asarray(_probabilities(network)(variables, stacked)), strict=False):
             total[y : y + tile, x : x + tile] += weight * one
             weights[y : y + tile, x : x + tile] += weight
-    return (total / weights)[:height, :width].astype(np.float32)
+        on_share((start + len(chunk)) / len(places))
+    total /= weights  # in place: of a large scene there is no room for another copy
+    return total[:height, :width]
 
 
 def _overlapping(length: int, tile: int, overlap: int) -> list[int]:

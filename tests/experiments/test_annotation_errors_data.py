@@ -87,7 +87,7 @@ def test_own_folder_with_every_error(study, folder):
     assert sum(len(names) for names in patients.values()) == GROUPS == len(set.union(*patients.values()))
     assert set(table["picture"]) - {""} == set(split["test"])
     assert "<h1>What annotation errors cost: pictures in my nuclei</h1>" in page
-    assert "Dice beside the published curves" not in page and "published px" not in page
+    assert "Dice beside the published curves" not in page and "published pixels" not in page
 
 
 def test_prepared_set_with_outline_errors(study, tmp_path):
@@ -107,7 +107,7 @@ def test_prepared_set_with_outline_errors(study, tmp_path):
     ]
     assert min(abs(found["bias", 6] - value) for value in possible) < 1e-5 and found["bias", 6] < 1
     assert "<h1>What annotation errors cost: nuclei (tfds)</h1>" in page
-    assert "up to 6 published\N{NO-BREAK SPACE}px" in page
+    assert "outline errors of up to 1\N{NO-BREAK SPACE}px" in page
 
 
 def test_mixed_nuclei_bring_their_own_foreign_objects(study):

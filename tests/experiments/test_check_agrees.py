@@ -17,7 +17,7 @@ from experiments.annotation_errors.study import STUDY as ERRORS
 from experiments.check import command
 from experiments.harness import classifiers, pictures
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.data import shrink, spec, splits, tiles
 from segjax.data.folders import check, folder, folder_options, image_labels, inspected, listing, masks, tables
 from segjax.data.folders.listing import Problem
@@ -280,8 +280,8 @@ REFUSED = [
     Case("all pictures belong to one group", rows(lambda i: 0, "group"), "groups=t.csv"),
     Case("folds=4 must be from 2 to 3", rows(lambda i: i % 3, "group"), "groups=t.csv"),
     Case("no picture shows the object", options="presence=900", study="maps"),
-    Case("no picture lacks the object", options="presence=1", study="maps"),
-    Case("none of the train pictures", rows(lambda i: int(i == 0), "label"),
+    Case("no picture is without the object", options="presence=1", study="maps"),
+    Case("all lack the object", rows(lambda i: int(i == 0), "label"),
          "image_labels=t.csv&label_names=0,1", study="maps"),
 ]  # fmt: skip
 ACCEPTED = [

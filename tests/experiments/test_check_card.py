@@ -16,8 +16,10 @@ from experiments.check.findings import Asked, look, spec_of
 from experiments.check.suggestions import suggest, with_suggestions
 from experiments.check.survey import Seen
 from experiments.check.uses import STUDIES
-from experiments.harness.run import opened, parse
-from experiments.segment_new_type import NewTypeOptions, open_shots
+from experiments.harness.parsing import parse
+from experiments.harness.run import opened
+from experiments.segment_new_type.config import NewTypeOptions
+from experiments.segment_new_type.pictures import open_shots
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import open_folder
 from segjax.data.builders.preparing import prepare

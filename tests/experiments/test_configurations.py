@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.harness.options import flags, overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.publish import study_names, study_of
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from experiments import cut_scene, outline_sites
+from experiments import cut_scene
+from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main as study
 from segjax.data import open_source, read_georeference
 from segjax.data.formats.annotation import Annotation, Picture
@@ -85,8 +86,8 @@ def test_tiles_lie_where_they_lay_in_the_scene(tmp_path, monkeypatch, capsys, ma
     out = tmp_path / "tiles"
     said = run(monkeypatch, capsys, scene, "--sites", sites, "--out", out, *OPTIONS)
     groups, kinds = dict(rows_of(out / "groups.csv")[1:]), dict(rows_of(out / "image_labels.csv")[1:])
-    assert "10 tiles around 5 sites, 20 without a site" in said
-    assert "6 sites, 5 cut, 1 lost\n  1 where the scene has no data" in said
+    assert "  tiles around 5 sites: 10\n  tiles without a site: 20\n  blocks: " in said
+    assert "6 sites, of which 5 have tiles\n  without a tile: 1 where the scene has no data" in said
     assert len(groups) == len(kinds) == len(list((out / "images").iterdir())) == 30
     for name in groups:
         y, x = map(int, name.split("_")[1:])
@@ -150,7 +151,9 @@ def test_ground_of_two_scenes_is_cut_from_the_first(tmp_path, monkeypatch, capsy
     write(tmp_path / "more.gpkg", Annotation(np.concatenate([labels, more[:, 200:]], 1)), picture((300, 600)))
     out = tmp_path / "tiles"
     said = run(monkeypatch, capsys, scene, second, "--sites", tmp_path / "more.gpkg", "--out", out, *OPTIONS)
-    assert "7 sites, 7 cut, 0 lost" in said  # the sixth, where the first scene has no data, is cut from the second
+    assert (
+        "7 sites, of which 7 have tiles\nlook" in said
+    )  # the sixth, where the first scene has no data, is cut from the second
     boxes = []
     for name, group in rows_of(out / "groups.csv")[1:]:
         y, x = map(int, name.split("_")[1:])
@@ -178,8 +181,11 @@ def test_points_and_sites_that_give_nothing_are_said(tmp_path, monkeypatch, caps
     with pytest.raises(InputError, match=r"points\.geojson: holds points \(3 of 4 features\); say how far"):
         run(monkeypatch, capsys, scene, "--sites", sites, *out)
     said = run(monkeypatch, capsys, scene, "--sites", sites, *out, "--radius", 20, *OPTIONS)
-    assert "4 sites, 2 cut, 2 lost\n  1 beyond the scene\n  1 of no pixel: too small, hidden" in said
-    assert "too few blocks have a site (2)" in said and "learn from it" not in said
+    assert (
+        "4 sites, of which 2 have tiles\n  without a tile: 1 beyond the scene\n  without a tile: 1 too small for"
+        in said
+    )
+    assert "blocks with a site: 2; training" in said and "train networks" not in said
     small = ("--radius", 1, *OPTIONS)  # a circle between the centres of pixels
     with pytest.raises(InputError, match="no tile could be cut"):
         run(monkeypatch, capsys, scene, "--sites", sites, "--out", tmp_path / "small", *small)
@@ -247,7 +253,7 @@ def test_from_a_scene_and_sites_to_outlines_in_two_coordinate_systems(tmp_path, 
     for name, (path, _, bright) in scenes.items():
         options = ("--tile", 64, "--block", 2, "--per-site", 1, "--without", 1, "--distance", 50)
         said = run(monkeypatch, capsys, path, "--sites", sites, "--out", tmp_path / name, *options)
-        assert name == "web" or f"{labels.max()} sites, {labels.max()} cut, 0 lost" in said
+        assert name == "web" or f"{labels.max()} sites, of which {labels.max()} have tiles" in said
         # the pictures show where the labels of a tile should be: the outlines, warped, are those of the warped pixels
         # but where a pixel's centre lies within half a pixel of an outline
         wrong = total = 0
@@ -278,7 +284,7 @@ def test_from_a_scene_and_sites_to_outlines_in_two_coordinate_systems(tmp_path, 
         out = tmp_path / f"found_{name}"
         options = ["--run", tmp_path / "run", "--scene", path, "--learnt", "outlines", "--out", out]
         monkeypatch.setattr(sys, "argv", ["outline_sites", *map(str, options)])
-        outline_sites.main()
+        outline_sites()
         with rasterio.open(out / "mask.tif") as file:
             mask = file.read(1) == 1
         assert (mask & bright).sum() > 0.5 * bright.sum()

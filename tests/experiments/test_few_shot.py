@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments.few_shot.analysis import Findings, analyse, methods_table, type_table
+from experiments.few_shot.analysis import analyse, methods_table
+from experiments.few_shot.charts import type_table
+from experiments.few_shot.findings import Findings, bank_words
+from experiments.few_shot.gallery import gallery
 from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of
 from experiments.few_shot.pictures import (
     HeldOutType,
@@ -21,8 +24,11 @@ from experiments.few_shot.pictures import (
     types_of,
 )
 from experiments.few_shot.study import STUDY, grid_rows
+from experiments.harness.examples import Examples
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved, run
+from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.run import run
+from experiments.harness.study import Context
 from segjax.evaluation import OverlapCounts
 from segjax.fewshot import Grid, load_extractors
 from segjax.sweeps import Replicates, ResultTable, described
@@ -102,9 +108,11 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     assert not set(split["train"]) & set(split["test"])
     page = (out / "report.html").read_text()
     assert "How few annotated pictures are enough" in page and "full supervision" in page
-    assert "comparisons have fewer than 5 test sets, too few for a verdict" in page
+    assert '<p class="verdict">In 1 test set, ' in page and "No difference is decided" in page
+    assert "worst: Dice" in page and "Annotated pictures" in page
     assert {path.stem for path in (out / "figures").iterdir()} == {
-        "dice_against_shots", "shots_and_features", "heads_and_baselines_with_2_shots", "extractors", "segmentations",
+        "dice_against_shots", "dice_against_features", "shots_and_features", "heads_and_baselines_with_2_shots",
+        "extractors",
     }  # fmt: skip
     assert len(load_extractors(out / "extractors" / "unet-binary_background-seed-0-new-2")) == 2
 
@@ -123,7 +131,7 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
         (fitted["shots"] == 2) & (fitted["feature_selection"] == "all") & (fitted["bank"] == "joint_ignored")
     ]
     expected = median.groupby("type")["value"].apply(lambda values: np.median(values.astype(float)))
-    given = lines[(lines["shots"] == 2) & lines["type"].isin(types)].set_index("type")["median Dice"]
+    given = lines[(lines["annotated pictures"] == 2) & lines["type"].isin(types)].set_index("type")["median Dice"]
     assert given.astype(float).to_dict() == pytest.approx(expected.to_dict(), abs=1e-3)
     both = [
         [(claim.subject, claim.rival, claim.decision.mean) for claim in analyse(config, one).claims]
@@ -210,7 +218,7 @@ def test_counts_of_features_are_those_of_the_banks(config, pictures):
     assert pictures.counts == COUNTS
     half = feature_counts(dataclasses.replace(config, maps="half"), pictures)
     assert half["unet", "joint_ignored"] == 4 + 8 + 4 + 4  # down0, down1 and up1 at half the edge, up0
-    with pytest.raises(InputError, match="features: 5 are asked for, but the bank 'joint_ignored' of unet has 4"):
+    with pytest.raises(InputError, match="features: 5 are more than the 4 of unet with the extractors joint_ignored"):
         feature_counts(dataclasses.replace(config, features=(5,)), pictures)
 
 
@@ -233,10 +241,10 @@ def test_draws_that_are_not_nested_depend_on_all_numbers_of_shots(config):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"types": (9,)}, "types: there is no class 9 in folder:.*; there are: disc, square, ring"),
+        ({"types": (9,)}, r"types: there is no class 9 in folder:.*; give numbers from 1 to 3 \(disc, square, ring\)"),
         (
             {"shots": (1, 2, 4), "minimum_pixels": 60, "types": (2, 3)},
-            "types: 0 training pictures of seed 0 show square, but 4",
+            "types: only 0 training pictures of seed 0 show square, too few for --shots 4; give more .* or leave this",
         ),
     ],
 )
@@ -255,17 +263,18 @@ def test_pictures_without_types_are_refused(config):
     [
         ({"banks": ("joint",)}, "banks: unknown 'joint'; choose from joint_ignored, joint_background"),
         ({"feature_selections": ("best",)}, "feature_selections: unknown 'best'"),
-        ({"feature_selections": ()}, "feature_selections: give at least one of each"),
+        ({"feature_selections": ()}, "feature_selections: one is empty; give at least one"),
         ({"heads": ("forest",)}, "heads: unknown 'forest'"),
         ({"baselines": ("half",)}, "baselines: unknown 'half'"),
-        ({"shots": (1, 1)}, "shots must be different whole numbers"),
-        ({"shots": (0, 2)}, "shots must be different whole numbers"),
-        ({"draws": 0}, "draws must be different whole numbers"),
-        ({"compare_shots": (9,)}, "compare_shots: .* must be among the shots"),
-        ({"candidates": 1}, "candidates: 1 pictures are fewer than 2 shots"),
-        ({"first_draws": 7}, "first_draws: 7 are more than the 3 draws"),
-        ({"types": (2,)}, "types: give at least two"),
-        ({"others": "ignored", "types": ()}, "others: ignored needs --types"),
+        ({"shots": (1, 1)}, "shots: 1 1 cannot be used; give whole numbers from 1 on, each only once"),
+        ({"shots": (0, 2)}, "shots: 0 2 cannot be used; give whole numbers from 1 on"),
+        ({"shots": (), "compare_shots": ()}, "shots: no number is given; give at least one"),
+        ({"draws": 0}, "draws: 0 cannot be used; give whole numbers from 1 on"),
+        ({"compare_shots": (2, 9)}, "compare_shots: 9 is not among --shots; give some of 1 2"),
+        ({"candidates": 1}, "candidates: 1 are fewer than the 2 pictures of --shots; give at least 2"),
+        ({"first_draws": 7}, "first_draws: 7 is more than --draws; give at most 3"),
+        ({"types": (2,)}, "types: one class is too few.*; give at least two"),
+        ({"others": "ignored", "types": ()}, "others: ignored is of no use without --types; name the classes"),
     ],
 )
 def test_options_that_nothing_can_be_made_of_are_refused(config, changes, message):
@@ -292,11 +301,11 @@ def test_values_over_draws_by_hand():
     )
 
 
-def made_up(config: Config, values: dict[tuple[str, str, int], dict[str, float]]) -> Findings:
-    """Findings of values by type, method and number of shots (0: all labels), the same for five test sets."""
+def made_up(config: Config, values: dict[tuple[str, str, int], dict[str, float]], seeds: int = 5) -> Findings:
+    """Findings of values by type, method and number of shots (0: all labels), the same for all test sets."""
     rows = []
     for (kind, method, shots), metrics in values.items():
-        for seed in range(5):
+        for seed in range(seeds):
             whole = Trial("unet", seed, kind, "all_labels")
             trial = few(config, COUNTS, whole, shots, method) if shots else whole
             # seeds differ, trials of one seed do not
@@ -311,6 +320,109 @@ def made_up(config: Config, values: dict[tuple[str, str, int], dict[str, float]]
 
 def dice(mean: float, median: float = 0.0, zero: float = 0.0) -> dict[str, float]:
     return {"dice_pooled": mean, "dice_pooled_median": median or mean, "dice_zero_first_draws": zero or mean}
+
+
+def answered(config: Config, gaps: dict[str, tuple[float, ...]], seeds: int = 5, spread: float = 0.0) -> list[str]:
+    """Verdict and notes where types are so far behind their .8 of all labels with 1, 2, ... shots, in Dice points.
+
+    Args:
+        spread: by how much test sets differ in the distance.
+    """
+    values = {(kind, "all_labels", 0): dice(0.8) for kind in gaps}
+    for kind, own in gaps.items():
+        values |= {(kind, "logistic", shots): dice(0.8 - gap / 100) for shots, gap in enumerate(own, 1)}
+    found = made_up(config, values, seeds)
+    if spread:
+        frame = found.table.frame
+        few_shots = frame["method"] == "logistic"
+        frame.loc[few_shots, "dice_pooled_median"] += spread / 100 * (frame.loc[few_shots, "seed"] - 2)
+        found = Findings(config, ResultTable(frame, Trial, Replicates(tuple("vwxyz"))))
+    analysis = analyse(config, found.table)
+    return [analysis.verdict, *analysis.notes]
+
+
+def test_the_verdict_says_how_many_pictures_come_near_all_labels(config):
+    assert answered(config, {"a": (9, 4), "b": (8, 3)}) == [
+        "2 annotated pictures of a new type come within 5 Dice points of U-Net with all labels (Dice 0.785 against "
+        "0.820, mean of 2 types)."
+    ]
+    assert answered(config, {"a": (9, 7), "b": (8, 6)})[0].startswith(
+        "Not even 2 annotated pictures of a new type come"
+    )
+    assert answered(config, {"a": (1, 1), "b": (1, 1)}, seeds=2)[0].startswith(
+        "In 2 test sets, 1 annotated picture of a new type comes within 5 Dice points"
+    )
+
+
+def test_a_mean_near_the_limit_decides_nothing_where_its_interval_crosses_it(config):
+    gaps = {"a": (9, 4), "b": (9, 4)}
+    # differences of test sets: 4 -+ 1 spread t(0.975, 4) sqrt(2.5 / 5) = 4 -+ 1.96 with a spread of 1
+    assert answered(config, gaps, spread=0.5)[0].startswith("2 annotated pictures of a new type come within 5")
+    assert answered(config, gaps, spread=1.0)[0].startswith(
+        "It is not decided whether 2 annotated pictures of a new type come within 5 Dice points of U-Net"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gaps", "said"),
+    [
+        (
+            {"a": (3, 1), "b": (9, 8), "c": (9, 7)},
+            "1 annotated picture comes that near for a; not even 2 do for b and c.",
+        ),
+        ({"a": (9, 4), "b": (3, 2)}, "1 annotated picture comes that near for b; it takes 2 for a."),
+    ],
+)
+def test_a_note_says_that_types_differ(config, gaps, said):
+    assert answered(config, gaps)[1:] == [f"It depends on the type: {said}"]
+
+
+def test_without_results_there_is_no_answer(config):
+    table = made_up(config, {("a", "all_labels", 0): dice(0.8)}).table
+    found = analyse(config, table)
+    assert found.verdict == "There is no answer yet: it takes results of a few annotated pictures and of all labels."
+    assert found.charts == {} and found.tables == {} and not found.notes
+
+
+def test_the_main_chart_says_how_good_few_pictures_are_and_what_all_labels_reach(config):
+    gaps = {"a": 5, "b": 20, "c": 10}
+    values = {(kind, "all_labels", 0): dice(0.8) for kind in gaps}
+    values |= {(kind, "logistic", 2): dice(0.8 - gap / 100) for kind, gap in gaps.items()}
+    main, *_ = analyse(config, made_up(config, values).table).charts.values()
+    assert main.title == (
+        "With 2 annotated pictures, Dice is between 0.77 for a (0.82 with all labels) and 0.62 for b "
+        "(0.82 with all labels)"
+    )
+    assert main.table["type"].tolist() == ["a", "b", "c", "mean of the types"]
+
+
+def test_no_table_speaks_in_identifiers(config):
+    values = {
+        ("a", method, shots): dice(0.5) for method, shots in (("all_labels", 0), ("logistic", 2), ("prototype", 2))
+    }
+    found = analyse(config, made_up(config, values).table)
+    frames = [*found.tables.values(), *(chart.table for chart in found.charts.values()), found.failures]
+    words = {str(cell) for frame in frames for cell in (*frame.columns, *frame.to_numpy(object).ravel())}
+    assert not {word for word in words if "_" in word} and "shots" not in words
+    assert bank_words("binary_background") == "one extractor for each other type, the new type as background"
+
+
+def test_galleries_show_the_worst_median_and_best_picture_and_an_annotated_one(config, pictures, tmp_path):
+    context = Context(config, pictures, STUDY.trainings(config, pictures), Examples(tmp_path))
+    assert gallery(context) == []
+    new = HeldOutType(config, pictures, 0, 2)
+    whole = Trial("unet", 0, "square", "all_labels")
+    masks = np.stack([new.objects(index) > 0 for index in new.query])
+    context.examples.keep(whole, {"indices": new.query, "masks": masks, "shots": new.support[:0]})
+    half = masks & (np.cumsum(masks, axis=2) < 4)
+    shots = {"indices": new.query, "masks": half, "shots": new.support[:2]}
+    context.examples.keep(few(config, pictures.counts, whole, 2), shots)
+    *_, predictions, annotated = gallery(context)
+    captions = {row: [one.caption for one in looks] for row, looks in predictions.rows.items()}
+    assert captions["square, all labels"] == [f"{rank}: Dice 1.00" for rank in ("worst", "median", "best")]
+    assert all("Dice 0." in caption for caption in captions["square, 2 annotated pictures"])
+    (looks,) = annotated.rows.values()
+    assert [one.caption for one in looks] == ["square"] and annotated.steps == ("picture", "annotation")
 
 
 def test_distances_to_all_labels_and_differences_by_hand(config):
@@ -328,11 +440,12 @@ def test_distances_to_all_labels_and_differences_by_hand(config):
         },
     )
     lines = type_table(found).set_index("type")
-    assert lines["behind, Dice points"].tolist() == pytest.approx([20.0, 10.0, 15.0])
-    assert lines["behind, %"].tolist() == pytest.approx([25.0, 20.0, 22.5])
+    assert lines["behind all labels, Dice points"].tolist() == pytest.approx([20.0, 10.0, 15.0])
+    assert lines["behind all labels, %"].tolist() == pytest.approx([25.0, 20.0, 22.5], abs=0.1)
     assert lines.index.tolist() == ["a", "b", "mean of the types"]
-    (behind,) = found.behind()
-    assert (behind.decision.mean, behind.decision.verdict) == (pytest.approx(13.0), "ahead")
+    ((gap,), (behind,)) = found.behind()
+    assert (behind.decision.mean, behind.decision.verdict) == (pytest.approx(15.0), "ahead")  # the median draw's
+    assert gap == (2, behind.decision) and [found.gap(place, 2) for place in (0, 1)] == pytest.approx([20.0, 10.0])
     (head,) = found.heads(2)
     assert head.rival == "prototype (distance)" and head.decision.mean == pytest.approx(10.0)
     # a baseline is cut at score 0 and has the first draws only, and so is the head beside it
@@ -350,6 +463,6 @@ def test_baselines_without_results_for_a_type_say_so(config):
         },
     )
     (claim,) = found.baselines(2)
-    assert claim.rival == "last layer trained on the shots, 1 of 2 types"
+    assert claim.rival == "last layer trained on the annotated pictures, 1 of 2 types"
     assert claim.decision.mean == pytest.approx(10.0)  # on the type for which no training collapsed
     assert claim.rival in methods_table(found)["method"].tolist()

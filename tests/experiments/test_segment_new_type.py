@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from experiments.segment_new_type import NewTypeOptions, segment_folder
+from experiments.segment_new_type.segment import segment_folder
 from segjax.data import read_labels
 from segjax.fewshot import (
     Extractor,
@@ -23,55 +23,34 @@ from segjax.fewshot import (
 )
 from segjax.models import create
 from segjax.types import InputError
-
-
-def dish(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A grey picture with two bright discs, and their labels."""
-    generator = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:24, :30]
-    labels = np.zeros((24, 30), np.uint8)
-    for index, column in enumerate((8, 21)):
-        labels[(rows - generator.integers(8, 16)) ** 2 + (columns - column) ** 2 <= 20] = index + 1
-    return (60 + 150 * (labels > 0) + generator.integers(0, 20, labels.shape)).astype(np.uint8), labels
+from tests.new_type_folder import dish, later, two_shots
 
 
 @pytest.fixture
 def options(tmp_path):
-    for name in ("shots/images", "shots/labels", "query"):
-        (tmp_path / name).mkdir(parents=True)
-    for seed in range(2):
-        image, labels = dish(seed)
-        Image.fromarray(image).save(tmp_path / f"shots/images/{seed}.png")
-        Image.fromarray(labels).save(tmp_path / f"shots/labels/{seed}.png")
-    for seed in (7, 8):
-        Image.fromarray(dish(seed)[0]).save(tmp_path / f"query/{seed}.png")
-    network = create("msd", depth=2)
-    variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
-    extractor = with_statistics(Extractor(network, variables), [dish(0)[0].astype(np.float32)[..., None] / 255])
-    save_extractors(tmp_path / "extractors", [extractor])
-    return NewTypeOptions(tmp_path / "extractors", tmp_path / "query", tmp_path / "out", shots=str(tmp_path / "shots"))
+    return two_shots(tmp_path)
 
 
 def test_a_folder_is_segmented_and_again_from_what_was_learnt(options, tmp_path):
-    paths = segment_folder(options)
+    paths = segment_folder(options).labels
     assert [path.name for path in paths] == ["7.tif", "8.tif"]
     for path, seed in zip(paths, (7, 8), strict=True):
         found, truth = read_labels(path) > 0, dish(seed)[1] > 0
         assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
-    for one, two in zip(paths, segment_folder(again), strict=True):
+    again = later(options, out=tmp_path / "again")
+    for one, two in zip(paths, segment_folder(again).labels, strict=True):
         np.testing.assert_array_equal(read_labels(one), read_labels(two))
     with pytest.raises(InputError, match=r"there already; choose another folder, or, .* remove the files that it left"):
         segment_folder(options)
 
 
 def test_a_stopped_run_goes_on_from_what_it_learnt(options):
-    paths = segment_folder(options)
+    paths = segment_folder(options).labels
     expected = [read_labels(path) for path in paths]
     for path in paths:
         path.unlink()
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors")
-    for labels, path in zip(expected, segment_folder(again), strict=True):
+    again = later(options)
+    for labels, path in zip(expected, segment_folder(again).labels, strict=True):
         np.testing.assert_array_equal(labels, read_labels(path))
     paths[0].unlink()
     with pytest.raises(InputError, match=r"8.tif is there already"):
@@ -90,7 +69,7 @@ def test_pixels_that_nobody_judged_are_not_taken_for_background(options, tmp_pat
         Image.fromarray(classes).save(tmp_path / f"shots/classes/{seed}.png")
         images.append((image.astype(np.float32) / np.float32(image.max()))[..., None])
         masks.append(np.where(classes == 255, -1, labels.astype(np.int32)))
-    segment_folder(options)
+    segment_folder(dataclasses.replace(options, head="logistic"))
     bank = FeatureBank(load_extractors(options.extractors))
     found, expected = NewType.load(options.out / "type.safetensors", bank), fit_new_type(bank, images, masks)
     as_background = fit_new_type(bank, images, [np.maximum(mask, 0) for mask in masks])
@@ -104,9 +83,9 @@ def test_what_was_learnt_knows_how_pictures_are_read(options, tmp_path):
     dark = np.random.default_rng(0).integers(60, 80, (24, 30), np.uint8)  # background; over its own maximum as bright
     Image.fromarray(dark).save(tmp_path / "query/7.png")
     given = dataclasses.replace(options, shots=f"folder:{options.shots}?scale=dtype")
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
+    again = later(options, out=tmp_path / "again")
     by_maximum = dataclasses.replace(options, out=tmp_path / "maximum")
-    first, second, other = (read_labels(segment_folder(each)[0]) for each in (given, again, by_maximum))
+    first, second, other = (read_labels(segment_folder(each).labels[0]) for each in (given, again, by_maximum))
     assert not first.any() and other.any()
     np.testing.assert_array_equal(first, second)
 
@@ -117,11 +96,12 @@ def test_pictures_of_other_channels_are_named_and_converted_only_if_asked_for(op
     with pytest.raises(InputError, match=r"query: .*8.png has 3 channel\(s\), the extractors were trained on 1"):
         segment_folder(options)
     assert not options.out.exists()
-    _, converted = segment_folder(dataclasses.replace(options, shots=f"folder:{options.shots}?channels=1"))
+    given = dataclasses.replace(options, shots=f"folder:{options.shots}?channels=1")
+    _, converted = segment_folder(given).labels
     truth, found = dish(8)[1] > 0, read_labels(converted) > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-    again = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again")
-    np.testing.assert_array_equal(read_labels(segment_folder(again)[1]), read_labels(converted))
+    again = later(options, out=tmp_path / "again")
+    np.testing.assert_array_equal(read_labels(segment_folder(again).labels[1]), read_labels(converted))
     for seed in range(2):
         Image.fromarray(np.repeat(dish(seed)[0][..., None], 3, 2)).save(tmp_path / f"shots/images/{seed}.png")
     (tmp_path / "query/8.png").unlink()
@@ -136,10 +116,8 @@ def test_grey_pictures_are_not_repeated_for_colour_extractors(options, tmp_path)
     save_extractors(tmp_path / "colour", [with_statistics(extractor, [colour])])
     with pytest.raises(InputError, match=r"query: .*7.png has 1 channel\(s\), .* trained on 3; .*channels=3"):
         segment_folder(dataclasses.replace(options, extractors=tmp_path / "colour"))
-    paths = segment_folder(
-        dataclasses.replace(options, extractors=tmp_path / "colour", shots=f"folder:{options.shots}?channels=3")
-    )
-    assert read_labels(paths[0]).any()
+    given = dataclasses.replace(options, extractors=tmp_path / "colour", shots=f"folder:{options.shots}?channels=3")
+    assert read_labels(segment_folder(given).labels[0]).any()
 
 
 @pytest.mark.parametrize("learnt", [False, True])
@@ -155,9 +133,7 @@ def test_grey_pictures_are_not_repeated_for_colour_extractors(options, tmp_path)
 def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_path):
     if learnt:
         segment_folder(options)
-        options = dataclasses.replace(
-            options, shots=None, learnt=options.out / "type.safetensors", out=tmp_path / "again"
-        )
+        options = later(options, out=tmp_path / "again")
     path = tmp_path / "query/9.tif"
     if picture is None:
         path.write_bytes(b"II*\0 and nothing more")
@@ -173,12 +149,13 @@ def test_a_bad_picture_writes_nothing(picture, message, learnt, options, tmp_pat
     [
         ({"head": "ridge"}, "head"),
         ({"target": 2}, "target"),
+        ({"check": False}, "check"),
         ({"objects": Objects(minimum_area=5)}, "objects.minimum_area"),
         ({"objects": Objects("border", "watershed")}, "objects.delineation, objects.grouping"),
     ],
 )
 def test_options_that_the_learnt_type_decides_are_refused(change, name, options):
-    given = dataclasses.replace(options, shots=None, learnt=options.out / "type.safetensors", **change)
+    given = later(options, **change)
     with pytest.raises(InputError, match=f"^{name}: .* leave the option out"):
         segment_folder(given)
 

@@ -8,24 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import outline_sites
 from experiments.harness import run as harness
-from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
+from experiments.harness.classifier_options import ClassifierSizes
+from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.publish import config_of
 from experiments.harness.store import TrainingStore
+from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main
-from experiments.site_segmentation.analysis import LEVELS, analyse, networks_table, share, worth
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
 from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
 from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
 from segjax.data.ground.geofiles import missing_packages
-from segjax.evaluation import decide, sentence
-from segjax.maps.masks import RULES
-from segjax.sweeps import Replicates, ResultTable
 from segjax.sweeps.trials import factors_of
-from segjax.types import IGNORED, Georeference, InputError
+from segjax.types import IGNORED, InputError
 
 DATA = "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=4&without=1"
 TINY = [
@@ -37,9 +35,9 @@ TINY = [
 
 def smoke(out, **changes) -> Config:
     """The smoke scale on the smallest pictures."""
-    config = harness.defaults_of(STUDY, "smoke")
+    config = defaults_of(STUDY, "smoke")
     changes.setdefault("source", {"data": DATA, "folds": 4})
-    return harness.resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
+    return resolved(STUDY, overlaid(config, {"run": {"out": out}, **changes}))
 
 
 def run(monkeypatch, capsys, *options: str) -> str:
@@ -69,10 +67,12 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     tested = set(table["picture"]) - {""}
     assert tested and tested <= set(split["test"])
     page = (out / "report.html").read_text()
-    assert "Site outlines from image-level labels" in page and "worth in outlined sites" in page
-    assert "under 0.9: it has not learnt its task" in page
-    for figure in ("Masks on a picture", "Found on a picture", "How many outlines the maps are worth"):
-        assert f"{figure.lower().replace(' ', '_')}" in {path.stem for path in (out / "figures").iterdir()}
+    assert "Activation maps in place of outlines" in page and "Nothing can be concluded about maps" in page
+    assert "has not learnt to tell pictures with a site from pictures without" in page
+    for gallery in ("Masks made of maps", "What the networks found", "worst without a site"):
+        assert gallery in page, gallery
+    stems = {path.stem for path in (out / "figures").iterdir()}
+    assert stems == {"found_by_unet", "worth_in_outlines_unet", "boundaries_unet", "masks_of_maps"}
     networks = {path.name.split("_")[0] for path in (out / "networks").glob("*.safetensors")}
     assert networks == {"msd", "unet"}  # outline_sites needs them later
     assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.gpkg"))
@@ -97,44 +97,28 @@ def check_scene(out, tmp_path, monkeypatch, capsys):
     known[:, :13], known[40:50, 60:70] = False, False
     with rasterio.open(tmp_path / "partly.tif", "w", **profile, nodata=255) as file:
         file.write(np.where(known, pixels, 255).astype(np.uint8), 1)
-    options = ["--run", str(out), "--scene", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "found")]
+
+    def outline(scene: str, found: str, *more: str) -> str:
+        places = ["--run", out, "--scene", tmp_path / scene, "--out", tmp_path / found]
+        monkeypatch.setattr(sys, "argv", ["outline_sites", *map(str, places), "--force", *more])
+        outline_sites()
+        return capsys.readouterr().out
+
     # every pixel has a probability above 0, so that all of the scene is one site
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
-    outline_sites.main()
-    assert "1 sites of 51.6 ha in all" in capsys.readouterr().out
+    assert "1 site of 52 ha" in outline("scene.tif", "found", "--threshold", "0")
     with rasterio.open(tmp_path / "found" / "mask.tif") as file:
         assert file.read(1).all() and file.crs.to_epsg() == 32637
-    options[3] = str(tmp_path / "partly.tif")
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--threshold", "0"])
-    outline_sites.main()
-    assert f"1 sites of {known.sum() * 6.64**2 / 1e4:.1f} ha in all" in capsys.readouterr().out
-    with rasterio.open(tmp_path / "found" / "mask.tif") as file:
+    assert f"1 site of {known.sum() * 6.64**2 / 1e4:.2g} ha" in outline("partly.tif", "holed", "--threshold", "0")
+    with rasterio.open(tmp_path / "holed" / "mask.tif") as file:
         assert file.nodata == 255
         np.testing.assert_array_equal(file.read(1), np.where(known, 1, 255))
-    for learnt in ("contour_cam:otsu:none", "points", "outlines:1", "outlines"):
-        monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", learnt])
-        outline_sites.main()
-    monkeypatch.setattr(sys, "argv", ["outline_sites", *options, "--learnt", "magic"])
-    message = "learnt: no network of the run learnt from magic; choose one of contour_cam:otsu:none, points, outlines:1"
-    with pytest.raises(InputError, match=message):
-        outline_sites.main()
-
-
-def test_a_run_on_shrunk_pictures_looks_at_no_scene(tmp_path, monkeypatch):
-    config = smoke(tmp_path / "run", source={"data": "folder:tiles?shrink=2"})
-    plan = {"study": "site_segmentation", "config": json.loads(json.dumps(dataclasses.asdict(config), default=str))}
-    monkeypatch.setattr(outline_sites, "read_plan", lambda path: plan)
-    scene = outline_sites.Scene(
-        tmp_path / "x.tif", Georeference("EPSG:32637", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)), np.ones((4, 4), bool), (1,)
+    for number, learnt in enumerate(("contour_cam:otsu:none", "points", "outlines:1", "outlines")):
+        outline("partly.tif", f"learnt_{number}", "--learnt", learnt)
+    message = (
+        "learnt: no network of the run was trained on magic; choose one of contour_cam:otsu:none, points, outlines:1"
     )
-    with pytest.raises(InputError, match="learnt from pictures with shrink="):
-        outline_sites.probability_of(
-            outline_sites.OutlineOptions(run=tmp_path, scene=scene.path, out=tmp_path / "y"), scene
-        )
-
-
-def test_every_rule_for_a_level_has_words():
-    assert set(LEVELS) == set(RULES)
+    with pytest.raises(InputError, match=message):
+        outline("partly.tif", "magic", "--learnt", "magic")
 
 
 def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
@@ -235,106 +219,6 @@ def test_pictures_without_a_place_on_the_ground_are_counted(domain, tmp_path, ca
     assert len(list((tmp_path / "some/masks").iterdir())) == 2 and len(list((tmp_path / "all/masks").iterdir())) == 8
 
 
-def table_of(values, metric="dice_pooled"):
-    """A table of results from (method, outlines, map) -> values by seed, each seed a test set of its own."""
-    rows = []
-    for (method, outlines, kind), by_seed in values.items():
-        made = ("resnet18", kind, "otsu", "none") if kind else ()
-        trial = dataclasses.replace(Trial("unet", 0, method, *made), outlines=outlines)
-        for seed, value in enumerate(by_seed):
-            factors = factors_of(dataclasses.replace(trial, seed=seed))
-            rows.append({**factors, "picture": "", "metric": metric, "value": value, "status": "ok", "code": ""})
-    return pd.DataFrame(rows)
-
-
-def results(rows) -> ResultTable:
-    names = tuple(f"set-{seed}" for seed in range(rows["seed"].max() + 1))
-    return ResultTable.from_rows(rows, Trial, Replicates(names))
-
-
-VALUES = {
-    ("outlines", 0, ""): [0.8, 0.8, 0.8, 0.8, 0.8],
-    ("outlines", 1, ""): [0.2, 0.3, 0.1, 0.2, 0.2],
-    ("outlines", 4, ""): [0.4, 0.4, 0.4, 0.4, 0.4],
-    ("outlines", 16, ""): [0.7, 0.7, 0.7, 0.7, 0.7],
-    ("maps", 0, OURS): [0.6, 0.5, 0.55, 0.53, 0.57],
-    ("maps", 0, "cam"): [0.1, 0.2, 0.0, 0.1, 0.1],
-    ("points", 0, ""): [0.75, 0.75, 0.75, 0.75, 0.75],
-}
-CAM = dataclasses.replace(FROM_OURS, map="cam")
-POINTS = Trial("unet", 0, "points")
-
-
-def test_what_the_maps_are_worth(tiny):
-    table = results(table_of(VALUES))
-    assert share(table, FROM_OURS).mean == pytest.approx(0.6875)
-    # half way from 4 to 16 by the logarithm
-    assert worth(table, FROM_OURS) == "about 8" and worth(table, CAM) == "less than one"
-    assert worth(table, POINTS) == "more than 16"
-    assert worth(results(table_of(VALUES).assign(value=0.0)), FROM_OURS) == "not known"
-    better = results(table_of({**VALUES, ("maps", 0, OURS): [0.85] * 5}))
-    assert worth(better, FROM_OURS) == "all"
-
-
-def test_the_table_says_what_is_learnt_from_and_how_outline_sites_calls_it(tiny):
-    rates = [table_of(dict.fromkeys(VALUES, [value] * 5), metric)
-             for metric, value in (("detection_rate", 0.9), ("false_positive_rate", 0.5))]  # fmt: skip
-    frame = networks_table(tiny, results(pd.concat([table_of(VALUES), *rates])), ["unet"])
-    assert list(frame["--learnt"]) == [
-        f"{OURS}:otsu:none", "cam:otsu:none", "points", "outlines:1", "outlines:4", "outlines:16", "outlines",
-    ]  # fmt: skip
-    assert frame["learnt from"][0] == "masks of Contour-CAM (ours) by Otsu's level"
-    assert list(frame["learnt from"][3:]) == [
-        "outlines of 1 site", "outlines of 4 sites", "outlines of 16 sites", "outlines of all sites",
-    ]  # fmt: skip
-    assert set(frame["detection_rate"]) == {"0.900"} and set(frame["false_positive_rate"]) == {"0.500"}
-    assert frame["share of full supervision"][0] == "0.69" and frame["worth in outlined sites"][0] == "about 8"
-
-
-def test_claims_are_one_family_of_all_maps_against_all_else(tiny):
-    found = analyse(tiny, results(table_of(VALUES)))
-    said = [sentence(claim) for claim in found.claims]
-    # ours against CAM, points and four numbers of outlines; CAM is neither ours nor the best
-    assert len(said) == 6 and all(
-        claim.subject.endswith("Contour-CAM (ours) by Otsu's level") for claim in found.claims
-    )
-    assert "is ahead of U-Net from masks of CAM by Otsu's level by 45.0 Dice points" in said[0]
-    assert [claim.decision.verdict for claim in found.claims] == [
-        "ahead", "behind", "ahead", "ahead", "behind", "behind",
-    ]  # fmt: skip
-    # CAM's five comparisons count in the family too
-    ours, cam = VALUES["maps", 0, OURS], VALUES["maps", 0, "cam"]
-    others = [VALUES[name] for name in (("points", 0, ""), *(("outlines", n, "") for n in (1, 4, 16, 0)))]
-    family = [(ours, cam), *((ours, other) for other in others), *((cam, other) for other in others)]
-    expected = decide([100 * np.subtract(one, other) for one, other in family])
-    np.testing.assert_allclose([claim.decision.p for claim in found.claims], [one.p for one in expected[:6]])
-    rivals = [claim.rival.removeprefix("U-Net from ") for claim in found.main]
-    assert rivals == [
-        "masks of CAM by Otsu's level", "discs on the sites' points", "outlines of 16 sites", "outlines of all sites",
-    ]  # fmt: skip
-
-
-def test_the_best_maps_have_claims_too_where_they_are_not_ours(tiny):
-    swapped = {**VALUES, ("maps", 0, OURS): VALUES["maps", 0, "cam"], ("maps", 0, "cam"): VALUES["maps", 0, OURS]}
-    found = analyse(tiny, results(table_of(swapped)))
-    subjects = [claim.subject for claim in found.claims]
-    assert sum("Contour-CAM" in subject for subject in subjects) == 6 and len(subjects) == 11
-    assert all("Contour-CAM" in claim.subject for claim in found.main)
-
-
-def test_three_test_sets_are_too_few_for_a_verdict(tiny):
-    few = {name: values[:3] for name, values in VALUES.items()}
-    assert {claim.decision.verdict for claim in analyse(tiny, results(table_of(few))).claims} == {"too few"}
-
-
-def test_a_network_that_finds_nothing_is_said_so(tiny):
-    nothing = results(table_of({name: [0.0] for name in VALUES}))
-    found = analyse(tiny, nothing)
-    assert any("U-Net finds nothing even with all outlines" in said for said in found.cautions)
-    assert set(found.tables["Networks by what they learnt from"]["worth in outlined sites"]) == {"not known", "-"}
-    assert set(found.figures) == {"How many outlines the maps are worth", "Networks by what they learnt from"}
-
-
 def test_ways(tiny):
     assert way_of("cam:dataset:geodesic") == Way("cam", "dataset", "geodesic")
     for text, message in (
@@ -375,15 +259,26 @@ def test_what_resolve_refuses(tmp_path, change, message):
 
 
 def test_more_outlines_than_there_are_is_refused(tiny, domain):
-    with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site"):
+    with pytest.raises(InputError, match="outlines: seed 0 has 4 outlined pictures with a site for training"):
         check_outlines(dataclasses.replace(tiny, outlines=(99,)), domain)
 
 
 @pytest.mark.parametrize("scale", STUDY.scales)
 def test_every_scale_is_sound_and_survives_json(scale, tmp_path):
-    config = harness.defaults_of(STUDY, scale)
-    config = harness.resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
+    config = defaults_of(STUDY, scale)
+    config = resolved(STUDY, overlaid(config, {"run": {"out": tmp_path}}))
     stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     assert stored["run"]["scale"] == scale and config_of(Config, stored) == config
     trials = config.trials()
     assert len(set(trials)) == len(trials) and {trial.seed for trial in trials} == set(range(config.run.seeds))
+
+
+def test_the_maps_of_a_classifier_are_estimated_once_for_all_masks_made_of_them(tmp_path):
+    config = smoke(tmp_path, maps=(OURS, "grad_cam"), rules=("otsu", "fixed"), trained_on=("grad_cam:otsu:none",))
+    context, trials = harness.opened(STUDY, config)
+    found = {key: count for trial in trials for key, count in STUDY.passes(context, trial).items()}
+    assert [(classifier.network, kind) for classifier, kind in found] == [("resnet18", "grad_cam"), ("resnet18", OURS)]
+    domain, split = context.data, context.data.split(0)
+    pictures = int((domain.presence == 1).sum()) + len(domain.without((*split.validation, *split.train))[:40])
+    assert found[next(iter(found))] / pictures == 3
+    assert all(STUDY.passes(context, trial) == {} for trial in trials if trial.classifier == NONE)

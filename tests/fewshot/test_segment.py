@@ -16,6 +16,7 @@ from segjax.fewshot import (
     Objects,
     Reading,
     Ridge,
+    Shot,
     SoftDice,
     fit_new_type,
     fit_streamed,
@@ -25,7 +26,7 @@ from segjax.fewshot import (
     type_target,
 )
 from segjax.fewshot.files import kept_extractors
-from segjax.models import save_weights
+from segjax.models import load_weights, save_weights
 from segjax.types import InputError
 
 
@@ -205,3 +206,25 @@ def test_shots_that_cannot_teach_are_refused(bank, shots):
         Objects("snakes")
     with pytest.raises(InputError, match="minimum_area"):
         Objects(minimum_area=0)
+
+
+def test_the_facts_about_shots_are_kept_and_not_missed_in_older_files(tmp_path, bank, shots):
+    facts = (Shot("a", "g", 0.5, 0.1, 3, 4.25), Shot("b", "h", 0.25, 0.2, 7, 3.5, 1, 0.75, 0.5, 0.875))
+    learnt = dataclasses.replace(fit_new_type(bank, *shots, Ridge()), shots=facts)
+    path = tmp_path / "type.safetensors"
+    learnt.save(path)
+    assert NewType.load(path, bank).shots == facts
+    saved, known = load_weights(path, is_ours=True)
+    save_weights(path, saved, {name: value for name, value in known.items() if name != "shots"})
+    assert NewType.load(path, bank).shots == ()
+
+
+def test_the_confidence_is_the_mean_probability_of_the_marked_pixels(bank, shots):
+    image = dishes(1, 3)[0][0]
+    learnt = fit_new_type(bank, *shots, objects=Objects("border", threshold="zero", minimum_area=10))
+    labels, confidence = learnt.find(bank, image)
+    probability = 1 / (1 + np.exp(-learnt.scores(bank, image).astype(np.float64)))
+    assert confidence == pytest.approx(probability[labels > 0].mean()) and 0.5 < confidence < 1
+    np.testing.assert_array_equal(labels, learnt.segment(bank, image))
+    assert dataclasses.replace(learnt, threshold=1e6).find(bank, image).confidence is None
+    assert fit_new_type(bank, *shots, Ridge()).find(bank, image).confidence is None

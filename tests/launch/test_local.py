@@ -95,7 +95,7 @@ def test_what_the_study_refuses_is_shown_and_its_exit_code_passed_on(tmp_path):
     command = [sys.executable, "-m", "launch.local", "annotation_errors", "--", *options]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert ended.returncode == 2
-    assert "levels: 1.4 is neither a rate" in ended.stdout and "process 1 ended with exit code 2" in ended.stderr
+    assert "levels: 1.4 is no strength" in ended.stdout and "process 1 ended with exit code 2" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from experiments.annotation_errors.study import STUDY
 from experiments.harness import start
-from experiments.harness.run import parse
+from experiments.harness.parsing import parse
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from segjax.reports import dose_response, svg
+from segjax.reports.charts import NARROW
 
 NAN = float("nan")
 COLUMNS = ["network", "error", "level", "mean", "low", "high", "label_dice"]
@@ -51,6 +52,11 @@ def lines(axes):
     return drawn | {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
+def tips_of(axes):
+    """Hover texts in the order of their points."""
+    return [line.get_gid().removeprefix("tip:") for line in axes.lines if line.get_gid()]
+
+
 def drawn_bars(axes, network):
     """Ends of every bar that is drawn."""
     (bars,) = next(c for c in axes.containers if c.get_label() == network).lines[2]
@@ -60,8 +66,7 @@ def drawn_bars(axes, network):
 def test_one_panel_per_error_one_line_per_network(doses):
     omission, bias = dose_response(doses).axes
     assert omission.get_xlabel() == "omitted cells, %"
-    assert bias.get_xlabel() == "outline errors (bias): most pixels moved"
-    assert dose_response(doses, coarsening=6.0).axes[1].get_xlabel().endswith("\n(published pixels; 1 pixel here = 6)")
+    assert bias.get_xlabel() == "outline errors of up to … pixels"
     assert set(lines(omission)) == {"unet", "msd", "label_dice"} and set(lines(bias)) - {"label_dice"} == {
         "unet",
         "msd",
@@ -69,6 +74,27 @@ def test_one_panel_per_error_one_line_per_network(doses):
     np.testing.assert_allclose(lines(omission)["msd"].get_ydata().astype(float), [0.93, 0.92, 0.9, 0.83])
     np.testing.assert_allclose(lines(omission)["msd"].get_xdata(), [0, 30, 50, 70], atol=1)
     np.testing.assert_allclose(lines(bias)["unet"].get_ydata().astype(float), [0.91, 0.89])
+
+
+def test_strengths_in_pixels_are_those_of_the_pictures(doses):
+    paper = PUBLISHED.assign(error="bias", level=[0, 1, 2] * 2)
+    omission, bias = dose_response(doses, published=paper, coarsening=2.0).axes
+    assert [tick.get_text() for tick in bias.get_xticklabels()] == ["0", "1"]
+    assert [tick.get_text() for tick in omission.get_xticklabels()] == ["0", "30", "50", "70"]
+    np.testing.assert_allclose(lines(bias)["msd, published"].get_xdata().astype(float), [0, 0.5, 1])
+
+
+def test_on_phones_panels_stand_below_each_other(doses):
+    figure = dose_response(doses, narrow=True)
+    tops = [axes.get_subplotspec().rowspan.start for axes in figure.axes]
+    assert tops == [0, 1] and figure.get_size_inches()[0] == NARROW
+
+
+def test_a_point_says_its_network_strength_and_interval(doses):
+    assert tips_of(dose_response(doses).axes[0])[:2] == [
+        "U-Net, clean: 0.910 (0.890 to 0.930)", "U-Net, 30 %: 0.820 (0.800 to 0.840)"
+    ]  # fmt: skip
+    assert "MSD, up to 1 px: 0.905" in tips_of(dose_response(doses, coarsening=2.0).axes[1])
 
 
 def test_a_missing_value_is_a_gap(doses):
@@ -129,7 +155,7 @@ def test_svg_is_the_same_bytes_again_and_its_letters_are_text(doses):
     root = ET.fromstring(first)
     assert root.tag.endswith("svg")
     texts = {"".join(element.itertext()).strip() for element in root.iter() if element.tag.endswith("}text")}
-    assert {"a < b & c", "omitted cells, %", "U-Net", "published, same colours"} <= texts
+    assert {"a < b & c", "omitted cells, %", "U-Net", "published, in the same colours"} <= texts
 
 
 @pytest.mark.parametrize("nothing", [frame(), frame(("unet", "omission", 0.3, NAN))])
@@ -142,5 +168,5 @@ def test_more_than_three_errors_take_a_second_row():
     errors = ["omission", "bias", "jitter", "shift"]
     axes = dose_response(frame(*[("msd", error, level, 0.9) for error in errors for level in (0, 0.5)])).axes
     assert [panel.get_xlabel().split(",")[0] for panel in axes if panel.axison] == [
-        "omitted cells", "outline errors (bias): most pixels moved", "jittered outlines", "shifted labels"
+        "omitted cells", "outline errors of up to … pixels", "jittered outlines", "shifted labels"
     ]  # fmt: skip

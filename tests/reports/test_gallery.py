@@ -1,4 +1,4 @@
-"""Overlays and galleries on pictures small enough to know every pixel."""
+"""Layers and galleries on pictures small enough to know every pixel."""
 
 import io
 
@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.reports.gallery import (
-    LabelTile,
-    PredictionTile,
-    change_overlay,
-    label_gallery,
+from segjax.reports import (
+    CHANGE_LEGEND,
+    LABEL_LEGEND,
+    PREDICTION_LEGEND,
+    change_layer,
+    dice_scale,
+    label_layer,
+    look,
+    map_layer,
+    outline_layer,
     outline_legend,
-    outline_overlay,
-    overlay,
-    prediction_gallery,
-    prediction_overlay,
+    prediction_layer,
+    prediction_look,
+    truth_layer,
 )
 
 GREEN, RED, BLUE, ORANGE, YELLOW = (0, 200, 140), (230, 60, 20), (86, 180, 233), (230, 90, 0), (240, 228, 66)
+HALF = round(255 * 0.45)  # how far colours that fill cover a picture
 
 
 @pytest.fixture
@@ -29,133 +34,152 @@ def cells():
     return np.zeros((20, 20, 1), np.float32), clean
 
 
-def centre(picture, row, column, factor=9):
-    """Colour in the middle of an enlarged pixel."""
-    return tuple(int(part) for part in picture[row * factor + factor // 2, column * factor + factor // 2])
+def centre(layer, row, column, factor=9):
+    """Colour and opacity in the middle of an enlarged pixel."""
+    return tuple(int(part) for part in layer[row * factor + factor // 2, column * factor + factor // 2])
 
 
-def corner(picture, row, column, factor=9):
-    """Colour at the upper left corner of an enlarged pixel."""
-    return tuple(int(part) for part in picture[row * factor, column * factor])
+def corner(layer, row, column, factor=9):
+    """Colour and opacity at the upper left corner of an enlarged pixel."""
+    return tuple(int(part) for part in layer[row * factor, column * factor])
 
 
-def tinted(colour):
-    return tuple(round(0.45 * part) for part in colour)
+def opened(content):
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
-def test_small_pictures_are_enlarged_by_a_whole_factor(cells):
+def test_layers_of_small_pictures_are_enlarged_and_the_picture_is_not(cells):
     image, clean = cells
-    assert overlay(image, clean, clean > 0).shape == (180, 180, 3)
+    shown = look("a", image, truth_layer(clean))
+    assert opened(shown.layers[0]).shape == (180, 180, 4) and opened(shown.picture).shape == (20, 20)
+    assert shown.shape == (20, 20)
 
 
-def test_large_pictures_are_reduced():
+def test_large_pictures_and_their_layers_are_reduced_alike():
     image, mask = np.zeros((30, 1001, 3), np.float32), np.zeros((30, 1001), bool)
-    assert overlay(image, mask, mask).shape == (10, 334, 3)
+    shown = look("a", image, truth_layer(mask))
+    assert opened(shown.layers[0]).shape == (10, 334, 4) and opened(shown.picture).shape == (10, 334, 3)
 
 
 def test_kept_and_omitted_cell_can_be_told_apart(cells):
-    image, clean = cells
-    shown = overlay(image, clean, clean == 1)
-    assert corner(shown, 2, 2) == GREEN
-    assert centre(shown, 6, 5) == tinted(BLUE)
-    assert corner(shown, 2, 10) == RED
-    assert centre(shown, 6, 11) == (0, 0, 0)
-    assert centre(shown, 16, 16) == (0, 0, 0)
+    _, clean = cells
+    layer = label_layer(clean, clean == 1)
+    assert corner(layer, 2, 2) == (*GREEN, 255) and corner(layer, 2, 10) == (*RED, 255)
+    assert centre(layer, 6, 5) == (*BLUE, HALF)
+    assert centre(layer, 6, 11)[3] == centre(layer, 16, 16)[3] == 0
 
 
 def test_included_object_is_filled_without_a_green_outline(cells):
-    image, clean = cells
+    _, clean = cells
     label = clean > 0
     label[14:18, 14:18] = True
-    shown = overlay(image, clean > 0, label)
-    assert corner(shown, 14, 14) == centre(shown, 15, 15) == tinted(BLUE)
+    layer = label_layer(clean > 0, label)
+    assert corner(layer, 14, 14) == centre(layer, 15, 15) == (*BLUE, HALF)
 
 
-def test_prediction_colours(cells):
-    image, clean = cells
+def test_truth_is_an_outline_that_parts_touching_cells(cells):
+    _, clean = cells
+    layer = truth_layer(clean)
+    assert corner(layer, 2, 2) == corner(layer, 6, 8) == (*GREEN, 255)
+    assert centre(layer, 6, 5)[3] == 0
+    assert corner(truth_layer(clean > 0), 6, 8)[3] == 0  # a mask says nothing of where cells touch
+
+
+def test_found_missed_and_false_pixels_have_their_colours(cells):
+    _, clean = cells
     prediction = np.zeros((20, 20), bool)
     prediction[2:12, 2:8] = prediction[15:18, 15:18] = True
-    shown = prediction_overlay(image, clean, prediction)
-    assert centre(shown, 5, 5) == tinted(BLUE)
-    assert centre(shown, 16, 16) == tinted(ORANGE)
-    assert centre(shown, 5, 11) == tinted(YELLOW)
-    assert centre(shown, 0, 0) == (0, 0, 0)
+    layer = prediction_layer(clean, prediction)
+    assert [centre(layer, *place) for place in ((5, 5), (16, 16), (5, 11))] == [
+        (*colour, HALF) for colour in (BLUE, ORANGE, YELLOW)
+    ]
+    assert centre(layer, 0, 0)[3] == 0
+
+
+def test_what_an_annotation_gained_and_lost_is_coloured_as_the_legend_says(cells):
+    _, clean = cells
+    layer = change_layer(clean == 1, (clean > 0) & (np.arange(20) > 4))
+    assert [centre(layer, 6, column)[:3] for column in (6, 10, 3)] == [BLUE, ORANGE, YELLOW]
+    assert list(CHANGE_LEGEND) == [
+        (f"rgb{BLUE}", "marked before and after"), (f"rgb{ORANGE}", "added"), (f"rgb{YELLOW}", "removed")
+    ]  # fmt: skip
+
+
+def test_legends_name_every_colour_that_is_painted():
+    named = {text: colour for colour, text in (*LABEL_LEGEND, *PREDICTION_LEGEND)}
+    assert named["true object that the label omits"] == f"rgb{RED}" and named["marked by the label"] == f"rgb{BLUE}"
+    assert named["false alarm"] == f"rgb{ORANGE}" and named["missed"] == f"rgb{YELLOW}"
 
 
 def test_brightness_is_stretched_and_colour_pictures_stay_colour():
     image = np.zeros((200, 200, 3), np.float32)
     image[:100, :, 0] = 0.1
-    shown = overlay(image, np.zeros((200, 200), bool), np.zeros((200, 200), bool))
-    assert shown[50, 50].tolist() == [210, 0, 0]
-    assert shown[150, 50].tolist() == [0, 0, 0]
+    shown = opened(look("a", image).picture).astype(int)
+    assert abs(shown[50, 50] - [210, 0, 0]).max() <= 2 and shown[150, 50].max() <= 2  # JPEG, by its size
 
 
-def test_label_gallery_has_a_column_per_strength(cells):
-    image, clean = cells
-    one = label_gallery([LabelTile("omission", 0.3, image, clean, clean == 1)])
-    two = label_gallery([LabelTile("omission", level, image, clean, clean == 1) for level in (0.3, 0.7, 0.9, 0.1)])
-    rows = label_gallery([LabelTile(error, 0.3, image, clean, clean == 1) for error in ("omission", "inclusion")])
-    sizes = [Image.open(io.BytesIO(png)).size for png in (one, two, rows)]
-    assert sizes[1][0] == 4 * 190 + 10
-    assert sizes[1][1] < sizes[0][1] + 41
-    assert sizes[2][1] - sizes[0][1] == 180 + 60
+def test_small_pictures_are_kept_as_they_are():
+    image = np.random.default_rng(0).uniform(0, 1, (64, 64, 1)).astype(np.float32)
+    shown = look("a", image)
+    assert shown.picture.startswith(b"\x89PNG") and len(np.unique(opened(shown.picture))) > 100
 
 
-def test_captions_in_published_pixels_have_room(cells):
-    image, clean = cells
-    tiles = [PredictionTile("msd", "bias", float(q), image, clean, clean > 0) for q in (6, 12)]
-    plain, published = (Image.open(io.BytesIO(prediction_gallery(tiles, c))).size for c in (1.0, 6.0))
-    assert plain[0] == 2 * 190 + 10
-    assert published[0] > plain[0]  # columns as wide as their captions
+def test_a_map_is_warm_where_it_is_high_and_clear_where_it_is_negative():
+    found = np.full((200, 200), -1.0)
+    found[:100], found[:, 150:] = 0.5, 1.0
+    layer, faded = (map_layer(found, np.zeros((200, 200), bool), pale) for pale in (False, True))
+    assert layer[150, 50, 3] == 0 < layer[50, 50, 3] < layer[50, 180, 3]
+    assert layer[50, 180, :3].astype(int).sum() > layer[50, 50, :3].astype(int).sum()
+    assert faded[50, 180, 3] < layer[50, 180, 3]
 
 
-def test_galleries_are_the_same_bytes_whatever_the_order(cells):
-    image, clean = cells
-    tiles = [LabelTile("bias", float(q), image, clean, clean > 0) for q in (2, 4)]
-    assert label_gallery(tiles) == label_gallery(tiles[::-1])
-    tiles = [PredictionTile(n, "none", 0.0, image, clean, clean == 1) for n in ("msd", "unet")]
-    assert prediction_gallery(tiles) == prediction_gallery(tiles[::-1])
-
-
-def test_a_prediction_that_is_missing_leaves_its_place_empty(cells):
-    image, clean = cells
-    tiles = [
-        PredictionTile(network, "omission", level, image, clean, clean > 0)
-        for network, level in (("unet", 0.1), ("unet", 0.3), ("msd", 0.3))
-    ]
-    sheet = np.asarray(Image.open(io.BytesIO(prediction_gallery(tiles))))
-    # Second row of tiles: msd. Its first column is white paper below the caption, its second one a picture.
-    row = sheet[-2 * 10 - 100]
-    assert (row[10:180] == 255).all()
-    assert not (row[210:370] == 255).all()
-
-
-def test_empty_galleries_are_pictures_too():
-    for png in (label_gallery([]), prediction_gallery([])):
-        assert Image.open(io.BytesIO(png)).format == "PNG"
-
-
-def test_what_an_annotation_gained_and_lost_is_coloured_as_the_legend_says(cells):
-    image, clean = cells
-    png, legend = change_overlay(image, clean == 1, (clean > 0) & (np.arange(20) > 4))
-    shown = np.asarray(Image.open(io.BytesIO(png)))
-    assert [centre(shown, 6, column) for column in (6, 10, 3)] == [tinted(BLUE), tinted(ORANGE), tinted(YELLOW)]
-    assert [colour for colour, _ in legend] == [f"rgb{colour}" for colour in (BLUE, ORANGE, YELLOW)]
-    assert [text.partition(":")[0] for _, text in legend] == ["marked before and after", "added", "removed"]
-
-
-def test_outlines_have_the_colour_of_their_class_and_the_inside_stays():
+def test_outlines_have_the_colour_of_their_class_and_the_inside_stays_clear():
     labels = np.zeros((200, 200), np.int32)
     labels[20:60, 20:60], labels[100:140, 100:140] = 1, 2
     ignored = np.zeros(labels.shape, bool)
     ignored[180:] = True
-    image = np.random.default_rng(0).uniform(0, 1, (200, 200, 1)).astype(np.float32)
-    png = outline_overlay(image, labels, np.asarray([2, 1]), ignored)
-    plain = np.asarray(Image.open(io.BytesIO(outline_overlay(image, 0 * labels, np.asarray([2, 1])))))
-    shown = np.asarray(Image.open(io.BytesIO(png)))
+    layer = outline_layer(labels, np.asarray([2, 1]), ignored)
     legend = dict(outline_legend({1: "a", 2: "b", 8: "c", 9: "d"}, has_ignored=True))
     colours = {text: tuple(map(int, colour[4:-1].split(","))) for colour, text in legend.items()}
     assert list(colours) == ["a", "b", "c, d", "not judged"]
-    assert tuple(shown[20, 30]) == colours["b"] and tuple(shown[120, 139]) == colours["a"]
-    np.testing.assert_array_equal(shown[25:55, 25:55], plain[25:55, 25:55])
-    assert (shown[180:] != plain[180:]).mean() > 0.9
+    assert tuple(layer[20, 30, :3]) == colours["b"] and tuple(layer[120, 139, :3]) == colours["a"]
+    assert not layer[25:55, 25:55, 3].any()
+    assert (layer[180:, :, :3] == colours["not judged"]).all() and layer[180:, :, 3].all()
+
+
+def test_a_prediction_has_its_dice_below_it_and_its_layers_in_the_order_of_the_slider(cells):
+    image, clean = cells
+    half = clean == 1  # 60 of 120 pixels: 2 * 60 / 180
+    shown = prediction_look("worst", image, clean, half)
+    assert shown.caption == "worst: Dice 0.67"
+    np.testing.assert_array_equal(opened(shown.layers[0]), truth_layer(clean))
+    np.testing.assert_array_equal(opened(shown.layers[1]), prediction_layer(clean, half))
+    assert prediction_look("", image, clean, half).caption == "Dice 0.67"
+    assert prediction_look("best", image, 0 * clean, clean > 9).caption == "best: no object"
+
+
+def predicted(right, size=100):
+    """A picture with `size` true pixels, of which `right` are predicted and nothing else."""
+    truth = (np.arange(200) < size).reshape(10, 20)
+    found = (np.arange(200) < right).reshape(10, 20)
+    return np.zeros((10, 20, 1), np.float32), truth, found
+
+
+def test_a_dice_is_shown_on_the_fullest_of_the_pictures_that_have_it():
+    # Dice of r right pixels of s: 2 r / (r + s); 0.95 twice, 0.86, 0.69, 0.33
+    pictures = [predicted(18, 20), predicted(90), predicted(75), predicted(53), predicted(20)]
+    gallery = dice_scale(pictures)
+    (looks,) = gallery.rows.values()
+    assert [one.caption for one in looks] == ["Dice 0.95", "Dice 0.86", "Dice 0.69"]
+    assert gallery.steps == ("picture", "ground truth", "prediction")
+    np.testing.assert_array_equal(opened(looks[0].layers[0]), truth_layer(pictures[1][1]))
+
+
+@pytest.mark.parametrize("pictures", [[], [predicted(90)], [predicted(90), predicted(91), predicted(20)]])
+def test_one_value_is_no_scale(pictures):
+    assert dice_scale(pictures) is None
+
+
+def test_equal_pictures_give_equal_bytes(cells):
+    image, clean = cells
+    assert look("a", image, label_layer(clean, clean == 1)) == look("a", image, label_layer(clean, clean == 1))

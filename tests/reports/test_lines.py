@@ -14,6 +14,7 @@ from segjax.reports import (
     outcome_chart,
     svg,
 )
+from segjax.reports.charts import NARROW
 
 NAN = float("nan")
 
@@ -114,3 +115,39 @@ def test_numbers_in_a_chart_keep_all_their_digits():
 def test_without_results_a_figure_says_so(figure):
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["no results yet"]
     assert svg(figure).startswith("<?xml")
+
+
+PANELS = {name: [Line("raw", (10, 50), (value(0.6), value(0.7)))] for name in ("0 %", "10 %")}
+ROWS = [BeforeAfter("omission", value(0.46), value(0.9))]
+METHODS = [
+    Compared("ours", value(0.85), None),
+    Compared("theirs", value(0.8), Decision(5.0, 2.0, 8.0, 5, 0.01, "ahead")),
+]
+
+
+@pytest.mark.parametrize(
+    ("draw", "texts"),
+    [
+        (lambda narrow: line_chart(PANELS, "pictures", "Dice", narrow), ["raw, 10: 0.600 (0.580 to 0.620)"] * 2),
+        (
+            lambda narrow: before_after_chart(ROWS, narrow),
+            ["omission, before: 0.460 (0.440 to 0.480)", "omission, after: 0.900 (0.880 to 0.920)"],
+        ),
+        (
+            lambda narrow: comparison_chart(METHODS, "ours", narrow),
+            ["ours: 0.850 (0.830 to 0.870)", "ours against theirs, Dice points: 5.0 (2.0 to 8.0)"],
+        ),
+    ],
+    ids=["line", "rows", "methods"],
+)
+def test_on_phones_a_chart_is_as_wide_as_the_screen_and_says_the_same(draw, texts):
+    figures = [draw(narrow) for narrow in (False, True)]
+    assert figures[1].get_size_inches()[0] == NARROW < figures[0].get_size_inches()[0]
+    for figure in figures:
+        said = [line.get_gid() for axes in figure.axes for line in axes.lines if line.get_gid()]
+        assert all(said.count(f"tip:{text}") == texts.count(text) for text in texts)
+
+
+def test_on_phones_panels_stand_below_each_other():
+    for figure in (line_chart(PANELS, "pictures", "Dice", True), comparison_chart(METHODS, "ours", True)):
+        assert [axes.get_subplotspec().rowspan.start for axes in figure.axes] == [0, 1]

@@ -1,30 +1,38 @@
-"""What the figures of study 3 draw, read back from their axes, and its gallery."""
-
-import io
+"""What the figures of study 3 draw, read back from their axes."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from segjax.evaluation import Interval
-from segjax.reports import Band, ShotsTile, Spread, heat_chart, shots_chart, shots_gallery, svg
+from segjax.reports import Band, Spread, heat_chart, shots_chart, svg
+from segjax.reports.charts import NARROW
 
 WHOLE = Interval(0.9, 0.88, 0.92, 3)
+BAND = Band("all 8 features", [1, 5], [Spread(0.5, 0.4, 0.55), Spread(0.7, 0.68, 0.74)])
+PANELS = {"plasma": ([BAND], WHOLE), "rare": ([BAND], WHOLE._replace(n=0))}
+
+
+def drawn(axes):
+    return [line for line in axes.lines if not line.get_gid()]
 
 
 def test_medians_quartiles_and_all_labels_stand_where_they_belong():
-    band = Band("all 8 features", [1, 5], [Spread(0.5, 0.4, 0.55), Spread(0.7, 0.68, 0.74)])
-    figure = shots_chart({"plasma": ([band], WHOLE), "rare": ([band], WHOLE._replace(n=0))})
+    figure = shots_chart(PANELS)
     first, second = (axes for axes in figure.axes if axes.get_visible())
-    line, reference = first.lines
+    line, reference = drawn(first)
     assert list(line.get_xdata()) == [1, 5] and list(line.get_ydata()) == pytest.approx([0.5, 0.7])
     assert reference.get_linestyle() == "--" and set(reference.get_ydata()) == {0.9}
     (filled,) = first.collections
     corners = filled.get_paths()[0].vertices
     assert {(x, round(y, 2)) for x, y in corners} == {(1, 0.4), (1, 0.55), (5, 0.68), (5, 0.74)}
-    assert len(second.lines) == 1  # without all labels no line for them
+    assert len(drawn(second)) == 1  # without all labels no line for them
     assert [axes.get_title() for axes in (first, second)] == ["plasma", "rare"]
     assert svg(figure).startswith("<?xml")
+
+
+def test_a_point_says_its_median_and_quartiles():
+    texts = [line.get_gid() for line in shots_chart(PANELS).axes[0].lines if line.get_gid()]
+    assert texts == ["tip:all 8 features, 1: 0.500 (0.400 to 0.550)", "tip:all 8 features, 5: 0.700 (0.680 to 0.740)"]
 
 
 def test_a_heat_map_says_its_values_and_leaves_gaps_empty():
@@ -35,19 +43,22 @@ def test_a_heat_map_says_its_values_and_leaves_gaps_empty():
     assert [label.get_text() for label in panels[0].get_xticklabels()] == ["1", "5"]
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda narrow: shots_chart(PANELS, narrow),
+        lambda narrow: heat_chart({name: np.ones((2, 2)) for name in "ab"}, [1, 8], [1, 5], narrow),
+    ],
+    ids=["shots", "heat"],
+)
+def test_on_phones_panels_stand_below_each_other(draw):
+    wide, narrow = draw(False), draw(True)
+    assert narrow.get_size_inches()[0] == NARROW < wide.get_size_inches()[0]
+    assert [[axes.get_subplotspec().rowspan.start for axes in figure.axes][:2] for figure in (wide, narrow)] == [
+        [0, 0], [0, 1]
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("figure", [shots_chart({}), heat_chart({}, [1], [1])], ids=["shots", "heat"])
 def test_without_results_a_figure_says_so(figure):
     assert [text.get_text() for text in figure.texts][-1] == "no results yet"
-
-
-def test_a_row_of_the_gallery_has_the_shot_and_every_prediction():
-    image, truth = np.full((40, 40, 3), 0.5, np.float32), np.zeros((40, 40), np.int32)
-    truth[10:20, 10:20] = 1
-    one, two = ({"5 shots": truth > 0}, {"5 shots": truth > 0, "all labels": truth > 0})
-    sheets = [
-        Image.open(io.BytesIO(shots_gallery([ShotsTile("plasma", image, truth, image, truth, predictions)])))
-        for predictions in (one, two)
-    ]
-    assert sheets[0].height == sheets[1].height and sheets[0].width < sheets[1].width
-    pixels = np.asarray(sheets[1]).reshape(-1, 3)
-    assert (pixels == (0, 200, 140)).all(1).sum() > 100  # the outline of the annotated cell

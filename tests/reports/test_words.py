@@ -35,21 +35,16 @@ def test_study_order_then_unknown_errors():
     assert words.in_order({"zoom", "bias", "none", "omission", "blur"}) == ["omission", "bias", "blur", "zoom"]
 
 
-def test_pixels_of_coarser_pictures_are_named():
-    assert words.amount_of("bias", 6.0, 4.0) == "outline errors of up to 6 published px"
-    assert words.amounts("shift", [2, 4], 2.0) == "2 and 4 published px"
-    assert words.amount_here("bias", 6.0, 4.0) == "up to 6 published px (1.5 here)"
-    assert words.error_words("bias", 4.0).axis == (
-        "outline errors (bias): most pixels moved\n(published pixels; 1 pixel here = 4)"
-    )
+def test_pixels_are_those_of_the_pictures():
+    assert words.amount_of("bias", 6.0, 4.0) == "outline errors of up to 1.5 px"
+    assert words.amount("shift", 2.0, 6.0) == "0.333 px"
+    assert words.shown_level("jitter", 8, 4.0) == 2
 
 
-def test_strengths_that_are_no_pixels_and_pictures_as_fine_as_published_stay_plain():
-    assert words.amount_here("omission", 0.3, 4.0) == words.amount("omission", 0.3) == "30 %"
-    assert words.amount_here("polygon", 6.0, 4.0) == "6 corners"
-    assert words.amount_here("bias", 0.0, 4.0) == "clean"
-    assert words.amount_here("bias", 6.0, 1.0) == "up to 6 px"
-    assert words.error_words("shift").axis == "shifted labels, pixels"
+def test_strengths_that_are_no_pixels_do_not_depend_on_pixels():
+    assert words.amount("omission", 0.3, 4.0) == words.amount("omission", 0.3) == "30 %"
+    assert words.amount("polygon", 6.0, 4.0) == "6 corners"
+    assert words.amount("bias", 0.0, 4.0) == "clean"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from segjax import interruption
 from segjax.interruption import Stopped
@@ -37,7 +38,7 @@ def test_the_newest_and_the_one_before_it_are_kept(tmp_path):
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_waits_for_the_checkpoint(tmp_path, monkeypatch, kind):
-    save, written = checkpoints.ocp.save, []
+    save, written = ocp.save, []
 
     def interrupted(*arguments, **options):
         signal.raise_signal(kind)
@@ -45,7 +46,7 @@ def test_a_stop_waits_for_the_checkpoint(tmp_path, monkeypatch, kind):
         written.append(arguments[0].name)
 
     monkeypatch.setattr(interruption, "_request", interruption._Request())
-    monkeypatch.setattr(checkpoints.ocp, "save", interrupted)
+    monkeypatch.setattr(ocp, "save", interrupted)
     usual = signal.signal(kind, lambda number, _: interruption.request(signal.Signals(number)))
     try:
         with pytest.raises(Stopped):
@@ -212,7 +213,7 @@ def test_what_is_no_fault_of_a_checkpoint_leaves_it_where_it_is(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(jax, "process_count", lambda: processes)
         save_checkpoint(tmp_path, TREE)
-        patch.setattr(checkpoints.ocp, "load", refusing(error))
+        patch.setattr(ocp, "load", refusing(error))
         patch.setattr(checkpoints, "load_alone", refusing(error))
         with pytest.raises(raised, match=said):
             restore_checkpoint(tmp_path, TREE)
@@ -299,14 +300,14 @@ def test_checkpoints_are_due_by_epochs(tmp_path):
 
 
 def test_a_save_that_fails_is_said_once_and_tried_again_when_the_next_is_due(tmp_path, monkeypatch, clock):
-    kept, save, failing = Checkpoints(tmp_path, {}, seconds=60.0), checkpoints.ocp.save, [True]
+    kept, save, failing = Checkpoints(tmp_path, {}, seconds=60.0), ocp.save, [True]
 
     def broken(*arguments, **options):
         if failing[0]:
             raise RuntimeError("no luck")
         save(*arguments, **options)
 
-    monkeypatch.setattr(checkpoints.ocp, "save", broken)
+    monkeypatch.setattr(ocp, "save", broken)
     with pytest.warns(UserWarning, match=r"no checkpoint can be written there \(no luck\); the training goes on"):
         kept.keep(TREE)
     clock.seconds += 60

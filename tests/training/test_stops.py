@@ -11,6 +11,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from segjax import interruption
 from segjax.interruption import Stopped, later
@@ -131,7 +132,7 @@ def test_a_stop_in_the_middle_of_anything_does_not_save(tmp_path):
 
 
 def test_a_second_signal_while_threads_save_waits_for_no_further_checkpoint(tmp_path, monkeypatch):
-    save, begun, together = checkpoints.ocp.save, [], threading.Barrier(3)
+    save, begun, together = ocp.save, [], threading.Barrier(3)
 
     def saving(*arguments, **options):
         begun.append(arguments[0])
@@ -154,7 +155,7 @@ def test_a_second_signal_while_threads_save_waits_for_no_further_checkpoint(tmp_
             checkpoints.save_checkpoint(tmp_path / str(number), {"a": np.arange(3)})
             raise
 
-    monkeypatch.setattr(checkpoints.ocp, "save", saving)
+    monkeypatch.setattr(ocp, "save", saving)
     usual = signal.signal(signal.SIGTERM, lambda *_: interruption.request(signal.SIGTERM))
     try:
         with pytest.raises(Stopped), later():

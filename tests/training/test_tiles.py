@@ -77,7 +77,10 @@ def test_blended_windows_average_what_each_window_says():
     network = create("unet", width=2, levels=1, norm="batch")  # each window has statistics of its own
     image = np.random.default_rng(0).random((24, 40, 1), np.float32)
     variables = network.init(jax.random.key(0), jnp.asarray(image[None, :, :24]))
-    found = predict_blended(network, variables, image, 24, 8, batch=2)
+    shares: list[float] = []
+    found = predict_blended(network, variables, image, 24, 8, batch=1, on_share=shares.append)
+    assert shares == [0.5, 1.0]
+    np.testing.assert_allclose(predict_blended(network, variables, image, 24, 8, batch=2), found, atol=1e-6)
     parts = {
         start: np.asarray(jax.nn.softmax(network.apply(variables, jnp.asarray(image[None, :, start : start + 24]))[0]))
         for start in (0, 16)

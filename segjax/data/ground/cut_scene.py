@@ -20,7 +20,7 @@ from segjax.files import replacing, write_table
 from segjax.types import InputError
 
 SITE, NONE = "site", "none"  # image-level labels
-CUT, NO_PIXEL, BEYOND = "cut", "of no pixel: too small, hidden by another, or without an area", "beyond the scene"
+CUT, NO_PIXEL, BEYOND = "cut", "too small for a pixel, hidden by another site, or without an area", "beyond the scene"
 
 
 @dataclass(frozen=True)

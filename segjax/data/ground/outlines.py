@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from segjax.data.formats.layers import WGS84, Layer, moved, on_ground, write_layers
+from segjax.data.formats.layers import WGS84, Layer, in_pixels, moved, on_ground, write_layers
 from segjax.data.formats.polygons import outlines_of as shapes_of
 from segjax.data.ground.geofiles import check_geo, crs_of, write_mask
 from segjax.ops.components import components
@@ -62,6 +62,38 @@ def outlines_of(
         for shape, score, area in zip(shapes, scores, hectares, strict=True)
     ]
     return sorted(found, key=lambda outline: -outline.hectares)
+
+
+class Places(NamedTuple):
+    """A point within each of some outlines.
+
+    Attributes:
+        rows, columns: int [N], of the pixel that it lies in.
+        x, y: float [N], in the picture's coordinate system, the easting or longitude first.
+        longitude, latitude: float [N], in degrees of WGS84.
+    """
+
+    rows: Int[np.ndarray, " N"]
+    columns: Int[np.ndarray, " N"]
+    x: Float[np.ndarray, " N"]
+    y: Float[np.ndarray, " N"]
+    longitude: Float[np.ndarray, " N"]
+    latitude: Float[np.ndarray, " N"]
+
+
+def places_of(outlines: Sequence[Outline], georeference: Georeference) -> Places:
+    """Where the outlines of one picture lie.
+
+    Raises:
+        InputError: the extra `geo` is missing.
+    """
+    check_geo()
+    import shapely
+
+    points = shapely.point_on_surface(_array([outline.shape for outline in outlines]))
+    pixels, degrees = in_pixels(points, georeference), moved(points, georeference.crs, WGS84)[0]
+    row, column = (np.floor(axis(pixels)).astype(int) for axis in (shapely.get_y, shapely.get_x))
+    return Places(row, column, *(axis(some) for some in (points, degrees) for axis in (shapely.get_x, shapely.get_y)))
 
 
 def write_outlines(folder: Path, outlines: Sequence[Outline], crs: Sequence[str]) -> None:

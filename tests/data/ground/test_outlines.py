@@ -9,7 +9,7 @@ from segjax.data.formats.annotation import Picture
 from segjax.data.formats.layers import read_layer
 from segjax.data.formats.vectors import read
 from segjax.data.ground.geofiles import missing_packages
-from segjax.data.ground.outlines import outlines_of, write_outlines, write_sites
+from segjax.data.ground.outlines import outlines_of, places_of, write_outlines, write_sites
 from segjax.types import Georeference, InputError
 
 pytestmark = [
@@ -54,6 +54,22 @@ def test_outlines_have_place_score_and_hectares(tmp_path):
     assert 36 < longitude < 42 and 36 < latitude < 38  # zone 37, some 4,120 km north of the equator
 
 
+@pytest.mark.parametrize("transform", [PLACE.transform, (1.5, 0.7, 420_000.0, 0.7, -1.5, 4_120_000.0)])
+def test_places_lie_within_their_outline(transform):
+    found = mask()
+    found[40:44, 2:50], found[41:43, 4:50], found[0, 0] = True, False, True  # a fork, and one pixel
+    place = Georeference(PLACE.crs, transform)
+    outlines = outlines_of(found, found.astype(np.float32), place, "tile")
+    places = places_of(outlines, place)
+    assert len(outlines) == len(places.rows) == 4 and found[places.rows, places.columns].all()
+    a, b, c, d, e, f = transform
+    columns, rows = places.columns + 0.5, places.rows + 0.5
+    np.testing.assert_allclose(places.x, a * columns + b * rows + c, atol=2)
+    np.testing.assert_allclose(places.y, d * columns + e * rows + f, atol=2)
+    assert ((places.longitude > 36) & (places.longitude < 42) & (places.latitude > 36) & (places.latitude < 38)).all()
+    assert all(part.size == 0 for part in places_of([], place))
+
+
 def test_pixels_that_meet_at_a_corner_are_one_outline():
     found = np.zeros((6, 6), bool)
     found[1:3, 1:3], found[3:5, 3:5] = True, True
@@ -76,7 +92,7 @@ def test_geojson_has_properties(tmp_path):
     probability = np.where(mask(), 0.75, 0.0).astype(np.float32)
     write_outlines(tmp_path, outlines_of(mask(), probability, PLACE, "tile"), [PLACE.crs])
     features = features_of(tmp_path)
-    assert [feature["id"] for feature in features] == [1, 2]
+    assert [feature["id"] for feature in features] == read_layer(tmp_path / "sites.gpkg").numbers.tolist() == [1, 2]
     assert features[0]["properties"] == {"picture": "tile", "score": 0.75, "hectares": pytest.approx(0.1536, rel=2e-3)}
     assert features[0]["geometry"]["type"] == "Polygon"
 

@@ -11,7 +11,7 @@ from experiments.annotation_upgrade.charts import budget_panels, error_name, lab
 from experiments.annotation_upgrade.grid import Trial, labels_upgraded, laboratory, within_budget
 from experiments.annotation_upgrade.study import STUDY
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.evaluation import Decision
 from segjax.sweeps import Replicates, ResultTable
 

@@ -30,7 +30,7 @@ from experiments.annotation_upgrade.pictures import (
 )
 from experiments.annotation_upgrade.study import STUDY, UpgradeTrainer, mixture_of
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of, resolved
+from experiments.harness.parsing import defaults_of, resolved
 from segjax.annotations import Recipe
 from segjax.training import steps as steps_module
 from segjax.types import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.harness import examples as module
-from experiments.harness.examples import Examples, places_shown
+from experiments.harness.examples import Examples, places_shown, ranks_shown
 from segjax.models.weights import load_weights
 from tests.experiments.harness.tiny import Trial
 
@@ -62,7 +62,17 @@ def test_a_file_that_goes_while_it_is_read_counts_as_absent(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("count", "places"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (5, [0, 2, 4]), (100, [0, 49, 99])]
+    ("scores", "places"),
+    [
+        ([0.5], [0]),
+        ([0.9, 0.2], [1, 0]),
+        ([0.9, 0.2, 0.5], [1, 2, 0]),
+        ([0.1, 0.9, 0.3, 0.5, 0.7], [0, 3, 1]),
+        ([0.9, np.nan, 0.5], [1, 2, 0]),
+        (np.linspace(1, 0, 100), [99, 50, 0]),
+        ([], []),
+    ],
 )
-def test_places_are_spread_evenly(count, places):
-    assert places_shown(count).tolist() == places
+def test_the_worst_the_median_and_the_best_picture_are_kept(scores, places):
+    assert places_shown(scores).tolist() == places
+    assert len(ranks_shown(len(places))) == len(places)

@@ -28,6 +28,7 @@ from experiments.harness.options import (
     flags,
     overlaid,
 )
+from experiments.harness.parsing import parse
 from experiments.publish import study_names, study_of
 from segjax.training import LoopConfig, Member, Pictures, StepConfig
 from segjax.types import InputError
@@ -122,6 +123,18 @@ def test_flags_of_every_study_are_different_and_complete(name):
         return sum(leaves(getattr(value, one.name)) for one in dataclasses.fields(value))
 
     assert len(found) == leaves(config)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_a_studys_help_names_no_option_that_it_does_not_have(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        parse(study_of(name), ["--help"])
+    text = capsys.readouterr().out
+    negated = {re.sub(r"([a-z-]+)$", r"no-\1", flag.removeprefix("--")) for flag, _ in flags(study_of(name).base)}
+    known = {"help", "logdir", *negated, *(flag.removeprefix("--") for flag, _ in flags(study_of(name).base))}
+    named = {word.rstrip(".") for word in re.findall(r"--([a-z][a-z.-]*)", text)}
+    assert len(named) > 30 and named - known == set()
 
 
 def test_flags_of_training_name_the_way_of_training_and_the_option_alone(capsys):

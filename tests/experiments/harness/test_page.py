@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from experiments.harness.options import DataOptions, RunOptions
-from experiments.harness.page import answers, cautions, claims_table, figure_stem, missing_table, save_figures
-from experiments.harness.study import Analysis
+from experiments.harness.page import cautions, claims_table, missing_table, save_charts, undecided
 from segjax.evaluation import Claim, decide
-from segjax.reports import Illustration
-from tests.experiments.harness.tiny import Config, Source, Trial
+from segjax.reports import svg
+from tests.experiments.harness.tiny import Config, Source, Trial, charted
 
 
 def said(seeds=10, scale="reduced", replicates=None, openings=(("aa", "c0ffee"),), source=None, **options):
@@ -37,16 +36,14 @@ def test_a_sound_run_needs_no_caution():
         ({"scale": "smoke"}, ["This is the smoke scale: small networks, few pictures and few seeds"]),
         ({"scale": "demo"}, ["This is the demo scale"]),
         ({"validation": "slice"}, ["Validation pictures share volumes with training pictures"]),
-        (
-            {"seeds": 4},
-            ["All seeds together have 4 test sets. Verdicts need 5", "--folds and --seeds with at least that number"],
-        ),
-        ({"seeds": 1}, ["All seeds together have 1 test set. Verdicts need 5", "--folds and --seeds"]),
+        ({"seeds": 4}, []),  # a note beside the answer says that nothing is decided
+        ({"seeds": 4, "replicates": list("abab")}, ["All 4 seeds together have 2 test sets. Give as many --folds as"]),
+        ({"seeds": 2, "replicates": ["a"] * 2}, ["All 2 seeds together have 1 test set. Give as many --folds as"]),
         (
             {"replicates": ["a"] * 10, "source": Source(test_groups=frozenset({"g1"}))},
-            ["All seeds together have 1 test"],
+            ["10 seeds share 1 test set. Intervals count test sets."],
         ),
-        ({"replicates": list("abcdeabcde")}, ["10 seeds share 5 sets of test pictures; intervals count the sets."]),
+        ({"replicates": list("abcdeabcde")}, ["10 seeds share 5 test sets. Intervals count test sets."]),
         ({"openings": [("aa", "c0"), ("bb", "c1"), ("aa", "c0")]}, ["were made by 2 versions of the code: aa, bb."]),
         ({"openings": [("aa", "c0-dirty"), ("aa", "c1")]}, ["The code had uncommitted changes"]),
     ],
@@ -67,9 +64,9 @@ CLAIMS = [
 def test_claims_become_rows_with_everything_that_decides_them():
     rows = claims_table([*CLAIMS, Claim("MSD", "U-Net", "IoU", decide([STEPS / 1000])[0])]).to_dict("records")
     assert rows[0] == {
-        "subject": "MSD",
+        "compared": "MSD",
         "against": "U-Net",
-        "metric": "Dice, Dice points",
+        "measured as": "Dice points",
         "difference": "+3.0",
         "95 % interval": "+1.0 to +5.0",
         "p": f"{CLAIMS[0].decision.p:.3g}",
@@ -79,30 +76,42 @@ def test_claims_become_rows_with_everything_that_decides_them():
     assert [row["verdict"] for row in rows] == ["ahead", "not decided", "too few", "ahead"]
     assert (rows[1]["difference"], rows[1]["p"]) == ("+0.0", "1")
     assert (rows[2]["95 % interval"], rows[2]["p"], rows[2]["test sets"]) == ("-", "-", 2)
-    assert (rows[3]["metric"], rows[3]["difference"]) == ("IoU", "+0.003")
+    assert (rows[3]["measured as"], rows[3]["difference"]) == ("IoU", "+0.003")
     assert claims_table([]).empty
 
 
-def test_what_could_be_decided_is_said_and_the_rest_counted():
-    found = answers(Analysis("", "", claims=CLAIMS))
-    assert found[0].startswith("MSD is ahead of U-Net") and found[1].startswith("MSD and SegNet are not told apart")
-    assert found[2:] == [
-        "1 comparison has fewer than 5 test sets, too few for a verdict; the table of decisions has the difference."
-    ]
-    assert answers(Analysis("", "", claims=CLAIMS, main=CLAIMS[:1])) == [found[0], found[2]]
-    assert answers(Analysis("", "", claims=[CLAIMS[2]] * 3)) == [
-        "3 comparisons have fewer than 5 test sets, too few for a verdict; the table of decisions has the differences."
-    ]
-    assert answers(Analysis("", "")) == []
+def test_a_measure_says_its_metric_and_its_unit_once():
+    metrics = [("Dice", "Dice points"), ("Dice at score 0", "Dice points"), ("IoU", "")]
+    claims = [CLAIMS[0]._replace(metric=metric, unit=unit) for metric, unit in metrics]
+    assert claims_table(claims)["measured as"].tolist() == ["Dice points", "Dice at score 0, Dice points", "IoU"]
 
 
-def test_figures_are_files_of_their_own(tmp_path):
-    figures = {"Dice of cells": Illustration("<svg/>", ""), "Labels": Illustration(b"\x89PNG", "", "labels")}
-    save_figures(tmp_path / "new" / "figures", figures)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "new" / "figures").iterdir()} == {
-        "dice_of_cells.svg": b"<svg/>", "labels.png": b"\x89PNG"
-    }  # fmt: skip
-    assert figure_stem("Dice of cells") == "dice_of_cells"
+def test_where_nothing_can_be_decided_there_are_no_columns_for_it():
+    assert list(claims_table([CLAIMS[2]] * 3)) == ["compared", "against", "measured as", "difference", "test sets"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ([], []),
+        (CLAIMS[:2], []),
+        (CLAIMS, ["1 of 3 differences are not decided: a verdict needs 5 test sets, and there are 2 test sets."]),
+        ([CLAIMS[2]] * 3, ["No difference is decided: a verdict needs 5 test sets, and there are 2 test sets."]),
+        (
+            [CLAIMS[2]._replace(decision=decide([[1.0]])[0])],
+            ["No difference is decided: a verdict needs 5 test sets, and there is 1 test set."],
+        ),
+    ],
+)
+def test_one_sentence_says_that_there_are_too_few_test_sets(claims, said):
+    assert undecided(claims) == said
+
+
+def test_charts_are_files_of_their_own(tmp_path):
+    chart = charted("Dice")
+    save_charts(tmp_path / "new" / "figures", {"dice_of_cells": chart})
+    (path,) = (tmp_path / "new" / "figures").iterdir()
+    assert path.name == "dice_of_cells.svg" and path.read_text() == svg(chart.wide)
 
 
 def test_what_is_missing_is_counted_by_the_values_of_the_factors_that_vary():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments import publish as command
-from experiments.harness import provenance, publish, run
+from experiments.harness import parsing, provenance, publish, run
 from experiments.harness.options import DataOptions, RunOptions, overlaid
 from experiments.harness.publish import (
     BEGIN,
@@ -77,7 +77,7 @@ def test_what_is_made_of_published_values_is_what_the_run_made(root, finished):
     take_run(known, out, "first")
     (published,) = published_runs(known)
     assert published.marks == [] and published.found is not None
-    config = run.resolved(known, overlaid(run.defaults_of(known, "demo"), {"run": {"seeds": 4, "out": out}}))
+    config = parsing.resolved(known, overlaid(parsing.defaults_of(known, "demo"), {"run": {"seeds": 4, "out": out}}))
     context, _ = run.opened(known, config)
     with run.Ledger(out, Trial, run.plan_of(known, config, context.data), accept_code=True) as ledger:
         found = known.analyse(config, run.table_of(known, config, context.data, ledger))
@@ -94,9 +94,10 @@ def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root
     text = page.read_text()
     assert f"- command: `python -m experiments.tiny --out {out} --seeds 4`" in text and "- commit: `c0ffee`" in text
     assert "## first: pictures in nowhere" in text and "- test sets: 4" in text
-    assert "![First figure](first/first_figure.svg)" in text and "Second figure" not in text
+    assert "**It runs.**\nNo difference is decided: a verdict needs 5 test sets, and there are 4 test sets.\n" in text
+    assert "![First finding](first/first_chart.svg)\n\n*First finding.* What?" in text and "Second finding" not in text
     assert "<details><summary>Dice</summary>" in text and "| empty |" in text
-    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_figure.svg"]
+    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_chart.svg"]
     assert CHANGED not in text and NO_SEEDS not in text
     write_results_page(known, published_runs(known))
     assert page.read_text() == text
@@ -114,8 +115,9 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
     known = study()
     folder = root / "experiments" / "tiny" / "results" / "old"
     folder.mkdir(parents=True)
-    pd.DataFrame({"method": ["careful"], "mean": [0.75]}).to_csv(folder / "summary.csv", index=False)
-    (folder / "curve.svg").write_text("<svg/>")
+    summary = pd.DataFrame({"method": ["careful"], "network": ["unet"], "mean": [0.75], "label_dice": [0.5]})
+    summary.to_csv(folder / "summary.csv", index=False)
+    (folder / "old_curve.svg").write_text("<svg/>")
     openings = [{"command": "python -m experiments.tiny", "commit": "0ld", "machine": "2 cores"}]
     config = {"source": {"data": "microscope:hl60"}}
     (folder / "run.json").write_text(json.dumps({"openings": openings, "config": config, "test_sets": ["a", "b"]}))
@@ -126,8 +128,9 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
         NO_SEEDS,
         "simulated HL60 nuclei",
         "- test sets: 2",
-        "| careful | 0.75 |",
-        "![curve.svg](old/curve.svg)",
+        "| method | network | mean | Dice of the training labels against the clean labels |",
+        "| careful | U-Net | 0.75 | 0.5 |",
+        "![old curve](old/old_curve.svg)",
     ):
         assert part in text
 
@@ -227,8 +230,8 @@ def test_a_configuration_comes_back_from_its_plan(finished):
 def test_the_configuration_of_every_study_and_scale_comes_back_from_json(name):
     known = command.study_of(name)
     for scale in known.scales:
-        config = overlaid(run.defaults_of(known, scale), {"run": {"out": Path("x")}})
-        config = run.resolved(known, config)
+        config = overlaid(parsing.defaults_of(known, scale), {"run": {"out": Path("x")}})
+        config = parsing.resolved(known, config)
         stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
         assert config_of(known.config, stored) == config
 

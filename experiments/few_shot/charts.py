@@ -1,0 +1,218 @@
+"""Charts of study 3."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, Gap, bank_words, counted, nearest_shots
+from experiments.few_shot.grid import Trial
+from segjax.evaluation import Claim
+from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
+from segjax.reports.words import network_name
+
+PUBLISHED = "Published: with 5 pictures, Dice is on average less than 20 % lower than with several hundred."
+
+
+def charts_of(found: Findings, gaps: Sequence[Gap]) -> dict[str, Chart]:
+    """The charts that there are results for."""
+    charts: dict[str, Chart] = {}
+    if not found.shots:
+        return charts
+    charts["dice_against_shots"] = _shots_chart(found, gaps)
+    if len(found.features) > 1:
+        charts["dice_against_features"] = _features_chart(found)
+        charts["shots_and_features"] = _heat_chart(found)
+    for shots in found.config.compare_shots:
+        methods = [name for name in (*found.config.heads, *found.config.baselines) if name != found.config.head]
+        rivals = {found.method_name(name, shots): found.few(shots, name) for name in methods}
+        claims = [*found.heads(shots), *found.baselines(shots)]
+        rows = _compared(found, METHODS[found.config.head], rivals, shots, claims)
+        if len(rows) > 1:
+            caption = ""
+            if found.config.baselines:
+                caption = (
+                    f"Networks trained on the annotated pictures have the first {found.config.first_draws} draws and "
+                    "predict pixels that score above 0. In the difference to them, the head does the same."
+                )
+            question = f"Ways to learn a new type from {counted(shots)}, mean over types and draws"
+            charts[f"heads_and_baselines_with_{shots}_shots"] = _comparison(rows, "the first", question, caption, shots)
+    shots = nearest_shots(found.shots)
+    rivals = {bank_words(bank): found.few(shots, bank=bank) for bank in found.config.banks[1:]}
+    rows = _compared(found, bank_words(found.config.banks[0]), rivals, shots, found.banks())
+    if len(rows) > 1:
+        caption = "An extractor that had the new type as background has been told about it."
+        question = f"Extractors, with {counted(shots)}, mean over types and draws"
+        charts["extractors"] = _comparison(rows, "the first", question, caption, shots)
+    return charts
+
+
+def _shots_chart(found: Findings, gaps: Sequence[Gap]) -> Chart:
+    config, most = found.config, found.features[-1]
+    wholes = [found.table.interval(found.of_all_labels, whole) for whole in found.whole()]
+    name = "a few annotated pictures"
+    panels = {kind: ([_band(found, place, most, name)], wholes[place]) for place, kind in enumerate(found.types)}
+    shots = nearest_shots([gap.shots for gap in gaps])
+    values = {kind: found.median(found.few(shots)[place]) for place, kind in enumerate(found.types)} if shots else {}
+    order = sorted((kind for kind, value in values.items() if value == value), key=lambda kind: -values[kind])
+    title = "Dice by number of annotated pictures"
+    if order:
+        said = [
+            f"{values[kind]:.2f} for {kind} ({wholes[found.types.index(kind)].mean:.2f} with all labels)"
+            for kind in (order[0], order[-1])
+        ]
+        title = f"With {counted(shots)}, Dice is {' and '.join(dict.fromkeys(said))}"
+        if len(order) > 2:
+            title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
+    caption = (
+        f"Lines are medians and bands quartiles over {config.draws} draws from at most {config.candidates} pictures. "
+        f"Dashed: {network_name(found.network)} with all labels. {PUBLISHED}"
+    )
+    question = "Dice against the number of annotated pictures, for each type while it is the new one"
+    return chart(title, question, lambda narrow: shots_chart(panels, narrow), type_table(found), caption)
+
+
+def _features_chart(found: Findings) -> Chart:
+    selection, features = found.config.feature_selections[-1], found.features
+    counts = sorted({features[-1], *features[: -1 : max(1, len(features) // 3)]}, reverse=True)
+    names = {count: f"{count} feature{'s' if count > 1 else ''}" for count in counts} | {
+        features[-1]: f"all {features[-1]} features"
+    }
+    panels = {
+        kind: (
+            [_band(found, place, count, names[count]) for count in counts],
+            found.table.interval(found.of_all_labels, found.whole()[place]),
+        )
+        for place, kind in enumerate(found.types)
+    }
+    shots = nearest_shots(found.shots)
+    values = {count: found.median(found.subset(shots, count, selection)) for count in (counts[0], counts[-1])}
+    first, last = (f"{value:.3f} with {names[count]}" for count, value in values.items())
+    lines = [
+        {"type": kind, "features": count, "annotated pictures": place, "median Dice": round(value.median, 4)}
+        for kind, (bands, _) in panels.items()
+        for count, band in zip(counts, bands, strict=True)
+        for place, value in zip(band.shots, band.values, strict=True)
+    ]
+    return chart(
+        f"With {counted(shots)}, Dice is {first} and {last}",
+        "Dice against the number of annotated pictures, for several numbers of features",
+        lambda narrow: shots_chart(panels, narrow),
+        pd.DataFrame(lines),
+        f"Fewer features are {SELECTIONS[selection]}. Lines are medians and bands quartiles over draws.",
+    )
+
+
+def _heat_chart(found: Findings) -> Chart:
+    maps = {
+        f"features {SELECTIONS[selection]}": _heat(found, selection) for selection in found.config.feature_selections
+    }
+    rows = [
+        {"choice of features": name, "features": count, "annotated pictures": shots, "median Dice": round(value, 4)}
+        for name, values in maps.items()
+        for count, line in zip(found.features, values, strict=True)
+        for shots, value in zip(found.shots, line, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    title = "Dice by number of annotated pictures and of features"
+    if table["median Dice"].notna().any():
+        best = table.loc[table["median Dice"].idxmax()]
+        title = (
+            f"Dice is highest, {best['median Dice']:.2f}, with {best['features']} features and "
+            f"{counted(best['annotated pictures'])}"
+        )
+    return chart(
+        title,
+        "Median Dice, mean over types, by number of annotated pictures and of features",
+        lambda narrow: heat_chart(maps, found.features, found.shots, narrow),
+        table,
+        "Each panel is one way to choose the features.",
+    )
+
+
+def _comparison(rows: Sequence[Compared], ahead: str, question: str, caption: str, shots: int) -> Chart:
+    known = sorted((row for row in rows if row.dice.n), key=lambda row: -row.dice.mean)
+    best, worst = known[0], known[-1]
+    title = f"With {counted(shots)}, Dice is {best.dice.mean:.3f} for {best.name}"
+    if best is not worst:
+        title += f" and {worst.dice.mean:.3f} for {worst.name}"
+    if len(known) > 2:
+        title = (
+            f"With {counted(shots)}, Dice is highest, {best.dice.mean:.3f}, for {best.name}, and lowest, "
+            f"{worst.dice.mean:.3f}, for {worst.name}"
+        )
+    table = pd.DataFrame(
+        [
+            {
+                "method": row.name,
+                "Dice": round(row.dice.mean, 4),
+                "behind the first, Dice points": round(row.behind.mean, 2) if row.behind else None,
+                "test sets": row.dice.n,
+            }
+            for row in rows
+        ]
+    )
+    caption = f"{means_said(row.dice for row in rows)} {caption}".strip()
+    return chart(title, question, lambda narrow: comparison_chart(rows, ahead, narrow), table, caption)
+
+
+def _band(found: Findings, place: int, count: int, name: str) -> Band:
+    """Dice of a type against shots with a number of features, by the last selection."""
+    selection = found.config.feature_selections[-1]
+    trials = {shots: found.subset(shots, count, selection)[place] for shots in found.shots}
+    values = {
+        shots: Spread(*(found.mean(f"dice_pooled_{part}", trial) for part in ("median", "q25", "q75")))
+        for shots, trial in trials.items()
+    }
+    known = {shots: value for shots, value in values.items() if value.median == value.median}
+    return Band(name, list(known), list(known.values()))
+
+
+def _heat(found: Findings, selection: str) -> np.ndarray:
+    """Median Dice [features, shots], mean of the types."""
+    trials = [[found.subset(shots, count, selection) for shots in found.shots] for count in found.features]
+    return np.array([[found.median(one) for one in row] for row in trials])
+
+
+def _compared(
+    found: Findings, own: str, rivals: Mapping[str, Sequence[Trial]], shots: int, claims: Sequence[Claim]
+) -> list[Compared]:
+    decisions = {claim.rival: claim.decision for claim in claims}
+    rows = [Compared(own, found.table.interval("dice_pooled", found.few(shots)), None)]
+    for name, trials in rivals.items():
+        if name in decisions:
+            rows.append(Compared(name, found.table.interval("dice_pooled", trials), decisions[name]))
+    return rows
+
+
+def type_table(found: Findings) -> pd.DataFrame:
+    """One line per type and number of shots, and the mean of all types; without columns that have no value."""
+    lines = [_type_line(found, place, shots) for place in range(len(found.types)) for shots in found.shots]
+    frame = pd.DataFrame(lines).dropna(subset="median Dice").dropna(axis=1, how="all") if lines else pd.DataFrame()
+    if len(frame):
+        means = frame.groupby("annotated pictures").mean(numeric_only=True).reset_index()
+        frame = pd.concat([frame, means.assign(type="mean of the types")], ignore_index=True)[frame.columns]
+    digits = {name: 1 if "behind" in name else 3 for name in frame.select_dtypes("number")}
+    return frame.round(digits).astype(object).where(frame.notna(), None)
+
+
+def _type_line(found: Findings, place: int, shots: int) -> dict[str, object]:
+    whole, trial = found.whole()[place], found.few(shots)[place]
+    median, all_labels = found.median(trial), found.mean(found.of_all_labels, whole)
+    return {
+        "type": trial.type,
+        "annotated pictures": shots,
+        "median Dice": median,
+        "lower quartile": found.mean("dice_pooled_q25", trial),
+        "upper quartile": found.mean("dice_pooled_q75", trial),
+        "mean Dice": found.mean("dice_pooled", trial),
+        "mean Dice at score 0": found.mean("dice_pooled_zero", trial),
+        "intersection over union": found.mean("iou_pooled", trial),
+        "Dice, mean over pictures": found.mean("dice", trial),
+        "F1 of objects": found.mean("f1", trial),
+        "Dice with all labels": all_labels,
+        "intersection over union with all labels": found.mean("iou_pooled", whole),
+        "F1 of objects with all labels": found.mean("f1", whole),
+        "behind all labels, Dice points": 100 * (all_labels - median),
+        "behind all labels, %": 100 * (1 - median / all_labels) if all_labels else float("nan"),
+    }

@@ -1,0 +1,154 @@
+"""The results of study 3, with questions put to them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Trial, few
+from segjax.evaluation import Claim, Decision
+from segjax.reports.words import joined, network_name
+from segjax.sweeps import ResultTable
+
+METHODS = {
+    ALL_LABELS: "all labels",
+    "logistic": "perceptron (logistic loss)",
+    "soft_dice": "perceptron (soft Dice)",
+    "hidden_layer": "one hidden layer",
+    "ridge": "ridge regression",
+    "prototype": "prototype (distance)",
+    "cosine": "prototype (cosine)",
+    "local_prototypes": "local prototypes",
+    "threshold_prototype": "prototype (learned threshold)",
+    "last_layer": "last layer trained on the annotated pictures",
+    "whole_network": "whole network trained on the annotated pictures",
+    "from_scratch": "new network trained on the annotated pictures",
+}
+SELECTIONS = {
+    "random": "chosen at random",
+    "first": "the first ones",
+    "variance": "chosen by variance",
+    "relevance": "chosen by relevance",
+}
+PUBLISHED_SHOTS = 5
+Table = ResultTable[Trial]
+
+
+class Gap(NamedTuple):
+    """How far some shots are behind all labels, in Dice points."""
+
+    shots: int
+    decision: Decision
+
+
+class Findings:
+    """The results of the first network."""
+
+    def __init__(self, config: Config, table: Table) -> None:
+        self.config, self.table = config, table
+        self.network = config.segmentation.networks[0]
+        trials = [trial for trial in table.trials() if trial.network == self.network]
+        grid = [trial for trial in trials if (trial.method, trial.bank) == (config.head, config.banks[0])]
+        self.types = list(dict.fromkeys(trial.type for trial in trials))
+        self.shots = sorted({trial.shots for trial in grid})
+        self.features = sorted({trial.features for trial in grid})
+        self._counts = {
+            (self.network, trial.bank): trial.features for trial in trials if trial.feature_selection == ALL
+        }
+        # runs that were published early kept quartiles over draws alone; all labels have one draw
+        self.of_all_labels = "dice_pooled" if "dice_pooled" in table.frame else "dice_pooled_median"
+
+    def whole(self) -> list[Trial]:
+        """The network with all labels, of every type."""
+        return [Trial(self.network, 0, name, ALL_LABELS) for name in self.types]
+
+    def few(self, shots: int, method: str = "", bank: str = "") -> list[Trial]:
+        """A head with all features, or a baseline, of every type; by default the study's head and first bank."""
+        return [few(self.config, self._counts, whole, shots, method, bank) for whole in self.whole()]
+
+    def subset(self, shots: int, count: int, selection: str) -> list[Trial]:
+        """The study's head with a number of features, of every type."""
+        trials = self.few(shots)
+        if count == self.features[-1]:
+            return trials
+        return [dataclasses.replace(trial, feature_selection=selection, features=count) for trial in trials]
+
+    def mean(self, metric: str, trials: Trial | Sequence[Trial]) -> float:
+        """Over test sets and types; NaN without results."""
+        return self.table.interval(metric, trials).mean
+
+    def median(self, trials: Trial | Sequence[Trial]) -> float:
+        """Dice of the median draw, as `mean`."""
+        return self.mean("dice_pooled_median", trials)
+
+    def named(self, shots: int) -> str:
+        """The study's head with some shots."""
+        return f"{counted(shots)}, {METHODS[self.config.head]}"
+
+    def behind(self) -> tuple[list[Gap], list[Claim]]:
+        """All labels against the median draw of every number of shots, as gaps and as claims."""
+        subject = f"{network_name(self.network)} with all labels", self.whole()
+        pairs = [(subject, (self.named(shots), self.few(shots))) for shots in self.shots]
+        claims = self.table.compare_pairs(self.of_all_labels, pairs, rival_metric="dice_pooled_median")
+        known = [(shots, claim) for shots, claim in zip(self.shots, claims, strict=True) if claim.decision.n]
+        return [Gap(shots, claim.decision) for shots, claim in known], [claim for _, claim in known]
+
+    def gap(self, place: int, shots: int) -> float:
+        """Dice points between all labels and the median draw, of the type at a place; NaN without results."""
+        whole, trial = self.whole()[place], self.few(shots)[place]
+        found = self.table.differences(self.of_all_labels, whole, trial, "dice_pooled_median")
+        return 100 * float(found.mean())
+
+    def heads(self, shots: int) -> list[Claim]:
+        """The study's head against the others."""
+        others = [name for name in self.config.heads if name != self.config.head]
+        return self._against(shots, others, "dice_pooled", "dice_pooled", "Dice")
+
+    def baselines(self, shots: int) -> list[Claim]:
+        """The study's head against networks trained on the shots, in the draws that these have.
+
+        They are cut at score 0, so beside them the head is cut there as well, not at its own threshold.
+        """
+        label = "Dice at score 0"
+        return self._against(shots, self.config.baselines, "dice_zero_first_draws", "dice_pooled", label)
+
+    def banks(self) -> list[Claim]:
+        """The first bank against the others."""
+        shots, (first, *others) = nearest_shots(self.shots), self.config.banks
+        rivals = {bank_words(bank): self.few(shots, bank=bank) for bank in others}
+        label = f"Dice with {counted(shots)}"
+        return self.table.compare("dice_pooled", (_capital(bank_words(first)), self.few(shots)), rivals, label=label)
+
+    def known_types(self, method: str, shots: int) -> int:
+        """For how many types a head or baseline has results."""
+        return sum(len(self.table.values("dice_pooled", trial)) > 0 for trial in self.few(shots, method))
+
+    def method_name(self, method: str, shots: int) -> str:
+        """A head or baseline; says so where some types have no results, because their trainings collapsed."""
+        known, every = self.known_types(method, shots), len(self.types)
+        return METHODS[method] + ("" if known == every else f", {known} of {every} types")
+
+    def _against(self, shots: int, methods: Sequence[str], metric: str, rival_metric: str, label: str) -> list[Claim]:
+        rivals = {self.method_name(method, shots): self.few(shots, method) for method in methods}
+        subject = self.named(shots), self.few(shots)
+        return self.table.compare(metric, subject, rivals, label=label, rival_metric=rival_metric)
+
+
+def nearest_shots(numbers: Sequence[int]) -> int:
+    """Five, as published, or the number of shots that is nearest; 0 without any."""
+    return min(numbers, key=lambda count: (abs(count - PUBLISHED_SHOTS), count), default=0)
+
+
+def bank_words(name: str) -> str:
+    """A bank in words."""
+    task, _, unseen = name.partition("_")
+    words = {"joint": "one extractor for all other types", "binary": "one extractor for each other type"}
+    return f"{words[task]}, the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"
+
+
+def counted(*shots: int) -> str:
+    """ "1 annotated picture", "3, 5 and 10 annotated pictures"."""
+    return f"{joined(map(str, shots))} annotated picture{'' if shots == (1,) else 's'}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,165 @@
+"""The networks of a run of study 4B, and what they say about a scene."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from experiments.harness.classifiers import LabelledDomain
+from experiments.harness.options import overlaid
+from experiments.harness.publish import config_of, table_of_run
+from experiments.harness.store import TrainingStore
+from experiments.outline_sites.options import OutlineOptions
+from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
+from experiments.site_segmentation.grid import Config, Trial
+from experiments.site_segmentation.study import STUDY, SiteTrainer
+from segjax.data import metres_per_pixel, parse_spec
+from segjax.data.ground.scene import Scene, picture_of
+from segjax.sweeps import ResultTable, factors_of, in_words, read_plan
+from segjax.training import predict_blended
+from segjax.types import InputError
+
+LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a fraction of these
+BETWEEN_LINES = 20.0  # seconds
+
+
+@dataclass(frozen=True)
+class SiteRun:
+    """A run of study 4B and the networks of it that look at the scene.
+
+    Attributes:
+        plan: as its plan.json holds it.
+        domain: its pictures.
+        table: its results.
+        learnt: what the networks learnt from, as the trial of seed 0.
+        seeds: of the networks: those whose trial ended well.
+    """
+
+    plan: dict[str, Any]
+    config: Config
+    domain: LabelledDomain
+    table: ResultTable[Trial]
+    learnt: Trial
+    seeds: tuple[int, ...]
+
+    @property
+    def metres(self) -> float | None:
+        """Usual side of the pictures' pixels on the ground; None where that is not known."""
+        sizes = [side for place in self.domain.places if place is not None and (side := metres_per_pixel(place))]
+        return float(np.median(sizes)) if sizes else None
+
+
+def open_run(folder: Path, learnt: str) -> SiteRun:
+    """The run, its pictures and results, and the networks that learnt from what is asked for.
+
+    Raises:
+        InputError: it cannot be read, is of another study, or learnt from shrunk pictures; nothing learnt from it.
+    """
+    plan = read_plan(folder)
+    if (study := plan["study"]) != STUDY.name:
+        raise InputError(f"run: {folder} is of the study {study}; name the --out folder of a run of {STUDY.name}")
+    config = overlaid(config_of(Config, plan["config"]), {"run": {"out": folder}})
+    if "shrink" in parse_spec(config.source.data).options:
+        raise InputError(
+            f"run: {folder} was trained on pictures with shrink=, but scenes are not shrunk; give another run"
+        )
+    table = table_of_run(STUDY, folder, plan)
+    chosen = learnt_of(table, config.segmentation.networks[0], learnt)
+    return SiteRun(plan, config, STUDY.read(config), table, chosen, seeds_of(table, chosen))
+
+
+def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
+    """The trial of seed 0 that learnt from it, or from the maps with the highest mean Dice.
+
+    Raises:
+        InputError: nothing learnt from it, or no network from maps; the message lists what there is.
+    """
+    known = learnt_by(table, network)
+    asked = [trial for trial in known if trial.learnt == learnt]
+    chosen = best_of(table, asked) if learnt else best_maps(table, network)
+    if chosen is None:
+        names = ", ".join(dict.fromkeys(one.learnt for one in known))
+        raise InputError(f"learnt: no network of the run was trained on {learnt or 'maps'}; choose one of {names}")
+    return chosen
+
+
+def seeds_of(table: ResultTable[Trial], trial: Trial) -> tuple[int, ...]:
+    """The seeds for which a trial ended well."""
+    setting = {name: value for name, value in factors_of(trial).items() if name != "seed"}
+    ended = table.frame[(table.frame[[*setting, "status"]] == [*setting.values(), "ok"]).all(axis=1)]
+    return tuple(sorted(ended["seed"].tolist()))
+
+
+def check_scene(scene: Scene, run: SiteRun) -> float:
+    """Refuse a scene that is not like the pictures of the run; gives the side of its pixels on the ground in metres.
+
+    Raises:
+        InputError: another number of bands, or pixels of another size on the ground, or of one that is not known.
+    """
+    own, here = run.domain.images.shape[3], len(scene.bands)
+    is_converted = "channels" in parse_spec(run.config.source.data).options and {own, here} == {1, 3}
+    if own != here and not is_converted:
+        raise InputError(
+            f"{scene.path}: has {here} band(s), but the networks were trained on pictures of {own}; "
+            f"give a scene of {own}, chosen for example with gdal_translate -b 1"
+        )
+    usual, found = run.metres, metres_per_pixel(scene.georeference, scene.known.shape)
+    if found is None:
+        raise InputError(
+            f"{scene.path}: the size of its pixels in {scene.georeference.crs} is not known; reproject it, for example "
+            "with gdalwarp -t_srs"
+        )
+    if usual is not None and abs(found / usual - 1) > LARGEST_DIFFERENCE:
+        a, b, _, d, e, _ = scene.georeference.transform
+        wanted = f"{np.sqrt(abs(a * e - b * d)) * usual / found:.6g}"  # in units of the scene's coordinate system
+        raise InputError(
+            f"{scene.path}: has pixels of {found:.3g} m, but the run's pictures have pixels of {usual:.3g} m; "
+            f"resample the scene, for example with gdalwarp -tr {wanted} {wanted} -r average"
+        )
+    return found
+
+
+def read_scene(scene: Scene, run: SiteRun) -> Float32[np.ndarray, "H W C"]:
+    """The scene with the channels and the brightness that the networks know from the run's own pictures.
+
+    Raises:
+        InputError: it cannot be read, or has intensities that no picture can have.
+    """
+    spec = parse_spec(run.config.source.data)
+    as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
+    return picture_of(scene, "max" if as_maximum else "dtype", run.domain.images.shape[3])
+
+
+def probability_of(
+    run: SiteRun, image: Float32[np.ndarray, "H W C"], options: OutlineOptions, say: Callable[[str], None]
+) -> Float32[np.ndarray, "H W"]:
+    """Of a site at every pixel: the mean of the networks of all seeds.
+
+    Args:
+        say: told how far it is and how long the rest will take, every 20 seconds.
+    """
+    trainer, tile = SiteTrainer(run.config, run.domain), run.domain.images.shape[1]
+    store, network = TrainingStore(run.config.run, trainer), trainer.network(run.learnt.network)
+    total = np.zeros(image.shape[:2], np.float32)
+    first: tuple[float, float] | None = None  # time and share of the first windows, whose time was that of compilation
+    last = time.monotonic()
+    for place, seed in enumerate(run.seeds):
+        variables = store.load(replace(run.learnt, seed=seed)).variables
+
+        def reached(share: float, place: int = place) -> None:
+            nonlocal first, last
+            now, done = time.monotonic(), (place + share) / len(run.seeds)
+            if first is None:
+                first = now, done
+            elif done < 1 and now - last > BETWEEN_LINES:
+                last = now
+                left = (now - first[0]) / (done - first[1]) * (1 - done)
+                say(f"{100 * done:.0f} % of the scene looked at; about {in_words(left)} left")
+
+        overlap = round(options.overlap * tile)
+        total += predict_blended(network, variables, image, tile, overlap, on_share=reached)[..., 1]
+    return total / len(run.seeds)

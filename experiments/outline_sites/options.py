@@ -1,0 +1,41 @@
+"""Options of the command."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segjax.types import InputError
+
+
+@dataclass(frozen=True)
+class OutlineOptions:
+    """Where the networks are, what they look at, and what is written."""
+
+    run: Path
+    """The --out folder of a finished run of study 4B. Its pictures must still be where they were."""
+    scene: Path
+    """A GeoTIFF."""
+    out: Path
+    """A new folder for found.html, mask.tif, sites.gpkg, sites.geojson and sites.csv."""
+    learnt: str = ""
+    """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
+    boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
+    threshold: float = 0.5
+    """A pixel belongs to a site where its probability is above this, from 0 to below 1."""
+    smallest_hectares: float | None = None
+    """Smaller pieces are left out, 0 keeps all. Default: half of the smallest outlined site of the run."""
+    overlap: float = 0.5
+    """Fraction of a window that it shares with its neighbour. More is slower and smoother."""
+    force: bool = False
+    """Apply the networks even where they failed on held-out pictures."""
+
+    def check(self) -> None:
+        """Raises InputError where an option cannot be, or the folder is not a new one; names the option."""
+        for name, value in (("threshold", self.threshold), ("overlap", self.overlap)):
+            if not 0 <= value < 1:
+                raise InputError(f"{name} must be from 0 to below 1, not {value}")
+        if self.smallest_hectares is not None and not 0 <= self.smallest_hectares < np.inf:
+            raise InputError(f"smallest_hectares must be 0 or a number of hectares, not {self.smallest_hectares}")
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(f"out: {self.out} is not an empty folder; give another")

@@ -1,0 +1,127 @@
+"""From probabilities to sites: which pieces are large enough, their outlines, places and files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float32, Int32
+from skimage.segmentation import clear_border
+
+from experiments.outline_sites.networks import SiteRun
+from segjax.data.ground.geofiles import crs_of, write_mask
+from segjax.data.ground.outlines import Outline, outlines_of, places_of, write_outlines
+from segjax.data.ground.scene import Scene
+from segjax.files import write_file
+from segjax.maps import tidied
+from segjax.ops.components import components
+
+
+class Smallest(NamedTuple):
+    """The smallest site that is kept.
+
+    Attributes:
+        hectares: its area.
+        reason: where that comes from, in words.
+    """
+
+    hectares: float
+    reason: str
+
+
+class Found(NamedTuple):
+    """What was found in a scene.
+
+    Attributes:
+        sites: number of the site that a pixel belongs to, 0 elsewhere; 1 is the surest.
+        outlines: of the sites, in the order of their numbers.
+        dropped: pieces that were left out since they are too small.
+    """
+
+    sites: Int32[np.ndarray, "H W"]
+    outlines: list[Outline]
+    dropped: int
+
+    @property
+    def hectares(self) -> float:
+        """Of all sites together."""
+        return sum(outline.hectares for outline in self.outlines)
+
+
+def smallest_site(run: SiteRun, asked: float | None, metres: float) -> Smallest:
+    """What was asked for, or half of the smallest site that the run's pictures show as a whole.
+
+    Sites that a picture's border cuts do not count, unless all are cut. The default is never below the pixels that the
+    run itself drops.
+
+    Args:
+        metres: side of the scene's pixels, for pictures of which the size of pixels is not known.
+    """
+    if asked is not None:
+        return Smallest(asked, "as --smallest-hectares says")
+    labels, least = run.domain.labels, run.config.minimum_area
+    areas = _areas([clear_border(picture) for picture in labels])
+    half = (areas if areas.size else _areas(labels)).min() / 2
+    hectares = max(half, least) * (run.metres or metres) ** 2 / 1e4
+    said = (
+        f"{least} pixels, the limit of the run itself"
+        if half < least
+        else "half of the smallest outlined site of the run"
+    )
+    return Smallest(float(hectares), said)
+
+
+def _areas(labels: Iterable[Int32[np.ndarray, "H W"]]) -> np.ndarray:
+    """Of every object in every picture, in pixels."""
+    areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
+    return areas[areas > 0]
+
+
+def sites_in(
+    probability: Float32[np.ndarray, "H W"], scene: Scene, threshold: float, smallest: Smallest, metres: float
+) -> Found:
+    """The pieces above the threshold that are large enough, with their holes filled; nothing where there are no data.
+
+    Args:
+        metres: side of the scene's pixels on the ground.
+    """
+    # holes without data are filled too, so that these are taken out again
+    labels = components(tidied((probability > threshold) & scene.known, 1) & scene.known)
+    is_kept = np.bincount(labels.ravel()) * metres**2 / 1e4 >= smallest.hectares
+    is_kept[0] = False
+    outlines = outlines_of(is_kept[labels], probability, scene.georeference, scene.path.stem)
+    outlines.sort(key=lambda outline: -outline.score)
+    places = places_of(outlines, scene.georeference)
+    pieces = labels[places.rows, places.columns]
+    numbers = np.zeros(len(is_kept), np.int32)
+    numbers[pieces] = np.arange(1, len(outlines) + 1)
+    return Found(numbers[labels], outlines, int(labels.max(initial=0) - is_kept.sum()))
+
+
+def table_of(found: Found, scene: Scene) -> pd.DataFrame:
+    """A row per site, the surest first: number, area, score, a point within it in degrees and the scene's system."""
+    places, crs = places_of(found.outlines, scene.georeference), scene.georeference.crs
+    digits = 6 if crs_of(scene.georeference).is_geographic else 1
+    return pd.DataFrame(
+        {
+            "site": np.arange(1, len(found.outlines) + 1),
+            "hectares": [f"{outline.hectares:.3f}" for outline in found.outlines],
+            "score": [f"{outline.score:.3f}" for outline in found.outlines],
+            "longitude": [f"{x:.6f}" for x in places.longitude],
+            "latitude": [f"{y:.6f}" for y in places.latitude],
+            f"x, {crs}": [f"{x:.{digits}f}" for x in places.x],
+            f"y, {crs}": [f"{y:.{digits}f}" for y in places.y],
+        }
+    )
+
+
+def write_sites(folder: Path, found: Found, scene: Scene) -> None:
+    """mask.tif, sites.gpkg, sites.geojson and sites.csv.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    write_mask(folder / "mask.tif", found.sites > 0, scene.georeference, scene.known)
+    write_outlines(folder, found.outlines, [scene.georeference.crs])
+    write_file(folder / "sites.csv", table_of(found, scene).to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,96 @@
+"""The page of a repaired folder: Dice of held-out labels worked out by hand, and no verdict from few pictures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.upgrade_folder.held_out import HeldOut, judge
+from experiments.upgrade_folder.report import caption, held_out_table, mistakes, notes, summary, verdict, warnings
+from segjax.annotations import Recipe
+from segjax.evaluation import interval
+from segjax.upgrade import Change, mixture
+
+
+def held_out(*values):
+    before, after = np.transpose(values)
+    return HeldOut(tuple(f"{place}" for place in range(len(values))), before, after, ())
+
+
+def line(*columns):
+    mask = np.zeros((1, 1, 8), bool)
+    mask[..., list(columns)] = True
+    return mask
+
+
+def test_draws_and_pictures_of_a_group_are_pooled():
+    clean = np.concatenate([line(0, 1), line(0, 1), line(3), line()]).astype(np.int32)
+    noisy = np.concatenate([line(0), line(0, 2), line(4), line()])
+    repaired = np.concatenate([line(0, 1), line(0), line(3), line()])
+    images = np.arange(32, dtype=np.float32).reshape(4, 1, 8, 1)
+    found = judge(("a", "a", "b", "empty"), images, clean, noisy, repaired)
+    assert found.names == ("a", "b", "empty")
+    np.testing.assert_allclose(found.before, [2 * 2 / (3 + 4), 0, np.nan])
+    np.testing.assert_allclose(found.after, [2 * 3 / (3 + 4), 1, np.nan])
+    assert found.means == (pytest.approx(2 / 7), pytest.approx((6 / 7 + 1) / 2))
+    np.testing.assert_array_equal(found.examples[1].image, images[2])
+    np.testing.assert_array_equal(found.examples[0].repaired, repaired[0])
+    assert found.claim.decision.n == 2 and found.claim.decision.mean == pytest.approx(100 * (2 / 7 + 1) / 2)
+    assert list(held_out_table(found)["difference, points"]) == ["+28.6", "+100.0", "-"]
+
+
+def test_few_held_out_pictures_give_numbers_and_no_verdict():
+    few = held_out((0.7, 0.8), (0.6, 0.8))
+    assert (
+        verdict(few)
+        == "With drawn errors, repair raised the Dice of held-out labels from 0.650 to 0.800, by 15.0 points."
+    )
+    assert notes(few)[1] == "2 held-out pictures are too few to decide whether repair pays; 5 are needed."
+    assert "1 held-out picture is too few" in notes(held_out((0.7, 0.6)))[1]
+    assert "repair lowered the Dice of held-out labels from 0.700 to 0.600, by 10.0 points" in verdict(
+        held_out((0.7, 0.6))
+    )
+
+
+def test_five_held_out_pictures_decide_whether_repair_pays():
+    gain = np.array([0.1, 0.12, 0.09, 0.11, 0.1])
+    pairs = np.stack([np.full(5, 0.7), 0.7 + gain], axis=1)
+    better, worse = held_out(*pairs), held_out(*pairs[:, ::-1])
+    assert verdict(better).startswith("Repair pays here: with drawn errors, repair raised the Dice of held-out labels")
+    assert verdict(worse).startswith("Repair does harm here: ")
+    level = held_out((0.7, 0.8), (0.7, 0.6), (0.7, 0.75), (0.7, 0.65), (0.7, 0.71))
+    assert verdict(level).startswith("Whether repair pays here is not decided: ")
+    decision = better.claim.decision
+    assert (decision.low, decision.high) == pytest.approx(interval(100 * gain)[1:3])
+    for one in (better, worse, level):  # these pictures are not independent of the training, and the page says so
+        assert notes(one) == [
+            "The held-out pictures also decided when training stopped, so expect slightly less for other pictures."
+        ]
+
+
+def test_what_speaks_against_the_repaired_labels_is_said():
+    results = pd.DataFrame({"file": ["network", "labels/a.tif"], "status": ["ok", "failed"]})
+    worse, better = (
+        SimpleNamespace(held_out=lambda one=one: one) for one in (held_out((0.7, 0.7)), held_out((0.7, 0.8)))
+    )
+    assert "Do not use the repaired labels." in warnings(worse, results)[0]
+    (said,) = warnings(better, results)
+    assert said == "1 of the pictures could not be repaired (labels/a.tif). The same command tries them again."
+    assert warnings(better, results[:1]) == []
+
+
+def test_changes_and_errors_are_put_into_words():
+    def change(number, kind, confidence):
+        return {"picture": "a", **Change(number, kind, confidence, 4, 4, 3, 1.0, 0.0, 0.0)._asdict()}
+
+    changes = pd.DataFrame([change(7, "added", 0.9), change(8, "added", 0.61), change(9, "moved", 0.8)])
+    assert caption("a", changes) == "a: 2 added, 1 moved; least sure: object 8, confidence 0.61"
+    folder = SimpleNamespace(noisy=("a", "b", "c"))
+    assert summary(folder, changes) == (
+        "Objects added: 2, removed: 0, with a new outline: 1. Label images without any change: 2 of 3."
+    )
+    recipes = mixture("picture", omission=(0.25, 0.5), bias=(2, 4, 6))
+    said = mistakes(SimpleNamespace(recipes=recipes))
+    assert said == "any combination of omission of 25 % or 50 %; bias of up to 2 px, 4 px or 6 px"
+    assert mistakes(SimpleNamespace(recipes=[Recipe(omission=0.5)])).startswith("50 % omission")
