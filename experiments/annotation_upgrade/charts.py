@@ -289,7 +289,7 @@ def _bars(values: Iterable[Interval]) -> str:
     return "Bars are 95 % intervals over test sets." if any(value.low == value.low for value in values) else ""
 
 
-def _numbers(name: str, values: Mapping[str, Interval]) -> pd.DataFrame:
+def _numbers(name: str, values: Mapping[Any, Interval]) -> pd.DataFrame:
     """A row per value of a chart."""
     rows = [{name: key, "Dice": y.mean, "from": y.low, "to": y.high, "test sets": y.n} for key, y in values.items()]
     return pd.DataFrame(rows)
