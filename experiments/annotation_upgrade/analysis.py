@@ -135,7 +135,7 @@ def verdict_on_networks(network: str, without: Decision, as_they_are: Decision) 
 
 
 def _amounts(points: Mapping[str, float]) -> str:
-    """How much more or less than each rival: "2.0 Dice points less than without them, but 10.4 more than ..."."""
+    """How much more or less than each rival: "2.0 Dice points less than A, but 10.4 more than B"."""
     parts: list[str] = []
     for rival, value in points.items():
         amount = f"{abs(value):.1f}{'' if parts else ' Dice points'} {'more' if value > 0 else 'less'} than"

@@ -118,6 +118,6 @@ def test_files_that_are_there_or_no_parquet_are_refused(parquet, tmp_path, capsy
     )
     missing = tmp_path / "test.parquet"
     assert convert(replace(options, files=(missing,))) == 2
-    assert f"{missing}: there is no such file" in capsys.readouterr().err
+    assert f"{missing}: does not exist" in capsys.readouterr().err
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
     assert convert(options) == 2 and "cannot be read as parquet" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_with_labels_appends_the_mask_as_0_and_1():
 
 def test_what_cannot_be_upgraded_is_refused(params, pictures):
     images, masks = pictures
-    with pytest.raises(InputError, match="masks: 4 for 5 pictures"):
+    with pytest.raises(InputError, match="masks: there are 4 for 5 pictures"):
         next(upgrade_set(NETWORK, params, images, masks[:4]))
     with pytest.raises(InputError, match="number 3 has size"):
         list(upgrade_set(NETWORK, params, images, [masks[0]] * 5))

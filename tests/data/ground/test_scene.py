@@ -73,10 +73,10 @@ def test_scenes_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(InputError, match=r"scene\.tif: there is no such file"):
         open_scene(path)
     tifffile.imwrite(path, noise()[0])
-    with pytest.raises(InputError, match=r"scene\.tif: not a GeoTIFF, so it has no place"):
+    with pytest.raises(InputError, match=r"scene\.tif: is not a GeoTIFF, so its place"):
         open_scene(path)
     write(path, noise(), crs=None)
-    with pytest.raises(InputError, match=r"scene\.tif: a GeoTIFF without a coordinate system"):
+    with pytest.raises(InputError, match=r"scene\.tif: has no coordinate system with an EPSG"):
         open_scene(path)
     write(path, np.full((1, 20, 30), 7, np.uint8), nodata=7)
     with pytest.raises(InputError, match=r"scene\.tif: no pixel has data"):
