@@ -177,7 +177,7 @@ def desk(tmp_path_factory) -> Desk:
 
 
 def case(command: tuple[str, ...]) -> Any:
-    is_slow = module_of(command) in SLOW and "--help" not in command
+    is_slow = (module_of(command) in SLOW and "--help" not in command) or "--card" in command
     return pytest.param(command, id=shlex.join(command), marks=[pytest.mark.slow] if is_slow else [])
 
 
