@@ -5,13 +5,16 @@ BIN = $(VENV)/bin
 
 .PHONY: demo test lint bench clean
 
-demo: $(VENV)/installed
-	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
-	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
+# The quickest study first; every study adds its page to runs/index.html.
+demo: $(VENV)/installed-demo
+	mkdir -p runs
+	$(BIN)/python -m experiments.index runs --open
 	$(BIN)/python -m experiments.few_shot --scale demo --out runs/demo_few_shot
 	$(BIN)/python -m experiments.activation_maps --scale demo --out runs/demo_maps
+	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
+	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
 	$(BIN)/python -m experiments.site_segmentation --scale demo --out runs/demo_sites
-	@echo "Open report.html in runs/demo, runs/demo_upgrade, runs/demo_few_shot, runs/demo_maps and runs/demo_sites"
+	@$(BIN)/python -m experiments.index runs
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
@@ -32,20 +35,21 @@ $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[studies]'
+# With `geo`, the study of sites writes its outlines as GeoPackage and GeoTIFF.
+$(VENV)/installed-demo: $(VENV)/created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,studies]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,formats,geo,studies,tensorboard]'
-	touch $@ $(VENV)/installed
+	touch $@ $(VENV)/installed-demo
 
 # PyTorch for the CPU: the index of Python packages has it with gigabytes of CUDA libraries on Linux.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 $(VENV)/installed-bench: $(VENV)/created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		--extra-index-url $(TORCH_INDEX) -e '.[bench,studies]'
-	touch $@ $(VENV)/installed
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -28,7 +28,7 @@ def main() -> None:
     for title in ("calibration", "benchmarks"):
         sections[title.capitalize()] = {f"{title}.{name}": line for name, line in commands(BASE / title)}
     for title, lines in sections.items():
-        print(f"{title} (each explains itself with --help):")
+        print(f"{title} (--help explains each):")
         for name, line in lines.items():
             print(f"  python -m experiments.{name}\n      {line}")
 

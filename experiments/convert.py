@@ -1,15 +1,15 @@
-"""Convert a folder of annotated pictures into another format, and report per picture what the format could not hold.
+"""Convert a folder of annotated pictures into another format, and report what the format could not hold.
 
     python -m experiments.convert my_rois my_coco --to coco
     python -m experiments.convert 'folder:my_set?annotations=sites.json' my_labels --to labels --labels-dtype int32
 
-Reads what `folder:` reads: label images, ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON, one mask file per object and
-more. Pictures are copied as they are; planes of a TIFF stack (stacks=planes) become a TIFF file each. Objects that
-overlap are painted by size, the largest first, so that none is hidden by a larger one; ids count from 1 again. The
-report is printed and written into the new folder as loss.csv. Groups and image-level labels come along as groups.csv
-and image_labels.csv.
+It reads whatever `folder:` reads: label images, ImageJ ROI zips, QuPath GeoJSON, COCO JSON, one mask file per object
+and more. Pictures are copied unchanged. Each plane of a TIFF stack (stacks=planes) becomes a TIFF file. Overlapping
+objects are painted by size, the largest first, so that no object hides a smaller one. Ids count from 1 again. The
+report is printed, and written into the new folder as loss.csv. Groups and image-level labels are kept as groups.csv and
+image_labels.csv.
 
-The new folder appears when everything is written and read back. `python -m experiments.check` looks through it.
+The new folder appears once everything is written and read back. Check it with `python -m experiments.check`.
 
 Exit code: 0 converted, 2 refused.
 """
@@ -45,10 +45,10 @@ def convert(
 
     Args:
         data: The folder, or a spec with options such as 'folder:PATH?annotations=FILE' (quote it for the shell).
-        out: The new folder; it must not be there yet.
+        out: The new folder; it must not exist yet.
         to: The format, one of those listed above.
-        labels_dtype: Of label images. napari opens int32 as labels and uint16 as a picture; smallest is uint16 where
-            the ids fit.
+        labels_dtype: Number type of label images. napari opens int32 as labels and uint16 as a picture. smallest is
+            uint16 where the ids fit.
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     try:
@@ -63,14 +63,14 @@ def convert(
         console.print(f"[red]cannot be converted:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
     console.print(_table(source.names, losses))
-    console.print(f"written; the whole report is {out / REPORT}", soft_wrap=True)
+    console.print(f"written; the whole report is in {out / REPORT}", soft_wrap=True)
     console.print(f"open it as: '{spec_of(out, to, source)}'", soft_wrap=True)
     return 0
 
 
 def _table(names: Sequence[str], losses: Sequence[Loss]) -> Table:
     """A row per picture, those with a loss first, and the sums."""
-    table = Table(title="what the conversion changed (objects that overlap: the largest is painted first)")
+    table = Table(title="changes by the conversion (of overlapping objects the largest is painted first)")
     for title in ("picture", *(count.replace("_", " ") for count in COUNTS), "notes"):
         table.add_column(title, overflow="fold")
     order = sorted(range(len(names)), key=lambda index: not _has_lost(losses[index]))

@@ -1,4 +1,4 @@
-"""Cut georeferenced scenes into the tiles from which networks learn what a site looks like.
+"""Cut georeferenced scenes into tiles with and without known sites, for networks to learn from.
 
     python -m experiments.cut_scene scene.tif --sites sites.gpkg --out tiles
     python -m experiments.cut_scene north.tif south.tif --sites points.shp --radius 75 --tile 128 --out tiles

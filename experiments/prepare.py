@@ -1,15 +1,15 @@
-"""Prepare a public set of annotated pictures from files that you downloaded, so that studies can read it.
+"""Prepare a public set of annotated pictures, which you have downloaded, for the studies.
 
     python -m experiments.prepare                                 # lists the sets: licence, address, files
     python -m experiments.prepare lizard --from ~/Downloads/lizard
     python -m experiments.few_shot --data tfds:lizard?tile=256 ...
 
-Nothing is downloaded: get a set from its owners under their licence, unpack it, and name its folder. Files are found
-however deep they lie below it, and are not changed. The set is written once, without TensorFlow, to a folder of
-prepared sets (--to; else TFDS_DATA_DIR, else ~/tensorflow_datasets). What is wrong with a set is printed and kept with
-it. A preparation that was stopped leaves nothing that studies accept; run the command again.
+The command downloads nothing. Get a set from its owners under their licence, unpack it, and give its folder. Files are
+found at any depth below that folder, and are not changed. The set is written once, without TensorFlow, to a folder of
+prepared sets: --to, else TFDS_DATA_DIR, else ~/tensorflow_datasets. Faults of a set are printed and kept with it. If
+the command is stopped, run it again; studies do not accept an unfinished set.
 
-Exit code: 0 the set can be used, 2 files are missing, damaged or hold what they should not.
+Exit code: 0 the set can be used, 2 files are missing, damaged or wrong.
 """
 
 import sys
@@ -34,10 +34,10 @@ def prepare(
     files: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR")] = None,
     to: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> int:
-    """Write a set and print what is in it and what is wrong with it; returns the exit code.
+    """Write a set and print its contents and faults; returns the exit code.
 
     Args:
-        name: Which set; without it all of them are listed.
+        name: The set. Without it, all sets are listed.
         files: The folder with the owners' files, unpacked.
         to: The folder of prepared sets.
     """
@@ -48,7 +48,7 @@ def prepare(
             return 0
         kind = _kind(name)
         if files is None:
-            raise InputError(f"{name}: name the folder with its files by --from\n{kind.CARD}")
+            raise InputError(f"{name}: give the folder with its files as --from DIR\n{kind.CARD}")
         folder = data_dir(None if to is None else str(to))
         was_there = (folder / name / str(kind.VERSION)).exists()
         written = _prepare(kind, files.expanduser(), folder)
@@ -56,10 +56,10 @@ def prepare(
         console.print(f"[red]cannot be prepared:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
     _report(console, name, description(written))
-    again = "was there before and is kept; to prepare it again, first remove" if was_there else "written to"
+    again = "exists already and is kept; to prepare it again, first remove" if was_there else "written to"
     console.print(f"{again} {written}", markup=False, soft_wrap=True)
     option = "" if to is None else f"?dir={str(to).replace('%', '%25').replace('&', '%26')}"
-    console.print(f"use it by: --data 'tfds:{name}{option}'", markup=False, soft_wrap=True)
+    console.print(f"use it as: --data 'tfds:{name}{option}'", markup=False, soft_wrap=True)
     return 0
 
 
@@ -74,7 +74,7 @@ def _list(console: Console) -> None:
         console.print(f"[bold]{name}[/bold]")
         for line in str(kind.CARD).splitlines():
             console.print(f"  {escape(line)}", soft_wrap=True)
-    console.print("\nprepare one by: python -m experiments.prepare SET --from DIR", markup=False)
+    console.print("\nprepare one with: python -m experiments.prepare SET --from DIR", markup=False)
 
 
 def _prepare(kind: type[PublicSet], files: Path, folder: Path) -> Path:
@@ -91,7 +91,7 @@ def _report(console: Console, name: str, described: Mapping[str, Any]) -> None:
     console.print(f"{name}: {described['licence']}", markup=False, soft_wrap=True)
     for split, rows in described["pictures"].items():
         groups, objects = len({row[1] for row in rows}), sum(row[4] for row in rows)
-        console.print(f"  {split}: {len(rows):,} pictures of {groups:,} groups, {objects:,} objects", markup=False)
+        console.print(f"  {split}: {len(rows):,} pictures in {groups:,} groups, {objects:,} objects", markup=False)
     console.print(f"  classes: {', '.join(described['class_names'])}", markup=False, soft_wrap=True)
     console.print(f"  digest: {described['digest']}", markup=False)
     for remark in described["remarks"]:

@@ -1,4 +1,4 @@
-"""Store the values of a run beside its study, and write the results pages and README's table of results.
+"""Store the values of a run beside its study, and write the pages of results and README's table.
 
     python -m experiments.publish                              writes the pages from the values stored so far
     python -m experiments.publish --run runs/hl60 --name hl60  stores the values of a run first

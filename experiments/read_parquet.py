@@ -3,15 +3,15 @@
     python -m experiments.read_parquet train-*.parquet --to my_nuclei --group patient --not-judged Ambiguous
     python -m experiments.check 'folder:my_nuclei?class_names=class_names.csv&groups=groups.csv'
 
-Get the parquet files of a set from its page (for example RationAI/PanNuke or RationAI/MoNuSAC) under its licence;
-nothing is downloaded. Every row is a picture. Its annotation is a column with one mask per object (--instances) and
-mostly one with the class of each, counted from 0 (--categories), or a column with a label image (--labels). Where masks
-overlap, the smaller object has the pixels. Names of classes are those that the files tell.
+The command downloads nothing. Get the parquet files of a set from its page (for example RationAI/PanNuke or
+RationAI/MoNuSAC) under its licence. Every row is a picture. Its annotation is a column with one mask per object
+(--instances), mostly beside a column with the class of each object, counted from 0 (--categories), or it is a column
+with a label image (--labels). Where masks overlap, the smaller object gets the pixels. Class names come from the files.
 
-Copies that torch-em made (HDF5) are not read: save raw and labels/instances of each file as TIFF, with h5py and
-tifffile, into folders images and labels.
+Copies by torch-em (HDF5) are not read. Save raw and labels/instances of each file as TIFF, with h5py and tifffile, into
+the folders images and labels.
 
-Exit code: 0 the folder is written, 2 a file or column is missing or not understood, and no folder is left.
+Exit code: 0 the folder is written, 2 a file or column is missing or cannot be read, and no folder is written.
 """
 
 import io
@@ -44,13 +44,13 @@ class Options:
 
     Attributes:
         files: Parquet files of one set.
-        to: The folder to write; it must not be there.
+        to: The folder to write; it must not exist yet.
         image: Column of the pictures.
         instances: Column with a list of masks, one per object.
-        categories: Column with the class number of each object; "" where there is none.
-        labels: Column of label images, in place of instances.
-        group: Column that names what belongs together (patient, slide): studies never divide it.
-        not_judged: Name of a class whose pixels count neither as object nor as background.
+        categories: Column with the class number of each object; "" if there is none.
+        labels: Column with label images, instead of instances.
+        group: Column with the patient, slide or other group of each picture. Studies never divide a group.
+        not_judged: Name of a class whose pixels count neither as objects nor as background.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE.parquet")]
@@ -74,11 +74,11 @@ def convert(options: Options) -> int:
     to = options.to
     try:
         if to.exists():
-            raise InputError(f"{to}: is there already; name a folder that is not")
+            raise InputError(f"{to}: exists already; choose a new folder")
         if not options.files:
-            raise InputError("no parquet file was named; give one or more")
+            raise InputError("files: there are none; give one or more parquet files")
         if len({path.stem for path in options.files}) < len(options.files):
-            raise InputError("two files have one name, which would begin the names of their pictures; rename one")
+            raise InputError("files: two have the same name, which would begin the names of their pictures; rename one")
         with replacing(to) as unfinished:
             counts = _write(options, unfinished)
     except (InputError, OSError) as error:
@@ -86,7 +86,7 @@ def convert(options: Options) -> int:
         return 2
     print(", ".join(f"{count:,} {what}" for what, count in counts.items()))
     given = [f"{table}={table}.csv" for table in ("class_names", "groups") if (to / f"{table}.csv").exists()]
-    print(f"use it by: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
+    print(f"use it as: --data 'folder:{to}{'?' if given else ''}{'&'.join(given)}'")
     return 0
 
 
@@ -118,7 +118,7 @@ def _rows(options: Options) -> Iterator[tuple[str, Mapping[str, Any]]]:
         file = _open(path)
         if missing := [name for name in options.columns if name not in file.schema_arrow.names]:
             raise InputError(
-                f"{path}: has no column {missing[0]}, but {', '.join(file.schema_arrow.names)}; name another"
+                f"{path}: has no column {missing[0]}, only {', '.join(file.schema_arrow.names)}; choose one of these"
             )
         number = 0
         for batch in file.iter_batches(_BATCH, columns=options.columns):
@@ -133,7 +133,7 @@ def _open(path: Path) -> Any:
     import pyarrow.parquet
 
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file; correct the name")
+        raise InputError(f"{path}: does not exist; correct the name")
     try:
         return pyarrow.parquet.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
@@ -152,7 +152,7 @@ def _class_names(options: Options) -> list[str]:
     if not names:
         raise InputError(f"{path}: names no classes for column {options.categories}; give --categories ''")
     if options.not_judged and options.not_judged not in names:
-        raise InputError(f"{path}: has no class {options.not_judged}, but {', '.join(names)}; correct --not-judged")
+        raise InputError(f"{path}: has no class {options.not_judged!r}, only {', '.join(names)}; correct --not-judged")
     return names
 
 
@@ -164,13 +164,14 @@ def _annotation(
         labels = np.asarray(_opened(name, row[options.labels])).astype(np.int32)
         if labels.shape != shape:
             raise InputError(
-                f"{name}: a label image of shape {labels.shape}, a picture of {shape}; name another column"
+                f"{name}: its label image has the shape {labels.shape}, but its picture has {shape}; choose another "
+                "column"
             )
         return labels, ()
     masks = [_mask(name, stored, shape) for stored in row[options.instances] or ()]
     classes = (row[options.categories] or ()) if options.categories else [0] * len(masks)
     if len(classes) != len(masks):
-        raise InputError(f"{name}: {len(masks)} masks and {len(classes)} classes; download the file again")
+        raise InputError(f"{name}: has {len(masks)} masks, but {len(classes)} classes; download the file again")
     labels, overlapping, without = paint(shape, [Piece(0, 0, mask) for mask in masks])
     counts["pixels of several objects"] += overlapping
     counts["objects without a pixel of their own"] += len(without)
@@ -179,14 +180,16 @@ def _annotation(
 
 def _value(name: str, index: int | None, names: Sequence[str], not_judged: str) -> int:
     if index is None or not 0 <= index < len(names):
-        raise InputError(f"{name}: class {index} is not among the {len(names)} that the file names; download it again")
+        raise InputError(f"{name}: class {index} is not one of the {len(names)} that the file names; download it again")
     return _NOT_JUDGED if names[index] == not_judged else index + 1
 
 
 def _opened(name: str, stored: Any) -> Image.Image:
     content = stored.get("bytes") if isinstance(stored, dict) else stored
     if not isinstance(content, bytes):
-        raise InputError(f"{name}: a picture without content; take files that hold the pictures themselves")
+        raise InputError(
+            f"{name}: the file holds no picture, only its name; take files that hold the pictures themselves"
+        )
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -203,7 +206,10 @@ def _picture(name: str, stored: Any) -> Image.Image:
 def _mask(name: str, stored: Any, shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     values = np.asarray(_opened(name, stored).convert("L"))
     if values.shape != shape or len(np.unique(values[values > 0])) > 1:
-        raise InputError(f"{name}: a mask of {values.shape} pixels with more than two values or of another size")
+        raise InputError(
+            f"{name}: a mask has {values.shape} pixels, or more than two values, or another size than its picture; "
+            "download the file again"
+        )
     return values > 0
 
 

@@ -26,15 +26,15 @@ INTRODUCTION_BYTES = 1024
 class ConnectionOptions:
     """How the processes find each other.
 
-    Without these three, by what SLURM, Open MPI, Kubernetes or a TPU pod tells them.
+    Without these options, SLURM, Open MPI, Kubernetes or a TPU pod tells them.
     """
 
     coordinator: str | None = None
-    """HOST:PORT of process 0: a free port there that the others can reach."""
+    """HOST:PORT of process 0, a free port that the others can reach."""
     processes: int | None = None
     """Number of processes."""
     process: int | None = None
-    """Number of this process, from 0."""
+    """Number of this process, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -178,4 +178,4 @@ def _check(coordinator: str, processes: int, process: int) -> None:
     if processes < 1:
         raise InputError(f"processes: {processes} is less than 1; give the number of processes")
     if not 0 <= process < processes:
-        raise InputError(f"process: {process} is not from 0 to {processes - 1}; every process has its own number")
+        raise InputError(f"process: {process} is not from 0 to {processes - 1}; give every process its own number")

@@ -1,9 +1,9 @@
-"""One study over the devices of this machine.
+"""Run a study on all devices of this machine.
 
     python -m launch.local annotation_errors -- --scale demo --out runs/x
 
 The command starts the study several times with one --out, and the processes take turns at its trials. Every GPU or TPU
-chip gets a process of its own. Without them every process gets equally many physical cores. Linux only.
+chip gets its own process. Where there is none, the physical cores are shared out equally. Linux only.
 """
 
 import inspect
@@ -39,7 +39,7 @@ class LocalConfig:
     study: tyro.conf.Positional[str]
     """The study: annotation_errors or experiments.annotation_errors."""
     processes: int | None = None
-    """Number of processes. Default: one per GPU or TPU chip; without any, one per physical core."""
+    """Number of processes. Default: one per GPU or TPU chip, or one per physical core where there is none."""
 
 
 @dataclass(frozen=True)

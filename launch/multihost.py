@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, as one JAX machine.
+"""Train one network in several connected processes, on one machine or many.
 
 python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 0     # on host1
 python -m launch.multihost --data SPEC --out DIR --coordinator host1:1234 --processes 2 --process 1     # on host2
@@ -34,11 +34,11 @@ from segjax.types import InputError
 
 @dataclass(frozen=True)
 class MultihostConfig:
-    """Train one network over the devices of several processes; every batch is divided among them.
+    """Train one network on the devices of several processes, which share every batch.
 
     Every process reads all pictures. Where a process dies, the others end within 30 seconds and name it. Exit codes are
     the same in all processes. 0: done. 1: one failed. 2: wrong input. 75: one was killed or lost, or SIGTERM or SIGUSR1
-    stopped one; start the same commands again, and they go on from what is saved. 130: Ctrl-C stopped one; likewise.
+    stopped one; start the same commands again, and they continue. 130: Ctrl-C stopped one; the same commands continue.
     """
 
     data: str
@@ -55,7 +55,7 @@ class MultihostConfig:
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     seed: int = 0
     checkpoint_every: str = "60s"
-    """How often the training saves where it is, beside when it is stopped: 60s, 5min, 2h or 3epochs."""
+    """How often the training saves its progress, apart from when it is stopped: 60s, 5min, 2h or 3epochs."""
     train: TrainOptions = field(default_factory=lambda: TrainOptions(loop=LoopConfig(batch_size=8)))
     sizes: Sizes = field(default_factory=Sizes)
 

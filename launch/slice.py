@@ -1,4 +1,4 @@
-"""One study over the processes of a multi-host slice of TPUs or GPUs, which JAX must connect before any can compute.
+"""Run a study on a multi-host slice of TPUs or GPUs, whose processes JAX must connect before any can compute.
 
 python -m launch.slice annotation_errors --coordinator host1:1234 --processes 2 --process 0 -- --out runs/x  # on host1
 srun python -m launch.slice annotation_errors -- --out runs/x                                # finds the others
@@ -23,10 +23,10 @@ from launch.study import refuse_alone, refuse_requeue, split, study_module
 class SliceConfig:
     """Run a study in connected processes: process 0 claims trials for all, and each trains its share on its devices.
 
-    The study's own options follow after a lone --; all processes are given the same. Where machines need not be
-    connected, start the study itself on each: they share a folder without waiting for each other. Exit codes are those
-    of the study, the same in all processes; where a process dies, the others end within 30 seconds and name it, with
-    75.
+    The study's own options follow after a lone --. Give all processes the same options. If the machines need not be
+    connected, start the study itself on each: they share a folder without waiting for each other. The exit codes are
+    those of the study, and all processes end with the same one. If a process dies, the others name it and end within 30
+    seconds with code 75.
     """
 
     study: tyro.conf.Positional[str]

@@ -1,9 +1,9 @@
-"""One study as a SLURM array: writes the batch script and submits it.
+"""Run a study as a SLURM array: write the batch script and submit it.
 
     python -m launch.slurm annotation_errors --tasks 8 --gpus 1 -- --scale paper --out /shared/runs/paper
 
-Every task is one worker that takes the next trial that no other works on, until none is left. Tasks have no numbers of
-their own, so any part of the array can be submitted again: sbatch --array=2,3 OUT/slurm/submit.sh.
+Every task is a worker. It takes the next trial that no other worker has, until none is left. Tasks are interchangeable,
+so any part of the array can be submitted again: sbatch --array=2,3 OUT/slurm/submit.sh.
 """
 
 import importlib
@@ -43,21 +43,21 @@ class SlurmConfig:
     study: tyro.conf.Positional[str]
     """The study: annotation_errors or experiments.annotation_errors."""
     tasks: int = 8
-    """Number of workers. More than the cluster takes in one array become several arrays."""
+    """Number of workers. If one array cannot hold them, several arrays are submitted."""
     at_once: int | None = None
-    """Largest number of workers that run at a time. Default: as many as the cluster grants."""
+    """Largest number of workers that run at the same time. Default: as many as the cluster allows."""
     time: str = "24:00:00"
     """Time limit of a task: HH:MM:SS or D-HH:MM:SS. A task that reaches it saves a checkpoint and is queued again."""
     cpus: int = 4
     """Processor cores of a task."""
     memory: str = "16G"
-    """Memory of a task, as SLURM writes it: 16G or 800M."""
+    """Memory of a task, written as 16G or 800M."""
     gpus: int = 0
     """GPUs of a task."""
     partition: str | None = None
-    """Partition, where the cluster's default is not the right one."""
+    """Partition. Default: that of the cluster."""
     account: str | None = None
-    """Account that pays, where the cluster asks for one."""
+    """Account to charge, if the cluster needs one."""
     warn: int = 300
     """Seconds before the time limit at which a worker is told to save a checkpoint and queue itself again."""
     dry_run: bool = False
@@ -97,16 +97,16 @@ def check(config: SlurmConfig) -> None:
     if config.at_once is not None and config.at_once < 1:
         raise InputError(f"at-once: must be at least 1, not {config.at_once}")
     if not re.fullmatch(r"\d+[KMGT]", config.memory):
-        raise InputError(f"memory: {config.memory!r} is not a number and its unit, such as 16G or 800M")
+        raise InputError(f"memory: {config.memory!r} is not a number with a unit, such as 16G or 800M")
     for name, text in (("partition", config.partition), ("account", config.account)):
         if text is not None and not re.fullmatch(r"[\w.,@+-]+", text):
-            raise InputError(f"{name}: {text!r} is no name that SLURM gives; {LISTED_BY[name]} lists those there are")
+            raise InputError(f"{name}: {text!r} is not a name that SLURM could give; {LISTED_BY[name]} lists the names")
     if config.warn > MOST_WARNING:
         raise InputError(f"warn: SLURM warns at most {MOST_WARNING} seconds before the end, not {config.warn}")
     if config.warn + LEAST_TIME_LIMIT > seconds_of(config.time):
         raise InputError(
-            f"warn: {config.warn} seconds before the end of {config.time} leave less than a minute to work; give a "
-            "smaller --warn or a larger --time"
+            f"warn: a warning {config.warn} seconds before the end of {config.time} leaves less than a minute to "
+            "work; give a smaller --warn or a larger --time"
         )
 
 
@@ -118,7 +118,7 @@ def seconds_of(time: str) -> int:
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", time)
     if found is None:
-        raise InputError(f"time: {time!r} is neither HH:MM:SS nor D-HH:MM:SS; give, say, 24:00:00 or 2-00:00:00")
+        raise InputError(f"time: {time!r} is not HH:MM:SS or D-HH:MM:SS; give for example 24:00:00 or 2-00:00:00")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -134,9 +134,9 @@ def worker(study: str, options: Sequence[str]) -> tuple[list[str], Path]:
     refuse_alone(module, options)
     run = parse(importlib.import_module(f"{module}.study").STUDY, options).run
     if run.shard != "1/1":
-        raise InputError("shard: every task would take the same shard; leave it out, since tasks take turns")
+        raise InputError("shard: every task would take the same shard; leave --shard out, as tasks take turns")
     if not str(run.out).isprintable():
-        raise InputError(f"out: {str(run.out)!r} has characters that cannot stand in a batch script")
+        raise InputError(f"out: {str(run.out)!r} has characters that a batch script cannot hold; choose another folder")
     own = [] if given(options, ["--no-requeue"]) or run.requeue else ["--requeue"]
     return [sys.executable, "-m", module, *options, *own], run.out.absolute()
 
@@ -205,7 +205,9 @@ def largest_array() -> int | None:
     if found is None:
         return None
     if int(found[1]) < 2:  # indices lie below this number
-        raise InputError("tasks: this cluster takes no arrays (MaxArraySize); submit single jobs of the study itself")
+        raise InputError(
+            "tasks: this cluster does not accept arrays (MaxArraySize); submit single jobs of the study itself"
+        )
     return int(found[1]) - 1
 
 
@@ -222,8 +224,8 @@ def asked(command: Sequence[str], state: str) -> str:
         ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except FileNotFoundError as error:
         raise InputError(
-            f"{command[0]}: is not found here ({state}); give the command on a machine that submits to a SLURM "
-            "cluster, or print the script with --dry-run"
+            f"{command[0]}: was not found ({state}); give the command on a machine that submits to a SLURM cluster, "
+            "or print the script with --dry-run"
         ) from error
     if ended.returncode:
         said = ended.stderr.strip() or f"exit code {ended.returncode}"

@@ -1,4 +1,4 @@
-"""How far a study is, who works on it, what failed; only reads, while workers run or on a copy of their folder.
+"""Show how far a study is, who works on it and what failed. It only reads, so it may run beside the workers.
 
 python -m launch.status runs/x --watch 30 --page
 """
@@ -36,14 +36,14 @@ NOT_BEGUN = "No worker has begun yet."
 
 @dataclass(frozen=True)
 class StatusConfig:
-    """Say how far a study is: trials that are done, running, failed or left behind, the longest running first."""
+    """Show how far a study is: trials that are done, running, failed or abandoned, the longest running first."""
 
     folder: tyro.conf.Positional[Path]
     """The --out folder of the study, or a copy of it."""
     watch: float | None = None
-    """Look again every so many seconds, until all trials have ended."""
+    """Number of seconds between looks, until all trials have ended."""
     page: bool = False
-    """Write status.html in the folder, which a browser loads again by itself; with --watch it is kept new."""
+    """Write status.html in the folder. A browser reloads it by itself, and --watch keeps it up to date."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What every launcher is told of a study: its name, and after a lone -- its own options."""
+"""The options that every launcher takes: the name of a study, and after a lone -- its own options."""
 
 import argparse
 import pkgutil
@@ -44,7 +44,7 @@ def out_of(options: Sequence[str]) -> Path:
     parser.add_argument("--out", type=Path)
     out = parser.parse_known_args(options)[0].out
     if out is None:
-        raise InputError("out: give the study's options after a lone --, --out DIR among them")
+        raise InputError("out: it is missing; give the study's options after a lone --, with --out DIR among them")
     return out
 
 
@@ -62,7 +62,7 @@ def refuse_alone(module: str, options: Sequence[str]) -> None:
     """
     if asked := given(options, ALONE):
         instead = shlex.join(["python", "-m", module, *options])
-        raise InputError(f"{asked.lstrip('-')}: is for the study alone; give the command {instead}")
+        raise InputError(f"{asked.lstrip('-')}: works only for the study itself; give the command {instead}")
 
 
 def refuse_requeue(options: Sequence[str]) -> None:
@@ -72,4 +72,4 @@ def refuse_requeue(options: Sequence[str]) -> None:
         InputError: it is among the options.
     """
     if given(options, ["--requeue"]):
-        raise InputError("requeue: is for a worker that is a job of its own; submit by launch.slurm")
+        raise InputError("requeue: works only for a worker that is a job of its own; submit with launch.slurm")

@@ -245,7 +245,7 @@ def read_sealed(path: Path, mark: str = "") -> str:
         raise Damaged(f"{path}: is damaged (it was emptied, or its end is cut off); {_REMEDY}")
     lines, written = text[:start], text[start:].removeprefix(_SEAL).rstrip("\n").partition(" ")[2]
     if sealed(lines, written) != text:
-        raise Damaged(f"{path}: is damaged (its SHA-256 does not hold); {_REMEDY}")
+        raise Damaged(f"{path}: is damaged (its checksum does not match); {_REMEDY}")
     if written != mark:
         raise InputError(f"{path}: belongs to {written or 'nothing'}, not to {mark or 'nothing'}; {_REMEDY}")
     return lines
@@ -315,7 +315,7 @@ def read_json(path: Path, what: str, needed: Mapping[str, type | tuple[type, ...
         said = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: cannot be read as {what} ({said}); {remedy}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: is not {what} (it holds no object in braces); {remedy}")
+        raise InputError(f"{path}: is not {what} (it is not a JSON object); {remedy}")
     for name, kind in needed.items():
         if not isinstance(content.get(name), kind):
             reason = f"its {name} is of another type" if name in content else f"it lacks {name}"

@@ -30,8 +30,8 @@ from experiments.activation_maps.measure import (
     sanity,
     scorer,
 )
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,

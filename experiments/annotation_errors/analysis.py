@@ -149,8 +149,8 @@ def notes(shown: Mapping[str, Sequence[Cost]]) -> list[str]:
     if PASTED not in shown:
         return []
     return [
-        f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} while all labels are right. Including them "
-        "wrongly is counted from there."
+        f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost of "
+        "including them comes on top."
     ]
 
 

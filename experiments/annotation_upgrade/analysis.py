@@ -1,153 +1,193 @@
-"""Tables, charts, claims and pictures of study 2."""
+"""The answer, the decisions and the tables of study 2."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from experiments.annotation_upgrade.charts import (
+    LABELS,
+    Table,
+    charts_of,
+    error_name,
+    retrained,
+    trained,
+    variants,
+)
 from experiments.annotation_upgrade.grid import (
     ALL_CLEAN,
     CLEAN,
     PREDICTIONS,
     RAW,
+    RIVALS,
+    UPGRADE,
     UPGRADED,
     UPGRADED_PREDICTIONS,
     Config,
     Trial,
     labels_upgraded,
-    laboratory,
-    within_budget,
+    train_part,
 )
-from experiments.annotation_upgrade.pictures import AnnotatedPictures
-from experiments.harness.recipes import PIXEL_ERRORS, RATE_ERRORS
-from experiments.harness.study import Analysis, Context
-from segjax.evaluation import METRICS, Claim, Metric
-from segjax.reports import (
-    BeforeAfter,
-    Compared,
-    Illustration,
-    Line,
-    UpgradeTile,
-    before_after_chart,
-    comparison_chart,
-    data_name,
-    line_chart,
-    svg,
-    upgrade_gallery,
-)
-from segjax.reports.words import METRIC_NAMES, error_words, joined, network_name
-from segjax.sweeps import ResultTable
+from experiments.harness.study import Analysis
+from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Decision, Metric
+from segjax.evaluation.claims import format_test_sets
+from segjax.reports import data_name
+from segjax.reports.words import METRIC_NAMES, joined, network_name
 
-_POOLED = "2 TP / (2 TP + FP + FN), pixels of all pictures concerned summed first"
+_POOLED = "2 TP / (2 TP + FP + FN), pixels of all pictures summed first"
 LABEL_DICE = Metric(_POOLED, "1", "higher", "both empty: NaN", 1)
-LABELS = ("label_dice", "upgraded_dice")  # before and after
-LEARNT = {"known": "the error is known", "mixture": "a mixture of errors", "estimated": "the error is estimated"}
-INTERVALS = "Means over test sets; bars are 95 % intervals, where there are enough test sets for one."
-GLOSSARY = (
-    "Clean labels were made with care, noisy ones suffer from an error. Upgraded labels are noisy ones that a network "
-    "has repaired, which learnt from the clean ones. A Dice point is 0.01. Intervals count distinct sets of test "
-    "pictures."
-)
-Table = ResultTable[Trial]
+NO_ANSWER = "There is no answer yet: the trials that compare repaired labels with noisy and clean ones have no results."
+COLUMNS = {
+    "method": "labels",
+    "error": "error of the noisy labels",
+    "learnt": "the upgrade network learnt",
+    "clean_pictures": "clean pictures in all",
+    "volumes": "volumes at most",
+    "clean_error": "error of the clean labels",
+    "trained_clean": "clean pictures trained on",
+    "trained_total": "pictures trained on",
+}
+METHODS = {
+    UPGRADE: "repaired, of test pictures",
+    CLEAN: "clean only",
+    RAW: "noisy",
+    UPGRADED: "repaired",
+    ALL_CLEAN: "all clean",
+    PREDICTIONS: "predicted",
+    UPGRADED_PREDICTIONS: "predicted, then repaired",
+    **{rival: rival.replace("_", " ") for rival in RIVALS},
+}
+LEARNT = {
+    "known": "this error",
+    "mixture": "a mixture of errors",
+    "estimated": "an estimate of this error",
+    "none": "-",
+}
+ERRORS = {"predictions": "predicted labels", "none": "-"}
 
 
 def analyse(config: Config, table: Table) -> Analysis:
-    """Whether it pays to upgrade noisy labels, and how good upgraded labels are."""
+    """Whether it pays to repair noisy labels, and how good repaired labels are."""
     networks, coarsening = config.segmentation.networks, table.coarsening
-    claims = [claim for network in networks for claim in _claims(config, table, network)]
-    upgraded, clean, raw, *_ = trained(config, networks[0])
-    main = [claim for claim in claims if claim.subject == upgraded and claim.rival in (clean, raw)]
+    main = [claim for network in networks for claim in methods_compared(config, table, network)]
+    others = [claim for network in networks for claim in _others(config, table, network)]
     tables = {}
     if "mismatch" in config.questions:
-        tables["Labels with one error, upgraded by networks that learnt another: Dice"] = mismatch(config, table)
-    question = (
-        f"{config.clean} pictures have clean labels and {config.noisy} noisy ones, with "
-        f"{error_name(config.error, coarsening)}. Can a network that learns from the clean ones repair the others, and "
-        f"is a {network_name(networks[0])} trained on the repaired ones better for it?"
-    )
-    cautions = []
-    if coarsening != 1:
-        cautions.append(
-            f"The pictures have pixels {coarsening:g} times as coarse as the published ones; strengths in pixels "
-            "count published pixels."
-        )
-    if len(networks) > 1:
-        cautions.append(f"Figures are about {network_name(networks[0])}; sentences and tables have all networks.")
+        tables["Dice of labels repaired by networks that learnt another error"] = mismatch(config, table)
+    for metric in METRIC_NAMES:
+        if metric in table.frame:
+            tables[metric] = readable(table.overview([metric]), coarsening)
+    asked = f"Does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
+    if not asks_of_networks(config):
+        asked = "How good are the repaired labels?"
     return Analysis(
-        title=f"Does repairing cheap annotations pay: {data_name(config.source.data)}",
-        question=question,
-        claims=claims,
+        title=f"Repairing cheap annotations: {data_name(config.source.data)}",
+        question=(
+            f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
+            f"{error_name(config.error, coarsening)}. An upgrade network learns from the clean labels to repair the "
+            f"noisy ones. {asked}"
+        ),
+        verdict=_verdict(config, table),
+        claims=[*main, *others],
         main=main,
-        tables=tables | {metric: table.overview([metric]) for metric in METRIC_NAMES if metric in table.frame},
-        figures=_figures(config, table, networks[0]),
-        cautions=cautions,
+        charts=charts_of(config, table),
+        tables=tables,
+        cautions=_cautions(config, coarsening),
         metrics={**METRICS, "label_dice": LABEL_DICE, "upgraded_dice": LABEL_DICE},
-        shown=["Does it pay", "Labels before and after"],
-        glossary=GLOSSARY,
+        shown=["does_it_pay", "labels_before_and_after"],
+        glossary=_glossary(config),
+        failures=readable(table.failures(), coarsening),
     )
 
 
-def trained(config: Config, network: str) -> dict[str, Trial]:
-    """Networks of the laboratory by name: trained on upgraded labels, clean ones only, noisy ones, then the others."""
-    clean, noisy = config.clean, config.noisy
-    how = {
-        UPGRADED: f"on {clean} clean + {noisy} upgraded pictures",
-        CLEAN: f"on {clean} clean pictures only",
-        RAW: f"on {clean} clean + {noisy} noisy pictures",
-        **{rival: f"with {rival.replace('_', ' ')}" for rival in config.rivals},
-        ALL_CLEAN: f"on {clean + noisy} clean pictures",
-    }
-    return {f"{network_name(network)} {words}": laboratory(config, network, method) for method, words in how.items()}
+def asks_of_networks(config: Config) -> bool:
+    """Whether networks are trained on the repaired labels of the laboratory."""
+    return bool({"rivals", "pays"} & {*config.questions})
 
 
-def variants(config: Config, network: str, coarsening: float) -> dict[str, Trial]:
-    """Upgrade networks that know less about the main error, or learnt from worse clean labels."""
-    found = {
-        "that learnt a mixture of errors": labels_upgraded(config, network, learnt="mixture"),
-        "that estimated the error": labels_upgraded(config, network, learnt="estimated"),
-    }
-    for count in config.volumes:
-        name = f"that learnt from {count} volume{'s' if count > 1 else ''}"
-        found[name] = labels_upgraded(config, network, volumes=count)
-    for error in config.clean_errors:
-        name = f"that learnt from clean labels with {error_name(error, coarsening)}"
-        found[name] = labels_upgraded(config, network, clean_error=error)
-    return found
+def verdict_on_networks(network: str, without: Decision, as_they_are: Decision) -> str:
+    """Whether repairing pays, in a sentence.
+
+    It does where a network with repaired labels is better than one without the noisy pictures, and than one with their
+    labels as they are.
+    """
+    compared = {"with the clean labels alone": without, "with the noisy labels as they are": as_they_are}
+    sets = min(found.n for found in compared.values())
+    if sets < REPLICATES_FOR_VERDICT:
+        points = {rival: round(found.mean, 1) for rival, found in compared.items()}
+        paid = "paid" if min(points.values()) > 0 else "did not pay"
+        said = _amounts(points)
+        return f"In {format_test_sets(sets)}, repairing {paid}: with the repaired labels {network} scored {said}."
+    verdicts = {found.verdict for found in compared.values()}
+    known = {rival: round(found.mean, 1) for rival, found in compared.items() if found.verdict != "not decided"}
+    unknown = [
+        f"{rival.removeprefix('with ')} ({found.mean:+.1f} Dice points)"
+        for rival, found in compared.items()
+        if rival not in known
+    ]
+    parts = [f"with the repaired labels {network} scores {_amounts(known)}"] if known else []
+    if unknown:
+        is_one = len(unknown) == 1
+        differences = "the difference from" if is_one else "the differences from"
+        parts.append(f"{differences} {joined(unknown)} {'is' if is_one else 'are'} not decided")
+    pays = "Repairing pays" if verdicts == {"ahead"} else "It is not decided whether repairing pays"
+    answer = "Repairing does not pay" if "behind" in verdicts else pays
+    return f"{answer}: {', but '.join(parts)}."
 
 
-def _claims(config: Config, table: Table, network: str) -> list[Claim]:
-    """Four families: networks by their labels, retraining on predictions, and labels before and by upgrade network."""
-    name, known = network_name(network), labels_upgraded(config, network)
-    claims = methods_compared(config, table, network)
-    again = laboratory(config, network, UPGRADED_PREDICTIONS)
-    rivals = {
-        f"{name} on {config.clean} clean pictures only": laboratory(config, network, CLEAN),
-        f"{name} retrained on its predictions": laboratory(config, network, PREDICTIONS),
-    }
-    claims += table.compare("dice_pooled", (f"{name} retrained on its upgraded predictions", again), rivals)
-    before = {
-        f"Upgrading of noisy labels by {name}": ("the labels as they are", known),
-        f"Upgrading of predictions of {name}": ("the predictions as they are", again),
-    }
-    for subject, (rival, trial) in before.items():
-        claims += table.compare(
-            "upgraded_dice", (subject, trial), {rival: trial}, label="Dice of the labels", rival_metric="label_dice"
-        )
-    less = {f"{name} {words}": trial for words, trial in variants(config, network, table.coarsening).items()}
-    full = (f"{name} that knows the error", known)
-    return claims + table.compare("upgraded_dice", full, less, label="Dice of the upgraded labels")
+def _amounts(points: Mapping[str, float]) -> str:
+    """How much more or less than each rival: "2.0 Dice points less than without them, but 10.4 more than ..."."""
+    parts = []
+    for rival, value in points.items():
+        amount = f"{abs(value):.1f}{'' if parts else ' Dice points'} {'more' if value > 0 else 'less'} than"
+        parts.append(f"{amount if value else 'the same as'} {rival}")
+    return (", and " if len({value > 0 for value in points.values()}) == 1 else ", but ").join(parts)
+
+
+def verdict_on_labels(raised: Decision, before: float, after: float) -> str:
+    """Whether repair makes labels better, in a sentence, where no network was trained on them."""
+    amount = f"from {before:.3f} to {after:.3f}"
+    if raised.verdict == "too few":
+        changed = "raised" if raised.mean > 0 else "did not raise"
+        by = f", {amount}" if raised.mean > 0 else f" ({amount})"
+        return f"In {format_test_sets(raised.n)}, repair {changed} the Dice of the labels{by}."
+    answers = {"ahead": "Repair raises the Dice of the labels", "behind": "Repair lowers the Dice of the labels"}
+    undecided = "It is not decided whether repair raises the Dice of the labels"
+    return f"{answers.get(raised.verdict, undecided)}: it changes {amount}."
 
 
 def methods_compared(config: Config, table: Table, network: str) -> list[Claim]:
-    """Training on clean and upgraded labels against every other method of the laboratory."""
-    upgraded, *others = trained(config, network).items()
-    return table.compare("dice_pooled", upgraded, dict(others))
+    """Training on clean and repaired labels against every other method of the laboratory."""
+    (_, upgraded), *others = trained(config, network).items()
+    return table.compare("dice_pooled", (f"{network_name(network)} with repaired labels", upgraded), dict(others))
+
+
+def labels_raised(config: Config, table: Table, network: str) -> list[Claim]:
+    """Repaired labels of the main error against the same labels as they were."""
+    return _raised(table, "Noisy labels", labels_upgraded(config, network))
+
+
+def _raised(table: Table, labels: str, trial: Trial) -> list[Claim]:
+    subject, rival = (f"{labels} after repair", trial), {"the same labels before": trial}
+    return table.compare("upgraded_dice", subject, rival, label="Dice of the labels", rival_metric="label_dice")
+
+
+def _others(config: Config, table: Table, network: str) -> list[Claim]:
+    """Three families: retraining on predictions, labels before and after, and labels by upgrade network."""
+    name = network_name(network)
+    (_, repaired), *rivals = retrained(config, network).items()
+    claims = table.compare("dice_pooled", (f"{name} with repaired predictions", repaired), dict(rivals))
+    claims += labels_raised(config, table, network)
+    claims += _raised(table, f"Predictions of {name}", repaired)
+    less = {f"by {name} {words}": trial for words, trial in variants(config, network, table.coarsening).items()}
+    full = (f"Labels repaired by {name} that knows the error", labels_upgraded(config, network))
+    return claims + table.compare("upgraded_dice", full, less, label="Dice of the repaired labels")
 
 
 def mismatch(config: Config, table: Table) -> pd.DataFrame:
-    """Dice of upgraded labels: a row per error they have, a column per error that the network learnt."""
+    """Dice of repaired labels: a row per error they have, a column per error that the network learnt."""
     network, coarsening, rows = config.segmentation.networks[0], table.coarsening, []
     for error in config.all_errors():
-        trials = {"before": ("label_dice", labels_upgraded(config, network, error=error))}
+        trials = {"before repair": ("label_dice", labels_upgraded(config, network, error=error))}
         for learnt in (*config.all_errors(), "mixture"):
             trial = labels_upgraded(config, network, error=error, learnt="known" if learnt == error else learnt)
             trials[f"learnt {error_name(learnt, coarsening)}"] = ("upgraded_dice", trial)
@@ -157,119 +197,54 @@ def mismatch(config: Config, table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _figures(config: Config, table: Table, network: str) -> dict[str, Illustration]:
-    """The charts that there are results for."""
-    compared, labels = compared_rows(config, table, network), label_rows(config, table, network)
-    quality, budgets = quality_lines(config, table, network), budget_panels(config, table, network)
-    predicted = predicted_label_rows(config, table, network)
-    captions = {
-        "Does it pay": "Left, the Dice of networks trained in different ways; right, how far clean + upgraded is ahead "
-        "of each, as paired differences of the same test sets.",
-        "Labels before and after": "Noisy labels of test pictures before and after upgrading, by networks that learnt "
-        f"from {config.compare_at} clean pictures.",
-        "Quality against clean pictures": f"Labels with {error_name(config.error, table.coarsening)}.",
-        "Budgets": "Equal numbers of training pictures, of which a share has clean labels.",
-        "Predictions upgraded": "Predictions of the network of few clean pictures for the other training pictures.",
+def readable(frame: pd.DataFrame, coarsening: float) -> pd.DataFrame:
+    """A table of trials in words."""
+    words: dict[str, Callable[[str], str]] = {
+        "method": lambda method: METHODS[method],
+        "error": lambda error: ERRORS.get(error) or error_name(error, coarsening),
+        "learnt": lambda learnt: LEARNT.get(learnt) or error_name(learnt, coarsening),
+        "clean_error": lambda error: ERRORS.get(error) or error_name(error, coarsening),
     }
-    charts = (
-        comparison_chart(compared, "clean + upgraded") if compared else None,
-        before_after_chart(labels) if labels else None,
-        line_chart({"": quality}, "clean pictures", "Dice of the upgraded labels") if quality else None,
-        line_chart(budgets, "training pictures", "Dice of the test pictures") if budgets else None,
-        before_after_chart(predicted) if predicted else None,
+    said = {column: frame[column].map(name) for column, name in words.items() if column in frame}
+    return frame.assign(**said).rename(columns=COLUMNS)
+
+
+def _verdict(config: Config, table: Table) -> str:
+    network = config.segmentation.networks[0]
+    _, clean, raw, *_ = trained(config, network)
+    found = {claim.rival: claim.decision for claim in methods_compared(config, table, network)}
+    if clean in found and raw in found:
+        return verdict_on_networks(network_name(network), found[clean], found[raw])
+    raised = labels_raised(config, table, network)
+    if not raised or asks_of_networks(config):
+        return NO_ANSWER
+    before, after = (table.interval(metric, labels_upgraded(config, network)).mean for metric in LABELS)
+    return verdict_on_labels(raised[0].decision, before, after)
+
+
+def _cautions(config: Config, coarsening: float) -> list[str]:
+    said = [
+        "The noisy labels are clean labels with errors drawn at random. An annotator's errors are less regular and may "
+        "be harder to repair."
+    ]
+    if coarsening != 1:
+        said.append(
+            f"A pixel of these pictures is as wide as {coarsening:g} published pixels. Outline errors are given in "
+            "published pixels."
+        )
+    if len(config.segmentation.networks) > 1:
+        name = network_name(config.segmentation.networks[0])
+        said.append(f"The verdict and the charts are about {name}. The tables have all networks.")
+    return said
+
+
+def _glossary(config: Config) -> str:
+    train = train_part(config.clean)
+    return (
+        "Clean labels were made with care. Noisy labels have errors. Repaired labels are noisy labels that an upgrade "
+        "network has corrected. It learns from pictures with clean labels, to which errors are added. Unless something "
+        "else is said, it is told which errors the noisy labels have. "
+        f"Of the {config.clean} clean pictures {train} train the networks and {config.clean - train} "
+        f"choose{'s' if config.clean - train == 1 else ''} the best epoch. A Dice of 1 is perfect, and a Dice point is "
+        "0.01. Intervals count test sets, each of which has its own pictures."
     )
-    drawn = zip(captions.items(), charts, strict=True)
-    return {name: Illustration(svg(chart), f"{said} {INTERVALS}") for (name, said), chart in drawn if chart}
-
-
-def compared_rows(config: Config, table: Table, network: str) -> list[Compared]:
-    """Every method of the laboratory, upgrading first, and how far that one is ahead."""
-    behind = {claim.rival: claim.decision for claim in methods_compared(config, table, network)}
-    values = {name: table.interval("dice_pooled", trial) for name, trial in trained(config, network).items()}
-    return [Compared(name, value, behind.get(name)) for name, value in values.items() if value.n] if behind else []
-
-
-def label_rows(config: Config, table: Table, network: str) -> list[BeforeAfter]:
-    """Labels before and after: by error, and the main error by what the upgrade network knows."""
-    coarsening = table.coarsening
-    rows = {error_name(e, coarsening): labels_upgraded(config, network, error=e) for e in config.all_errors()}
-    less = variants(config, network, coarsening)
-    return _before_after(table, rows | {f"main error, by a network {name}": less[name] for name in less})
-
-
-def predicted_label_rows(config: Config, table: Table, network: str) -> list[BeforeAfter]:
-    """Predicted labels of the other pictures, before and after upgrading."""
-    rounds = range(1, config.rounds + 1)
-    rows = {f"predictions, round {n}": laboratory(config, network, UPGRADED_PREDICTIONS, n) for n in rounds}
-    return _before_after(table, rows)
-
-
-def _before_after(table: Table, rows: Mapping[str, Trial]) -> list[BeforeAfter]:
-    found = [BeforeAfter(name, *(table.interval(m, trial) for m in LABELS)) for name, trial in rows.items()]
-    return [row for row in found if row.after.n]
-
-
-def quality_lines(config: Config, table: Table, network: str) -> list[Line]:
-    """Dice of upgraded labels against clean pictures, by what is known of the error, and of the labels before."""
-    counts = sorted({*config.clean_counts, config.compare_at})
-    lines = []
-    for learnt, name in LEARNT.items():
-        trials = {n: labels_upgraded(config, network, clean_pictures=n, learnt=learnt) for n in counts}
-        lines.append(_line(table, name, "upgraded_dice", trials))
-    trials = {n: labels_upgraded(config, network, clean_pictures=n) for n in counts}
-    before = _line(table, "noisy labels, not upgraded", "label_dice", trials, grey=True)
-    lines.append(before._replace(y=[value._replace(low=float("nan")) for value in before.y]))
-    return [line for line in lines if line.x]
-
-
-def budget_panels(config: Config, table: Table, network: str) -> dict[str, list[Line]]:
-    """Dice against the number of training pictures, a panel per share of clean ones."""
-    panels = {}
-    names = {UPGRADED: "clean + upgraded", RAW: "clean + noisy", CLEAN: "clean only", ALL_CLEAN: "all clean"}
-    for share in config.clean_shares if "pays" in config.questions else ():
-        lines = []
-        for method, name in names.items():
-            trials = {budget: within_budget(config, network, method, budget, share) for budget in config.budgets}
-            lines.append(_line(table, name, "dice_pooled", trials, grey=method == ALL_CLEAN))
-        panels[f"{100 * share:g} % clean"] = [line for line in lines if line.x]
-    return {name: lines for name, lines in panels.items() if lines}
-
-
-def _line(table: Table, name: str, metric: str, trials: Mapping[int, Trial], grey: bool = False) -> Line:
-    values = {x: value for x, trial in trials.items() if (value := table.interval(metric, trial)).n}
-    return Line(name, list(values), list(values.values()), grey)
-
-
-def error_name(error: str, coarsening: float = 1.0) -> str:
-    """An error in words: "30 % omitted cells and outline errors of up to 4 px"."""
-    if error in ("mixture", "none"):
-        return {"mixture": "a mixture", "none": "no error"}[error]
-    parts = []
-    for part in error.split("+"):
-        name, _, level = part.partition("=")
-        words = error_words(name, coarsening if name in PIXEL_ERRORS else 1.0)
-        if name in RATE_ERRORS:
-            parts.append(f"{100 * float(level):g} % {words.thing}")
-        else:
-            parts.append(f"{words.thing} of {words.amount.format(f'{float(level):g}')}")
-    return joined(parts)
-
-
-def gallery(context: Context[Config, AnnotatedPictures, Trial]) -> Mapping[str, Illustration]:
-    """Labels of a test picture before and after, an error each."""
-    config, domain = context.config, context.data.domain
-    network, tiles = config.segmentation.networks[0], []
-    for error in config.all_errors():
-        kept = context.examples.load(labels_upgraded(config, network, error=error))
-        if kept is not None:
-            middle = len(kept["indices"]) // 2
-            index, before, after = (kept[name][middle] for name in ("indices", "before", "after"))
-            name = error_name(error, domain.source.coarsening)
-            tiles.append(UpgradeTile(name, domain.images[index], domain.labels[index], before, after))
-    if not tiles:
-        return {}
-    caption = (
-        f"One test picture: noisy labels, what a network that learnt from {config.compare_at} clean pictures makes of "
-        "them, and the clean labels (seed 0)."
-    )
-    return {"Labels upgraded": Illustration(upgrade_gallery(tiles), caption, "labels")}

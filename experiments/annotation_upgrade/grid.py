@@ -36,10 +36,11 @@ QUESTIONS = ("quality", "clean_errors", "mismatch", "pays", "predictions", "riva
 
 @dataclass(frozen=True)
 class Config:
-    """Does it pay to repair noisy labels with a network that has learnt from a few clean ones?
+    """Does it pay to repair noisy labels with a network that learns from a few clean ones?
 
-    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
-    An error is written as in omission=0.5 or omission=0.3+inclusion=0.3+bias=4: rates, and published pixels.
+    Start it again with the same --out, and it does only the missing trials. The defaults shown are those of the chosen
+    --scale. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1. Lengths are in
+    published pixels.
     The published protocol is --scale paper --validation slice --scope dataset --rounding down --train.no-shuffle.
     """
 
@@ -49,9 +50,10 @@ class Config:
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     train: TrainOptions = decides(TrainOptions())
     questions: tuple[str, ...] = arranges(QUESTIONS)
-    """Any of quality, clean_errors, mismatch (about labels), pays, predictions, rivals (about networks)."""
+    """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
+    predictions, rivals."""
     error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
-    """What the noisy labels suffer from."""
+    """Error of the noisy labels."""
     errors: tuple[str, ...] = arranges(
         (
             *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3, 0.5, 0.7)),
@@ -60,36 +62,39 @@ class Config:
             "omission=0.5+inclusion=0.5+bias=6",
         )
     )
-    """Errors whose upgrading is measured one by one, and of which mismatch takes one for another."""
+    """Errors that are repaired one by one. For the question mismatch, each is also repaired by networks that learnt the
+    others."""
     clean: int = arranges(10)
-    """Pictures with clean labels that the laboratory has; a fifth of them, at least one, chooses the best epoch."""
+    """Number of pictures with clean labels. A fifth of them, at least one, choose the best epoch."""
     noisy: int = arranges(200)
-    """Pictures with noisy labels that it has besides."""
+    """Number of pictures with noisy labels."""
     clean_counts: tuple[int, ...] = arranges((2, 5, 10, 20, 40, 80, 160))
-    """Numbers of clean pictures that upgrade networks are trained on, for the curve of quality."""
+    """Numbers of clean pictures for the curve of the question quality."""
     compare_at: int = arranges(40)
-    """The number of clean pictures at which upgrade networks are compared otherwise."""
+    """Number of clean pictures in all other comparisons of upgrade networks."""
     volumes: tuple[int, ...] = arranges((1, 2, 5, 10))
-    """Numbers of volumes (groups) that the clean pictures may come from."""
+    """Numbers of volumes (groups) that the clean pictures come from."""
     clean_errors: tuple[str, ...] = arranges(
         (
             *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3)),
             *(f"bias={pixels}" for pixels in (2, 4, 6)),
         )
     )
-    """Noise of the clean labels: errors that they have nevertheless, for the question clean_errors."""
+    """Errors of clean labels that are not quite clean, for the question clean_errors."""
     budgets: tuple[int, ...] = arranges((10, 25, 50, 100))
-    """Numbers of training pictures in all, for the question pays."""
+    """Total numbers of training pictures, for the question pays."""
     clean_shares: tuple[float, ...] = arranges((0.0, 0.1, 0.2, 0.3))
-    """Shares of a budget that get clean labels; the upgrade network learns from --clean pictures or more."""
+    """Shares of a budget with clean labels. The upgrade network learns from --clean pictures or more."""
     rounds: int = arranges(2)
-    """How often predictions are upgraded and trained on again."""
+    """How many times predictions are repaired and trained on."""
     rivals: tuple[str, ...] = arranges(RIVALS)
-    """Any of confident_learning, mean_teacher, generalized_cross_entropy, symmetric_cross_entropy."""
+    """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
+    symmetric_cross_entropy."""
     rounding: Literal["random", "down"] = decides("random")
-    """A rate of few objects while an upgrade network learns: "down" to whole objects, as published, or at "random"."""
+    """How a rate of few objects becomes a whole number while an upgrade network learns. down: rounded down, as
+    published. random: rounded up or down at random."""
     epoch_pictures: int = decides(100)
-    """Pictures per epoch: smaller training sets are repeated up to it, so that all get equally many steps."""
+    """Pictures per epoch. Smaller training sets are repeated up to it, so that all networks get equally many steps."""
 
     def resolved(self) -> "Config":
         """The configuration with the source of foreign objects filled in, and checked.
@@ -111,15 +116,18 @@ class Config:
         ):
             for number in numbers:
                 if number < 2:
-                    why = "one picture to learn from and one to choose the best epoch by"
-                    raise InputError(f"{option} must be at least 2, not {number}; {why}")
+                    why = "one picture trains and one chooses the best epoch"
+                    raise InputError(f"{option}: {number} is too few; give at least 2, as {why}")
         check_least(self, noisy=1, volumes=1, budgets=1, rounds=1, epoch_pictures=1)
         for share in self.clean_shares:
             if not 0 <= share < 1:
-                raise InputError(f"clean_shares: {share:g} is not from 0 to below 1; all clean is compared with anyway")
+                raise InputError(
+                    f"clean_shares: {share:g} must be at least 0 and below 1; give such shares (all clean is always "
+                    "compared)"
+                )
         if self.segmentation.sizes.norm == "running" and "rivals" in self.questions and TEACHER in self.rivals:
             raise InputError(
-                f'sizes.norm: {TEACHER} cannot have "running"; choose another, or leave it out of --rivals'
+                f'sizes.norm: {TEACHER} does not work with "running"; choose another norm, or other --rivals'
             )
         return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
 

@@ -82,14 +82,14 @@ def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
     domain = read_domain(source, splitting, options.target)
     if domain.ignored.any():
         raise InputError(
-            f"{source.spec}: some pixels are not judged (class 255, or beyond the border of a tile), but "
-            "repairing annotations needs every pixel; cut the pictures with crop=, and with a tile= that divides it"
+            f"{source.spec}: some pixels are not judged (class 255, or beyond the border of a tile), but this study "
+            "needs labels of every pixel; cut the pictures with crop=, and with a tile= that divides it"
         )
     if needs_foreign and options.extra is None and not domain.foreign.any():
         raise InputError(
-            f"error: inclusion in {needs_foreign[0]!r} needs foreign objects, and {config.source.data} has only one "
-            "class: name a source of them with --extra, as in --extra microscope:granulocytes, or give errors without "
-            "inclusion, as in --error omission=0.5 --errors omission=0.5 --clean-errors omission=0.1"
+            f"error: {needs_foreign[0]!r} includes foreign objects, but {config.source.data} has only one class; name "
+            "a source of such objects, as in --extra microscope:granulocytes, or give errors without inclusion, as in "
+            "--error omission=0.5 --errors omission=0.5 --clean-errors omission=0.1"
         )
     return domain
 
@@ -127,9 +127,7 @@ class Annotations:
         split = domain.split(seed)
         self.test = np.asarray(self._showing(split.test))
         if not len(self.test):
-            raise InputError(
-                f"data: no test picture of seed {seed} shows an object; give more pictures or other --folds"
-            )
+            raise InputError(f"data: no test picture of seed {seed} has an object; give more pictures or other --folds")
         self.order = self._in_turn(split.train)
         self.validation_order = self._in_turn(split.validation)
         self.masks = functools.lru_cache(maxsize=8)(self._masks)
@@ -146,14 +144,13 @@ class Annotations:
             order = order[np.isin(groups[order], list(dict.fromkeys(groups[order]))[:volumes])]
         train = train_part(count)
         for name, wanted, there in (
-            ("train", train, len(order)),
-            ("validate", count - train, len(self.validation_order)),
+            ("training", train, len(order)),
+            ("validation", count - train, len(self.validation_order)),
         ):
             if wanted > there:
                 raise InputError(
-                    f"clean_counts: of {count} clean pictures {wanted} {name}, but seed {self._seed} has only "
-                    f"{there} to draw them from; give more pictures or groups, or lower numbers of --clean, "
-                    "--clean-counts and --compare-at"
+                    f"clean_counts: {count} clean pictures need {wanted} {name} pictures, but seed {self._seed} has "
+                    f"only {there}; give more pictures or groups, or lower --clean, --clean-counts and --compare-at"
                 )
         return order[:train], self.validation_order[: count - train]
 
@@ -166,9 +163,8 @@ class Annotations:
         left = self.order[train_part(clean) :]
         if count > len(left):
             raise InputError(
-                f"noisy: {count} noisy pictures beside {train_part(clean)} clean ones are more than the "
-                f"{len(self.order)} training pictures of seed {self._seed}; give more pictures, or a lower number of "
-                "--noisy and --budgets"
+                f"noisy: {count} noisy and {train_part(clean)} clean pictures are more than the {len(self.order)} "
+                f"training pictures of seed {self._seed}; give more pictures, or lower --noisy and --budgets"
             )
         return left[:count]
 

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from experiments.annotation_upgrade.analysis import analyse, gallery
+from experiments.annotation_upgrade.analysis import analyse
+from experiments.annotation_upgrade.charts import gallery
 from experiments.annotation_upgrade.grid import (
     ALL_CLEAN,
     BASE,
@@ -218,18 +219,26 @@ def measure(context: Context[Config, AnnotatedPictures, Trial], trial: Trial) ->
     trained, tolerance = context.store.load(training), context.config.segmentation.tolerance
     steps, images = context.store.trainer.steps(context.store.trainer.kind(training)), domain.images[test]
     if trial.method != UPGRADE:
-        rows, pooled = prediction_rows(predict(steps, trained.variables, images) > 0, domain, test, tolerance)
+        masks = predict(steps, trained.variables, images) > 0
+        rows, pooled = prediction_rows(masks, domain, test, tolerance)
+        shown = _shown(rows)
         rows += [Row(metric, value) for metric, value in {"dice_pooled": pooled, **trained.facts}.items()]
-        return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts)
+        examples = {"indices": test[shown], "masks": masks[shown]}
+        return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
     before = annotations.masks(trial.error)[test]
     after = upgraded(steps, trained.variables, images, before)
     label_dice = pooled_dice(before, domain.labels[test] > 0)
     rows, upgraded_dice = prediction_rows(after, domain, test, tolerance)
     rows += [Row("label_dice", label_dice), Row("upgraded_dice", upgraded_dice)]
-    shown = places_shown(len(test))
+    shown = _shown(rows)
     examples = {"indices": test[shown], "before": before[shown], "after": after[shown]}
-    summary = f"Dice of labels {label_dice:.3f} -> {upgraded_dice:.3f} ({trained.status})"
+    summary = f"labels: Dice {label_dice:.3f} before repair, {upgraded_dice:.3f} after ({trained.status})"
     return Outcome(rows, summary, trained.status, trained.restarts, examples)
+
+
+def _shown(rows: Sequence[Row]) -> Int[np.ndarray, " S"]:
+    """Places of the pictures that the page shows, by their Dice."""
+    return places_shown([row.value for row in rows if row.picture and row.metric == "dice"])
 
 
 STUDY = Study(

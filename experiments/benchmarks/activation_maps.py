@@ -1,13 +1,13 @@
-"""How long activation maps and ROAD take on VGG16 and ResNet-18, ours against the package grad-cam on PyTorch.
+"""How long do activation maps and ROAD take on VGG16 and ResNet-18, compared with grad-cam on PyTorch?
 
     python -m experiments.benchmarks.activation_maps
     python -m experiments.benchmarks.activation_maps --only resnet18 --rounds 3
 
-16 pictures of 224x224 (random numbers, three channels; one for Score-CAM, Ablation-CAM and ROAD, of which the package
-takes minutes for 16), both networks with the same random weights in torchvision's layout, 1000 classes. Maps of the
-last layer; LayerCAM too. ROAD: nine shares of pixels, most and least important first, from one and the same map.
-grad-cam's maps include its own scaling and enlargement, ours are scaled and enlarged too.
-Before anything is timed, Grad-CAM and LayerCAM of both have to correlate by more than 0.999.
+The input is 16 pictures of 224x224 random numbers with three channels. Score-CAM, Ablation-CAM and ROAD get one
+picture, because grad-cam takes minutes for 16. Both networks have the same random weights in torchvision's layout and
+1000 classes. All maps are of the last layer, those of LayerCAM too. ROAD takes nine shares of pixels, most and least
+important first, from the same map. Maps of both packages are scaled and enlarged. Before anything is timed, the maps of
+Grad-CAM and LayerCAM must correlate by more than 0.999.
 
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """

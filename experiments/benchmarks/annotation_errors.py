@@ -1,4 +1,4 @@
-"""How long it takes to draw annotation errors: one 512x512 label map with 100 objects, and 256 draws of it at once.
+"""How long does it take to draw annotation errors in a 512x512 label map with 100 objects, once and 256 times?
 
     python -m experiments.benchmarks.annotation_errors
     python -m experiments.benchmarks.annotation_errors --only degrade --rounds 5

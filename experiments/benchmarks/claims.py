@@ -1,4 +1,4 @@
-"""What claiming and recording a trial costs on a results folder that many processes share, and how that grows.
+"""How long does it take to claim and record a trial in a folder that many processes share, and how does that grow?
 
     python -m experiments.benchmarks.claims
     python -m experiments.benchmarks.claims --only workers
@@ -47,7 +47,7 @@ COSTS = {"median_ms": "milliseconds"}
 @dataclass(frozen=True)
 class ClaimsOptions(TimingOptions):
     sizes: tuple[int, ...] = ()
-    """Trials that the folder holds already. Default: 500 5000 50000."""
+    """Numbers of trials that the folder holds already. Default: 500 5000 50000."""
 
 
 def rows_of(trial: Trial, count: int) -> list[Value]:

@@ -1,11 +1,11 @@
-"""How often a difference is called decided where there is none: the project's rule, and study 4A's before it.
+"""How often is a difference called decided where there is none? Compares the project's rule with an earlier one.
 
     python -m experiments.benchmarks.decisions
 
-A simulated study draws one data set, cuts it into folds, and trains ours and every rival on the other folds, less 30 %
-for validation that the seed picks, for each seed; the test set is fold `seed modulo folds`. A method is least squares
-on its own random half of the features, all of which say equally much, so no method is truly better than another. The
-metric is minus the mean squared error. Two rules judge the same values:
+A simulated study draws one data set and divides it into folds. For each seed, fold `seed modulo folds` is the test
+set, 30 % of the other folds are for validation, and our method and every rival are trained on the rest. A method is
+least squares on its own random half of the features. All features are equally informative, so no method is truly better
+than another. The metric is minus the mean squared error. Two rules judge the same values:
 
 - decide: `segjax.evaluation.decide` of ours against all rivals, seeds that share a test set averaged first;
 - best rival afterwards: the rival with the highest mean over the seeds, 95 % Student interval of the differences over

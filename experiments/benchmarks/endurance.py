@@ -1,9 +1,10 @@
-"""Whether one process that does a thousand trials keeps its memory and its open files.
+"""Do the memory and the open files of a process stay level over a thousand trials?
 
     python -m experiments.benchmarks.endurance
 
-Study 1 with a network of one layer on tiny pictures, started as a user starts it. Rows: what the process holds after
-every tenth of the trials. `resident_mb` is its memory (MB are 10^6 bytes); `open_files` and `threads` are counted.
+It runs study 1 with a network of one layer on tiny pictures, started as a user starts it. A row is written after every
+tenth of the trials: `resident_mb` is the memory of the process (MB are 10^6 bytes), `open_files` and `threads` are
+counts.
 Needs Linux, for /proc.
 """
 
@@ -34,9 +35,9 @@ GLANCE = 0.02  # seconds between two looks
 @dataclass(frozen=True)
 class EnduranceOptions:
     trials: int = 1000
-    """Trials that the process does."""
+    """Number of trials."""
     checkpoint_every: str = "60s"
-    """As of every study. 1epochs: everything that a training may do is done by each."""
+    """As in every study. With 1epochs, every training also saves a checkpoint."""
     out: Path = timing.RESULTS
     """Folder for the table, endurance.csv."""
 
@@ -78,7 +79,7 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(EnduranceOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
-            raise InputError("memory is read from /proc, which only Linux has")
+            raise InputError("memory: it is read from /proc, which only Linux has; run this on Linux")
         header = timing.header_of("endurance")
         with tempfile.TemporaryDirectory() as folder:
             rows = rows_of(options.trials, options.checkpoint_every, Path(folder))

@@ -1,4 +1,4 @@
-"""The whole grid of one new type, ours against scikit-learn, and the memory of a bank's class moments.
+"""How long does the whole grid of one new type take, compared with scikit-learn, and how much memory do moments need?
 
     python -m experiments.benchmarks.few_shot
     python -m experiments.benchmarks.few_shot --rival-draws 2 --only grid
@@ -69,17 +69,17 @@ MEMORY: dict[Scale, tuple[int, int, int]] = {"full": (10, 512, 299), "smoke": (2
 @dataclass(frozen=True)
 class FewShotOptions:
     draws: int = 50
-    """Draws of the shots."""
+    """Number of draws of the shots."""
     rival_draws: int | None = None
-    """Draws that scikit-learn fits; default: all."""
+    """Number of draws that scikit-learn fits. Default: all."""
     rounds: int = 3
-    """How often ours is timed, after a call that compiles; the median counts. scikit-learn is timed once."""
+    """Number of times that ours is timed, after a call that compiles; the median counts. scikit-learn is timed once."""
     threads: int | None = None
-    """Cores that both may use. Default: all that this process may run on."""
+    """Number of cores for both. Default: all cores that this process may use."""
     out: Path = timing.RESULTS
     """Folder for the tables, few_shot.csv and few_shot_memory.csv."""
     only: Literal["both", "grid", "memory"] = "both"
-    """Which part."""
+    """Part to run. Default: both."""
     scale: Scale = "full"
     """smoke: tiny sizes, to see that everything runs; its times mean nothing."""
 
@@ -103,7 +103,7 @@ def cached(size: Size) -> tuple[FeatureBank, FeatureSet, FeatureSet]:
     shown = [sample for sample in samples if (sample.of_class(TYPE) > 0).sum() >= 20]
     wanted = size.support + size.query
     if len(shown) < wanted:
-        raise InputError(f"{DATA}: {len(shown)} pictures show the type, {wanted} are needed")
+        raise InputError(f"{DATA}: only {len(shown)} pictures show the type, but {wanted} are needed")
     images = [sample.image for sample in shown[:wanted]]
     targets = np.stack([(sample.of_class(TYPE) > 0).astype(np.int32) for sample in shown[:wanted]])
     extractors = [untrained("unet", seed, width=size.unet_width, levels=2) for seed in (0, 1)]
@@ -220,7 +220,7 @@ def main() -> None:
             timing.report("few_shot", header, fit_rows(options), options.out)
         if options.only != "grid":
             if not sys.platform.startswith("linux"):
-                raise InputError("memory is read from /proc, which only Linux has; give --only grid")
+                raise InputError("memory: it is read from /proc, which only Linux has; give --only grid")
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 row = pool.submit(memory_row, options.scale).result()
             timing.report("few_shot_memory", header, [row], options.out)

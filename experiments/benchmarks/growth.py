@@ -1,4 +1,4 @@
-"""How the cost of a training step grows: time and memory against pixels, width of the network and size of the pack.
+"""How do time and memory of a training step grow with pixels, width of the network and size of the pack?
 
     python -m experiments.benchmarks.growth
     python -m experiments.benchmarks.growth --only pixels --rounds 5

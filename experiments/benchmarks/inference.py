@@ -1,4 +1,4 @@
-"""How long it takes to predict the class of every pixel, ours against PyTorch on the same network.
+"""How long does it take to predict the class of every pixel, compared with PyTorch on the same network?
 
     python -m experiments.benchmarks.inference
     python -m experiments.benchmarks.inference --only segnet --threads 1

@@ -1,4 +1,4 @@
-"""Whether memory stays flat while maps are made, one picture after the other, with new pictures every time.
+"""Does memory stay level while maps are made of one new picture after the other?
 
     python -m experiments.benchmarks.map_loop
 
@@ -55,7 +55,7 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(LoopOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
-            raise InputError("memory is read from /proc, which only Linux has")
+            raise InputError("memory: it is read from /proc, which only Linux has; run this on Linux")
         header = timing.header_of("map_loop")
         timing.report("map_loop", header, resident_rows(*MAPS[options.scale]), options.out)
 

@@ -1,4 +1,4 @@
-"""How much memory one training step takes, at the size of the published slices: 565x807 pixels, one at a time.
+"""How much memory does a training step need for one slice of the published size, 565x807 pixels?
 
     python -m experiments.benchmarks.memory
     python -m experiments.benchmarks.memory --network msd --side 512 512
@@ -40,11 +40,11 @@ OPTIONS: dict[Scale, dict[str, dict[str, int | bool]]] = {
 @dataclass(frozen=True)
 class MemoryOptions:
     network: Literal["both", "unet", "msd"] = "both"
-    """Which network."""
+    """The network."""
     side: tuple[int, int] = (565, 807)
     """Height and width of the picture, in pixels."""
     threads: int | None = None
-    """Cores that the step may use. Default: all that this process may run on."""
+    """Number of cores for the step. Default: all cores that this process may use."""
     out: Path = timing.RESULTS
     """Folder for the table, memory.csv."""
     scale: Scale = "full"
@@ -93,7 +93,7 @@ def main() -> None:
     def body() -> None:
         options = tyro.cli(MemoryOptions, description=__doc__)
         if not sys.platform.startswith("linux"):
-            raise InputError("memory is read from /proc, which only Linux has")
+            raise InputError("memory: it is read from /proc, which only Linux has; run this on Linux")
         timing.limit_cores(options.threads)
         header = timing.header_of("memory")
         rows = []

@@ -1,4 +1,4 @@
-"""How long metrics take on label maps of 512x512 pixels with 200 objects, ours against NumPy and scikit-image.
+"""How long do metrics take on label maps of 512x512 pixels with 200 objects, compared with NumPy and scikit-image?
 
     python -m experiments.benchmarks.metrics
     python -m experiments.benchmarks.metrics --only objects

@@ -19,19 +19,19 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 @dataclass(frozen=True)
 class NetworkOptions(TimingOptions):
     precision: tuple[Precision, ...] = ("float32",)
-    """How ours and the rival compute, for example: --precision float32 tf32 bfloat16. tf32 is float32 whose products
-    read fewer bits on a GPU; PyTorch's bfloat16 is its autocast."""
+    """Number formats to compute with, for example: --precision float32 tf32 bfloat16. tf32 is float32 with shorter
+    products on a GPU. bfloat16 is autocast in PyTorch."""
     published: bool = False
-    """The larger networks and pictures that the description above calls published; wants a GPU."""
+    """Use the published networks and pictures described above; needs a GPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.published and self.scale == "smoke":
-            raise InputError("published: sizes are published or smoke, not both; leave one of the options out")
+            raise InputError("published: give either --published or --smoke, not both")
         if not self.precision or len(set(self.precision)) < len(self.precision):
             raise InputError(f"precision: name each once, and at least one, not {' '.join(self.precision) or 'none'}")
         if "tf32" in self.precision and jax.default_backend() == "cpu":
-            raise InputError("precision: on CPU tf32 is float32; leave it out")
+            raise InputError("precision: tf32 is float32 on CPU; leave it out")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long one step of several small U-Nets takes that share shapes but not weights: a pack of members.
+"""How long does one training step of a pack take: several small U-Nets with the same shapes but their own weights?
 
     python -m experiments.benchmarks.packs
     python -m experiments.benchmarks.packs --only "pack of 8,"

@@ -1,4 +1,4 @@
-"""How fast patches of 256x256 pixels come out of a folder of pictures, with flips and turns, beside PyTorch and Grain.
+"""How fast are patches of 256x256 pixels read from a folder, flipped and turned, compared with PyTorch and Grain?
 
     python -m experiments.benchmarks.patches
     python -m experiments.benchmarks.patches --only "large pictures"

@@ -1,10 +1,11 @@
-"""How many pixels change when the objects of real pictures are written in each format and read back.
+"""How many pixels change when the objects of real pictures are written in each format and read back?
 
     python -m experiments.benchmarks.round_trips /data/cells_instances
     python -m experiments.benchmarks.round_trips /data/cells_instances --to coco imagej --out results
 
-A folder is converted as by `experiments.convert`, then opened again, and its label images are compared with those of
-the folder given: a pixel counts as changed where it belongs to another object. `reported` is what the conversion said.
+A folder is converted as by `experiments.convert` and opened again. Its label images are compared with those of the
+folder given. A pixel counts as changed if it belongs to another object. `reported` are the changes that the conversion
+listed.
 """
 
 import tempfile

@@ -60,13 +60,13 @@ Named = TypeVar("Named")
 @dataclass(frozen=True)
 class TimingOptions:
     rounds: int = 11
-    """How often every way is timed; the median counts."""
+    """Number of times that every way is timed; the median counts."""
     threads: int | None = None
-    """Cores that ours and the rivals may use, both the same. Default: all that this process may run on."""
+    """Number of cores for ours and for the rivals. Default: all cores that this process may use."""
     out: Path = RESULTS
     """Folder for the table, NAME.csv."""
     only: tuple[str, ...] = ()
-    """Only the contests with one of these words in their name, for example: --only "unet width=8" msd."""
+    """Only contests whose name contains one of these, for example: --only "unet width=8" msd."""
     scale: Scale = "full"
     """smoke: tiny sizes, to see that everything runs; its times mean nothing."""
 
@@ -106,7 +106,7 @@ def limit_cores(threads: int | None) -> None:
     if threads is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise InputError("threads: this system cannot keep a process to some cores; leave the option out")
+        raise InputError("threads: this system cannot bind a process to some cores; leave the option out")
     if not 1 <= threads <= cores():
         raise InputError(f"threads must be from 1 to {cores()}, the cores this process may use, not {threads}")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
@@ -120,7 +120,7 @@ def chosen(contests: Mapping[str, Named], only: Sequence[str]) -> Mapping[str, N
     """
     kept = {name: make for name, make in contests.items() if not only or any(word in name for word in only)}
     if not kept:
-        raise InputError(f"only: no contest is named like {', '.join(only)}; there are: {'; '.join(contests)}")
+        raise InputError(f"only: no contest has a name like {', '.join(only)}; choose from {'; '.join(contests)}")
     return kept
 
 

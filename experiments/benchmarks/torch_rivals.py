@@ -44,7 +44,9 @@ def device() -> torch.device:
     if backend == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise InputError("PyTorch sees no GPU, JAX does: install PyTorch for CUDA, or set JAX_PLATFORMS=cpu for both")
+        raise InputError(
+            "PyTorch finds no GPU, but JAX does; install PyTorch for CUDA, or set JAX_PLATFORMS=cpu for both"
+        )
     return torch.device("cuda")
 
 

@@ -1,4 +1,4 @@
-"""How long one training step takes: forward, soft Dice, backward, Adam; ours against PyTorch on the same network.
+"""How long does a training step take (forward, soft Dice, backward, Adam), compared with PyTorch on the same network?
 
     python -m experiments.benchmarks.training_step
     python -m experiments.benchmarks.training_step --only unet --rounds 21

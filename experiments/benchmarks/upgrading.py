@@ -1,4 +1,4 @@
-"""How fast annotations are upgraded, in megapixels per second, and what drawing fresh errors adds to a training step.
+"""How fast are annotations upgraded, in megapixels per second, and how long does a training step draw fresh errors?
 
     python -m experiments.benchmarks.upgrading
     python -m experiments.benchmarks.upgrading --only "8 pictures"

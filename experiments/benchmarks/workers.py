@@ -1,4 +1,4 @@
-"""Workers that do nothing, on one results folder: what a trial costs them, and whether each is done once.
+"""Do idle workers on one results folder do each trial once, and how long does a trial take them?
 
     python -m experiments.benchmarks.workers DIR --workers 50 --trials 500 --kills 10
 
@@ -42,15 +42,15 @@ class Options:
     out: Annotated[Path, tyro.conf.Positional]
     """A new folder."""
     workers: int = 50
-    """Processes."""
+    """Number of processes."""
     trials: int = 500
-    """Trials in all."""
+    """Number of trials."""
     kills: int = 0
-    """How many of the processes are killed."""
+    """Number of processes to kill."""
     seconds: float = 0.02
-    """How long a trial takes."""
+    """Duration of a trial in seconds."""
     seed: int = 0
-    """Chooses who is killed, and when."""
+    """Seed that chooses which processes are killed, and when."""
 
 
 def work(out: Path, worker: int, trials: Sequence[Trial], seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""Are the simulators right? Their pictures beside published numbers, each by a command of its own."""
+"""Are the simulators right? Each command compares the pictures of one with published numbers."""

@@ -1,11 +1,11 @@
-"""Is the virtual microscope right? Its label statistics beside those published for the HL60 and granulocyte sets.
+"""Is the virtual microscope right? Compares its labels with numbers published for the HL60 and granulocyte sets.
 
     python -m experiments.calibration.microscope --out experiments/calibration/results
 
-A network never enters: labels are perturbed by the annotation errors and compared with the clean ones by Dice, as in
-Vadineanu et al. 2022 (MIDL), Figure B.1. Written are microscope.csv and microscope.md, one line per published value.
+No network is trained. Labels get annotation errors and are compared with the clean ones by Dice, as in Vadineanu et
+al. 2022 (MIDL), Figure B.1. The command writes microscope.csv and microscope.md, with a line per published value.
 
-How each value comes about:
+How each value is made:
 - omission: the ids dropped are the same in all volumes (as the authors drew them); mean over draws.
 - inclusion: the foreign objects are those of the other set's same volume and slice, over the slices that hold a target
   object; the added ids are the same in all volumes; mean over draws.

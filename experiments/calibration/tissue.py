@@ -1,11 +1,11 @@
-"""Is the simulated tissue neither too easy nor too hard? Its type frequencies beside Lizard's, and Dice of a U-Net.
+"""Is the simulated tissue too easy or too hard? Compares its cell types with Lizard's, and tests a U-Net on it.
 
     python -m experiments.calibration.tissue --out experiments/calibration/results
 
 One small U-Net learns all types at once from every label of the training slides (loss: soft Dice and cross entropy;
-flips and turns) and is tested on the last sixth of the slides, which it never saw. Written are tissue.csv and
-tissue.md: per type the number of nuclei, their share beside Lizard's, the fields that show the type, pooled Dice beside
-the aim, and as what the pixels of the type were taken.
+flips and turns). It is tested on the last sixth of the slides, which it never saw. The command writes tissue.csv and
+tissue.md. For each type they give the number of nuclei, their share and Lizard's, the fields that show the type, pooled
+Dice and the aim, and the types that the network saw in its pixels.
 """
 
 from pathlib import Path
@@ -95,7 +95,7 @@ def calibrate_tissue(
         seed: of initial weights, order and choice of validation slides.
     """
     if not data.startswith("microscope:tissue"):
-        raise InputError(f"data {data!r} is not the simulated tissue; give microscope:tissue?size=...")
+        raise InputError(f"data {data!r} is not simulated tissue; give microscope:tissue?size=...")
     facts = provenance(
         f"python -m experiments.calibration.tissue --out {out} --data '{data}' --width {width} --levels {levels} "
         f"--epochs {epochs} --seed {seed}"

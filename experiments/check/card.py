@@ -25,12 +25,12 @@ MOST_SHOWN = 8
 STEPS = ("picture", "annotations")
 _SHOWN_FINDINGS = 200
 RULES = {
-    "Sizes": "The equivalent diameter is that of the disc of an object's area. An object cut by the border of a tile "
-    "counts as what is left of it; an object counts once in every slice.",
+    "Sizes": "The equivalent diameter of an object is that of a disc with the same area. Of an object that the border "
+    "of a tile cuts, the part inside counts. An object counts once in every slice.",
     "Shifted labels": SHIFT_RULE,
     "Nearly equal pictures": TWIN_RULE,
-    "Suggestions": "tile= is a power of two near 8 median diameters, from 64 to 512, where pictures differ in size or "
-    "are larger than 512 pixels; shrink= makes the median object at most 128 pixels wide.",
+    "Suggestions": "tile= is a power of two from 64 to 512, near 8 median diameters. It is suggested where pictures "
+    "differ in size or are larger than 512 pixels. shrink= makes the median object at most 128 pixels wide.",
 }
 
 
@@ -58,7 +58,7 @@ def write(path: Path, found: Findings, asked: Asked) -> None:
         tables=_tables(source, seen) if source is not None and seen else {},
         gallery=_gallery(source, seen, shown),
         uses=[(use.name, use.command, _first_line(use.reason)) for use in uses],
-        rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not looked for."},
+        rules=RULES if found.twins is not None else {**RULES, "Nearly equal pictures": "Not checked."},
         provenance=_provenance(found),
     )
 

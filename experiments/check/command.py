@@ -1,32 +1,31 @@
-"""Look through pictures and label images before training on them, and list everything that is wrong.
+"""Check pictures and label images before you train on them, and list everything that is wrong.
 
     python -m experiments.check my_pictures
     python -m experiments.check my_pictures --card data_card.html
     python -m experiments.check 'folder:my_pictures?labels=components&groups=^(patient[0-9]+)_'
     python -m experiments.check 'terrain:mounds?pixels=128'
 
-A folder holds images/ and labels/ (or masks/ or instances/) with files of equal names, PNG or TIFF. Labels are 0 for
-background and 1, 2, ... for the objects; ROI zips of ImageJ, GeoJSON of QuPath, COCO JSON and more may take their
+A folder holds images/ and labels/ (or masks/ or instances/), whose PNG or TIFF files have equal names. Labels are 0
+for background and 1, 2, ... for the objects. ImageJ ROI zips, QuPath GeoJSON, COCO JSON and more are read in their
 place. Any other source that studies take can be checked as well. A study refuses a folder with problems, so run this
-first, with the options that the study will get. It changes nothing.
+first, with the options that you will give the study. It changes nothing.
 
 Problems: unreadable or truncated files, sizes that differ between picture and labels, JPEG labels, ids cut to 8 bits,
 fractional, negative or colour labels, masks given as instances, smoothed masks, masks of 0 and 1 beside masks of 0 and
 255, a background that is an object, pictures without objects, constant pictures, the same picture twice (also across a
-split), files without a partner or nearly named like it, mixed numbers of channels; in class images also values above
-64, values without a name, and classes that contradict the objects; tables that cannot be read, that have a picture
-twice, or a value in two spellings. Then what a study refuses of the pictures together: sizes that differ, no object of
-the class that is looked for, groups that cannot be divided into folds.
+split), files without a partner or with nearly its name, mixed numbers of channels. In class images also values above
+64, values without a name, and classes that contradict the objects. Tables that cannot be read, that list a picture
+twice, or that spell a value in two ways. Of all pictures together: different sizes, no object of the target class, and
+groups that cannot be divided into folds.
 
-Remarks (the pictures can be used all the same): labels that seem to be shifted against the pictures, nearly the same
-picture in two groups or on two sides of a split, pictures without a place on the ground where others have one, GeoTIFF
-files without a coordinate system, masks that may be inverted or have pieces that are objects of their own, and label
-images without background.
+Remarks (the pictures can still be used): labels that seem to be shifted, nearly the same picture in two groups or on
+two sides of a split, pictures without a place on the ground where others have one, GeoTIFF files without a coordinate
+system, masks that may be inverted or whose pieces may be separate objects, and label images without background.
 
-Suggestions: options such as tile=, shrink=, labels=components and channels= where they are needed or would help.
+Suggestions: options such as tile=, shrink=, labels=components and channels=, where they are needed or would help.
 
-The data card (--card) is one page to keep with the pictures: all this, counts, sizes of the objects, a gallery, and
-the exact commands of all that can be run on them.
+The data card (--card) is a page to keep with the pictures. It has all of this, counts, sizes of the objects, a gallery,
+and the exact commands that can be run on the pictures.
 
 Exit code: 0 the pictures can be used, 2 they cannot.
 """
@@ -70,20 +69,18 @@ def check(
             keep=REGEX, scale=max|dtype, channels=1|3, empty=refuse|keep, unlabelled=refuse|skip,
             image_labels=FILE.csv, label_names=A,B, volumes=false|true, shrink=N, tile=PIXELS, crop=PIXELS,
             presence=PIXELS.
-        split: A split written by a study; the command then names pictures that are on two of its sides under two names.
-        card: Writes the data card, one page with counts, a gallery and what can be run, to this file.
-        use: study: pictures of one size that are divided into folds. pictures: pictures alone, such as shots for
-            segment_new_type or annotations for upgrade_folder, which may be few and of several sizes.
-        target: Class of the objects to segment; in a study.
-        folds: Number of test groups; in a study.
+        split: A split that a study wrote. The command then lists pictures that are on two sides under different names.
+        card: File for the data card, a page with counts, a gallery and the commands to run.
+        use: study: the pictures have one size and are divided into folds. pictures: they may be few and differ in size,
+            such as shots for segment_new_type or annotations for upgrade_folder.
+        target: Class of the objects that a study segments.
+        folds: Number of a study's test groups.
         validation: Whether a study holds out whole groups or single pictures to choose the best epoch.
     """
     console, asked = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH), Asked(use, target, folds, validation)
     try:
         if card is not None and not card.absolute().parent.is_dir():
-            raise InputError(
-                f"card: there is no folder {card.absolute().parent} to write {card.name} to; make it first"
-            )
+            raise InputError(f"card: the folder {card.absolute().parent} of {card.name} does not exist; make it first")
         found = look(data, asked, read_sides(split) if split else {}, is_thorough=card is not None)
     except InputError as error:
         console.print(f"[red]cannot be checked:[/red] {escape(str(error))}", soft_wrap=True)
@@ -107,7 +104,7 @@ def _print(console: Console, found: Findings) -> None:
         console.print(_summary(found.spec, source_facts(found.source, found.seen)))
     if found.remarks:
         console.print(_table(found.place, "remark", found.remarks))
-        console.print(f"[yellow]{len(found.remarks)} remark(s); studies accept the {what} all the same[/yellow]")
+        console.print(f"[yellow]{len(found.remarks)} remark(s); studies still accept the {what}[/yellow]")
     if found.problems:
         console.print(_table(found.place, "problem", found.problems))
     for suggestion in found.suggestions:

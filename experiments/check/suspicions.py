@@ -14,14 +14,14 @@ from segjax.data.splits import picture_of
 from segjax.types import Source
 
 SHIFT_RULE = (
-    "Labels are moved by up to 8 rows and columns to see where the picture's gradient under their outlines is "
-    "largest. A shift of 2 pixels or more is suspected where the mean over at least 5 pictures gains at least half "
-    "of its rise by it, in 4 of 5 pictures, the rise is at least a fifth of the usual value, and the opposite shift "
-    "gains less than half as much. Where borders are not visible nothing is said."
+    "Labels are moved by up to 8 rows and columns, to find where the gradient of the picture under their outlines is "
+    "largest. A shift of 2 pixels or more is suspected if it yields at least half of the rise of the mean gradient "
+    "over at least 5 pictures, if it helps in 4 of 5 pictures, if the rise is at least a fifth of the usual value, and "
+    "if the opposite shift yields less than half as much. Nothing is said where borders are not visible."
 )
 TWIN_RULE = (
-    "Two pictures of different groups are nearly the same where what is finer than 2 pixels of their 32 x 32 copies "
-    "has a correlation of at least 0.95, and of copies of at most 128 x 128 pixels of at least 0.9. Turned or flipped "
+    "Two pictures of different groups are nearly equal if the fine detail (below 2 pixels) of their 32 x 32 copies "
+    "correlates by at least 0.95, and that of copies of at most 128 x 128 pixels by at least 0.9. Turned or flipped "
     "copies are not found."
 )
 _FEWEST_PICTURES, _LEAST_SHIFT = 5, 2
@@ -64,7 +64,7 @@ def shifted_labels(place: Path, seen: Sequence[Seen]) -> list[Problem]:
         if pixels
     )
     remedy = "look at the gallery of the data card (--card), and export labels and pictures with the same origin"
-    return [Problem(place, f"labels seem to be shifted: they lie {where} the borders seen", remedy)]
+    return [Problem(place, f"labels seem to be shifted: they lie {where} the visible borders", remedy)]
 
 
 def equal_pictures(seen: Sequence[Seen]) -> list[Pair]:
@@ -116,7 +116,10 @@ def _fine(small: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, " P"]:
 
 def twin_remarks(source: Source, pairs: Sequence[Pair], sides: Mapping[str, str]) -> list[Problem]:
     """A remark per pair of nearly equal pictures of different groups."""
-    reason, remedy = "nearly the same picture as {}, in another group", "give both one group (groups=), or remove one"
+    reason, remedy = (
+        "nearly the same picture as {}, in another group",
+        "put both into one group (groups=), or remove one",
+    )
     return [_pair(source, pair, reason, remedy, sides) for pair in pairs]
 
 
@@ -137,5 +140,5 @@ def divided_groups(place: Path, source: Source, sides: Mapping[str, str]) -> lis
     divided = [group for group, those in found.items() if "test" in those and len(those) > 1]
     if not divided:
         return []
-    reason = f"{len(divided)} group(s) have test pictures and others in this split ({first_few(divided)})"
-    return [Problem(place, reason, "make the split again, so that whole groups test")]
+    reason = f"{len(divided)} group(s) have test pictures and other pictures in this split ({first_few(divided)})"
+    return [Problem(place, reason, "make the split again, with each group on one side")]

@@ -73,7 +73,7 @@ def uses_of(given: str, specs: Sequence[str], opener: Opener, asked: Asked, size
     if size <= LARGEST_HELD:
         studies = [_study(study, given, specs, opener, asked) for study in STUDIES]
     else:
-        told = f"not tried here, since it holds {size / 2**30:.1f} GiB of pictures in memory; try it with --plan"
+        told = f"not tried here, because it needs {size / 2**30:.1f} GiB of memory for the pictures; try it with --plan"
         studies = [Use(study.name, _command(study.name, _args(study, specs[0], ())), told) for study in STUDIES]
     return [*studies, _upgrade_folder(given, specs), _new_type(given, specs, asked)]
 

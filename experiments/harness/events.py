@@ -4,13 +4,15 @@ import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segjax.interruption import check
-from segjax.sweeps import Row
 from segjax.types import InputError
+
+if TYPE_CHECKING:  # options are read without what results need
+    from segjax.sweeps import Row
 
 
 def check_tensorboard() -> None:
@@ -33,7 +35,7 @@ class Events:
         """Mean losses of every epoch, [E, 2], training and validation; those that are not finite have no point."""
         self._write("trainings", name, {"loss/training": losses[:, 0], "loss/validation": losses[:, 1]})
 
-    def trial(self, name: str, rows: Sequence[Row]) -> None:
+    def trial(self, name: str, rows: "Sequence[Row]") -> None:
         """The mean over pictures of every metric."""
         metrics = dict.fromkeys(row.metric for row in rows)
         means = {metric: [np.mean([row.value for row in rows if row.metric == metric])] for metric in metrics}

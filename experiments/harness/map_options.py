@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.harness.classifiers import ClassifierSizes
+from experiments.harness.classifier_options import ClassifierSizes
 from segjax.maps import MAPS, Explainer, create_map, reason_without
 from segjax.models import create
 from segjax.types import check_least

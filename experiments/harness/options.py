@@ -10,9 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from experiments.harness.events import check_tensorboard
-from segjax.data import parse_spec
-from segjax.models import NETWORKS, create
-from segjax.sweeps import shard_of
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
@@ -149,6 +146,8 @@ class SegmentationOptions:
 
     def check(self) -> None:
         """Raises InputError where a network or number is not usable."""
+        from segjax.models import NETWORKS, create
+
         check_choices("networks", self.networks, NETWORKS)
         for name in self.networks:
             create(name, **self.sizes.options(name))
@@ -189,6 +188,9 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     Raises:
         InputError: names the option and what it may be.
     """
+    from segjax.data import parse_spec  # an option that does not exist is told without these
+    from segjax.sweeps import shard_of
+
     parse_spec(source.data)
     shard_of((), run.shard)
     checkpoint_options(run.checkpoint_every)

@@ -126,7 +126,8 @@ def read_samples(source: Source) -> Iterator[Sample]:
         if sample.image.shape != first[1]:
             sizes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in (first, (sample.name, sample.image.shape)))
             raise InputError(
-                f"{source.spec}: pictures differ in size ({sizes}, ...); cut them alike with the option tile=256"
+                f"{source.spec}: pictures differ in size ({sizes}, ...); cut them into tiles of one size with the "
+                "option tile=256"
             )
         yield sample
 

@@ -92,7 +92,7 @@ def table_of_run(study: AnyStudy, out: Path, plan: Mapping[str, Any]) -> ResultT
     """
     rows = collect(out, get_type_hints(study.trial), plan)
     if rows.empty:
-        raise InputError(f"{out}: no trial has finished yet; wait for the first")
+        raise InputError(f"{out}: no trial has ended yet; wait for the first")
     replicates = Replicates(tuple(plan["replicates"]), plan["overlap"])
     return ResultTable.from_rows(rows, study.trial, replicates, plan["coarsening"])
 
@@ -126,7 +126,7 @@ def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
     try:
         return kind(**values)
     except TypeError as error:
-        raise InputError(f"plan.json: its config lacks an option ({error}); bring back a copy of it") from error
+        raise InputError(f"plan.json: its config lacks an option ({error}); restore it from a copy") from error
 
 
 def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:
@@ -190,7 +190,14 @@ def _section(run: Published) -> list[str]:
     if run.found.claims:
         lines += [*markdown(claims_table(run.found.main or run.found.claims)), ""]
     for name, frame in run.found.tables.items():
-        lines += [f"<details><summary>{name}</summary>", "", *markdown(frame), "", "</details>", ""]
+        lines += [
+            f"<details><summary>{words.METRIC_NAMES.get(name, name)}</summary>",
+            "",
+            *markdown(frame),
+            "",
+            "</details>",
+            "",
+        ]
     return lines
 
 

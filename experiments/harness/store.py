@@ -200,10 +200,10 @@ class TrainingStore(Generic[AnyTraining]):
     def _read(self, training: AnyTraining) -> Trained:
         path = self.path(training)
         if not path.exists():
-            raise Damaged(f"{path} is not there; start the study again, and it is trained")
+            raise Damaged(f"{path}: is missing; start the study again to train it")
         variables, facts = load_weights(path, is_ours=True)
         if not {"status", "restarts"} <= facts.keys():
-            raise Damaged(f"{path} is not a network of this study; move it away, and it is trained again")
+            raise Damaged(f"{path}: is not a network of this study; move it away, so that it is trained again")
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
     def _set_damaged_aside(self, training: AnyTraining) -> None:

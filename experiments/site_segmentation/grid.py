@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from experiments.harness.classifiers import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from experiments.harness.classifiers import Classifier, LabelledDomain
+from experiments.harness.classifier_options import Classifier
+from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.store import Load
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way

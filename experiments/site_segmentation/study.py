@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,

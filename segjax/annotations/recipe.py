@@ -211,7 +211,7 @@ def degrade_groups(
     """
     if extras is not None and len(extras) != len(volumes):
         raise InputError(
-            f"extras: {len(extras)} volumes of foreign objects for {len(volumes)} volumes; give one for each"
+            f"extras: there are {len(extras)} volumes of foreign objects for {len(volumes)} volumes; give one for each"
         )
     masks = []
     for index, labels in enumerate(volumes):

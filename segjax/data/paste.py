@@ -102,9 +102,9 @@ def pasted(source: Source, foreign: Source, threshold: float = 0.8) -> PastedSou
         InputError: no foreign pictures, threshold outside 0..1.
     """
     if not len(foreign):
-        raise InputError(f"{foreign.spec} holds no pictures to paste in; give another source of foreign objects")
+        raise InputError(f"{foreign.spec}: has no pictures to paste in; give another source of foreign objects")
     if not 0 <= threshold <= 1:
-        raise InputError(f"threshold={threshold} of pasting must lie in 0..1")
+        raise InputError(f"threshold={threshold} must be from 0 to 1")
     return PastedSource(source, foreign, threshold)
 
 

@@ -67,9 +67,11 @@ class PatchConfig:
     def __post_init__(self) -> None:
         check_least(self, size=1, batch_size=1, window=1, host=0, hosts=1, threads=1)
         if self.host >= self.hosts:
-            raise InputError(f"host must be below hosts={self.hosts}, not {self.host}; they count from 0")
+            raise InputError(f"host must be from 0 to {self.hosts - 1} (hosts={self.hosts}), not {self.host}")
         if self.batch_size % self.hosts:
-            raise InputError(f"batch_size={self.batch_size} cannot be shared by hosts={self.hosts}; give a multiple")
+            raise InputError(
+                f"batch_size={self.batch_size} cannot be divided among hosts={self.hosts}; give a multiple"
+            )
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class Patches:
     def __post_init__(self) -> None:
         """Raises InputError where there are no pictures."""
         if not self.pictures:
-            raise InputError(f"{self.source.spec}: no pictures to take patches of; give more pictures or groups")
+            raise InputError(
+                f"{self.source.spec}: there are no pictures to take patches from; give more pictures or groups"
+            )
         shapes = picture_shapes(self.source)
         area = np.array([shapes[index][0] * shapes[index][1] for index in self.pictures])
         object.__setattr__(self, "shares", np.maximum(1, np.round(area / self.config.size**2)).astype(np.int64))

@@ -65,12 +65,10 @@ class PreparedSource:
         self._places = self._described_places(described) if described else self._places_of_others()
         least = _least_objects(spec, options)
         if least and not described:
-            raise InputError(
-                f"{spec}: the number of objects is known of sets prepared by segjax only; leave the option out"
-            )
+            raise InputError(f"{spec}: only sets prepared by segjax tell the number of objects; leave the option out")
         self._places = [place for place in self._places if (place.objects or 0) >= least]
         if not self._places:
-            raise InputError(f"{spec}: no picture shows {least} objects or more; give a smaller number")
+            raise InputError(f"{spec}: no picture has {least} objects or more; give a smaller number")
         self.names = tuple(place.name for place in self._places)
         self.groups = tuple(place.group for place in self._places)
         if described:
@@ -213,9 +211,11 @@ def open_tfds(name: str, options: dict[str, str]) -> PreparedSource:
             raise InputError(f"tfds:{name} has no option {option!r}; its options are {', '.join(OPTIONS)}")
     mask = options.get("mask", "instances")
     if mask not in _MASKS:
-        raise InputError(f"tfds:{name}: mask={mask} is unknown; take one of {', '.join(_MASKS)}")
+        raise InputError(f"tfds:{name}: mask={mask} is unknown; choose one of {', '.join(_MASKS)}")
     if mask != "classes" and "," in options.get("class_names", ""):
-        raise InputError(f"tfds:{name}: several class_names need mask=classes; mask={mask} holds one class")
+        raise InputError(
+            f"tfds:{name}: several class_names need mask=classes, as mask={mask} holds one class; give mask=classes"
+        )
     root = data_dir(options.get("dir"))
     spec = f"tfds:{name}"
     if options:

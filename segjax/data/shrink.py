@@ -52,7 +52,7 @@ def shrunk(source: Source, factor: int) -> ShrunkSource:
         InputError: factor below 1, or a picture of which nothing would be left.
     """
     if factor < 1:
-        raise InputError(f"shrink={factor}: at least 1 is needed; give for example shrink=2")
+        raise InputError(f"shrink={factor}: must be at least 1; give for example shrink=2")
     return ShrunkSource(source, factor)
 
 

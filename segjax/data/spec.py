@@ -34,7 +34,7 @@ def parse_spec(text: str) -> Spec:
         InputError: no or unknown scheme, no name, a name that is not UTF-8, an option without value or given twice.
     """
     if not is_text(text):
-        raise InputError(f"data {text!r} is not UTF-8; rename the folder or file that has such a name")
+        raise InputError(f"data {text!r} is not UTF-8; rename the folder or file with that name")
     scheme, colon, rest = text.partition(":")
     name, _, query = rest.partition("?")
     if not colon or scheme not in SCHEMES or not name:

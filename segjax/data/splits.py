@@ -36,7 +36,7 @@ def split_groups(groups: Sequence[str], seed: int, fractions: Sequence[float]) -
         InputError: fractions that are not positive or do not sum to 1, fewer groups than fractions.
     """
     if min(fractions) <= 0 or not isclose(sum(fractions), 1):
-        raise InputError(f"fractions {tuple(fractions)} must be positive and sum to 1")
+        raise InputError(f"fractions {tuple(fractions)} must be positive and add up to 1")
     ordered = sorted(set(groups), key=lambda group: _shuffled(group, seed))
     parts, count = len(fractions), len(ordered)
     if count < parts:
@@ -61,10 +61,10 @@ def group_folds(groups: Sequence[str], count: int) -> tuple[tuple[int, ...], ...
     sizes = {group: 0 for group in groups}
     if len(sizes) < 2:
         raise InputError(
-            "folds: all pictures are of one group; give pictures of several volumes, patients or map sheets"
+            "folds: all pictures belong to one group; give pictures of several volumes, patients or map sheets"
         )
     if not 2 <= count <= len(sizes):
-        raise InputError(f"folds={count} must lie in 2..{len(sizes)}, the number of groups; choose fewer folds")
+        raise InputError(f"folds={count} must be from 2 to {len(sizes)}, the number of groups; choose fewer folds")
     for group in groups:
         sizes[group] += 1
     pictures, fold_of = [0] * count, {}
@@ -199,13 +199,13 @@ def make_split(
         InputError: fold or folds out of range, a share outside 0..1, too few groups.
     """
     if not 0 < validation_share < 1:
-        raise InputError(f"validation_share={validation_share} must lie between 0 and 1")
+        raise InputError(f"validation_share={validation_share} must be between 0 and 1")
     if source.test_groups:
         test = tuple(i for i, group in enumerate(source.groups) if group in source.test_groups)
     else:
         parts = group_folds(source.groups, folds)
         if not 0 <= fold < folds:
-            raise InputError(f"fold={fold} must lie in 0..{folds - 1}")
+            raise InputError(f"fold={fold} must be from 0 to {folds - 1}")
         test = parts[fold]
     rest = sorted(set(range(len(source))) - set(test))
     units = source.groups if validation == "group" else source.names

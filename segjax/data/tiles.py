@@ -98,7 +98,7 @@ def cropped(source: Source, size: int) -> TiledSource:
 
 def _tiled(source: Source, size: int, option: str, starts: Callable[[int, int], tuple[int, ...]]) -> TiledSource:
     if size < 1:
-        raise InputError(f"{option}={size}: at least 1 pixel is needed; give for example {option}=256")
+        raise InputError(f"{option}={size}: must be at least 1 pixel; give for example {option}=256")
     return TiledSource(source, size, option, starts)
 
 

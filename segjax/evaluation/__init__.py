@@ -5,7 +5,7 @@ Every metric is had in two steps: sums or distances of a pair of masks first, on
 """
 
 from segjax.evaluation.boundary import SurfaceDistances, boundary_f, hd95, surface_dice, surface_distances
-from segjax.evaluation.claims import Claim, format_interval, sentence
+from segjax.evaluation.claims import Claim, format_interval
 from segjax.evaluation.classification import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT, Decision, Interval, Verdict, decide, holm, interval
 from segjax.evaluation.faithfulness import Confidence, Curve, Road, confidence, deletion, insertion, road
@@ -85,7 +85,6 @@ __all__ = [
     "pointing_game",
     "road",
     "roc_auc",
-    "sentence",
     "shuffled_parameters",
     "size_class",
     "surface_dice",

@@ -1,4 +1,4 @@
-"""What a comparison says: subject, rival, metric and decision, as a row of a table and as one sentence."""
+"""What a comparison says: subject, rival, metric and decision, and short forms of numbers."""
 
 from typing import NamedTuple
 
@@ -22,29 +22,6 @@ class Claim(NamedTuple):
     unit: str = ""
 
 
-def sentence(claim: Claim) -> str:
-    """The comparison in words; every number comes from the decision."""
-    found, digits = claim.decision, digits_of(claim.unit)
-    if not found.n:
-        return f"{claim.subject} and {claim.rival} have no result in common."
-    sets = format_test_sets(found.n)
-    amount = f"{abs(found.mean):.{digits}f}{f' {claim.unit}' if claim.unit else ''}"
-    by = amount if claim.unit.startswith(claim.metric) else f"{amount} in {claim.metric}"
-    place = "behind" if found.mean < 0 else "ahead of"
-    if found.verdict == "too few":
-        return f"{claim.subject} is {place} {claim.rival} by {by} on {sets}, too few for a verdict."
-    low, high = found.low, found.high
-    if found.verdict == "not decided":
-        bounds = f"{low:+.{digits}f} to {high:+.{digits}f}"
-        return (
-            f"{claim.subject} and {claim.rival} are not told apart: {claim.subject} is {place.removesuffix(' of')} by "
-            f"{by} on average (95 % interval {bounds}, {sets})."
-        )
-    low, high = sorted((abs(low), abs(high)))
-    bounds = f"{low:.{digits}f} to {high:.{digits}f}"
-    return f"{claim.subject} is {place} {claim.rival} by {by} (95 % interval {bounds}, {sets})."
-
-
 def format_interval(value: Interval, digits: int = 3) -> str:
     """A mean with its interval, where there are enough test sets for one; "-" without any."""
     if not value.n:
@@ -61,7 +38,3 @@ def format_test_sets(replicates: int) -> str:
 def digits_of(unit: str) -> int:
     """Digits after the point that a unit is shown with."""
     return 1 if unit.endswith("points") else 3
-
-
-def _signed(value: float, claim: Claim) -> str:
-    return f"{value:+.{digits_of(claim.unit)}f} {claim.unit}".strip()

@@ -91,10 +91,10 @@ def choose_threshold(maps: Sequence[Map], truths: Sequence[Mask], levels: int = 
     Source: the protocol of Choe et al., CVPR (2020): the number of outlined pictures is part of the result.
     """
     if not len(maps):
-        raise InputError("threshold: no outlined picture to choose it with; give some, and state how many")
+        raise InputError("threshold: no outlined picture is given to choose it with; give some, and say how many")
     values = np.concatenate([one.ravel() for one in maps])
     if not np.isfinite(values).all():
-        raise InputError("threshold: a map has values that are not finite; leave it out, or mend the network it is of")
+        raise InputError("threshold: a map has values that are not finite; leave that map out, or mend its network")
     candidates = np.unique(np.quantile(values, np.linspace(0, 1, levels)))
     scores = np.mean([_ious(one, truth, candidates) for one, truth in zip(maps, truths, strict=True)], axis=0)
     best = np.flatnonzero(scores == scores.max())

@@ -61,7 +61,9 @@ class Extractor:
                 continue
             if shapes == own:
                 return channels
-        raise InputError(f"extractor: these variables are not those of the network {self.kind} with these options")
+        raise InputError(
+            f"extractor: these variables do not fit the network {self.kind} with these options; give its own variables"
+        )
 
     @property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -140,7 +142,7 @@ class FeatureBank:
     def __init__(self, extractors: Sequence[Extractor]) -> None:
         """Raises InputError: no extractor, one without statistics, or different numbers of channels."""
         if not extractors:
-            raise InputError("extractors: none is given; a bank needs at least one trained network")
+            raise InputError("extractors: there are none, but a bank needs a trained network; give at least one")
         for number, extractor in enumerate(extractors):
             if extractor.mean is None or extractor.std is None:
                 raise InputError(
@@ -149,7 +151,10 @@ class FeatureBank:
                 )
         channels = {extractor.channels for extractor in extractors}
         if len(channels) > 1:
-            raise InputError(f"extractors: they were trained on pictures of {sorted(channels)} channels; use one kind")
+            raise InputError(
+                f"extractors: they were trained on pictures with different numbers of channels ({sorted(channels)}); "
+                "use extractors of one kind"
+            )
         self.extractors = tuple(extractors)
         self.channels = channels.pop()
         self.names = tuple(
@@ -231,7 +236,7 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
         InputError: no picture, another number of channels than the extractor's, or NaN or infinite values.
     """
     if len(images) == 0:
-        raise InputError("images: none is given to standardise the features by")
+        raise InputError("images: there are none to standardise the features with; give at least one")
 
     @jax.jit
     def sums(variables, image):

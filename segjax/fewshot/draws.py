@@ -55,11 +55,11 @@ def draw_support(
         raise InputError(f"draws must be at least 1, not {draws}")
     candidates = np.flatnonzero(has_type)
     if len(candidates) == 0:
-        raise InputError("shots: the type is in no picture; choose another type or more pictures")
+        raise InputError("shots: no picture shows the type; choose another type or more pictures")
     if len(candidates) < shots[-1]:
         raise InputError(
-            f"shots: {shots[-1]} are asked for, but only {len(candidates)} pictures show the type; "
-            "give more pictures or fewer shots"
+            f"shots: {shots[-1]} are too many, as only {len(candidates)} pictures show the type; give more pictures "
+            "or fewer shots"
         )
 
     def orders(key):
@@ -83,14 +83,16 @@ def check_apart(support: Sequence[str], query: Sequence[str]) -> None:
     """Raises InputError where a group (picture, slide, volume) is in the support candidates and in the query."""
     both = set(support) & set(query)
     if both:
-        raise InputError(f"query: {min(both)} is also among the support pictures; support and query may share none")
+        raise InputError(f"query: picture {min(both)} is also a support picture; leave it out of one of the two")
 
 
 def check_counts(counts: Sequence[int], features: int) -> None:
     """Raises InputError where a number of features is below 1 or above that of the bank."""
     for count in counts:
         if not 1 <= count <= features:
-            raise InputError(f"features: a subset of {count} cannot be taken from a bank of {features}; give 1 to that")
+            raise InputError(
+                f"features: {count} features cannot be chosen from a bank of {features}; give 1 to {features}"
+            )
 
 
 def ranking(

@@ -67,7 +67,7 @@ def load_extractors(folder: Path | str) -> list[Extractor]:
     """
     paths = extractor_files(folder)
     if not paths:
-        raise InputError(f"extractors: {folder} has no file {_EXTRACTORS}; name the folder that a study saved them in")
+        raise InputError(f"extractors: {folder} has no file {_EXTRACTORS}; give the folder in which a study saved them")
     return [load_extractor(path) for path in paths]
 
 

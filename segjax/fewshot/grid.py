@@ -103,7 +103,10 @@ def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
         if not (target == 1).any():
             raise InputError(f"shots: shot {number} does not show the type; choose pictures that do")
     if not any((target == 0).any() for target in targets):
-        raise InputError("shots: no shot has a background pixel; a head has nothing to tell the type from")
+        raise InputError(
+            "shots: no shot has a background pixel, so a head cannot learn to tell the type apart; annotate some "
+            "background"
+        )
 
 
 @partial(jax.jit, static_argnames=("head", "selection", "counts"))

@@ -69,7 +69,7 @@ def create_head(name: str, **options: Any) -> Head:
     known = HEADS[name].__dataclass_fields__
     for option in options:
         if option not in known:
-            raise InputError(f"head {name}: unknown option {option!r}; there are: {', '.join(known) or 'none'}")
+            raise InputError(f"head {name}: unknown option {option!r}; its options are {', '.join(known) or 'none'}")
     return HEADS[name](**options)
 
 

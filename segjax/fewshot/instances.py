@@ -69,7 +69,7 @@ def instances(
         raise InputError(f"grouping: unknown {grouping!r}; choose one of {', '.join(GROUPINGS)}")
     if minimum_area < 1 or not distance > 0:
         raise InputError(
-            f"minimum_area must be at least 1 pixel and distance positive, not {minimum_area} and {distance}"
+            f"minimum_area must be at least 1 pixel, and distance must be positive, not {minimum_area} and {distance}"
         )
     core = mask if border is None else mask & ~border
     depth = _distance(core)

@@ -32,8 +32,8 @@ def fit_streamed(
     if isinstance(head, Logistic):
         return _logistic(head, bank, images, targets)
     raise InputError(
-        f"head {name_of(head)} needs the features of all shots at once, which do not fit; take fewer or smaller shots, "
-        "or one of the heads logistic, ridge, prototype and cosine"
+        f"head {name_of(head)} needs the features of all shots at once, but they do not fit into memory; give fewer "
+        "or smaller shots, or use the head logistic, ridge, prototype or cosine"
     )
 
 

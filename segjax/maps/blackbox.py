@@ -92,7 +92,9 @@ def rise(
     Source: Petsiuk, Das and Saenko, BMVC (2018).
     """
     if not (masks >= 1 and grid >= 1 and 0 < keep <= 1):
-        raise InputError(f"rise: masks and grid from 1 on, keep above 0 up to 1, not {masks}, {grid}, {keep}")
+        raise InputError(
+            f"rise: masks and grid must be at least 1, and keep above 0 and at most 1, not {masks}, {grid} and {keep}"
+        )
 
     def weighted(some):
         height, width = image.shape[1:3]

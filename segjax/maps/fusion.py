@@ -119,7 +119,7 @@ def _maps_of(formula, apply, variables, image, target, names):
 
 def _check_some(names):
     if not names:
-        raise InputError("layers: a fusion needs at least one layer")
+        raise InputError("layers: there are none to fuse; give at least one")
 
 
 def _full_size(maps, image):

@@ -67,7 +67,7 @@ def layer_shapes(
     _, found = jax.eval_shape(lambda v, x: apply(v, x, features=True), variables, image)
     spatial = {name: leaf for name, leaf in found.items() if leaf.ndim == 4 and leaf.shape[1] * leaf.shape[2] > 1}
     if not spatial:
-        raise InputError("network: no layer has pixels, so there is nothing to make a map of; use occlusion or RISE")
+        raise InputError("network: no layer keeps the pixels apart, so it has no such map; use occlusion or RISE")
     for name in names:
         if name not in spatial:
             if name in found:

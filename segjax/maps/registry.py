@@ -169,7 +169,7 @@ class Explainer:
                 pixels; the target does not fit the network.
         """
         if self.kind.draws and key is None:
-            raise InputError(f"key: {self.kind.title} draws random numbers; give key=jax.random.key(0), or another one")
+            raise InputError(f"key: {self.kind.title} needs random numbers; give key=jax.random.key(0), or another key")
         _check_some(images)
         if self._needs_blurs:
             blurs = self.blurs(variables, images) if blurs is None else blurs
@@ -187,7 +187,9 @@ class Explainer:
             InputError: another map, which needs none; no picture; a layer does not exist or has no pixels.
         """
         if not self._needs_blurs:
-            raise InputError(f"blurs: {self.kind.title} needs none; they are of {MAPS[CONTOUR_CAM].title}")
+            raise InputError(
+                f"blurs: {self.kind.title} takes none, only {MAPS[CONTOUR_CAM].title} does; leave them out"
+            )
         _check_some(images)
         return np.asarray(self._compiled_blurs(variables, in_batches(images)[0]), np.float32)
 
@@ -279,20 +281,21 @@ def _layers(name, network, given):
     kind = MAPS[name]
     if kind.layers == "none":
         if given is not None:
-            raise InputError(f"layers: {name} is not made of layers; leave them out")
+            raise InputError(f"layers: {name} takes none; leave them out")
         return ()
     if given is None:
         known = getattr(network, "map_layers", None)
         if known is None:
             raise InputError(
-                f"layers: {type(network).__name__} does not say which layers {name} is made of; name them, as in "
-                'layers=("down1", "down2") (segjax.maps.layer_shapes lists all), or give it an attribute map_layers'
+                f"layers: the layers of {type(network).__name__} for {name} are unknown; name them, as in "
+                'layers=("down1", "down2") (segjax.maps.layer_shapes lists all), or give the network an attribute '
+                "map_layers"
             )
         given = getattr(known, kind.layers)
     names = (given,) if isinstance(given, str) else tuple(given)
     if not names or (kind.layers in ("pooled", "deep") and len(names) > 1):
         wanted = "one layer" if kind.layers in ("pooled", "deep") else "one or more layers"
-        raise InputError(f"layers: {name} is made of {wanted}, not {len(names)}")
+        raise InputError(f"layers: {name} needs {wanted}, not {len(names)}")
     return names
 
 
@@ -301,7 +304,7 @@ def _target(kind, network, given):
         return given
     if not hasattr(network, "map_layers") or getattr(network, "classes", None) != 2:
         raise InputError(
-            f"target: {type(network).__name__} is not one of our classifiers with two classes; say what is explained, "
+            f"target: {type(network).__name__} is not a classifier of segjax with two classes; say what to explain, "
             "as in target=ClassScore(1), or RegionScore(1, region) for a network that segments"
         )
     return kind.target

@@ -51,7 +51,7 @@ def level_without(maps: ArrayLike, share: float = 0.99) -> float:
     """
     values = np.asarray(maps)
     if not values.size:
-        raise InputError("maps: none of a picture without the class, so no level can be set; give some")
+        raise InputError("maps: no map shows a picture without the class, so no level can be set; give some such maps")
     if not 0 < share < 1:
         raise InputError(f"share must be above 0 and below 1, not {share}")
     check_finite(values)
@@ -82,5 +82,5 @@ def refuse_unusable(maps: ArrayLike, names: Sequence[str]) -> None:
     broken = [name for name, is_bad in zip(names, is_broken, strict=True) if is_bad]
     if broken:
         raise InputError(
-            f"maps: not finite in {len(broken)} of {len(names)} pictures ({', '.join(broken[:5])}); {_REMEDY}"
+            f"maps: those of {len(broken)} of {len(names)} pictures are not finite ({', '.join(broken[:5])}); {_REMEDY}"
         )

@@ -97,7 +97,7 @@ class RegionScore:
 def _of_class(logits, index):
     _check_array(logits)
     if logits.ndim != 2:
-        raise InputError("target: a segmentation network has no score per picture; use RegionScore with its pixels")
+        raise InputError("target: a segmentation network has no score per picture; use RegionScore with some pixels")
     _check_class(logits, index)
     return logits[:, index]
 

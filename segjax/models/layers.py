@@ -202,7 +202,9 @@ def standardised(
 def _per_channel(network: str, name: str, value: Any, channels: int) -> Float[Array, "1 1 1 _"]:
     values = jnp.atleast_1d(jnp.asarray(value, jnp.float32))
     if values.size not in (1, channels):
-        raise InputError(f"network {network}: {name} has {values.size} numbers, the picture has {channels} channels")
+        raise InputError(
+            f"network {network}: {name} has {values.size} numbers, but the picture has {channels} channels"
+        )
     return values.reshape(1, 1, 1, -1)
 
 

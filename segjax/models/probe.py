@@ -191,7 +191,7 @@ class _Visit:
             return None
         if getattr(module, "kind", "running") in ("batch", "group") or isinstance(module, (nn.GroupNorm, nn.LayerNorm)):
             raise InputError(
-                "norm: constants exist where normalisation does not depend on the picture: running or none"
+                'norm: this needs normalisation that does not depend on the picture; choose "running" or "none"'
             )
         self.is_paused = True  # this call is not one of the network's
         try:

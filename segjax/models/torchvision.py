@@ -38,7 +38,7 @@ def load_torchvision(
         InputError: not such a network or file, or names or shapes that do not fit.
     """
     if not hasattr(network, "torchvision_name"):
-        raise InputError(f"{type(network).__name__} has no torchvision weights; VGG16 and the ResNets have")
+        raise InputError(f"{type(network).__name__} has no torchvision weights; use VGG16 or a ResNet")
     kinds = ("none", "running") if hasattr(network, "head") else ("running",)
     if network.norm not in kinds:
         raise InputError(f"norm: torchvision's weights are for norm={' or '.join(kinds)}, not {network.norm!r}")
@@ -55,7 +55,7 @@ def load_torchvision(
         if new_head and name.startswith(head):
             return leaf
         if name not in arrays:
-            raise InputError(f"{path}: has no {name}; it holds the weights of another network{_hint(network)}")
+            raise InputError(f"{path}: has no {name}, so it holds the weights of another network{_hint(network)}")
         return _in_our_layout(path, name, arrays[name], leaf)
 
     loaded = jax.tree_util.tree_map_with_path(fitted, dict(variables))
@@ -83,9 +83,9 @@ def _in_our_layout(path: Any, name: str, value: np.ndarray, leaf: Any) -> jax.Ar
             value = value.astype(np.float32).sum(2, keepdims=True)
     if value.shape != ours and not (value.ndim == 1 and value.size == math.prod(ours)):
         raise InputError(
-            f"{path}: {name} has the shape {value.shape} in our layout, the network wants {ours}; "
-            "take the width, channels and classes of the file (new_head=True for other classes)"
+            f"{path}: {name} has the shape {value.shape}, but the network needs {ours}; use the width, channels and "
+            "classes of the file (new_head=True for other classes)"
         )
     if not np.isfinite(value.astype(np.float32)).all():
-        raise InputError(f"{path}: {name} holds numbers that are not finite; the file is damaged, get it again")
+        raise InputError(f"{path}: {name} has values that are not finite; the file is damaged, so get it again")
     return jnp.asarray(value.reshape(ours), leaf.dtype)

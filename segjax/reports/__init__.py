@@ -30,7 +30,15 @@ from segjax.reports.gallery import (
     truth_layer,
 )
 from segjax.reports.index import refresh_index, write_index
-from segjax.reports.lines import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart
+from segjax.reports.lines import (
+    BeforeAfter,
+    Compared,
+    Line,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+    outcome_chart,
+)
 from segjax.reports.page import Page, index_beside, write_card, write_page, write_status
 from segjax.reports.page_facts import has_index
 from segjax.reports.scene import FOUND_LEGEND, scene_look
@@ -71,6 +79,7 @@ __all__ = [
     "look",
     "map_layer",
     "means_said",
+    "outcome_chart",
     "outline_layer",
     "outline_legend",
     "prediction_layer",

@@ -84,8 +84,8 @@ def before_after_chart(rows: Sequence[BeforeAfter], narrow: bool = False) -> Fig
     for place, row in zip(places, rows, strict=True):
         axes.plot([row.before.mean, row.after.mean], [place, place], color=GREY, lw=1.2, zorder=1)
     before = [row.before.mean for row in rows]
-    axes.plot(before, places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before")
-    _dots(axes, [row.after for row in rows], places, _AFTER, "after upgrading")
+    axes.plot(before, places, "o", mfc="white", mec=_BEFORE, ms=6.5, mew=1.6, label="before repair")
+    _dots(axes, [row.after for row in rows], places, _AFTER, "after repair")
     tips(axes, before, places, [tip(f"{row.name}, before", row.before) for row in rows])
     tips(axes, [row.after.mean for row in rows], places, [tip(f"{row.name}, after", row.after) for row in rows])
     name_rows(axes, places, [row.name for row in rows], narrow)
@@ -127,6 +127,43 @@ def comparison_chart(rows: Sequence[Compared], ahead: str, narrow: bool = False)
     for axes in (left, right):
         tidy(axes, "x")
     left.margins(x=0.08)
+    return figure
+
+
+def outcome_chart(
+    rows: Mapping[str, Interval], xlabel: str, marked: str, baseline: str, narrow: bool = False
+) -> Figure:
+    """One row per name, a dot with its value and its 95 % interval; without rows a note.
+
+    Args:
+        marked: the row that stands out.
+        baseline: the row through whose value a dashed line runs.
+        narrow: for phones.
+    """
+    figure = Figure(
+        figsize=(NARROW if narrow else 8.4, 0.9 + row_height(list(rows), narrow) * max(1, len(rows))),
+        layout="constrained",
+    )
+    if not rows:
+        return nothing(figure)
+    axes = figure.subplots()
+    places = np.arange(len(rows))[::-1]
+    if baseline in rows:
+        axes.axvline(rows[baseline].mean, color=GREY, lw=1.2, ls="--", zorder=0)
+    for place, (name, value) in zip(places, rows.items(), strict=True):
+        _dots(axes, [value], [place], _AFTER if name == marked else INK)
+        axes.annotate(
+            f"{value.mean:.3f}", (value.mean, place), xytext=(0, -13 if narrow else 5), textcoords="offset points",
+            ha="center", fontsize=8.5, color=INK,
+        )  # fmt: skip
+        tips(axes, [value.mean], [place], [tip(name, value)])
+    name_rows(axes, list(places), list(rows), narrow)
+    for text in (*axes.get_yticklabels(), *axes.texts):
+        if " ".join(text.get_text().split()) == marked:
+            text.set_fontweight("bold")
+    axes.set_xlabel(xlabel, color=INK)
+    axes.margins(x=0.12)
+    tidy(axes, "x")
     return figure
 
 

@@ -78,7 +78,7 @@ METRIC_NAMES = {
     "dice_pooled_zero": "Dice at score 0",
     "dice_first_draws": "Dice, mean of the first draws",
     "dice_zero_first_draws": "Dice at score 0, mean of the first draws",
-    "upgraded_dice": "Dice of the upgraded labels against the clean ones",
+    "upgraded_dice": "Dice of the repaired labels against the clean ones",
 }
 _PARTS = {
     "inside": "inside of the object",

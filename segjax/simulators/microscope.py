@@ -109,22 +109,22 @@ def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource | Ti
     Of `microscope:tissue`, volumes are slides and slices the fields of each.
     """
     if kind not in KINDS:
-        raise InputError(f"microscope:{kind} is unknown; take one of {', '.join(KINDS)}")
+        raise InputError(f"microscope:{kind} is unknown; choose one of {', '.join(KINDS)}")
     allowed = ("size", "volumes", "slices", "crop", "seed")
     for name in options:
         if name not in allowed:
             raise InputError(f"microscope:{kind} has no option {name!r}; its options are {', '.join(allowed)}")
     size = options.get("size", "quarter")
     if size not in COARSENINGS:
-        raise InputError(f"microscope:{kind}: size={size} is unknown; take one of {', '.join(COARSENINGS)}")
+        raise InputError(f"microscope:{kind}: size={size} is unknown; choose one of {', '.join(COARSENINGS)}")
     coarsening = COARSENINGS[size]
     height, width = (grid_length(coarsening),) * 2 if kind == "tissue" else phantoms.grid_shape(coarsening)[1:]
     volumes = _whole(kind, options, "volumes", 1)
     slices, crop, seed = (_whole(kind, options, name, low) for name, low in (("slices", 1), ("crop", 8), ("seed", 0)))
     if crop is not None and crop > min(height, width):
         raise InputError(
-            f"microscope:{kind}: crop={crop} is larger than the {height} x {width} pixels at size={size}; "
-            f"take at most {min(height, width)}"
+            f"microscope:{kind}: crop={crop} is larger than the {height} x {width} pixels at size={size}; give at "
+            f"most {min(height, width)}"
         )
     if volumes is None:
         volumes = _PAPER_VOLUMES if size == "paper" else _FEWER_VOLUMES

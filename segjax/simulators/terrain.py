@@ -153,7 +153,7 @@ def open_terrain(
         InputError: another name, option or value; what `read_backgrounds` raises.
     """
     if name != "mounds":
-        raise InputError(f"terrain:{name} is unknown; there is terrain:mounds")
+        raise InputError(f"terrain:{name} is unknown; use terrain:mounds")
     ranges = {
         "pixels": (64, 1024),
         "sheets": (1, 1000),
@@ -176,7 +176,7 @@ def open_terrain(
     extent = numbers.get("pixels", 256) * metres
     if extent < 300:
         raise InputError(
-            f"terrain:mounds: pictures are {extent:.0f} m wide, too little for a mound; give more pixels or metres"
+            f"terrain:mounds: pictures of {extent:.0f} m are too narrow for a mound; give more pixels or metres"
         )
     source = TerrainSource(metres=metres, backgrounds=None, **numbers)
     if not read_backgrounds or "backgrounds" not in options:

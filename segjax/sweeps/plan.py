@@ -77,8 +77,8 @@ def check_plan(out: Path, there: Mapping[str, Any], own: Mapping[str, Any]) -> N
         if there["facts"].get("digest") != own["facts"].get("digest"):
             changed += _differences({"data": there["data"]}, {"data": own["data"]})
         raise InputError(
-            f"out: {out} holds results of another configuration ({'; '.join(changed)}); choose another "
-            "folder or the options they were made with"
+            f"out: {out} holds results of another configuration ({'; '.join(changed)}); choose another folder, or the "
+            "options with which they were made"
         )
 
 
@@ -98,7 +98,7 @@ def read_plan(
     plan = _needed(folder)
     openings = notes_of_openings(folder, sets_aside)
     if not openings:
-        raise InputError(f"{folder}/openings: says nothing of how the results were made; give the command again")
+        raise InputError(f"{folder}/openings: does not say how the results were made; give the command again")
     for name, kind in needed.items():
         if not isinstance({**openings[-1], "openings": openings}.get(name), kind):
             raise InputError(f"{folder}/openings: the last one lacks {name}; give the command again")
@@ -167,8 +167,8 @@ def _check_results(out: Path, fingerprint: str) -> None:
             continue
         except InputError as error:
             raise InputError(
-                f"out: {out} holds results of another configuration, and its plan.json is damaged or gone; give the "
-                "options that they were made with, or choose another folder"
+                f"out: {out} holds results of another configuration, and its plan.json is damaged or missing; give "
+                "the options with which they were made, or choose another folder"
             ) from error
 
 
@@ -220,7 +220,7 @@ def _stored(folder: Path) -> dict[str, Any] | None:
 def _needed(folder: Path) -> dict[str, Any]:
     plan = _stored(folder)
     if plan is None:
-        raise InputError(f"{folder}: there is no plan.json; name the --out folder of a study")
+        raise InputError(f"{folder}: has no plan.json; give the --out folder of a study")
     return plan
 
 

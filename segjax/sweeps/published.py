@@ -79,7 +79,7 @@ def _decoded(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: is not text in UTF-8; {_REMEDY}") from error
+        raise InputError(f"{path}, line {line}: is not UTF-8 text; {_REMEDY}") from error
 
 
 def _records(text: str, refusal: Callable[[int, str], InputError]) -> Iterator[tuple[int, list[str]]]:

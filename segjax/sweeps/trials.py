@@ -80,7 +80,7 @@ def shard_of(trials: Sequence[AnyTrial], shard: str) -> list[AnyTrial]:
     parts = re.fullmatch(r"(\d+)/(\d+)", shard)
     number, count = (int(part) for part in parts.groups()) if parts else (0, 0)
     if not 1 <= number <= count:
-        raise InputError(f"shard: {shard!r} is not I/N with I from 1 to N; the second of eight shards is 2/8")
+        raise InputError(f"shard: {shard!r} is not I/N with I from 1 to N; write 2/8 for the second of eight shards")
     return list(trials[number - 1 :: count])
 
 

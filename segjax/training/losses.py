@@ -68,7 +68,7 @@ def balanced_weights(targets: Int[np.ndarray, "P *pixels"], classes: int) -> tup
     counts = np.bincount(targets[targets >= 0].ravel(), minlength=classes)
     if len(counts) > classes or not counts.all():
         raise InputError(
-            f"class_weights: targets must show each of the classes 0 to {classes - 1}, their counts are "
+            f"class_weights: every class from 0 to {classes - 1} must occur in the targets, but their counts are "
             f"{', '.join(map(str, counts))}; give pictures of every class"
         )
     return tuple(float(counts.sum() / (classes * count)) for count in counts)

@@ -37,7 +37,7 @@ def make_mean_teacher_steps(
         InputError: a network that keeps running averages, which student and teacher would share.
     """
     if getattr(network, "norm", "none") == "running":
-        raise InputError('norm: a mean teacher cannot have norm="running"; choose "batch", "group" or "none"')
+        raise InputError('norm: a mean teacher does not work with norm="running"; choose "batch", "group" or "none"')
     plain, loss, optimizer = make_steps(network, config), loss_of(config), optimizer_of(config)
 
     def init(key, images, learning_rate=config.learning_rate):

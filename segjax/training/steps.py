@@ -38,7 +38,9 @@ class StepConfig:
         check_choice("loss", self.loss, tuple(LOSSES))
         check_learning_rate(self.learning_rate)
         if self.class_weights and self.loss != "cross_entropy":
-            raise InputError(f"class_weights: only loss=cross_entropy takes them, not loss={self.loss}")
+            raise InputError(
+                f"class_weights: loss={self.loss} does not take them; use loss=cross_entropy, or leave them out"
+            )
         if not all(0 < weight < float("inf") for weight in self.class_weights):
             raise InputError(f"class_weights must be positive numbers, not {self.class_weights}")
         check_least(self, accumulate=1)

@@ -55,7 +55,9 @@ def estimate_recipe(
     if clean.shape != noisy.shape or len(clean) == 0:
         raise InputError(f"noisy: give a mask for each of the {len(clean)} clean label maps, and at least one")
     if not clean.any():
-        raise InputError("clean: no object in any of the pictures; errors show only where there are objects")
+        raise InputError(
+            "clean: no picture has an object, but errors show only where there are objects; give other pictures"
+        )
     nothing = np.zeros(clean.shape[1:], np.int32)
     pairs = [
         _compare(labels, mask, nothing if foreign is None else foreign[index])

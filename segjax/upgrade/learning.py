@@ -98,9 +98,12 @@ def clean_pictures(
 def check_masks(name: str, masks: Bool[np.ndarray, "P H W"]) -> None:
     """Raise `InputError` where no pixel of a set of masks is set, or every one is: such a channel tells nothing."""
     if not masks.any():
-        raise InputError(f"{name}: empty in every picture; there is nothing to learn from or to upgrade")
+        raise InputError(
+            f"{name}: empty in every picture, so there is nothing to learn from or to upgrade; give pictures with "
+            "objects"
+        )
     if masks.all():
-        raise InputError(f"{name}: full in every picture; 0 must be background")
+        raise InputError(f"{name}: full in every picture, but 0 must be background; give other labels")
 
 
 def upgrade_network(

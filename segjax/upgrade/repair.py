@@ -64,7 +64,7 @@ def upgrade_set(
             be tiled.
     """
     if len(images) != len(masks):
-        raise InputError(f"masks: {len(masks)} for {len(images)} pictures; give one for each")
+        raise InputError(f"masks: there are {len(masks)} for {len(images)} pictures; give one for each")
     if batch < 1:
         raise InputError(f"batch must be at least 1, not {batch}")
     pairs = (_checked(index, images[index], masks[index]) for index in range(len(images)))
@@ -85,7 +85,7 @@ def upgrade_set(
 
 def _checked(index: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if image.shape[:2] != mask.shape:
-        raise InputError(f"masks: number {index} has size {mask.shape} beside a picture of {image.shape[:2]}")
+        raise InputError(f"masks: number {index} has the size {mask.shape}, but its picture has {image.shape[:2]}")
     return image, mask
 
 

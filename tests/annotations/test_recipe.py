@@ -224,5 +224,5 @@ def test_inclusion_without_foreign_objects_and_odd_shapes_are_refused():
         degrade(key, LABELS, Recipe(inclusion=0.1), EXTRA[:2])
     with pytest.raises(InputError, match="label id 20 is above max_objects=19"):
         degrade(key, LABELS, Recipe(0.1), max_objects=19)
-    with pytest.raises(InputError, match="extras: 1 volumes of foreign objects for 2"):
+    with pytest.raises(InputError, match="extras: there are 1 volumes of foreign objects for 2"):
         degrade_groups(key, [LABELS, LABELS], Recipe(inclusion=0.1), [EXTRA])

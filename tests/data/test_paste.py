@@ -143,7 +143,7 @@ def test_the_label_and_the_place_of_the_picture_stay():
 
 
 def test_unfit_foreign_sources_are_refused():
-    with pytest.raises(InputError, match="none holds no pictures"):
+    with pytest.raises(InputError, match="none: has no pictures"):
         pasted(Pictures([OWN]), Pictures([], "none"))
     with pytest.raises(InputError, match=r"threshold=2\.0"):
         pasted(Pictures([OWN]), Pictures([FOREIGN]), threshold=2.0)

@@ -168,7 +168,7 @@ def test_class_target_is_the_class_of_each_object():
     ("options", "message"),
     [
         ({"size": 0}, "size"),
-        ({"host": 2, "hosts": 2, "batch_size": 4}, "host must be below"),
+        ({"host": 2, "hosts": 2, "batch_size": 4}, "host must be from 0 to"),
         ({"hosts": 2, "batch_size": 3}, "multiple"),
     ],
 )

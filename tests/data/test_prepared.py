@@ -176,7 +176,7 @@ def test_public_instance_masks_keep_their_ids(public):
     "name, options, message",
     [
         ("nuclei", {"size": "half"}, "no option 'size'; its options are dir, split, image, labels"),
-        ("nuclei", {"mask": "polygons"}, "mask=polygons is unknown; take one of instances, classes"),
+        ("nuclei", {"mask": "polygons"}, "mask=polygons is unknown; choose one of instances, classes"),
         ("nuclei", {"class_names": "a,b"}, "several class_names need mask=classes"),
         ("nuclei", {"split": "val"}, "no split 'val'; take one of train, test"),
         ("nuclei", {"group": "name"}, "knows its group; leave the option out"),
@@ -260,7 +260,7 @@ def test_trimaps_have_a_border_that_is_not_judged_and_pictures_a_label(pets):
         ({"label": "breed"}, "no feature 'breed' for label"),
         ({"label": "image"}, "feature 'image' names no classes"),
         ({"class_names": "cat,dog"}, "mask=trimap holds one class"),
-        ({"least_objects": "1"}, "known of sets prepared by segjax only"),
+        ({"least_objects": "1"}, "only sets prepared by segjax tell"),
     ],
 )
 def test_options_that_do_not_fit_a_set_of_others_are_refused(pets, options, message):

@@ -61,7 +61,7 @@ def test_shrinking_comes_before_tiles_and_is_part_of_the_digest(tmp_path):
 def test_what_would_leave_nothing_is_refused():
     with pytest.raises(InputError, match="picture p; give a smaller number"):
         shrunk(Pictures(), 6)
-    with pytest.raises(InputError, match="shrink=0: at least 1"):
+    with pytest.raises(InputError, match="shrink=0: must be at least 1"):
         shrunk(Pictures(), 0)
     with pytest.raises(InputError, match="shrink"):
         open_source("microscope:hl60?size=sixth&volumes=2&slices=1&shrink=2")

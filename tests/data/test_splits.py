@@ -71,7 +71,7 @@ def test_split_order_depends_on_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("fractions", "message"), [((0.7, 0.7), "sum to 1"), ((1.2, -0.2), "positive"), ((0.2,) * 5, "3")]
+    ("fractions", "message"), [((0.7, 0.7), "add up to 1"), ((1.2, -0.2), "positive"), ((0.2,) * 5, "3")]
 )
 def test_unfit_fractions_are_refused(fractions, message):
     with pytest.raises(InputError, match=message):
@@ -94,7 +94,9 @@ def test_folds_of_single_pictures_by_hand():
     with pytest.raises(InputError, match="folds=4"):
         group_folds(["a", "b", "c"], 4)
     for folds in (1, 2, 4):
-        with pytest.raises(InputError, match="folds: all pictures are of one group; give pictures of several volumes"):
+        with pytest.raises(
+            InputError, match="folds: all pictures belong to one group; give pictures of several volumes"
+        ):
             group_folds(["a", "a"], folds)
 
 
@@ -105,10 +107,10 @@ def test_make_split_takes_the_reserved_groups_or_the_fold():
     tests = [make_split(Pictures(groups), fold=fold, folds=5, seed=3).test for fold in range(5)]
     assert sorted(index for test in tests for index in test) == list(range(10))
     assert make_split(Pictures(groups), fold=1, folds=5, seed=0).test == tests[1]
-    with pytest.raises(InputError, match=r"fold=5 must lie in 0\.\.4"):
+    with pytest.raises(InputError, match=r"fold=5 must be from 0 to 4"):
         make_split(Pictures(groups), fold=5, folds=5, seed=0)
     for folds in (0, 1):
-        with pytest.raises(InputError, match=rf"folds={folds} must lie in 2\.\.5"):
+        with pytest.raises(InputError, match=rf"folds={folds} must be from 2 to 5"):
             make_split(Pictures(groups), fold=0, folds=folds, seed=0)
     with pytest.raises(InputError, match="validation_share"):
         make_split(Pictures(groups), fold=0, folds=5, validation_share=1.0, seed=0)

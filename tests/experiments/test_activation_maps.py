@@ -32,8 +32,8 @@ from experiments.activation_maps.measure import (
     regions,
 )
 from experiments.activation_maps.study import STUDY
+from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
-    Classifier,
     ClassifierTrainer,
     LabelledDomain,
     check_trainable_classifiers,
@@ -241,7 +241,7 @@ def test_a_part_that_a_picture_lacks_leaves_nothing(domain):
         ({"maps": ("gradcam",)}, "maps: unknown 'gradcam'"),
         ({"maps_over_training": ("gradcam",)}, "maps_over_training: unknown 'gradcam'"),
         ({"classification": {"classifiers": ("unet",)}}, "classifiers: unknown 'unet'"),
-        ({"classification": {"classifiers": ()}}, "classifiers: name at least one"),
+        ({"classification": {"classifiers": ()}}, "classifiers: there are none; give at least one"),
         ({"classification": {"target": 0}}, "target: classes count from 1"),
         ({"questions": ("why",)}, "questions: unknown 'why'"),
         ({"epochs_looked_at": (2,)}, "epochs_looked_at: 2 must be from 1 to 1"),

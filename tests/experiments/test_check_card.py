@@ -166,7 +166,7 @@ def test_the_page(tmp_path, capsys):
         "same picture as p02.png",
         "smaller than 5",
         "class 1",
-        "correlation",
+        "correlates",
     ):
         assert words in text
     assert check(str(path), card=page) == 2 and page.read_text() == text
@@ -180,7 +180,7 @@ def test_a_page_that_cannot_be_written(tmp_path, capsys, place):
             check(str(path), card=tmp_path / place)
     else:
         assert check(str(path), card=tmp_path / place) == 2
-        assert "card: there is no folder" in capsys.readouterr().out
+        assert "card: the folder" in capsys.readouterr().out
 
 
 def test_the_gallery_shows_fewest_median_and_most(tmp_path):

@@ -76,7 +76,7 @@ def test_no_shift_is_suspected(samples):
 
 def test_a_shift_is_said_in_words():
     [remark] = shifted_labels(Path("a"), Pictures([moved(sample(seed), 3, -5) for seed in range(12)]).seen())
-    assert "3 px below and 5 px left of the borders" in remark.reason
+    assert "3 px below and 5 px left of the visible borders" in remark.reason
 
 
 @NEEDS_REAL

@@ -167,7 +167,7 @@ def test_an_existing_folder_is_refused_and_left_alone(given, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     assert convert(str(given), tmp_path / "out", "coco") == 2
     assert list((tmp_path / "out").iterdir()) == []
-    assert "out: is there already; choose a new folder" in capsys.readouterr().out
+    assert "out: exists already; choose a new folder" in capsys.readouterr().out
 
 
 def test_a_damaged_file_is_named_and_nothing_written(given, tmp_path, capsys):
@@ -196,7 +196,7 @@ def test_a_stop_halfway_leaves_nothing(given, tmp_path, monkeypatch, capsys, err
 
 def test_options_that_change_pictures_are_refused(given, tmp_path, capsys):
     assert convert(f"folder:{given}?tile=16", tmp_path / "out", "coco") == 2
-    assert "option tile changes the pictures" in capsys.readouterr().out
+    assert "option tile would change the pictures" in capsys.readouterr().out
 
 
 def test_pictures_without_labels_do_not_become_background(given, tmp_path, capsys):
@@ -206,7 +206,7 @@ def test_pictures_without_labels_do_not_become_background(given, tmp_path, capsy
     rows = "".join(f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names))
     (given / "kinds.csv").write_text(f"picture,label\n{rows}")
     assert convert(f"folder:{given}?image_labels=kinds.csv", tmp_path / "out", "labels") == 2
-    assert f"no labels of {names[0]}, whose pixels would become background" in capsys.readouterr().out
+    assert f"{names[0]} have no labels, and their pixels would become background" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 

@@ -178,7 +178,7 @@ def test_points_and_sites_that_give_nothing_are_said(tmp_path, monkeypatch, caps
     shapes, _ = moved(shapely.points(x, y), UTM.crs, "EPSG:4326")
     write_layers(sites, {"sites": Layer("EPSG:4326", np.append(shapes, shapely.Point()))})
     out = ("--out", tmp_path / "tiles")
-    with pytest.raises(InputError, match=r"points\.geojson: holds points \(3 of 4 features\); give radius=METRES"):
+    with pytest.raises(InputError, match=r"points\.geojson: holds points \(3 of 4 features\); say how far"):
         run(monkeypatch, capsys, scene, "--sites", sites, *out)
     said = run(monkeypatch, capsys, scene, "--sites", sites, *out, "--radius", 20, *OPTIONS)
     assert (

@@ -1,5 +1,7 @@
 """The command that lists the pages of a folder, and runs that list themselves."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +10,13 @@ import pytest
 
 from experiments import index
 from experiments.harness import run as run_module
+from experiments.publish import study_names
 from segjax.reports import has_index, write_index
 from segjax.types import InputError
 from tests.experiments.harness.tiny import study
 from tests.reports.test_index import listed, page
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -92,3 +97,14 @@ def test_an_index_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch, caps
     tiny_run(monkeypatch, tmp_path / "run")
     said = " ".join(capsys.readouterr().out.split())
     assert f"report: {tmp_path}/run/report.html" in said and "the report is not listed: " in said
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_demo_installs_geo_begins_and_ends_with_the_index_and_runs_every_study():
+    said = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (install,) = re.findall(r"pip install .* -e '\.\[(.*)\]'", said)
+    assert install == "geo,studies"
+    ran = re.findall(r"python -m (experiments\.\S+) (.*)", said)
+    assert ran[0] == ("experiments.index", "runs --open") and ran[-1] == ("experiments.index", "runs")
+    assert {name for name, _ in ran[1:-1]} == {f"experiments.{name}" for name in study_names()}
+    assert all(re.fullmatch(r"--scale demo --out runs/\w+", options) for _, options in ran[1:-1])

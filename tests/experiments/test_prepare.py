@@ -28,13 +28,13 @@ def test_sets_are_listed_with_licence_address_and_files(capsys):
 def test_a_set_is_prepared_and_its_defects_are_printed(files, tmp_path, capsys):
     assert command.prepare("pannuke", files, tmp_path / "sets") == 0
     told = capsys.readouterr().out
-    assert "fold1: 4 pictures of 4 groups, 8 objects" in told
+    assert "fold1: 4 pictures in 4 groups, 8 objects" in told
     assert "remark: fold1 holds 4 pictures, published are 2,656" in told
     assert "remark: no object is annotated in 3 of 12 pictures" in told
     assert f"written to {tmp_path / 'sets'}/pannuke/1.0.0" in told and "digest: " in told
     assert f"--data 'tfds:pannuke?dir={tmp_path / 'sets'}'" in told
     assert command.prepare("pannuke", files, tmp_path / "sets") == 0
-    assert "was there before and is kept" in capsys.readouterr().out
+    assert "exists already and is kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_set_is_prepared_and_its_defects_are_printed(files, tmp_path, capsys):
     [
         ("pannuk", "files", "'pannuk' is not among the sets: cbia_hl60, "),
         ("", "files", "'' is not among the sets"),
-        ("pannuke", None, "name the folder with its files by --from"),
+        ("pannuke", None, "give the folder with its files as --from"),
         ("pannuke", "nowhere", "no such folder"),
         ("lizard", "files", "there are no pictures of Lizard_Images1 and 2"),
     ],

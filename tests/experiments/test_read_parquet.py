@@ -87,15 +87,15 @@ def changed(**values):
 @pytest.mark.parametrize(
     ("rows", "names", "options", "message"),
     [
-        (ROWS, NAMES, {"image": "photo"}, "has no column photo, but image, instances, categories, patient"),
+        (ROWS, NAMES, {"image": "photo"}, "has no column photo, only image, instances, categories, patient"),
         (ROWS, None, {}, "names no classes for column categories; give --categories ''"),
-        (ROWS, NAMES, {"not_judged": "Stroma"}, "has no class Stroma, but Ambiguous, Epithelial, Lymphocyte"),
-        (changed(categories=[1]), NAMES, {}, "train_000000: 3 masks and 1 classes"),
-        (changed(categories=[1, 2, 7]), NAMES, {}, "train_000000: class 7 is not among the 3"),
-        (changed(categories=[1, 2, None]), NAMES, {}, "train_000000: class None is not among the 3"),
+        (ROWS, NAMES, {"not_judged": "Stroma"}, "has no class 'Stroma', only Ambiguous, Epithelial, Lymphocyte"),
+        (changed(categories=[1]), NAMES, {}, "train_000000: has 3 masks, but 1 classes"),
+        (changed(categories=[1, 2, 7]), NAMES, {}, "train_000000: class 7 is not one of the 3"),
+        (changed(categories=[1, 2, None]), NAMES, {}, "train_000000: class None is not one of the 3"),
         (changed(instances=[png(picture(0)[..., 0])] * 3), NAMES, {}, "more than two values"),
         (changed(image={"bytes": b"no picture", "path": None}), NAMES, {}, "cannot be read"),
-        (changed(image={"bytes": None, "path": "a.png"}), NAMES, {}, "a picture without content"),
+        (changed(image={"bytes": None, "path": "a.png"}), NAMES, {}, "the file holds no picture"),
     ],
 )  # fmt: skip
 def test_what_is_not_understood_is_refused_and_leaves_nothing(parquet, tmp_path, capsys, rows, names, options, message):
@@ -107,12 +107,15 @@ def test_what_is_not_understood_is_refused_and_leaves_nothing(parquet, tmp_path,
 def test_files_that_are_there_or_no_parquet_are_refused(parquet, tmp_path, capsys):
     options = parquet()
     (tmp_path / "out").mkdir()
-    assert convert(options) == 2 and "is there already" in capsys.readouterr().err
+    assert convert(options) == 2 and "exists already" in capsys.readouterr().err
     (tmp_path / "out").rmdir()
     assert (
-        convert(replace(options, files=options.files * 2)) == 2 and "two files have one name" in capsys.readouterr().err
+        convert(replace(options, files=options.files * 2)) == 2 and "two have the same name" in capsys.readouterr().err
     )
-    assert convert(replace(options, files=())) == 2 and "no parquet file was named" in capsys.readouterr().err
+    assert (
+        convert(replace(options, files=())) == 2
+        and "there are none; give one or more parquet" in capsys.readouterr().err
+    )
     missing = tmp_path / "test.parquet"
     assert convert(replace(options, files=(missing,))) == 2
     assert f"{missing}: there is no such file" in capsys.readouterr().err

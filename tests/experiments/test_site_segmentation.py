@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from experiments.harness import run as harness
-from experiments.harness.classifiers import ClassifierSizes, LabelledDomain
+from experiments.harness.classifier_options import ClassifierSizes
+from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved

@@ -271,11 +271,11 @@ def stray(folder):
         (full, "noisy/005: every pixel is marked"),
         (empty, "noisy/005.tif: no object in the label image"),
         (colour, r"differ in channels \(\[1, 3\]\); give the option channels=1"),
-        (mixed, "pictures of different channel numbers"),
+        (mixed, "pictures differ in their number of channels"),
         (alone, "pairs/005 has no clean labels"),
         (no_noisy, "noisy is missing or empty; put the noisy labels"),
         (old_name, "careless has another name now; rename it to .*noisy"),
-        (stray, "noisy/099.tif: label image without its picture"),
+        (stray, "noisy/099.tif: label image without a picture"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

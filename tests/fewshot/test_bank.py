@@ -125,5 +125,5 @@ def test_what_does_not_fit_is_refused(extractors, tiny):
         FeatureBank([*bank.extractors, with_statistics(tiny("unet", 0, 3), pictures(channels=3))])
     with pytest.raises(InputError, match="standardise"):
         with_statistics(extractors[0], [])
-    with pytest.raises(InputError, match="variables are not those"):
+    with pytest.raises(InputError, match="variables do not fit"):
         Extractor(extractors[1].network, extractors[0].variables)

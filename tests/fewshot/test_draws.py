@@ -34,7 +34,7 @@ def test_draws_depend_on_the_key_alone():
     ("has_type", "shots", "draws", "message"),
     [
         (HAS_TYPE, (7,), 1, "only 6 pictures show the type"),
-        (HAS_TYPE & False, (1,), 1, "in no picture"),
+        (HAS_TYPE & False, (1,), 1, "no picture shows"),
         (HAS_TYPE, (0, 1), 1, "from 1 on"),
         (HAS_TYPE, (2, 2), 1, "different"),
         (HAS_TYPE, (), 1, "shots"),
@@ -48,7 +48,7 @@ def test_impossible_draws_are_refused(has_type, shots, draws, message):
 
 def test_support_and_query_share_no_picture():
     check_apart(["a", "b"], ["c"])
-    with pytest.raises(InputError, match="b is also among the support"):
+    with pytest.raises(InputError, match="picture b is also a support picture"):
         check_apart(["a", "b"], ["b", "c"])
 
 

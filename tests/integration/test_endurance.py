@@ -8,7 +8,7 @@ from experiments.benchmarks.endurance import rows_of
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory: it is read from /proc")
 def test_memory_files_and_threads_stay(tmp_path):
     rows = rows_of(60, "1epochs", tmp_path)
     assert [row["trials"] >= 6 * (number + 1) for number, row in enumerate(rows)] == [True] * 10

@@ -118,7 +118,7 @@ def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_pa
             worker("annotation_errors", options)
     with pytest.raises(InputError, match=r"shard: every task would take the same"):
         worker("annotation_errors", ["--out", str(tmp_path), "--shard", "1/8"])
-    with pytest.raises(InputError, match=r"out: .*cannot stand in a batch script"):
+    with pytest.raises(InputError, match=r"out: .*that a batch script cannot hold"):
         worker("annotation_errors", ["--out", "x\n#SBATCH --exclusive"])
     with pytest.raises(InputError, match="study: unknown"):
         worker("annotation_error", [])
@@ -131,15 +131,15 @@ def test_what_the_study_would_refuse_is_refused_before_anything_is_queued(tmp_pa
         ({"at_once": 0}, "at-once: must be at least 1"),
         ({"cpus": 0}, "cpus: must be at least 1"),
         ({"gpus": -1}, "gpus: must be at least 0"),
-        ({"memory": "16"}, "memory: '16' is not a number and its unit"),
+        ({"memory": "16"}, "memory: '16' is not a number with a unit"),
         ({"memory": "16G --x"}, "memory: "),
-        ({"partition": "gpu --x"}, "partition: .*; sinfo lists those there are"),
-        ({"account": ""}, "account: .*; sacctmgr .* lists those there are"),
-        ({"time": "90"}, "time: '90' is neither .*; give, say, 24:00:00"),
+        ({"partition": "gpu --x"}, "partition: .*; sinfo lists the names"),
+        ({"account": ""}, "account: .*; sacctmgr .* lists the names"),
+        ({"time": "90"}, "time: '90' is not .*; give for example 24:00:00"),
         ({"time": "1:60:00"}, "time: "),
         ({"warn": 0}, "warn: must be at least 1"),
         ({"warn": 70000, "time": "2-00:00:00"}, "warn: SLURM warns at most 65535"),
-        ({"time": "00:05:30"}, "warn: 300 seconds before the end of 00:05:30"),
+        ({"time": "00:05:30"}, "warn: a warning 300 seconds before the end of 00:05:30"),
     ],
 )
 def test_what_slurm_cannot_do_is_refused(changed, said):
@@ -207,13 +207,13 @@ def test_it_says_how_far_it_came_where_slurm_refuses(tmp_path, monkeypatch, slur
     with pytest.raises(InputError, match=r"SLURM refuses \(4 of 10 tasks are queued\): QOSMaxSubmitJobPerUserLimit"):
         launch(monkeypatch, "annotation_errors", "--tasks", 10, "--", "--out", tmp_path)
     place(1)
-    with pytest.raises(InputError, match="tasks: this cluster takes no arrays"):
+    with pytest.raises(InputError, match="tasks: this cluster does not accept arrays"):
         launch(monkeypatch, "annotation_errors", "--", "--out", tmp_path)
 
 
 def test_without_slurm_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match=r"scontrol: is not found here \(nothing is queued\).*--dry-run"):
+    with pytest.raises(InputError, match=r"scontrol: was not found \(nothing is queued\).*--dry-run"):
         launch(monkeypatch, "annotation_errors", "--", "--out", tmp_path)
 
 

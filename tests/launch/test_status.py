@@ -199,7 +199,7 @@ def test_a_copy_of_a_folder_is_understood(tmp_path):
 
 
 def test_what_is_no_folder_of_a_study_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there is no plan\.json; name the --out folder of a study"):
+    with pytest.raises(InputError, match=r"has no plan\.json; give the --out folder of a study"):
         status_of(tmp_path)
     assert headline(tmp_path) == "No worker has begun yet."
     end(tmp_path, [0])

@@ -20,7 +20,7 @@ def launch(monkeypatch, name: str, *options: str) -> None:
 @pytest.mark.parametrize("name", LAUNCHERS)
 @pytest.mark.parametrize("option", ["--plan", "--report", "--list-failed", "--list_failed", "--help", "-h"])
 def test_what_a_study_does_alone_is_refused_with_the_command_to_give(monkeypatch, name, option):
-    said = f"{option.strip('-').replace('_', '-')}: is for the study alone; give the command python -m "
+    said = f"{option.strip('-').replace('_', '-')}: works only for the study itself; give the command python -m "
     with pytest.raises(InputError, match=f"^{said}experiments.annotation_errors --out x {option}$"):
         launch(monkeypatch, name, option)
 
@@ -57,5 +57,5 @@ def test_an_unknown_study_is_refused_with_those_there_are(name):
 def test_the_results_folder_is_found_among_the_options():
     assert out_of(["--scale", "demo", "--out", "runs/x"]) == out_of(["--out=runs/x", "--seeds", "2"]) == Path("runs/x")
     for options in ([], ["--scale", "demo"], ["--outer", "x"]):
-        with pytest.raises(InputError, match="out: give"):
+        with pytest.raises(InputError, match="out: it is missing; give"):
             out_of(options)

@@ -63,5 +63,5 @@ def test_masks_of_rise_are_open_at_their_share():
 @pytest.mark.parametrize("options", [{"keep": 0.0}, {"masks": 0}, {"grid": 0}])
 def test_impossible_masks_are_refused(tiny, options):
     apply, variables, image, _ = tiny
-    with pytest.raises(InputError, match="rise: masks and grid from 1 on"):
+    with pytest.raises(InputError, match="rise: masks and grid must be at least 1"):
         rise(jax.random.key(0), apply, variables, image, TARGET, **options)

@@ -164,5 +164,5 @@ def test_a_network_without_pixels_is_refused():
         logits = image.mean((1, 2))
         return (logits, {"mean": logits}) if features else logits
 
-    with pytest.raises(InputError, match="no layer has pixels"):
+    with pytest.raises(InputError, match="no layer keeps the pixels apart"):
         grad_cam(apply, {}, jnp.ones((1, 4, 4, 2)), TARGET, "mean")

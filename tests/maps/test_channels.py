@@ -114,7 +114,7 @@ def test_poly_cam_is_that_of_numpy(tiny, kind):
 
 def test_a_fusion_of_nothing_is_refused(tiny):
     apply, variables, image, _ = tiny
-    with pytest.raises(InputError, match="at least one layer"):
+    with pytest.raises(InputError, match="none to fuse; give at least one"):
         refine_cam(apply, variables, image, TARGET, [])
-    with pytest.raises(InputError, match="at least one layer"):
+    with pytest.raises(InputError, match="none to fuse; give at least one"):
         poly_cam(apply, variables, image, TARGET, [])

@@ -133,5 +133,5 @@ def test_full_grad_of_a_network_that_is_not_piecewise_linear_is_refused():
     network = create("unet", width=2, levels=1, norm="group")
     image = jnp.ones((1, 4, 4, 1))
     variables = jax.eval_shape(network.init, jax.random.key(0), image)
-    with pytest.raises(InputError, match="normalisation does not depend on the picture"):
+    with pytest.raises(InputError, match="normalisation that does not depend on the picture"):
         jax.eval_shape(lambda v: full_grad(Probe(network), v, image, ClassScore(1)), variables)

@@ -188,7 +188,7 @@ def test_cost_in_forward_passes_by_hand():
 def test_maps_that_draw_need_a_key_and_repeat_it_to_the_bit(tiny, name):
     apply, variables, image, _ = tiny
     explain = create_map(name, apply.network, target=TARGET, **LITTLE[name])
-    with pytest.raises(InputError, match=r"key: .* draws random numbers; give key=jax\.random\.key\(0\)"):
+    with pytest.raises(InputError, match=r"key: .* needs random numbers; give key=jax\.random\.key\(0\)"):
         explain(variables, image)
     first, again, other = (explain(variables, image, key=jax.random.key(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -225,9 +225,9 @@ def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
         ("rise", {"masks": 0}, "map rise: masks must be a whole number from 1 on, not 0"),
         ("occlusion", {"patch": 1}, "map occlusion: patch must be a whole number from 2 on, not 1"),
         ("smooth_grad", {"samples": True}, "map smooth_grad: samples must be a whole number from 1 on, not True"),
-        ("rise", {"layers": "maps"}, "layers: rise is not made of layers; leave them out"),
-        ("grad_cam", {"layers": ("layer1", "layer2")}, "layers: grad_cam is made of one layer, not 2"),
-        ("zoom_cam", {"layers": ()}, "layers: zoom_cam is made of one or more layers, not 0"),
+        ("rise", {"layers": "maps"}, "layers: rise takes none; leave them out"),
+        ("grad_cam", {"layers": ("layer1", "layer2")}, "layers: grad_cam needs one layer, not 2"),
+        ("zoom_cam", {"layers": ()}, "layers: zoom_cam needs one or more layers, not 0"),
     ],
 )
 def test_unknown_names_options_and_values_are_refused(name, options, message):
@@ -239,9 +239,9 @@ def test_other_networks_need_layers_and_a_target(tiny):
     apply, variables, image, _ = tiny
     with pytest.raises(InputError, match="layers: Tiny does not say which layers grad_cam is made of; name them"):
         create_map("grad_cam", apply.network, target=TARGET)
-    with pytest.raises(InputError, match="target: Tiny is not one of our classifiers with two classes; say what"):
+    with pytest.raises(InputError, match="target: Tiny is not a classifier of segjax with two classes; say what"):
         create_map("grad_cam", apply.network, layers="first")
-    with pytest.raises(InputError, match="target: ResNet18 is not one of our classifiers with two classes"):
+    with pytest.raises(InputError, match="target: ResNet18 is not a classifier of segjax with two classes"):
         create_map("grad_cam", made("resnet18", classes=3))
     assert create_map("grad_cam", made("resnet18", classes=3), target=ClassScore(2)).layers == ("maps",)
     with pytest.raises(InputError, match="layer 'second' does not exist; choose one of: conv0"):

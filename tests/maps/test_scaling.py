@@ -32,13 +32,13 @@ def test_maps_that_are_not_finite_are_not_taken_for_empty_ones(scale):
     for found in (scale(maps), scale(positive(maps))):
         np.testing.assert_array_equal(np.isfinite(found).all((1, 2)), [True, False, False, True])
         assert not found[3].any()
-        with pytest.raises(InputError, match=r"not finite in 2 of 4 pictures \(b, c\)"):
+        with pytest.raises(InputError, match=r"those of 2 of 4 pictures are not finite \(b, c\)"):
             refuse_unusable(found, list("abcd"))
 
 
 def test_the_level_of_pictures_without_the_class_is_a_quantile():
     assert level_without(np.arange(101), 0.9) == pytest.approx(90)
-    with pytest.raises(InputError, match="none of a picture without the class"):
+    with pytest.raises(InputError, match="no map shows a picture without the class"):
         level_without(np.zeros((0, 4, 4)))
     with pytest.raises(InputError, match="share must be above 0 and below 1"):
         level_without(MAPS, 1.0)
@@ -48,5 +48,5 @@ def test_maps_that_are_not_finite_are_refused_by_name():
     maps = np.zeros((3, 2, 2))
     refuse_unusable(maps, ["a", "b", "c"])
     maps[1, 0, 0], maps[2, 1, 1] = np.nan, np.inf
-    with pytest.raises(InputError, match=r"not finite in 2 of 3 pictures \(b, c\).*lower learning rate"):
+    with pytest.raises(InputError, match=r"those of 2 of 3 pictures are not finite \(b, c\).*lower learning rate"):
         refuse_unusable(maps, ["a", "b", "c"])

@@ -233,7 +233,7 @@ def test_input_is_normalised_by_fixed_numbers(random_variables):
         variables = random_variables(plain, image, lowest=0.1)
         expected = plain.apply(variables, (image - jnp.array([0.5, 0.25]).reshape(1, 1, 1, 2)) / 0.5)
         np.testing.assert_allclose(shifted.apply(variables, image), expected, rtol=1e-5)
-        with pytest.raises(InputError, match="input_mean has 2 numbers, the picture has 1 channels"):
+        with pytest.raises(InputError, match="input_mean has 2 numbers, but the picture has 1 channels"):
             jax.eval_shape(shifted.init, jax.random.key(0), image[..., :1])
 
 

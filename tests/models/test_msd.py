@@ -42,7 +42,7 @@ def test_input_is_normalised_by_fixed_numbers():
 
 
 def test_numbers_for_another_count_of_channels_are_refused():
-    with pytest.raises(InputError, match="input_mean has 3 numbers, the picture has 2 channels"):
+    with pytest.raises(InputError, match="input_mean has 3 numbers, but the picture has 2 channels"):
         create("msd", depth=2, input_mean=(0.5, 0.5, 0.5)).init(jax.random.key(0), IMAGE)
 
 

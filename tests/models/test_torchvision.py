@@ -71,7 +71,7 @@ def saved(tmp_path, arrays):
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_numbers_that_are_not_finite_are_refused_by_name(value, resnet, tmp_path):
     arrays = dict(resnet[1], **{"fc.bias": np.full(CLASSES, value, np.float32)})
-    with pytest.raises(InputError, match=r"weights\.safetensors: fc\.bias holds numbers that are not finite"):
+    with pytest.raises(InputError, match=r"weights\.safetensors: fc\.bias has values that are not finite"):
         load_torchvision(ours("resnet18"), blank(ours("resnet18")), saved(tmp_path, arrays))
 
 

@@ -28,6 +28,7 @@ from segjax.reports import (
     prediction_look,
     size_chart,
     write_card,
+    write_index,
     write_page,
     write_status,
 )
@@ -174,6 +175,15 @@ def status(path: Path) -> Path:
     return path
 
 
+def index(folder: Path) -> Path:
+    for name in ("study", "cells"):
+        (folder / name).mkdir()
+    page(folder / "study" / "report.html", replace(full(), index="../index.html"))
+    card(folder / "cells" / "card.html")
+    write_index(folder)
+    return folder / "index.html"
+
+
 def page(path: Path, content: Page) -> Path:
     write_page(path, content)
     return path
@@ -186,6 +196,7 @@ PAGES: Mapping[str, Callable[[Path], Path]] = {
     ),
     "bare": lambda folder: page(folder / "report.html", Page("Nothing yet", "What is there?", "No trial has ended.")),
     "card": lambda folder: card(folder / "card.html"),
+    "index": index,
     "status": lambda folder: status(folder / "status.html"),
 }
 """How each page is written into a folder of its own, by its name."""

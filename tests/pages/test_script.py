@@ -118,6 +118,19 @@ def test_numbers_are_saved_as_csv(full):
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(content)), full_page().lead.table)
 
 
+def test_the_index_leads_to_every_page_and_back(browser, written):
+    with opened(browser, written("index"), 800) as (page, complaints):
+        listed = page.title()
+        for title in ("Data card: cells", "How wrong may labels be?"):
+            page.get_by_role("link", name=title).click()
+            assert page.title() == title
+            page.go_back()
+        page.get_by_role("link", name=title).click()
+        page.get_by_role("link", name="All pages of this folder").click()
+        assert page.title() == listed
+    assert complaints == []
+
+
 def test_dark_mode_follows_the_reader(browser, written):
     colours = []
     for scheme in ("light", "dark"):

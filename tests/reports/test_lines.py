@@ -1,10 +1,19 @@
-"""What charts of lines, of labels before and after, and of methods draw, read back from their axes."""
+"""What charts of lines and rows draw, read back from their axes."""
 
 import numpy as np
 import pytest
 
 from segjax.evaluation import Decision, Interval
-from segjax.reports import BeforeAfter, Compared, Line, before_after_chart, comparison_chart, line_chart, svg
+from segjax.reports import (
+    BeforeAfter,
+    Compared,
+    Line,
+    before_after_chart,
+    comparison_chart,
+    line_chart,
+    outcome_chart,
+    svg,
+)
 from segjax.reports.charts import NARROW
 
 NAN = float("nan")
@@ -73,10 +82,35 @@ def test_comparison_shows_dice_and_paired_differences_on_one_row_each():
     assert [text.get_text() for text in right.texts] == ["+5.0"]
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+def test_outcomes_stand_in_rows_beside_a_baseline_and_one_stands_out(narrow):
+    rows = {"all clean": value(0.9126), "repaired": value(0.8574), "clean only": Interval(0.8771, NAN, NAN, 2)}
+    figure = outcome_chart(rows, "Dice", "repaired", "clean only", narrow)
+    (axes,) = figure.axes
+    assert [(line.get_xdata()[0], line.get_linestyle()) for line in axes.lines if line.get_linestyle() == "--"] == [
+        (0.8771, "--")
+    ]
+    drawn = {container.lines[0].get_xdata()[0]: container.lines[0].get_color() for container in axes.containers}
+    assert list(drawn) == [0.9126, 0.8574, 0.8771] and drawn[0.9126] == drawn[0.8771] != drawn[0.8574]
+    bold = [text.get_text() for text in (*axes.get_yticklabels(), *axes.texts) if text.get_fontweight() == "bold"]
+    assert bold == ["repaired"]
+    assert [text.get_text() for text in axes.texts if text.get_text()[0] == "0"] == ["0.913", "0.857", "0.877"]
+
+
+def test_numbers_in_a_chart_keep_all_their_digits():
+    text = svg(outcome_chart({"repaired": value(0.8574)}, "Dice", "repaired", ""))
+    assert ">0.857<" in text and "<title>repaired: 0.857 (0.837 to 0.877)</title>" in text
+
+
 @pytest.mark.parametrize(
     "figure",
-    [line_chart({}, "x", "y"), before_after_chart([]), comparison_chart([], "upgrading")],
-    ids=["line", "rows", "methods"],
+    [
+        line_chart({}, "x", "y"),
+        before_after_chart([]),
+        comparison_chart([], "upgrading"),
+        outcome_chart({}, "x", "", ""),
+    ],
+    ids=["line", "rows", "methods", "outcomes"],
 )
 def test_without_results_a_figure_says_so(figure):
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["no results yet"]

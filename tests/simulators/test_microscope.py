@@ -119,9 +119,9 @@ def test_pictures_show_the_nuclei():
 @pytest.mark.parametrize(
     "kind, options, message",
     [
-        ("yeast", {}, "microscope:yeast is unknown; take one of hl60, granulocytes, mixed, tissue"),
+        ("yeast", {}, "microscope:yeast is unknown; choose one of hl60, granulocytes, mixed, tissue"),
         ("hl60", {"zoom": "2"}, "no option 'zoom'; its options are size, volumes, slices, crop, seed"),
-        ("hl60", {"size": "huge"}, "size=huge is unknown; take one of paper, half, quarter, sixth"),
+        ("hl60", {"size": "huge"}, "size=huge is unknown; choose one of paper, half, quarter, sixth"),
         ("hl60", {"volumes": "0"}, "volumes=0 must be a whole number of at least 1"),
         ("hl60", {"slices": "1.5"}, "slices=1.5 must be a whole number"),
         ("hl60", {"seed": "-1"}, "seed=-1 must be a whole number of at least 0"),

@@ -151,7 +151,7 @@ def test_pictures_of_a_sheet_lie_side_by_side(source):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("craters", {}, "terrain:craters is unknown; there is terrain:mounds"),
+        ("craters", {}, "terrain:craters is unknown; use terrain:mounds"),
         (
             "mounds",
             {"size": "half"},
@@ -160,7 +160,7 @@ def test_pictures_of_a_sheet_lie_side_by_side(source):
         ("mounds", {"pixels": "32"}, "pixels=32 must be a whole number from 64 to 1024"),
         ("mounds", {"without": "-1"}, "without=-1 must be a whole number from 0"),
         ("mounds", {"metres": "fine"}, "metres=fine must be a number from 0.5 to 10"),
-        ("mounds", {"pixels": "64", "metres": "2"}, "128 m wide, too little"),
+        ("mounds", {"pixels": "64", "metres": "2"}, "of 128 m are too narrow"),
         ("mounds", {"backgrounds": "tiles"}, "no option 'backgrounds'"),
     ],
 )

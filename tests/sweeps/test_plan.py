@@ -151,7 +151,7 @@ def test_folders_of_later_versions_and_folders_without_results_are_refused(tmp_p
     (tmp_path / "plan.json").write_text(json.dumps({"layout": 3}))
     with pytest.raises(InputError, match="by a later version; update segjax"):
         open_ledger(tmp_path)
-    with pytest.raises(InputError, match="name the --out folder of a study"):
+    with pytest.raises(InputError, match="give the --out folder of a study"):
         read_plan(tmp_path / "nowhere")
     (tmp_path / "plan.json").unlink()
     (tmp_path / "results.csv").write_text("something\n")

@@ -122,5 +122,7 @@ def test_balanced_weights_make_classes_count_alike():
     targets = np.array([0] * 9 + [1], np.int32)
     assert balanced_weights(targets, 2) == (10 / 18, 10 / 2)
     assert balanced_weights(np.array([0, 1, -1, 1], np.int32), 2) == (3 / 2, 3 / 4)
-    with pytest.raises(InputError, match=r"each of the classes 0 to 2, their counts are 9, 1, 0"):
+    with pytest.raises(
+        InputError, match=r"every class from 0 to 2 must occur in the targets, but their counts are 9, 1, 0"
+    ):
         balanced_weights(targets, 3)

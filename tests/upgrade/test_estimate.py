@@ -100,5 +100,5 @@ def test_what_cannot_be_estimated_is_refused():
         estimate_recipe(CLEAN, CLEAN[:2] > 0)
     with pytest.raises(InputError, match="at least one"):
         estimate_recipe(CLEAN[:0], CLEAN[:0] > 0)
-    with pytest.raises(InputError, match="no object in any"):
+    with pytest.raises(InputError, match="no picture has an object"):
         estimate_recipe(CLEAN * 0, CLEAN > 0)

@@ -49,7 +49,10 @@ class Conic(PublicSet):
             names = [row["patch_info"] for row in csv.DictReader(file) if row.get("patch_info")]
         lengths = {path.name: files.npy_length(path) for path in arrays}
         if set(lengths.values()) != {len(names)}:
-            raise InputError(f"{folder}: {lengths} patches, but {len(names)} in patch_info.csv; get all three together")
+            raise InputError(
+                f"{folder}: the files hold {lengths} patches, but patch_info.csv lists {len(names)}; get all three "
+                "together"
+            )
         for index, name in enumerate(names):
             yield Entry("train", name, name.rpartition("-")[0] or name, (*arrays, index))
 
@@ -57,7 +60,9 @@ class Conic(PublicSet):
         images, annotations, index = entry.place
         ids, kinds = np.moveaxis(files.whole(annotations, files.npy(annotations)[index]), -1, 0)
         if kinds.max(initial=0) > len(LIZARD_CLASSES):
-            raise InputError(f"{annotations}: class {kinds.max()} in {entry.name}; classes are 1 to 6, get it again")
+            raise InputError(
+                f"{annotations}: {entry.name} has class {kinds.max()}, but classes are 1 to 6; get it again"
+            )
         labels, classes, unknown = files.objects(ids, files.most_frequent(ids, kinds))
         remarks = (WITHOUT_CLASS,) if unknown.any() else ()
         return Record(np.asarray(files.npy(images)[index]), labels, classes, unknown, remarks=remarks)
@@ -102,14 +107,16 @@ class PanNuke(PublicSet):
             outer = images.parents[2].name
             named = re.search(r"fold[ _]?(\d)", outer, re.IGNORECASE)
             if named and fold != f"fold{named[1]}":
-                raise InputError(f"{images}: lies in {outer}; folds are mixed up, unpack them again")
+                raise InputError(f"{images}: lies in {outer}, so folds are mixed up; unpack them again")
             masks = images.parents[2] / "masks" / fold / "masks.npy"
             if not masks.exists():
                 raise self.missing(root, f"{fold} has pictures but no {masks}")
             types = images.parent / "types.npy"
             lengths = {path.name: files.npy_length(path) for path in (images, masks, types) if path.exists()}
             if len(set(lengths.values())) > 1:
-                raise InputError(f"{images}: {lengths} differ; files of several folds are mixed up, unpack them again")
+                raise InputError(
+                    f"{images}: {lengths} differ, so files of several folds are mixed up; unpack them again"
+                )
             for index in range(lengths["images.npy"]):
                 name = f"{fold}-{index:04d}"
                 yield Entry(fold, name, name, (images, masks, index))
@@ -118,7 +125,10 @@ class PanNuke(PublicSet):
         images, masks, index = entry.place
         image, channels = files.npy(images)[index], files.npy(masks)[index]
         if channels.shape[-1] != 6:
-            raise InputError(f"{masks}: {channels.shape[-1]} channels; expected are five classes and the background")
+            raise InputError(
+                f"{masks}: has {channels.shape[-1]} channels, but it must have six: five classes and the background; "
+                "get it again"
+            )
         ids = files.whole(masks, channels[..., :5])  # the sixth is background, 0 or 1, and no id
         values, kinds = ids.max(-1), np.where(ids.any(-1), ids.argmax(-1) + 1, 0)
         # an id that two classes share is two objects
@@ -133,5 +143,7 @@ def _classes_by_key(keys: np.ndarray) -> dict[int, int]:
 
 def _bytes(path: Path, image: np.ndarray) -> np.ndarray:
     if image.min() < 0 or image.max() > 255:
-        raise InputError(f"{path}: intensities from {image.min():g} to {image.max():g}; expected are 0 to 255")
+        raise InputError(
+            f"{path}: has intensities from {image.min():g} to {image.max():g}, but they must be 0 to 255; get it again"
+        )
     return np.rint(image).astype(np.uint8)

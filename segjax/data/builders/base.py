@@ -166,7 +166,7 @@ class AnnotatedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         names = [entry.name for part in parts.values() for entry in part]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{self.name}: two pictures are called {twice}; rename or remove one of their files")
+            raise InputError(f"{self.name}: two pictures are named {twice}; rename or remove one of their files")
         written: list[Written] = []
         return {split: self._generate_examples(part, written, len(names)) for split, part in parts.items()}
 
@@ -252,12 +252,12 @@ def check_record(name: str, record: Record) -> None:
     """
     shape = record.labels.shape
     if record.image.shape[:2] != shape:
-        raise InputError(f"{name}: its annotation is of {shape} pixels, its picture of {record.image.shape[:2]}")
+        raise InputError(f"{name}: its annotation has {shape} pixels, but its picture has {record.image.shape[:2]}")
     highest = int(record.labels.max(initial=0))
     if record.labels.min(initial=0) < 0 or highest > len(record.classes):
-        raise InputError(f"{name}: labels up to {highest}, but classes of {len(record.classes)} objects")
+        raise InputError(f"{name}: has labels up to {highest}, but classes of {len(record.classes)} objects")
     if record.ignored is not None and (record.labels[record.ignored] != 0).any():
-        raise InputError(f"{name}: pixels that nobody judged belong to objects")
+        raise InputError(f"{name}: some pixels of objects are marked as not judged")
 
 
 def _written(entry: Entry, record: Record) -> Written:
@@ -296,13 +296,13 @@ def _by_split(written: Sequence[Written]) -> dict[str, list[tuple]]:
 def _with_channels(name: str, image: Shaped[np.ndarray, "H W *C"], channels: int, dtype: type) -> np.ndarray:
     """Grey pictures of a colour set repeat their channel."""
     if image.dtype != dtype:
-        raise InputError(f"{name}: a picture of {image.dtype}; this set has {np.dtype(dtype)}")
+        raise InputError(f"{name}: its picture has the type {image.dtype}, but this set has {np.dtype(dtype)}")
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if image.ndim == 2 and channels == 3:
         return np.repeat(image[..., None], 3, axis=-1)
     if (image.ndim == 2) != (channels == 1):
-        raise InputError(f"{name}: a picture of {image.shape[-1]} channels; this set has {channels}")
+        raise InputError(f"{name}: its picture has {image.shape[-1]} channels, but this set has {channels}")
     return image
 
 

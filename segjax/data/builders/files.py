@@ -60,7 +60,7 @@ def rgb(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     """
     image = as_8_bit(path, read_picture(path, scale="dtype"))
     if image.shape[-1] not in (1, 3, 4):
-        raise InputError(f"{path}: {image.shape[-1]} channels; expected is a picture in grey or colour")
+        raise InputError(f"{path}: has {image.shape[-1]} channels, but it must be in grey or colour; get it again")
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
 
 
@@ -82,7 +82,9 @@ def mask(path: Path) -> Bool[np.ndarray, "H W"]:
     """
     image = read_picture(path, channels=0)[..., :3].max(-1)
     if not np.isin(image, (0, 1)).all():
-        raise InputError(f"{path}: holds {len(np.unique(image))} values; a mask has two, 0 and another one")
+        raise InputError(
+            f"{path}: holds {len(np.unique(image))} values, but a mask has two, 0 and another one; get it again"
+        )
     return image > 0
 
 
@@ -99,14 +101,14 @@ def stack(path: Path) -> Shaped[np.ndarray, "D H W"]:
 def _stack(path: Path, _changed: int) -> Shaped[np.ndarray, "D H W"]:
     planes = planes_of(path)
     if len(planes) < 2:
-        raise InputError(f"{path}: holds one picture; expected is a stack of grey slices")
+        raise InputError(f"{path}: holds a single picture, but it must be a stack of grey slices; get it again")
     return np.stack([_slice(path, plane) for plane in planes])
 
 
 def _slice(path: Path, plane: Plane) -> Shaped[np.ndarray, "H W"]:
     raster = read_raster(path, plane.at)
     if raster.kind != "grey" or raster.pixels.shape[-1] != 1:
-        raise InputError(f"{path}: its slices are no plain grey ones; get it again from the set's owners")
+        raise InputError(f"{path}: its slices are not plain grey pictures; get it again from the set's owners")
     return raster.pixels[..., 0]
 
 
@@ -126,11 +128,13 @@ def mat(path: Path, *names: str) -> dict[str, np.ndarray]:
     try:
         found = scipy.io.loadmat(path, variable_names=names)
     except NotImplementedError as error:
-        raise InputError(f"{path}: was saved by MATLAB 7.3; the owners' files are of version 5, get them") from error
+        raise InputError(f"{path}: was saved by MATLAB 7.3, but the owners' files have version 5; get those") from error
     except Exception as error:
         raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error
     if missing := [name for name in names if name not in found]:
-        raise InputError(f"{path}: holds no {missing[0]}; this is not the set's own annotation file")
+        raise InputError(
+            f"{path}: has no {missing[0]}, so it is not the set's own annotation file; get it from the set's owners"
+        )
     return {name: found[name] for name in names}
 
 
@@ -168,9 +172,7 @@ def whole(path: Path, values: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, 
     """
     rounded = np.rint(values)
     if not np.array_equal(rounded, values) or (rounded < 0).any():
-        raise InputError(
-            f"{path}: holds ids that are no whole numbers from 0 on; they were changed, get the file again"
-        )
+        raise InputError(f"{path}: has ids that are not whole numbers from 0 on, so it was changed; get the file again")
     return rounded.astype(np.int64)
 
 

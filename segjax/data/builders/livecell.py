@@ -55,7 +55,9 @@ class LiveCell(PublicSet):
                 if name not in pictures:
                     raise self.missing(root, f"picture {name} of {table.name} is not there")
                 if match is None or match["line"] not in _LINES:
-                    raise InputError(f"{table}: picture {name} names no cell line and well (LINE_Phase_WELL_...)")
+                    raise InputError(
+                        f"{table}: the name of picture {name} lacks the cell line and the well (LINE_Phase_WELL_...)"
+                    )
                 place = pictures[name], table, file, _LINES.index(match["line"]) + 1
                 yield Entry(split, Path(name).stem, f"{match['line']}_{match['well']}", place)
 

@@ -59,7 +59,7 @@ class NuInsSeg(PublicSet):
         values = read_labels(path)
         ignored = np.zeros(values.shape, bool) if vague is None else files.mask(vague)
         if ignored.shape != values.shape:
-            raise InputError(f"{vague}: of {ignored.shape} pixels, the labels of {values.shape}; get both again")
+            raise InputError(f"{vague}: has {ignored.shape} pixels, but the labels have {values.shape}; get both again")
         labels, *_ = files.objects(np.where(ignored, 0, values), _all_of_one_class(values))
         remarks = () if vague is not None else ("no mask of vague areas",)
         return Record(files.rgb(picture), labels, files.of_one_class(labels), ignored, remarks=remarks)

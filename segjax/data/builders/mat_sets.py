@@ -116,7 +116,7 @@ class ConSep(PublicSet):
         found = files.mat(path, "inst_map", "type_map")
         ids, types = (files.whole(path, found[name]) for name in ("inst_map", "type_map"))
         if ids.shape != types.shape or types.max(initial=0) > len(self.CARD.class_names):
-            raise InputError(f"{path}: inst_map and type_map differ in size, or types go beyond 7; get it again")
+            raise InputError(f"{path}: inst_map and type_map differ in size, or types exceed 7; get it again")
         labels, classes, unknown = files.objects(ids, files.most_frequent(ids, types))
         remarks = (WITHOUT_CLASS,) if unknown.any() else ()
         return Record(files.rgb(picture), labels, classes, unknown, remarks=remarks)

@@ -84,7 +84,10 @@ def _slide(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise InputError(f"{path}: cannot be read ({error}); get it again from the set's owners") from error
     if image.ndim != 3 or image.shape[-1] not in (3, 4) or image.dtype != np.uint8:
-        raise InputError(f"{path}: {image.dtype} of shape {image.shape}; expected is an 8-bit picture in colour")
+        raise InputError(
+            f"{path}: has the type {image.dtype} and the shape {image.shape}, but it must be an 8-bit colour picture; "
+            "get it again"
+        )
     return image[..., :3]
 
 
@@ -121,5 +124,5 @@ def _corners(path: Path, region: ElementTree.Element) -> Float[np.ndarray, "V 2"
     try:
         found = [[float(vertex.attrib["X"]), float(vertex.attrib["Y"])] for vertex in region.iter("Vertex")]
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: a corner without X and Y as numbers ({error}); get it again") from error
+        raise InputError(f"{path}: a corner lacks X or Y as a number ({error}); get it again") from error
     return np.array(found, float).reshape(-1, 2)

@@ -62,7 +62,9 @@ class OxfordPets(PublicSet):
         picture, path, species = entry.place
         trimap = read_labels(path)
         if not np.isin(trimap, (_ANIMAL, _BACKGROUND, _BORDER)).all():
-            raise InputError(f"{path}: values from {trimap.min()} to {trimap.max()}; a trimap has 1, 2 and 3")
+            raise InputError(
+                f"{path}: has values from {trimap.min()} to {trimap.max()}, but a trimap has 1, 2 and 3; get it again"
+            )
         labels = components(trimap == _ANIMAL)
         classes = np.full(int(labels.max(initial=0)), species, np.int32)
         image, kind = _picture(picture)

@@ -163,7 +163,9 @@ class LucchiPlusPlus(PublicSet):
                 raise self.missing(root, f"{len(images)} pictures in {split.capitalize()}_In, {len(labels)} in ..._Out")
             numbers = [[int(re.sub(r"\D", "", path.stem)) for path in paths] for paths in (images, labels)]
             if numbers[0] != numbers[1]:
-                raise InputError(f"{labels[0].parent}: numbers of pictures and annotations differ; unpack both again")
+                raise InputError(
+                    f"{labels[0].parent}: the numbers of pictures and annotations differ; unpack both again"
+                )
             for index, image in enumerate(images):
                 yield Entry(split, f"{split}-{numbers[0][index]:03d}", split, (image, tuple(labels), index))
 
@@ -184,7 +186,7 @@ def _ids(path: Path, _changed: int) -> Int64[np.ndarray, " N"]:
 def _pieces_of_stack(path: Path, _changed: int) -> Int32[np.ndarray, "D H W"]:
     values = files.stack(path)
     if len(np.unique(values)) > 2:
-        raise InputError(f"{path}: holds {len(np.unique(values))} values; a mask has two, 0 and 255")
+        raise InputError(f"{path}: holds {len(np.unique(values))} values, but a mask has two, 0 and 255; get it again")
     return components(values > 0)
 
 

@@ -151,7 +151,7 @@ def _mixed_channels(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> 
         return []
     kinds = ", ".join(f"{count} with {channels}" for channels, count in sorted(counts.items()))
     remedy = "give channels=1 (all grey) or channels=3 (all RGB), or choose one kind with groups= and keep="
-    return [Problem(path, f"pictures of different channel numbers: {kinds}", remedy, "training")]
+    return [Problem(path, f"pictures differ in their number of channels: {kinds}", remedy, "training")]
 
 
 def _losses(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Problem]:
@@ -166,8 +166,8 @@ def _losses(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Pro
         loss, is_shared = found.loss, entry.format == "vectors" and users[entry.labels] > 1
         of_picture = {
             "objects lost": 0 if is_shared else loss.objects_in - loss.objects_out,
-            "objects beyond the border, partly or wholly": 0 if is_shared else loss.outside,
-            "pixels of several objects": loss.overlapping,
+            "objects partly or wholly outside the picture": 0 if is_shared else loss.outside,
+            "pixels that several objects share": loss.overlapping,
             "outlines that cross themselves or have no area": loss.invalid,
         }
         if any(count > 0 for count in of_picture.values()):
@@ -176,8 +176,10 @@ def _losses(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Pro
     if not changed:
         return []
     told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
-    reason = f"{len(changed)} of {len(pictures)} annotations are not read as they are ({first_few(changed, 3)}); {told}"
-    return [Problem(path, reason, "convert them (python -m experiments.convert): loss.csv says which")]
+    reason = (
+        f"{len(changed)} of {len(pictures)} annotations change when they are read ({first_few(changed, 3)}): {told}"
+    )
+    return [Problem(path, reason, "convert them with python -m experiments.convert; loss.csv lists the changes")]
 
 
 def _places(path: Path, pictures: Sequence[tuple[Entry, Inspected]]) -> list[Problem]:
@@ -203,11 +205,11 @@ def _class_values(inspection: Inspection) -> list[Problem]:
         judged = found.class_values[found.class_values != UNCLASSIFIED]
         unnamed = [int(value) for value in judged if inspection.names and int(value) not in inspection.names]
         if len(judged) and judged.max() > LARGEST_CLASS:
-            reason = f"class value {judged.max()}; classes are 1..{LARGEST_CLASS}, {UNCLASSIFIED} not judged"
+            reason = f"class value {judged.max()} is above {LARGEST_CLASS} and is not {UNCLASSIFIED} (not judged)"
             remedy = EXPORT_AGAIN
         elif unnamed:
-            reason = f"class value {', '.join(map(str, unnamed))} is not among those that class_names names"
-            remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} not judged)"
+            reason = f"class value {', '.join(map(str, unnamed))} has no name in class_names"
+            remedy = f"name it there, or correct the pixels ({UNCLASSIFIED} means not judged)"
         else:
             continue
         problems.append(Problem(entry.classes or entry.labels or entry.image, reason, remedy))

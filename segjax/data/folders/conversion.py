@@ -50,7 +50,7 @@ def convert_folder(
             annotations at all, or the disk cannot be written.
     """
     if out.exists():
-        raise InputError(f"{out}: is there already; choose a new folder")
+        raise InputError(f"{out}: exists already; choose a new folder")
     source, options = _open(data, to)
     with replacing(out) as unfinished:
         unfinished.mkdir()
@@ -116,13 +116,15 @@ def _open(data: str, to: str) -> tuple[FolderSource, FolderOptions]:
             "leave the option out, or write labels"
         )
     if cuts := sorted(set(spec.options) & set(CUTS)):
-        raise InputError(f"option {cuts[0]} changes the pictures, which are converted as they are; leave it out")
+        raise InputError(
+            f"option {cuts[0]} would change the pictures, but they are converted as they are; leave it out"
+        )
     path, options = Path(spec.name).expanduser(), FolderOptions.parse(spec.options)
     inspection = inspect_folder(path, options)
     if alone := [entry.name for entry, _ in inspection.pictures if entry.labels is None]:
         raise InputError(
-            f"{path}: no labels of {first_few(alone)}, whose pixels would become background; add them, or convert the "
-            "other pictures alone"
+            f"{path}: {first_few(alone)} have no labels, and their pixels would become background; add labels, or "
+            "convert the other pictures alone"
         )
     problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
     return FolderSource(path, options, data, replace(inspection, problems=problems)), options

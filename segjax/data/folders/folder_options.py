@@ -82,7 +82,9 @@ class FolderOptions:
                 raise InputError(f"option {name!r} is unknown for folder:; allowed are {names}")
         for name, choices in _CHOICES.items():
             if options.get(name, choices[0]) not in choices:
-                raise InputError(f"option {name}={options[name]} is not among {', '.join(filter(None, choices))}")
+                raise InputError(
+                    f"option {name}={options[name]} is unknown; choose one of {', '.join(filter(None, choices))}"
+                )
         for name in ("groups", "keep"):
             if not is_csv(options.get(name, "")):
                 compiled(name, options.get(name, ""))
@@ -93,7 +95,8 @@ class FolderOptions:
             raise InputError("option label_names names the labels of image_labels=FILE.csv; give both, or leave it out")
         if self.volumes == "true" and self.labels == "components":
             raise InputError(
-                "option volumes=true needs ids shared between slices; pieces of masks get new ones in every slice"
+                "option volumes=true needs ids that slices share, but the pieces of masks get new ids in every "
+                "slice; leave it out"
             )
 
 
@@ -120,9 +123,10 @@ def compiled(option: str, expression: str) -> re.Pattern[str]:
     try:
         found = re.compile(expression)
     except re.error as error:
-        raise InputError(f"option {option}={expression} is no regular expression ({error})") from None
+        raise InputError(f"option {option}={expression} is not a regular expression ({error})") from None
     if option == "groups" and expression and not found.groups:
         raise InputError(
-            f"option groups={expression} has no bracket; mark the group, for example groups=^(patient[0-9]+)_"
+            f"option groups={expression} has no bracket; put the group into brackets, for example "
+            "groups=^(patient[0-9]+)_"
         )
     return found

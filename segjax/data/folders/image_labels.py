@@ -76,7 +76,9 @@ class PresenceSource:
     def __getitem__(self, index: int) -> Sample:
         sample = self._source[index]
         if sample.ignored is not None and sample.ignored.all():
-            raise InputError(f"presence={self._area}: picture {sample.name} has no label image to look for objects in")
+            raise InputError(
+                f"presence={self._area}: picture {sample.name} has no label image, so its objects are unknown"
+            )
         areas = np.bincount(sample.labels.ravel(), minlength=len(sample.classes) + 1)
         is_large = (areas >= self._area) & (np.arange(len(areas)) > 0)
         labels = np.where(is_large[sample.labels], sample.labels, 0).astype(np.int32)
@@ -92,5 +94,5 @@ def with_presence(source: Source, area: int) -> PresenceSource:
         InputError: area below 1.
     """
     if area < 1:
-        raise InputError(f"presence={area}: at least 1 pixel is needed; give for example presence=50")
+        raise InputError(f"presence={area}: must be at least 1 pixel; give for example presence=50")
     return PresenceSource(source, area)

@@ -166,7 +166,7 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
     if labels is not None and options.empty == "refuse" and not options.image_labels and entry.labels:
         judged = labels if entry.classes is None or classes is None else labels * (classes != UNCLASSIFIED)
         if not judged.any():
-            kind = "object" if not labels.any() else "object that was judged"
+            kind = "object" if not labels.any() else "judged object"
             place = f"annotation of {entry.name}" if entry.format else "label image"
             lost = f" ({'; '.join(read.loss.notes)})" if read.loss.notes else ""
             remedy = "annotate or remove it, or give empty=keep"
@@ -174,7 +174,7 @@ def inspect_picture(entry: Entry, options: FolderOptions) -> tuple[Inspected | N
     if image is None or labels is None:
         return None, problems
     if labels.shape != image.shape[:2]:
-        sizes = f"size {_size(labels.shape)} beside a picture of {_size(image.shape)}"
+        sizes = f"its size is {_size(labels.shape)}, but the picture's is {_size(image.shape)}"
         problems.append(Problem(entry.labels or entry.image, sizes, _SAME_SIZE))
         return None, problems
     found = replace(
@@ -208,19 +208,19 @@ def _contradictions(
     _, sizes = np.unique(labels[labels > 0], return_counts=True)
     unnamed = found.ids[2 * found.areas.sum(1) < sizes]
     if len(unnamed):
-        reason = f"no class under (most of) object {first_few(unnamed.tolist())}"
+        reason = f"no class in most of object {first_few(unnamed.tolist())}"
         contradictions.append((reason, f"give it a class, {UNCLASSIFIED} if unknown"))
     judged = found.areas[:, found.class_values != UNCLASSIFIED]
     divided = found.ids[judged.sum(1) - judged.max(1, initial=0) > _SECOND_CLASS * judged.sum(1)]
     if len(divided):
         contradictions.append(
-            (f"several classes under object {first_few(divided.tolist())}", "give every object one class")
+            (f"several classes in object {first_few(divided.tolist())}", "give every object one class")
         )
     pieces = components(np.where(classes == UNCLASSIFIED, 0, classes))
     alone = np.setdiff1d(pieces, [*np.unique(pieces[labels > 0]), 0])
     if len(alone):
         row, column = np.argwhere(pieces == alone[0])[0]
-        reason = f"{len(alone)} region(s) with a class and no object, the first at row {row}, column {column}"
+        reason = f"{len(alone)} region(s) with a class but no object, the first at row {row}, column {column}"
         contradictions.append((reason, "add the objects to the labels, or give the regions class 0 or 255"))
     return contradictions
 

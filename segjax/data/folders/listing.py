@@ -97,7 +97,7 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
     kept = [name for name in sorted(images) if is_kept.search(groups[name])]
     if not kept:
         raise InputError(
-            f"option keep={options.keep} fits no group; the groups are {first_few(sorted(set(groups.values())))}"
+            f"option keep={options.keep} matches no group; the groups are {first_few(sorted(set(groups.values())))}"
         )
     entries = []
     reading = _reading(path, options)
@@ -122,20 +122,21 @@ def list_folder(path: Path, options: FolderOptions) -> tuple[list[Entry], list[P
             kind = _kind(labels[name], options, is_whole)
             entries.append(Entry(name, groups[name], images[name], labels[name], of_class, kind, reading))
     if len(kinds := {entry.format or "label image" for entry in entries if entry.labels}) > 1:
-        raise InputError(f"{path}: holds annotations of several formats ({', '.join(sorted(kinds))}); leave one")
+        raise InputError(f"{path}: holds annotations in several formats ({', '.join(sorted(kinds))}); keep one")
     of_sites = {name: getattr(options, name) for name in ("layer", "class_column", "radius")}
     of_sites["all_touched"] = "true" if options.all_touched == "true" else ""
     if (given := [f"{name}={value}" for name, value in of_sites.items() if value]) and kinds - {"vectors"}:
-        raise InputError(f"option {given[0]} is for files of sites such as GeoPackage; leave it out")
+        raise InputError(f"option {given[0]} is only for files with sites, such as a GeoPackage; leave it out")
     if options.labels == "components" and any(entry.format for entry in entries):
         raise InputError(
-            "option labels=components is for label images; these annotations tell objects apart themselves"
+            "option labels=components is only for label images; these annotations separate the objects themselves; "
+            "leave it out"
         )
     for kind, files in partners.items():
         for name in sorted(set(files) - set(images)):
             nearly = near(name, near_name["own"])
             remedy = "give both one name" if nearly else "add the picture or remove it"
-            problems.append(Problem(files[name], f"{kind} image without its picture{nearly}", remedy))
+            problems.append(Problem(files[name], f"{kind} image without a picture{nearly}", remedy))
     return entries, problems
 
 
@@ -146,7 +147,7 @@ def unread(path: Path, options: FolderOptions) -> list[Problem]:
     if not files:
         return []
     remedy = "save them as TIFF or PNG (files of microscopes with Fiji or bioio), or remove them"
-    return [Problem(folder, f"passed over, as such formats are not read: {first_few(files, 3)}", remedy)]
+    return [Problem(folder, f"files in these formats are not read: {first_few(files, 3)}", remedy)]
 
 
 def _match(
@@ -197,7 +198,7 @@ def _refuse_near_folders(path: Path, options: FolderOptions) -> None:
     for folder in sorted(path.iterdir()):
         nearly = near(folder.name, missing)
         if nearly and folder.is_dir() and folder.name not in meant:
-            raise InputError(f"{folder}: would be passed over{nearly}; rename it to {missing[folded(folder.name)]}")
+            raise InputError(f"{folder}: would not be read{nearly}; rename it to {missing[folded(folder.name)]}")
 
 
 def _image_folder(path: Path, options: FolderOptions) -> Path:
@@ -255,7 +256,9 @@ def _reading(path: Path, options: FolderOptions) -> Reading:
     try:
         radius = float(options.radius or 0)
     except ValueError:
-        raise InputError(f"option radius={options.radius} is no number of metres; give for example radius=20") from None
+        raise InputError(
+            f"option radius={options.radius} is not a number of metres; give for example radius=20"
+        ) from None
     return Reading(colours, None, options.layer, options.class_column, radius, options.all_touched == "true")
 
 
@@ -265,7 +268,7 @@ def _kind(labels: Path, options: FolderOptions, is_whole: bool) -> str:
         return options.format or "colours"
     kind = format_of(labels, is_whole)
     if not kind and labels.suffix.lower() not in PICTURE_SUFFIXES:
-        raise InputError(f"{labels}: the format is not known by its ending; give format={'|'.join(formats_of('read'))}")
+        raise InputError(f"{labels}: its ending does not tell its format; give format={'|'.join(formats_of('read'))}")
     return kind
 
 
@@ -299,7 +302,9 @@ def _file_of_the_set(path: Path, image_folder: Path, options: FolderOptions) -> 
     found = [file for file in found if file.stem not in names]
     if len(found) > 1:
         names_of = first_few([file.name for file in found])
-        raise InputError(f"{path}: the annotations may be any of {names_of}; choose one with annotations=FILE")
+        raise InputError(
+            f"{path}: several files may hold the annotations ({names_of}); choose one with annotations=FILE"
+        )
     return found[0] if found else None
 
 

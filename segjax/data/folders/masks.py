@@ -44,19 +44,19 @@ def _two_meanings(folder: Path, pictures: _Pictures) -> list[Problem]:
         return []
     values = first_few(sorted({int(value) for some in others for value in some}))
     reason = (
-        f"{len(full)} of {len(pictures)} masks have no value but 0 and {UNCLASSIFIED} ({first_few(full)}), the others "
-        f"{values}; {UNCLASSIFIED} would mean not judged, and their objects would be lost"
+        f"{len(full)} of {len(pictures)} masks have only 0 and {UNCLASSIFIED} ({first_few(full)}), but the others have "
+        f"{values}; {UNCLASSIFIED} would mean not judged, so objects would be lost"
     )
-    return [Problem(folder, reason, "write objects with the same value in all masks")]
+    return [Problem(folder, reason, "use the same value for objects in all masks")]
 
 
 def _smoothed(pictures: _Pictures) -> list[Problem]:
     return [
         Problem(
             entry.labels or entry.image,
-            f"values between 0 and {found.ids.max()} along the borders: a smoothed mask, not ids",
-            "export it without smoothing (antialiasing), or set it to 0 below the half and 1 above, and give "
-            "labels=components",
+            f"values between 0 and {found.ids.max()} along the borders: this is a smoothed mask, not ids",
+            "export it without smoothing (antialiasing), or set it to 0 below half of the maximum and to 1 above it, "
+            "and give labels=components",
         )
         for entry, found in pictures
         if found.is_smoothed
@@ -82,16 +82,16 @@ def _taken_for_ids(folder: Path, pictures: _Pictures) -> list[tuple[Problem, boo
     what = f"{len(values)} label value(s), each in {per_value:.1f} pieces per picture"
     if per_value > _PIECES_OF_A_MASK and len(values) > LARGEST_CLASS:
         remedy = f"export ids as 16- or 32-bit PNG or TIFF; {EXPORT_AGAIN}"
-        return [(Problem(folder, f"{what}: not ids of objects", remedy), True)]
+        return [(Problem(folder, f"{what}: these are not ids of objects", remedy), True)]
     if per_value > _PIECES_OF_A_MASK:
-        return [(Problem(folder, f"{what}: masks, not instances", "give labels=components"), True)]
+        return [(Problem(folder, f"{what}: these are masks, not instances", "give labels=components"), True)]
     has_one_value = all(len(found.ids) == 1 for _, found in pictures)
     if has_one_value and per_value > 1 and UNCLASSIFIED in values:
-        reason = f"masks of 0 and 255, not instances; {what} would be one object"
+        reason = f"these are masks of 0 and 255, not instances; {what} would be one object"
         return [(Problem(folder, reason, "give labels=components"), True)]
     if (has_one_value and per_value > 1) or per_value > _DOUBTFUL_PIECES:
-        remedy = "if the pieces are objects of their own, give labels=components"
-        return [(Problem(folder, f"{what}, which are taken for one object", remedy), False)]
+        remedy = "if the pieces are separate objects, give labels=components"
+        return [(Problem(folder, f"{what}, which count as one object", remedy), False)]
     return []
 
 
@@ -106,12 +106,12 @@ def _without_background(folder: Path, pictures: _Pictures, options: FolderOption
         remedy = "if one of the values means background, change it to 0"
         return [(Problem(folder, everything, remedy), False)] if len(full) == len(pictures) else []
     if all(len(found.ids) == 1 for _, found in pictures) and len(full) == len(pictures):
-        return [(Problem(folder, everything, "annotate what is background with 0"), True)]
+        return [(Problem(folder, everything, "set the background to 0"), True)]
     inverted = [entry.name for entry, found in pictures if found.covers > _MOST and found.on_border > _MOST]
     found = []
     if inverted:
         reason = (
-            f"one object takes most of the picture and of its border in {len(inverted)} of {len(pictures)} label "
+            f"one object covers most of the picture and of its border in {len(inverted)} of {len(pictures)} label "
             f"images ({first_few(inverted)})"
         )
         is_sure = options.labels == "instances" and 2 * len(inverted) >= len(pictures)

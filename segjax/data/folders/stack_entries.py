@@ -40,7 +40,8 @@ def write_plane(path: Path, entry: Entry, options: FolderOptions) -> None:
     pixels, is_colour = raster.pixels, raster.kind == "colour"
     if raster.missing is not None or raster.kind not in ("grey", "colour") or (is_colour and pixels.shape[-1] != 3):
         raise InputError(
-            f"{entry.image}: planes with a palette or without data are not divided; save them as grey or RGB"
+            f"{entry.image}: a stack with a palette or a nodata value cannot be split into planes; save it as grey or "
+            "RGB"
         )
     pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     photometric, planar = "rgb" if is_colour else "minisblack", "contig" if pixels.ndim == 3 else None
@@ -55,7 +56,9 @@ def _planes(entry: Entry, options: FolderOptions) -> list[Entry]:
     if not planes[0].at:
         return [entry]
     if entry.format not in ("", "imagej"):
-        raise InputError(f"{entry.labels}: {entry.format} for a stack; give its labels as a stack or as ROIs of ImageJ")
+        raise InputError(
+            f"{entry.labels}: {entry.format} cannot annotate a stack; give its labels as a stack or as ImageJ ROIs"
+        )
     nowhere = ((),) * len(planes)
     of_labels = label_planes(entry.image, entry.labels) if entry.labels and not entry.format else nowhere
     is_apart = entry.classes is not None and entry.classes != entry.labels

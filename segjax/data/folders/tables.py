@@ -33,9 +33,9 @@ def read_class_names(path: Path, option: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for text, name in read_table(path, "class_names", option, ("class", "name")):
         if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LARGEST_NAMED):
-            raise InputError(f"{source}: class {text!r} is not a whole number of 1..{_LARGEST_NAMED}; correct it")
+            raise InputError(f"{source}: class {text!r} is not a whole number from 1 to {_LARGEST_NAMED}; correct it")
         if int(text) in found:
-            raise InputError(f"{source}: class {text} is there twice; name it once")
+            raise InputError(f"{source}: class {text} appears twice; name it once")
         found[int(text)] = name or f"class {int(text)}"
     refuse_twice(source, list(found.values()))
     return found
@@ -74,11 +74,11 @@ def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> 
     separator = next((s for s, header in headers.items() if set(columns) <= set(header)), None)
     if separator is None:
         first = text.partition("\n")[0].strip()[:_SHOWN_HEADER]
-        raise InputError(f"{file}: needs the columns {' and '.join(columns)} in its first line, not {first!r}")
+        raise InputError(f"{file}: its first line must name the columns {' and '.join(columns)}, but is {first!r}")
     header = headers[separator]
     twice = next((column for column in columns if header.count(column) > 1), None)
     if twice is not None:
-        raise InputError(f"{file}: has two columns {twice}; remove or rename one")
+        raise InputError(f"{file}: has two columns named {twice}; remove or rename one")
     rows = _rows(file, text, separator)
     next(rows)
     places = [header.index(column) for column in columns]
@@ -86,8 +86,8 @@ def read_table(path: Path, option: str, name: str, columns: tuple[str, str]) -> 
     for line, row in rows:
         if any(row[len(header) :]):
             raise InputError(
-                f"{file}: line {line} has {len(row)} fields, the first line {len(header)}; "
-                'put a name with a comma in it into quotation marks, as in "cell 1, left.png"'
+                f"{file}: line {line} has {len(row)} fields, but the first line has {len(header)}; put a name that "
+                'contains a comma into quotation marks, as in "cell 1, left.png"'
             )
         cells = [row[place] if place < len(row) else "" for place in places]
         found.append((cells[0], cells[1]))
@@ -143,7 +143,7 @@ def _rows(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[str
                 yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(
-            f"{file}: line {reader.line_num} is not understood ({error}); look for a quotation mark that is not closed"
+            f"{file}: line {reader.line_num} cannot be read ({error}); look for a missing quotation mark"
         ) from None
 
 

@@ -95,7 +95,9 @@ def _module(name: str) -> Any:
 
 def _read_colours(path: Path, picture: Picture, reading: Reading) -> Annotation:
     if reading.colours is None:
-        raise InputError(f"{path}: what its colours mean is not known; give colours=FILE.csv (columns colour, class)")
+        raise InputError(
+            f"{path}: the meaning of its colours is unknown; give colours=FILE.csv (columns colour, class)"
+        )
     colours = _module("colours")
     return colours.read(path, picture, colours.open_table(reading.colours))
 

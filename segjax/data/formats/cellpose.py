@@ -24,8 +24,8 @@ def read(path: Path, picture: Picture) -> Annotation:
     """
     if path.suffix.lower() == ".npy":
         raise InputError(
-            f"{path}: can run programs when it is opened (pickle) and is not read; "
-            "in Cellpose choose File > Save masks as PNG/tif, or save them with io.save_masks(..., tif=True)"
+            f"{path}: is not read, because such a file (pickle) can run programs when it is opened; in Cellpose "
+            "choose File > Save masks as PNG/tif, or save them with io.save_masks(..., tif=True)"
         )
     labels = read_labels(path)
     check_size(path, labels.shape, picture.shape)

@@ -99,8 +99,8 @@ def read(path: Path, picture: Picture) -> Annotation:
     size = (entry.get("height", picture.shape[0]), entry.get("width", picture.shape[1]))
     if size != picture.shape:
         raise InputError(
-            f"{path}: {picture.file} is {size[0]} x {size[1]} there (height x width) and "
-            f"{picture.shape[0]} x {picture.shape[1]} as a file; annotate the picture as it is"
+            f"{path}: {picture.file} is {size[0]} x {size[1]} in this file (height x width), but the picture is "
+            f"{picture.shape[0]} x {picture.shape[1]}; annotate the picture at its own size"
         )
     pieces, names, classes, without = [], [], [], []
     holes = invalid = outside = 0
@@ -198,13 +198,17 @@ def _open(path: Path, size: int, changed: int) -> CocoSet:
     except InputError:
         raise
     except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path}: is no COCO file (no JSON: {error}); export the annotations again") from error
+        raise InputError(f"{path}: is not a COCO file (not JSON: {error}); export the annotations again") from error
     if isinstance(content, list):
-        raise InputError(f"{path}: is a list, as COCO results are; give the file with images, annotations, categories")
+        raise InputError(
+            f"{path}: holds a list, as COCO results do; give the file with images, annotations, categories"
+        )
     keys = ("images", "annotations", "categories")
     lists: list[Any] = [content.get(key) if isinstance(content, dict) else None for key in keys]
     if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in lists):
-        raise InputError(f"{path}: is no COCO file (lists images, annotations, categories of objects); export it again")
+        raise InputError(
+            f"{path}: is not a COCO file with the lists images, annotations and categories; export it again"
+        )
     images, annotations, categories = lists
     names = _unique(path, categories, "categories", "name")
     pictures = _unique(path, images, "images", "file_name")
@@ -214,8 +218,8 @@ def _open(path: Path, size: int, changed: int) -> CocoSet:
         for key, known, what in (("image_id", pictures, "picture"), ("category_id", names, "category")):
             if not _is_id(annotation.get(key)) or annotation[key] not in known:
                 raise InputError(
-                    f"{path}: {name} is of {what} {annotation.get(key)!r}, which the file does not list; "
-                    f"add the {what} or remove the annotation"
+                    f"{path}: {name} has the {what} {annotation.get(key)!r}, which the file does not list; add the "
+                    f"{what} or remove the annotation"
                 )
         if annotation.get("iscrowd", 0) not in (0, 1):
             raise InputError(f"{path}: {name} has iscrowd {annotation['iscrowd']!r}; write 0 or 1")
@@ -239,7 +243,7 @@ def _unique(path: Path, entries: Sequence[Mapping[str, Any]], kind: str, key: st
         if not _is_id(number) or not isinstance(name, str) or not name.strip():
             raise InputError(f"{path}: an entry of {kind} lacks id or {key}: {str(entry)[:80]}; export the file again")
         if number in names:
-            raise InputError(f"{path}: id {number} of {kind} is there twice; give every entry its own")
+            raise InputError(f"{path}: id {number} of {kind} appears twice; give every entry its own id")
         if name in ids:
             raise InputError(
                 f"{path}: {key} {name} is there twice in {kind} (ids {ids[name]} and {number}); "
@@ -278,7 +282,9 @@ def _checked_rle(where: str, segmentation: Mapping[str, Any], shape: tuple[int, 
 
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != list(shape):
-        raise InputError(f"{where}: RLE of size {size} in a picture of {list(shape)} (height, width); export it again")
+        raise InputError(
+            f"{where}: its RLE has size {size}, but the picture has {list(shape)} (height, width); export it again"
+        )
     area = shape[0] * shape[1]
     if isinstance(counts, str):
         counts = _counts_of(counts)
@@ -338,18 +344,18 @@ def _fill(where: str, polygons: Sequence[object], shape: tuple[int, int]) -> _Dr
 def _checked_ring(where: str, polygon: object, shape: tuple[int, int]) -> np.ndarray:
     """Corners [V, 2]; coordinates that pycocotools would answer with gigabytes are refused."""
     if not isinstance(polygon, list) or not polygon or not all(type(value) in (int, float) for value in polygon):
-        raise InputError(f"{where}: a polygon is no list of numbers; export the file again")
+        raise InputError(f"{where}: a polygon is not a list of numbers; export the file again")
     if len(polygon) % 2:
         raise InputError(f"{where}: a polygon has {len(polygon)} numbers; each corner needs x and y")
     if not all(abs(value) <= _FARTHEST for value in polygon):  # NaN is not
-        raise InputError(f"{where}: a polygon has coordinates beyond all pictures; export it in pixels")
+        raise InputError(f"{where}: a polygon lies far outside any picture; export it in pixels")
     ring = np.array(polygon, float).reshape(-1, 2)
     length = float(np.linalg.norm(ring - np.roll(ring, 1, 0), axis=1).sum())
     longest = 4 * shape[0] * shape[1] + 10 * (shape[0] + shape[1])  # every pixel edge, and some beyond the border
     if length > longest:
         raise InputError(
-            f"{where}: an outline is {length:.0f} pixels long in a picture of {shape[0]} x {shape[1]}; "
-            "export the outlines of this picture, in its pixels"
+            f"{where}: an outline is {length:.0f} pixels long, but the picture is {shape[0]} x {shape[1]}; export the "
+            "outlines of this picture, in its pixels"
         )
     return ring
 

@@ -56,9 +56,9 @@ def open_table(path: Path) -> ColourTable:
     for text, name in read_table(path.parent, "colours", path.name, ("colour", "class")):
         colour = _colour(path, text)
         if colour in values:
-            raise InputError(f"{path}: the colour {text} is there twice; give every class its own")
+            raise InputError(f"{path}: the colour {text} appears twice; give every class its own colour")
         if not name:
-            raise InputError(f"{path}: the colour {text} has no class; name one, or {BACKGROUND} or {IGNORED}")
+            raise InputError(f"{path}: the colour {text} has no class; write one, or {BACKGROUND} or {IGNORED}")
         values[colour] = numbers.setdefault(name, len(numbers) - 1)
     if not 1 <= len(numbers) - 2 <= _MOST_CLASSES:
         raise InputError(f"{path}: names {len(numbers) - 2} classes; a class image holds 1..{_MOST_CLASSES}")
@@ -137,7 +137,7 @@ def _colour(path: Path, text: str) -> int:
         return int(match[1], 16)
     numbers = [int(number) for number in match.groups()] if (match := _NUMBERS.fullmatch(text)) else [256]
     if max(numbers) > 255:
-        raise InputError(f'{path}: {text!r} is no colour; write #FF8000 or "255, 128, 0" in quotation marks')
+        raise InputError(f'{path}: {text!r} is not a colour; write #FF8000 or "255, 128, 0" in quotation marks')
     return int.from_bytes(bytes(numbers), "big")
 
 
@@ -161,7 +161,9 @@ def _values_of(path: Path, annotation: Annotation, table: ColourTable) -> Int32[
     """The class image of an annotation, every value of which has a colour."""
     present = np.unique(annotation.labels[annotation.labels > 0])
     if len(present) and not annotation.classes and len(table.class_names) > 1:
-        raise InputError(f"{path}: the objects have no classes, the table has {len(table.class_names)}; leave one")
+        raise InputError(
+            f"{path}: the objects have no classes, but the table has {len(table.class_names)}; keep one class in it"
+        )
     names = {int(i): annotation.classes[i - 1] if annotation.classes else table.class_names[0] for i in present}
     if missing := sorted(set(names.values()) - set(table.class_names)):
         raise InputError(f"{path}: the class {missing[0]!r} has no colour in the table; add one")

@@ -41,7 +41,7 @@ def check_size(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> No
     """
     if found != shape:
         raise InputError(
-            f"{path}: is {found[0]} x {found[1]} pixels (height x width), the picture {shape[0]} x {shape[1]}; "
+            f"{path}: is {found[0]} x {found[1]} pixels (height x width), but its picture is {shape[0]} x {shape[1]}; "
             "export both at the same size, masks without interpolation"
         )
 
@@ -60,7 +60,7 @@ def write_labels(
     is_png, largest = path.suffix.lower() == ".png", int(labels.max(initial=0))
     fits = largest <= np.iinfo(np.uint16).max
     if labels.min(initial=0) < 0:
-        raise InputError(f"{path}: ids from {labels.min()}; background is 0 and objects count from 1")
+        raise InputError(f"{path}: has ids down to {labels.min()}; background must be 0, and objects count from 1")
     if dtype == "uint16" or is_png:
         if not fits or dtype == "int32":
             raise InputError(f"{path}: ids up to {largest} as {dtype}; 16 bits hold 0..65535, write int32 as .tif")

@@ -32,7 +32,9 @@ def write_set(folder: Path, items: Items, class_names: Sequence[str], dtype: Dty
         InputError: more than 64 classes, ids that the type does not hold, or a disk that cannot be written.
     """
     if len(class_names) > _LARGEST_CLASS:
-        raise InputError(f"{folder}: {len(class_names)} classes; class images hold {_LARGEST_CLASS}, join some")
+        raise InputError(
+            f"{folder}: has {len(class_names)} classes, but class images hold {_LARGEST_CLASS}; merge some"
+        )
     if class_names:
         write_table(folder / "class_names.csv", [("class", "name"), *enumerate(class_names, 1)])
     for picture, annotation in items:

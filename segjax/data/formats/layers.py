@@ -127,12 +127,12 @@ def _crs_of_file(path: Path, found: str | None) -> str:
             try:
                 found = CRS.from_user_input(str(name)).to_wkt()
             except CRSError:
-                raise InputError(f"{path}: its crs is {json.dumps(stated)}, which is unknown; {remedy}") from None
+                raise InputError(f"{path}: its crs {json.dumps(stated)} is unknown; {remedy}") from None
     if found is None:
         raise InputError(f"{path}: has no coordinate system; {remedy}")
     crs = CRS.from_user_input(found)
     if not (crs.is_geographic or crs.is_projected):
-        raise InputError(f"{path}: its coordinate system ({crs.name}) is not one of the Earth; {remedy}")
+        raise InputError(f"{path}: its coordinate system ({crs.name}) is not on the Earth; {remedy}")
     return found
 
 
@@ -145,8 +145,8 @@ def _check_degrees(path: Path, crs: str, shapes: Shaped[np.ndarray, " N"]) -> No
     left, low, right, high = np.nan_to_num(shapely.total_bounds(shapes))
     if max(-left, right) > 360 or max(-low, high) > 90:
         raise InputError(
-            f"{path}: coordinates up to {max(abs(left), right, abs(low), high):.6g} are no degrees, but its "
-            f"coordinate system is in degrees; state the one that they are in"
+            f"{path}: has coordinates up to {max(abs(left), right, abs(low), high):.6g}, but its coordinate system is "
+            "in degrees; state the right coordinate system"
         )
 
 
@@ -165,7 +165,7 @@ def write_layers(path: Path, layers: Mapping[str, Layer]) -> None:
     """
     driver = DRIVERS.get(path.suffix.lower())
     if driver is None or (len(layers) > 1 and driver != "GPKG"):
-        raise InputError(f"{path}: cannot hold this; give a file name that ends in .gpkg")
+        raise InputError(f"{path}: this format cannot hold the layer; give a file name that ends in .gpkg")
     if driver == "GeoJSON":
         (layer,) = layers.values()
         write_file(path, _geojson(layer))
@@ -310,8 +310,8 @@ def moved(
         known = TransformerGroup(here, there, always_xy=True, area_of_interest=area, allow_ballpark=False).transformers
     if not known:
         raise InputError(
-            f"from {here.name} into {there.name} no transformation is known without a grid of shifts; "
-            "reproject the layer, for example in QGIS"
+            f"{here.name} cannot be transformed into {there.name} without a grid of shifts; reproject the layer, for "
+            "example in QGIS"
         )
     span = box if system is here else Bounds(*known[0].transform_bounds(*box, direction="INVERSE"))
     divided = _divided(shapes, span)

@@ -40,7 +40,9 @@ def find(path: Path) -> Mapping[str, Place]:
     if not places:
         return {}
     if others := [folder.name for folder in folders if folder not in places]:
-        raise InputError(f"{path}: without images/ and masks/ are {first_few(others)}; complete or remove them")
+        raise InputError(
+            f"{path}: some pictures have no images/ or no masks/: {first_few(others)}; complete or remove them"
+        )
     found = {}
     for folder in places:
         images = _pictures(folder / IMAGES)[0]
@@ -61,7 +63,7 @@ def read(path: Path, picture: Picture) -> Annotation:
             beside 0 (smoothed or JPEG-compressed) or is transparent somewhere.
     """
     if not path.is_dir():
-        raise InputError(f"{path}: is no folder of masks; give one with a mask file for each object")
+        raise InputError(f"{path}: is not a folder of masks; give one with a mask file for each object")
     files, others = _pictures(path)
     said = defaultdict(list, {"no masks, passed over": others} if others else {})
     pieces = []
@@ -71,8 +73,8 @@ def read(path: Path, picture: Picture) -> Annotation:
         levels = np.unique(values[values > 0])
         if len(levels) > 1:
             raise InputError(
-                f"{file}: holds {len(levels)} values beside 0 ({first_few(levels.tolist())}); a mask of one object has "
-                "one; save it without smoothing and not as JPEG, or give files of ids as label images"
+                f"{file}: holds {len(levels)} values beside 0 ({first_few(levels.tolist())}), but the mask of one "
+                "object has one; save it without smoothing and not as JPEG, or give files with ids as label images"
             )
         if levels.tolist() not in ([], [255]):
             said["marked by another value than 255"].append(file.name)
@@ -99,7 +101,7 @@ def write(path: Path, annotation: Annotation, picture: Picture, image: Path | No
     folder = path / Path(picture.file).stem
     masks = folder / MASKS
     if masks.exists():
-        raise InputError(f"{masks}: is there already; choose another folder, or two annotations would mix")
+        raise InputError(f"{masks}: exists already; choose another folder, so that annotations do not mix")
     ids = np.unique(annotation.labels[annotation.labels > 0])
     if image is not None:
         with replacing(folder / IMAGES / f"{folder.name}{image.suffix}") as unfinished:

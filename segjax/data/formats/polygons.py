@@ -144,8 +144,8 @@ def annotate(
             lost["beyond the picture" if is_beyond else "without the centre of a pixel"].append(outline.name)
     if outlines and len(lost["beyond the picture"]) == len(outlines):
         raise InputError(
-            f"{path}: all {len(outlines)} outline(s) lie beyond the picture of {shape[1]} x {shape[0]} pixels; "
-            "give the outlines of this picture, in its pixels"
+            f"{path}: all {len(outlines)} outline(s) lie outside the picture of {shape[1]} x {shape[0]} pixels; give "
+            "the outlines of this picture, in its pixels"
         )
     notes = [note_lost(reason, names) for reason, names in lost.items() if names]
     so_far = replace(loss, invalid=loss.invalid + invalid, outside=outside, notes=(*loss.notes, *notes))

@@ -62,7 +62,7 @@ def read(path: Path, picture: Picture, part: Literal["cells", "nuclei"] = "cells
                     shape = shapely.geometry.shape(geometry)
             except Exception as error:  # shapely raises nearly anything on geometries that are none
                 raise InputError(
-                    f"{path}: feature {name} is no geometry of GeoJSON ({error}); export it again"
+                    f"{path}: feature {name} is not a GeoJSON geometry ({error}); export it again"
                 ) from error
             if _has_no_area(geometry):
                 lost["as they are points or lines, not areas"].append(name)
@@ -119,7 +119,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         text = file.read(limit + 1)
     if len(text) > limit:
-        raise InputError(f"{path}: becomes more than {limit / 2**20:,.0f} MiB when it is unpacked; unpack it yourself")
+        raise InputError(f"{path}: needs more than {limit / 2**20:,.0f} MiB when it is unpacked; unpack it yourself")
     return text
 
 
@@ -137,7 +137,7 @@ def _features(path: Path) -> list[dict[str, Any]]:
     is_known = isinstance(data, list) and all(isinstance(one, dict) and one.get("type") == "Feature" for one in data)
     if not is_known:
         raise InputError(
-            f"{path}: holds no features of GeoJSON; export the objects from QuPath by File > Export objects as GeoJSON"
+            f"{path}: holds no GeoJSON features; export the objects from QuPath with File > Export objects as GeoJSON"
         )
     return data
 
@@ -184,7 +184,7 @@ def _check_planes(path: Path, features: list[dict[str, Any]]) -> None:
     found = [plane if isinstance(plane := geometry.get("plane"), dict) else {} for geometry in geometries]
     planes = {(str(plane.get("z", 0)), str(plane.get("t", 0))) for plane in found}
     if len(planes) > 1:
-        raise InputError(f"{path}: holds objects of {len(planes)} planes of a stack; export every plane by itself")
+        raise InputError(f"{path}: holds objects on {len(planes)} planes of a stack; export every plane separately")
 
 
 def _mask(geometries: list[Any], shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:

@@ -141,7 +141,8 @@ def ground_of(path: Path, picture: Picture, options: Options) -> tuple[Layer, Sh
     if any(points) and not options.radius:
         count = sum(map(bool, points))
         raise InputError(
-            f"{path}: holds points ({count} of {len(parts)} features); give radius=METRES (--radius METRES)"
+            f"{path}: holds points ({count} of {len(parts)} features); say how far the sites reach with radius=METRES "
+            "(--radius METRES)"
         )
     bounds = bounds_of(place, picture.shape)
     shapes, accuracy = moved(areas, layer.crs, place.crs, bounds)
@@ -177,7 +178,7 @@ def write(path: Path, annotation: Annotation, picture: Picture) -> Loss:
 
 def _place_of(picture: Picture) -> Georeference:
     if picture.georeference is None:
-        raise InputError(f"{picture.file}: has no place on the ground, which sites need; give a GeoTIFF")
+        raise InputError(f"{picture.file}: its place on the ground is unknown, but sites need it; give a GeoTIFF")
     return picture.georeference
 
 

@@ -108,7 +108,7 @@ def _planned(
     picture = Picture(scene.path.stem, scene.path.name, scene.known.shape, scene.georeference)
     edges = pixel_edges(scene.georeference, picture.shape)
     if edges is None:
-        raise InputError(f"the size of its pixels in {scene.georeference.crs} is not known; reproject it")
+        raise InputError(f"the ground size of its pixels is unknown in {scene.georeference.crs}; reproject it")
     found = sites_of(sites, picture, options)
     # the class carries the feature's name, to tell which are left
     named = found._replace(inside=[one._replace(class_name=one.name) for one in found.inside])

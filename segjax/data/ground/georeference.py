@@ -32,16 +32,18 @@ def read_georeference(path: Path) -> Georeference | None:
         return None
     if tags.orientation > 1:
         raise InputError(
-            f"{path}: a GeoTIFF that is to be turned before it is seen (orientation {tags.orientation}), of which "
-            "programs disagree where it lies; write it again with gdal_translate"
+            f"{path}: is stored turned or mirrored (orientation {tags.orientation}), so programs disagree about where "
+            "it lies; write it again with gdal_translate"
         )
     if (crs := _crs(tags)) is None:
         raise InputError(
-            f"{path}: a GeoTIFF without a coordinate system that has an EPSG number; assign one, "
-            "for example with gdal_edit.py -a_srs EPSG:32637"
+            f"{path}: has no coordinate system with an EPSG number; assign one, for example with gdal_edit.py -a_srs "
+            "EPSG:32637"
         )
     if (transform := _transform(tags)) is None:
-        raise InputError(f"{path}: a GeoTIFF without scale and tie point; write it again with its geotransform")
+        raise InputError(
+            f"{path}: has no scale or no tie point, so its place is unknown; write it again with its geotransform"
+        )
     return Georeference(crs, transform)
 
 
@@ -57,13 +59,15 @@ def check_same_place(picture: Path, labels: Path) -> None:
     if here is None or there is None:
         return
     if (own := _crs(there)) != (crs := _crs(here)) and own and crs:
-        raise InputError(f"{labels}: lies in {own}, its picture in {crs}; {_SAME_GRID}")
+        raise InputError(f"{labels}: has the coordinate system {own}, but its picture has {crs}; {_SAME_GRID}")
     from_picture, from_labels = _transform(here), _transform(there)
     if from_picture is None or from_labels is None:
         return
     (a, b, _, d, e, _), (height, width) = from_picture, here.shape
     if a * from_labels[0] < 0 or e * from_labels[4] < 0:
-        raise InputError(f"{labels}: its rows or columns run the other way than its picture's; {_SAME_GRID}")
+        raise InputError(
+            f"{labels}: its rows or columns run in the opposite direction to those of its picture; {_SAME_GRID}"
+        )
     corners = np.array([[0, width, 0], [0, 0, height], [1, 1, 1]])
     away = (np.reshape(from_labels, (2, 3)) - np.reshape(from_picture, (2, 3))) @ corners
     pixels = float(np.linalg.norm(away, axis=0).max() / np.sqrt(abs(a * e - b * d) or np.inf))

@@ -41,7 +41,7 @@ def open_scene(path: Path) -> Scene:
 
     georeference = read_georeference(path)
     if georeference is None:
-        raise InputError(f"{path}: not a GeoTIFF, so it has no place on the ground; give one")
+        raise InputError(f"{path}: is not a GeoTIFF, so its place on the ground is unknown; give a GeoTIFF")
     try:
         with rasterio.open(path) as file:
             with named(path):

@@ -102,7 +102,7 @@ def _read_png(path: Path) -> Raster:
     check_decoded((height, width, channels), bits, path.stat().st_size)
     with PngImageFile(path) as file:  # not Image.open, which refuses large pictures and reads other formats
         if (frames := getattr(file, "n_frames", 1)) > 1:
-            raise InputError(f"an animation of {frames} pictures; save the one that is meant as its own file")
+            raise InputError(f"is an animation of {frames} pictures; save the one that you want as its own file")
         stored = str(file.tile[0].args) if file.tile else ""
         pixels = _png_values(path, file, stored)
         palette = file.getpalette("RGB") if colour_type == _PNG_PALETTE else None

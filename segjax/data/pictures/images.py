@@ -86,7 +86,9 @@ def picture_of(
         pixels = pixels[rows, columns]
     _check_intensities(pixels)
     if scale == "dtype" and pixels.max() > largest:
-        raise InputError(f"scale=dtype needs float intensities in [0, 1], found {pixels.max()}; use scale=max")
+        raise InputError(
+            f"scale=dtype needs float intensities from 0 to 1, but the highest is {pixels.max()}; use scale=max"
+        )
     image = pixels.astype(np.float32) / np.float32(largest if scale == "dtype" else float(pixels.max()) or 1.0)
     return convert_channels(image, channels or image.shape[-1])
 
@@ -95,14 +97,18 @@ def _intensities(raster: Raster) -> tuple[Shaped[np.ndarray, "H W C"], float]:
     """Values of which light is large, and the largest that the bits can hold."""
     if raster.palette is not None:
         if raster.pixels.max(initial=0) >= len(raster.palette):
-            raise InputError(f"holds places beyond the {len(raster.palette)} colours of its palette; export it again")
+            raise InputError(
+                f"some pixels point beyond the {len(raster.palette)} colours of the palette; export it again"
+            )
         return raster.palette[raster.pixels[..., 0]], 255.0
     kind = raster.pixels.dtype.kind
     largest = 1.0 if kind == "f" else float(2 ** (raster.bits - (kind == "i")) - 1)
     if raster.kind != "white_is_zero":
         return raster.pixels, largest
     if kind != "u":
-        raise InputError("stores white as 0, but its values have no largest one; save it again with black as 0")
+        raise InputError(
+            "stores white as 0, but these values have no maximum that black could be; save it again with black as 0"
+        )
     return raster.pixels.dtype.type(largest) - raster.pixels, largest
 
 
@@ -163,8 +169,8 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
     pixels = raster.pixels[..., 0]
     if raster.is_lossy:
         raise InputError(
-            "labels were JPEG-compressed (or alike), which changes ids at every border; "
-            "save them as PNG or TIFF from the original"
+            "labels were saved with lossy compression such as JPEG, which changes ids at every border; save them as "
+            "PNG or TIFF from the original"
         )
     if raster.pixels.shape[-1] > 1 or raster.kind == "colour":
         raise InputError(
@@ -173,8 +179,8 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
         )
     if raster.kind == "white_is_zero" and not raster.is_imagej:
         raise InputError(
-            "labels store white as 0 (MINISWHITE), of which programs disagree whether 0 is background; "
-            "save them with black as 0 (in Fiji: Image > Lookup Tables > Grays)"
+            "labels store white as 0 (MINISWHITE), so programs disagree about which value is background; save them "
+            "with black as 0 (in Fiji: Image > Lookup Tables > Grays)"
         )
     if pixels.size == 0:
         raise InputError("holds no pixels; export it again")
@@ -184,7 +190,7 @@ def _labels(raster: Raster, missing: Bool[np.ndarray, "H W"] | None) -> Int32[np
         raise InputError("labels are not whole numbers; save integer ids (16-bit PNG or TIFF), never interpolate")
     if pixels.min() < 0 or pixels.max() > _LARGEST_LABEL:
         raise InputError(
-            f"label values from {pixels.min()} to {pixels.max()}; ids must lie in 0..{_LARGEST_LABEL}, 0 for background"
+            f"label values from {pixels.min()} to {pixels.max()}; ids must be from 0 (background) to {_LARGEST_LABEL}"
         )
     return pixels.astype(np.int32)
 

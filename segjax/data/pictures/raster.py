@@ -53,6 +53,6 @@ class Raster:
             InputError: another number.
         """
         if (turn := _UPRIGHT.get(orientation or 1)) is None:
-            raise InputError(f"has the orientation {orientation}, of which nobody knows what it is; save it upright")
+            raise InputError(f"has the orientation {orientation}, which is not defined; save it upright")
         missing = None if self.missing is None else np.ascontiguousarray(turn(self.missing))
         return replace(self, pixels=np.ascontiguousarray(turn(self.pixels)), missing=missing)

@@ -75,7 +75,7 @@ def label_planes(picture: Path, labels: Path) -> tuple[Position, ...]:
             is_unnamed = len(here) == len(there) == 1 and "p" in (here[0][0], there[0][0])
             if not is_unnamed or here[0][1] != there[0][1]:
                 raise InputError(
-                    f"{stack_text(dict(there))} beside a picture that is {stack_text(dict(here))}; save both with the "
+                    f"is {stack_text(dict(there))}, but its picture is {stack_text(dict(here))}; save both with the "
                     "same time points and depths (in Fiji: Image > Properties)"
                 )
             return tuple(((there[0][0], number),) for number in range(1, there[0][1] + 1))

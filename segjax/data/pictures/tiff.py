@@ -65,7 +65,9 @@ def read_tiff(path: Path, at: Position, bands: Sequence[str]) -> Raster:
         check_decoded((len(places), *promise.shape), promise.bits, file.filehandle.size)
         channels = [_values(path, file, layout, place, promise) for place in places]
         if len(channels) > 1 and (len(promise.kept) > 1 or promise.kind == "palette"):
-            raise InputError(f"{len(channels)} channels, each in colours of its own; save every channel alone")
+            raise InputError(
+                f"{len(channels)} channels, each with its own colours; save every channel as a file of its own"
+            )
         pixels = np.concatenate(channels, -1)
         missing = _missing(page, pixels)
         if layout.mask is not None:
@@ -101,18 +103,16 @@ def _promise(page: TiffPage, *, is_mask: bool = False) -> _Promise:
     if isinstance(page.bitspersample, tuple) or not isinstance(page.sampleformat, int):
         raise InputError(f"its channels have different numbers of bits ({page.bitspersample}); {_EXPORT}")
     if page.sampleformat not in _FORMATS:
-        raise InputError("holds complex numbers; save magnitude or phase, whichever is meant, as its own file")
+        raise InputError("holds complex numbers; save the magnitude or the phase as its own file")
     kind, colours = _KINDS.get(page.photometric, ("grey", 0))
     is_converted = page.compression in _JPEG and page.planarconfig == 1 and not page.extrasamples
     if not colours or (page.photometric == PHOTOMETRIC.YCBCR and not is_converted):
-        raise InputError(
-            f"its colours are {_name(page.photometric)}, which are no light intensities; save it as RGB or grey"
-        )
+        raise InputError(f"its colours are {_name(page.photometric)}, not intensities of light; save it as RGB or grey")
     extra = [*page.extrasamples, *[EXTRASAMPLE.UNSPECIFIED] * count][: max(0, count - colours)]
     if count < colours or len(page.extrasamples) > len(extra):
-        raise InputError(f"promises {_name(page.photometric)} in {count} values per pixel; {_EXPORT}")
+        raise InputError(f"does not fit its tags ({_name(page.photometric)} with {count} values per pixel); {_EXPORT}")
     if kind == "palette" and (page.colormap is None or extra):
-        raise InputError(f"promises colours from a palette, but has none that fits; {_EXPORT}")
+        raise InputError(f"should have a palette of colours, but has none that fits; {_EXPORT}")
     alphas = {colours + place for place, what in enumerate(extra) if what != EXTRASAMPLE.UNSPECIFIED}
     kept = tuple(place for place in range(count) if place not in alphas)
     form = _FORMATS[SAMPLEFORMAT(page.sampleformat)]
@@ -150,7 +150,7 @@ def _decoded(file: TiffFile, page: TiffPage, promise: _Promise) -> Shaped[np.nda
             raise
         remedy = "save it again as TIFF with LZW or without compression"
         raise InputError(
-            f"compressed by the method {_name(page.compression)}, which cannot be read here; {remedy}"
+            f"uses the compression {_name(page.compression)}, which cannot be read here; {remedy}"
         ) from error
     pixels = _channels_last(pixels, page)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
@@ -177,11 +177,11 @@ def _check_segments(file: TiffFile, page: TiffPage) -> None:
         raise InputError(f"has {len(page.dataoffsets)} of {expected} strips or tiles; {_EXPORT}")
     size = file.filehandle.size
     if any(start + count > size for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)):
-        raise InputError("cannot be read: the file ends before its values do; copy or export it again")
+        raise InputError("cannot be read: the end of the file is missing; copy or export it again")
     values = prod(page.chunks)
     check_decoded(page.chunks, page.bitspersample, size)
     if page.compression == COMPRESSION.NONE and 8 * max(page.databytecounts) > values * page.bitspersample + _PADDING:
-        raise InputError(f"holds more values than its size of {page.imagewidth} x {page.imagelength} has; {_EXPORT}")
+        raise InputError(f"holds more values than its {page.imagewidth} x {page.imagelength} pixels need; {_EXPORT}")
 
 
 def _missing(page: TiffPage, pixels: Shaped[np.ndarray, "H W C"]) -> Bool[np.ndarray, "H W"] | None:
@@ -192,7 +192,7 @@ def _missing(page: TiffPage, pixels: Shaped[np.ndarray, "H W C"]) -> Bool[np.nda
     except ValueError:
         if text:
             raise InputError(
-                f"its value for no data, {text!r}, is no number; correct it with gdal_edit.py -a_nodata"
+                f"its nodata value {text!r} is not a number; correct it with gdal_edit.py -a_nodata"
             ) from None
         return None
     if pixels.dtype.kind == "f":

@@ -103,7 +103,7 @@ def _layout_of(path: Path, size: int, _time: int) -> Layout:
             offset = series.dataoffset
             pages: tuple[int, ...] = (0,)
             if offset is None or offset + prod(series.shape) * series.dtype.itemsize > size:
-                raise InputError(f"promises {prod(sizes.values())} planes, of which some are missing; {_EXPORT}")
+                raise InputError(f"should hold {prod(sizes.values())} planes, but some are missing; {_EXPORT}")
         else:
             pages = _page_numbers(series, prod(sizes.values()))
         names = _channel_names(file, sizes)
@@ -128,8 +128,8 @@ def _the_series(file: TiffFile) -> tuple[Series, list[int]]:
     if len(found) > 1:
         sizes = [f"{one.keyframe.imagewidth} x {one.keyframe.imagelength}" for one in found[:5]]
         raise InputError(
-            f"holds {len(found)} pictures of different kinds ({', '.join(sizes)} pixels); "
-            "save the one that is meant as its own file"
+            f"holds {len(found)} different pictures ({', '.join(sizes)} pixels); save the one that you want as its "
+            "own file"
         )
     return found[0], masks
 
@@ -146,7 +146,7 @@ def _sizes(series: Series) -> dict[str, int]:
     """Our axes over which planes spread, and their lengths."""
     page = series.keyframe
     if page.imagedepth > 1:
-        raise InputError(f"a volume of {page.imagedepth} depths in one page; {_EXPORT}")
+        raise InputError(f"holds a volume of {page.imagedepth} depths in one page; {_EXPORT}")
     axes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True)]
     leading, planes = [], prod(size for _, size in axes) // max(1, prod(page.shape))
     while axes and planes > 1 and planes % axes[0][1] == 0:
@@ -156,11 +156,11 @@ def _sizes(series: Series) -> dict[str, int]:
     order = "".join(axis for axis, _ in inner)
     is_known = order.replace("S", "C") in ("YX", "YXC", "CYX") or order in ("YXQ", "QYX", "YXI", "IYX")
     if planes != 1 or not is_known:
-        raise InputError(f"values in the axes {series.axes}, which are not understood; {_EXPORT}")
+        raise InputError(f"has values along the axes {series.axes}, which are unknown; {_EXPORT}")
     sizes: dict[str, int] = {}
     for axis, size in [(axis, size) for axis, size in leading if size > 1]:
         if axis not in _AXES or _AXES[axis] in sizes:
-            raise InputError(f"planes in the axes {series.axes}, which are not understood; {_EXPORT}")
+            raise InputError(f"has planes along the axes {series.axes}, which are unknown; {_EXPORT}")
         sizes[_AXES[axis]] = size
     return sizes
 
@@ -175,12 +175,12 @@ def _check_promised(file: TiffFile, series: Series, planes: int) -> None:
         if shape[-len(page) :] == page:
             promised = max(promised, prod(shape[: -len(page)]))
     if promised > planes * series.keyframe.samplesperpixel:
-        raise InputError(f"promises {promised} planes, but holds {planes}; {_EXPORT}")
+        raise InputError(f"should hold {promised} planes, but holds {planes}; {_EXPORT}")
 
 
 def _page_numbers(series: Series, planes: int) -> tuple[int, ...]:
     if len(series) != planes or any(page is None for page in series):
-        raise InputError(f"promises {planes} planes, of which some are missing; {_EXPORT}")
+        raise InputError(f"should hold {planes} planes, but some are missing; {_EXPORT}")
     return tuple(page.index for page in series)
 
 

@@ -17,8 +17,8 @@ def test_a_stack_is_its_slices(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        (SLICES, {"photometric": "miniswhite"}, "no plain grey ones"),
-        (SLICES[0], {"photometric": "minisblack"}, "holds one picture"),
+        (SLICES, {"photometric": "miniswhite"}, "not plain grey pictures"),
+        (SLICES[0], {"photometric": "minisblack"}, "holds a single picture"),
         (SLICES.astype(np.complex64), {"photometric": "minisblack"}, "complex"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_prepared_set_with_lost_files_is_refused(files, tmp_path):
 
 def test_least_objects_must_be_a_number_that_some_picture_reaches(files, tmp_path):
     prepare_files(PUBLIC_SETS["tnbc"], files, tmp_path / "sets")
-    for value, message in (("many", "no whole number"), ("4", "no picture shows 4 objects or more")):
+    for value, message in (("many", "no whole number"), ("4", "no picture has 4 objects or more")):
         with pytest.raises(InputError, match=message):
             open_source(f"tfds:tnbc?dir={tmp_path}/sets&least_objects={value}")
 
@@ -189,16 +189,16 @@ class Doubled(PublicSet, skip_registration=True):
 
 
 def test_two_pictures_of_one_name_are_refused(files, tmp_path):
-    with pytest.raises(InputError, match="two pictures are called same"):
+    with pytest.raises(InputError, match="two pictures are named same"):
         prepare_files(Doubled, files, tmp_path / "sets")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": np.zeros((3, 3, 3), np.uint8)}, r"annotation is of \(48, 64\) pixels"),
+        ({"image": np.zeros((3, 3, 3), np.uint8)}, r"annotation has \(48, 64\) pixels"),
         ({"classes": np.ones(2, np.int32)}, "labels up to 3, but classes of 2 objects"),
-        ({"ignored": np.ones((48, 64), bool)}, "nobody judged belong to objects"),
+        ({"ignored": np.ones((48, 64), bool)}, "objects are marked as not judged"),
     ],
 )
 def test_records_that_contradict_themselves_are_refused(change, message):

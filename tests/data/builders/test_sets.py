@@ -84,7 +84,7 @@ def test_dsb2018_refuses_masks_that_are_none(prepared):
         values = np.linspace(0, 255, SHAPE[0] * SHAPE[1]).reshape(SHAPE).astype(np.uint8)
         save(root / "stage1_train" / f"{1:064x}" / "masks" / f"{1:064x}.png", values)
 
-    with pytest.raises(InputError, match="a mask of one object has"):
+    with pytest.raises(InputError, match="the mask of one object has"):
         prepared("dsb2018", blur)
 
 

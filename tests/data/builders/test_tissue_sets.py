@@ -54,10 +54,10 @@ def test_an_id_without_a_class_is_not_judged(prepared):
     [
         (lambda path: path.write_bytes(b"MATLAB 7.3"), "cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:200]), "cannot be read"),
-        (lambda path: scipy.io.savemat(path, {"inst_map": discs(1)}), "holds no id"),
+        (lambda path: scipy.io.savemat(path, {"inst_map": discs(1)}), "has no id"),
         (lambda path: owners.lizard_mat(path, discs(3), [1, 2, 3], [2, 2]), "3 ids and 2 classes"),
         (lambda path: owners.lizard_mat(path, discs(3), [1, 2, 3], [2, 2, 9]), "classes from 1 to 6"),
-        (lambda path: owners.lizard_mat(path, discs(3) / 2, [1, 2, 3], [2, 2, 1]), "no whole numbers"),
+        (lambda path: owners.lizard_mat(path, discs(3) / 2, [1, 2, 3], [2, 2, 1]), "not whole numbers"),
         (lambda path: owners.lizard_mat(path, discs(3)[:40], [1, 2, 3], [2, 2, 1]), r"\(40, 64\) pixels"),
         (lambda path: path.unlink(), "crag_1 of info.csv has no picture or no annotation"),
     ],
@@ -79,7 +79,7 @@ def test_conic_arrays_of_different_length_are_refused(prepared):
     def cut(root):
         np.save(root / "labels.npy", np.load(root / "labels.npy")[:5])
 
-    with pytest.raises(InputError, match=r"'labels.npy': 5.*6 in patch_info.csv"):
+    with pytest.raises(InputError, match=r"'labels.npy': 5.*patch_info.csv lists 6"):
         prepared("conic", cut)
     with pytest.raises(InputError, match=r"labels.npy: cannot be read"):
         prepared("conic", lambda root: (root / "labels.npy").write_bytes((root / "labels.npy").read_bytes()[:900]))
@@ -123,7 +123,7 @@ def test_mixed_up_folds_of_pannuke_are_refused_or_said(prepared, tmp_path):
     def copy_from_another(root):
         shutil.copy(root / "Fold 1/images/fold1/images.npy", root / "Fold 2/images/fold2/images.npy")
 
-    with pytest.raises(InputError, match="lies in Fold 1; folds are mixed up"):
+    with pytest.raises(InputError, match="lies in Fold 1, so folds are mixed up"):
         prepared("pannuke", put_into_another)
     shutil.rmtree(tmp_path / "files")
     with pytest.raises(InputError, match=r"'masks.npy': 3.*several folds are mixed up"):
@@ -186,11 +186,11 @@ def test_monusac_reads_the_slide_and_says_that_its_copy_exchanges_red_and_blue(p
         (lambda path: path.with_suffix(".tif").unlink(), "has no picture .svs or .tif beside it"),
         (lambda path: path.write_text("<Annotations><Annotation>"), "cannot be read"),
         (lambda path: owners.aperio(path, {"Stroma": [owners.circle(10, 10)]}), "outlines of class 'stroma'"),
-        (lambda path: path.write_text(path.read_text().replace('X="', 'x="', 5)), "a corner without X and Y"),
-        (lambda path: path.write_text(path.read_text().replace('X="', 'X="a', 5)), "a corner without X and Y"),
+        (lambda path: path.write_text(path.read_text().replace('X="', 'x="', 5)), "a corner lacks X or Y"),
+        (lambda path: path.write_text(path.read_text().replace('X="', 'X="a', 5)), "a corner lacks X or Y"),
         (
             lambda path: save(path.with_suffix(".tif"), discs(1).astype(np.uint16)),
-            "expected is an 8-bit picture in colour",
+            "it must be an 8-bit colour picture",
         ),
     ],
 )

@@ -109,7 +109,9 @@ def test_the_file_of_the_set_is_found_or_given(tmp_path):
     (tmp_path / "annotations.json").rename(tmp_path / "first.json")
     assert len(open_source(f"folder:{tmp_path}")) == 3
     shutil.copy(tmp_path / "first.json", tmp_path / "second.json")
-    with pytest.raises(InputError, match=r"the annotations may be any of first\.json, second\.json; choose one with"):
+    with pytest.raises(
+        InputError, match=r"several files may hold the annotations \(first\.json, second\.json\); choose one with"
+    ):
         open_source(f"folder:{tmp_path}")
     assert len(open_source(f"folder:{tmp_path}?annotations=second.json")) == 3
     (tmp_path / "second.json").rename(tmp_path.parent / "third.json")
@@ -144,7 +146,7 @@ def test_sites_of_a_vector_file_for_the_whole_set(tmp_path):
     source = open_source(f"folder:{tmp_path}?class_column=class")
     np.testing.assert_array_equal(source[0].labels, TRUTHS["a"])
     assert (source.class_names, source[0].classes.tolist()) == (("x", "y"), [1, 2, 1])
-    with pytest.raises(InputError, match="option radius=far is no number of metres"):
+    with pytest.raises(InputError, match="option radius=far is not a number of metres"):
         open_source(f"folder:{tmp_path}?radius=far")
 
 
@@ -155,7 +157,7 @@ def test_damaged_files_are_problems_with_their_names(tmp_path):
     problems = {problem.path.name: problem.reason for problem in check_folder(tmp_path, {})}
     assert set(problems) == {"b.geojson", "d.geojson"}
     assert problems["b.geojson"].startswith("cannot be read as GeoJSON")
-    assert problems["d.geojson"] == "label image without its picture"
+    assert problems["d.geojson"] == "label image without a picture"
 
 
 def test_a_file_of_the_set_that_lists_no_pictures_is_one_problem_each(tmp_path):
@@ -188,8 +190,8 @@ def test_what_reading_loses_is_remarked_and_named_where_nothing_is_left(tmp_path
     assert found.problems[0].reason.startswith("no object in the annotation of c (1 ")
     [remark] = found.remarks
     assert remark.reason == (
-        "2 of 3 annotations are not read as they are (b, c); objects lost: 2, objects beyond the border, partly or "
-        "wholly: 1, pixels of several objects: 8, outlines that cross themselves or have no area: 1"
+        "2 of 3 annotations change when they are read (b, c): objects lost: 2, objects partly or wholly outside the "
+        "picture: 1, pixels that several objects share: 8, outlines that cross themselves or have no area: 1"
     )
 
 
@@ -227,13 +229,13 @@ def test_several_formats_in_one_folder_are_refused(tmp_path):
     save(tmp_path, "imagej")
     (tmp_path / "labels/b.zip").unlink()
     Image.fromarray(TRUTHS["b"].astype(np.uint8)).save(tmp_path / "labels/b.png")
-    with pytest.raises(InputError, match=r"holds annotations of several formats \(imagej, label image\); leave one"):
+    with pytest.raises(InputError, match=r"holds annotations in several formats \(imagej, label image\); keep one"):
         open_source(f"folder:{tmp_path}")
 
 
 def test_pieces_of_files_that_tell_objects_apart_are_refused(tmp_path):
     save(tmp_path, "imagej")
-    with pytest.raises(InputError, match="option labels=components is for label images"):
+    with pytest.raises(InputError, match="option labels=components is only for label images"):
         open_source(f"folder:{tmp_path}?labels=components")
 
 
@@ -247,7 +249,7 @@ def test_the_same_annotation_in_two_formats_has_two_digests(tmp_path):
 def test_a_format_that_no_ending_tells_must_be_said(tmp_path):
     save(tmp_path, "coco")
     (tmp_path / "annotations.json").rename(tmp_path / "set.coco")
-    with pytest.raises(InputError, match=r"set\.coco: the format is not known by its ending; give format=imagej"):
+    with pytest.raises(InputError, match=r"set\.coco: its ending does not tell its format; give format=imagej"):
         open_source(f"folder:{tmp_path}?annotations=set.coco")
     assert len(open_source(f"folder:{tmp_path}?annotations=set.coco&format=coco")) == 3
 
@@ -325,11 +327,11 @@ def test_labels_of_other_planes_are_problems(tmp_path):
         tmp_path / "labels/cells.tif", np.ones((2, *SHAPE), np.uint16), imagej=True, metadata={"axes": "ZYX"}
     )
     (problem,) = check_folder(tmp_path, {"stacks": "planes"})
-    assert (problem.path.name, "beside a picture that is" in problem.reason) == ("cells.tif", True)
+    assert (problem.path.name, "but its picture is" in problem.reason) == ("cells.tif", True)
     (tmp_path / "labels/cells.tif").unlink()
     (tmp_path / "labels/cells.geojson").write_text("[]")
     (problem,) = check_folder(tmp_path, {"stacks": "planes"})
-    assert "qupath for a stack" in problem.reason
+    assert "qupath cannot annotate a stack" in problem.reason
 
 
 def test_channels_are_chosen_by_number(tmp_path):

@@ -48,7 +48,7 @@ def test_pictures_of_formats_that_are_not_read_are_remarked(folder):
     for name in ("d.bmp", "e.CZI", "notes.txt"):
         (folder / "images" / name).write_bytes(b"anything")
     [remark] = inspect_folder(folder, FolderOptions()).remarks
-    assert remark.reason == "passed over, as such formats are not read: d.bmp, e.CZI"
+    assert remark.reason == "files in these formats are not read: d.bmp, e.CZI"
 
 
 @pytest.mark.parametrize("option", ["layer=a", "class_column=kind", "radius=5", "all_touched=true", "label_names=a,b"])
@@ -64,7 +64,7 @@ def test_every_problem_is_listed_at_once(folder):
     found = reasons(folder)
     assert found.keys() == {"a.png", "b.png", "c.png"}
     assert "cannot be read" in found["a.png"]
-    assert "32 x 32 pixels beside a picture of 64 x 64" in found["b.png"]
+    assert "its size is 32 x 32 pixels, but the picture's is 64 x 64" in found["b.png"]
     assert "no object" in found["c.png"]
     assert "c.png" not in reasons(folder, empty="keep")
 
@@ -135,7 +135,7 @@ def test_files_without_partner_and_two_of_one_name(folder):
     }
     assert {problem.reason for problem in problems} == {
         "has no label image",
-        "label image without its picture",
+        "label image without a picture",
         "same name as c.png",
     }
 
@@ -148,9 +148,9 @@ def test_partners_that_are_nearly_named_alike_are_named(folder):
     stored = "differs only in how its accents are stored, Unicode NFC or NFD); give both one name"
     assert problems == {
         ("images", "a.png"): "has no label image (A differs only in capital letters); give both one name",
-        ("labels", "A.png"): "label image without its picture (a differs only in capital letters); give both one name",
+        ("labels", "A.png"): "label image without a picture (a differs only in capital letters); give both one name",
         ("images", "Mäuse.png"): f"has no label image (Ma\u0308use {stored}",
-        ("labels", "Ma\u0308use_mask.png"): f"label image without its picture (Mäuse {stored}",
+        ("labels", "Ma\u0308use_mask.png"): f"label image without a picture (Mäuse {stored}",
     }
 
 
@@ -167,7 +167,7 @@ def test_folders_that_would_be_passed_over_for_their_capital_letters(folder, nam
         for file in (folder / name.lower()).iterdir():
             file.rename(folder / name / file.name)
         (folder / name.lower()).rmdir()
-    with pytest.raises(InputError, match=rf"{name}: would be passed over \({name.lower()} differs.*rename it"):
+    with pytest.raises(InputError, match=rf"{name}: would not be read \({name.lower()} differs.*rename it"):
         check_folder(folder, {})
 
 
@@ -219,7 +219,7 @@ def test_class_images(folder):
     Image.fromarray((squares(299) > 0).astype(np.uint8)).save(folder / "classes/b.png")
     problems = [(problem.path.parent.name, problem.path.name, problem.reason) for problem in check_folder(folder, {})]
     assert sorted(problems) == [
-        ("classes", "b.png", "no class under (most of) object 300"),
+        ("classes", "b.png", "no class in most of object 300"),
         ("images", "c.png", "has no class image"),
     ]
     Image.fromarray(squares(9, 32).astype(np.uint8)).save(folder / "classes/a.png")
@@ -254,9 +254,9 @@ def test_a_quarter_of_an_object_may_have_another_class(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ((slice(10, 12), slice(0, 3), 2), "several classes under object 1; give every object one class"),
-        ((slice(10, 13), slice(10, 13), 0), "no class under (most of) object 2; give it a class, 255 if unknown"),
-        ((slice(40, 42), slice(50, 53), 1), "1 region(s) with a class and no object, the first at row 40, column 50"),
+        ((slice(10, 12), slice(0, 3), 2), "several classes in object 1; give every object one class"),
+        ((slice(10, 13), slice(10, 13), 0), "no class in most of object 2; give it a class, 255 if unknown"),
+        ((slice(40, 42), slice(50, 53), 1), "1 region(s) with a class but no object, the first at row 40, column 50"),
     ],
     ids=["divided", "bare", "alone"],
 )
@@ -273,7 +273,7 @@ def test_class_images_that_contradict_the_objects(folder, change, message):
 def test_class_values_without_a_name(folder):
     classified(folder, lambda squares: np.where(squares == 3, 7, squares))
     assert reasons(folder) == {}
-    assert "class value 7 is not among those that class_names names" in reasons(folder, class_names="a,b")["a.png"]
+    assert "class value 7 has no name in class_names" in reasons(folder, class_names="a,b")["a.png"]
     (folder / "names.csv").write_text("class,name\n1,a\n2,b\n7,c\n")
     assert reasons(folder, class_names="names.csv") == {}
 
@@ -287,9 +287,9 @@ def test_class_images_without_other_labels(folder):
     assert reasons(folder) == {}
     assert reasons(folder, class_names="a,b").keys() == {"c.png"}
     Image.fromarray(np.full((64, 64), 255, np.uint8)).save(folder / "classes/a.png")
-    assert "no object that was judged" in reasons(folder)["a.png"]
+    assert "no judged object" in reasons(folder)["a.png"]
     Image.fromarray(np.full((64, 60), 1, np.uint8)).save(folder / "classes/b.png")
-    assert "60 x 64 pixels beside a picture of 64 x 64" in reasons(folder)["b.png"]
+    assert "its size is 60 x 64 pixels, but the picture's is 64 x 64" in reasons(folder)["b.png"]
 
 
 def test_only_kept_pictures_are_judged(folder):

@@ -84,7 +84,7 @@ def test_classes_by_majority_and_not_judged_objects(tmp_path):
     np.testing.assert_array_equal(source[0].labels, labelled([1, 2, 0]))
     np.testing.assert_array_equal(source[0].of_class(1), labelled([0, 2, 0]))
     np.testing.assert_array_equal(source[0].ignored, labels == 30)
-    with pytest.raises(InputError, match="class value 2 is not among those that class_names names"):
+    with pytest.raises(InputError, match="class value 2 has no name in class_names"):
         opened(tmp_path, class_names="round")
 
 
@@ -133,9 +133,9 @@ def test_class_names_from_a_table(tmp_path):
     assert opened(tmp_path, class_names=str(table)).class_names == names
     for text, message in (
         ("class,name\n0,a\n", "class '0' is not a whole number"),
-        ("class,name\n2,a\n2,b\n", "class 2 is there twice"),
-        ("index,name\n2,a\n", "needs the columns class and name"),
-        ("class,name\n2,a\n", "class value 4 is not among those"),
+        ("class,name\n2,a\n2,b\n", "class 2 appears twice"),
+        ("index,name\n2,a\n", "must name the columns class and name"),
+        ("class,name\n2,a\n", "class value 4 has no name"),
     ):
         table.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -193,7 +193,7 @@ def test_groups_from_a_table_and_keep(tmp_path):
     (tmp_path / "groups.csv").write_text("picture,group\na,bright/1\n")
     with pytest.raises(InputError, match="no group for b, c"):
         opened(tmp_path, groups="groups.csv")
-    with pytest.raises(InputError, match="keep=x fits no group"):
+    with pytest.raises(InputError, match="keep=x matches no group"):
         opened(tmp_path, keep="x")
 
 
@@ -261,8 +261,8 @@ def test_folders_that_cannot_be_read_at_all_are_refused(tmp_path):
     ("options", "message"),
     [
         ({"colour": "1"}, "'colour' is unknown.*images, annotations"),
-        ({"scale": "mean"}, "scale=mean is not among max, dtype"),
-        ({"groups": "^(a"}, "no regular expression"),
+        ({"scale": "mean"}, "scale=mean is unknown; choose one of max, dtype"),
+        ({"groups": "^(a"}, "not a regular expression"),
         ({"groups": "^a"}, "has no bracket"),
         ({"volumes": "true", "labels": "components"}, "volumes=true needs ids"),
     ],

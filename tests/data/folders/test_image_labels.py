@@ -70,7 +70,7 @@ def test_a_crop_keeps_the_label_and_a_tile_does_not(folder):
 
 
 def test_presence_labels_tiles_by_the_part_of_an_object_that_they_show(folder):
-    with pytest.raises(InputError, match=r"picture p0@0,0 has no label image to look for objects in"):
+    with pytest.raises(InputError, match=r"picture p0@0,0 has no label image, so its objects are unknown"):
         opened(folder, "&tile=6&presence=9")[0]
     for index in (0, 1):
         Image.fromarray(np.zeros((12, 10), np.uint8)).save(folder / "labels" / f"p{index}.png")
@@ -103,5 +103,5 @@ def test_tables_that_do_not_serve_are_refused(folder, rows, more, message):
 def test_a_missing_table_and_an_area_of_nothing_are_refused(folder):
     with pytest.raises(InputError, match=r"image_labels=other\.csv: neither .* is a file"):
         open_source(f"folder:{folder}?image_labels=other.csv")
-    with pytest.raises(InputError, match="presence=0: at least 1 pixel"):
+    with pytest.raises(InputError, match="presence=0: must be at least 1 pixel"):
         opened(folder, "&presence=0")

@@ -59,14 +59,14 @@ def test_sound_label_images(tmp_path, labels, options):
 def test_masks_of_0_and_1_beside_masks_of_0_and_255(tmp_path):
     (problem,), _ = judged(tmp_path, [mask(TWO, 1), mask(THREE), mask(TWO.T, 1)], labels="components")
     assert problem == (
-        f"{tmp_path}/masks: 1 of 3 masks have no value but 0 and 255 (p1), the others 1; 255 would mean not judged, "
-        "and their objects would be lost; write objects with the same value in all masks"
+        f"{tmp_path}/masks: 1 of 3 masks have only 0 and 255 (p1), but the others have 1; 255 would mean "
+        "not judged, so objects would be lost; use the same value for objects in all masks"
     )
 
 
 def test_class_images_of_0_and_255_beside_others_even_where_empty_ones_are_kept(tmp_path):
     (problem,), _ = judged(tmp_path, [mask(TWO, 1), mask(THREE)], sub="classes", empty="keep")
-    assert "1 of 2 masks have no value but 0 and 255 (p1)" in problem
+    assert "1 of 2 masks have only 0 and 255 (p1)" in problem
 
 
 def test_255_that_means_not_judged_in_other_pictures_too_is_fine(tmp_path):
@@ -77,14 +77,14 @@ def test_255_that_means_not_judged_in_other_pictures_too_is_fine(tmp_path):
 def test_masks_with_few_pieces_are_not_one_object(tmp_path):
     (problem,), _ = judged(tmp_path, [mask(TWO), mask(THREE)])
     assert problem == (
-        f"{tmp_path}/masks: masks of 0 and 255, not instances; 1 label value(s), each in 2.5 pieces per picture would "
-        "be one object; give labels=components"
+        f"{tmp_path}/masks: these are masks of 0 and 255, not instances; 1 label value(s), each in 2.5 pieces per "
+        "picture would be one object; give labels=components"
     )
 
 
 def test_masks_of_0_and_1_with_few_pieces_may_be_ids(tmp_path):
     problems, (remark,) = judged(tmp_path, [mask(TWO, 1), mask(discs((20, 20)), 1)])
-    assert not problems and "each in 1.5 pieces per picture, which are taken for one object; if the pieces" in remark
+    assert not problems and "each in 1.5 pieces per picture, which count as one object; if the pieces" in remark
 
 
 def test_one_piece_in_every_mask_is_the_same_object_either_way(tmp_path):
@@ -102,8 +102,8 @@ def test_several_values_in_several_pieces_are_remarked(tmp_path):
 def test_inverted_masks(tmp_path):
     (problem,), _ = judged(tmp_path, [mask(TWO == 0), mask(THREE == 0), mask(THREE)[:, ::-1] // 255 * THREE[:, ::-1]])
     assert problem == (
-        f"{tmp_path}/masks: one object takes most of the picture and of its border in 2 of 3 label images (p0, p1); if "
-        "it is the background, set it to 0 (invert the mask); if it is an object, give labels=components"
+        f"{tmp_path}/masks: one object covers most of the picture and of its border in 2 of 3 label images (p0, p1); "
+        "if it is the background, set it to 0 (invert the mask); if it is an object, give labels=components"
     )
 
 
@@ -114,7 +114,7 @@ def test_inverted_masks_given_as_components_are_remarked(tmp_path):
 
 def test_the_background_as_an_object_among_others(tmp_path):
     (problem,), remarks = judged(tmp_path, [TWO + np.uint8(1), THREE + np.uint8(1)])
-    assert "one object takes most of the picture and of its border in 2 of 2 label images (p0, p1)" in problem
+    assert "one object covers most of the picture and of its border in 2 of 2 label images (p0, p1)" in problem
     assert not remarks
 
 
@@ -127,7 +127,7 @@ def test_label_images_without_background(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"labels": "components"}])
 def test_nothing_but_one_object_is_nothing_to_learn(tmp_path, options):
     (problem,), _ = judged(tmp_path, [np.full((SIZE, SIZE), 255, np.uint8)] * 2, **options)
-    assert "no pixel is background (0) in 2 of 2 label images (p0, p1); annotate what is background with 0" in problem
+    assert "no pixel is background (0) in 2 of 2 label images (p0, p1); set the background to 0" in problem
 
 
 def test_classes_everywhere_may_be_meant(tmp_path):

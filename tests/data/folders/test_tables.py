@@ -73,23 +73,23 @@ def test_other_text_is_refused_by_its_line(tmp_path):
 
 def test_rows_that_are_not_understood_are_refused_by_their_line(tmp_path):
     head = b"picture,group\na,1\n"
-    assert "line 3 is not understood (field larger than field limit" in refusal(
+    assert "line 3 cannot be read (field larger than field limit" in refusal(
         tmp_path, head + b"b," + b"x" * 131_073 + b"\n"
     )
     assert len(written(tmp_path, head + b"b," + b"x" * 131_072 + b"\n")[1][1]) == 131_072
-    assert "look for a quotation mark that is not closed" in refusal(tmp_path, head + b'b,"1\nc,2\n')
-    assert "line 3 has 3 fields, the first line 2; put a name with a comma" in refusal(
+    assert "look for a missing quotation mark" in refusal(tmp_path, head + b'b,"1\nc,2\n')
+    assert "line 3 has 3 fields, but the first line has 2; put a name that contains a comma" in refusal(
         tmp_path, head + b"cell 1, left.png,2\n"
     )
     assert written(tmp_path, head + b"b,2,\nc\n") == [("a", "1"), ("b", "2"), ("c", "")]
 
 
 def test_a_first_line_without_the_columns_is_shown(tmp_path):
-    assert "needs the columns picture and group in its first line, not 'Picture|Group'" in refusal(
+    assert "its first line must name the columns picture and group, but is 'Picture|Group'" in refusal(
         tmp_path, b"Picture|Group\na|1\n"
     )
-    assert "not ''" in refusal(tmp_path, b"")
-    assert "has two columns group" in refusal(tmp_path, b"picture,group,group\na,1,2\n")
+    assert "but is ''" in refusal(tmp_path, b"")
+    assert "has two columns named group" in refusal(tmp_path, b"picture,group,group\na,1,2\n")
     with pytest.raises(InputError, match=r"neither .* is a file"):
         read_table(tmp_path, "groups", "none.csv", ("picture", "group"))
 
@@ -129,7 +129,7 @@ def test_every_class_has_its_own_name(tmp_path):
         read_class_names(tmp_path, "t.csv")
 
     assert "two classes are named a" in refusal(tmp_path, b"class,name\n1,a\n2,a\n", read=read)
-    assert "class 1 is there twice" in refusal(tmp_path, b"class,name\n1,a\n1,a\n", read=read)
+    assert "class 1 appears twice" in refusal(tmp_path, b"class,name\n1,a\n1,a\n", read=read)
     assert read_class_names(tmp_path, "a,,c,") == {1: "a", 2: "class 2", 3: "c", 4: "class 4"}
 
 

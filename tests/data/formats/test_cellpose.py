@@ -62,7 +62,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 
 def test_another_size_or_ending_is_refused(tmp_path):
     cellpose.write(tmp_path, Annotation(np.eye(3, dtype=np.int32)), Picture("a", "a.png", (3, 3)))
-    with pytest.raises(InputError, match=r"a_masks\.tif: is 3 x 3 pixels .* the picture 3 x 4"):
+    with pytest.raises(InputError, match=r"a_masks\.tif: is 3 x 3 pixels .* its picture is 3 x 4"):
         cellpose.read(tmp_path / "a_masks.tif", Picture("a", "a.png", (3, 4)))
     with pytest.raises(InputError, match=r"_seg\.npy"):
         cellpose.write(tmp_path, Annotation(np.eye(3, dtype=np.int32)), Picture("a", "a.png", (3, 3)), "_seg.npy")

@@ -133,32 +133,32 @@ def test_an_outline_that_crosses_itself_is_counted_and_one_across_the_border_cut
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("[1, 2", "no COCO file .no JSON"),
-        (b"\xff\xfe\x00".decode("latin-1"), "no COCO file .no JSON"),
-        ("[" * 100_000, "no COCO file .no JSON"),
+        ("[1, 2", "not a COCO file .not JSON"),
+        (b"\xff\xfe\x00".decode("latin-1"), "not a COCO file .not JSON"),
+        ("[" * 100_000, "not a COCO file .not JSON"),
         ("[]", "COCO results"),
-        ('{"type": "FeatureCollection", "features": []}', "no COCO file"),
-        ("3", "no COCO file"),
-        ({"images": [], "categories": []}, "no COCO file"),
-        ({"images": [3], "categories": [], "annotations": []}, "no COCO file"),
+        ('{"type": "FeatureCollection", "features": []}', "not a COCO file"),
+        ("3", "not a COCO file"),
+        ({"images": [], "categories": []}, "not a COCO file"),
+        ({"images": [3], "categories": [], "annotations": []}, "not a COCO file"),
         (content(images=[{"id": 1}]), "lacks id or file_name"),
         (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}]), "id 1 of images .* twice"),
-        (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]), "a.png is there twice"),
-        (content(categories=[{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]), "name x is there twice"),
-        (content({"image_id": 9, "segmentation": [SQUARE]}), "annotation 1 is of picture 9"),
-        (content({"image_id": [1], "segmentation": [SQUARE]}), "annotation 1 is of picture"),
-        (content({"category_id": 9, "segmentation": [SQUARE]}), "annotation 1 is of category 9"),
-        (content({"category_id": False, "segmentation": [SQUARE]}), "annotation 1 is of category False"),
+        (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]), "a.png appears twice"),
+        (content(categories=[{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]), "name x appears twice"),
+        (content({"image_id": 9, "segmentation": [SQUARE]}), "annotation 1 has the picture 9"),
+        (content({"image_id": [1], "segmentation": [SQUARE]}), "annotation 1 has the picture"),
+        (content({"category_id": 9, "segmentation": [SQUARE]}), "annotation 1 has the category 9"),
+        (content({"category_id": False, "segmentation": [SQUARE]}), "annotation 1 has the category False"),
         (content({"segmentation": [SQUARE], "iscrowd": "no"}), "iscrowd 'no'"),
         (content({"bbox": [0, 0, 2, 2]}), "boxes only"),
         (outline("mask.png"), "neither polygons nor RLE"),
         (outline([[1, 1, 3, 1, 3]]), "5 numbers"),
-        (outline([["1", "1", "3", "1", "3", "3"]]), "no list of numbers"),
-        (outline([[1, 1, float("nan"), 1, 3, 3]]), "beyond all pictures"),
-        (outline([[1, 1, 1e9, 1, 3, 3]]), "beyond all pictures"),
-        (outline([[0, 0, 5000, 0, 5000, 5000]]), "pixels long in a picture"),
-        (outline({"size": [5, 4], "counts": [20]}), r"RLE of size \[5, 4\]"),
-        (outline({"counts": [20]}), "RLE of size None"),
+        (outline([["1", "1", "3", "1", "3", "3"]]), "not a list of numbers"),
+        (outline([[1, 1, float("nan"), 1, 3, 3]]), "far outside any picture"),
+        (outline([[1, 1, 1e9, 1, 3, 3]]), "far outside any picture"),
+        (outline([[0, 0, 5000, 0, 5000, 5000]]), "pixels long, but the picture is"),
+        (outline({"size": [5, 4], "counts": [20]}), r"its RLE has size \[5, 4\]"),
+        (outline({"counts": [20]}), "its RLE has size None"),
         (outline({"size": [4, 5], "counts": [3, 2]}), "does not cover the 20"),
         (outline({"size": [4, 5], "counts": [3, 200]}), "does not cover the 20"),
         (outline({"size": [4, 5], "counts": [3, -3, 20]}), "does not cover the 20"),
@@ -202,9 +202,9 @@ def test_whatever_stands_in_the_file_it_is_read_or_refused(tmp_path_factory, dat
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"4 x 5 there \(height x width\) and 5 x 4 as a file"):
+    with pytest.raises(InputError, match=r"4 x 5 in this file \(height x width\), but the picture is 5 x 4"):
         read(tmp_path, outline([SQUARE]), shape=(5, 4))
-    with pytest.raises(InputError, match="RLE of size"):
+    with pytest.raises(InputError, match="its RLE has size"):
         read(tmp_path, content({"segmentation": {"size": [4, 4], "counts": [16]}}))
 
 
@@ -333,5 +333,5 @@ def test_ignored_pixels_come_back_and_pycocotools_reads_the_file(tmp_path):
 
 def test_two_pictures_of_one_file_name_are_not_written_together(tmp_path):
     item = (Picture("a", "a.png", (1, 1)), Annotation(np.ones((1, 1), np.int32)))
-    with pytest.raises(InputError, match=r"a\.png is there twice"):
+    with pytest.raises(InputError, match=r"a\.png appears twice"):
         coco.write_set(tmp_path / "s.json", [item, item])

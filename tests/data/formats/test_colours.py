@@ -95,11 +95,11 @@ def test_near_colours_transparency_and_16_bits_are_refused(tmp_path, table):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("red,cell", "'red' is no colour"),
-        ("#12345,cell", "no colour"),
-        ('"1,2,300",cell', "no colour"),
-        ("#000000,a\n#000000,b", "there twice"),
-        ('#000000,a\n"0,0,0",b', "there twice"),
+        ("red,cell", "'red' is not a colour"),
+        ("#12345,cell", "not a colour"),
+        ('"1,2,300",cell', "not a colour"),
+        ("#000000,a\n#000000,b", "appears twice"),
+        ('#000000,a\n"0,0,0",b', "appears twice"),
         ("#000000,", "has no class"),
         ("#000000,background\n#808080,ignored", "names 0 classes"),
         ("\n".join(f"#{n:06x},c{n}" for n in range(255)), "names 255 classes"),
@@ -115,7 +115,7 @@ def test_what_has_no_colour_is_not_written(tmp_path, table):
     picture, labels = Picture("a", "a.png", (2, 2)), np.eye(2, dtype=np.int32)
     path = tmp_path / "a.png"
     for written, message in (
-        (Annotation(labels), "have no classes, the table has 2"),
+        (Annotation(labels), "have no classes, but the table has 2"),
         (Annotation(labels, ("nerve",)), "the class 'nerve' has no colour"),
     ):
         with pytest.raises(InputError, match=f"{path}: .*{message}"):

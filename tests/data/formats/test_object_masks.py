@@ -43,10 +43,10 @@ def test_the_layout_is_written_and_found(tmp_path):
     assert found == {"a": (tmp_path / "set/a/images/a.png", tmp_path / "set/a/masks")}
     assert found["a"].image.read_bytes() == image.read_bytes()
     assert object_masks.find(tmp_path) == {}
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         object_masks.write(tmp_path / "set", Annotation(labels), PICTURE)
     (tmp_path / "set/b/images").mkdir(parents=True)
-    with pytest.raises(InputError, match="without images/ and masks/ are b"):
+    with pytest.raises(InputError, match="have no images/ or no masks/: b"):
         object_masks.find(tmp_path / "set")
     (tmp_path / "set/b/masks").mkdir()
     with pytest.raises(InputError, match="b/images: holds 0 pictures"):
@@ -98,7 +98,7 @@ def test_what_is_no_mask_of_the_picture_is_refused_by_name(tmp_path):
     for name, pixels, message in (
         ("a.png", smooth, r"holds 2 values beside 0 \(128, 255\)"),
         ("a.png", clear, "some pixels are transparent"),
-        ("a.png", np.full((5, 4), 255, np.uint8), r"is 5 x 4 pixels \(height x width\), the picture 4 x 5"),
+        ("a.png", np.full((5, 4), 255, np.uint8), r"is 5 x 4 pixels \(height x width\), but its picture is 4 x 5"),
         ("a.jpg", mask(np.s_[0:4, 0:2]), "JPEG"),
         ("a.jpg", np.zeros((4, 5, 3), np.uint8), "JPEG"),
     ):
@@ -111,7 +111,7 @@ def test_what_is_no_mask_of_the_picture_is_refused_by_name(tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             object_masks.read(folder, PICTURE)
         (folder / name).unlink()
-    with pytest.raises(InputError, match="is no folder of masks"):
+    with pytest.raises(InputError, match="is not a folder of masks"):
         object_masks.read(tmp_path / "nothing", PICTURE)
 
 

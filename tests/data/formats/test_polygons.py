@@ -117,7 +117,7 @@ def test_a_border_crossed_by_less_than_half_a_pixel_cuts_nothing_off(tmp_path):
 
 
 def test_outlines_of_another_picture_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"f: all 2 outline\(s\) lie beyond the picture of 10 x 10 pixels; give"):
+    with pytest.raises(InputError, match=r"f: all 2 outline\(s\) lie outside the picture of 10 x 10 pixels; give"):
         read(tmp_path, [shapely.box(20, 20, 30, 30), shapely.box(-5, 0, -1, 5)])
 
 

@@ -149,12 +149,12 @@ def test_polygons_that_are_wrong_are_mended_or_lost(tmp_path):
     ("text", "said"),
     [
         ("{", "cannot be read as GeoJSON"),
-        ('{"images": [], "annotations": []}', "holds no features of GeoJSON; export"),
-        ("[1, 2]", "holds no features of GeoJSON; export"),
-        ('{"type": "FeatureCollection", "features": {}}', "holds no features of GeoJSON; export"),
-        (json.dumps(feature({"type": "Curve", "coordinates": []})), "feature 1 is no geometry of GeoJSON"),
-        (json.dumps(feature({"type": "Polygon", "coordinates": 3})), "feature 1 is no geometry of GeoJSON"),
-        (json.dumps(feature([1])), "feature 1 is no geometry of GeoJSON"),
+        ('{"images": [], "annotations": []}', "holds no GeoJSON features; export"),
+        ("[1, 2]", "holds no GeoJSON features; export"),
+        ('{"type": "FeatureCollection", "features": {}}', "holds no GeoJSON features; export"),
+        (json.dumps(feature({"type": "Curve", "coordinates": []})), "feature 1 is not a GeoJSON geometry"),
+        (json.dumps(feature({"type": "Polygon", "coordinates": 3})), "feature 1 is not a GeoJSON geometry"),
+        (json.dumps(feature([1])), "feature 1 is not a GeoJSON geometry"),
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path, text, said):
@@ -164,8 +164,6 @@ def test_other_files_are_refused_by_name(tmp_path, text, said):
 
 def test_objects_of_several_planes_are_refused(tmp_path):
     first, second = polygon(box(1, 1, 2, 2)), polygon(box(1, 1, 2, 2)) | {"plane": {"c": -1, "z": 3, "t": 0}}
-    with pytest.raises(
-        InputError, match=r"a\.geojson: holds objects of 2 planes of a stack; export every plane by its"
-    ):
+    with pytest.raises(InputError, match=r"a\.geojson: holds objects on 2 planes of a stack; export every plane sep"):
         read(tmp_path, [feature(first), feature(second)])
     assert read(tmp_path, [feature(second)]).labels.sum() == 1

@@ -178,8 +178,8 @@ def test_low_bit_depths_are_not_stretched_in_labels(tmp_path):
 def test_unfit_labels_are_refused(tmp_path):
     cases = {
         "fraction.tif": ((GREY / 7).astype(np.float32), "not whole numbers"),
-        "large.tif": ((GREY.astype(np.uint32) + 2**31), "ids must lie in"),
-        "negative.tif": (GREY.astype(np.int16) - 5, "ids must lie in"),
+        "large.tif": ((GREY.astype(np.uint32) + 2**31), "ids must be from"),
+        "negative.tif": (GREY.astype(np.int16) - 5, "ids must be from"),
         "colour.png": (COLOUR.astype(np.uint8), "colour picture"),
     }
     for name, (pixels, reason) in cases.items():

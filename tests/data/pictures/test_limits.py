@@ -86,7 +86,7 @@ def test_archives_that_become_large(tmp_path, small):
     with pytest.raises(InputError, match=r"a\.zip: cannot be read as ROIs of ImageJ \(2 MiB unpacked, where it may"):
         imagej.read(tmp_path / "a.zip", picture)
     (tmp_path / "a.geojson").write_bytes(gzip.compress(b"[" + b" " * 2_000_000 + b"]"))
-    with pytest.raises(InputError, match=r"a\.geojson: becomes more than .*unpack it yourself"):
+    with pytest.raises(InputError, match=r"a\.geojson: needs more than .*unpack it yourself"):
         qupath.read(tmp_path / "a.geojson", picture)
 
 

@@ -125,7 +125,7 @@ def test_a_picture_without_any_data_or_with_no_number_for_it_is_refused(tmp_path
     with pytest.raises(InputError, match=r"a\.tif: no pixel has data"):
         read_picture(tmp_path / "a.tif")
     write_tiff(tmp_path / "a.tif", GREY, [(42113, "s", "none")])
-    with pytest.raises(InputError, match=r"a\.tif: its value for no data, 'none', is no number"):
+    with pytest.raises(InputError, match=r"a\.tif: its nodata value 'none' is not a number"):
         read_picture(tmp_path / "a.tif")
 
 

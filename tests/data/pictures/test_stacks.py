@@ -148,7 +148,7 @@ def test_planes_that_are_not_there_are_refused(tmp_path):
 @pytest.mark.parametrize("axes", ["QQYX", "RTYX", "HTYX"])
 def test_axes_that_are_not_understood_are_refused(tmp_path, axes):
     path = write(tmp_path / "a.tif", TZCYX[:, :, 0], axes, "shaped")
-    with pytest.raises(InputError, match=rf"a\.tif: planes in the axes {axes}, which are not understood; export"):
+    with pytest.raises(InputError, match=rf"a\.tif: has planes along the axes {axes}, which are unknown; export"):
         planes_of(path)
 
 
@@ -173,12 +173,12 @@ def test_labels_whose_pages_nothing_names(tmp_path, axes, letter):
 @pytest.mark.parametrize(
     ("axes", "shape", "said"),
     [
-        ("TYX", (12,), "12 time points beside .* 12 depths"),
-        ("ZYX", (11,), "11 depths beside .* 12 depths"),
+        ("TYX", (12,), "12 time points, but .* 12 depths"),
+        ("ZYX", (11,), "11 depths, but .* 12 depths"),
         ("QYX", (11,), "11 pages"),
         ("TZYX", (2, 12), "2 time points x 12 depths"),
-        ("YX", (), "a single picture beside"),
-        ("CYX", (12,), "a single picture beside"),
+        ("YX", (), "a single picture, but"),
+        ("CYX", (12,), "a single picture, but"),
     ],
 )
 def test_labels_of_other_planes_are_refused(tmp_path, axes, shape, said):
@@ -202,5 +202,5 @@ def test_channels_that_each_have_colours_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="palette", colormap=colours, metadata={"axes": "CYX"})
     tifffile.imwrite(tmp_path / "b.tif", np.stack([pixels] * 3, -1), photometric="rgb", metadata={"axes": "CYXS"})
     for name in ("a", "b"):
-        with pytest.raises(InputError, match=rf"{name}\.tif: 2 channels, each in colours of its own; save every"):
+        with pytest.raises(InputError, match=rf"{name}\.tif: 2 channels, each with its own colours; save every"):
             read_picture(tmp_path / f"{name}.tif")

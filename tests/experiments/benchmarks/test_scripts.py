@@ -57,11 +57,11 @@ def test_precisions_are_timed_apart(monkeypatch, tmp_path):
 def test_contradicting_sizes_and_repeated_precisions_are_refused():
     from experiments.benchmarks.networks import PUBLISHED, NetworkOptions, cases
 
-    with pytest.raises(InputError, match="published or smoke, not both"):
+    with pytest.raises(InputError, match="either --published or --smoke, not both"):
         NetworkOptions(published=True, scale="smoke")
     with pytest.raises(InputError, match="precision: name each once"):
         NetworkOptions(precision=("float32", "float32"))
-    with pytest.raises(InputError, match="on CPU tf32 is float32"):
+    with pytest.raises(InputError, match="tf32 is float32 on CPU"):
         NetworkOptions(precision=("tf32",))
     assert len(cases(NetworkOptions(published=True, precision=("float32", "bfloat16")))) == 2 * len(PUBLISHED)
 
@@ -178,7 +178,7 @@ def test_growth(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory: it is read from /proc")
 def test_memory(monkeypatch, tmp_path):
     table = table_of("memory", monkeypatch, tmp_path, "--network", "msd", "--side", "20", "24")
     assert list(table.columns) == [
@@ -191,7 +191,7 @@ def test_memory(monkeypatch, tmp_path):
     np.testing.assert_allclose(row["step_mb"], row["peak_mb"] - row["before_mb"], atol=1.5)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory: it is read from /proc")
 def test_map_loop(monkeypatch, tmp_path):
     table = table_of("map_loop", monkeypatch, tmp_path)
     assert list(table.columns) == ["maps", "resident_mb"] and table["maps"].tolist() == list(range(2, 21, 2))
@@ -240,7 +240,7 @@ def test_few_shot(monkeypatch, tmp_path):
     assert np.isfinite(table[["seconds", "ms_per_fit", "ratio", "dice"]].to_numpy()).all()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory: it is read from /proc")
 def test_memory_of_class_moments():
     from experiments.benchmarks.few_shot import memory_row
 

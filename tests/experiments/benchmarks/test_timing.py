@@ -75,7 +75,7 @@ def test_only_those_asked_for_are_built():
     contests = {"unet, 8": lambda: 1, "msd, 8": lambda: 1 / 0}
     assert list(chosen(contests, ("unet",))) == ["unet, 8"]
     assert list(chosen(contests, ())) == list(contests)
-    with pytest.raises(InputError, match="no contest is named like vnet; there are: unet, 8; msd, 8"):
+    with pytest.raises(InputError, match="no contest has a name like vnet; choose from unet, 8; msd, 8"):
         chosen(contests, ("vnet",))
 
 
@@ -109,5 +109,5 @@ def test_a_command_that_is_given_too_much(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sums", "--only", "b", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as exit:
         command("sums", "Sums.", lambda scale: {"a": lambda: Contest({}, {})})
-    assert exit.value.code == 2 and "no contest is named like b" in capsys.readouterr().err
+    assert exit.value.code == 2 and "no contest has a name like b" in capsys.readouterr().err
     assert timing.RESULTS.parts[-2:] == ("benchmarks", "results") and not list(tmp_path.iterdir())

@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, mixed):
         (tmp_path / folder).mkdir()
         for name, side in (("a", 8), ("b", 12)):
             Image.fromarray(np.eye(side, dtype=np.uint8)).save(tmp_path / folder / f"{name}.png")
-    with pytest.raises(InputError, match=r"pictures differ in size \(a 8x8x1, b 12x12x1, ...\); cut them alike"):
+    with pytest.raises(InputError, match=r"pictures differ in size \(a 8x8x1, b 12x12x1, ...\); cut them into tiles"):
         read_domain(open_source(f"folder:{tmp_path}"), Splitting(2, "group"), 1)
 
 

@@ -193,7 +193,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
     page = (out / "report.html").read_text()
     for part in ("Does it run?", "Nothing was learnt.", "Decisions", "0123456789abcdef"):
         assert part in page
-    assert {path.name for path in (out / "figures").iterdir()} == {"first_figure.svg", "second_figure.svg"}
+    assert {path.name for path in (out / "figures").iterdir()} == {"first_chart.svg", "second_chart.svg"}
 
     before = (out / "results.csv").read_bytes()
     assert "6 of 6 trials are done already; 0 to do" in command(study(trainer), "--resume")
