@@ -37,7 +37,6 @@ CLASSIFIER = "--classifiers msd_classifier --classifier-sizes.msd-depth 2"
 SMALL = {  # what is appended to the commands of a module
     "experiments": "",
     "experiments.check": "",
-    "experiments.index": "",
     "experiments.convert": "",
     "experiments.prepare": "",
     "experiments.read_parquet": "",
@@ -66,13 +65,12 @@ NEEDS = {  # modules whose command in the guides makes the files
     "experiments.outline_sites": "experiments.site_segmentation",
     "experiments.site_segmentation": "experiments.cut_scene",
     "experiments.segment_new_type": "experiments.few_shot",
-    "experiments.index": "experiments.activation_maps",
     "launch.status": "launch.local",
 }
 GEO = ("experiments.cut_scene", "experiments.site_segmentation", "experiments.outline_sites")
 SLOW = (*GEO, "experiments.annotation_errors", "experiments.annotation_upgrade", "experiments.few_shot")
 SLOW += ("experiments.activation_maps", "experiments.segment_new_type", "experiments.upgrade_folder")
-SLOW += ("experiments.index", "launch.local", "launch.status")
+SLOW += ("launch.local", "launch.status")
 ELSEWHERE = {  # beginnings of commands that need what a test has not; the file that runs them, and its words for them
     "make demo": ("Makefile", "python -m experiments.annotation_errors --scale demo"),
     "make test": (".ci/run", "make test"),
@@ -179,7 +177,7 @@ def desk(tmp_path_factory) -> Desk:
 
 
 def case(command: tuple[str, ...]) -> Any:
-    is_slow = module_of(command) in SLOW and "--help" not in command
+    is_slow = (module_of(command) in SLOW and "--help" not in command) or "--card" in command
     return pytest.param(command, id=shlex.join(command), marks=[pytest.mark.slow] if is_slow else [])
 
 
@@ -254,7 +252,7 @@ def python_of(guide: str) -> list[tuple[str, str]]:
 
 # 32 squares of 8 x 8 pixels that touch, and background on the right
 TOUCHING = np.pad(np.kron(np.arange(1, 33).reshape(8, 4), np.ones((8, 8))), ((0, 0), (0, 32))).astype(np.int32)
-SIZES = {"msd": {"depth": 2}, "unet": {"width": 2, "levels": 1}, "unet_classifier": {"width": 2, "levels": 3}}
+SIZES = {"msd": {"depth": 2}, "unet": {"width": 2, "levels": 1}, "msd_classifier": {"depth": 2}}
 
 
 def make_small(patch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def megabytes_of(context: Here, work: Work) -> float:
 def cheaper(study: AnyStudy, context: Here, speed: Speed, seconds: float) -> list[tuple[str, float]]:
     """Options that leave something out of a study of some seconds, and what it then takes, the cheapest first.
 
-    One has fewer seeds; every other one leaves out the value of an option that takes most.
+    One has fewer seeds, one fewer epochs; every other one leaves out the value of an option that takes most.
     """
     config, found = context.config, dict[str, tuple[str, float]]()
     for flag, values, overlay in _smaller(config):
@@ -107,7 +107,8 @@ def cheaper(study: AnyStudy, context: Here, speed: Speed, seconds: float) -> lis
             trials = shard_of(study.trials(changed, context.data), config.run.shard)
         except InputError:
             continue
-        work = work_of(study, dataclasses.replace(context, config=changed), trials)
+        store = study.trainings(changed, context.data)
+        work = work_of(study, dataclasses.replace(context, config=changed, store=store), trials)
         if trials and work.steps.keys() <= speed.step.keys():
             takes = speed.seconds(work)
             if takes < min(found.get(flag, ("", seconds))[1], (1 - LEAST_SAVING) * seconds):
@@ -116,11 +117,14 @@ def cheaper(study: AnyStudy, context: Here, speed: Speed, seconds: float) -> lis
 
 
 def _smaller(config: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Flag, value and overlay of every change that leaves something out: some seeds, or one of several values."""
+    """Flag, value and overlay of every change that leaves something out: seeds, epochs, or one of several values."""
     seeds = config.run.seeds
     if seeds > 1:
         fewer = SEEDS if seeds > SEEDS else seeds // 2
         yield "--seeds", str(fewer), {"run": {"seeds": fewer}}
+    if (train := getattr(config, "train", None)) and train.loop.epochs > 1:
+        fewer = train.loop.epochs // 2
+        yield "--train.epochs", str(fewer), {"train": {"loop": {"epochs": fewer}}}
     for place, value in _arranged(config):
         for left_out in value if len(value) > 1 else ():
             kept = tuple(one for one in value if one != left_out)

@@ -257,10 +257,8 @@ def _print_plan(study: AnyStudy, context: Context[Any, Any, Any], shard: Sequenc
     seconds = speed.seconds(work)
     amounts = f"about {in_words(seconds)} here, {megabytes_of(context, work):.1f} MB of results; nothing was trained"
     console.print(f"{len(shard)} trials, {amounts}", soft_wrap=True)
-    if counted := len(speed.step) - len(speed.timed):
-        kinds = (
-            f"{len(speed.timed)} of {len(speed.step)} kinds of training were timed, {counted} estimated from their size"
-        )
-        console.print(f"rough: {kinds}; half or twice as long is possible", soft_wrap=True)
+    if len(speed.timed) < len(speed.step):
+        how = f"{len(speed.timed)} of {len(speed.step)} kinds of training timed, the others by the operations they take"
+        console.print(f"rough: {how}; half or twice as long is possible", soft_wrap=True)
     for option, takes in cheaper(study, context, speed, seconds):
         console.print(f"cheaper: {option} takes about {in_words(takes)}", soft_wrap=True)

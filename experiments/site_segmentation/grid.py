@@ -156,7 +156,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 14),
-        "train": _augmented("both", 5e-3, 8, 10),
+        "train": _augmented("both", 5e-3, 4, 20),
         "maps": (OURS, "grad_cam"),
         "rules": ("otsu", "contour"),
         "completions": ("none",),

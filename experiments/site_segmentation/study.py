@@ -220,7 +220,7 @@ def write_files(
     masks: Bool[np.ndarray, "P H W"],
     probability: Float32[np.ndarray, "P H W"],
 ) -> None:
-    """GeoTIFF masks and outlines for maps of some pictures; where only some have a place, prints which got none."""
+    """GeoTIFF masks and site outlines of some pictures; where only some have a place, prints which got none."""
     names = [domain.source.names[index] for index in indices]
     unplaced = write_sites(folder, names, [domain.places[index] for index in indices], masks, probability)
     if 0 < len(unplaced) < len(names):
@@ -233,10 +233,11 @@ def write_files(
 def _cautions(config: Config, domain: LabelledDomain) -> list[str]:
     """Why no outlines for a map were written, where none were."""
     if all(place is None for place in domain.places):
-        return ["The pictures have no place on the ground (GeoTIFF), so no outlines for a map were written."]
+        return ["The pictures have no place on the ground, so no GeoTIFF masks or site outlines were written."]
     if missing := missing_packages():
         return [
-            f"No masks or outlines for maps were written: {', '.join(missing)} not installed (pip install -e '.[geo]')."
+            "No GeoTIFF masks or site outlines were written, because packages are missing: "
+            f"{', '.join(missing)} (pip install -e '.[geo]')."
         ]
     return []
 

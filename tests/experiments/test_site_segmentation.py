@@ -76,7 +76,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     networks = {path.name.split("_")[0] for path in (out / "networks").glob("*.safetensors")}
     assert networks == {"msd", "unet"}  # outline_sites needs them later
     assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.gpkg"))
-    said = "No masks or outlines for maps were written" in page
+    said = "No GeoTIFF masks or site outlines were written" in page
     assert said == bool(missing_packages())
     if not missing_packages():
         check_scene(out, tmp_path, monkeypatch, capsys)

@@ -17,12 +17,13 @@ from segjax.reports import (
     Page,
     chart,
     index_beside,
-    is_ours,
     prediction_look,
     write_card,
+    write_index,
     write_page,
     write_status,
 )
+from segjax.reports.page_facts import facts_of
 from segjax.types import InputError
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -228,15 +229,11 @@ def test_missing_numbers_are_dashes_and_columns_are_words(tmp_path):
 def test_a_page_says_what_it_is_to_an_index_and_links_to_it(tmp_path):
     path = tmp_path / "runs" / "one" / "report.html"
     path.parent.mkdir(parents=True)
-    assert index_beside(path) == ""
     written(path, index=index_beside(path))
     assert "All pages of this folder" not in path.read_text()
-    assert (
-        is_ours(path) and '<meta name="description" content="30 % omitted cells cost 8.5 points.">' in path.read_text()
-    )
-    (tmp_path / "runs" / "index.html").write_text("<html>somebody else's</html>")
-    assert index_beside(path) == "" and not is_ours(tmp_path / "runs" / "index.html")
-    written(tmp_path / "runs" / "index.html")
+    facts = facts_of(path)
+    assert (facts.title, facts.verdict) == ("How wrong?", "30 % omitted cells cost 8.5 points.")
+    write_index(tmp_path / "runs")
     written(path, index=index_beside(path))
     assert '<a href="../index.html">All pages of this folder</a>' in path.read_text()
 

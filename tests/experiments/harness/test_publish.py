@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from experiments import publish as command
-from experiments.harness import parsing, provenance, publish, run
+from experiments.harness import provenance, publish, run
 from experiments.harness.options import DataOptions, RunOptions, overlaid
+from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.publish import (
     BEGIN,
     CHANGED,
@@ -77,7 +78,7 @@ def test_what_is_made_of_published_values_is_what_the_run_made(root, finished):
     take_run(known, out, "first")
     (published,) = published_runs(known)
     assert published.marks == [] and published.found is not None
-    config = parsing.resolved(known, overlaid(parsing.defaults_of(known, "demo"), {"run": {"seeds": 4, "out": out}}))
+    config = resolved(known, overlaid(defaults_of(known, "demo"), {"run": {"seeds": 4, "out": out}}))
     context, _ = run.opened(known, config)
     with run.Ledger(out, Trial, run.plan_of(known, config, context.data), accept_code=True) as ledger:
         found = known.analyse(config, run.table_of(known, config, context.data, ledger))
@@ -230,8 +231,8 @@ def test_a_configuration_comes_back_from_its_plan(finished):
 def test_the_configuration_of_every_study_and_scale_comes_back_from_json(name):
     known = command.study_of(name)
     for scale in known.scales:
-        config = overlaid(parsing.defaults_of(known, scale), {"run": {"out": Path("x")}})
-        config = parsing.resolved(known, config)
+        config = overlaid(defaults_of(known, scale), {"run": {"out": Path("x")}})
+        config = resolved(known, config)
         stored = json.loads(json.dumps(dataclasses.asdict(config), default=str))
         assert config_of(known.config, stored) == config
 
