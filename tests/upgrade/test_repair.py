@@ -64,7 +64,7 @@ def test_what_cannot_be_upgraded_is_refused(params, pictures):
     images, masks = pictures
     with pytest.raises(InputError, match="masks: there are 4 for 5 pictures"):
         next(upgrade_set(NETWORK, params, images, masks[:4]))
-    with pytest.raises(InputError, match="number 3 has size"):
+    with pytest.raises(InputError, match="number 3 has the size"):
         list(upgrade_set(NETWORK, params, images, [masks[0]] * 5))
     with pytest.raises(InputError, match="batch must be at least 1"):
         next(upgrade_set(NETWORK, params, images, masks, batch=0))
