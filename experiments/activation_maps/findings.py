@@ -90,7 +90,7 @@ def span(values: Sequence[float], show: Callable[[float], str]) -> str:
 
 
 def verdict(config: Config, table: Table, claims: Sequence[Claim]) -> list[str]:
-    """Which map finds the object best, or why that cannot be said; then its faults, and what the classifiers rely on."""
+    """Which map finds the object best, or why that cannot be said; then its faults, and what classifiers rely on."""
     if not (known := usable(config, table)):
         return ["No classifier has been trained yet."]
     if not (names := fit(config, table)):

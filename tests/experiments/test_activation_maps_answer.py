@@ -102,8 +102,8 @@ def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rel
     # the surroundings matter most by the numbers, but these pictures have none
     assert said(found) == (
         "With ResNet-18, Contour-CAM matches the object better than every other map (IoU 0.61, the next map 0.50; 1 is "
-        "perfect). Contour-CAM marks something in 84 % of the pictures without the object. ResNet-18 relies most on the rim of "
-        "the object: without it, 50 % of the evidence for the object is gone."
+        "perfect). Contour-CAM marks something in 84 % of the pictures without the object. ResNet-18 relies most on "
+        "the rim of the object: without it, 50 % of the evidence for the object is gone."
     )
     lost = found.charts["what_the_decision_rests_on"]
     assert lost.title == "The decision rests most on the rim of the object"
