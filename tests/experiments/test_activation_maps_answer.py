@@ -13,8 +13,7 @@ from experiments.activation_maps.grid import CLASSIFIER, CUES, FIXED_DISC, MATCH
 from experiments.activation_maps.study import STUDY
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of
-from segjax.evaluation import sentence
+from experiments.harness.parsing import defaults_of
 from segjax.sweeps import Replicates, ResultTable
 
 NOISE = np.array([-0.02, 0.01, 0.0, 0.02, -0.01])
@@ -83,7 +82,8 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
         ("IoU", "Grad-CAM"),
         ("boundary F at 4 px", "LayerCAM, layers fused"),
     ]
-    assert sentence(found.main[0]).startswith("Contour-CAM of ResNet-18 is ahead of Grad-CAM by 0.110 in IoU (95 %")
+    assert found.main[0].subject == "Contour-CAM of ResNet-18"
+    assert found.main[0].decision.mean == pytest.approx(0.11)
     said = " ".join(found.cautions)
     assert "MSD classifier has not learnt its task: its area under the curve is 0.60, below 0.9." in said
     assert "Some maps of ResNet-18 largely copy the brightness of the picture (correlation): Grad-CAM (-0.60)." in said

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.harness import run as harness
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
+from experiments.harness.parsing import defaults_of
 from experiments.site_segmentation.analysis import analyse, networks_table
 from experiments.site_segmentation.findings import LEVELS, share, weaknesses, worth
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial
 from experiments.site_segmentation.study import STUDY
-from segjax.evaluation import decide, sentence
+from segjax.evaluation import decide
 from segjax.maps.masks import RULES
 from segjax.sweeps import Replicates, ResultTable
 from segjax.sweeps.trials import factors_of
@@ -24,7 +24,7 @@ FROM_OURS = Trial("unet", 0, "maps", "resnet18", OURS, "otsu", "none")
 
 @pytest.fixture
 def smoke() -> Config:
-    return overlaid(harness.defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
+    return overlaid(defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
 
 
 def test_every_rule_for_a_level_has_words():
@@ -97,11 +97,11 @@ def test_the_table_says_what_networks_are_trained_on_and_how_outline_sites_calls
 
 def test_claims_are_one_family_of_all_maps_against_all_else(smoke):
     found = analyse(smoke, results(table_of(VALUES)))
-    said = [sentence(claim) for claim in found.claims]
     # ours against CAM, points and four numbers of outlines; CAM is neither ours nor the best
     subject = "U-Net trained on maps (Contour-CAM, Otsu's level)"
-    assert len(said) == 6 and {claim.subject for claim in found.claims} == {subject}
-    assert "is ahead of U-Net trained on maps (CAM, Otsu's level) by 45.0 Dice points" in said[0]
+    assert len(found.claims) == 6 and {claim.subject for claim in found.claims} == {subject}
+    assert found.claims[0].rival == "U-Net trained on maps (CAM, Otsu's level)"
+    assert found.claims[0].decision.mean == pytest.approx(45)
     assert [claim.decision.verdict for claim in found.claims] == [
         "ahead", "behind", "ahead", "ahead", "behind", "behind",
     ]  # fmt: skip
