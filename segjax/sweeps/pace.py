@@ -25,7 +25,8 @@ class Pace:
         self._sizes: dict[str, int] = {}  # trials of the first pack
         self._later: dict[str, list[float]] = {}  # of every other pack
         self._training: dict[str, float] = {}  # seconds per trial between two reports
-        self._measuring: dict[str, list[float]] = {}  # seconds from the end of a trial, or of training, to the next end
+        self._opening: dict[str, float] = {}  # seconds of measuring the first trial of a pack, which others profit from
+        self._measuring: dict[str, list[float]] = {}  # of measuring each of the others
         self._kind, self._trials, self._ended, self._share = "", 0, 0, 0.0
 
     def begin(self, kind: str, trials: int) -> None:
@@ -46,7 +47,10 @@ class Pace:
     def end(self) -> None:
         """A trial of the running pack has its outcome."""
         now, kind = self._clock(), self._kind
-        self._measuring.setdefault(kind, []).append(now - self._before)
+        if self._ended:
+            self._measuring.setdefault(kind, []).append(now - self._before)
+        else:
+            self._opening[kind] = now - self._before
         self._before, self._ended = now, self._ended + 1
         if self._ended < self._trials:
             return
@@ -86,14 +90,15 @@ class Pace:
                 )  # without a report it may have been trained before
             elif is_new:
                 training = 0.0, None
-        measuring: Span = (0.0, None) if is_new and self._ended < 3 else self._of_measuring()
-        return _sum([training, _times(measuring, self._trials - self._ended)])
+        opening = 0.0 if self._ended else self._opening.get(kind, 0.0)
+        others = self._trials - max(self._ended, 1)
+        measuring: Span = (0.0, None) if is_new and self._ended < 3 else _times(self._of_measuring(), others)
+        return _sum([training, (opening, opening), measuring])
 
     def _of_measuring(self) -> Span:
-        """Of measuring one trial of the running kind: the first one, which compiles, does not count beside others."""
-        measured = self._measuring[self._kind]
-        counted = measured[1:] or measured
-        return min(counted), max(counted)
+        """Of measuring one trial of the running kind that is not the first of its pack."""
+        measured = self._measuring.get(self._kind) or [self._opening[self._kind]]
+        return min(measured), max(measured)
 
     def _of_trial(self, kind: str) -> Span:
         """Of one trial of a kind that waits."""
