@@ -19,10 +19,14 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
         self._clock = clock
-        self._first: dict[str, Span] = {}  # seconds per trial of the first pack, without and with compilation
+        self._first: dict[
+            str, tuple[float, float]
+        ] = {}  # seconds per trial of the first pack: without compilation, with
+        self._sizes: dict[str, int] = {}  # trials of the first pack
         self._later: dict[str, list[float]] = {}  # of every other pack
         self._training: dict[str, float] = {}  # seconds per trial between two reports
-        self._measuring: dict[str, list[float]] = {}  # seconds from the end of a trial, or of training, to the next end
+        self._opening: dict[str, float] = {}  # seconds of measuring the first trial of a pack, which others profit from
+        self._measuring: dict[str, list[float]] = {}  # of measuring each of the others
         self._kind, self._trials, self._ended, self._share = "", 0, 0, 0.0
 
     def begin(self, kind: str, trials: int) -> None:
@@ -43,7 +47,10 @@ class Pace:
     def end(self) -> None:
         """A trial of the running pack has its outcome."""
         now, kind = self._clock(), self._kind
-        self._measuring.setdefault(kind, []).append(now - self._before)
+        if self._ended:
+            self._measuring.setdefault(kind, []).append(now - self._before)
+        else:
+            self._opening[kind] = now - self._before
         self._before, self._ended = now, self._ended + 1
         if self._ended < self._trials:
             return
@@ -52,7 +59,7 @@ class Pace:
             self._later.setdefault(kind, []).append(whole)
         else:
             least = self._training.get(kind, 0.0) + self._of_measuring()[0]
-            self._first[kind] = min(least, whole), whole
+            self._first[kind], self._sizes[kind] = (min(least, whole), whole), self._trials
         self._trials = 0
 
     def left(self, waiting: Mapping[str, int], speed: float = 1.0) -> str:
@@ -83,14 +90,15 @@ class Pace:
                 )  # without a report it may have been trained before
             elif is_new:
                 training = 0.0, None
-        measuring: Span = (0.0, None) if is_new and self._ended < 2 else self._of_measuring()
-        return _sum([training, _times(measuring, self._trials - self._ended)])
+        opening = 0.0 if self._ended else self._opening.get(kind, 0.0)
+        others = self._trials - max(self._ended, 1)
+        measuring: Span = (0.0, None) if is_new and self._ended < 3 else _times(self._of_measuring(), others)
+        return _sum([training, (opening, opening), measuring])
 
     def _of_measuring(self) -> Span:
-        """Of measuring one trial of the running kind: the first one, which compiles, does not count beside others."""
-        measured = self._measuring[self._kind]
-        counted = measured[1:] if len(measured) > 2 else measured
-        return min(counted), max(counted)
+        """Of measuring one trial of the running kind that is not the first of its pack."""
+        measured = self._measuring.get(self._kind) or [self._opening[self._kind]]
+        return min(measured), max(measured)
 
     def _of_trial(self, kind: str) -> Span:
         """Of one trial of a kind that waits."""
@@ -102,8 +110,10 @@ class Pace:
             return self._training.get(kind, 0.0), None
         if len(self._first) < 2:
             return 0.0, None
-        # a kind that never ran here is taken to be like one of the others
-        return min(least for least, _ in self._first.values()), max(most or 0.0 for _, most in self._first.values())
+        # a kind that never ran here is taken to be like the others on average
+        trials = sum(self._sizes.values())
+        least, most = (sum(self._first[one][end] * self._sizes[one] for one in self._first) / trials for end in (0, 1))
+        return least, most
 
 
 def _middle(values: Sequence[float]) -> Span:
@@ -127,7 +137,7 @@ def _said(span: Span) -> str:
         return f"at least {in_words(least)} left" if least >= 1 else UNKNOWN
     if most < max(_ALIKE * least, 1):
         return f"about {in_words(max((least + most) / 2, 1))} left"
-    return f"{in_words(least)} to {in_words(most)} left"
+    return f"{in_words(least)} to {in_words(most)} left" if least >= 1 else f"at most {in_words(most)} left"
 
 
 def in_words(seconds: float | int) -> str:
