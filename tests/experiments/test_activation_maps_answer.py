@@ -13,7 +13,7 @@ from experiments.activation_maps.grid import CLASSIFIER, CUES, FIXED_DISC, MATCH
 from experiments.activation_maps.study import STUDY
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
-from experiments.harness.run import defaults_of
+from experiments.harness.parsing import defaults_of
 from segjax.sweeps import Replicates, ResultTable
 
 NOISE = np.array([-0.02, 0.01, 0.0, 0.02, -0.01])
