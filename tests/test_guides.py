@@ -37,6 +37,7 @@ CLASSIFIER = "--classifiers msd_classifier --classifier-sizes.msd-depth 2"
 SMALL = {  # what is appended to the commands of a module
     "experiments": "",
     "experiments.check": "",
+    "experiments.index": "",
     "experiments.convert": "",
     "experiments.prepare": "",
     "experiments.read_parquet": "",
@@ -65,12 +66,13 @@ NEEDS = {  # modules whose command in the guides makes the files
     "experiments.outline_sites": "experiments.site_segmentation",
     "experiments.site_segmentation": "experiments.cut_scene",
     "experiments.segment_new_type": "experiments.few_shot",
+    "experiments.index": "experiments.activation_maps",
     "launch.status": "launch.local",
 }
 GEO = ("experiments.cut_scene", "experiments.site_segmentation", "experiments.outline_sites")
 SLOW = (*GEO, "experiments.annotation_errors", "experiments.annotation_upgrade", "experiments.few_shot")
 SLOW += ("experiments.activation_maps", "experiments.segment_new_type", "experiments.upgrade_folder")
-SLOW += ("launch.local", "launch.status")
+SLOW += ("experiments.index", "launch.local", "launch.status")
 ELSEWHERE = {  # beginnings of commands that need what a test has not; the file that runs them, and its words for them
     "make demo": ("Makefile", "python -m experiments.annotation_errors --scale demo"),
     "make test": (".ci/run", "make test"),

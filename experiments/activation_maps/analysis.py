@@ -86,13 +86,15 @@ def analyse(config: Config, table: Table) -> Analysis:
     data, networks = data_name(config.source.data), joined(map(network_name, config.classification.classifiers))
     claims, main = _claims(config, table)
     failures = table.failures()
+    answer, *rest = verdict(config, table, claims)
     return Analysis(
         title=f"What classifiers look at: {data}",
         question=(
             "Which activation map finds the object best, and which part of the picture does a classifier rely on? "
             f"{networks} learnt only whether a picture shows the object."
         ),
-        verdict=verdict(config, table, claims),
+        verdict=answer,
+        notes=[" ".join(rest)] if rest else [],
         claims=claims,
         main=main,
         tables=_tables(config, table),

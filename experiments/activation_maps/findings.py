@@ -89,30 +89,30 @@ def span(values: Sequence[float], show: Callable[[float], str]) -> str:
 # ---- the answer
 
 
-def verdict(config: Config, table: Table, claims: Sequence[Claim]) -> str:
-    """Which map finds the object best, and what the classifiers rely on; first of all whether that can be said."""
+def verdict(config: Config, table: Table, claims: Sequence[Claim]) -> list[str]:
+    """Which map finds the object best, or why that cannot be said; then its faults, and what classifiers rely on."""
     if not (known := usable(config, table)):
-        return "No classifier has been trained yet."
+        return ["No classifier has been trained yet."]
     if not (names := fit(config, table)):
         aucs = {name: table.interval("auc", Trial(name, 0, CLASSIFIER)).mean for name in known}
         said = joined(f"{network_name(name)} {auc:.2f}" for name, auc in aucs.items())
-        return (
+        return [
             "Nothing can be concluded about maps: no classifier has learnt to tell the pictures apart (area under the "
             f"curve: {said}; {USABLE_AUC:g} is needed)."
-        )
-    found = [_of_maps(config, table, names, claims), _of_cues(config, table, names), _of_training(config, table, names)]
-    return " ".join(one for one in found if one) or (
+        ]
+    rest = [*_of_cues(config, table, names), *_of_training(config, table, names)]
+    return [*_of_maps(config, table, names, claims), *rest] or [
         f"{joined(map(network_name, names))} learnt to tell the pictures apart. No map has been judged yet."
-    )
+    ]
 
 
-def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequence[Claim]) -> str:
+def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequence[Claim]) -> list[str]:
     if "maps" not in config.questions:  # those that are followed over the training are too few for one to be the best
-        return ""
+        return []
     ranked = {name: values for name in names if (values := by_value(table, name, config.maps, "iou"))}
     if not ranked:
-        return "Without outlines it cannot be said which map finds the object best."
-    said = []
+        return ["Without outlines it cannot be said which map finds the object best."]
+    said, flaws = list[str](), list[str]()
     for best, those in _grouped({name: values[0][0] for name, values in ranked.items()}).items():
         ious = [ranked[name][0][1] for name in those]
         alarms = [table.interval("false_positive_rate", Trial(name, 0, best)) for name in those]
@@ -120,7 +120,7 @@ def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequenc
         verdicts = {claim.decision.verdict for claim in claims if claim.metric == "IoU" and claim.subject in ours}
         is_ahead = best == OURS and verdicts == {"ahead"}
         does = "better than every other map" if is_ahead else "best on average"
-        text = f"With {_who(config, table, those)}, {MAP_TITLES[best]} matches the object {does} "
+        text = f"with {_who(config, table, those)}, {MAP_TITLES[best]} matches the object {does} "
         text += f"(IoU {span(ious, '{:.2f}'.format)}"
         if len(those) == 1 and len(ranked[those[0]]) > 1:
             text += f", the next map {ranked[those[0]][1][1]:.2f}"
@@ -131,15 +131,18 @@ def _of_maps(config: Config, table: Table, names: Sequence[str], claims: Sequenc
             faults.append(f"marks something in {rate} of the pictures without the object")
         if all(copied(table, name, best) for name in those):
             faults.append("largely copies the brightness of the picture")
-        said.append(f"{text}. {f'It {joined(faults)}.' if faults else ''}".strip())
+        said.append(text)
+        if faults:
+            flaws.append(f"{MAP_TITLES[best]} {joined(faults)}.")
     highest = max(values[0][1] for values in ranked.values())
     disc = table.interval("iou", Trial(REFERENCE, 0, FIXED_DISC)).mean
     if disc > highest:
-        said.append(f"A plain disc of fixed size on the true centre would match the object better ({disc:.2f}).")
-    return " ".join(said)
+        flaws.append(f"A plain disc of fixed size on the true centre would match the object better ({disc:.2f}).")
+    answer = "; ".join(said)
+    return [f"{answer[0].upper()}{answer[1:]}.", *flaws]
 
 
-def _of_cues(config: Config, table: Table, names: Sequence[str]) -> str:
+def _of_cues(config: Config, table: Table, names: Sequence[str]) -> list[str]:
     lost = {name: found for name in names if (found := cues(table, name))}
     said = []
     for region, those in _grouped({name: next(iter(found)) for name, found in lost.items()}).items():
@@ -151,16 +154,16 @@ def _of_cues(config: Config, table: Table, names: Sequence[str]) -> str:
             f"{who[0].upper()}{who[1:]} {verb} most on the {REGION_NAMES[region]}: without it, {much} for the object "
             "is gone."
         )
-    return " ".join(said)
+    return said
 
 
-def _of_training(config: Config, table: Table, names: Sequence[str]) -> str:
+def _of_training(config: Config, table: Table, names: Sequence[str]) -> list[str]:
     after = {name: epochs for name in names if (epochs := learnt_after(config, table, name))}
     if not after:
-        return ""
+        return []
     last, who = config.train.loop.epochs, _who(config, table, list(after))
     needed = span(list(after.values()), "{:.0f}".format)
-    return f"{who[0].upper()}{who[1:]} learnt the task within {needed} of {last} epochs."
+    return [f"{who[0].upper()}{who[1:]} learnt the task within {needed} of {last} epochs."]
 
 
 def learnt_after(config: Config, table: Table, network: str) -> int:

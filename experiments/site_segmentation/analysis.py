@@ -71,10 +71,12 @@ def analyse(config: Config, table: Table) -> Analysis:
     families = [_family(config, table, network) for network in networks]
     quiet = [_quiet(config, table, network) for network in networks]
     charts = charts_of(config, table, networks)
+    answer, *numbers = verdict(table, networks[0], families[0]) if networks else ["No network has been trained yet."]
     return Analysis(
         title=f"Activation maps in place of outlines: {data_name(config.source.data)}",
         question=QUESTION,
-        verdict=verdict(table, networks, families[0]) if networks else "No network has been trained yet.",
+        verdict=answer,
+        notes=numbers,
         claims=[claim for family in [*families, *quiet] for claim in family.values()],
         main=[claim for family in [*families, *quiet] for claim in _main(table, family)],
         tables={"All networks": networks_table(config, table, networks), "Masks made of maps": _masks_table(table)},
@@ -89,20 +91,18 @@ def analyse(config: Config, table: Table) -> Analysis:
 # ---- the answer
 
 
-def verdict(table: Table, networks: Sequence[str], family: Mapping[tuple[Trial, Trial], Claim]) -> str:
-    """Whether maps replace outlines for the network that learns most from outlines; first of all whether that can be
-    said."""
-    network = networks[0]
+def verdict(table: Table, network: str, family: Mapping[tuple[Trial, Trial], Claim]) -> list[str]:
+    """Whether maps replace outlines for a network, or why that cannot be said, and then the numbers."""
     maps = best_maps(table, network)
     if maps is None:
-        return f"Nothing can be said about maps yet: no {network_name(network)} has been trained on them."
+        return [f"Nothing can be said about maps yet: no {network_name(network)} has been trained on them."]
     numbers = _numbers(table, maps)
     if reasons := weaknesses(table, network):
         why = f"even with all outlines, {network_name(network)} {' and '.join(reasons[:2])}"
-        return f"Nothing can be concluded about maps in place of outlines: {why}. {numbers}"
+        return [f"Nothing can be concluded about maps in place of outlines: {why}.", numbers]
     if maps.classifier in (unfit := untaught(table)):
         why = f"the classifier has not learnt its task (area under the curve {unfit[maps.classifier].mean:.2f})"
-        return f"Nothing can be concluded about maps in place of outlines: {why}. {numbers}"
+        return [f"Nothing can be concluded about maps in place of outlines: {why}.", numbers]
     claim = family.get((maps, yardstick(network)))
     answers = {
         "ahead": "Yes, maps can replace outlines here.",
@@ -112,7 +112,7 @@ def verdict(table: Table, networks: Sequence[str], family: Mapping[tuple[Trial, 
     }
     fails = table.interval(FALSE_ALARMS, maps).mean > HALF or table.interval(FOUND, maps).mean < HALF
     answer = "behind" if fails else claim.decision.verdict if claim else "too few"
-    return f"{answers[answer]} {numbers}"
+    return [answers[answer], numbers]
 
 
 def _numbers(table: Table, maps: Trial) -> str:

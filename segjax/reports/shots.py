@@ -80,7 +80,7 @@ def heat_chart(
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
                 # not pure black or white, which follow the colours of a page
-                colour = "#fefefe" if image.norm(value) < 0.6 else "#010101"
+                colour = "#fefefe" if image.norm(value) < 0.45 else "#010101"
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
         axes.set_xticks(range(len(shots)), [str(count) for count in shots])
         axes.set_yticks(range(len(features)), [*map(str, features[:-1]), f"all {features[-1]}"])

@@ -1,7 +1,9 @@
 """Study 4A end to end at the smallest scale: every map, the cues, training over time, one trace per classifier."""
 
 import dataclasses
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from typing import get_type_hints
@@ -139,6 +141,11 @@ def test_plan_trains_nothing(tmp_path, monkeypatch, capsys):
     text = run(monkeypatch, capsys, *TINY, "--maps", "cam", "--questions", "maps", "--out", str(out), "--plan")
     assert "nothing was trained" in text and "map cam" in text
     assert not out.exists()
+
+
+def test_help_lists_every_map():
+    text = inspect.getsource(Config)
+    assert not [name for name in MAPS if not re.search(rf"\b{name}\b", text)]
 
 
 def smoke(out: Path) -> Config:

@@ -25,6 +25,11 @@ def smoke() -> Config:
     return overlaid(defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
 
 
+def said(found):
+    """The answer and what stands under it."""
+    return " ".join([found.verdict, *found.notes])
+
+
 def table_of(values) -> ResultTable[Trial]:
     """A table of results from (network, map, metric) -> values by seed, each with its own test set."""
     same = {"picture": "", "status": "ok", "code": ""}
@@ -95,10 +100,10 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
 def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rely_on(smoke):
     found = analyse(smoke, table_of(values_of()))
     # the surroundings matter most by the numbers, but these pictures have none
-    assert found.verdict == (
+    assert said(found) == (
         "With ResNet-18, Contour-CAM matches the object better than every other map (IoU 0.61, the next map 0.50; 1 is "
-        "perfect). It marks something in 84 % of the pictures without the object. ResNet-18 relies most on the rim of "
-        "the object: without it, 50 % of the evidence for the object is gone."
+        "perfect). Contour-CAM marks something in 84 % of the pictures without the object. ResNet-18 relies most on "
+        "the rim of the object: without it, 50 % of the evidence for the object is gone."
     )
     lost = found.charts["what_the_decision_rests_on"]
     assert lost.title == "The decision rests most on the rim of the object"
@@ -113,10 +118,10 @@ def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rel
 
 def test_with_few_test_sets_no_map_is_better_and_no_bars_are_explained(smoke):
     found = analyse(smoke, table_of(values_of(("resnet18", "msd_classifier"), count=2)))
-    assert found.verdict.startswith(
+    assert said(found).startswith(
         "With every classifier, Contour-CAM matches the object best on average (IoU 0.60; 1 is"
     )
-    assert "better than every other" not in found.verdict and "Every classifier relies most on the rim" in found.verdict
+    assert "better than every other" not in said(found) and "Every classifier relies most on the rim" in said(found)
     assert all("bars" not in chart.caption and "2 test sets" in chart.caption for chart in found.charts.values())
 
 
@@ -124,23 +129,21 @@ def test_a_disc_that_is_better_and_a_map_that_copies_the_brightness_are_said_wit
     values = values_of()
     values[REFERENCE, FIXED_DISC, "iou"] = [0.66] * 5
     values["resnet18", OURS, "brightness_correlation"] = [-0.8] * 5
-    said = analyse(smoke, table_of(values)).verdict
-    assert "A plain disc of fixed size on the true centre would match the object better (0.66)." in said
-    assert "of the pictures without the object and largely copies the brightness of the picture." in said
+    answer = said(analyse(smoke, table_of(values)))
+    assert "A plain disc of fixed size on the true centre would match the object better (0.66)." in answer
+    assert "of the pictures without the object and largely copies the brightness of the picture." in answer
 
 
 def test_classifiers_that_have_not_learnt_their_task_answer_nothing(smoke):
     found = analyse(smoke, table_of(values_of(auc=0.7)))
-    assert found.verdict == (
+    assert said(found) == (
         "Nothing can be concluded about maps: no classifier has learnt to tell the pictures apart (area under the "
         "curve: ResNet-18 0.70; 0.9 is needed)."
     )
     assert {chart.title for chart in found.charts.values()} == {
         "No classifier has learnt its task, so its maps and cues mean nothing"
     }
-    assert (
-        analyse(smoke, table_of({("resnet18", "cam", "iou"): [0.5]})).verdict == "No classifier has been trained yet."
-    )
+    assert said(analyse(smoke, table_of({("resnet18", "cam", "iou"): [0.5]}))) == "No classifier has been trained yet."
 
 
 def test_column_heads_and_definitions_are_words(smoke):

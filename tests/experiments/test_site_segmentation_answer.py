@@ -27,6 +27,11 @@ def smoke() -> Config:
     return overlaid(parsing.defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
 
 
+def said(found):
+    """The answer and what stands under it."""
+    return " ".join([found.verdict, *found.notes])
+
+
 def test_every_rule_for_a_level_has_words():
     assert set(LEVELS) == set(RULES)
 
@@ -129,7 +134,7 @@ def test_the_best_maps_are_the_answer_where_they_are_not_ours(smoke):
     subjects = [claim.subject for claim in found.claims]
     assert sum("Contour-CAM" in subject for subject in subjects) == 6 and len(subjects) == 11
     assert {claim.subject for claim in found.main} == {"U-Net trained on maps (CAM, Otsu's level)"}
-    assert "0.550 with maps" in found.verdict
+    assert "0.550 with maps" in said(found)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_the_answer_where_all_outlines_are_a_yardstick(smoke, maps, alarms, answ
         f"U-Net reaches a Dice of {np.mean(maps):.3f} with maps, 0.800 with all outlines and 0.700 with 16 outlines."
     )
     rates = f"finds 90 % of the sites and marks something in {100 * alarms:.0f} % of the pictures without one"
-    assert found.verdict == f"{answer} {numbers} With maps it {rates}; with all outlines, 90 % and 10 %."
+    assert said(found) == f"{answer} {numbers} With maps it {rates}; with all outlines, 90 % and 10 %."
     main, worth_chart, *_ = found.charts.values()
     assert main.title == f"U-Net reaches a Dice of {np.mean(maps):.3f} with maps and 0.800 with all outlines"
     assert worth_chart.title.startswith("Masks of maps are worth ")
@@ -179,7 +184,7 @@ def test_the_answer_where_all_outlines_are_a_yardstick(smoke, maps, alarms, answ
 )
 def test_nothing_is_concluded_from_a_weak_yardstick(smoke, change, rates, why):
     found = analyse(smoke, rated({**VALUES, **change}, **rates))
-    assert found.verdict.startswith(f"Nothing can be concluded about maps in place of outlines: {why}. U-Net reaches a")
+    assert said(found).startswith(f"Nothing can be concluded about maps in place of outlines: {why}. U-Net reaches a")
     assert any("no yardstick" in said or "has not learnt" in said for said in found.cautions)
     if "classifier" not in rates:  # a share of a weak reference is not shown
         assert not any("share of the Dice" in column for column in found.tables["All networks"].columns)
@@ -193,13 +198,11 @@ def test_boxes_are_nearly_outlines_and_make_no_yardstick_weak(smoke):
 def test_a_network_that_finds_nothing_is_said_so(smoke):
     nothing = results(table_of({name: [0.0] for name in VALUES}))
     found = analyse(smoke, nothing)
-    assert "stays under a Dice of 0.5" in found.verdict
+    assert "stays under a Dice of 0.5" in said(found)
     assert worth(nothing, FROM_OURS) == "not known"
     assert set(found.charts) == {"found_by_unet", "worth_in_outlines_unet"}
 
 
 def test_without_results_nothing_is_said(smoke):
     unfinished = results(table_of({("outlines", 0, ""): [0.8]}))
-    assert (
-        analyse(smoke, unfinished).verdict == "Nothing can be said about maps yet: no U-Net has been trained on them."
-    )
+    assert said(analyse(smoke, unfinished)) == "Nothing can be said about maps yet: no U-Net has been trained on them."
