@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.harness import run as harness
+from experiments.harness import parsing
 from experiments.harness.map_options import OURS
 from experiments.harness.options import overlaid
 from experiments.site_segmentation.analysis import analyse, networks_table
@@ -24,7 +24,7 @@ FROM_OURS = Trial("unet", 0, "maps", "resnet18", OURS, "otsu", "none")
 
 @pytest.fixture
 def smoke() -> Config:
-    return overlaid(harness.defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
+    return overlaid(parsing.defaults_of(STUDY, "smoke"), {"run": {"out": Path("out")}})
 
 
 def said(found):
