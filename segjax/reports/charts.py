@@ -29,6 +29,8 @@ STYLES = (
 GREY, INK, GRID = "#8a8a8a", "#333333", "#e6e6e6"
 NARROW = 4.2  # inches: the width of a figure for phones
 _TIP = "tip:"
+# takes the pointer, for less than the kilobyte of a marker
+_DISC = r'<circle class="tip" cx="\2" cy="\3" r="8" fill-opacity="0"><title>\1</title></circle>'
 # on a page these follow the reader's light or dark colours
 _PAGE_COLOURS = {
     INK: "currentColor",
@@ -121,7 +123,15 @@ def nothing(figure: Figure) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as SVG text on white, the same bytes for the same figure: no date, fixed ids, letters as text."""
+    """The figure as SVG text on white, the same bytes for the same figure: no date, fixed ids, letters as text.
+
+    Hover texts are left out, since a picture file shows none.
+    """
+    return _svg(figure, "")
+
+
+def _svg(figure: Figure, tip: str) -> str:
+    """As `svg`; `tip` is put where a hover text is, as a replacement for its text and place."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
@@ -129,10 +139,8 @@ def svg(figure: Figure) -> str:
     places = r'(?<= )(d|transform|x|y|points)="[^"]*"'  # and never the texts
     rounded = re.sub(places, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
     small = re.sub(r"\n\s+", "\n", rounded)
-    # a disc that takes the pointer, for the kilobyte of a marker
-    group = rf'<g id="{_TIP}([^"]*)">.*?<use [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*/>\n</g>\n</g>'
-    disc = r'<circle class="tip" cx="\2" cy="\3" r="8" fill-opacity="0"><title>\1</title></circle>'
-    return re.sub(group, disc, small, flags=re.DOTALL)
+    group = rf'<g id="{_TIP}([^"]*)">.*?<use [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*/>\n</g>\n</g>\n?'
+    return re.sub(group, tip, small, flags=re.DOTALL)
 
 
 def inline(figure: Figure, prefix: str, label: str) -> str:
@@ -146,7 +154,7 @@ def inline(figure: Figure, prefix: str, label: str) -> str:
     before = [patch.get_visible() for patch in shown]
     for patch in shown:
         patch.set_visible(False)
-    text = svg(figure)
+    text = _svg(figure, _DISC)
     for patch, is_visible in zip(shown, before, strict=True):
         patch.set_visible(is_visible)
     body = text[text.index("<svg") :]

@@ -158,7 +158,7 @@ def test_the_page(tmp_path, capsys):
     text = page.read_text()
     first = text[text.index("<main>") :]
     assert first.index("cannot be used yet: 3 problems") < first.index("has no label image") < first.index("Counts")
-    assert text.count('src="data:image/png') == 8 and 'src="data:image/svg' in text
+    assert text.count('src="data:image/png') == 8 and '<svg role="img"' in text
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     for words in (
         "most objects",

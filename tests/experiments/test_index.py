@@ -93,7 +93,7 @@ def test_an_index_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch, caps
     def refuse(folder):
         raise InputError(f"{folder}/index.html: no space left")
 
-    monkeypatch.setattr(run_module, "refresh_index", refuse)
+    monkeypatch.setattr("experiments.harness.page.refresh_index", refuse)
     tiny_run(monkeypatch, tmp_path / "run")
     said = " ".join(capsys.readouterr().out.split())
     assert f"report: {tmp_path}/run/report.html" in said and "the report is not listed: " in said

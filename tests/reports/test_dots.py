@@ -4,7 +4,7 @@ import pytest
 
 from segjax.evaluation import Interval
 from segjax.reports import Panel, dot_chart, means_said, svg
-from segjax.reports.charts import NARROW
+from segjax.reports.charts import NARROW, inline
 
 NAN = float("nan")
 SERIES = {
@@ -38,7 +38,7 @@ def test_panels_share_rows_and_colours_and_shares_are_in_percent(narrow):
     assert (first.get_position().y0 > second.get_position().y0) == narrow
     colours = {axes: {line.get_color() for line in axes.lines if line.get_label() == "VGG16"} for axes in figure.axes}
     assert colours[first] == colours[second]
-    text = svg(figure)
+    text = inline(figure, "f", "")
     assert "CAM, VGG16: 91 %" in text and "CAM, VGG16: 0.400 (0.300 to 0.500)" in text
 
 

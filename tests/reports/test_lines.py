@@ -14,7 +14,7 @@ from segjax.reports import (
     outcome_chart,
     svg,
 )
-from segjax.reports.charts import NARROW
+from segjax.reports.charts import NARROW, inline
 
 NAN = float("nan")
 
@@ -98,7 +98,7 @@ def test_outcomes_stand_in_rows_beside_a_baseline_and_one_stands_out(narrow):
 
 
 def test_numbers_in_a_chart_keep_all_their_digits():
-    text = svg(outcome_chart({"repaired": value(0.8574)}, "Dice", "repaired", ""))
+    text = inline(outcome_chart({"repaired": value(0.8574)}, "Dice", "repaired", ""), "f", "")
     assert ">0.857<" in text and "<title>repaired: 0.857 (0.837 to 0.877)</title>" in text
 
 
