@@ -86,21 +86,25 @@ def _draw_dots(
     for name, values in panel.series.items():
         colour, marker = STYLES[names.index(name) % len(STYLES)]
         alpha = 0.3 if name in faded else 1.0
-        for row, given in values.items():
-            if not given.n:
-                continue
-            value, present = _scaled(panel, given), _present(panel, row)
-            shift = 0.0 if len(present) == 1 else 0.3 * (0.5 - present.index(name) / (len(present) - 1))
-            place = places[row] + (0.8 * shift - 0.1 if narrow and len(present) > 1 else shift)
-            has_bounds = value.low == value.low
-            bars = [[value.mean - value.low], [value.high - value.mean]] if has_bounds else None
-            style = {"fmt": marker, "color": colour, "ms": 5.5, "capsize": 2.5, "elinewidth": 1.1, "alpha": alpha}
-            axes.errorbar(value.mean, place, xerr=bars, **style)  # type: ignore[arg-type]
+        shown = {row: _scaled(panel, value) for row, value in values.items() if value.n}
+        heights = [places[row] + _shift(_present(panel, row), name, narrow) for row in shown]
+        means = [value.mean for value in shown.values()]
+        half = [value.mean - value.low for value in shown.values()]  # NaN, and no bar, where there is no interval
+        style = {"color": colour, "ms": 5.5, "capsize": 2.5, "elinewidth": 1.1, "alpha": alpha}
+        axes.errorbar(means, heights, xerr=half, fmt=marker, label=name, **style)  # type: ignore[arg-type]
+        for (row, value), height in zip(shown.items(), heights, strict=True):
             text = tip(f"{row}, {name}" if len(names) > 1 else row, value, 0 if panel.is_share else panel.digits)
-            tips(axes, [value.mean], [place], [f"{text} %" if panel.is_share else text])
-            drawn.append(value.mean)
-        axes.plot([], [], marker, color=colour, ms=5.5, alpha=alpha, label=name)
+            tips(axes, [value.mean], [height], [f"{text} %" if panel.is_share else text])
+        drawn += means
     return drawn
+
+
+def _shift(present: Sequence[str], name: str, narrow: bool) -> float:
+    """How far from the middle of its row a series stands among those that are in it."""
+    if len(present) == 1:
+        return 0.0
+    shift = 0.3 * (0.5 - present.index(name) / (len(present) - 1))
+    return 0.8 * shift - 0.1 if narrow else shift
 
 
 def _draw_references(axes: Axes, panel: Panel, lines: Sequence[str]) -> list[float]:
