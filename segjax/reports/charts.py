@@ -138,9 +138,12 @@ def _svg(figure: Figure, tip: str) -> str:
     # a hundredth of a point is finer than anyone sees, and indentation is a tenth of the file
     places = r'(?<= )(d|transform|x|y|points)="[^"]*"'  # and never the texts
     rounded = re.sub(places, lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), text.getvalue())
-    small = re.sub(r"\n\s+", "\n", rounded)
+    small = re.sub(r"<!--.*?-->", "", re.sub(r"\n\s+", "\n", rounded), flags=re.DOTALL)
     group = rf'<g id="{_TIP}([^"]*)">.*?<use [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*/>\n</g>\n</g>\n?'
-    return re.sub(group, tip, small, flags=re.DOTALL)
+    drawn = re.sub(group, tip, small, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', drawn))
+    bare = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", drawn)
+    return re.sub(r"\n\n+", "\n", bare)
 
 
 def inline(figure: Figure, prefix: str, label: str) -> str:
@@ -158,9 +161,7 @@ def inline(figure: Figure, prefix: str, label: str) -> str:
     for patch, is_visible in zip(shown, before, strict=True):
         patch.set_visible(is_visible)
     body = text[text.index("<svg") :]
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
-    body = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", body)
-    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)
+    body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", body)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     for colour, own in _PAGE_COLOURS.items():
