@@ -149,7 +149,9 @@ def _cautions(config: Config, table: Table) -> list[str]:
             )
     disc = _mean(table, "iou", REFERENCE, MATCHED_DISC)
     if disc == disc:
-        said.append(f"A disc of the true area on the true centre reaches an IoU of {disc:.3f}. No map knows either.")
+        said.append(
+            f"A disc of the true area on the true centre reaches an IoU of {disc:.3f}. No map knows area and centre."
+        )
     return said
 
 

@@ -1,4 +1,4 @@
-"""From runs to committed results: values per trial, and the pages, figures and README's table that are made of them.
+"""From runs to committed results: values per trial, and the pages, charts and README's table that are made of them.
 
 A published run is a folder `experiments/STUDY/results/NAME` with `trials.csv` (a row per trial: factors, replicate, and
 the mean over pictures of every metric) and `run.json` (configuration, openings, digests). Runs of earlier versions that
@@ -130,7 +130,7 @@ def config_of(kind: type[Any], stored: Mapping[str, Any]) -> Any:
 
 
 def write_results_page(study: AnyStudy, runs: Sequence[Published]) -> Path:
-    """`results/README.md` of a study, with the figures that it shows; returns its path."""
+    """`results/README.md` of a study, with the charts that it shows; returns its path."""
     lines = [f"# Results of {study.name}", "", "Made from the values beside it by `python -m experiments.publish`.", ""]
     for run in runs:
         lines += _section(run)
@@ -164,22 +164,20 @@ def _published(study: AnyStudy, folder: Path) -> Published:
 
 
 def _section(run: Published) -> list[str]:
+    """The answer first, then charts and numbers; where they come from last."""
     last = run.facts["openings"][-1]
     lines = [f"## {run.folder.name}: {_what(run)}", ""]
+    lines += _answer(run, run.found) if run.found else _summary(run.folder)
     lines += [f"**{mark}**" for mark in run.marks] + ([""] if run.marks else [])
-    lines += [f"- {name}: `{last[name]}`" for name in ("command", "commit", "machine")]
-    lines += [f"- test sets: {len(set(_replicates(run)))}", ""]
-    if run.found is None:
-        stems = sorted(path.stem for path in run.folder.glob("*.svg"))
-        lines += [f"![{stem.replace('_', ' ')}]({run.folder.name}/{stem}.svg)" for stem in stems]
-        summary = pd.read_csv(run.folder / "summary.csv").rename(columns=words.METRIC_NAMES)
-        if "network" in summary:
-            summary["network"] = summary["network"].map(words.network_name)
-        return [*lines, "", *markdown(summary), ""]
-    shown = () if CHANGED in run.marks else run.found.shown  # what cannot be repeated is not put on show
-    charts = {stem: run.found.charts[stem] for stem in shown if stem in run.found.charts}
+    lines += [f"- test sets: {len(set(_replicates(run)))}"]
+    return [*lines, *(f"- {name}: `{last[name]}`" for name in ("command", "commit", "machine")), ""]
+
+
+def _answer(run: Published, found: Analysis) -> list[str]:
+    shown = () if CHANGED in run.marks else found.shown  # what cannot be repeated is not put on show
+    charts = {stem: found.charts[stem] for stem in shown if stem in found.charts}
     save_charts(run.folder, charts)
-    lines += [f"**{run.found.verdict}**", *undecided(run.found.claims), *run.found.notes, ""]
+    lines = [f"**{found.verdict}**", *undecided(found.claims), *found.notes, ""]
     for stem, chart in charts.items():
         lines += [
             f"![{chart.title}]({run.folder.name}/{stem}.svg)",
@@ -187,18 +185,24 @@ def _section(run: Published) -> list[str]:
             f"*{chart.title}.* {chart.question}{'' if chart.question.endswith('?') else '.'} {chart.caption}",
             "",
         ]
-    if run.found.claims:
-        lines += [*markdown(claims_table(run.found.main or run.found.claims)), ""]
-    for name, frame in run.found.tables.items():
-        lines += [
-            f"<details><summary>{words.METRIC_NAMES.get(name, name)}</summary>",
-            "",
-            *markdown(frame),
-            "",
-            "</details>",
-            "",
-        ]
+    if found.claims:
+        lines += [*markdown(claims_table(found.main or found.claims)), ""]
+    for name, frame in found.tables.items():
+        lines += _folded(words.METRIC_NAMES.get(name, name), frame)
     return lines
+
+
+def _summary(folder: Path) -> list[str]:
+    """What a run shows that kept no values per seed."""
+    lines = [f"![{path.stem.replace('_', ' ')}]({folder.name}/{path.name})" for path in sorted(folder.glob("*.svg"))]
+    summary = pd.read_csv(folder / "summary.csv").rename(columns=words.METRIC_NAMES)
+    if "network" in summary:
+        summary["network"] = summary["network"].map(words.network_name)
+    return [*lines, *([""] if lines else []), *_folded("All values", summary)]
+
+
+def _folded(heading: str, frame: pd.DataFrame) -> list[str]:
+    return [f"<details><summary>{heading}</summary>", "", *markdown(frame), "", "</details>", ""]
 
 
 def _replicates(run: Published) -> Sequence[str]:

@@ -101,7 +101,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         trainings: the store, told how to train.
         needs: the trainings that must be in the store before a trial is measured.
         measure: a trial's values.
-        analyse: tables, figures and claims, from the table alone.
+        analyse: verdict, charts, tables and claims, from the table alone.
         resolve: fills in what depends on other options, and refuses what cannot be meant.
         gallery: pictures to look at, of the data and of the examples that trials left.
         cautions: what only the opened pictures tell.

@@ -174,7 +174,7 @@ def _draw_line(axes: Axes, line: Line, number: int) -> None:
     axes.errorbar(
         line.x,
         mean,
-        yerr=mean - low,
+        yerr=_lengths(mean - low),
         color=colour,
         marker=marker,
         ms=5.5,
@@ -190,4 +190,10 @@ def _draw_line(axes: Axes, line: Line, number: int) -> None:
 
 def _dots(axes: Axes, values: Sequence[Interval], places: ArrayLike, colour: str, label: str = "") -> None:
     mean, low = (np.asarray([getattr(value, part) for value in values], float) for part in ("mean", "low"))
-    axes.errorbar(mean, places, xerr=mean - low, fmt="o", color=colour, ms=6, capsize=3, elinewidth=1.2, label=label)
+    bars = _lengths(mean - low)
+    axes.errorbar(mean, places, xerr=bars, fmt="o", color=colour, ms=6, capsize=3, elinewidth=1.2, label=label)
+
+
+def _lengths(found: np.ndarray) -> np.ndarray | None:
+    """Lengths of bars; None where none is known, for a legend without bars."""
+    return None if np.isnan(found).all() else found

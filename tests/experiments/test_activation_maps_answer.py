@@ -93,7 +93,7 @@ def test_claims_are_against_all_maps_and_cautions_say_whose_maps_are_meaningless
     assert "MSD classifier has not learnt its task: its area under the curve is 0.60, below 0.9." in said
     assert "Some maps of ResNet-18 largely copy the brightness of the picture (correlation): Grad-CAM (-0.60)." in said
     assert "hardly change when its weights are shuffled, so they say little about what it has learnt: CAM." in said
-    assert "reaches an IoU of 0.700. No map knows either" in said and "maps of MSD classifier" not in said
+    assert "reaches an IoU of 0.700. No map knows area and centre" in said and "maps of MSD classifier" not in said
     assert not analyse(dataclasses.replace(smoke, questions=("training",)), table).claims
 
 

@@ -45,6 +45,14 @@ def test_lines_stand_at_their_counts_and_what_is_compared_with_is_grey():
     assert axes.get_xscale() == "log" and axes.get_xlabel() == "clean pictures"
 
 
+def test_what_has_no_interval_has_no_bar_not_even_in_the_legend():
+    bare = Interval(0.3, NAN, NAN, 1)
+    lines = line_chart({"U-Net": [Line("way", (1, 10), (bare, bare))]}, "outlined sites", "Dice")
+    for figure in (lines, before_after_chart([BeforeAfter("HL60", bare, bare)])):
+        (drawn,) = figure.axes[0].containers
+        assert not drawn.has_xerr and not drawn.has_yerr
+
+
 def test_lines_beyond_the_colours_are_told_apart_by_dashes():
     lines = [Line(f"way {number}", (1, 10), (value(0.5), value(0.6))) for number in range(16)]
     (axes,) = line_chart({"U-Net": lines}, "outlined sites", "Dice").axes

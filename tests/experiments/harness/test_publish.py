@@ -95,6 +95,7 @@ def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root
     text = page.read_text()
     assert f"- command: `python -m experiments.tiny --out {out} --seeds 4`" in text and "- commit: `c0ffee`" in text
     assert "## first: pictures in nowhere" in text and "- test sets: 4" in text
+    assert text.index("**It runs.**") < text.index("| compared |") < text.index("- command: ")
     assert "**It runs.**\nNo difference is decided: a verdict needs 5 test sets, and there are 4 test sets.\n" in text
     assert "![First finding](first/first_chart.svg)\n\n*First finding.* What?" in text and "Second finding" not in text
     assert "<details><summary>Dice</summary>" in text and "| empty |" in text
@@ -132,6 +133,7 @@ def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
         "| method | network | mean | Dice of the training labels against the clean labels |",
         "| careful | U-Net | 0.75 | 0.5 |",
         "![old curve](old/old_curve.svg)",
+        "<details><summary>All values</summary>",
     ):
         assert part in text
 
