@@ -86,6 +86,7 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "srun python -m launch.multihost": ("tests/launch/test_multihost.py", "test_the_processes_of_a_slurm_step_find"),
     "sbatch --array=2,3": ("tests/integration/test_slurm.py", "--array"),
     "python -m experiments.publish": ("tests/experiments/harness/test_publish.py", "take_run"),
+    "python -m tests.pages.shoot": ("tests/pages/test_shoot.py", "--check"),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
