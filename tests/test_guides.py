@@ -203,6 +203,15 @@ def test_commands_that_are_run_elsewhere_are_run_there():
         assert words in (ROOT / file).read_text(), f"{shlex.join(command)}: {file} has no {words!r}"
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_git_ignores_the_files_of_the_examples():
+    words = {word for command in COMMANDS for word in command if "." not in command[0]}
+    made = {f"{word}/" for word in words if re.fullmatch(r"my_\w+|tiles", word)} | {"runs/", "my_pictures/"}
+    made |= words & {"scene.tif", "sites.gpkg", "train.parquet", "card.html"}
+    ignored = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert len(made) > 8 and set(ignored.stdout.split()) == made
+
+
 def test_links_lead_somewhere():
     for guide in GUIDES:
         for link in re.findall(r"\]\(([^)]+)\)", (ROOT / guide).read_text()):
