@@ -36,6 +36,7 @@ LABEL_DICE = Metric(
     "both empty: NaN",
     1,
 )
+LEARNT = 0.5  # Dice with clean labels that a network needs before its costs say anything
 OMITTED_FROM = 0.3  # published: above this rate MSD stays ahead of the other networks
 PASTED = "foreign objects pasted in, none of them marked"
 Table = ResultTable[Trial]
@@ -53,12 +54,13 @@ def analyse(config: Config, table: Table) -> Analysis:
     kind = published_kind(config.source.data)
     paper = published(kind) if kind else None
     costs = costs_of(table)
-    shown = strongest(costs)
+    weak = untaught(table)
+    shown = strongest([cost for cost in costs if cost.trial.network not in weak])
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
-        verdict=verdict(shown, table.coarsening),
-        notes=notes(shown),
+        verdict=verdict(shown, weak, table.coarsening),
+        notes=notes(shown, weak),
         claims=[*(cost.claim for cost in costs), *_msd_ahead(table)],
         main=[cost.claim for own in shown.values() for cost in own],
         charts=_charts(table, shown, paper),
@@ -127,9 +129,19 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
     return found
 
 
-def verdict(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> str:
+def untaught(table: Table) -> dict[str, float]:
+    """Networks that do not reach `LEARNT` with clean labels, with their Dice: what errors cost them says nothing."""
+    clean = {one.network: table.interval("dice_pooled", one) for one in table.trials() if one == Trial(one.network, 0)}
+    return {network: dice.mean for network, dice in clean.items() if dice.mean < LEARNT}
+
+
+def verdict(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float], coarsening: float) -> str:
     """Which of the strongest errors is dear and which is cheap, and for which networks."""
     errors = [own for name, own in shown.items() if name != PASTED]
+    if weak and not errors:
+        best = max(weak, key=lambda network: weak[network])
+        why = f"even with clean labels, {network_name(best)} reaches a Dice of only {weak[best]:.3f}"
+        return f"Nothing can be concluded about annotation errors: {why}."
     if not errors:
         return "No cost is known yet: it takes a network trained on clean labels and the same network on noisy labels."
     sets = max(cost.claim.decision.n for own in errors for cost in own)
@@ -140,18 +152,31 @@ def verdict(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> str:
         first, last = (labels_of(own[0].trial, coarsening) for own in (errors[0], errors[-1]))
         said = f"{first} cost {cost_words(errors[0])}"
         if len(errors) > 1:
-            said = f"{first} cost most, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
+            most = f"most{_on_average(errors)}"
+            said = f"{first} cost {most}, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
     return _capital(f"{opening}{said}.")
 
 
-def notes(shown: Mapping[str, Sequence[Cost]]) -> list[str]:
-    """The cost of foreign objects, which is paid before any label is wrong."""
-    if PASTED not in shown:
-        return []
-    return [
-        f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost of "
-        "including them comes on top."
-    ]
+def _on_average(errors: Sequence[Sequence[Cost]]) -> str:
+    """Says so where a network loses more to another error than to the first, or less than to the last."""
+    means = [{cost.trial.network: cost.claim.decision.mean for cost in own} for own in errors]
+    first, last = means[0], means[-1]
+    lost = [(first.get(name, value), value, last.get(name, value)) for one in means for name, value in one.items()]
+    return "" if all(high >= value >= low for high, value, low in lost) else " on average"
+
+
+def notes(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float]) -> list[str]:
+    """Networks that do not count, and the cost of foreign objects, which is paid before any label is wrong."""
+    said = []
+    if weak and shown:
+        names, verb = joined(map(network_name, weak)), "is" if len(weak) == 1 else "are"
+        said.append(f"{names} {verb} left out here: the Dice with clean labels is below {LEARNT:g}.")
+    if PASTED in shown:
+        said.append(
+            f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost "
+            "of including them comes on top."
+        )
+    return said
 
 
 def cost_words(costs: Sequence[Cost]) -> str:
@@ -250,7 +275,8 @@ def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart
     names = [row for row, name in zip(rows, shown, strict=True) if name != PASTED]
     title = "What foreign objects cost without an error in the labels"
     if names:
-        title = f"{names[0]} cost most, {names[-1]} least" if len(names) > 1 else f"What {names[0]} cost"
+        most = f"most{_on_average([own for name, own in shown.items() if name != PASTED])}"
+        title = f"{names[0]} cost {most}, {names[-1]} least" if len(names) > 1 else f"What {names[0]} cost"
     table = pd.DataFrame(
         [
             {"error": row, "network": network, "Dice points lost": round(value.mean, 2), "test sets": value.n}

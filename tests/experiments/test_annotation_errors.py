@@ -380,6 +380,22 @@ def test_errors_that_cost_nothing_and_costs_that_are_not_known_yet(tiny):
     assert said(tiny, both) == ["50 % omitted cells cost up to 18.6 Dice points (U-Net)."]
 
 
+def test_a_network_that_learnt_nothing_from_clean_labels_does_not_count(tiny):
+    poor = {key: 0.02 * value if key[0] == "msd" else value for key, value in TABLE.items()}
+    verdict, left_out, _ = said(tiny, poor)
+    assert "18.6 Dice points (U-Net)" in verdict and "MSD" not in verdict
+    assert left_out == "MSD is left out here: the Dice with clean labels is below 0.5."
+    none = {key: 0.3 * value for key, value in TABLE.items()}
+    (verdict,) = said(tiny, none)
+    assert verdict.startswith("Nothing can be concluded about annotation errors: even with clean labels, ")
+
+
+def test_most_is_on_average_where_the_networks_disagree(tiny):
+    outlines = {("unet", "bias", 4.0): 0.60 + STEPS, ("msd", "bias", 4.0): 0.91 + STEPS}
+    (verdict,) = said(tiny, {**only("omission"), **outlines})
+    assert verdict.startswith("Outline errors of up to 4 px cost most on average, ")
+
+
 def test_pixels_of_the_answer_are_those_of_the_pictures(tiny):
     outlines = {**only(network="msd"), ("msd", "bias", 12.0): 0.80 + STEPS}
     assert said(tiny, outlines, 6.0) == ["Outline errors of up to 2 px cost 10.0 Dice points (MSD)."]
