@@ -114,7 +114,7 @@ def costs_of(table: Table) -> list[Cost]:
 
 
 def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
-    """Of every error, by name, its strongest level for each network, the error that costs most on average first.
+    """Of every error, by name, its strongest level for each network, the error that costs any network most first.
 
     The last entry, under the name `PASTED`, is what foreign objects cost without any error in the labels.
     """
@@ -123,7 +123,7 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
         levels = words.by_severity(error, [c.trial.level for c in costs if c.trial.error == error and c.trial.level])
         if levels:
             found[error] = [cost for cost in costs if (cost.trial.error, cost.trial.level) == (error, levels[-1])]
-    found = dict(sorted(found.items(), key=lambda entry: -_mean(entry[1])))
+    found = dict(sorted(found.items(), key=lambda entry: -_highest(entry[1])))
     if pasted := [cost for cost in costs if _is_pasted(cost.trial)]:
         found[PASTED] = pasted
     return found
@@ -152,17 +152,8 @@ def verdict(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float], coar
         first, last = (labels_of(own[0].trial, coarsening) for own in (errors[0], errors[-1]))
         said = f"{first} cost {cost_words(errors[0])}"
         if len(errors) > 1:
-            most = f"most{_on_average(errors)}"
-            said = f"{first} cost {most}, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
+            said = f"{first} cost most, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
     return _capital(f"{opening}{said}.")
-
-
-def _on_average(errors: Sequence[Sequence[Cost]]) -> str:
-    """Says so where a network loses more to another error than to the first, or less than to the last."""
-    means = [{cost.trial.network: cost.claim.decision.mean for cost in own} for own in errors]
-    first, last = means[0], means[-1]
-    lost = [(first.get(name, value), value, last.get(name, value)) for one in means for name, value in one.items()]
-    return "" if all(high >= value >= low for high, value, low in lost) else " on average"
 
 
 def notes(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float]) -> list[str]:
@@ -275,8 +266,7 @@ def _cost_chart(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> Chart
     names = [row for row, name in zip(rows, shown, strict=True) if name != PASTED]
     title = "What foreign objects cost without an error in the labels"
     if names:
-        most = f"most{_on_average([own for name, own in shown.items() if name != PASTED])}"
-        title = f"{names[0]} cost {most}, {names[-1]} least" if len(names) > 1 else f"What {names[0]} cost"
+        title = f"{names[0]} cost most, {names[-1]} least" if len(names) > 1 else f"What {names[0]} cost"
     table = pd.DataFrame(
         [
             {"error": row, "network": network, "Dice points lost": round(value.mean, 2), "test sets": value.n}
@@ -391,8 +381,8 @@ def _network(cost: Cost) -> str:
     return network_name(cost.trial.network)
 
 
-def _mean(costs: Sequence[Cost]) -> float:
-    return sum(cost.claim.decision.mean for cost in costs) / len(costs)
+def _highest(costs: Sequence[Cost]) -> float:
+    return max(cost.claim.decision.mean for cost in costs)
 
 
 def _capital(text: str) -> str:
