@@ -153,7 +153,21 @@ def verdict(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float], coar
         said = f"{first} cost {cost_words(errors[0])}"
         if len(errors) > 1:
             said = f"{first} cost most, {cost_words(errors[0])}, and {last} least, {cost_words(errors[-1])}"
+            said += "".join(f"; {exception}" for exception in _exceptions(errors, coarsening))
     return _capital(f"{opening}{said}.")
+
+
+def _exceptions(errors: Sequence[Sequence[Cost]], coarsening: float) -> list[str]:
+    """Networks that lose most to another error than the first, and how much."""
+    own: dict[str, list[Cost]] = {}
+    for cost in (cost for costs in errors for cost in costs):
+        own.setdefault(_network(cost), []).append(cost)
+    dearest = {name: max(costs, key=lambda cost: cost.claim.decision.mean) for name, costs in own.items()}
+    return [
+        f"{name} loses most to {labels_of(cost.trial, coarsening)} ({cost.claim.decision.mean:.1f})"
+        for name, cost in dearest.items()
+        if cost not in errors[0]
+    ]
 
 
 def notes(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float]) -> list[str]:
