@@ -113,4 +113,4 @@ def test_a_dollar_in_a_name_begins_no_formula():
     axes = figure.axes[0]
     axes.set_title("a$_$b")
     name_rows(axes, [0, 1], ["50 $ to 60 $", "a$_$b"], narrow=False)
-    assert ["50 $ to 60 $", "a$_$b"] == [one.text for one in elements(svg(figure)) if "$" in (one.text or "")][:2]
+    assert [one.text for one in elements(svg(figure)) if "$" in (one.text or "")][:2] == ["50 $ to 60 $", "a$_$b"]

@@ -190,7 +190,7 @@ def test_pictures_of_any_shape_are_shown_in_a_size_that_browsers_can_hold(shape)
     mask = np.ones(shape, bool)
     shown = look("a", np.ones((*shape, 1), np.float32), truth_layer(mask), prediction_layer(mask, mask))
     for content in (shown.picture, *shown.layers):
-        assert 0 < min(opened(content).shape[:2]) and max(opened(content).shape[:2]) <= 2000
+        assert min(opened(content).shape[:2]) > 0 and max(opened(content).shape[:2]) <= 2000
     assert opened(shown.layers[1])[..., 3].min() == HALF
 
 
