@@ -86,6 +86,7 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "srun python -m launch.multihost": ("tests/launch/test_multihost.py", "test_the_processes_of_a_slurm_step_find"),
     "sbatch --array=2,3": ("tests/integration/test_slurm.py", "--array"),
     "python -m experiments.publish": ("tests/experiments/harness/test_publish.py", "take_run"),
+    "python -m tests.pages.shoot": ("tests/pages/test_shoot.py", "--check"),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
@@ -200,6 +201,15 @@ def test_commands_that_are_run_elsewhere_are_run_there():
     for command in filter(elsewhere, COMMANDS):
         file, words = elsewhere(command) or ("", "")
         assert words in (ROOT / file).read_text(), f"{shlex.join(command)}: {file} has no {words!r}"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_git_ignores_the_files_of_the_examples():
+    words = {word for command in COMMANDS for word in command if "." not in command[0]}
+    made = {f"{word}/" for word in words if re.fullmatch(r"my_\w+|tiles", word)} | {"runs/", "my_pictures/"}
+    made |= words & {"scene.tif", "sites.gpkg", "train.parquet", "card.html"}
+    ignored = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert len(made) > 8 and set(ignored.stdout.split()) == made
 
 
 def test_links_lead_somewhere():

@@ -112,7 +112,7 @@ def costs_of(table: Table) -> list[Cost]:
 
 
 def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
-    """Of every error, by name, its strongest level for each network, the error that costs most on average first.
+    """Of every error, by name, its strongest level for each network, the error that costs any network most first.
 
     The last entry, under the name `PASTED`, is what foreign objects cost without any error in the labels.
     """
@@ -121,7 +121,7 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
         levels = words.by_severity(error, [c.trial.level for c in costs if c.trial.error == error and c.trial.level])
         if levels:
             found[error] = [cost for cost in costs if (cost.trial.error, cost.trial.level) == (error, levels[-1])]
-    found = dict(sorted(found.items(), key=lambda entry: -_mean(entry[1])))
+    found = dict(sorted(found.items(), key=lambda entry: -_highest(entry[1])))
     if pasted := [cost for cost in costs if _is_pasted(cost.trial)]:
         found[PASTED] = pasted
     return found
@@ -365,8 +365,8 @@ def _network(cost: Cost) -> str:
     return network_name(cost.trial.network)
 
 
-def _mean(costs: Sequence[Cost]) -> float:
-    return sum(cost.claim.decision.mean for cost in costs) / len(costs)
+def _highest(costs: Sequence[Cost]) -> float:
+    return max(cost.claim.decision.mean for cost in costs)
 
 
 def _capital(text: str) -> str:

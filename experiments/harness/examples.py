@@ -15,6 +15,7 @@ from segjax.sweeps import Trial, file_stem
 from segjax.types import InputError
 
 SHOWN = 3  # pictures
+ORDER = {"order": "by score"}  # kept with the arrays: earlier versions kept the first pictures, whatever their scores
 RANKS = {0: (), 1: ("the only one",), 2: ("worst", "best"), SHOWN: ("worst", "median", "best")}
 
 
@@ -26,15 +27,19 @@ class Examples:
 
     def keep(self, trial: Trial, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a trial's arrays."""
-        save_weights(self._path(trial), arrays, patience=PATIENCE)
+        save_weights(self._path(trial), arrays, ORDER, PATIENCE)
 
     def load(self, trial: Trial) -> dict[str, np.ndarray] | None:
-        """A trial's arrays; None where it left none, or the file is damaged, which is then set aside with a warning."""
+        """A trial's arrays; None where it left none, or an earlier version left them.
+
+        A damaged file is set aside with a warning; then there are none either.
+        """
         path = self._path(trial)
         if not path.exists():
             return None
         try:
-            return load_weights(path, is_ours=True).variables
+            kept = load_weights(path, is_ours=True)
+            return kept.variables if kept.facts == ORDER else None
         except InputError as error:
             if not path.exists():  # another process has set it aside just now
                 return None

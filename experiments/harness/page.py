@@ -18,6 +18,8 @@ from segjax.reports import Chart, Page, index_beside, refresh_index, svg, write_
 from segjax.sweeps import ResultTable, read_plan
 from segjax.types import InputError, Source
 
+SHARED = ("compared", "measured as", "test sets")  # columns of decisions whose one value a heading can say
+
 
 def write_study_page(
     study: Study[Any, Any, Any, Any],
@@ -38,13 +40,15 @@ def write_study_page(
     charts = list(found.charts.items())
     path = config.run.out / "report.html"
     main = list(found.main or found.claims)
+    title, decisions = shared_in_title(claims_table(main))
     page = Page(
         title=found.title,
         question=found.question,
         verdict=found.verdict,
         notes=[*_partial(trials, missing), *undecided(found.claims), *found.notes],
         lead=charts[0][1] if charts else None,
-        table=claims_table(main),
+        table=decisions,
+        table_title=title,
         charts=dict(charts[1:]),
         cautions=[
             *cautions(config, context.data.source, plan),
@@ -55,7 +59,7 @@ def write_study_page(
         galleries=study.gallery(context),
         tables={
             **({"Missing trials": missing_table(trials, missing)} if missing else {}),
-            **({"All decisions": claims_table(found.claims)} if len(found.claims) > len(main) else {}),
+            **({"All differences": claims_table(found.claims)} if len(found.claims) > len(main) else {}),
             **found.tables,
         },
         metrics=found.metrics,
@@ -112,6 +116,18 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     if rows and (table["verdict"] == "too few").all():
         return table.drop(columns=["95 % interval", "p", "verdict"])
     return table
+
+
+def shared_in_title(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """A heading for a table of claims with what all its rows share, and the columns in which they differ."""
+    shared = [name for name in SHARED if len(table) > 1 and table[name].nunique() == 1]
+    values = [table[name].iloc[0] for name in shared]
+    said = [
+        format_test_sets(int(value)) if name == "test sets" else value
+        for name, value in zip(shared, values, strict=True)
+    ]
+    heading = "Decisions" if "verdict" in table else "Differences"
+    return ": ".join([heading, *([", ".join(said)] if said else [])]), table.drop(columns=shared)
 
 
 def _measure(claim: Claim) -> str:

@@ -167,8 +167,7 @@ def _section(run: Published) -> list[str]:
     """The answer first, then charts and numbers; where they come from last."""
     last = run.facts["openings"][-1]
     lines = [f"## {run.folder.name}: {_what(run)}", ""]
-    lines += _answer(run, run.found) if run.found else _summary(run.folder)
-    lines += [f"**{mark}**" for mark in run.marks] + ([""] if run.marks else [])
+    lines += _answer(run, run.found) if run.found else _summary(run)
     lines += [f"- test sets: {len(set(_replicates(run)))}"]
     return [*lines, *(f"- {name}: `{last[name]}`" for name in ("command", "commit", "machine")), ""]
 
@@ -177,7 +176,7 @@ def _answer(run: Published, found: Analysis) -> list[str]:
     shown = () if CHANGED in run.marks else found.shown  # what cannot be repeated is not put on show
     charts = {stem: found.charts[stem] for stem in shown if stem in found.charts}
     save_charts(run.folder, charts)
-    lines = [f"**{found.verdict}**", *undecided(found.claims), *found.notes, ""]
+    lines = [f"**{found.verdict}**", *undecided(found.claims), *found.notes, *_marks(run), ""]
     for stem, chart in charts.items():
         lines += [
             f"![{chart.title}]({run.folder.name}/{stem}.svg)",
@@ -192,13 +191,19 @@ def _answer(run: Published, found: Analysis) -> list[str]:
     return lines
 
 
-def _summary(folder: Path) -> list[str]:
+def _summary(run: Published) -> list[str]:
     """What a run shows that kept no values per seed."""
-    lines = [f"![{path.stem.replace('_', ' ')}]({folder.name}/{path.name})" for path in sorted(folder.glob("*.svg"))]
-    summary = pd.read_csv(folder / "summary.csv").rename(columns=words.METRIC_NAMES)
+    lines = [*_marks(run), ""]
+    for path in sorted(run.folder.glob("*.svg")):
+        lines += [f"![{path.stem.replace('_', ' ')}]({run.folder.name}/{path.name})", ""]
+    summary = pd.read_csv(run.folder / "summary.csv").rename(columns=words.METRIC_NAMES)
     if "network" in summary:
         summary["network"] = summary["network"].map(words.network_name)
-    return [*lines, *([""] if lines else []), *_folded("All values", summary)]
+    return [*lines, *_folded("All values", summary)]
+
+
+def _marks(run: Published) -> list[str]:
+    return [f"**{mark}**" for mark in run.marks]
 
 
 def _folded(heading: str, frame: pd.DataFrame) -> list[str]:

@@ -290,6 +290,13 @@ def _picture(image: Float[np.ndarray, "H W C"], widest: int) -> bytes:
 
 
 def _png(layer: Layer) -> bytes:
+    """With a palette where few colours are painted, which takes a fraction of the space."""
     file = io.BytesIO()
-    Image.fromarray(layer, "RGBA").save(file, "PNG", optimize=True)
+    colours, places = np.unique(layer.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) > 256:
+        Image.fromarray(layer, "RGBA").save(file, "PNG", optimize=True)
+        return file.getvalue()
+    picture = Image.fromarray(places.reshape(layer.shape[:2]).astype(np.uint8), "P")
+    picture.putpalette(colours[:, :3].tobytes())
+    picture.save(file, "PNG", optimize=True, transparency=colours[:, 3].tobytes())
     return file.getvalue()

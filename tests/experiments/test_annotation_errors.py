@@ -380,6 +380,12 @@ def test_errors_that_cost_nothing_and_costs_that_are_not_known_yet(tiny):
     assert said(tiny, both) == ["50 % omitted cells cost up to 18.6 Dice points (U-Net)."]
 
 
+def test_the_error_that_costs_most_has_the_highest_cost_even_where_another_network_gains(tiny):
+    outlines = {("unet", "bias", 12.0): 0.55 + STEPS, ("msd", "bias", 12.0): 1.30 + STEPS}
+    verdict, *_ = said(tiny, {**only("omission"), **outlines})
+    assert verdict.startswith("Outline errors of up to 12 px cost most, up to ")
+
+
 def test_pixels_of_the_answer_are_those_of_the_pictures(tiny):
     outlines = {**only(network="msd"), ("msd", "bias", 12.0): 0.80 + STEPS}
     assert said(tiny, outlines, 6.0) == ["Outline errors of up to 2 px cost 10.0 Dice points (MSD)."]

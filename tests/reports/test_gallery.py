@@ -45,7 +45,8 @@ def corner(layer, row, column, factor=9):
 
 
 def opened(content):
-    return np.asarray(Image.open(io.BytesIO(content)))
+    picture = Image.open(io.BytesIO(content))
+    return np.asarray(picture.convert("RGBA") if picture.mode == "P" else picture)
 
 
 def test_layers_of_small_pictures_are_enlarged_and_the_picture_is_not(cells):

@@ -10,7 +10,7 @@ from segjax.reports import scene_look
 
 
 def layer_of(shown):
-    return np.asarray(Image.open(io.BytesIO(shown.layers[0])))
+    return np.asarray(Image.open(io.BytesIO(shown.layers[0])).convert("RGBA"))
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (900, 640), (2000, 3100)])

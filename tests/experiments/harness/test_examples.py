@@ -5,7 +5,7 @@ import pytest
 
 from experiments.harness import examples as module
 from experiments.harness.examples import Examples, places_shown, ranks_shown
-from segjax.models.weights import load_weights
+from segjax.models.weights import load_weights, save_weights
 from tests.experiments.harness.tiny import Trial
 
 ARRAYS = {"masks": np.array([[True, False]]), "indices": np.array([3, 5])}
@@ -21,6 +21,14 @@ def test_arrays_come_back_by_trial(tmp_path):
     assert examples.load(Trial("careful", 0, 2.0)) is None
     examples.keep(Trial("plain", 0), {"indices": np.array([9])})
     assert examples.load(Trial("plain", 0)).keys() == {"indices"}
+
+
+def test_pictures_that_an_earlier_version_kept_are_not_taken_for_the_worst_and_the_best(tmp_path):
+    examples = Examples(tmp_path)
+    examples.keep(Trial("plain", 0), ARRAYS)
+    (path,) = tmp_path.iterdir()
+    save_weights(path, ARRAYS)
+    assert examples.load(Trial("plain", 0)) is None and path.exists()
 
 
 def emptied(content):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.harness.options import DataOptions, RunOptions
-from experiments.harness.page import cautions, claims_table, missing_table, save_charts, undecided
+from experiments.harness.page import cautions, claims_table, missing_table, save_charts, shared_in_title, undecided
 from segjax.evaluation import Claim, decide
 from segjax.reports import svg
 from tests.experiments.harness.tiny import Config, Source, Trial, charted
@@ -88,6 +88,17 @@ def test_a_measure_says_its_metric_and_its_unit_once():
 
 def test_where_nothing_can_be_decided_there_are_no_columns_for_it():
     assert list(claims_table([CLAIMS[2]] * 3)) == ["compared", "against", "measured as", "difference", "test sets"]
+
+
+def test_what_all_rows_of_a_table_share_is_said_in_its_heading():
+    title, shown = shared_in_title(claims_table(CLAIMS[:2]))
+    assert title == "Decisions: MSD, Dice points, 5 test sets"
+    assert list(shown) == ["against", "difference", "95 % interval", "p", "verdict"]
+    title, shown = shared_in_title(claims_table([CLAIMS[2], CLAIMS[2]._replace(subject="U-Net")]))
+    assert title == "Differences: Dice points, 2 test sets" and list(shown) == ["compared", "against", "difference"]
+    assert shared_in_title(claims_table(CLAIMS[:1]))[0] == "Decisions"
+    assert list(shared_in_title(claims_table(CLAIMS[:1]))[1]) == list(claims_table(CLAIMS[:1]))
+    assert shared_in_title(claims_table([]))[1].empty
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
     ]  # fmt: skip
     assert len(rows) == 6 * 3 and set(rows["study"]) == {"tiny"} and rows["code"].nunique() == 1
     page = (out / "report.html").read_text()
-    for part in ("Does it run?", "Nothing was learnt.", "Decisions", "0123456789abcdef"):
+    for part in ("Does it run?", "Nothing was learnt.", "Differences", "0123456789abcdef"):
         assert part in page
     assert {path.name for path in (out / "figures").iterdir()} == {"first_chart.svg", "second_chart.svg"}
 
