@@ -273,7 +273,7 @@ def _paint(layer: Layer, where: Bool[np.ndarray, "h w"], colour: Colour, opacity
 
 
 def _picture(image: Float[np.ndarray, "H W C"], widest: int) -> bytes:
-    reduce = _factors(*image.shape[:2], widest)[1]
+    reduce = _factors(image.shape[0], image.shape[1], widest)[1]
     if image.shape[2] not in (1, 3):
         image = image.mean(axis=2, keepdims=True)
     dark, bright = np.percentile(image, (0.5, 99.8))
