@@ -36,6 +36,7 @@ LABEL_DICE = Metric(
     "both empty: NaN",
     1,
 )
+LEARNT = 0.5  # Dice with clean labels that a network needs before its costs say anything
 OMITTED_FROM = 0.3  # published: above this rate MSD stays ahead of the other networks
 PASTED = "foreign objects pasted in, none of them marked"
 Table = ResultTable[Trial]
@@ -53,12 +54,13 @@ def analyse(config: Config, table: Table) -> Analysis:
     kind = published_kind(config.source.data)
     paper = published(kind) if kind else None
     costs = costs_of(table)
-    shown = strongest(costs)
+    weak = untaught(table)
+    shown = strongest([cost for cost in costs if cost.trial.network not in weak])
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
-        verdict=verdict(shown, table.coarsening),
-        notes=notes(shown),
+        verdict=verdict(shown, weak, table.coarsening),
+        notes=notes(shown, weak),
         claims=[*(cost.claim for cost in costs), *_msd_ahead(table)],
         main=[cost.claim for own in shown.values() for cost in own],
         charts=_charts(table, shown, paper),
@@ -127,9 +129,19 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
     return found
 
 
-def verdict(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> str:
+def untaught(table: Table) -> dict[str, float]:
+    """Networks that do not reach `LEARNT` with clean labels, with their Dice: what errors cost them says nothing."""
+    clean = {one.network: table.interval("dice_pooled", one) for one in table.trials() if one == Trial(one.network, 0)}
+    return {network: dice.mean for network, dice in clean.items() if dice.mean < LEARNT}
+
+
+def verdict(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float], coarsening: float) -> str:
     """Which of the strongest errors is dear and which is cheap, and for which networks."""
     errors = [own for name, own in shown.items() if name != PASTED]
+    if weak and not errors:
+        best = max(weak, key=lambda network: weak[network])
+        why = f"even with clean labels, {network_name(best)} reaches a Dice of only {weak[best]:.3f}"
+        return f"Nothing can be concluded about annotation errors: {why}."
     if not errors:
         return "No cost is known yet: it takes a network trained on clean labels and the same network on noisy labels."
     sets = max(cost.claim.decision.n for own in errors for cost in own)
@@ -144,14 +156,18 @@ def verdict(shown: Mapping[str, Sequence[Cost]], coarsening: float) -> str:
     return _capital(f"{opening}{said}.")
 
 
-def notes(shown: Mapping[str, Sequence[Cost]]) -> list[str]:
-    """The cost of foreign objects, which is paid before any label is wrong."""
-    if PASTED not in shown:
-        return []
-    return [
-        f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost of "
-        "including them comes on top."
-    ]
+def notes(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float]) -> list[str]:
+    """Networks that do not count, and the cost of foreign objects, which is paid before any label is wrong."""
+    said = []
+    if weak and shown:
+        names, verb = joined(map(network_name, weak)), "is" if len(weak) == 1 else "are"
+        said.append(f"{names} {verb} left out here: the Dice with clean labels is below {LEARNT:g}.")
+    if PASTED in shown:
+        said.append(
+            f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost "
+            "of including them comes on top."
+        )
+    return said
 
 
 def cost_words(costs: Sequence[Cost]) -> str:

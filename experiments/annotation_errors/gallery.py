@@ -51,9 +51,7 @@ def gallery(context: Here) -> list[Gallery]:
         for trial, own in itertools.groupby(shown, lambda one: one.trial)
     }
     if rows:
-        caption = (
-            "By Dice, of the test pictures of seed 0; every row has its own. Errors are the strongest of their kind."
-        )
+        caption = "Test pictures of seed 0, ranked by Dice in each row. Each kind of error has its strongest level."
         steps = ("picture", "ground truth", "prediction")
         galleries.append(Gallery("Worst, median and best test picture", caption, steps, PREDICTION_LEGEND, rows))
     return [*(one for one in galleries if one is not None), _labels(context)]
@@ -87,7 +85,7 @@ def _labels(context: Here) -> Gallery:
         ]
         for error in config.errors
     }
-    caption = f"One training picture, {source.names[picture]}, with the labels that each error makes of it."
+    caption = f"One training picture, {source.names[picture]}, with its labels after each error."
     return Gallery("What the errors do to labels", caption, ("picture", "labels"), LABEL_LEGEND, rows)
 
 

@@ -11,7 +11,7 @@ from segjax.evaluation import Claim
 from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
 from segjax.reports.words import network_name
 
-PUBLISHED = "Published: with 5 pictures, Dice is on average less than 20 % lower than with several hundred."
+PUBLISHED = "In the published study, 5 pictures gave on average less than 20 % less Dice than several hundred."
 
 
 def charts_of(found: Findings, gaps: Sequence[Gap]) -> dict[str, Chart]:
@@ -58,15 +58,15 @@ def _shots_chart(found: Findings, gaps: Sequence[Gap]) -> Chart:
     title = "Dice by number of annotated pictures"
     if order:
         said = [
-            f"{values[kind]:.2f} for {kind} ({wholes[found.types.index(kind)].mean:.2f} with all labels)"
+            f"{values[kind]:.3f} for {kind} ({wholes[found.types.index(kind)].mean:.3f} with all labels)"
             for kind in (order[0], order[-1])
         ]
         title = f"With {counted(shots)}, Dice is {' and '.join(dict.fromkeys(said))}"
         if len(order) > 2:
             title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
     caption = (
-        f"Lines are medians and bands quartiles over {config.draws} draws from at most {config.candidates} pictures. "
-        f"Dashed: {network_name(found.network)} with all labels. {PUBLISHED}"
+        f"Lines are medians of {config.draws} draws from at most {config.candidates} pictures. Half of the draws lie "
+        f"in the band. Dashed: {network_name(found.network)} with all labels. {PUBLISHED}"
     )
     question = "Dice against the number of annotated pictures, for each type while it is the new one"
     return chart(title, question, lambda narrow: shots_chart(panels, narrow), type_table(found), caption)
@@ -99,7 +99,7 @@ def _features_chart(found: Findings) -> Chart:
         "Dice against the number of annotated pictures, for several numbers of features",
         lambda narrow: shots_chart(panels, narrow),
         pd.DataFrame(lines),
-        f"Fewer features are {SELECTIONS[selection]}. Lines are medians and bands quartiles over draws.",
+        f"Fewer features are {SELECTIONS[selection]}. Lines are medians; half of the draws lie in the band.",
     )
 
 
@@ -118,7 +118,7 @@ def _heat_chart(found: Findings) -> Chart:
     if table["median Dice"].notna().any():
         best = table.loc[table["median Dice"].idxmax()]
         title = (
-            f"Dice is highest, {best['median Dice']:.2f}, with {best['features']} features and "
+            f"Dice is highest, {best['median Dice']:.3f}, with {best['features']} features and "
             f"{counted(best['annotated pictures'])}"
         )
     return chart(
@@ -126,7 +126,7 @@ def _heat_chart(found: Findings) -> Chart:
         "Median Dice, mean over types, by number of annotated pictures and of features",
         lambda narrow: heat_chart(maps, found.features, found.shots, narrow),
         table,
-        "Each panel is one way to choose the features.",
+        "Each panel is one way to choose the features." if len(maps) > 1 else "",
     )
 
 

@@ -44,7 +44,7 @@ def gallery(context: Here) -> list[Gallery]:
     scale = dice_scale([one[1:] for own in rows.values() for one in own])
     galleries = [] if scale is None else [scale]
     if looks:
-        caption = "By Dice, of the test pictures of seed 0 that show the type; every row has its own. One draw."
+        caption = "Test pictures of seed 0 that show the type, ranked by Dice in each row, after one draw."
         steps = ("picture", "ground truth", "prediction")
         galleries.append(Gallery("Worst, median and best test picture", caption, steps, PREDICTION_LEGEND, looks))
     if shown:

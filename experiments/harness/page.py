@@ -163,7 +163,9 @@ def _partial(trials: Sequence[Any], missing: Sequence[Any]) -> list[str]:
 def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     """What a reader of any study's page has to know before believing it."""
     said, run = [], config.run
-    if config.source.data.startswith("microscope:"):
+    if config.source.data.startswith("microscope:tissue"):
+        said.append("The pictures are simulated; real tissue varies more.")
+    elif config.source.data.startswith("microscope:"):
         said.append("The pictures are simulated; the published ones came from another virtual microscope.")
     if config.source.data.startswith("terrain:"):
         said.append("The pictures are simulated; real settlements differ more from each other and from the ground.")

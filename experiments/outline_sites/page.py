@@ -81,8 +81,8 @@ def write_found_page(
             "A site's score is the mean probability over its pixels, from 0 to 1. Scores put the sites in order; they "
             "are not the probability that a site is real. Held-out pictures are those of the run from which no network "
             "learnt. The Dice says how well the marked pixels cover the true sites: 1 is perfect, 0 is no overlap. "
-            "The detection rate is the share of the pictures with a site in which any of its pixels is found. The "
-            "false-positive rate is the share of the pictures without a site in which anything is marked."
+            "A site counts as found where any of its pixels is marked. A false alarm is a picture without a site in "
+            "which anything is marked."
         ),
         config={**dataclasses.asdict(options), "learnt": run.learnt.learnt, "smallest_hectares": smallest.hectares},
         provenance=_origin(run),
@@ -118,7 +118,7 @@ def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) ->
     """How many false alarms to expect, and how many test sets say so."""
     alarms, said = past.false_positive_rate, []
     parts = np.count_nonzero(scene.known) / np.prod(run.domain.images.shape[1:3])
-    if alarms.n and parts >= 1 and options.threshold == THRESHOLD and not past.has_failed:
+    if alarms.n and parts >= 2 and options.threshold == THRESHOLD and not past.has_failed:
         said.append(
             f"The scene is as large as {parts:.0f} of the run's pictures. If it held no site at all, about "
             f"{alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."

@@ -222,7 +222,7 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
             if not is_weak:  # a share of a weak network's Dice says nothing
                 row["share of the Dice with all outlines"] = percent(share(table, trial).mean)
                 row["worth in outlines"] = "-" if trial.method == OUTLINES else worth(table, trial)
-            rows.append({**row, "outline_sites --learnt": trial.learnt})
+            rows.append({**row, "name for --learnt": trial.learnt})
     return pd.DataFrame(rows)
 
 

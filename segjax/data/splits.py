@@ -64,7 +64,9 @@ def group_folds(groups: Sequence[str], count: int) -> tuple[tuple[int, ...], ...
             "folds: all pictures belong to one group; give pictures of several volumes, patients or map sheets"
         )
     if not 2 <= count <= len(sizes):
-        raise InputError(f"folds={count} must be from 2 to {len(sizes)}, the number of groups; choose fewer folds")
+        raise InputError(
+            f"folds={count} must be from 2 to {len(sizes)}, the number of groups; give --folds {len(sizes)}"
+        )
     for group in groups:
         sizes[group] += 1
     pictures, fold_of = [0] * count, {}

@@ -380,6 +380,16 @@ def test_errors_that_cost_nothing_and_costs_that_are_not_known_yet(tiny):
     assert said(tiny, both) == ["50 % omitted cells cost up to 18.6 Dice points (U-Net)."]
 
 
+def test_a_network_that_learnt_nothing_from_clean_labels_does_not_count(tiny):
+    poor = {key: 0.02 * value if key[0] == "msd" else value for key, value in TABLE.items()}
+    verdict, left_out, _ = said(tiny, poor)
+    assert "18.6 Dice points (U-Net)" in verdict and "MSD" not in verdict
+    assert left_out == "MSD is left out here: the Dice with clean labels is below 0.5."
+    none = {key: 0.3 * value for key, value in TABLE.items()}
+    (verdict,) = said(tiny, none)
+    assert verdict.startswith("Nothing can be concluded about annotation errors: even with clean labels, ")
+
+
 def test_the_error_that_costs_most_has_the_highest_cost_even_where_another_network_gains(tiny):
     outlines = {("unet", "bias", 12.0): 0.55 + STEPS, ("msd", "bias", 12.0): 1.30 + STEPS}
     verdict, *_ = said(tiny, {**only("omission"), **outlines})

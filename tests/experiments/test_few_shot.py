@@ -390,8 +390,8 @@ def test_the_main_chart_says_how_good_few_pictures_are_and_what_all_labels_reach
     values |= {(kind, "logistic", 2): dice(0.8 - gap / 100) for kind, gap in gaps.items()}
     main, *_ = analyse(config, made_up(config, values).table).charts.values()
     assert main.title == (
-        "With 2 annotated pictures, Dice is between 0.77 for a (0.82 with all labels) and 0.62 for b "
-        "(0.82 with all labels)"
+        "With 2 annotated pictures, Dice is between 0.770 for a (0.820 with all labels) and 0.620 for b "
+        "(0.820 with all labels)"
     )
     assert main.table["type"].tolist() == ["a", "b", "c", "mean of the types"]
 

@@ -88,7 +88,7 @@ def rated(values, found=0.9, alarms=0.1, classifier=0.95, **alarms_of):
 
 def test_the_table_says_what_networks_are_trained_on_and_how_outline_sites_calls_it(smoke):
     frame = networks_table(smoke, rated(VALUES, alarms=0.5), ["unet"])
-    assert list(frame["outline_sites --learnt"]) == [
+    assert list(frame["name for --learnt"]) == [
         f"{OURS}:otsu:none", "cam:otsu:none", "points", "outlines:1", "outlines:4", "outlines:16", "outlines",
     ]  # fmt: skip
     assert list(frame["trained on"]) == [
