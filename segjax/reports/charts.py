@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from segjax.evaluation import Interval
 
@@ -132,6 +133,9 @@ def svg(figure: Figure) -> str:
 
 def _svg(figure: Figure, tip: str) -> str:
     """As `svg`; `tip` is put where a hover text is, as a replacement for its text and place."""
+    for said in figure.findobj(Text):
+        if "$" in said.get_text():  # in a name; it begins no formula
+            said.set_parse_math(False)
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "segjax", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})

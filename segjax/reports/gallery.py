@@ -39,7 +39,7 @@ _CLASSES: tuple[Colour, ...] = (
     (255, 255, 255),
 )
 _OPACITY = 0.45
-_NARROWEST, _WIDEST = 180, 480  # pixels of a layer
+_NARROWEST, _WIDEST, _HIGHEST = 180, 480, 2000  # pixels of a layer
 _LOSSLESS = 128 * 128  # pixels up to which a picture is kept as PNG
 _HEAT = "inferno"
 DICE_SHOWN = (0.95, 0.85, 0.7, 0.5)
@@ -241,14 +241,16 @@ def _class_colour(index: int) -> Colour:
     return _CLASSES[min(index, len(_CLASSES)) - 1]
 
 
-def _factors(width: int, widest: int = _WIDEST) -> tuple[int, int]:
-    """How often a pixel is repeated, and how many are put together, to show a picture of that width."""
-    return max(1, -(-_NARROWEST // width)), max(1, -(-width // widest))
+def _factors(height: int, width: int, widest: int = _WIDEST) -> tuple[int, int]:
+    """How often a pixel is repeated, and how many are put together, to show a picture of that size."""
+    repeat = max(1, min(-(-_NARROWEST // width), _HIGHEST // height))
+    return repeat, max(1, -(-width // widest), -(-height // _HIGHEST))
 
 
 def _resized(mask: np.ndarray) -> np.ndarray:
-    repeat, reduce = _factors(mask.shape[1])
-    return mask[reduce // 2 :: reduce, reduce // 2 :: reduce].repeat(repeat, axis=0).repeat(repeat, axis=1)
+    repeat, reduce = _factors(*mask.shape)
+    rows, columns = (slice(min(reduce // 2, size - 1), None, reduce) for size in mask.shape)
+    return mask[rows, columns].repeat(repeat, axis=0).repeat(repeat, axis=1)
 
 
 def _outline(shown: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -271,12 +273,12 @@ def _paint(layer: Layer, where: Bool[np.ndarray, "h w"], colour: Colour, opacity
 
 
 def _picture(image: Float[np.ndarray, "H W C"], widest: int) -> bytes:
-    reduce = _factors(image.shape[1], widest)[1]
+    reduce = _factors(image.shape[0], image.shape[1], widest)[1]
     if image.shape[2] not in (1, 3):
         image = image.mean(axis=2, keepdims=True)
     dark, bright = np.percentile(image, (0.5, 99.8))
     stretched = np.clip((image - dark) / max(bright - dark, 1e-6), 0, 1)
-    small = block_reduce(stretched, (reduce, reduce, 1), np.mean)
+    small = block_reduce(stretched, (min(reduce, image.shape[0]), min(reduce, image.shape[1]), 1), np.mean)
     # A little dimmed, so that colours show on bright cells.
     shown = (small * 210.0).round().astype(np.uint8)
     picture, file = Image.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown), io.BytesIO()

@@ -2,6 +2,7 @@
 
 import codecs
 import html.parser
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,12 +84,12 @@ def facts_of(path: Path) -> PageFacts | None:
 def pages_of(folder: Path) -> tuple[list[PageFacts], list[str]]:
     """The pages of ours in a folder and in the folders in it, the newest first; and what cannot be read, and why.
 
-    Its own index is not among them.
+    Its own index is not among them, by whatever link: it is another page each time it is written.
     """
-    pages, unread = [], []
+    pages, unread, own = [], [], os.path.realpath(folder / INDEX)
     for path in sorted({*folder.glob("*.html"), *folder.glob("[!.]*/*.html")}):
         try:
-            facts = None if path == folder / INDEX or path.name.startswith(".") else facts_of(path)
+            facts = None if os.path.realpath(path) == own or path.name.startswith(".") else facts_of(path)
         except OSError as error:
             unread.append(f"{path.relative_to(folder).as_posix()}: {error.strerror}")
             continue

@@ -106,3 +106,11 @@ def test_svg_is_small_and_says_no_date():
     assert re.findall(r"\d\.\d{3,}", inline(figure, "f", "")) == ["0.8136", "0.8204"]
     assert "date" not in text
     assert np.isclose(float(ET.fromstring(text).get("width").removesuffix("pt")), 3 * 72)
+
+
+def test_a_dollar_in_a_name_begins_no_formula():
+    figure = drawn("a$_$b")
+    axes = figure.axes[0]
+    axes.set_title("a$_$b")
+    name_rows(axes, [0, 1], ["50 $ to 60 $", "a$_$b"], narrow=False)
+    assert [one.text for one in elements(svg(figure)) if "$" in (one.text or "")][:2] == ["50 $ to 60 $", "a$_$b"]

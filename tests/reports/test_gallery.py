@@ -184,3 +184,17 @@ def test_one_value_is_no_scale(pictures):
 def test_equal_pictures_give_equal_bytes(cells):
     image, clean = cells
     assert look("a", image, label_layer(clean, clean == 1)) == look("a", image, label_layer(clean, clean == 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (3000, 20)])
+def test_pictures_of_any_shape_are_shown_in_a_size_that_browsers_can_hold(shape):
+    mask = np.ones(shape, bool)
+    shown = look("a", np.ones((*shape, 1), np.float32), truth_layer(mask), prediction_layer(mask, mask))
+    for content in (shown.picture, *shown.layers):
+        assert min(opened(content).shape[:2]) > 0 and max(opened(content).shape[:2]) <= 2000
+    assert opened(shown.layers[1])[..., 3].min() == HALF
+
+
+def test_a_row_of_pixels_is_as_bright_in_a_reduced_picture():
+    row = np.repeat(np.float32([0, 1]), 1000)[None, :, None]
+    assert opened(look("a", row).picture)[0, -1] == 210

@@ -134,3 +134,9 @@ def test_the_facts_of_a_page(tmp_path):
     assert facts_of(tmp_path / "nowhere.html") is None
     write_index(tmp_path / "run")
     assert [facts.title for facts in pages_of(tmp_path)[0]] == ["Results in run", "A title"]
+
+
+def test_a_link_to_the_index_itself_is_no_page_of_it(tmp_path):
+    (tmp_path / "latest").symlink_to(tmp_path)
+    (tmp_path / "home.html").symlink_to(tmp_path / "index.html")
+    assert [write_index(tmp_path) for _ in range(2)] == [0, 0]
