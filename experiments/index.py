@@ -46,7 +46,8 @@ def main() -> None:
 
     count = write_index(options.folder)
     address = (options.folder.absolute() / "index.html").as_uri()
-    print(f"{count} page{'' if count == 1 else 's'}: {address}")
+    pages = f"{count} page{'' if count == 1 else 's'}" if count else "no page yet; pages will be listed in this file"
+    print(f"{pages}: {address}")
     if options.open and has_desktop():
         show(address)
 

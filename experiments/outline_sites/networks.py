@@ -127,11 +127,14 @@ def read_scene(scene: Scene, run: SiteRun) -> Float32[np.ndarray, "H W C"]:
     """The scene with the channels and the brightness that the networks know from the run's own pictures.
 
     Raises:
-        InputError: it cannot be read, or has intensities that no picture can have.
+        InputError: it cannot be read, is a mask, or has intensities that no picture can have.
     """
     spec = parse_spec(run.config.source.data)
     as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
-    return picture_of(scene, "max" if as_maximum else "dtype", run.domain.images.shape[3])
+    image = picture_of(scene, "max" if as_maximum else "dtype", run.domain.images.shape[3])
+    if len(np.unique(image[scene.known])) <= 2:
+        raise InputError(f"{scene.path}: has only two values or fewer, as a mask has; give the picture itself")
+    return image
 
 
 def probability_of(

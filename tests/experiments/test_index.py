@@ -41,6 +41,10 @@ def test_the_command_names_the_page_by_an_address(command, tmp_path):
     assert listed(tmp_path / "my runs") == ["one/report.html"]
 
 
+def test_an_index_without_pages_says_where_they_will_be_listed(command, tmp_path):
+    assert command(tmp_path)[0] == f"no page yet; pages will be listed in this file: file://{tmp_path}/index.html\n"
+
+
 def test_a_browser_is_opened_only_where_there_is_a_desktop_and_by_a_process_of_its_own(command, tmp_path, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

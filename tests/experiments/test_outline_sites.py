@@ -20,7 +20,7 @@ from experiments.harness.run import plan_of
 from experiments.outline_sites import __main__ as command
 from experiments.outline_sites import networks
 from experiments.outline_sites.held_out import HeldOut, Trivial, check_networks, held_out, trivial_mask
-from experiments.outline_sites.networks import SiteRun, check_scene, open_run, probability_of, seeds_of
+from experiments.outline_sites.networks import SiteRun, check_scene, open_run, probability_of, read_scene, seeds_of
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.page import notes, site_gallery, verdict
 from experiments.outline_sites.places import Found, Smallest, sites_in, smallest_site, table_of
@@ -67,6 +67,12 @@ def study_run(config, domain) -> SiteRun:
             path = config.run.out / "networks" / f"{file_stem(trial)}.safetensors"
             save_weights(path, variables, {"status": "ok", "restarts": 0})
     return open_run(config.run.out, "outlines")
+
+
+def test_a_mask_is_no_scene(tmp_path, study_run):
+    mask = (noise() > 0.5 * noise().max()).astype(noise().dtype)
+    with pytest.raises(InputError, match=r"mask\.tif: has only two values or fewer, as a mask has"):
+        read_scene(open_scene(write(tmp_path / "mask.tif", mask)), study_run)
 
 
 @pytest.mark.parametrize("metres", [6.64, 6.1, 7.2])

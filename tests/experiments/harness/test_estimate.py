@@ -89,6 +89,8 @@ def test_options_that_save_little_or_cannot_be_are_not_offered(here):
     seconds = speed.seconds(work_of(known, context, trials))
     assert [option for option, _ in cheaper(known, context, speed, seconds)] == ["--seeds 1"]
     assert cheaper(known, context, speed, seconds / 2) == []  # nothing is below half of half
+    quick = Speed({"head": 0.001, "base": 0.0001}, 0.0, frozenset())  # all of it reads "0 s"
+    assert cheaper(known, context, quick, quick.seconds(work_of(known, context, trials))) == []
     fewer = dataclasses.replace(
         context, config=dataclasses.replace(context.config, run=RunOptions(context.config.run.out, seeds=20))
     )
