@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused(extractors, tiny):
         bank.features(pictures(channels=3)[0])
     with pytest.raises(InputError, match="no map 'up7'"):
         tiny("unet", 0, layers=("up7",))
-    with pytest.raises(InputError, match="none is given"):
+    with pytest.raises(InputError, match="there are none"):
         FeatureBank([])
     with pytest.raises(InputError, match="no statistics"):
         FeatureBank(extractors)

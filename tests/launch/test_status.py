@@ -220,7 +220,7 @@ def test_the_page_loads_itself_again_and_shows_names_as_they_are(tmp_path, monke
     main()
     assert "2 of 8 trials done, 1 failed" in capfd.readouterr().out
     page = (tmp_path / "status.html").read_text()
-    assert '<meta http-equiv="refresh" content="60">' in page
+    assert 'data-reload="60"' in page
     assert "<h1>an_experiment</h1>" in page and 'style="width: 25.0%"' in page and 'style="width: 12.5%"' in page
     assert "&lt;b&gt;too dark" in page and "<b>too dark" not in page
 
@@ -245,7 +245,7 @@ def test_watching_begins_before_the_first_worker_and_ends_with_the_last_trial(tm
         "an_experiment: 2 of 8 trials done; no process is working on the rest",
         "an_experiment: 8 of 8 trials done",
     ]
-    assert '<meta http-equiv="refresh" content="1">' in (tmp_path / "status.html").read_text()
+    assert 'data-reload="1"' in (tmp_path / "status.html").read_text()
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9"])

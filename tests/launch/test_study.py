@@ -28,7 +28,7 @@ def test_what_a_study_does_alone_is_refused_with_the_command_to_give(monkeypatch
 @pytest.mark.parametrize("name", ["local", "slice"])
 def test_workers_of_one_job_may_not_queue_it_again(monkeypatch, name):
     with pytest.raises(
-        InputError, match=r"^requeue: is for a worker that is a job of its own; submit by launch\.slurm$"
+        InputError, match=r"^requeue: works only for a worker that is a job of its own; submit with launch\.slurm$"
     ):
         launch(monkeypatch, name, "--requeue")
 

@@ -212,7 +212,7 @@ def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
     assert np.abs(found - explain(variables, images, blurs=blurs + 3)).max() > 1e-4
     with pytest.raises(InputError, match="blurs: give one for each of first, maps, not 1"):
         explain(variables, images, blurs=blurs[:1])
-    with pytest.raises(InputError, match=r"blurs: CAM needs none; they are of Contour-CAM"):
+    with pytest.raises(InputError, match=r"blurs: CAM takes none, only Contour-CAM does"):
         create_map("cam", apply.network, target=TARGET, layers="maps").blurs(variables, images)
 
 
@@ -237,7 +237,7 @@ def test_unknown_names_options_and_values_are_refused(name, options, message):
 
 def test_other_networks_need_layers_and_a_target(tiny):
     apply, variables, image, _ = tiny
-    with pytest.raises(InputError, match="layers: Tiny does not say which layers grad_cam is made of; name them"):
+    with pytest.raises(InputError, match="layers: the layers of Tiny for grad_cam are unknown; name them"):
         create_map("grad_cam", apply.network, target=TARGET)
     with pytest.raises(InputError, match="target: Tiny is not a classifier of segjax with two classes; say what"):
         create_map("grad_cam", apply.network, layers="first")

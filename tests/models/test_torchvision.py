@@ -107,7 +107,7 @@ def test_a_grey_network_answers_as_the_original_does_to_grey_repeated(resnet, tm
 def test_a_new_head_keeps_its_own_numbers(resnet, tmp_path):
     variables, arrays = resnet
     network = ours("resnet18", classes=2)
-    with pytest.raises(InputError, match=r"fc\.bias has the shape \(5,\).*wants \(2,\).*new_head=True"):
+    with pytest.raises(InputError, match=r"fc\.bias has the shape \(5,\).*needs \(2,\).*new_head=True"):
         load_torchvision(network, blank(network), saved(tmp_path, arrays))
     loaded = load_torchvision(network, blank(network), saved(tmp_path, arrays), new_head=True)
     assert (np.asarray(loaded["params"]["head"]["kernel"]) == 7).all()

@@ -87,7 +87,7 @@ def random_variables_of_vgg():
 
 
 def test_class_weights_are_for_cross_entropy_and_positive():
-    with pytest.raises(InputError, match="only loss=cross_entropy takes them, not loss=dice"):
+    with pytest.raises(InputError, match="loss=dice does not take them; use loss=cross_entropy"):
         StepConfig(class_weights=(0.1, 0.9))
     with pytest.raises(InputError, match="class_weights must be positive numbers"):
         StepConfig(loss="cross_entropy", class_weights=(0.0, 1.0))

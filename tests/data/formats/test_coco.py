@@ -143,8 +143,8 @@ def test_an_outline_that_crosses_itself_is_counted_and_one_across_the_border_cut
         ({"images": [3], "categories": [], "annotations": []}, "not a COCO file"),
         (content(images=[{"id": 1}]), "lacks id or file_name"),
         (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}]), "id 1 of images .* twice"),
-        (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]), "a.png appears twice"),
-        (content(categories=[{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]), "name x appears twice"),
+        (content(images=[{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]), "a.png is there twice"),
+        (content(categories=[{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]), "name x is there twice"),
         (content({"image_id": 9, "segmentation": [SQUARE]}), "annotation 1 has the picture 9"),
         (content({"image_id": [1], "segmentation": [SQUARE]}), "annotation 1 has the picture"),
         (content({"category_id": 9, "segmentation": [SQUARE]}), "annotation 1 has the category 9"),
@@ -333,5 +333,5 @@ def test_ignored_pixels_come_back_and_pycocotools_reads_the_file(tmp_path):
 
 def test_two_pictures_of_one_file_name_are_not_written_together(tmp_path):
     item = (Picture("a", "a.png", (1, 1)), Annotation(np.ones((1, 1), np.int32)))
-    with pytest.raises(InputError, match=r"a\.png appears twice"):
+    with pytest.raises(InputError, match=r"a\.png is there twice"):
         coco.write_set(tmp_path / "s.json", [item, item])

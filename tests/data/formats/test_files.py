@@ -37,7 +37,7 @@ def test_label_images_keep_their_ids_in_the_type_asked_for(tmp_path, name, dtype
     ],
 )
 def test_ids_that_do_not_fit_are_refused(tmp_path, name, dtype, value):
-    with pytest.raises(InputError, match=f"^{tmp_path / name}: has ids"):
+    with pytest.raises(InputError, match=f"^{tmp_path / name}: (has )?ids "):
         write_labels(tmp_path / name, np.full((2, 2), value, np.int32), dtype)
     assert not list(tmp_path.iterdir())
 
