@@ -105,7 +105,9 @@ def test_an_index_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch, caps
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_demo_installs_geo_begins_and_ends_with_the_index_and_runs_every_study():
-    said = subprocess.run(["make", "-n", "demo", "VENV=not_there"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "-n", "demo", "VENV=not_there"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     (install,) = re.findall(r"pip install .* -e '\.\[(.*)\]'", said)
     assert install == "geo,studies"
     ran = re.findall(r"python -m (experiments\.\S+) (.*)", said)
