@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float32, Int
 
 from experiments.annotation_upgrade.analysis import analyse
 from experiments.annotation_upgrade.charts import gallery
@@ -16,24 +16,23 @@ from experiments.annotation_upgrade.grid import (
     BASE,
     CLEAN,
     CONFIDENT,
+    ITERATED,
     LOSSES,
     PREDICTIONS,
-    RAW,
+    REPAIRS,
     SCALES,
     TEACHER,
     UPGRADE,
     UPGRADED,
     UPGRADED_PREDICTIONS,
+    WEIGHTED,
     Config,
     Trial,
     labels_upgraded,
-    needs_of,
-    predictor_of,
     train_part,
-    training_of,
-    upgrader_of,
 )
 from experiments.annotation_upgrade.pictures import AnnotatedPictures, read
+from experiments.annotation_upgrade.trainings import first_of, needs_of, predictor_of, training_of, upgrader_of
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import stable_number
@@ -43,7 +42,18 @@ from segjax.annotations import Recipe
 from segjax.evaluation import median_radius
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
-from segjax.upgrade import clean_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
+from segjax.upgrade import (
+    Weighted,
+    averaged_probability,
+    clean_pictures,
+    confidence_weights,
+    ignore_unsure,
+    make_upgrade_steps,
+    make_weighted_steps,
+    mixture,
+    upgrade_network,
+    with_labels,
+)
 from segjax.upgrade.confident import correct_mask
 from segjax.upgrade.estimate import estimate_recipe
 
@@ -55,6 +65,14 @@ Masks = Bool[np.ndarray, "P H W"]
 Rows = Int[np.ndarray, " P"]
 
 
+class _Labels(NamedTuple):
+    """Targets of some pictures (-1 ignored), how much each pixel counts where that matters, and their Dice."""
+
+    targets: Int[np.ndarray, "P H W"] | Masks
+    weights: Float32[np.ndarray, "P H W"]
+    facts: dict[str, float]
+
+
 class UpgradeTrainer(Trainer[Trial]):
     """How upgrade networks and segmentation networks are trained; every kind of steps is compiled once."""
 
@@ -63,7 +81,7 @@ class UpgradeTrainer(Trainer[Trial]):
 
     def kind(self, training: Trial) -> str:
         """Of one network, upgrade or not, and by a loss or a teacher."""
-        own_steps = (UPGRADE, TEACHER, *LOSSES)
+        own_steps = (UPGRADE, TEACHER, WEIGHTED, *LOSSES)
         return f"{training.network}-{training.method if training.method in own_steps else SEGMENTATION}"
 
     def needs(self, training: Trial) -> Sequence[Trial]:
@@ -75,11 +93,9 @@ class UpgradeTrainer(Trainer[Trial]):
     def make_steps(self, kind: str) -> Steps:
         name, _, method = kind.partition("-")
         config, domain, step = self._config, self._domain, self._config.train.step
-        sizes = config.segmentation.sizes
+        network = self._network(name, method)
         if method == UPGRADE:
-            network = upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
             return make_upgrade_steps(network, step, max_objects=domain.largest_id, rounding=config.rounding)
-        network = network_of(sizes, name, domain)
         if method == TEACHER:
             per_epoch = -(-config.epoch_pictures // config.train.loop.batch_size)
             ramp_up = max(1, config.train.loop.epochs * per_epoch // 3)
@@ -87,9 +103,18 @@ class UpgradeTrainer(Trainer[Trial]):
         if method == SEGMENTATION:
             return make_steps(network, step)
         plain = self.steps(f"{name}-{SEGMENTATION}")
-        loss = next(loss for loss in LOSSES if loss == method)
-        steps = make_steps(network, dataclasses.replace(step, loss=loss))
+        if method == WEIGHTED:
+            steps = make_weighted_steps(network, step)
+        else:
+            loss = next(loss for loss in LOSSES if loss == method)
+            steps = make_steps(network, dataclasses.replace(step, loss=loss))
         return dataclasses.replace(steps, init=plain.init, predict=plain.predict)  # those of any loss
+
+    def _network(self, name: str, method: str) -> Any:
+        sizes, domain = self._config.segmentation.sizes, self._domain
+        if method == UPGRADE:
+            return upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
+        return network_of(sizes, name, domain)
 
     def extent(self, training: Trial) -> Extent:
         clean, train = training.clean_pictures, train_part(training.clean_pictures)
@@ -102,7 +127,8 @@ class UpgradeTrainer(Trainer[Trial]):
         if method == UPGRADE:
             rows = self._data.annotations(0).order[:size]
             return self.upgrade_pictures(labels_upgraded(self._config, name), rows, 1)
-        return blank_pictures(self._domain, size)
+        blank = blank_pictures(self._domain, size)
+        return blank if method != WEIGHTED else Pictures(blank.images, Weighted(blank.targets, blank.images[..., 0]))
 
     def job(self, training: Trial, load: Load) -> Job:
         annotations, domain = self._data.annotations(training.seed), self._domain
@@ -113,14 +139,17 @@ class UpgradeTrainer(Trainer[Trial]):
             return Job(self.upgrade_pictures(training, rows, 1), validating)
         clean = clean[: training.trained_clean]
         noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
-        masks, facts = self._labels_for(training, noisy, load)
+        masks, weights, facts = self._labels_for(training, noisy, load)
         indices = np.concatenate([clean, noisy])
         targets = np.concatenate([domain.labels[clean] > 0, masks]).astype(np.int32)
         if training.method == TEACHER:
             targets[len(clean) :] = -1
         rows = self._epoch_rows(len(clean), len(noisy), halves=training.method == TEACHER)
         validating = Pictures(domain.images[validation], (domain.labels[validation] > 0).astype(np.int32))
-        return Job(Pictures(domain.images[indices[rows]], targets[rows]), validating, facts)
+        taught: Any = targets[rows]
+        if training.method == WEIGHTED:
+            taught = Weighted(taught, np.concatenate([np.ones(targets[: len(clean)].shape, np.float32), weights])[rows])
+        return Job(Pictures(domain.images[indices[rows]], taught), validating, facts)
 
     def _epoch_rows(self, clean: int, others: int, halves: bool) -> Rows:
         """Which training pictures an epoch lists: all, again and again; for a mean teacher, as many clean as others."""
@@ -130,29 +159,43 @@ class UpgradeTrainer(Trainer[Trial]):
         unlabelled = np.resize(np.arange(clean, clean + others), length - length // 2)
         return np.concatenate([np.resize(np.arange(clean), length // 2), unlabelled])
 
-    def _labels_for(self, training: Trial, noisy: Rows, load: Load) -> tuple[Masks, dict[str, float]]:
+    def _labels_for(self, training: Trial, noisy: Rows, load: Load) -> _Labels:
         """Labels of the other pictures that a segmentation network trains on, and their Dice before and after."""
         method, images, truth = training.method, self._domain.images[noisy], self._domain.labels[noisy] > 0
+        certain = np.ones(truth.shape, np.float32)
         if method in (CLEAN, ALL_CLEAN) or not len(noisy):
-            return truth, {}
+            return _Labels(truth, certain, {})
         if method in (PREDICTIONS, UPGRADED_PREDICTIONS):
             predictor = predictor_of(training)
             before = predict(self.steps(self.kind(predictor)), load(predictor).variables, images) > 0
         else:
             before = self._data.annotations(training.seed).masks(training.error)[noisy]
-        facts = {"label_dice": pooled_dice(before, truth)}
+        facts, targets = {"label_dice": pooled_dice(before, truth)}, None
         if method in (UPGRADED, UPGRADED_PREDICTIONS):
             upgrader = upgrader_of(training)
             after = upgraded(self.steps(self.kind(upgrader)), load(upgrader).variables, images, before)
+        elif method in REPAIRS:
+            probability = self._repaired(training, images, before, load)
+            after, certain = probability > 0.5, confidence_weights(probability)
+            targets = after if method == WEIGHTED else ignore_unsure(probability)
         elif method == CONFIDENT:
-            after = self._confidently_corrected(dataclasses.replace(training, method=RAW), images, before, load)
+            after = self._confidently_corrected(first_of(training), images, before, load)
         else:
-            return before, facts
-        return after, {**facts, "upgraded_dice": pooled_dice(after, truth)}
+            return _Labels(before, certain, facts)
+        facts["upgraded_dice"] = pooled_dice(after, truth)
+        return _Labels(after if targets is None else targets, certain, facts)
+
+    def _repaired(self, training: Trial, images: np.ndarray, masks: Masks, load: Load) -> np.ndarray:
+        """Probability of an object by the upgrade network; in the second round, its mean with the first network's."""
+        name, upgrader = training.network, load(upgrader_of(training)).variables
+        found = averaged_probability(self._network(name, UPGRADE), upgrader, np.asarray(with_labels(images, masks)))
+        if training.method != ITERATED:
+            return found
+        first = load(first_of(training)).variables
+        return (found + averaged_probability(self._network(name, SEGMENTATION), first, images)) / 2
 
     def _confidently_corrected(self, teacher: Trial, images: np.ndarray, masks: Masks, load: Load) -> Masks:
-        network = network_of(self._config.segmentation.sizes, teacher.network, self._domain)
-        logits = predict_logits(network, load(teacher).variables, images)
+        logits = predict_logits(self._network(teacher.network, SEGMENTATION), load(teacher).variables, images)
         probability = np.asarray(1 - jax.nn.softmax(logits)[..., 0])
         return np.stack([correct_mask(p, mask) for p, mask in zip(probability, masks, strict=True)])
 
@@ -189,7 +232,7 @@ class UpgradeTrainer(Trainer[Trial]):
     def _errors(self) -> tuple[str, ...]:
         """Every error of the study, so that all upgrade networks share compiled steps."""
         config, coarsening = self._config, self._domain.source.coarsening
-        recipes = [config.recipe(error, coarsening) for error in (config.error, *config.errors)]
+        recipes = [config.recipe(error, coarsening) for error in config.drawn_errors()]
         return (*PUBLISHED, *(name for name in OTHERS if any(recipe.has(name) for recipe in recipes)))
 
 

@@ -148,17 +148,20 @@ def initial_state(network: Network, config: StepConfig) -> Callable[..., TrainSt
     return init
 
 
-def pure_step(network: Network, config: StepConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+def pure_step(
+    network: Network, config: StepConfig, axis: str | None = None, loss: Loss | None = None
+) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
     Args:
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over, which the network must know too.
             Loss and gradient are then those of the whole batch, on every device.
+        loss: in place of that of the configuration, as (logits, targets, axis) -> scalar.
 
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
     """
-    loss, optimizer = loss_of(config), optimizer_of(config)
+    loss, optimizer = loss or loss_of(config), optimizer_of(config)
 
     def step(state, images, targets, present=None):
         masked = {} if present is None else {"present": present}

@@ -1,5 +1,12 @@
 """Upgrading cheap annotations: a network that learns from a few clean labels repairs many noisy ones."""
 
+from segjax.upgrade.confidence import (
+    Weighted,
+    averaged_probability,
+    confidence_weights,
+    ignore_unsure,
+    make_weighted_steps,
+)
 from segjax.upgrade.estimate import estimate_recipe
 from segjax.upgrade.learning import (
     CleanLabels,
@@ -21,13 +28,18 @@ __all__ = [
     "CleanLabels",
     "Repaired",
     "Upgraded",
+    "Weighted",
+    "averaged_probability",
     "borrowed_objects",
     "changes_of",
     "check_masks",
     "clean_pictures",
+    "confidence_weights",
     "estimate_recipe",
+    "ignore_unsure",
     "make_upgrade",
     "make_upgrade_steps",
+    "make_weighted_steps",
     "mixture",
     "noisy_masks",
     "number_objects",

@@ -12,14 +12,7 @@ import pytest
 from PIL import Image
 
 from experiments.annotation_upgrade.__main__ import main
-from experiments.annotation_upgrade.grid import (
-    Trial,
-    labels_upgraded,
-    needs_of,
-    train_part,
-    training_of,
-    within_budget,
-)
+from experiments.annotation_upgrade.grid import Trial, labels_upgraded, train_part, within_budget
 from experiments.annotation_upgrade.pictures import (
     AnnotatedPictures,
     Annotations,
@@ -29,6 +22,7 @@ from experiments.annotation_upgrade.pictures import (
     read,
 )
 from experiments.annotation_upgrade.study import STUDY, UpgradeTrainer, mixture_of
+from experiments.annotation_upgrade.trainings import needs_of, training_of
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from segjax.annotations import Recipe
