@@ -79,13 +79,19 @@ def analyse(config: Config, table: Table) -> Analysis:
     asked = f"Does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
     if not asks_of_networks(config):
         asked = "How good are the repaired labels?"
+    told = (
+        f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
+        f"{error_name(config.error, coarsening)}. An upgrade network learns from the clean labels to repair the "
+        f"noisy ones. {asked}"
+    )
+    if config.questions == (REGION,):
+        told = (
+            "An upgrade network learns from clean labels to repair noisy ones. For which errors and numbers of "
+            f"pictures does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
+        )
     return Analysis(
         title=f"Repairing cheap annotations: {data_name(config.source.data)}",
-        question=(
-            f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
-            f"{error_name(config.error, coarsening)}. An upgrade network learns from the clean labels to repair the "
-            f"noisy ones. {asked}"
-        ),
+        question=told,
         verdict=_verdict(config, table),
         claims=[*main, *over_places, *others, *by_place],
         main=main or over_places,

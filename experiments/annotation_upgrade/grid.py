@@ -239,7 +239,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "clean_errors": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
         "region": {
-            "errors": ("omission=0.5", "omission=0.3+inclusion=0.3+bias=4"),
+            "errors": ("omission=0.5", "omission=0.3+inclusion=0.3+bias=6"),
             "clean": (5, 20),
             "noisy": (20, 80),
         },

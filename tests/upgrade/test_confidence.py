@@ -24,7 +24,7 @@ def test_labels_that_are_less_likely_than_sure_are_ignored():
 
 @pytest.mark.parametrize("sure", [0.4, 1.0])
 def test_sure_is_a_probability_of_the_likelier_label(sure):
-    with pytest.raises(InputError, match="sure must be from 0.5"):
+    with pytest.raises(InputError, match=r"sure must be from 0\.5"):
         ignore_unsure(np.zeros(3, np.float32), sure=sure)
 
 
