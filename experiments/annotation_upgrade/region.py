@@ -2,28 +2,18 @@
 
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import pandas as pd
 
 from experiments.annotation_upgrade.charts import LEARNT, Table, error_name
 from experiments.annotation_upgrade.grid import ALL_CLEAN, CLEAN, RAW, REGION, Config, Trial, at_place
 from experiments.annotation_upgrade.places import Place
-from segjax.evaluation import Claim, Decision, Interval
-from segjax.evaluation.claims import format_interval, format_test_sets
+from experiments.harness.noisy_labels import AS_THEY_ARE, NEITHER, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
+from segjax.evaluation import Claim
+from segjax.evaluation.claims import format_test_sets
 from segjax.reports import Chart, chart
-from segjax.reports.places import LOOKS, Square, place_chart
+from segjax.reports.places import Square, place_chart
 from segjax.reports.words import joined, network_name
-
-REPAIRED, AS_THEY_ARE, NEITHER, UNDECIDED, TOO_FEW = LOOKS
-
-
-class Compared(NamedTuple):
-    """The decisions at a place, for one thing that the upgrade network learnt."""
-
-    over_clean: Decision
-    over_noisy: Decision
-    noisy_over_clean: Decision
 
 
 def comparisons(config: Config, table: Table, network: str) -> dict[tuple[str, Place, str], Claim]:
@@ -62,18 +52,6 @@ def _named(config: Config, network: str, coarsening: float, subject: str, place:
     return words, at_place(config, network, config.repairs[0], place, subject)
 
 
-def look_of(compared: Compared) -> str:
-    """What a place says by the rule of decisions; see `LOOKS`."""
-    verdicts = [one.verdict for one in compared]
-    if "too few" in verdicts:
-        return TOO_FEW
-    if verdicts[:2] == ["ahead", "ahead"]:
-        return REPAIRED
-    if verdicts[2] == "ahead":
-        return AS_THEY_ARE
-    return NEITHER if verdicts[0] == verdicts[2] == "behind" else UNDECIDED
-
-
 def region_chart(config: Config, table: Table, network: str) -> Chart | None:
     """Place by place, whether repairing is ahead; a panel per thing that the upgrade network learnt."""
     found = answers(config, table, network) if REGION in config.questions else {}
@@ -84,7 +62,7 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
     panels = {
         LEARNT[learnt].capitalize(): {
             (region.errors.index(place.error), columns.index(place[1:])): Square(
-                look_of(three),
+                three.look,
                 f"{three.over_clean.mean:+.1f}\n{three.over_noisy.mean:+.1f}",
                 _tip(place, three, coarsening),
             )
@@ -105,12 +83,8 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
 
 def _tip(place: Place, decided: Compared, coarsening: float) -> str:
     names = ("repaired over clean only", "repaired over noisy", "noisy over clean only")
-    parts = [f"{name} {_bounds(one)}" for name, one in zip(names, decided, strict=True)]
+    parts = [f"{name} {points_of(one)}" for name, one in zip(names, decided, strict=True)]
     return f"{error_name(place.error, coarsening)}, {place.clean} + {place.noisy}: {'; '.join(parts)}"
-
-
-def _bounds(decision: Decision) -> str:
-    return format_interval(Interval(*decision[:4]), 1)
 
 
 def region_verdict(config: Config, table: Table, network: str) -> str:
@@ -119,7 +93,7 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
     if not found:
         return "There is no answer yet: no place has the trials that are compared."
     learnt, decided = next(iter(found.items()))
-    looks, count = [look_of(three) for three in decided.values()], len(decided)
+    looks, count = [three.look for three in decided.values()], len(decided)
     where = f"{count} place{'' if count == 1 else 's'} ({LEARNT[learnt]})"
     if TOO_FEW in looks:
         highest = sum(min(one.mean for one in three[:2]) > 0 for three in decided.values())
@@ -180,8 +154,8 @@ def _row(
         "noisy pictures": place.noisy,
         "the upgrade network learnt": LEARNT[learnt],
         **{f"Dice, {name}": f"{value.mean:.3f}" if value.n else "-" for name, value in values.items()},
-        "repaired over clean only, points": _bounds(three.over_clean),
-        "repaired over noisy, points": _bounds(three.over_noisy),
-        "answer": look_of(three),
+        "repaired over clean only, points": points_of(three.over_clean),
+        "repaired over noisy, points": points_of(three.over_noisy),
+        "answer": three.look,
         "test sets": min(one.n for one in three),
     }

@@ -32,7 +32,15 @@ from experiments.annotation_upgrade.grid import (
     train_part,
 )
 from experiments.annotation_upgrade.pictures import AnnotatedPictures, read
-from experiments.annotation_upgrade.trainings import first_of, needs_of, predictor_of, training_of, upgrader_of
+from experiments.annotation_upgrade.trainings import (
+    AGAIN,
+    needs_of,
+    predictor_of,
+    raw_of,
+    second_upgrader_of,
+    training_of,
+    upgrader_of,
+)
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import stable_number
@@ -40,6 +48,7 @@ from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax.annotations import Recipe
 from segjax.evaluation import median_radius
+from segjax.ops.components import components
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
 from segjax.upgrade import (
@@ -51,6 +60,7 @@ from segjax.upgrade import (
     make_upgrade_steps,
     make_weighted_steps,
     mixture,
+    rejected_objects,
     upgrade_network,
     with_labels,
 )
@@ -63,6 +73,7 @@ SEGMENTATION = "segmentation"  # the kind of all methods that differ in their la
 PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift")
 Masks = Bool[np.ndarray, "P H W"]
 Rows = Int[np.ndarray, " P"]
+Ids = Int[np.ndarray, "P H W"]
 
 
 class _Labels(NamedTuple):
@@ -81,8 +92,8 @@ class UpgradeTrainer(Trainer[Trial]):
 
     def kind(self, training: Trial) -> str:
         """Of one network, upgrade or not, and by a loss or a teacher."""
-        own_steps = (UPGRADE, TEACHER, WEIGHTED, *LOSSES)
-        return f"{training.network}-{training.method if training.method in own_steps else SEGMENTATION}"
+        own_steps = {method: method for method in (UPGRADE, TEACHER, WEIGHTED, *LOSSES)} | {AGAIN: UPGRADE}
+        return f"{training.network}-{own_steps.get(training.method, SEGMENTATION)}"
 
     def needs(self, training: Trial) -> Sequence[Trial]:
         return needs_of(training)
@@ -118,7 +129,7 @@ class UpgradeTrainer(Trainer[Trial]):
 
     def extent(self, training: Trial) -> Extent:
         clean, train = training.clean_pictures, train_part(training.clean_pictures)
-        draws = VALIDATION_DRAWS if training.method == UPGRADE else 1
+        draws = VALIDATION_DRAWS if training.method in (UPGRADE, AGAIN) else 1
         return Extent(max(self._config.epoch_pictures, training.trained_total or train), draws * (clean - train))
 
     def blank(self, kind: str) -> Pictures:
@@ -137,6 +148,8 @@ class UpgradeTrainer(Trainer[Trial]):
             rows = np.resize(clean, max(self._config.epoch_pictures, len(clean)))
             validating = self.upgrade_pictures(training, validation, VALIDATION_DRAWS)
             return Job(self.upgrade_pictures(training, rows, 1), validating)
+        if training.method == AGAIN:
+            return self._second_job(training, clean, validation, load)
         clean = clean[: training.trained_clean]
         noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
         masks, weights, facts = self._labels_for(training, noisy, load)
@@ -179,20 +192,34 @@ class UpgradeTrainer(Trainer[Trial]):
             after, certain = probability > 0.5, confidence_weights(probability)
             targets = after if method == WEIGHTED else ignore_unsure(probability)
         elif method == CONFIDENT:
-            after = self._confidently_corrected(first_of(training), images, before, load)
+            after = self._confidently_corrected(raw_of(training), images, before, load)
         else:
             return _Labels(before, certain, facts)
         facts["upgraded_dice"] = pooled_dice(after, truth)
         return _Labels(after if targets is None else targets, certain, facts)
 
     def _repaired(self, training: Trial, images: np.ndarray, masks: Masks, load: Load) -> np.ndarray:
-        """Probability of an object by the upgrade network; in the second round, its mean with the first network's."""
-        name, upgrader = training.network, load(upgrader_of(training)).variables
-        found = averaged_probability(self._network(name, UPGRADE), upgrader, np.asarray(with_labels(images, masks)))
-        if training.method != ITERATED:
-            return found
-        first = load(first_of(training)).variables
-        return (found + averaged_probability(self._network(name, SEGMENTATION), first, images)) / 2
+        """Probability of an object by the upgrade network, or by that of the second round."""
+        upgrader = (second_upgrader_of if training.method == ITERATED else upgrader_of)(training)
+        network = self._network(training.network, UPGRADE)
+        return averaged_probability(network, load(upgrader).variables, np.asarray(with_labels(images, masks)))
+
+    def _second_job(self, training: Trial, clean: Rows, validation: Rows, load: Load) -> Job:
+        """An upgrade network that learns from clean labels and, as often, from those that the first one repaired."""
+        annotations, domain, most = self._data.annotations(training.seed), self._domain, self._domain.largest_id
+        noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
+        before = annotations.masks(training.error)[noisy]
+        after = self._repaired(training, domain.images[noisy], before, load) > 0.5
+        rows = np.concatenate([clean, noisy])
+        own, others = (
+            np.where(found > 0, (found - 1) % most + 1, 0)  # beyond the largest id, two objects share one
+            for found in (np.stack([components(mask) for mask in after]), rejected_objects(before, after))
+        )
+        labels = np.concatenate([domain.labels[clean], own])
+        foreign = np.concatenate([domain.foreign[clean], others])
+        listed = self._epoch_rows(len(clean), len(noisy), halves=True)
+        taught = self._upgrade_set(training, domain.images[rows[listed]], labels[listed], foreign[listed], 1)
+        return Job(taught, self.upgrade_pictures(training, validation, VALIDATION_DRAWS))
 
     def _confidently_corrected(self, teacher: Trial, images: np.ndarray, masks: Masks, load: Load) -> Masks:
         logits = predict_logits(self._network(teacher.network, SEGMENTATION), load(teacher).variables, images)
@@ -201,15 +228,18 @@ class UpgradeTrainer(Trainer[Trial]):
 
     def upgrade_pictures(self, training: Trial, rows: Rows, draws: int) -> Pictures:
         """Clean pictures, and how their labels go wrong, for an upgrade network; each listed `draws` times."""
-        domain = self._domain
+        labels = self._data.annotations(training.seed).labels(training.clean_error)[rows]
+        return self._upgrade_set(training, self._domain.images[rows], labels, self._domain.foreign[rows], draws)
+
+    def _upgrade_set(self, training: Trial, images: np.ndarray, labels: Ids, foreign: Ids, draws: int) -> Pictures:
         recipes = self._recipes(training)
-        if not domain.foreign[rows].any():  # very few pictures may show nothing that could be included
+        if not foreign.any():  # very few pictures may show nothing that could be included
             recipes = [dataclasses.replace(recipe, inclusion=0.0) for recipe in recipes]
         return clean_pictures(
-            domain.images[rows],
-            self._data.annotations(training.seed).labels(training.clean_error)[rows],
+            images,
+            labels,
             recipes,
-            foreign=domain.foreign[rows] if domain.foreign.any() else None,
+            foreign=foreign if self._domain.foreign.any() else None,
             errors=self._errors,
             draws=draws,
             # the values in the order of the columns; their spelling decides the draws

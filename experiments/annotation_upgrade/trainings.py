@@ -5,7 +5,6 @@ from dataclasses import replace
 from experiments.annotation_upgrade.grid import (
     CLEAN,
     CONFIDENT,
-    IGNORING,
     ITERATED,
     PREDICTIONS,
     RAW,
@@ -15,7 +14,7 @@ from experiments.annotation_upgrade.grid import (
     Trial,
 )
 
-FIRST_ROUND = {CONFIDENT: RAW, ITERATED: IGNORING}
+AGAIN = "upgrade_again"  # of a training: an upgrade network that learns from clean and from repaired labels
 
 
 def training_of(trial: Trial) -> Trial:
@@ -40,18 +39,25 @@ def predictor_of(trial: Trial) -> Trial:
     return replace(trial, method=CLEAN, error="none", learnt="none", trained_total=trial.trained_clean, round=0)
 
 
-def first_of(trial: Trial) -> Trial:
-    """The network trained in a first round, whose view of the noisy pictures then changes their labels."""
-    return replace(trial, method=FIRST_ROUND[trial.method])
+def second_upgrader_of(trial: Trial) -> Trial:
+    """The upgrade network of the second round, which also learns from the labels that the first one has repaired."""
+    return replace(trial, method=AGAIN)
+
+
+def raw_of(trial: Trial) -> Trial:
+    """The network that learnt from the noisy labels as they are, whose predictions confident learning rests on."""
+    return replace(trial, method=RAW)
 
 
 def needs_of(training: Trial) -> list[Trial]:
     """The trainings that must be there before one (as `training_of` gives it) can begin."""
     needed = []
-    if training.method in (*REPAIRS, UPGRADED_PREDICTIONS):
+    if training.method == ITERATED:
+        needed.append(second_upgrader_of(training))
+    elif training.method in (*REPAIRS, UPGRADED_PREDICTIONS, AGAIN):
         needed.append(upgrader_of(training))
     if training.method in (PREDICTIONS, UPGRADED_PREDICTIONS):
         needed.append(predictor_of(training))
-    if training.method in FIRST_ROUND:
-        needed.append(first_of(training))
+    if training.method == CONFIDENT:
+        needed.append(raw_of(training))
     return needed

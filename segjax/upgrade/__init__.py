@@ -18,7 +18,14 @@ from segjax.upgrade.learning import (
     with_labels,
 )
 from segjax.upgrade.objects import Change, Repaired, changes_of, number_objects
-from segjax.upgrade.recipes import MOST_RECIPES, PUBLISHED_ERRORS, borrowed_objects, mixture, recipe_table
+from segjax.upgrade.recipes import (
+    MOST_RECIPES,
+    PUBLISHED_ERRORS,
+    borrowed_objects,
+    mixture,
+    recipe_table,
+    rejected_objects,
+)
 from segjax.upgrade.repair import Upgraded, make_upgrade, upgrade_set
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "noisy_masks",
     "number_objects",
     "recipe_table",
+    "rejected_objects",
     "upgrade_network",
     "upgrade_set",
     "with_labels",

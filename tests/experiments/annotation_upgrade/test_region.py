@@ -5,8 +5,9 @@ import pytest
 from experiments.annotation_upgrade.analysis import analyse
 from experiments.annotation_upgrade.grid import CLEAN, RAW, TEACHER, at_place, laboratory
 from experiments.annotation_upgrade.places import Place
-from experiments.annotation_upgrade.region import Compared, answers, comparisons, look_of
+from experiments.annotation_upgrade.region import answers, comparisons
 from experiments.annotation_upgrade.study import STUDY
+from experiments.harness.noisy_labels import Compared
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from segjax.evaluation import Decision, holm
@@ -55,7 +56,7 @@ def four_places(config):
 
 def test_every_place_has_its_own_look(config):
     found = answers(config, four_places(config), "unet")
-    looks = {learnt: {place: look_of(three) for place, three in decided.items()} for learnt, decided in found.items()}
+    looks = {learnt: {place: three.look for place, three in decided.items()} for learnt, decided in found.items()}
     assert looks == {
         "known": {FIRST: "repairing is ahead", SECOND: "neither gains", THIRD: "repairing is ahead"},
         "estimated": {FIRST: "noisy labels gain as they are", SECOND: "not decided"},
@@ -75,7 +76,7 @@ def test_every_place_has_its_own_look(config):
     ],
 )
 def test_looks_by_the_rule_of_decisions(verdicts, look):
-    assert look_of(Compared(*(Decision(1.0, 0.5, 1.5, 5, 0.01, verdict) for verdict in verdicts))) == look
+    assert Compared(*(Decision(1.0, 0.5, 1.5, 5, 0.01, verdict) for verdict in verdicts)).look == look
 
 
 def test_all_comparisons_of_the_picture_are_one_family(config):

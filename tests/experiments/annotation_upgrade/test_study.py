@@ -110,9 +110,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     # networks that several trials rest on stay
     needed = Counter(need for trial in trials for need in [training_of(trial), *needs_of(training_of(trial))])
     kept = {path.name.split("_")[2] for path in (out / "networks").glob("*.safetensors")}
-    assert kept == {training.method for training, uses in needed.items() if uses > 1} == {
-        "clean", "raw", "upgrade", "upgraded_ignoring",
-    }  # fmt: skip
+    assert kept == {training.method for training, uses in needed.items() if uses > 1} == {"clean", "raw", "upgrade"}
 
     before = (out / "results.csv").read_bytes()
     assert forget(out, ",upgrade,omission=0.5,mixture,") == 1  # its network is still there
