@@ -182,8 +182,16 @@ class Stored:
         return Trained(steps.init(jax.random.key(training.seed), images).variables, "ok", 0, {})
 
 
-@pytest.mark.parametrize("network", ["unet", "msd"])
-@pytest.mark.parametrize("use", REPAIRS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "use"),
+    [
+        ("unet", "upgraded"),
+        ("segnet", "upgraded_ignoring"),
+        ("unet", "upgraded_weighted"),
+        ("msd", "upgraded_iterated"),
+    ],
+)
 def test_uses_of_repaired_labels_with_every_network(tiny, domain, network, use):
     trainer = UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain))
     training = laboratory(tiny, network, use)
