@@ -99,7 +99,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         tables=tables,
         cautions=_cautions(config, coarsening),
         metrics={**METRICS, "label_dice": LABEL_DICE, "upgraded_dice": LABEL_DICE},
-        shown=["does_it_pay", "labels_before_and_after", "region"],
+        shown=["does_it_pay", "labels_before_and_after", *([] if region is None else ["region"])],
         glossary=_glossary(config),
         failures=readable(table.failures(), coarsening),
     )

@@ -95,7 +95,7 @@ class Config:
     """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
     symmetric_cross_entropy."""
     repairs: tuple[str, ...] = arranges((UPGRADED,))
-    """How networks use the repaired labels; the first is compared with all else. upgraded: all as they are.
+    """How networks use the repaired labels; the first is compared with all else, also with the others. upgraded: all as they are.
     upgraded_ignoring: without the objects that the upgrade network is not sure about. upgraded_weighted: every pixel
     counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade network that
     learns from the clean and the repaired labels."""
@@ -119,6 +119,10 @@ class Config:
         if not self.repairs:
             raise InputError(f"repairs: names no use of repaired labels; give at least one of {', '.join(REPAIRS)}")
         check_choices("region.learnt", self.region.learnt, get_args(Learnt))
+        if not self.region.learnt:
+            raise InputError(
+                f"region.learnt: names nothing to learn; give at least one of {', '.join(get_args(Learnt))}"
+            )
         for option, errors in self.errors_by_option().items():
             check_choices(option, errors, errors)
             for error in errors:
@@ -344,6 +348,8 @@ def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
         for place in config.region.places():
             yield from (at_place(config, network, method, place) for method in (CLEAN, RAW, *config.rivals, ALL_CLEAN))
             yield from (at_place(config, network, config.repairs[0], place, learnt) for learnt in config.region.learnt)
+            first = config.region.learnt[0]
+            yield from (at_place(config, network, repair, place, first) for repair in config.repairs[1:])
     if "predictions" in asked:
         yield laboratory(config, network, CLEAN)
         for number in range(1, config.rounds + 1):

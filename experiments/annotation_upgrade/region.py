@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from experiments.annotation_upgrade.charts import LEARNT, Table, error_name
+from experiments.annotation_upgrade.charts import LEARNT, USES, Table, error_name
 from experiments.annotation_upgrade.grid import ALL_CLEAN, CLEAN, RAW, REGION, Config, Trial, at_place
 from experiments.annotation_upgrade.places import Place
 from experiments.harness.noisy_labels import AS_THEY_ARE, NEITHER, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
@@ -120,9 +120,13 @@ def region_claims(config: Config, table: Table, network: str) -> tuple[list[Clai
         **_rival_names(config),
         "all clean": ALL_CLEAN,
     }
-    trials = {name: [at_place(config, network, method, place) for place in every] for name, method in rivals.items()}
-    ours = [at_place(config, network, config.repairs[0], place, config.region.learnt[0]) for place in every]
-    subject = f"{network_name(network)} with repaired labels, mean of {len(every)} places"
+    first, learnt = config.repairs[0], config.region.learnt[0]
+    rivals |= {f"repaired labels{USES[use]}": use for use in config.repairs[1:]}
+    trials = {
+        name: [at_place(config, network, method, place, learnt) for place in every] for name, method in rivals.items()
+    }
+    ours = [at_place(config, network, first, place, learnt) for place in every]
+    subject = f"{network_name(network)} with repaired labels{USES[first]}, mean of {len(every)} places"
     main = table.compare("dice_pooled", (subject, ours), trials)
     single = [claim for claim in comparisons(config, table, network).values() if claim.decision.n]
     return main, single
@@ -131,6 +135,7 @@ def region_claims(config: Config, table: Table, network: str) -> tuple[list[Clai
 def region_table(config: Config, table: Table, network: str) -> pd.DataFrame:
     """A row per place and thing learnt: Dice of every method, and the answer."""
     methods = {"clean only": CLEAN, "noisy": RAW, **_rival_names(config), "all clean": ALL_CLEAN}
+    methods |= {f"repaired{USES[use]}": use for use in config.repairs[1:]}
     rows = []
     for learnt, decided in answers(config, table, network).items():
         for place, three in decided.items():
@@ -145,7 +150,8 @@ def _rival_names(config: Config) -> dict[str, str]:
 def _row(
     config: Config, table: Table, network: str, place: Place, learnt: str, three: Compared, methods: Mapping[str, str]
 ) -> dict[str, object]:
-    trials = {name: at_place(config, network, method, place) for name, method in methods.items()}
+    first = config.region.learnt[0]  # other uses are compared for it alone
+    trials = {name: at_place(config, network, method, place, first) for name, method in methods.items()}
     trials = {"repaired": at_place(config, network, config.repairs[0], place, learnt), **trials}
     values = {name: table.interval("dice_pooled", trial) for name, trial in trials.items()}
     return {

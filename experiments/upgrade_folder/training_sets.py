@@ -26,8 +26,12 @@ NAMES = {"clean": "clean labels alone", "noisy": "clean and noisy labels", "repa
 
 
 class TrainingSets(NamedTuple):
-    """Dice of the networks by the labels that they were trained on, one per fold (NaN where one learnt nothing), and the
-    ratio of test to training pictures."""
+    """What the folds say.
+
+    Attributes:
+        dice: by the labels trained on, the Dice of each fold; NaN where a network learnt nothing.
+        overlap: test pictures per training picture.
+    """
 
     dice: dict[str, Float[np.ndarray, " F"]]
     overlap: float

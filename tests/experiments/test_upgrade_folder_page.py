@@ -108,7 +108,7 @@ LITTLE = np.array([0.01, -0.01, 0.02, -0.02, 0])
         (GAIN, 2 * GAIN, "Repairing is ahead here: trained on the repaired labels too, a network scores 20.0 ("),
         (
             GAIN,
-            GAIN + [0.01, -0.01, 0.02, -0.02, 0],
+            GAIN + LITTLE,
             "The noisy labels are enough as they are: the noisy labels add 10",
         ),
         (-GAIN, -2 * GAIN, "Train on the clean labels alone: the noisy labels add -10.0 ("),

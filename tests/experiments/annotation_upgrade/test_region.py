@@ -102,10 +102,23 @@ def test_the_answer_is_told_drawn_and_listed(config):
     assert found.verdict == "Of 3 places (this error), at 2 repairing is ahead and at 1 neither gains."
     assert list(found.charts)[-1] == "region" and "region" in found.shown
     assert [claim.rival for claim in found.main] == ["clean pictures only", "noisy labels as they are"]
-    assert found.main[0].decision.mean == pytest.approx(100 * (18.4 + 18.4 - 10) / 300, abs=0.2)
+    assert found.main[0].decision.mean == pytest.approx((19.6 + 19.6 - 10) / 3)
     first = found.tables["Where repairing pays"].iloc[0]
     assert first["repaired over noisy, points"].startswith("9.6 (") and first["answer"] == "repairing is ahead"
     assert "For which" in found.charts["region"].question and found.charts["region"].table.shape[0] == 5
+
+
+def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
+    both = configured(tmp_path, repairs=("upgraded_iterated", "upgraded"))
+    assert at_place(both, "unet", "upgraded", FIRST, "known") in both.trials(5)
+    assert at_place(both, "unet", "upgraded", FIRST, "estimated") not in both.trials(5)
+    uses = {"upgraded_iterated": HIGH, "upgraded": MIDDLE}
+    found = analyse(both, table_of(*(rows(at_place(both, "unet", use, FIRST), dice_pooled=uses[use]) for use in uses)))
+    (claim,) = found.main
+    assert (claim.subject, claim.rival) == (
+        "U-Net with repaired labels, in two rounds, mean of 4 places", "repaired labels",
+    )  # fmt: skip
+    assert claim.decision.mean == pytest.approx(9.6)
 
 
 def test_too_few_test_sets_decide_nothing(config):
