@@ -70,7 +70,7 @@ OTHER_METHODS = {
 }
 USES = {
     UPGRADED: "",
-    IGNORING: ", unsure objects ignored",
+    IGNORING: ", unsure pixels ignored",
     WEIGHTED: ", weighted by confidence",
     ITERATED: ", in two rounds",
 }

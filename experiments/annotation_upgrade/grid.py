@@ -95,10 +95,10 @@ class Config:
     """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
     symmetric_cross_entropy."""
     repairs: tuple[str, ...] = arranges((UPGRADED,))
-    """How networks use the repaired labels; the first is compared with all else, also with the others. upgraded: all as they are.
-    upgraded_ignoring: without the objects that the upgrade network is not sure about. upgraded_weighted: every pixel
-    counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade network that
-    learns from the clean and the repaired labels."""
+    """How networks use the repaired labels; the first is compared with all else, also with the others. upgraded: all
+    as they are. upgraded_ignoring: without the pixels that the upgrade network is not sure about. upgraded_weighted:
+    every pixel counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade
+    network that learns from the clean and the repaired labels."""
     region: RegionOptions = field(default_factory=RegionOptions)
     rounding: Literal["random", "down"] = decides("random")
     """How a rate of few objects becomes a whole number while an upgrade network learns. down: rounded down, as
