@@ -1,5 +1,6 @@
 """A chart of places: for every combination of two things a square that says, by its colour and words, what holds."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,27 +41,29 @@ def place_chart(
     columns: Sequence[str],
     narrow: bool = False,
 ) -> Figure:
-    """Squares by row and column, the first row at the top; a panel per name, and a legend of the looks that occur.
+    """Squares by row and column, the first row at the top; panels below each other, and a legend of looks that occur.
 
     Args:
         panels: by title, the squares by row and column; a place without one stays empty.
         rows, columns: their names; those of rows stand above the squares.
         narrow: for phones.
     """
-    count = max(1, len(panels))
-    height = 0.75 * len(rows) + 0.7
-    size = (NARROW, 1.1 + height * count) if narrow else (1.2 + max(3.2, 0.75 * len(columns)) * count, 1.1 + height)
+    width = NARROW if narrow else max(6.4, 0.8 * len(columns))
+    names = [textwrap.wrap(name, int(width * 13)) for name in rows]  # letters of an inch
+    lines = max(map(len, names), default=1)
+    size = (width, 1.2 + (0.6 + (0.5 + 0.15 * lines) * len(rows)) * max(1, len(panels)))
     figure = Figure(figsize=size, layout="constrained")
     if not any(panels.values()):
         return nothing(figure)
-    grid = figure.subplots(count if narrow else 1, 1 if narrow else count, squeeze=False)
+    grid = figure.subplots(len(panels), 1, squeeze=False)
     for axes, (title, squares) in zip(grid.flat, panels.items(), strict=True):
         axes.set_title(title, fontsize=10, color=INK)
-        _draw(axes, squares, rows, columns)
+        _draw(axes, squares, ["\n".join(name) for name in names], columns, 0.15 * lines / (0.5 + 0.15 * lines))
     used = {square.look for squares in panels.values() for square in squares.values()}
     handles = [Patch(label=look, **_patch(look)) for look in LOOKS if look in used]
+    columns_of_legend = 1 if narrow else 3
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=1 if narrow else 3, frameon=False, fontsize=9, labelcolor=INK
+        handles=handles, loc="outside lower center", ncols=columns_of_legend, frameon=False, fontsize=9, labelcolor=INK
     )
     return figure
 
@@ -69,7 +72,14 @@ def _patch(look: str) -> dict[str, Any]:
     return {"edgecolor": GREY, "lw": 1.0, **{name: value for name, value in LOOKS[look].items() if name != "letters"}}
 
 
-def _draw(axes: Axes, squares: Mapping[tuple[int, int], Square], rows: Sequence[str], columns: Sequence[str]) -> None:
+def _draw(
+    axes: Axes,
+    squares: Mapping[tuple[int, int], Square],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    head: float,
+) -> None:
+    """One panel; `head` is the share of a row's height that its name takes."""
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
     axes.set_xticks([place + 0.5 for place in range(len(columns))], list(columns))
@@ -77,13 +87,16 @@ def _draw(axes: Axes, squares: Mapping[tuple[int, int], Square], rows: Sequence[
     axes.tick_params(colors=INK, labelsize=9, length=0)
     axes.spines[:].set_visible(False)
     for row, name in enumerate(rows):
-        axes.text(0.04, row + 0.13, name, fontsize=8, color=INK, va="center")
+        said = axes.text(0.03, row + head / 2, name, fontsize=8, color=INK, va="center")
+        said.set_in_layout(False)  # it is as wide as the panel, and moves nothing
+    middle = head + (1 - head) * 0.47
     for (row, column), square in squares.items():
-        axes.add_patch(Rectangle((column + 0.04, row + 0.26), 0.92, 0.7, **_patch(square.look)))
+        corner, edges = (column + 0.03, row + head), (0.94, 0.94 * (1 - head))
+        axes.add_patch(Rectangle(corner, *edges, **_patch(square.look)))
         backed = {"facecolor": "#ffffff", "lw": 0, "pad": 1.5} if LOOKS[square.look].get("hatch") else None
         axes.text(
-            column + 0.5, row + 0.61, square.text, ha="center", va="center", fontsize=8.5,
+            column + 0.5, row + middle, square.text, ha="center", va="center", fontsize=8.5,
             color=LOOKS[square.look]["letters"], bbox=backed,
         )  # fmt: skip
-    places = list(squares)
-    tips(axes, [c + 0.5 for _, c in places], [r + 0.61 for r, _ in places], [squares[place].tip for place in places])
+    x, y = ([place[axis] + offset for place in squares] for axis, offset in ((1, 0.5), (0, middle)))
+    tips(axes, x, y, [square.tip for square in squares.values()])

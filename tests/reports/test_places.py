@@ -41,10 +41,11 @@ def test_every_look_differs_without_colours():
     assert len(set(marks)) == len(marks)
 
 
-def test_on_phones_panels_stand_below_each_other():
-    figure = place_chart(PANELS, ROWS, COLUMNS, narrow=True)
+def test_panels_stand_below_each_other_and_long_names_are_wrapped():
+    figure = place_chart(PANELS, [" and ".join(ROWS * 2), ROWS[1]], COLUMNS, narrow=True)
     assert figure.get_figwidth() == NARROW
     above, below = figure.axes
+    assert above.texts[0].get_text().count("\n") == 1
     assert above.get_subplotspec().rowspan.start < below.get_subplotspec().rowspan.start
 
 
