@@ -341,9 +341,9 @@ def within_budget(config: Config, network: str, method: str, budget: int, share:
 def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
     asked, compared = config.questions, (CLEAN, RAW, UPGRADED, ALL_CLEAN)
     if "rivals" in asked:
-        yield from (laboratory(config, network, method) for method in (*compared, *config.rivals))
+        methods = (CLEAN, RAW, *config.repairs, ALL_CLEAN, *config.rivals)
+        yield from (laboratory(config, network, method) for method in methods)
         yield replace(laboratory(config, network, config.repairs[0]), learnt="mixture")
-        yield from (laboratory(config, network, repair) for repair in config.repairs)
     if REGION in asked:
         for place in config.region.places():
             yield from (at_place(config, network, method, place) for method in (CLEAN, RAW, *config.rivals, ALL_CLEAN))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from experiments.annotation_upgrade.charts import LEARNT, USES, Table, error_name
+from experiments.annotation_upgrade.charts import USES, Table, error_name
 from experiments.annotation_upgrade.grid import ALL_CLEAN, CLEAN, RAW, REGION, Config, Trial, at_place
 from experiments.annotation_upgrade.places import Place
 from experiments.harness.noisy_labels import AS_THEY_ARE, NEITHER, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
@@ -14,6 +14,12 @@ from segjax.evaluation.claims import format_test_sets
 from segjax.reports import Chart, chart
 from segjax.reports.places import Square, place_chart
 from segjax.reports.words import joined, network_name
+
+KNEW = {
+    "known": "knew the error",
+    "mixture": "learnt a mixture of errors",
+    "estimated": "estimated the error from pairs",
+}
 
 
 def comparisons(config: Config, table: Table, network: str) -> dict[tuple[str, Place, str], Claim]:
@@ -48,7 +54,7 @@ def _named(config: Config, network: str, coarsening: float, subject: str, place:
     where = f"{error_name(place.error, coarsening)}, {place.clean} clean + {place.noisy} noisy pictures"
     if subject in methods:
         return f"{methods[subject]} ({where})", at_place(config, network, subject, place)
-    words = f"repaired labels, {LEARNT[subject]} learnt ({where})"
+    words = f"repaired labels, by a network that {KNEW[subject]} ({where})"
     return words, at_place(config, network, config.repairs[0], place, subject)
 
 
@@ -60,7 +66,7 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
     region, coarsening = config.region, table.coarsening
     columns = [(clean, noisy) for clean in region.clean for noisy in region.noisy]
     panels = {
-        LEARNT[learnt].capitalize(): {
+        f"The upgrade network {KNEW[learnt]}": {
             (region.errors.index(place.error), columns.index(place[1:])): Square(
                 three.look,
                 f"{three.over_clean.mean:+.1f}\n{three.over_noisy.mean:+.1f}",
@@ -94,19 +100,23 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
         return "There is no answer yet: no place has the trials that are compared."
     learnt, decided = next(iter(found.items()))
     looks, count = [three.look for three in decided.values()], len(decided)
-    where = f"{count} place{'' if count == 1 else 's'} ({LEARNT[learnt]})"
+    where, network_said = f"{count} place{'' if count == 1 else 's'}", f"an upgrade network that {KNEW[learnt]}"
     if TOO_FEW in looks:
         highest = sum(min(one.mean for one in three[:2]) > 0 for three in decided.values())
         sets = min(one.n for three in decided.values() for one in three)
-        return f"In {format_test_sets(sets)}, repaired labels gave the highest Dice at {highest} of {where}."
+        return (
+            f"In {format_test_sets(sets)}, labels repaired by {network_said} gave a higher Dice than the noisy and the "
+            f"clean ones alone at {highest} of {where}."
+        )
     said = {
         REPAIRED: "repairing is ahead",
         AS_THEY_ARE: "noisy labels gain as they are",
         NEITHER: "neither gains",
         UNDECIDED: "it is not decided",
     }
-    parts = [f"at {looks.count(look)} {words}" for look, words in said.items() if look in looks]
-    return f"Of {where}, {joined(parts)}."
+    numbers = [(words, looks.count(look)) for look, words in said.items() if look in looks]
+    parts = [f"{words} at {number}{'' if place else f' of {where}'}" for place, (words, number) in enumerate(numbers)]
+    return f"With {network_said}, {joined(parts)}."
 
 
 def region_claims(config: Config, table: Table, network: str) -> tuple[list[Claim], list[Claim]]:
@@ -158,7 +168,7 @@ def _row(
         "noisy labels with": error_name(place.error, table.coarsening),
         "clean pictures": place.clean,
         "noisy pictures": place.noisy,
-        "the upgrade network learnt": LEARNT[learnt],
+        "the upgrade network": KNEW[learnt],
         **{f"Dice, {name}": f"{value.mean:.3f}" if value.n else "-" for name, value in values.items()},
         "repaired over clean only, points": points_of(three.over_clean),
         "repaired over noisy, points": points_of(three.over_noisy),

@@ -99,7 +99,9 @@ def _trial(config, subject, place):
 
 def test_the_answer_is_told_drawn_and_listed(config):
     found = analyse(config, four_places(config))
-    assert found.verdict == "Of 3 places (this error), at 2 repairing is ahead and at 1 neither gains."
+    assert found.verdict == (
+        "With an upgrade network that knew the error, repairing is ahead at 2 of 3 places and neither gains at 1."
+    )
     assert list(found.charts)[-1] == "region" and "region" in found.shown
     assert [claim.rival for claim in found.main] == ["clean pictures only", "noisy labels as they are"]
     assert found.main[0].decision.mean == pytest.approx((19.6 + 19.6 - 10) / 3)
@@ -124,7 +126,10 @@ def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
 def test_too_few_test_sets_decide_nothing(config):
     few = measured(config, FIRST, LOW, MIDDLE, known=HIGH)
     found = analyse(config, table_of(*([row for row in part if row["seed"] < 2] for part in few)))
-    assert found.verdict == "In 2 test sets, repaired labels gave the highest Dice at 1 of 1 place (this error)."
+    assert found.verdict == (
+        "In 2 test sets, labels repaired by an upgrade network that knew the error gave a higher Dice than the noisy and "
+        "the clean ones alone at 1 of 1 place."
+    )
     assert found.tables["Where repairing pays"]["answer"].tolist() == ["too few test sets"]
 
 
