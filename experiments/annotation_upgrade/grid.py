@@ -41,8 +41,8 @@ class Config:
     """Does it pay to repair noisy labels with a network that learns from a few clean ones?
 
     Start it again with the same --out, and it does only the missing trials. The defaults shown are those of the chosen
-    --scale and --protocol. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1. Lengths are in
-    published pixels.
+    --scale and --protocol. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1.
+    Lengths are in published pixels.
     """
 
     run: Annotated[RunOptions, Flat]
@@ -96,8 +96,8 @@ class Config:
     random. down: rounded down. published: as noisy labels are drawn, but of the foreign objects of a picture at least
     one is left out."""
     clean_choice: Literal["random", "spaced"] = decides("random")
-    """How pictures are chosen that get clean labels. random: volume by volume in turn, any picture of it. spaced: evenly
-    over the middle 75 pictures of the volumes, as published."""
+    """How pictures that get clean labels are chosen. random: volume by volume in turn, any picture of it. spaced:
+    evenly over the middle 75 pictures of the volumes, as published."""
     validation_labels: Literal["clean", "noisy"] = decides("clean")
     """Labels that choose the best epoch of a network that trains on clean and noisy ones. clean: those of --clean
     alone. noisy: also noisy labels, a quarter as many as it trains on, as published."""

@@ -163,12 +163,11 @@ class AnnotationOptions:
     """Which objects are annotated, and how errors are drawn."""
 
     protocol: Literal["ours", "miccai2022", "jimaging2024"] = arranges("ours")
-    """Whose protocol. ours: the defaults of the --scale. The others set what two papers by Vădineanu, Pelt, Dzyubachyk
-    and Batenburg publish; other options that contradict them are refused. miccai2022: An Analysis of the Impact of
-    Annotation Errors on the Accuracy of Deep Learning for Cell Segmentation, MIDL 2022, PMLR 172:1251-1267.
-    jimaging2024: Reducing Manual Annotation Costs for Cell Segmentation by Upgrading Low-Quality Annotations, J. Imaging
-    2024, 10(7), 172. Networks and their training are as published with --scale paper only. experiments/PROTOCOLS.md
-    says what differs."""
+    """ours: the defaults of the --scale. The others set what two papers by Vădineanu, Pelt, Dzyubachyk and Batenburg
+    publish, and refuse options that contradict them. miccai2022: An Analysis of the Impact of Annotation Errors on the
+    Accuracy of Deep Learning for Cell Segmentation, MIDL 2022, PMLR 172:1251-1267. jimaging2024: Reducing Manual
+    Annotation Costs for Cell Segmentation by Upgrading Low-Quality Annotations, J. Imaging 2024, 10(7), 172. Networks
+    and their training are as published with --scale paper only. experiments/PROTOCOLS.md says what differs."""
     extra: str | None = decides(None)
     """Data spec of the objects that are wrongly included; they are pasted into the pictures, as published. Default:
     the other simulated set, or the other classes of the pictures where they have any."""

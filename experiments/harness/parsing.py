@@ -39,10 +39,8 @@ def run_study(name: str) -> None:
         InputError, SystemExit: as `experiments.harness.run.run_with`.
     """
     load, room = importlib.import_module, f"experiments.{name}"
-    if importlib.util.find_spec(f"{room}.grid"):
-        config = parse(grid_of(name))
-    else:
-        config = parse(load(f"{room}.study").STUDY)
+    has_grid = importlib.util.find_spec(f"{room}.grid") is not None
+    config = parse(grid_of(name) if has_grid else load(f"{room}.study").STUDY)
     load("experiments.harness.run").run_with(load(f"{room}.study").STUDY, config)
 
 

@@ -43,8 +43,13 @@ def published(scale: str, protocol: str, data: str) -> dict[str, Any]:
         is_first = protocol == "miccai2022"
         augments = is_first and not has_volumes  # flips of the stained pictures
         step = {"loss": "dice", "learning_rate": 1e-4 if is_first else 1e-3, "accumulate": 1, "augment": augments}
-        loop = {"epochs": 20 if has_volumes else 50, "stop": "fixed"} if is_first else {"epochs": 1000, "stop": "plateau"}
-        settings["train"] = {"step": step, "loop": {**settings["train"]["loop"], **loop, "batch_size": 1, "patience": 10}}
+        loop = (
+            {"epochs": 20 if has_volumes else 50, "stop": "fixed"} if is_first else {"epochs": 1000, "stop": "plateau"}
+        )
+        settings["train"] = {
+            "step": step,
+            "loop": {**settings["train"]["loop"], **loop, "batch_size": 1, "patience": 10},
+        }
         settings["segmentation"] = {"sizes": Sizes()}
         settings["source"]["replicates"] = 1
     return settings
@@ -61,6 +66,6 @@ def check_protocol(config: Any, settings: Mapping[str, Any]) -> None:
         if value != expected[flag]:
             protocol = config.annotations.protocol
             raise InputError(
-                f"{flag.lstrip('-')}: {value} is not what --protocol {protocol} says, which is {expected[flag]}; leave "
+                f"{flag.lstrip('-')}: {value} contradicts --protocol {protocol}, which sets {expected[flag]}; leave "
                 f"{flag} out, or give --protocol ours"
             )

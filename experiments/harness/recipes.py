@@ -11,9 +11,7 @@ PIXEL_ERRORS = ("bias", "jitter", "shift")  # strengths in published pixels; the
 ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, "polygon")
 
 
-def recipe_from(
-    strengths: Mapping[str, float], drawn: Mapping[str, Any], coarsening: float, option: str
-) -> Recipe:
+def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarsening: float, option: str) -> Recipe:
     """The recipe of some errors; strengths in pixels are divided by `coarsening`, and those of 0 left out.
 
     Args:
@@ -23,7 +21,7 @@ def recipe_from(
     Raises:
         InputError: a bias strength that is not a whole number of the pictures' pixels.
     """
-    fields: dict[str, float] = {}
+    fields: dict[str, Any] = {}
     for error, level in strengths.items():
         if level == 0:
             continue

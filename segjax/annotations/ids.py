@@ -40,11 +40,11 @@ def choose(
     return present & (scores < threshold)
 
 
-def count_of(rate, objects: Int[Array, ""], rounding: Rounding = "down") -> Int[Array, ""]:
+def count_of(rate, objects: int | Int[Array, ""], rounding: Rounding = "down") -> Int[Array, ""]:
     """How many of some objects a rate stands for, by the real product, although it is rounded to float32.
 
-    "down" is int(rate * objects), "at_least_one" the same but 1 or more; "up" rounds up, and "leave_one" too, but leaves
-    at least one object. A rate of 0 stands for none, always.
+    "down" is int(rate * objects), "at_least_one" the same but 1 or more; "up" rounds up, and so does "leave_one", but
+    it leaves at least one object. A rate of 0 stands for none, always.
     """
     objects = jnp.asarray(objects)
     product = jnp.asarray(rate, jnp.float32) * objects.astype(jnp.float32)

@@ -42,8 +42,8 @@ class Recipe:
     """What goes wrong with labels: which errors, how strong, drawn per what.
 
     Strengths are the leaves of a pytree, so that recipes can be passed through `jit` and `vmap`; scopes and roundings
-    are static, and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single numbers
-    are hashable.
+    are static, and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single
+    numbers are hashable.
 
     Attributes:
         omission: rate of dropped objects, in [0, 1].
@@ -90,7 +90,8 @@ class Recipe:
         order = get_args(Scope)
         if self.outline_scope is not None and order.index(self.outline_scope) < order.index(self.scope):
             raise InputError(
-                f"outline_scope: {self.outline_scope} is coarser than the scope {self.scope}; give {self.scope} or finer"
+                f"outline_scope: {self.outline_scope} is coarser than the scope {self.scope}; give {self.scope} or a "
+                "finer one"
             )
         for name in _strength_names():
             value = getattr(self, name)
@@ -242,10 +243,10 @@ def degrade_groups(
 ) -> list[Bool[Array, "_ _ _"]]:
     """Apply a recipe to every volume [D, H, W] of a data set; volumes of equal shape are compiled once.
 
-    Scope "dataset" uses one key for all volumes, and omission and inclusion choose among the ids of all volumes, so that
-    the same ids are lost everywhere (as in the published runs for simulated cells) and the bias is the same; the other
-    scopes fold the position of the volume into the key. After merging or splitting, whose ids are those of a volume,
-    omission chooses among these.
+    Scope "dataset" uses one key for all volumes, and omission and inclusion choose among the ids of all volumes, so
+    that the same ids are lost everywhere (as in the published runs for simulated cells) and the bias is the same; the
+    other scopes fold the position of the volume into the key. After merging or splitting, whose ids are those of a
+    volume, omission chooses among these.
 
     Raises:
         InputError: as `degrade`, or `extras` is not as long as `volumes`.
@@ -257,16 +258,17 @@ def degrade_groups(
     among: tuple[Any, Any] = (None, None)
     if recipe.scope == "dataset":
         is_renumbered = recipe.has("merge") or recipe.has("split")
-        own = None if is_renumbered else _ids_of_all(volumes, max_objects)
-        among = (own, None if extras is None else _ids_of_all(extras, max_objects))
+        among = (
+            None if is_renumbered else _ids_of_all(volumes, max_objects),
+            None if extras is None else _ids_of_all(extras, max_objects),
+        )
     masks = []
     for index, labels in enumerate(volumes):
-        keys = [
-            key if scope == "dataset" else jax.random.fold_in(key, index)
-            for scope in (recipe.scope, recipe.outline_scope or recipe.scope)
-        ]
+        own = jax.random.fold_in(key, index)
+        object_key = key if recipe.scope == "dataset" else own
+        outline_key = key if (recipe.outline_scope or recipe.scope) == "dataset" else own
         extra = None if extras is None else extras[index]
-        masks.append(_checked(*keys, labels, recipe, extra, among, max_objects))
+        masks.append(_checked(object_key, outline_key, labels, recipe, extra, among, max_objects))
     return masks
 
 

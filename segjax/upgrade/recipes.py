@@ -1,6 +1,6 @@
 """Which errors an upgrade network learns to repair: one recipe, or many of which every read draws one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from typing import Any
@@ -37,7 +37,8 @@ def mixture(scope: str = "picture", **strengths: Sequence[float | int]) -> list[
     count = int(np.prod([len(values) for values in levels]))
     if count > MOST_RECIPES:
         raise InputError(f"mixture: {count} combinations; give fewer strengths, at most {MOST_RECIPES} combinations")
-    return [Recipe(**dict(zip(strengths, chosen, strict=True)), scope=scope) for chosen in product(*levels)]
+    chosen: Iterator[dict[str, Any]] = (dict(zip(strengths, each, strict=True)) for each in product(*levels))
+    return [Recipe(**each, scope=scope) for each in chosen]
 
 
 def recipe_table(
