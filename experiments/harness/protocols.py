@@ -19,6 +19,15 @@ PICTURES: Mapping[str, Mapping[str, str]] = {
     "jimaging2024": {"scope": "picture", "outline_scope": "picture", "inclusion_rounding": "up"},
 }
 
+STEPS: Mapping[str, Mapping[str, Any]] = {
+    "miccai2022": {"loss": "dice", "learning_rate": 1e-4, "accumulate": 1, "augment": False},
+    "jimaging2024": {"loss": "dice", "learning_rate": 1e-3, "accumulate": 1, "augment": False},
+}
+LOOPS: Mapping[str, Mapping[str, Any]] = {
+    "miccai2022": {"batch_size": 1, "epochs": 20, "stop": "fixed"},
+    "jimaging2024": {"batch_size": 1, "epochs": 1000, "stop": "plateau", "patience": 10},
+}
+
 
 def published(scale: str, protocol: str, data: str) -> dict[str, Any]:
     """What a protocol sets in the groups of options that studies share; nothing for "ours" and unknown ones.
@@ -40,16 +49,10 @@ def published(scale: str, protocol: str, data: str) -> dict[str, Any]:
         "train": {"loop": {"shuffle": False, "first_epoch_counts": False}},
     }
     if scale == "paper":
-        is_first = protocol == "miccai2022"
-        augments = is_first and not has_volumes  # flips of the stained pictures
-        step = {"loss": "dice", "learning_rate": 1e-4 if is_first else 1e-3, "accumulate": 1, "augment": augments}
-        loop = (
-            {"epochs": 20 if has_volumes else 50, "stop": "fixed"} if is_first else {"epochs": 1000, "stop": "plateau"}
-        )
-        settings["train"] = {
-            "step": step,
-            "loop": {**settings["train"]["loop"], **loop, "batch_size": 1, "patience": 10},
-        }
+        step, loop = STEPS[protocol], LOOPS[protocol]
+        if protocol == "miccai2022" and not has_volumes:
+            step, loop = {**step, "augment": True}, {**loop, "epochs": 50}  # flips of stained pictures
+        settings["train"] = {"step": step, "loop": {**settings["train"]["loop"], **loop}}
         settings["segmentation"] = {"sizes": Sizes()}
         settings["source"]["replicates"] = 1
     return settings

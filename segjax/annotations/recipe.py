@@ -134,7 +134,7 @@ class Recipe:
         ways = {tuple(recipe.drawn.values()) for recipe in recipes}
         if len(ways) != 1:
             found = sorted(map(str, ways)) or "no recipes"
-            raise InputError(f"recipes: scopes and roundings must be one and the same, found {found}")
+            raise InputError(f"recipes: scopes must be one and the same, and so must roundings; found {found}")
         used = [n for n in _strength_names() if n not in _BEYOND or any(recipe.has(n) for recipe in recipes)]
         kinds = {name: np.int32 if name in _WHOLE else np.float32 for name in used}
         strengths: dict[str, Any] = {n: np.array([getattr(r, n) for r in recipes], kinds[n]) for n in used}
