@@ -239,14 +239,14 @@ def test_outlines_have_a_scope_of_their_own():
 def test_objects_are_lost_alike_whatever_the_scope_of_outlines():
     volumes, extras, key = [LABELS] * 3, [EXTRA] * 3, jax.random.key(8)
     plain = degrade_groups(key, volumes, Recipe(0.5, 0.5, scope="dataset"), extras, max_objects=IDS)
-    for scope in ("volume", "picture", "object"):
+    for scope in ("picture", "object"):
         made = Recipe(0.5, 0.5, scope="dataset", outline_scope=scope)
         np.testing.assert_array_equal(degrade_groups(key, volumes, made, extras, max_objects=IDS), plain)
 
 
 def test_outlines_drawn_as_often_as_objects_are_those_without_a_scope_of_their_own():
-    for scope in ("dataset", "volume", "picture"):
-        made = Recipe(0.3, 0.5, 2, 1.0, scope=scope)
+    for scope in ("volume", "picture"):
+        made = Recipe(0.3, 0.5, 2, scope=scope)
         own = replace(made, outline_scope=scope)
         drawn = [
             degrade_groups(jax.random.key(1), [LABELS] * 2, one, [EXTRA] * 2, max_objects=IDS) for one in (made, own)

@@ -213,7 +213,7 @@ def test_random_rounding_and_coins_keep_the_mean_rate_where_pictures_show_few_ob
 def test_published_rounding_leaves_out_at_least_one_foreign_object(rounding, added):
     foreign = squares(4, pictures=1)
     recipe = Recipe(inclusion=0.7, inclusion_rounding="up")
-    table = clean_pictures(np.zeros((*foreign.shape, 1), np.float32), squares(1, pictures=1), recipe, foreign=foreign)
+    table = clean_pictures(np.zeros((*foreign.shape, 1), np.float32), foreign, recipe, foreign=foreign)
     for rate, count in ((0.7, added), (1.0, 3 if rounding == "published" else 4)):
         rates = np.full_like(table.targets.recipes.inclusion, rate)
         clean = dataclasses.replace(
