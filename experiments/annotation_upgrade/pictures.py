@@ -1,6 +1,7 @@
 """Pictures of study 2: which of them have clean or noisy labels in a seed, and what the labels look like."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -210,11 +211,15 @@ class Annotations:
     def _chosen_first(self, order: Int[np.ndarray, " P"], count: int, volumes: int = 0) -> Int[np.ndarray, " P"]:
         """The pictures of an order with those that get clean labels first; from the first `volumes` alone (0: all).
 
+        Where these have too few, the volumes with the most pictures take their place.
         Chosen "spaced", picture i of N lies nearest to the middle of block i of N equal ones of the middle 75 pictures
         of its volume, and the volumes take turns. A picture that is taken gives way to the nearest free one.
         """
         groups = np.asarray(self._domain.source.groups)
-        turns = list(dict.fromkeys(groups[order]))[: volumes or None]
+        sizes = Counter(groups[order].tolist())  # in the order of their first pictures
+        turns = list(sizes)[: volumes or None]
+        if sum(sizes[group] for group in turns) < count:
+            turns = [group for group, _ in sizes.most_common(len(turns))]
         order = order[np.isin(groups[order], turns)]
         if self._config.clean_choice == "random":
             return order

@@ -61,6 +61,13 @@ def test_more_clean_pictures_than_blocks_are_all_different_and_noisy_ones_are_th
         drawn.noisy(300, 121)
 
 
+def test_volumes_with_too_few_pictures_give_way_to_the_fullest():
+    for protocol in ("ours", "jimaging2024"):
+        drawn = annotations(configured(protocol))
+        drawn.order = np.concatenate([np.arange(3), 2 * SLICES + np.arange(SLICES)])  # 3 of the volume in turn
+        assert {row // SLICES for row in drawn.clean(10, volumes=1)[0]} == {2}
+
+
 def test_noisy_labels_validate_networks_on_mixed_labels_alone():
     config = configured(noisy=40)
     drawn = annotations(config)
