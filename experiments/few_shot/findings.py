@@ -4,8 +4,22 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Trial, few
-from segjax.evaluation import Claim, Decision
+import pandas as pd
+
+from experiments.few_shot.grid import (
+    ALL,
+    ALL_LABELS,
+    ALL_MAPS,
+    CALIBRATED,
+    TURNED,
+    UNSEEN,
+    WIDTHS,
+    Config,
+    Trial,
+    few,
+    whole_of,
+)
+from segjax.evaluation import Claim, Decision, Interval, interval
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 
@@ -14,6 +28,7 @@ METHODS = {
     "logistic": "perceptron (logistic loss)",
     "soft_dice": "perceptron (soft Dice)",
     "hidden_layer": "one hidden layer",
+    "two_hidden_layers": "two hidden layers",
     "ridge": "ridge regression",
     "prototype": "prototype (distance)",
     "cosine": "prototype (cosine)",
@@ -21,6 +36,7 @@ METHODS = {
     "threshold_prototype": "prototype (learned threshold)",
     "last_layer": "last layer trained on the annotated pictures",
     "whole_network": "whole network trained on the annotated pictures",
+    "decoupled": "whole network trained on the annotated pictures, its extractor more slowly",
     "from_scratch": "new network trained on the annotated pictures",
 }
 SELECTIONS = {
@@ -29,6 +45,7 @@ SELECTIONS = {
     "variance": "chosen by variance",
     "relevance": "chosen by relevance",
 }
+EXTRAS = {ALL_MAPS: "maps of all layers", WIDTHS: "two widths", TURNED: "averaged over flips and turns"}
 PUBLISHED_SHOTS = 5
 Table = ResultTable[Trial]
 
@@ -47,7 +64,8 @@ class Findings:
         self.config, self.table = config, table
         self.network = config.segmentation.networks[0]
         trials = [trial for trial in table.trials() if trial.network == self.network]
-        grid = [trial for trial in trials if (trial.method, trial.bank) == (config.head, config.banks[0])]
+        first = (config.head, config.banks[0], config.first_candidates)
+        grid = [trial for trial in trials if (trial.method, trial.bank, trial.candidates) == first]
         self.types = list(dict.fromkeys(trial.type for trial in trials))
         self.shots = sorted({trial.shots for trial in grid})
         self.features = sorted({trial.features for trial in grid})
@@ -59,7 +77,22 @@ class Findings:
 
     def whole(self) -> list[Trial]:
         """The network with all labels, of every type."""
-        return [Trial(self.network, 0, name, ALL_LABELS) for name in self.types]
+        return [whole_of(self.config, self.network, 0, name) for name in self.types]
+
+    def weak(self) -> dict[str, float]:
+        """Types for which the network with all labels is below the calibrated Dice, and its Dice."""
+        reached = {trial.type: self.mean(self.of_all_labels, trial) for trial in self.whole()}
+        return {name: value for name, value in reached.items() if value < CALIBRATED}
+
+    def share_behind(self, shots: int, method: str = "", metric: str = "dice_pooled") -> Interval:
+        """By how many percent Dice is lower than with all labels: mean of the types, then over test sets."""
+        pairs = zip(self.few(shots, method), self.whole(), strict=True)
+        values = [
+            100 * (1 - self.table.values(metric, trial) / self.table.values(self.of_all_labels, whole))
+            for trial, whole in pairs
+        ]
+        found = pd.concat(values, axis=1).mean(axis=1).dropna()
+        return interval(found.to_numpy(), overlap=self.table.replicates.overlap)
 
     def few(self, shots: int, method: str = "", bank: str = "") -> list[Trial]:
         """A head with all features, or a baseline, of every type; by default the study's head and first bank."""
@@ -118,6 +151,14 @@ class Findings:
         label = f"Dice with {counted(shots)}"
         return self.table.compare("dice_pooled", (_capital(bank_words(first)), self.few(shots)), rivals, label=label)
 
+    def unseen(self) -> list[Claim]:
+        """Annotated pictures that extractors learnt the other types from, against such as no extractor saw."""
+        shots = nearest_shots(self.shots)
+        subject = "Pictures that the extractors learnt from", self.few(shots)
+        others = [dataclasses.replace(trial, candidates=UNSEEN) for trial in self.few(shots)]
+        rivals = {"pictures that no extractor saw": others}
+        return self.table.compare("dice_pooled", subject, rivals, label=f"Dice with {counted(shots)}")
+
     def known_types(self, method: str, shots: int) -> int:
         """For how many types a head or baseline has results."""
         return sum(len(self.table.values("dice_pooled", trial)) > 0 for trial in self.few(shots, method))
@@ -140,9 +181,10 @@ def nearest_shots(numbers: Sequence[int]) -> int:
 
 def bank_words(name: str) -> str:
     """A bank in words."""
-    task, _, unseen = name.partition("_")
+    task, unseen, *_ = name.split("_")
     words = {"joint": "one extractor for all other types", "binary": "one extractor for each other type"}
-    return f"{words[task]}, the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"
+    parts = [words[task], f"the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"]
+    return ", ".join([*parts, *(said for extra, said in EXTRAS.items() if extra in name)])
 
 
 def counted(*shots: int) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,10 +25,16 @@ from segjax.fewshot.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
-JOINT, BINARY = "joint", "binary"
+JOINT, BINARY, EVERY = "joint", "binary", "every"
 IGNORED, BACKGROUND = "ignored", "background"
-BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
+ALL_MAPS, WIDTHS, TURNED = "all_maps", "widths", "turned"
+BANKS = tuple(
+    "_".join((task, unseen, *compress((ALL_MAPS, WIDTHS, TURNED), chosen)))
+    for task, unseen, *chosen in product((JOINT, BINARY), (IGNORED, BACKGROUND), *[(False, True)] * 3)
+)
 ALL_LABELS = "all_labels"
+TRAIN, UNSEEN = "train", "unseen"
+CALIBRATED = 0.75  # least Dice of a type under full supervision in `experiments.calibration`
 NONE, ALL = "none", "all"
 FROM_SCRATCH = "from_scratch"
 
@@ -50,10 +57,19 @@ class Config:
     banks: tuple[str, ...] = arranges(("joint_ignored", "joint_background", "binary_background"))
     """Sets of extractors. joint: one network for all other types. binary: one network for each. ignored: pixels of the
     new type are left out of their training. background: they are background, which tells the networks about the new
-    type. The first set is used wherever there is only one."""
+    type. After that: all_maps adds the maps of every layer; widths adds extractors of half the width (MSD: depth);
+    turned averages features over the eight flips and quarter turns of a picture. Example: joint_ignored_all_maps. The
+    first set is used wherever there is only one."""
     maps: Literal["full", "half"] = decides("half")
-    """Feature maps. full: those of the last layer of full size, as published. half: all maps that are at least half as
-    wide as the picture."""
+    """Feature maps of sets without all_maps. full: those of the last layer of full size, as published. half: all maps
+    that are at least half as wide as the picture."""
+    full_supervision: Literal["own", "every"] = decides("own")
+    """The network with all labels. own: one for each type, which knows the labels of no other. every: one for all types
+    at once, as in the calibration."""
+    candidates_from: Literal["train", "unseen", "both"] = decides("train")
+    """Training pictures that the annotated ones are chosen from. train: those that extractors learnt the other types
+    from. unseen: a part of the groups, which is held back from the extractors. both: compares the two, with the same
+    extractors."""
     shots: tuple[int, ...] = arranges((1, 2, 3, 5, 7, 10))
     """Numbers of annotated pictures of the new type."""
     features: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
@@ -80,15 +96,22 @@ class Config:
     """Numbers of annotated pictures at which heads and baselines are compared and objects are counted."""
     baselines: tuple[str, ...] = arranges(BASELINES)
     """Networks trained on the annotated pictures. last_layer, whole_network: the extractor, in part or whole.
-    from_scratch: a new network."""
+    decoupled: the whole extractor, more slowly than its new last layer. from_scratch: a new network."""
     first_draws: int = decides(10)
     """Number of draws in which baselines are trained and objects are counted: the first of --draws."""
     baseline_steps: int = decides(200)
     """Training steps of a baseline, whatever the number of annotated pictures."""
+    extractor_rate: float = decides(0.1)
+    """Learning rate of the extractor in the baseline decoupled, as a share of that of its last layer."""
     delineation: Literal["line", "none"] = decides("none")
     """line: in the annotated pictures, a line of background parts objects that touch."""
     grouping: Literal["components", "watershed"] = decides("watershed")
     """How predicted pixels become objects. components: connected pixels. watershed: touching objects are parted."""
+
+    @property
+    def first_candidates(self) -> str:
+        """Where the annotated pictures come from wherever there is only one kind."""
+        return UNSEEN if self.candidates_from == UNSEEN else TRAIN
 
     def resolved(self) -> "Config":
         """The configuration with the types of the simulation filled in, and checked.
@@ -115,7 +138,7 @@ class Config:
         for seed in range(self.run.seeds):
             for network in self.segmentation.networks:
                 for name in types:
-                    found |= dict.fromkeys(_of_type(self, Trial(network, seed, name, ALL_LABELS), counts))
+                    found |= dict.fromkeys(_of_type(self, whole_of(self, network, seed, name), counts))
         return list(found)
 
 
@@ -197,6 +220,7 @@ class Trial:
         feature_selection: how the features of a head were selected; "all" where none was left out.
         shots: their number; 0 with all labels.
         features: their number; 0 without extractors.
+        candidates: where the annotated pictures come from: "train", "unseen"; see `Config.candidates_from`.
     """
 
     network: str
@@ -207,6 +231,7 @@ class Trial:
     feature_selection: str = NONE
     shots: int = 0
     features: int = 0
+    candidates: str = TRAIN
 
 
 @dataclass(frozen=True)
@@ -214,9 +239,11 @@ class Training:
     """One network.
 
     Attributes:
-        task: "joint", of all types but the class `held`, or "binary", of the class `own` alone.
+        task: "joint", of all types but the class `held`, "binary", of the class `own` alone, or "every", of all types.
         own, held: classes; 0 without.
         unseen: what pixels of `held` are: "ignored" or "background".
+        halvings: of the width.
+        pictures: "train", or "seen", those that are not held back.
     """
 
     network: str
@@ -225,6 +252,13 @@ class Training:
     own: int
     held: int
     unseen: str
+    halvings: int = 0
+    pictures: str = TRAIN
+
+
+def whole_of(config: Config, network: str, seed: int, name: str) -> Trial:
+    """The network with all labels of a type."""
+    return Trial(network, seed, name, ALL_LABELS, candidates=config.first_candidates)
 
 
 def few(
@@ -245,18 +279,25 @@ def group_of(trial: Trial) -> Trial:
     return dataclasses.replace(trial, shots=0, features=0)
 
 
-def extractors_of(bank: str, network: str, seed: int, new: int, classes: Collection[int]) -> list[Training]:
+def extractors_of(
+    bank: str, network: str, seed: int, new: int, classes: Collection[int], pictures: str = TRAIN
+) -> list[Training]:
     """The trainings of a bank's extractors while one of the classes is the new one."""
-    task, _, unseen = bank.partition("_")
-    if task == JOINT:
-        return [Training(network, seed, task, 0, new, unseen)]
-    held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
-    return [Training(network, seed, task, own, held, unseen) for own in classes if own != new]
+    task, unseen, *_ = bank.split("_")
+    found = [Training(network, seed, task, 0, new, unseen, pictures=pictures)]
+    if task == BINARY:
+        held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
+        found = [
+            Training(network, seed, task, own, held, unseen, pictures=pictures) for own in classes if own != new
+        ]
+    halvings = (0, 1) if WIDTHS in bank else (0,)
+    return [dataclasses.replace(one, halvings=number) for number in halvings for one in found]
 
 
-def all_labels(network: str, seed: int, new: int) -> Training:
-    """The training that has all labels of a class: that of a binary extractor that leaves nothing out."""
-    return Training(network, seed, BINARY, new, 0, BACKGROUND)
+def all_labels(network: str, seed: int, new: int, supervision: str = "own") -> Training:
+    """The training that has all labels of a class, of its own: that of a binary extractor that leaves nothing out."""
+    task, own = (EVERY, 0) if supervision == EVERY else (BINARY, new)
+    return Training(network, seed, task, own, 0, BACKGROUND)
 
 
 def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
@@ -264,6 +305,9 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
     for bank in config.banks:
         for shots in config.shots:
             yield few(config, counts, whole, shots, bank=bank)
+    if config.candidates_from == "both":
+        for shots in config.shots:
+            yield few(config, counts, dataclasses.replace(whole, candidates=UNSEEN), shots)
     for selection in config.feature_selections:
         for count in config.features:
             for shots in config.shots:
@@ -282,6 +326,8 @@ def _check(config: Config) -> None:
     check_choices("head", (config.head,), HEADS)
     check_choices("baselines", config.baselines, BASELINES)
     check_choices("grouping", (config.grouping,), GROUPINGS)
+    if not 0 < config.extractor_rate <= 1:
+        raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")
     if not config.banks or not config.feature_selections:
         raise InputError("banks, feature_selections: one is empty; give at least one value for each")
     several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
