@@ -1,7 +1,7 @@
 """The grid of study 3: its configuration, its trials, and the trainings that each of them rests on."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, product
 from pathlib import Path
@@ -63,6 +63,9 @@ class Config:
     maps: Literal["full", "half"] = decides("half")
     """Feature maps of sets without all_maps. full: those of the last layer of full size, as published. half: all maps
     that are at least half as wide as the picture."""
+    new_together: int = decides(1)
+    """Number of types that are new to an extractor at once. More of them take fewer extractors, which know fewer
+    types."""
     full_supervision: Literal["own", "every"] = decides("own")
     """The network with all labels. own: one for each type, which knows the labels of no other. every: one for all types
     at once, as in the calibration."""
@@ -191,8 +194,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "first_draws": 2,
     },
     "reduced": {
-        "run": {"seeds": 1},
-        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64"},
+        "run": {"seeds": 5},
+        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
         "banks": ("joint_ignored", "joint_background"),
@@ -239,9 +242,10 @@ class Training:
     """One network.
 
     Attributes:
-        task: "joint", of all types but the class `held`, "binary", of the class `own` alone, or "every", of all types.
-        own, held: classes; 0 without.
-        unseen: what pixels of `held` are: "ignored" or "background".
+        task: "joint", of all types but those held out, "binary", of the class `own` alone, or "every", of all types.
+        own: the class; 0 without.
+        held: the classes that are held out, such as "2" or "2+5".
+        unseen: what their pixels are: "ignored" or "background".
         halvings: of the width.
         pictures: "train", or "seen", those that are not held back.
     """
@@ -250,7 +254,7 @@ class Training:
     seed: int
     task: str
     own: int
-    held: int
+    held: str
     unseen: str
     halvings: int = 0
     pictures: str = TRAIN
@@ -280,24 +284,31 @@ def group_of(trial: Trial) -> Trial:
 
 
 def extractors_of(
-    bank: str, network: str, seed: int, new: int, classes: Collection[int], pictures: str = TRAIN
+    bank: str,
+    network: str,
+    seed: int,
+    new: int,
+    classes: Sequence[int],
+    pictures: str = TRAIN,
+    together: int = 1,
 ) -> list[Training]:
     """The trainings of a bank's extractors while one of the classes is the new one."""
     task, unseen, *_ = bank.split("_")
-    found = [Training(network, seed, task, 0, new, unseen, pictures=pictures)]
+    groups = -(-len(classes) // together)
+    held = classes[classes.index(new) % groups :: groups]
+    named = "+".join(map(str, held))
+    owns = [0]
     if task == BINARY:
-        held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
-        found = [
-            Training(network, seed, task, own, held, unseen, pictures=pictures) for own in classes if own != new
-        ]
+        owns = [own for own in classes if own not in held]
+        named = named if unseen == IGNORED else ""  # as background they are among the others: one training serves all
     halvings = (0, 1) if WIDTHS in bank else (0,)
-    return [dataclasses.replace(one, halvings=number) for number in halvings for one in found]
+    return [Training(network, seed, task, own, named, unseen, number, pictures) for number in halvings for own in owns]
 
 
 def all_labels(network: str, seed: int, new: int, supervision: str = "own") -> Training:
     """The training that has all labels of a class, of its own: that of a binary extractor that leaves nothing out."""
     task, own = (EVERY, 0) if supervision == EVERY else (BINARY, new)
-    return Training(network, seed, task, own, 0, BACKGROUND)
+    return Training(network, seed, task, own, "", BACKGROUND)
 
 
 def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
@@ -331,7 +342,7 @@ def _check(config: Config) -> None:
     if not config.banks or not config.feature_selections:
         raise InputError("banks, feature_selections: one is empty; give at least one value for each")
     several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
-    single = ("draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
+    single = ("new_together", "draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
     for option, numbers in (several | {name: (getattr(config, name),) for name in single}).items():
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
             shown = " ".join(map(str, numbers))

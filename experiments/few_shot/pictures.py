@@ -10,11 +10,19 @@ import jax
 import numpy as np
 from jaxtyping import Int, Int32
 
-from experiments.few_shot.grid import IGNORED as LEFT_OUT
 from experiments.few_shot.grid import ALL_MAPS, BINARY, TRAIN, UNSEEN, Config, Training, extractors_of
+from experiments.few_shot.grid import IGNORED as LEFT_OUT
 from experiments.harness.networks import check_trainable, network_of
 from experiments.harness.options import Sizes
-from experiments.harness.pictures import Opener, PictureSet, Splitting, read_samples, stable_number, unjudged
+from experiments.harness.pictures import (
+    Opener,
+    PictureSet,
+    Splitting,
+    open_pictures,
+    read_samples,
+    stable_number,
+    unjudged,
+)
 from segjax.data import open_source, split_groups
 from segjax.fewshot import check_apart, type_target
 from segjax.fewshot.bank import LAST_FULL_LAYER
@@ -110,7 +118,7 @@ def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures
     Raises:
         InputError: the source cannot be read, its pictures differ in size, or its objects have no types.
     """
-    source = opener(config.source.data)
+    source = open_pictures(config.source, opener)
     if len(source.class_names) < 2:
         raise InputError(
             f"{source.spec}: its objects have no types; give pictures with at least two classes, such as "
@@ -170,7 +178,7 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
     for name in config.segmentation.networks:
         for bank in config.banks:
             counts[name, bank] = 0
-            for one in extractors_of(bank, name, 0, classes[0], classes):
+            for one in extractors_of(bank, name, 0, classes[0], classes, together=config.new_together):
                 shapes = map_shapes(network_of(sizes_of(config, one.halvings), name, pictures), pictures)
                 counts[name, bank] += sum(shapes[layer][-1] for layer in layers_of(config, name, bank, shapes))
         most = counts[name, config.banks[0]]
@@ -209,6 +217,14 @@ def learnt_from(config: Config, pictures: PictureSet, training: Training) -> tup
     return tuple(sorted(set(train) - set(held_back)))
 
 
+def learnt_types(pictures: TypedPictures, training: Training) -> list[int]:
+    """The classes that a training tells apart, in the order of its outputs after the first, which is the rest."""
+    held = training.held.split("+")
+    return (
+        [training.own] if training.task == BINARY else [one for one in pictures.types.values() if str(one) not in held]
+    )
+
+
 def map_shapes(network: Any, pictures: PictureSet) -> dict[str, tuple[int, ...]]:
     """Shapes [1, h, w, F] of a network's named maps of one of the pictures."""
     image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
@@ -231,8 +247,8 @@ def training_targets(
     pictures: TypedPictures, indices: tuple[int, ...], training: Training
 ) -> Int32[np.ndarray, "P H W"]:
     """Targets of an extractor: 0 background, 1, 2, ... the abundant types; -1 what is left out."""
-    held, others = training.held, [new for new in pictures.types.values() if new != training.held]
-    learnt = [training.own] if training.task == BINARY else others
+    held = [int(one) for one in training.held.split("+") if one]
+    learnt = learnt_types(pictures, training)
     table = np.zeros(len(pictures.source.class_names) + 2, np.int32)  # the last place is that of -1
     table[learnt] = np.arange(1, len(learnt) + 1)
     table[-1] = IGNORED

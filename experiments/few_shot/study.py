@@ -19,6 +19,7 @@ from experiments.few_shot.pictures import (
     TypedPictures,
     layers_of,
     learnt_from,
+    learnt_types,
     map_shapes,
     read,
     sizes_of,
@@ -46,11 +47,10 @@ class Extractors(Trainer[Training]):
         self._config, self._pictures = config, pictures
 
     def kind(self, training: Training) -> str:
-        return f"{training.network}-{training.task}-{training.halvings}"
+        return f"{training.network}-{len(learnt_types(self._pictures, training)) + 1}-{training.halvings}"
 
     def make_steps(self, kind: str) -> Steps:
-        name, task, halvings = kind.split("-")
-        return make_steps(network_for(self._config, self._pictures, name, task, int(halvings)), self._config.train.step)
+        return make_steps(network_for(self._config, self._pictures, kind), self._config.train.step)
 
     def loop(self, kind: str) -> LoopConfig:
         return self._config.train.loop
@@ -74,10 +74,10 @@ class Extractors(Trainer[Training]):
         return blank_pictures(self._pictures, self._config.train.loop.batch_size)
 
 
-def network_for(config: Config, pictures: TypedPictures, name: str, task: str, halvings: int = 0) -> Any:
-    """The network of a task: one output per type that it learns and one for the rest."""
-    types = {grid.BINARY: 1, grid.JOINT: len(pictures.types) - 1, grid.EVERY: len(pictures.types)}
-    return network_of(sizes_of(config, halvings), name, pictures, types[task] + 1)
+def network_for(config: Config, pictures: TypedPictures, kind: str) -> Any:
+    """The network of a kind of training: one output per type that it learns and one for the rest."""
+    name, outputs, halvings = kind.split("-")
+    return network_of(sizes_of(config, int(halvings)), name, pictures, int(outputs))
 
 
 def needs(context: Here, trial: Trial) -> list[Training]:
@@ -86,7 +86,8 @@ def needs(context: Here, trial: Trial) -> list[Training]:
     if trial.method == ALL_LABELS:
         return [grid.all_labels(trial.network, trial.seed, new, context.config.full_supervision)]
     seen = grid.TRAIN if context.config.candidates_from == grid.TRAIN else "seen"
-    return grid.extractors_of(_bank_name(context, trial), trial.network, trial.seed, new, classes, seen)
+    bank, together = _bank_name(context, trial), context.config.new_together
+    return grid.extractors_of(bank, trial.network, trial.seed, new, classes, seen, together)
 
 
 def measure(context: Here, trial: Trial) -> Outcome:
@@ -103,8 +104,7 @@ def _with_all_labels(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     (training,) = needs(context, trial)
     trained, trainer = context.store.load(training), context.store.trainer
     found = predict(trainer.steps(trainer.kind(training)), trained.variables, new.pictures.images[new.query])
-    classes = list(context.data.types.values())
-    masks = found == (classes.index(new.new) + 1 if training.task == grid.EVERY else 1)
+    masks = found == learnt_types(context.data, training).index(new.new) + 1
     rows, examples = _mask_rows(new, masks), _examples(new, masks, new.support[:0])
     return Outcome(rows, _summary(rows), trained.status, trained.restarts, examples)
 
@@ -193,7 +193,7 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
         images = [pictures.images[index] for index in learnt_from(config, pictures, trainings[0])]
         found = []
         for training in trainings:
-            network = network_for(config, pictures, trial.network, training.task, training.halvings)
+            network = network_for(config, pictures, context.store.trainer.kind(training))
             layers = layers_of(config, trial.network, bank, map_shapes(network, pictures))
             variables = context.store.load(training).variables
             found.append(fewshot.Extractor(network, variables, layers, turned=grid.TURNED in bank))

@@ -27,7 +27,12 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
     with replacing(folder) as unfinished:
         for number, extractor in enumerate(extractors):
             options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
-            facts = {"network": extractor.kind, "options": options, "layers": extractor.layers, "turned": extractor.turned}
+            facts = {
+                "network": extractor.kind,
+                "options": options,
+                "layers": extractor.layers,
+                "turned": extractor.turned,
+            }
             statistics = {"mean": extractor.mean, "std": extractor.std}
             known = {name: value for name, value in statistics.items() if value is not None}
             place = unfinished / _EXTRACTORS.replace("*", str(number))
