@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import pandas as pd
@@ -79,19 +80,31 @@ class Findings:
         """The network with all labels, of every type."""
         return [whole_of(self.config, self.network, 0, name) for name in self.types]
 
+    @cached_property
     def weak(self) -> dict[str, float]:
-        """Types for which the network with all labels is below the calibrated Dice, and its Dice."""
+        """Types for which the network with all labels is below the calibrated Dice, no full supervision; its Dice."""
         reached = {trial.type: self.mean(self.of_all_labels, trial) for trial in self.whole()}
         return {name: value for name, value in reached.items() if value < CALIBRATED}
 
+    def judged(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those of the types that are not weak."""
+        return [trial for trial in trials if trial.type not in self.weak]
+
+    def of_types(self) -> str:
+        """Over which types a mean of `judged` is taken."""
+        count = len(self.judged(self.whole()))
+        if not self.weak:
+            return f"mean of {count} types"
+        return "the one type with full supervision" if count == 1 else f"mean of {count} types with full supervision"
+
     def share_behind(self, shots: int, method: str = "", metric: str = "dice_pooled") -> Interval:
-        """By how many percent Dice is lower than with all labels: mean of the types, then over test sets."""
-        pairs = zip(self.few(shots, method), self.whole(), strict=True)
+        """By how many percent Dice is lower than with full supervision: mean of the types, then over test sets."""
+        pairs = zip(self.judged(self.few(shots, method)), self.judged(self.whole()), strict=True)
         values = [
             100 * (1 - self.table.values(metric, trial) / self.table.values(self.of_all_labels, whole))
             for trial, whole in pairs
         ]
-        found = pd.concat(values, axis=1).mean(axis=1).dropna()
+        found = pd.concat([pd.Series(dtype=float), *values], axis=1).mean(axis=1).dropna()
         return interval(found.to_numpy(), overlap=self.table.replicates.overlap)
 
     def few(self, shots: int, method: str = "", bank: str = "") -> list[Trial]:
@@ -118,9 +131,9 @@ class Findings:
         return f"{counted(shots)}, {METHODS[self.config.head]}"
 
     def behind(self) -> tuple[list[Gap], list[Claim]]:
-        """All labels against the median draw of every number of shots, as gaps and as claims."""
-        subject = f"{network_name(self.network)} with all labels", self.whole()
-        pairs = [(subject, (self.named(shots), self.few(shots))) for shots in self.shots]
+        """All labels against the median draw of every number of shots, as gaps and as claims, where they are full."""
+        subject = f"{network_name(self.network)} with all labels", self.judged(self.whole())
+        pairs = [(subject, (self.named(shots), self.judged(self.few(shots)))) for shots in self.shots]
         claims = self.table.compare_pairs(self.of_all_labels, pairs, rival_metric="dice_pooled_median")
         known = [(shots, claim) for shots, claim in zip(self.shots, claims, strict=True) if claim.decision.n]
         return [Gap(shots, claim.decision) for shots, claim in known], [claim for _, claim in known]

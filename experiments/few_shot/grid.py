@@ -156,6 +156,7 @@ BASE = Config(
 )
 STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
 SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20)
+CALIBRATED_SIZES = Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=40)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
@@ -180,7 +181,10 @@ SCALES: dict[str, dict[str, Any]] = {
         "run": {"seeds": 1},
         "source": {"simulation": "size=quarter&volumes=6&slices=6&crop=80"},
         "segmentation": {"sizes": SMALL},
-        "train": TrainOptions(dataclasses.replace(STEP, learning_rate=3e-3), LoopConfig(epochs=8, batch_size=4)),
+        "train": TrainOptions(
+            dataclasses.replace(STEP, learning_rate=3e-3),
+            LoopConfig(epochs=40, batch_size=4, stop="plateau", patience=5),
+        ),
         "banks": ("joint_ignored",),
         "shots": (1, 3, 5, 10),
         "features": (1, 8),
@@ -196,8 +200,9 @@ SCALES: dict[str, dict[str, Any]] = {
     "reduced": {
         "run": {"seeds": 5},
         "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
-        "segmentation": {"sizes": SMALL},
-        "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
+        "segmentation": {"sizes": CALIBRATED_SIZES},
+        "train": TrainOptions(STEP, LoopConfig(epochs=200, batch_size=4, stop="plateau")),
+        "full_supervision": "every",
         "banks": ("joint_ignored", "joint_background"),
         "features": (1, 4, 16),
         "feature_selections": ("random", "relevance"),

@@ -1,5 +1,7 @@
 """Features of a bank against the networks' own maps, and the refusal of what does not fit."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,6 +47,31 @@ def test_lower_layers_are_enlarged_to_the_picture(tiny):
     np.testing.assert_array_equal(found[18, :, 3:-3], found[15, :, 3:-3])
 
 
+@pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
+def test_averages_over_turns_turn_with_the_picture(name, tiny):
+    extractor = replace(tiny(name, 0), turned=True)
+    image = pictures(1, 16, 16)[0]
+    found = np.asarray(extractor.raw(extractor.variables, image))
+    plain = tiny(name, 0)
+    # by hand: every view's own features, turned back
+    views = [np.rot90(np.flip(image, 1) if flipped else image, turns) for flipped in (0, 1) for turns in range(4)]
+    own = [np.asarray(plain.raw(plain.variables, view)) for view in views]
+    back = [np.rot90(one, -turns) for one, turns in zip(own, [*range(4)] * 2, strict=True)]
+    back[4:] = [np.flip(one, 1) for one in back[4:]]
+    np.testing.assert_allclose(found, np.mean(back, axis=0), rtol=1e-3, atol=1e-4)
+    turned = np.asarray(extractor.raw(extractor.variables, np.rot90(image)))
+    np.testing.assert_allclose(turned, np.rot90(found), rtol=1e-3, atol=1e-4)
+    assert np.abs(own[0] - found).max() > 1e-2
+
+
+def test_a_picture_that_is_not_square_is_averaged_over_its_flips(tiny):
+    extractor, image = replace(tiny("msd", 0), turned=True), pictures(1, 16, 18)[0]
+    found = np.asarray(extractor.raw(extractor.variables, image))
+    flipped = np.asarray(extractor.raw(extractor.variables, image[::-1, ::-1]))
+    assert found.shape == (16, 18, extractor.count)
+    np.testing.assert_allclose(flipped, found[::-1, ::-1], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("length", [4, 5, 6, 7, 8, 11])
 @pytest.mark.parametrize("poolings", [0, 1, 2])
 def test_a_map_knows_how_often_it_was_pooled(length, poolings):
@@ -72,6 +99,7 @@ def test_the_digest_changes_with_everything_that_features_depend_on(tiny):
         tiny("unet", 1).digest,
         tiny("unet", 2).digest,
         tiny("unet", 1, layers=("down0",)).digest,
+        replace(known, turned=True).digest,
         with_statistics(tiny("unet", 1), images[:1]).digest,
     }
     assert len(digests) == 5
