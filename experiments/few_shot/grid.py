@@ -28,9 +28,10 @@ from segjax.types import InputError
 JOINT, BINARY, EVERY = "joint", "binary", "every"
 IGNORED, BACKGROUND = "ignored", "background"
 ALL_MAPS, WIDTHS, TURNED = "all_maps", "widths", "turned"
+PLAIN_BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
+EXTRAS = (ALL_MAPS, WIDTHS, TURNED)
 BANKS = tuple(
-    "_".join((task, unseen, *compress((ALL_MAPS, WIDTHS, TURNED), chosen)))
-    for task, unseen, *chosen in product((JOINT, BINARY), (IGNORED, BACKGROUND), *[(False, True)] * 3)
+    "_".join((bank, *compress(EXTRAS, chosen))) for *chosen, bank in product(*[(False, True)] * 3, PLAIN_BANKS)
 )
 ALL_LABELS = "all_labels"
 TRAIN, UNSEEN = "train", "unseen"
@@ -336,6 +337,11 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
 
 
 def _check(config: Config) -> None:
+    if unknown := [bank for bank in config.banks if bank not in BANKS]:
+        raise InputError(
+            f"banks: unknown {unknown[0]!r}; choose from {', '.join(PLAIN_BANKS)}, followed by any of "
+            f"{', '.join(f'_{extra}' for extra in EXTRAS)} in this order"
+        )
     check_choices("banks", config.banks, BANKS)
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)

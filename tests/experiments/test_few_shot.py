@@ -302,7 +302,9 @@ def test_pictures_without_types_are_refused(config):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"banks": ("joint",)}, "banks: unknown 'joint'; choose from joint_ignored, joint_background"),
+        ({"banks": ("joint",)}, "banks: unknown 'joint'; choose from joint_ignored, joint_background, .* any of"),
+        ({"banks": ("joint_ignored_turned_widths",)}, "banks: unknown 'joint_ignored_turned_widths'.* in this order"),
+        ({"banks": ("joint_ignored",) * 2}, "banks: a value is given twice"),
         ({"feature_selections": ("best",)}, "feature_selections: unknown 'best'"),
         ({"feature_selections": ()}, "feature_selections: one is empty; give at least one"),
         ({"heads": ("forest",)}, "heads: unknown 'forest'"),

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import Extractor, FeatureBank, class_moments, with_statistics
+from segjax.fewshot import (
+    Extractor,
+    FeatureBank,
+    class_moments,
+    load_extractors,
+    save_extractors,
+    with_statistics,
+)
 from segjax.fewshot.bank import enlarge
 from segjax.types import InputError
 
@@ -64,6 +71,14 @@ def test_averages_over_turns_turn_with_the_picture(name, tiny):
     assert np.abs(own[0] - found).max() > 1e-2
 
 
+def test_an_extractor_of_averages_is_one_when_it_is_read_again(tiny, tmp_path):
+    known = [replace(with_statistics(tiny("unet", 1), pictures()), turned=turned) for turned in (True, False)]
+    save_extractors(tmp_path / "kept", known)
+    again = load_extractors(tmp_path / "kept")
+    assert [one.turned for one in again] == [True, False]
+    assert [one.digest for one in again] == [one.digest for one in known]
+
+
 def test_a_picture_that_is_not_square_is_averaged_over_its_flips(tiny):
     extractor, image = replace(tiny("msd", 0), turned=True), pictures(1, 16, 18)[0]
     found = np.asarray(extractor.raw(extractor.variables, image))
@@ -102,7 +117,7 @@ def test_the_digest_changes_with_everything_that_features_depend_on(tiny):
         replace(known, turned=True).digest,
         with_statistics(tiny("unet", 1), images[:1]).digest,
     }
-    assert len(digests) == 5
+    assert len(digests) == 6
     assert with_statistics(tiny("unet", 1), images).digest == known.digest
     assert FeatureBank([known]).digest != FeatureBank([known, known]).digest
 
