@@ -90,8 +90,8 @@ def test_decoupled_rates_are_the_whole_network_at_a_rate_of_one_and_the_last_lay
 
 
 def test_a_share_of_the_rate_is_from_0_to_1(tiny):
-    with pytest.raises(InputError, match="extractor_rate must be from 0 to 1, not 2"):
-        shot_steps(tiny("msd", 0), STEP, "decoupled", 2)
+    with pytest.raises(InputError, match="extractor_rate must be from 0 to 1"):
+        shot_steps(tiny("msd", 0), STEP, "decoupled", 2.0)
 
 
 def test_from_scratch_does_not_know_the_extractor(tiny, shots):

@@ -110,12 +110,13 @@ def test_a_hidden_layer_learns_what_a_linear_one_cannot():
 def test_two_hidden_layers_by_hand():
     # tanh(1 x + 0), tanh of both of them and a constant, their weighted sum
     params = {
-        "first": np.float32([[1, 2], [0, 1]]),
-        "between": np.float32([[1, 0], [0, 3], [1, -1]]),
-        "second": np.float32([2, 5]),
-        "bias": np.float32(0.5),
+        "first": jnp.float32([[1, 2], [0, 1]]),
+        "between": jnp.float32([[1, 0], [0, 3], [1, -1]]),
+        "second": jnp.float32([2, 5]),
+        "bias": jnp.float32(0.5),
     }
     x = 0.3
     inner = np.tanh([x, 2 * x + 1])
     expected = np.tanh([inner[0] + 1, 3 * inner[1] - 1]) @ [2, 5] + 0.5
-    assert float(TwoHiddenLayers(2).predict(params, np.full((1,), x, np.float32))) == pytest.approx(expected, abs=1e-5)
+    found = TwoHiddenLayers(2).predict(params, np.full((1, 1, 1), x, np.float32))
+    assert float(found[0, 0]) == pytest.approx(expected, abs=1e-5)
