@@ -30,9 +30,8 @@ IGNORED, BACKGROUND = "ignored", "background"
 ALL_MAPS, WIDTHS, TURNED = "all_maps", "widths", "turned"
 PLAIN_BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
 EXTRAS = (ALL_MAPS, WIDTHS, TURNED)
-BANKS = tuple(
-    "_".join((bank, *compress(EXTRAS, chosen))) for *chosen, bank in product(*[(False, True)] * 3, PLAIN_BANKS)
-)
+_RICHER = ["".join(f"_{one}" for one in compress(EXTRAS, chosen)) for chosen in product((False, True), repeat=3)]
+BANKS = tuple(f"{bank}{richer}" for richer in _RICHER for bank in PLAIN_BANKS)
 ALL_LABELS = "all_labels"
 TRAIN, UNSEEN = "train", "unseen"
 CALIBRATED = 0.75  # least Dice of a type under full supervision in `experiments.calibration`
