@@ -87,6 +87,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     claims, main = _claims(config, table)
     failures = table.failures()
     answer, *rest = verdict(config, table, claims)
+    of_terms = _claims_of_terms(config, table)
     return Analysis(
         title=f"What classifiers look at: {data}",
         question=(
@@ -95,8 +96,8 @@ def analyse(config: Config, table: Table) -> Analysis:
         ),
         verdict=answer,
         notes=[" ".join(rest)] if rest else [],
-        claims=claims,
-        main=main,
+        claims=claims + of_terms,
+        main=main + of_terms,
         tables=_tables(config, table),
         charts=charts_of(config, table),
         cautions=_cautions(config, table),
@@ -122,6 +123,19 @@ def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
             if metric in MAIN and family:
                 main.append(family[means.index(max(means))])
     return claims, main
+
+
+def _claims_of_terms(config: Config, table: Table) -> list[Claim]:
+    """Contour-CAM of classifiers taught consistency against that of the same without, a family per one and metric."""
+    can = [name for name, is_usable in usable(config, table).items() if is_usable]
+    claims = []
+    for plain in can:
+        named = {name: (f"{MAP_TITLES[OURS]} of {network_name(name)}", Trial(name, 0, OURS)) for name in can}
+        pairs = [(named[name], named[plain]) for name in can if name.startswith(f"{plain}+")]
+        for metric, label in MAIN.items():
+            made = table.compare_pairs(metric, pairs, label=label, unit="", scale=1.0)
+            claims += [claim for claim in made if claim.decision.n]
+    return claims
 
 
 def _cautions(config: Config, table: Table) -> list[str]:

@@ -276,6 +276,24 @@ def test_maps_that_a_classifier_cannot_have_are_left_out_or_refused(tiny):
         dataclasses.replace(both, maps=("cam", "full_grad")).resolved()
 
 
+def test_a_second_view_is_refused_where_a_classifier_has_none(tiny, domain):
+    def config(*names, **sizes):
+        return overlaid(tiny, {"classification": {"classifiers": names, "classifier_sizes": sizes}})
+
+    with pytest.raises(InputError, match=r"classifiers: unknown 'vgg16\+affine'; choose from .*vgg16\+puzzle, vgg16"):
+        config("vgg16+affine").resolved()
+    growing = dataclasses.replace(tiny.train, loop=dataclasses.replace(tiny.train.loop, stop="plateau"))
+    with pytest.raises(InputError, match=r"classifiers: resnet18\+puzzle .*stop=plateau does not fix; give stop=fixed"):
+        dataclasses.replace(config("resnet18+puzzle"), train=growing).resolved()
+    dataclasses.replace(config("resnet18+seam"), train=growing).resolved()
+    hidden = config("vgg16+seam", vgg_head="hidden")
+    with pytest.raises(InputError, match=r"classifiers: vgg16\+seam: network: it has no class activation map"):
+        check_trainable_classifiers(hidden.classification, domain, 1)
+    narrow = dataclasses.replace(domain, images=domain.images[:, :48, :48])
+    with pytest.raises(InputError, match=r"resnet18\+puzzle: images: half of 48x48 px .*multiples of 64 px"):
+        check_trainable_classifiers(config("resnet18+puzzle").classification, narrow, 1)
+
+
 def test_what_is_refused_once_pictures_are_known(tiny, domain):
     with pytest.raises(InputError, match="target: class 2 is not among those of"):
         pictures_of(overlaid(tiny, {"classification": {"target": 2}}))
