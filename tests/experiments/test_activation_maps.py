@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from experiments.activation_maps.__main__ import main
 from experiments.activation_maps.analysis import analyse
@@ -190,6 +191,21 @@ def test_a_perfect_map_has_perfect_numbers_and_an_inverted_one_none(domain):
     assert values["false_positive_rate"] == 0 and values["hd95_px"] == 0
     values = means_of(localisation_rows(-truths, chosen, domain))
     assert values["pxap"] < 0.2 and values["pointing_game"] == 0 and values["energy"] == 0
+
+
+def test_pixels_that_nobody_judged_count_nowhere(domain):
+    chosen = chosen_pictures(domain, make_split(domain.source, fold=0, folds=4), 2, 3)
+    ignored = np.zeros(domain.labels.shape, bool)
+    for index in chosen.all:  # a border around each object, and a corner of each picture
+        ignored[index] = ndimage.binary_dilation(domain.labels[index] > 0, iterations=3) & (domain.labels[index] == 0)
+        ignored[index, :4, :4] = domain.labels[index, :4, :4] == 0
+    unjudged = dataclasses.replace(domain, ignored=ignored)
+    maps = np.where(ignored, 2, domain.labels > 0).astype(np.float32)[chosen.all]  # highest where nobody judged
+    values = means_of(localisation_rows(maps, chosen, unjudged))
+    for metric in ("pxap", "pxap_scaled", "iou", "oracle_iou", "boundary_f_2px", "pointing_game", "energy"):
+        assert values[metric] == 1, metric
+    assert values["false_positive_rate"] == 0
+    assert means_of(localisation_rows(maps, chosen, domain))["iou"] < 0.9
 
 
 def test_a_disc_of_75_metres_is_as_large_as_the_ground_says(domain):
