@@ -25,7 +25,13 @@ from segjax.reports import data_name
 from segjax.reports.words import METRIC_NAMES, joined, network_name
 
 MAIN = {"iou": "IoU", "boundary_f_4px": "boundary F at 4 px"}
-CONTESTS = {**MAIN, "road": "ROAD"}
+CONTESTS = {
+    **MAIN,
+    "boundary_f_2px": "boundary F at 2 px",  # the tolerance decides who is ahead, so all three are judged
+    "boundary_f_8px": "boundary F at 8 px",
+    "contour_level_boundary_f_4px": "boundary F at 4 px, contour level",
+    "road": "ROAD",
+}
 TASK = ("auc", "accuracy", "balanced_accuracy", "blur_px")
 AS_OUTLINES = (
     *("iou", "false_positive_rate", "oracle_iou", "boundary_f_2px", "boundary_f_4px", "boundary_f_8px", "hd95_px"),
@@ -120,7 +126,7 @@ def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
             family = table.compare(metric, subject, rivals, label=label, unit="", scale=1.0)
             means = [table.interval(metric, rivals[claim.rival]).mean for claim in family]
             claims += family
-            if metric in MAIN and family:
+            if family and (metric in MAIN or len(rivals) == 1):  # with one rival every measure is shown
                 main.append(family[means.index(max(means))])
     return claims, main
 

@@ -94,15 +94,14 @@ def test_what_classifiers_look_at_is_asked_of_pets(tmp_path, monkeypatch):
     assert command.prepare("oxford_pets", tmp_path / "files", tmp_path / "sets") == 0
     data = f"tfds:oxford_pets?dir={tmp_path}/sets&crop=48"
     options = "--target 2 --label dog --questions maps --train.class-weights".split() + ["--data", data]
-    tiny = ["--scale", "smoke", "--classifiers", "msd_classifier", "msd_classifier+puzzle", "--maps", "contour_cam", "cam"]
+    tiny = ["--scale", "smoke", "--classifiers", "msd_classifier+puzzle", "--maps", "contour_cam"]
     few = ["--classifier-sizes.msd-depth", "1", "--train.epochs", "2", "--test-pictures", "2", "--out", f"{tmp_path}/run"]
     monkeypatch.setattr(sys, "argv", ["activation_maps", *options, *tiny, *few])
     study_of_maps()
     table = pd.read_csv(tmp_path / "run" / "results.csv", keep_default_na=False)
     of_pictures = table[(table["metric"] == "iou") & (table["picture"] != "")]
     assert set(of_pictures["picture"].str.partition("@")[0]) == {"beagle_100", "beagle_101"}  # dogs of the owners' list
-    kinds = {(row.network, row.map) for row in of_pictures.itertuples()} - {("reference", row) for row in table["map"]}
-    assert kinds == {(f"msd_classifier{term}", kind) for term in ("", "+puzzle") for kind in ("contour_cam", "cam")}
+    assert {"contour_cam"} == set(of_pictures[of_pictures["network"] == "msd_classifier+puzzle"]["map"])
     assert "What classifiers look at: " in (tmp_path / "run" / "report.html").read_text()
     # with the owners' training pictures alone every seed can have a test set of its own
     assert open_source(data).test_groups and not open_source(f"{data}&split=train").test_groups
