@@ -93,10 +93,10 @@ def test_what_classifiers_look_at_is_asked_of_pets(tmp_path, monkeypatch):
     pets(tmp_path / "files", {"trainval": trained, "test": tested})
     assert command.prepare("oxford_pets", tmp_path / "files", tmp_path / "sets") == 0
     data = f"tfds:oxford_pets?dir={tmp_path}/sets&crop=48"
-    options = "--target 2 --label dog --questions maps --train.class-weights".split() + ["--data", data]
+    options = ["--data", data, "--target", "2", "--label", "dog", "--questions", "maps", "--train.class-weights"]
     tiny = ["--scale", "smoke", "--classifiers", "msd_classifier+puzzle", "--maps", "contour_cam"]
-    few = ["--classifier-sizes.msd-depth", "1", "--train.epochs", "2", "--test-pictures", "2", "--out", f"{tmp_path}/run"]
-    monkeypatch.setattr(sys, "argv", ["activation_maps", *options, *tiny, *few])
+    few = ["--classifier-sizes.msd-depth", "1", "--train.epochs", "2", "--test-pictures", "2"]
+    monkeypatch.setattr(sys, "argv", ["activation_maps", *options, *tiny, *few, "--out", f"{tmp_path}/run"])
     study_of_maps()
     table = pd.read_csv(tmp_path / "run" / "results.csv", keep_default_na=False)
     of_pictures = table[(table["metric"] == "iou") & (table["picture"] != "")]

@@ -42,8 +42,8 @@ class Normalised(nn.Module):
 
     @nn.compact
     def __call__(self, image, train=False, features=False):
-        maps = nn.BatchNorm(use_running_average=not train, name="norm")(nn.Conv(2, (3, 3), use_bias=False, name="conv")(image))
-        maps = nn.relu(maps)
+        convolved = nn.Conv(2, (3, 3), use_bias=False, name="conv")(image)
+        maps = nn.relu(nn.BatchNorm(use_running_average=not train, name="norm")(convolved))
         pool = maps.mean((1, 2))
         logits = nn.Dense(2, name="head")(pool)
         return (logits, {"maps": maps, "pool": pool}) if features else logits
@@ -160,7 +160,8 @@ def test_every_classifier_takes_it(name, kind):
 def test_it_runs_in_a_pack_and_gives_the_same_numbers_in_one_step():
     members = [Member(jax.random.key(seed), Pictures(IMAGES, TARGETS), Pictures(IMAGES, TARGETS)) for seed in (0, 1)]
     loop = LoopConfig(batch_size=4, epochs=3, restarts=0)
-    found = [dict(fit_pack(members, steps_of("puzzle"), loop, layout_of(strategy, 2))) for strategy in ("sequential", "vmap")]
+    layouts = [layout_of(strategy, 2) for strategy in ("sequential", "vmap")]
+    found = [dict(fit_pack(members, steps_of("puzzle"), loop, layout)) for layout in layouts]
     for index in (0, 1):
         np.testing.assert_allclose(found[0][index].losses, found[1][index].losses, rtol=1e-4)
 
