@@ -16,6 +16,7 @@ from experiments.harness.store import TrainingStore
 from experiments.outline_sites.options import OutlineOptions
 from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
 from experiments.site_segmentation.grid import Config, Trial
+from experiments.site_segmentation.operating import POINT, Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.ground.scene import Scene, picture_of
@@ -45,6 +46,13 @@ class SiteRun:
     table: ResultTable[Trial]
     learnt: Trial
     seeds: tuple[int, ...]
+
+    def point(self, threshold: float | None) -> Point:
+        """When a piece counts as a site: by a threshold, or else by the means of what was chosen for the networks."""
+        if threshold is not None:
+            return Point(threshold, outline=threshold)
+        chosen = [self.table.interval(metric, self.learnt) for metric in POINT]
+        return Point(*(one.mean for one in chosen)) if all(one.n for one in chosen) else Point()
 
     @property
     def metres(self) -> float | None:
