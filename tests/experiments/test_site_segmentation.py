@@ -146,6 +146,23 @@ def load(training):
     raise AssertionError(f"{training} is not needed")
 
 
+def test_maps_are_made_of_the_pictures_of_a_split_only(tiny, domain):
+    labels = SiteTrainer(tiny, domain).labels
+    shown, empty = labels._mapped(0)
+    np.testing.assert_array_equal(shown, np.flatnonzero(domain.presence))
+    split = domain.split(0)
+    fewer = dataclasses.replace(split, train=split.train[:3])
+    shown, empty = SiteTrainer(tiny, splitted(domain, fewer)).labels._mapped(0)
+    used = {*fewer.train, *fewer.validation, *fewer.test}
+    assert set(shown) | set(empty) <= used and len(shown) == sum(domain.presence[list(used)])
+
+
+def splitted(domain, split) -> LabelledDomain:
+    other = dataclasses.replace(domain)
+    other.__dict__["split"] = lambda seed: split
+    return other
+
+
 def test_fewer_outlined_sites_are_among_those_of_more(domain):
     one, two, every = (sides_of(domain, dataclasses.replace(OUTLINED, outlines=count)) for count in (1, 2, 0))
     assert one.train == two.train[:1] and two.train == every.train[:2]
@@ -163,6 +180,22 @@ def test_epochs_have_as_many_pictures_with_a_site_as_without(tiny, domain):
     assert job.validation.images.shape[0] == trainer.extent(OUTLINED).validation
     assert job.train.targets.any((1, 2)).sum() == 5
     assert job.facts == {"label_dice": 1.0, "marked_rate": 1.0}
+
+
+def test_the_share_and_the_choice_of_pictures_without_a_site(tiny, domain):
+    def without(**options):
+        job = SiteTrainer(dataclasses.replace(tiny, epoch_pictures=8, **options), domain).job(OUTLINED, load)
+        return job.train.images[~job.train.targets.any((1, 2))]
+
+    indices = sides_of(domain, OUTLINED).train_without
+    assert len(indices) == 4
+    few = [without(without_share=0.25, negatives=kind) for kind in ("in_order", "drawn")]
+    np.testing.assert_array_equal(few[0], domain.images[list(indices[:2])])
+    assert len(few[1]) == 2 and not np.array_equal(*few)
+    every = without(without_share=0.75, negatives="drawn")  # all of them once, then from the start again
+    np.testing.assert_array_equal(every[:2], few[1])
+    np.testing.assert_array_equal(np.sort(every[:4], 0), np.sort(domain.images[list(indices)], 0))
+    assert len(every) == 6 and np.array_equal(every[4:], every[:2])
 
 
 def test_a_picture_with_a_site_in_which_nothing_is_marked_is_ignored(tiny, domain, monkeypatch):
@@ -244,6 +277,9 @@ def test_ways(tiny):
         ({"segmentation": {"networks": ("vgg16",)}}, "networks: unknown 'vgg16'"),
         ({"minimum_area": 0}, "minimum_area must be at least 1"),
         ({"point_radius": -1.0}, "point_radius must be at least 0"),
+        ({"without_share": 1.0}, "without_share must be above 0 and below 1, not 1.0"),
+        ({"false_alarms": 0.0}, "false_alarms must be above 0 and below 1, not 0.0"),
+        ({"gate": True}, "gate: its level is chosen on validation pictures; give --level validation"),
         (
             {
                 "trained_on": ("cam:otsu:none",),
