@@ -131,8 +131,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "map_options": LITTLE,
     },
     "reduced": {
-        "run": {"seeds": 5},
-        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1"},
+        "run": {"seeds": 8},
+        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
         "classification": {"classifiers": ("vgg16", "resnet18", "unet_classifier"), "classifier_sizes": SMALL},
         "train": _training(LoopConfig(batch_size=16, epochs=10), 3e-3),
         "test_pictures": 24,

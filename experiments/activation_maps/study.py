@@ -39,7 +39,7 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.map_options import OURS
-from experiments.harness.pictures import Opener, Splitting
+from experiments.harness.pictures import Opener
 from experiments.harness.store import Trained, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax.data import open_source
@@ -106,7 +106,7 @@ def read(config: Config, opener: Opener = open_source) -> ClassifiedPictures:
         InputError: the data cannot be used, or a classifier cannot take them or has nothing to make maps of on them;
             the message names the layer, and those that there are.
     """
-    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification, opener)
+    domain = read_labelled(config.source, config.classification, opener)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
     data = ClassifiedPictures(config, domain)
     for name in config.classification.classifiers:

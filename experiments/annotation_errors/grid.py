@@ -123,15 +123,19 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 2},
-        "source": {"simulation": "size=sixth&volumes=8&slices=3&crop=72"},
+        "source": {"simulation": "size=sixth&volumes=8&slices=3&crop=72", "replicates": 2},
         "segmentation": {"sizes": dataclasses.replace(SMALL, unet_width=8, segnet_width=8, msd_depth=20)},
         "train": TrainOptions(StepConfig(learning_rate=3e-3), LoopConfig(epochs=10, batch_size=2)),
         "levels": (0.3, 0.7, 6.0, 12.0),
     },
     "reduced": {
-        "run": {"seeds": 5},
+        "run": {"seeds": 8},
         # validation as published; whole volumes held out end the training before a U-Net memorises
-        "source": {"simulation": "size=quarter&volumes=30&slices=4&crop=104", "validation": "slice"},
+        "source": {
+            "simulation": "size=quarter&volumes=30&slices=4&crop=104",
+            "validation": "slice",
+            "replicates": 8,
+        },
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(StepConfig(learning_rate=2e-3), LoopConfig(epochs=15, batch_size=4)),
         "levels": (0.3, 0.5, 0.7, 4.0, 8.0, 12.0),

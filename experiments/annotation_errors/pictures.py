@@ -73,7 +73,7 @@ def drawn_targets(domain: Domain, split: Split, recipe: Recipe, seed: int) -> In
 
 def _read(config: Config, opener: Opener) -> ErrorDomains:
     options, splitting = config.annotations, Splitting.of(config.source)
-    source = open_target(config.source.data, options.target, opener)
+    source = open_target(config.source, options.target, opener)
     plain = read_domain(source, splitting, options.target)
     if "inclusion" not in config.errors:
         return ErrorDomains(plain, None)

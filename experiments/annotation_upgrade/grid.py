@@ -191,7 +191,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 2},
-        "source": {"simulation": "size=sixth&volumes=15&slices=4&crop=48"},
+        "source": {"simulation": "size=sixth&volumes=15&slices=4&crop=48", "replicates": 2},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(AUGMENTED, LoopConfig(epochs=9, batch_size=4)),
         "error": SEVERE,
@@ -207,7 +207,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "epoch_pictures": 28,
     },
     "reduced": {
-        "source": {"simulation": "size=sixth&volumes=30&slices=8&crop=48"},
+        "run": {"seeds": 8},
+        "source": {"simulation": "size=sixth&volumes=30&slices=8&crop=48", "replicates": 8},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(AUGMENTED, LoopConfig(epochs=24, batch_size=4)),
         "error": SEVERE,

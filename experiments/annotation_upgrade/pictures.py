@@ -74,7 +74,7 @@ def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
         InputError: the data cannot be used, or inclusion has no foreign objects to include.
     """
     options, splitting = config.annotations, Splitting.of(config.source, CLEAN_VALIDATION)
-    source = open_target(config.source.data, options.target, opener)
+    source = open_target(config.source, options.target, opener)
     errors = [error for some in config.errors_by_option().values() for error in some]
     needs_foreign = [error for error in errors if "inclusion" in strengths_of(error, "error")]
     if needs_foreign and options.extra is not None:

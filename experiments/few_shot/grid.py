@@ -168,8 +168,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "first_draws": 2,
     },
     "reduced": {
-        "run": {"seeds": 1},
-        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64"},
+        "run": {"seeds": 5},
+        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
         "banks": ("joint_ignored", "joint_background"),

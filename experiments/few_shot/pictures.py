@@ -13,7 +13,15 @@ from jaxtyping import Int, Int32
 from experiments.few_shot.grid import IGNORED as LEFT_OUT
 from experiments.few_shot.grid import JOINT, Config, Training, extractors_of
 from experiments.harness.networks import check_trainable, network_of
-from experiments.harness.pictures import Opener, PictureSet, Splitting, read_samples, stable_number, unjudged
+from experiments.harness.pictures import (
+    Opener,
+    PictureSet,
+    Splitting,
+    open_pictures,
+    read_samples,
+    stable_number,
+    unjudged,
+)
 from segjax.data import open_source
 from segjax.fewshot import check_apart, type_target
 from segjax.fewshot.bank import LAST_FULL_LAYER
@@ -105,7 +113,7 @@ def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures
     Raises:
         InputError: the source cannot be read, its pictures differ in size, or its objects have no types.
     """
-    source = opener(config.source.data)
+    source = open_pictures(config.source, opener)
     if len(source.class_names) < 2:
         raise InputError(
             f"{source.spec}: its objects have no types; give pictures with at least two classes, such as "

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Int32
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions
 from experiments.harness.networks import standardisation
-from experiments.harness.options import TrainOptions
-from experiments.harness.pictures import Domain, Opener, Splitting, check_target, read_samples, unjudged
+from experiments.harness.options import DataOptions, TrainOptions
+from experiments.harness.pictures import Domain, Opener, Splitting, open_target, read_samples, unjudged
 from experiments.harness.store import Extent, Job, Load, Trainer
 from segjax.data import metres_per_pixel, open_source, parse_spec
 from segjax.models import create
@@ -50,26 +50,23 @@ class LabelledDomain(Domain):
         return [index for index in indices if not self.presence[index]]
 
 
-def read_labelled(
-    data: str, splitting: Splitting, options: ClassifierOptions, opener: Opener = open_source
-) -> LabelledDomain:
+def read_labelled(pictures: DataOptions, options: ClassifierOptions, opener: Opener = open_source) -> LabelledDomain:
     """Every picture with its image-level label.
 
     Raises:
         InputError: a class or label that does not exist, no picture with or without it, or pictures of several sizes.
     """
-    source = opener(data)
-    check_target(source, options.target)
+    source = open_target(pictures, options.target, opener)
     samples = list(read_samples(source))
-    presence = _presence(data, options, source, samples)
-    check_kinds(data, presence)
+    presence = _presence(pictures.data, options, source, samples)
+    check_kinds(pictures.data, presence)
     objects = np.stack([sample.of_class(options.target) for sample in samples])
     everything = np.stack([sample.labels for sample in samples])
     labels = np.where(presence[:, None, None] == 1, objects, 0)
     ignored = unjudged(samples)
     return LabelledDomain(
         source=source,
-        splitting=splitting,
+        splitting=Splitting.of(pictures),
         images=np.stack([sample.image for sample in samples]),
         labels=labels,
         foreign=np.where(labels == 0, everything, 0),
@@ -90,7 +87,7 @@ def check_kinds(data: str, presence: Int32[np.ndarray, " P"]) -> None:
 
 def check_sides(source: Source, splitting: Splitting, presence: Int32[np.ndarray, " P"], seeds: int) -> None:
     """Raises InputError where groups cannot be divided, or a side of the split lacks pictures of one kind."""
-    for seed in range(min(seeds, splitting.folds)):
+    for seed in range(min(seeds, splitting.distinct)):
         split = splitting.split(source, seed)
         for side in ("train", "validation", "test"):
             shown = set(presence[list(getattr(split, side))])

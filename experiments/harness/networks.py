@@ -40,7 +40,7 @@ def check_trainable(options: SegmentationOptions, pictures: PictureSet, seeds: i
     image = jax.ShapeDtypeStruct((1, *pictures.images.shape[1:]), np.float32)
     for name in options.networks:
         jax.eval_shape(network_of(options.sizes, name, pictures).init, jax.random.key(0), image)
-    for seed in range(min(seeds, pictures.splitting.folds)):
+    for seed in range(min(seeds, pictures.splitting.distinct)):
         pictures.split(seed)
 
 

@@ -77,6 +77,9 @@ class DataOptions:
     folder:PATH?tile=256, folder:PATH?image_labels=FILE.csv or tfds:NAME."""
     folds: int = decides(4)
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
+    replicates: int = decides(1)
+    """Number of independent sets of simulated pictures. Each has as many volumes or map sheets as `data` says, to train
+    on and to test on. Seed s uses set s modulo this number. 1: all seeds share one set, as published."""
     validation: Literal["group", "slice"] = decides("group")
     """Pictures that choose the best epoch. group: whole groups are held out (sound). slice: single pictures are held
     out (as published)."""
@@ -194,7 +197,12 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     parse_spec(source.data)
     shard_of((), run.shard)
     checkpoint_options(run.checkpoint_every)
-    for count, number, least in (("seeds", run.seeds, 1), ("pack", run.pack, 1), ("folds", source.folds, 2)):
+    for count, number, least in (
+        ("seeds", run.seeds, 1),
+        ("pack", run.pack, 1),
+        ("folds", source.folds, 2),
+        ("replicates", source.replicates, 1),
+    ):
         if not least <= number <= 1000:
             raise InputError(f"{count} must be from {least} to 1000, not {number}")
     if run.tensorboard:

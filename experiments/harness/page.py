@@ -172,9 +172,11 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     if run.scale in ("smoke", "demo"):
         said.append(f"This is the {run.scale} scale: small networks, few pictures and few seeds, to see how it works.")
     sets = len(set(plan["replicates"]))
-    if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and not source.test_groups:
+    is_simulated = config.source.data.startswith(("microscope:", "terrain:"))
+    if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and (is_simulated or not source.test_groups):
+        option = "--replicates" if is_simulated else "--folds"
         said.append(
-            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many --folds as --seeds, and each "
+            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many {option} as --seeds, and each "
             "seed has test pictures of its own."
         )
     elif sets < run.seeds:

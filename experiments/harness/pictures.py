@@ -1,9 +1,11 @@
 """Pictures of a study as arrays, their splits, and faulty annotations drawn for them."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Literal
 
 import numpy as np
@@ -11,9 +13,11 @@ from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from experiments.harness.options import DataOptions
 from segjax.annotations import Recipe, degrade_groups
-from segjax.data import Split, make_split, open_source
+from segjax.data import Split, make_split, open_source, parse_spec
+from segjax.simulators import last_sixth
 from segjax.types import IGNORED, InputError, Sample, Source
 
+UNITS = {"microscope": "volumes", "terrain": "sheets"}  # the option that says how many groups a simulated set has
 Opener = Callable[[str], Source]  # spec -> source; `experiments.check` gives one that has the pictures in memory
 
 
@@ -25,16 +29,24 @@ class Splitting:
         folds: test groups, where the data do not name them.
         validation: whether groups or single pictures are held out for choosing the best epoch.
         share: of the groups or pictures that remain, those that are held out.
+        replicates: parts of equally many groups that the source consists of; each seed uses one of them alone.
     """
 
     folds: int
     validation: Literal["group", "slice"]
     share: float = 0.3
+    replicates: int = 1
 
     @classmethod
     def of(cls, options: DataOptions, share: float = 0.3) -> "Splitting":
         """As the options say."""
-        return cls(options.folds, options.validation, share)
+        replicates = options.replicates if parse_spec(options.data).scheme in UNITS else 1
+        return cls(options.folds, options.validation, share, replicates)
+
+    @property
+    def distinct(self) -> int:
+        """Seeds after which the test sets come again."""
+        return lcm(self.folds, self.replicates)
 
     def split(self, source: Source, seed: int) -> Split:
         """Train, validation and test pictures of a seed.
@@ -42,8 +54,15 @@ class Splitting:
         Raises:
             InputError: the groups cannot be divided so.
         """
+        groups: list[str] = []
+        if self.replicates > 1:
+            every = list(dict.fromkeys(source.groups))
+            size, place = len(every) // self.replicates, seed % self.replicates
+            groups = every[place * size : (place + 1) * size]
         return make_split(
             source,
+            groups=groups,
+            test_groups=last_sixth(groups) if groups and source.test_groups else None,
             fold=seed % self.folds,
             folds=self.folds,
             validation=self.validation,
@@ -96,13 +115,27 @@ class Domain(PictureSet):
         return 1 << int(max(self.labels.max(), self.foreign.max(), 62)).bit_length()
 
 
-def open_target(data: str, target: int, opener: Opener = open_source) -> Source:
+def open_pictures(options: DataOptions, opener: Opener = open_source) -> Source:
+    """The source of a study's pictures; of a simulated set, all its replicates.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    source, scheme = opener(options.data), parse_spec(options.data).scheme
+    if options.replicates == 1 or scheme not in UNITS:
+        return source
+    whole = parse_spec(source.spec)  # names the options that were left at their defaults, too
+    several = str(int(whole.options[UNITS[scheme]]) * options.replicates)
+    return opener(str(dataclasses.replace(whole, options={**whole.options, UNITS[scheme]: several})))
+
+
+def open_target(options: DataOptions, target: int, opener: Opener = open_source) -> Source:
     """The source of a study's pictures.
 
     Raises:
         InputError: it cannot be opened, or has no such class as the target.
     """
-    source = opener(data)
+    source = open_pictures(options, opener)
     check_target(source, target)
     return source
 

@@ -186,11 +186,14 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
 
 
 def replicates_of(config: Any, data: StudyData) -> Replicates:
-    """The test set of every seed, and test pictures per training picture where there are several."""
+    """The test set of every seed, and test pictures per training picture where several share training pictures."""
     splits = [data.split(seed) for seed in range(config.run.seeds)]
     names = [fingerprint({"test": [data.source.names[index] for index in split.test]})[:8] for split in splits]
+    trained = [index for split in dict(zip(names, splits, strict=True)).values() for index in split.train]
+    if len(set(trained)) == len(trained):  # one test set, or training pictures that no two share
+        return Replicates(tuple(names), 0.0)
     others = [len(split.test) / len(split.train) for split in splits]
-    return Replicates(tuple(names), sum(others) / len(others) if len(set(names)) > 1 else 0.0)
+    return Replicates(tuple(names), sum(others) / len(others))
 
 
 def table_of(

@@ -189,8 +189,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "map_options": LITTLE,
     },
     "reduced": {
-        "run": {"seeds": 5},
-        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1"},
+        "run": {"seeds": 8},
+        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 10),

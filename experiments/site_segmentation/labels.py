@@ -58,14 +58,14 @@ def check_outlines(config: Config, domain: LabelledDomain) -> None:
     Raises:
         InputError: names the option and how many there are.
     """
-    for seed in range(min(config.run.seeds, config.source.folds)):
+    for seed in range(min(config.run.seeds, domain.splitting.distinct)):
         if not domain.with_object(domain.split(seed).test):
             raise InputError(
                 f"{config.source.data}: no test picture of seed {seed} has an outline, so nothing can be scored; give "
                 "outlines (labels) of some pictures of every group"
             )
     for trial in config.trials():
-        if trial.method in (OUTLINES, *BASELINES) and trial.seed < config.source.folds:
+        if trial.method in (OUTLINES, *BASELINES) and trial.seed < domain.splitting.distinct:
             sides = sides_of(domain, trial)
             if not (sides.train and sides.validation) or len(sides.train) < trial.outlines:
                 raise InputError(

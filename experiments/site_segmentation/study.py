@@ -18,7 +18,7 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
-from experiments.harness.pictures import Opener, Splitting
+from experiments.harness.pictures import Opener
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from experiments.site_segmentation.analysis import analyse
@@ -53,7 +53,7 @@ def read(config: Config, opener: Opener = open_source) -> LabelledDomain:
     Raises:
         InputError: the pictures or networks cannot be used, or there are too few outlines to learn from or score on.
     """
-    domain = read_labelled(config.source.data, Splitting.of(config.source), config.classification, opener)
+    domain = read_labelled(config.source, config.classification, opener)
     check_trainable(config.segmentation, domain, config.run.seeds)
     check_trainable_classifiers(config.classification, domain, config.run.seeds)
     check_outlines(config, domain)

@@ -24,7 +24,14 @@ class Spec:
 
     scheme: str
     name: str
-    options: dict[str, str]
+    options: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """The text that it was parsed from."""
+        options = "&".join(
+            f"{key}={value.replace('%', '%25').replace('&', '%26')}" for key, value in self.options.items()
+        )
+        return f"{self.scheme}:{self.name}" + (f"?{options}" if options else "")
 
 
 def parse_spec(text: str) -> Spec:
@@ -116,5 +123,4 @@ def _open(scheme: str, name: str, options: dict[str, str]) -> Source:
 
 def folder_spec(name: str, options: Mapping[str, str]) -> str:
     """The spec of a folder with these options."""
-    encoded = "&".join(f"{key}={value.replace('%', '%25').replace('&', '%26')}" for key, value in options.items())
-    return f"folder:{name}" + (f"?{encoded}" if encoded else "")
+    return str(Spec("folder", name, options))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import floor, isclose
 from pathlib import Path
@@ -91,7 +91,10 @@ class Split:
     validation_by: Literal["slice", "group"] = "group"
 
     def check(self, source: Source) -> None:
-        """Raises InputError where a side is empty, a picture is on two sides or missing, or a group is divided."""
+        """Raises InputError where a side is empty, a picture is on two sides, or a group is divided or not there whole.
+
+        Groups without any picture on a side belong to other splits.
+        """
         sides = {side: getattr(self, side) for side in SIDES}
         for side, indices in sides.items():
             if not indices:
@@ -100,9 +103,11 @@ class Split:
         if len(set(used)) < len(used):
             twice = next(index for index in used if used.count(index) > 1)
             raise InputError(f"picture {source.names[twice]} is in the split twice; keep it on one side")
-        if set(used) != set(range(len(source))):
+        taking_part = {source.groups[index] for index in used}
+        there = sum(group in taking_part for group in source.groups)
+        if len(used) < there:
             raise InputError(
-                f"the split has {len(used)} pictures, {source.spec} has {len(source)}; make the split again"
+                f"the split has {len(used)} pictures, {source.spec} has {there} of these groups; make the split again"
             )
         groups = {side: {source.groups[index] for index in indices} for side, indices in sides.items()}
         divided = (groups["train"] | groups["validation"]) & groups["test"]
@@ -185,31 +190,37 @@ def make_split(
     validation: Literal["slice", "group"] = "group",
     validation_share: float = 0.3,
     seed: int = 0,
+    groups: Collection[str] = (),
+    test_groups: Collection[str] | None = None,
 ) -> Split:
     """Test pictures first, then validation pictures out of the rest.
 
     Args:
-        source: test pictures are those of its `test_groups` where it has any; `fold` and `folds` are then ignored.
+        source: where the pictures are.
         fold: which fold is the test set, 0..folds - 1.
         folds: number of folds (see `group_folds`); the folds do not depend on the seed.
         validation: "slice" picks validation pictures one by one, as Vadineanu et al. 2022 did, so that slices of one
             volume train and validate; "group" keeps groups whole.
         validation_share: share of the pictures (slice) or groups (group) that validate.
         seed: order in which validation pictures are picked.
+        groups: those that take part; none: all.
+        test_groups: those that test, where there are any; `fold` and `folds` are then ignored. None: the source's own.
 
     Raises:
         InputError: fold or folds out of range, a share outside 0..1, too few groups.
     """
     if not 0 < validation_share < 1:
         raise InputError(f"validation_share={validation_share} must be between 0 and 1")
-    if source.test_groups:
-        test = tuple(i for i, group in enumerate(source.groups) if group in source.test_groups)
+    tested = source.test_groups if test_groups is None else test_groups
+    pool = [i for i, group in enumerate(source.groups) if not groups or group in groups]
+    if tested:
+        test = tuple(i for i in pool if source.groups[i] in tested)
     else:
-        parts = group_folds(source.groups, folds)
+        parts = group_folds([source.groups[i] for i in pool], folds)
         if not 0 <= fold < folds:
             raise InputError(f"fold={fold} must be from 0 to {folds - 1}")
-        test = parts[fold]
-    rest = sorted(set(range(len(source))) - set(test))
+        test = tuple(pool[i] for i in parts[fold])
+    rest = sorted(set(pool) - set(test))
     units = source.groups if validation == "group" else source.names
     train, held_out = split_groups([units[i] for i in rest], seed, (1 - validation_share, validation_share))
     split = Split(tuple(rest[i] for i in train), tuple(rest[i] for i in held_out), test, validation)

@@ -64,7 +64,7 @@ class TerrainSource:
         seen = [tile.tobytes() for tiles in self._tiles or [] for tile in tiles]
         self.digest = digest_of(options, "simulator", SIMULATOR_VERSION, *(digest_of(tile) for tile in seen))
         if backgrounds:
-            options["backgrounds"] = backgrounds.folder
+            options["backgrounds"] = backgrounds.folder.replace("%", "%25").replace("&", "%26")
         self.spec = "terrain:mounds?" + "&".join(f"{name}={value}" for name, value in options.items())
         self._places = [(sheet, number) for sheet in range(sheets) for number in range(pictures)]
         self.groups = tuple(f"sheet-{sheet:02d}" for sheet, _ in self._places)

@@ -20,7 +20,7 @@ from segjax.types import InputError, Network, check_least
 
 Status = Literal["ok", "collapsed", "diverged"]
 
-SMALLEST_GAIN = 1e-3  # relative fall of the validation loss that counts as progress
+SMALLEST_GAIN = 1e-3  # relative fall of the validation loss below that of the last gain
 VALIDATION_BATCH = 8
 
 
@@ -31,8 +31,8 @@ class LoopConfig:
     Attributes:
         batch_size: pictures per step.
         epochs: passes over the training pictures; an upper bound with stop="plateau".
-        stop: "fixed" trains all epochs; "plateau" ends when more than `patience` epochs in a row have not
-            lowered the validation loss by 0.1 %.
+        stop: "fixed" trains all epochs; "plateau" ends after more than `patience` epochs in a row without a gain. A
+            gain is a validation loss at least 0.1 % below that of the last gain, so small falls add up.
         patience: epochs without gain that stop="plateau" allows; the next one is the last.
         shuffle: a new order in every epoch; the published runs kept one order.
         restarts: how often a run that only predicts background or diverges is begun again from another start.
@@ -213,7 +213,7 @@ class Run:
     Attributes:
         state: the newest TrainState.
         best: variables of the best epoch so far; best_loss, best_epoch: its validation loss and number.
-        waited: epochs since the last gain.
+        waited: epochs since the last gain, a function of the losses.
         epoch: epochs done.
         steps: steps done of the epoch that follows; total: sum of their losses, float32.
         losses: mean training and validation loss of every epoch, float64 [E, 2], NaN where not yet reached.
@@ -239,7 +239,9 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
     best = _copy(state.variables)  # the step gives its state away
     run = Run(state, best, np.full((), np.inf), zero, zero, zero, zero, np.zeros((), np.float32), losses)
     kept = Checkpoints(folder, member.made_by, member.checkpoint_seconds, member.checkpoint_epochs, member.is_shared)
-    run = kept.restore(run) or run
+    if (found := kept.restore(run)) is not None:
+        # earlier versions counted otherwise
+        run = dataclasses.replace(found, waited=_waited(found.losses[: int(found.epoch)]))
     try:
         while not _ended(run, config):
             for batch in _batches(member.train, key_order, run, config):
@@ -277,18 +279,26 @@ def _after_epoch(run: Run, loss: float) -> Run:
     epoch, losses = int(run.epoch), run.losses.copy()
     losses[epoch] = np.float32(run.total) / np.float32(run.steps), loss
     better = np.isfinite(losses[epoch, 0]) and loss < run.best_loss
-    gained = loss < run.best_loss * (1 - SMALLEST_GAIN)
     return Run(
         state=run.state,
         best=_copy(run.state.variables) if better else run.best,  # the step gives its state away
         best_loss=np.full((), loss) if better else run.best_loss,
         best_epoch=np.full((), epoch) if better else run.best_epoch,
-        waited=np.full((), 0 if gained else run.waited + 1),
+        waited=_waited(losses[: epoch + 1]),
         epoch=np.full((), epoch + 1),
         steps=np.zeros((), np.int64),
         total=np.zeros((), np.float32),
         losses=losses,
     )
+
+
+def _waited(losses: Float64[np.ndarray, "E 2"]) -> np.ndarray:
+    """Epochs since the last gain, by the rule of `LoopConfig.stop`; the first epoch gains."""
+    reference, waited = np.inf, 0
+    for loss in losses[:, 1]:
+        gained = loss < reference and loss <= reference * (1 - SMALLEST_GAIN)  # 0 after 0 is no gain
+        reference, waited = (loss, 0) if gained else (reference, waited + 1)
+    return np.full((), waited)
 
 
 def _batches(train: Pictures | Feed, key, run: Run, config: LoopConfig) -> Iterator[Any]:

@@ -116,6 +116,14 @@ def test_make_split_takes_the_reserved_groups_or_the_fold():
         make_split(Pictures(groups), fold=0, folds=5, validation_share=1.0, seed=0)
 
 
+def test_groups_that_take_no_part_are_on_no_side():
+    source = Pictures(tuple("aabbccddee"), frozenset("e"))
+    split = make_split(source, groups="bcd", test_groups="c", validation_share=0.5)
+    assert split.test == (4, 5) and {*split.train, *split.validation} == {2, 3, 6, 7}
+    folded = make_split(source, groups="bcd", test_groups=(), folds=3, fold=2, validation_share=0.5)
+    assert folded.test == (6, 7) and {*folded.train, *folded.validation} == {2, 3, 4, 5}
+
+
 def test_validation_by_group_keeps_groups_whole_and_by_slice_has_the_exact_share():
     groups = tuple(str(index // 20) for index in range(240))
     source = Pictures(groups, frozenset({"10", "11"}))
@@ -217,11 +225,11 @@ def test_unsound_splits_are_refused(change, message):
 
 
 def test_split_files_that_do_not_fit_are_refused(tmp_path):
-    source, path = Pictures(tuple("abcd")), tmp_path / "split.json"
+    source, path = Pictures(tuple("aabc")), tmp_path / "split.json"
     sound = {"validation_by": "group", "train": ["p0", "p1"], "validation": ["p2"], "test": ["p3"]}
     for change, message in (
         ({"test": ["q9"]}, "q9 is not in made"),
-        ({"train": ["p0"]}, "3 pictures, made has 4"),
+        ({"train": ["p0"]}, "3 pictures, made has 4 of these groups"),
         ({"train": "p0"}, "is not a split"),
         ({"validation_by": "luck"}, "is not a split"),
     ):

@@ -44,7 +44,6 @@ from experiments.harness.classifiers import (
 from experiments.harness.map_options import OURS, MapOptions
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
-from experiments.harness.pictures import Splitting
 from experiments.harness.publish import config_of
 from experiments.harness.run import opened
 from segjax.data import make_split
@@ -154,7 +153,7 @@ def smoke(out: Path) -> Config:
 
 
 def pictures_of(config: Config) -> LabelledDomain:
-    return read_labelled(config.source.data, Splitting.of(config.source), config.classification)
+    return read_labelled(config.source, config.classification)
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def test_the_fingerprint_follows_what_decides_numbers_and_nothing_else(config):
 def test_a_plan_is_json_and_says_where_numbers_come_from(config):
     plan = plan_of(study(), config, Data(config))
     assert json.loads(json.dumps(plan)) == {**plan, "replicates": list(plan["replicates"])}
-    assert set(plan["facts"]) == {"folds", "validation", "depth", "digest"}
+    assert set(plan["facts"]) == {"folds", "replicates", "validation", "depth", "digest"}
     assert (plan["study"], plan["data"], plan["coarsening"]) == ("tiny", "folder:nowhere", 2.0)
     assert plan["config"]["run"]["out"] == str(config.run.out) and plan["config"]["depth"] == 1
     assert {"segjax/types.py", "harness/run.py", "tiny/tiny.py"} <= set(plan["sources"])
