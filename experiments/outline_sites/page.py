@@ -84,7 +84,10 @@ def write_found_page(
             "A site counts as found where any of its pixels is marked. A false alarm is a picture without a site in "
             "which anything is marked."
         ),
-        config={**dataclasses.asdict(options), **run.point(options.threshold)._asdict(), "learnt": run.learnt.learnt, "smallest_hectares": smallest.hectares},
+        config={
+            **dataclasses.asdict(options), **run.point(options.threshold)._asdict(), "learnt": run.learnt.learnt,
+            "smallest_hectares": smallest.hectares,
+        },
         provenance=_origin(run),
         index=index_beside(path),
     )  # fmt: skip

@@ -66,10 +66,11 @@ GLOSSARY = (
     f"test pictures. {WEAK}"
 )
 LEVEL = (
-    "A piece of a prediction counts as a site only where enough of its pixels exceed a level. Both numbers are chosen "
-    "for each network on validation pictures, by one rule for all: they find most sites while something is marked in "
-    "at most {} of the pictures without one."
+    "A piece of a prediction counts as a site only where enough of its pixels exceed a level{}. These numbers are "
+    "chosen for each network on validation pictures, by one rule for all: something is marked in as many pictures with "
+    "a site as possible, and in at most {} of those without one."
 )
+GATE = ", in pictures to which the classifier gives a high enough probability of a site"
 OWN_METRICS = {
     FOUND: Metric("share of test pictures with a site in which any of its pixels is marked", "1", "higher", "-", 1),
     FALSE_ALARMS: Metric("share of test pictures without a site in which anything is marked", "1", "lower", "-", 1),
@@ -81,8 +82,8 @@ OWN_METRICS = {
     "label_dice": Metric("Dice of the training masks against the outlines, training pictures with a site pooled", "1",
                          "higher", "NaN", 1),
     "marked_rate": Metric("share of training pictures with a site in which anything is marked", "1", "higher", "-", 1),
-    AT_HALF[0]: Metric(f"{FOUND} where every pixel with a probability above 0.5 is marked", "1", "higher", "-", 1),
-    AT_HALF[1]: Metric(f"{FALSE_ALARMS} where every pixel with a probability above 0.5 is marked", "1", "lower", "-", 1),
+    AT_HALF[0]: Metric("sites found where all pixels with a probability above 0.5 are marked", "1", "higher", "-", 1),
+    AT_HALF[1]: Metric("false alarms where all pixels with a probability above 0.5 are marked", "1", "lower", "-", 1),
 }  # fmt: skip
 
 
@@ -105,8 +106,14 @@ def analyse(config: Config, table: Table) -> Analysis:
         cautions=_cautions(table, networks),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
         shown=[stem for stem in charts if stem.startswith(("found_by_", "worth"))],
-        glossary=GLOSSARY if config.level == "half" else f"{GLOSSARY} {LEVEL.format(percent(config.false_alarms))}",
+        glossary=_glossary(config),
     )
+
+
+def _glossary(config: Config) -> str:
+    if config.level == "half":
+        return GLOSSARY
+    return f"{GLOSSARY} {LEVEL.format(GATE if config.level == 'gated' else '', percent(config.false_alarms))}"
 
 
 # ---- the answer

@@ -77,15 +77,13 @@ class Config:
     """Share of the pictures of an epoch that show no site."""
     negatives: Literal["in_order", "drawn"] = decides("in_order")
     """Which training pictures without a site they are. in_order: the first. drawn: drawn from all."""
-    level: Literal["half", "validation"] = decides("half")
-    """When a network marks a site. half: where its probability is above 0.5. validation: such a piece must also hold
-    enough pixels above a higher level; both are chosen for each network on validation pictures, of which only the
-    image-level labels are used."""
+    level: Literal["half", "validation", "gated"] = decides("half")
+    """When a network marks a site. half: where its probability is above 0.5. validation: where a piece of the
+    prediction holds enough pixels above a level; both numbers are chosen for each network on validation pictures, of
+    which only the image-level labels are used. gated: so, and only in pictures to which the classifier gives a high
+    enough probability of a site, which is chosen with them."""
     false_alarms: float = decides(0.1)
-    """With --level validation: the share of pictures without a site in which something may be marked."""
-    gate: bool = decides(False)
-    """With --level validation: also leave pictures empty for which the classifier gives a low probability of a site; how
-    low is chosen together with the level."""
+    """With --level validation or gated: the share of pictures without a site in which something may be marked."""
     map_options: MapOptions = decides(make=MapOptions)
 
     def resolved(self) -> "Config":
@@ -109,8 +107,6 @@ class Config:
         for name in ("without_share", "false_alarms"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} must be above 0 and below 1, not {getattr(self, name)}")
-        if self.gate and self.level == "half":
-            raise InputError("gate: its level is chosen on validation pictures; give --level validation with it")
         check_choices("outlines", self.outlines, self.outlines)
         return self
 
@@ -139,7 +135,7 @@ BASE = Config(
     SegmentationOptions(("unet",)),
     ClassifierOptions(("resnet18",)),
     negatives="drawn",
-    level="validation",
+    level="gated",
 )
 SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
 LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
@@ -190,7 +186,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 8},
-        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
+        "source": {"simulation": "pixels=64&metres=6.64&sheets=16&pictures=30&without=1", "replicates": 8},
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 10),

@@ -143,7 +143,9 @@ class Labels:
         """Pictures that maps are made of: all of the split with the label, and some without, for a level."""
         split, domain = self._domain.split(seed), self._domain
         used = sorted((*split.train, *split.validation, *split.test))
-        return np.asarray([index for index in used if domain.presence[index]]), np.asarray(domain.without((*split.validation, *split.train))[:WITHOUT])
+        return np.asarray([index for index in used if domain.presence[index]]), np.asarray(
+            domain.without((*split.validation, *split.train))[:WITHOUT]
+        )
 
     def passes(self, classifier: Classifier, kind: str) -> float:
         """Forward passes of making the maps of a classifier."""

@@ -13,8 +13,8 @@ from segjax.ops.components import components
 
 HALF = 0.5
 POINT = ("site_level", "site_pixels", "site_gate")  # metrics: the parts of a chosen point
-LEVELS = (HALF, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-PASSED = (8, 4, 2, 1)  # gates let pass so many times the pictures without a site that may be marked in the end
+LEVELS = (HALF, 0.35, 0.7, 0.2, 0.8, 0.1, 0.9, 0.95, 0.98, 0.99)  # of equals the first is taken
+PASSED = (8, 4, 2, 1, 0.5, 0.25)  # gates let so many times the pictures pass that may be false alarms in the end
 
 Probability = Float32[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
@@ -27,13 +27,18 @@ class Point(NamedTuple):
         level: of the probability, from 0 to below 1. A piece is 8-connected pixels above `outline`.
         pixels: of the piece that must be above the level.
         gate: least probability of a site in the whole picture by the classifier; below it nothing counts.
-        outline: probability above which a pixel belongs to a piece.
+        is_outline: whether the level is that of the outlines too.
     """
 
     level: float = HALF
     pixels: float = 1.0
     gate: float = 0.0
-    outline: float = HALF
+    is_outline: bool = False
+
+    @property
+    def outline(self) -> float:
+        """The probability above which a pixel belongs to a piece: a half, or the level where that is lower."""
+        return self.level if self.is_outline else min(HALF, self.level)
 
     def keeps(self, pieces: Int32[np.ndarray, "H W"], probability: Probability) -> Bool[np.ndarray, " N"]:
         """Which of the pieces, numbered from 1 in `pieces`, count as sites; the first entry, the ground, never does."""
@@ -66,12 +71,12 @@ def chosen_point(
     false_alarms: float,
     presence: Float[np.ndarray, " P"] | None = None,
 ) -> Point:
-    """The point at which something is marked in most pictures with a site, of those with few enough false alarms.
+    """The point at which few enough pictures without a site are marked, and nearly as many with one as possible.
 
     Counting one more picture without a site in which something is marked, at most the share `false_alarms` of those
-    without are marked; so that is what to expect of further pictures, as in conformal prediction. Where there are too
-    few pictures for that, none of those without is marked. Of equal points it is the one with the lowest level and
-    gate.
+    without are marked, as in conformal prediction. Where there are too few pictures for that, none of those without is
+    marked. Of such points it is the one with the fewest false alarms among those that mark as many pictures with a site
+    as any, within one standard error of that share.
 
     Args:
         probability: of a site at every pixel of the validation pictures.
@@ -79,30 +84,36 @@ def chosen_point(
         minimum_area: smaller pieces are dropped first.
         presence: probability of a site in each picture by a classifier, which may then empty pictures too.
 
-    Source: Angelopoulos et al., Conformal risk control, ICLR (2024), for counting one more.
+    Source: Angelopoulos et al., Conformal risk control, ICLR (2024), for counting one more; Breiman et al.,
+    Classification and regression trees (1984), for the standard error.
     """
-    if not len(has_site) or has_site.all():
+    if not has_site.any() or has_site.all():
         return Point()
     allowed = max(int(false_alarms * (np.count_nonzero(~has_site) + 1) + 1e-9) - 1, 0)
-    sure = np.stack([_largest(one, minimum_area) for one in probability])
-    best, most = Point(), -1.0
+    sure = np.stack([_largest(one, minimum_area) for one in probability], 1)
+    found: list[tuple[float, float, Point]] = []
     for gate in [0.0] if presence is None else [0.0, *_gates(presence[~has_site], allowed)]:
         passed = np.ones(len(has_site), bool) if presence is None else presence >= gate
-        for level, counts in zip(LEVELS, (sure * passed[:, None]).T, strict=True):
-            pixels = int(np.sort(counts[~has_site])[::-1][allowed : allowed + 1].sum()) + 1
-            found = float(np.mean(counts[has_site] >= pixels)) if has_site.any() else 0.0
-            if found > most:
-                best, most = Point(level, pixels, gate), found
-    return best
+        for level, counts in zip(LEVELS, sure * passed, strict=True):
+            pixels = int(np.sort(counts[~has_site])[::-1][allowed]) + 1
+            sites, alarms = (float(np.mean(counts[kind] >= pixels)) for kind in (has_site, ~has_site))
+            found.append((sites, alarms, Point(level, pixels, gate)))
+    most = max(sites for sites, *_ in found)
+    least = most - np.sqrt(most * (1 - most) / np.count_nonzero(has_site)) - 1e-9
+    return min((one for one in found if one[0] >= least), key=lambda one: (one[1], -one[0]))[2]
 
 
 def _gates(presence: Float[np.ndarray, " N"], allowed: int) -> list[float]:
     """Just above the presence of pictures without a site, so that more and more of them are emptied."""
     ordered = np.sort(presence)[::-1]
-    return [float(np.nextafter(ordered[min(allowed * times, len(ordered) - 1)], np.inf)) for times in PASSED]
+    return [float(np.nextafter(ordered[min(int(allowed * times), len(ordered) - 1)], np.inf)) for times in PASSED]
 
 
 def _largest(probability: Probability, minimum_area: int) -> Int[np.ndarray, " L"]:
     """For each level the pixels above it of the piece that has most."""
-    pieces = components(tidied(probability > HALF, minimum_area))
-    return np.array([sure_pixels(pieces, probability, level)[1:].max(initial=0) for level in LEVELS])
+    pieces = {
+        outline: components(tidied(probability > outline, minimum_area))
+        for outline in {Point(level).outline for level in LEVELS}
+    }
+    counts = [sure_pixels(pieces[Point(level).outline], probability, level) for level in LEVELS]
+    return np.array([count[1:].max(initial=0) for count in counts])

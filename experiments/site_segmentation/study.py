@@ -163,7 +163,7 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
     is_shown, is_empty = np.isin(test, domain.with_object(test.tolist())), domain.presence[test] == 0
     probability, presence, point = _probability(context, trial, test), _presence(context, trial, test), Point()
     rows = []
-    if config.level == "validation":
+    if config.level != "half":
         plain = _masks(config, point, probability, presence)
         hits = (plain & (domain.labels[test] > 0))[is_shown].any((1, 2)), plain[is_empty].any((1, 2))
         point = point_of(context, trial)
@@ -226,7 +226,7 @@ def _presence(context: Here, trial: Trial, indices: Int[np.ndarray, " P"]) -> Fl
 
 def gate_of(config: Config, trial: Trial) -> Classifier | None:
     """The classifier that may empty pictures of a trial's network: that of its maps, or else the first."""
-    if trial.method == MASKS or not config.gate:
+    if trial.method == MASKS or config.level != "gated":
         return None
     return trial.needed_classifier or Classifier(config.classification.classifiers[0], trial.seed)
 

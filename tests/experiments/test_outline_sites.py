@@ -32,6 +32,7 @@ from segjax.evaluation import Interval
 from segjax.models.weights import save_weights
 from segjax.sweeps import Ledger, ResultTable, Row, file_stem
 from segjax.sweeps.plan import open_plan
+from segjax.training import predict_blended
 from segjax.types import InputError
 from tests.data.ground.test_scene import noise, write
 
@@ -253,10 +254,13 @@ def test_pieces_below_the_level_of_the_run_are_left_out_too(tmp_path):
 
 
 def test_the_level_is_the_mean_of_those_chosen_for_the_networks(study_run):
-    assert study_run.point(None) == Point() and study_run.point(0.7) == Point(0.7, outline=0.7)
+    assert study_run.point(None) == Point() and study_run.point(0.7) == Point(0.7, is_outline=True)
     chosen = study_run.table.frame.assign(site_level=0.9, site_pixels=12.0, site_gate=0.0)
     known = dataclasses.replace(study_run, table=ResultTable(chosen, Trial, study_run.table.replicates))
-    assert known.point(None) == Point(0.9, 12.0, 0.0) and known.point(0.7) == Point(0.7, outline=0.7)
+    assert known.gate(0) == 0.0 and study_run.gate(0) == 0.0
+    gated = dataclasses.replace(known, table=ResultTable(chosen.assign(site_gate=0.3), Trial, known.table.replicates))
+    assert gated.gate(0) == 0.3
+    assert known.point(None) == Point(0.9, 12.0, 0.0) and known.point(0.7) == Point(0.7, is_outline=True)
 
 
 def test_nothing_found_is_a_valid_result(tmp_path):
@@ -361,6 +365,32 @@ def test_a_large_scene_says_how_long_it_takes(study_run, tmp_path, monkeypatch):
     found = probability_of(dataclasses.replace(study_run, seeds=(0, 0)), image, options, said.append)
     assert said == [f"{done} % of the scene looked at; about {left} s left" for done, left in ((50, 60), (75, 30))]
     np.testing.assert_allclose(found, probability_of(study_run, image, options, said.append), atol=1e-6)
+
+
+class Bright:
+    """As a network that segments: a logit of the brightness. As a classifier: of the mean brightness."""
+
+    def __init__(self, is_classifier: bool) -> None:
+        self.is_classifier = is_classifier
+
+    def init(self, key, image):
+        return {"slope": jnp.float32(10)}
+
+    def apply(self, variables, image):
+        logit = image.mean((1, 2, 3)) if self.is_classifier else image[..., 0]
+        return jnp.stack([jnp.zeros_like(logit), variables["slope"] * (logit - 0.5)], -1)
+
+
+def test_windows_in_which_the_classifier_is_not_sure_enough_stay_empty():
+    image = np.full((16, 32, 1), 0.45, np.float32)  # on the left below a half, on the right mostly above
+    image[4:8, 4:8], image[:, 16:], image[4:8, 20:24] = 0.9, 0.55, 0.9
+    gated = networks.Gated(Bright(False), Bright(True))
+    both = gated.init(jax.random.key(0), jnp.asarray(image[None]))
+    plain = predict_blended(gated.network, both["network"], image, 16, 0)[..., 1]
+    np.testing.assert_array_equal(predict_blended(gated, both, image, 16, 0)[..., 1], plain)
+    found = predict_blended(gated, {**both, "gate": 0.5}, image, 16, 0)[..., 1]
+    assert plain[5, 5] > 0.9 and not found[:, :16].any()
+    np.testing.assert_array_equal(found[:, 16:], plain[:, 16:])
 
 
 # ---- the command

@@ -1,4 +1,4 @@
-"""The level at which networks of study 4B mark a site: what a chosen level keeps, and by which pictures it is chosen."""
+"""The level at which networks of study 4B mark a site: what it keeps, and by which pictures it is chosen."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_one_more_false_alarm_would_still_be_within_the_share(others, allowed):
     empty = [picture((1, 1, side, 0.6 + 0.3 * generator.random())) for side in sides]
     assert choice([picture((1, 1, 35, 0.8))], empty)[2] <= allowed
     distinct = [picture((0, 0, 1 + side // 3, 0.6), (0, 0, 1, 0.5 + side / 250)) for side in range(others)]
-    point, found, alarms = choice([picture((1, 1, 39, 0.6))], distinct)
+    _, found, alarms = choice([picture((1, 1, 39, 0.6))], distinct)
     assert alarms <= allowed and found == 1 and allowed / others <= 0.1
     if allowed:  # one pixel fewer would mark more
         assert (allowed + 1) / (others + 1) <= 0.1 + 1e-9
@@ -68,8 +68,26 @@ def test_the_level_is_that_at_which_most_sites_are_found():
     large_and_vague = [picture((5, 5, 12, 0.75)) for _ in range(20)]
     point, found, alarms = choice(small_and_sure, large_and_vague)
     assert (point.level, point.pixels, found, alarms) == (0.8, 1, 1.0, 0)
-    point, found, alarms = choice(large_and_vague, small_and_sure)  # now size tells them apart, at the lowest level
+    point, found, alarms = choice(large_and_vague, small_and_sure)  # now size tells them apart, at the first level
     assert (point.level, point.pixels, found, alarms) == (LEVELS[0], 17, 1.0, 0)
+
+
+def test_false_alarms_are_avoided_at_the_cost_of_a_standard_error_of_the_sites():
+    sites = [picture((5, 5, 6, 0.85))] * 88 + [picture((5, 5, 6, 0.6))] * 12
+    others = [picture((5, 5, 6, 0.75))] * 9 + [picture()] * 90
+    point, found, alarms = choice(sites, others)
+    assert (point.level, found, alarms) == (0.5, 1.0, 9)  # no error where all sites are found
+    sites = [picture((5, 5, 6, 0.85))] * 88 + [picture((5, 5, 6, 0.6))] * 2 + [picture()] * 10
+    point, found, alarms = choice(sites, others)
+    assert (point.level, found, alarms) == (0.8, 0.88, 0)  # 0.9, and its standard error 0.03
+
+
+def test_a_level_below_a_half_is_that_of_the_outlines_too():
+    faint = [picture((5, 5, 8, 0.3), (6, 6, 2, 0.45)) for _ in range(10)]
+    point, found, alarms = choice(faint, [picture() for _ in range(20)])
+    assert (point.level, point.outline, found, alarms) == (0.35, 0.35, 1.0, 0)
+    assert Point(0.2).mask(faint[0], 1).sum() == 64 and Point(0.9).outline == 0.5
+    assert Point(0.9, is_outline=True).outline == 0.9
 
 
 def test_the_classifier_may_empty_pictures_that_the_network_cannot_tell_apart():
