@@ -7,7 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from experiments.annotation_upgrade.places import Learnt, Place, RegionOptions
+from experiments.annotation_upgrade.places import Place, RegionOptions
+from experiments.harness import protocols
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -20,6 +21,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
+from experiments.harness.protocols import check_protocol
 from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
@@ -34,6 +36,7 @@ LOSSES: tuple[RobustLoss, ...] = get_args(RobustLoss)  # methods that differ in 
 RIVALS = (CONFIDENT, TEACHER, *LOSSES)
 IGNORING, WEIGHTED, ITERATED = "upgraded_ignoring", "upgraded_weighted", "upgraded_iterated"
 REPAIRS = (UPGRADED, IGNORING, WEIGHTED, ITERATED)  # uses of repaired labels
+AGAIN = "upgrade_again"  # of a training: an upgrade network that learns from clean and from repaired labels
 REGION = "region"
 QUESTIONS = ("quality", "clean_errors", "mismatch", "pays", "predictions", "rivals", REGION)
 
@@ -43,9 +46,8 @@ class Config:
     """Does it pay to repair noisy labels with a network that learns from a few clean ones?
 
     Start it again with the same --out, and it does only the missing trials. The defaults shown are those of the chosen
-    --scale. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1. Lengths are in
-    published pixels.
-    The published protocol is --scale paper --validation slice --scope dataset --rounding down --train.no-shuffle.
+    --scale and --protocol. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1.
+    Lengths are in published pixels.
     """
 
     run: Annotated[RunOptions, Flat]
@@ -100,9 +102,16 @@ class Config:
     every pixel counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade
     network that learns from the clean and the repaired labels."""
     region: RegionOptions = field(default_factory=RegionOptions)
-    rounding: Literal["random", "down"] = decides("random")
-    """How a rate of few objects becomes a whole number while an upgrade network learns. down: rounded down, as
-    published. random: rounded up or down at random."""
+    rounding: Literal["random", "down", "published"] = decides("random")
+    """How a rate of few objects becomes a whole number while an upgrade network learns. random: rounded up or down at
+    random. down: rounded down. published: as noisy labels are drawn, but of the foreign objects of a picture at least
+    one is left out."""
+    clean_choice: Literal["random", "spaced"] = decides("random")
+    """How pictures that get clean labels are chosen. random: volume by volume in turn, any picture of it. spaced:
+    evenly over the middle 75 pictures of the volumes, as published."""
+    validation_labels: Literal["clean", "noisy"] = decides("clean")
+    """Labels that choose the best epoch of a network that trains on clean and noisy ones. clean: those of --clean
+    alone. noisy: also noisy labels, a quarter as many as it trains on, as published."""
     epoch_pictures: int = decides(100)
     """Pictures per epoch. Smaller training sets are repeated up to it, so that all networks get equally many steps."""
 
@@ -113,32 +122,24 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
+        check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
         check_choices("repairs", self.repairs, REPAIRS)
         if not self.repairs:
             raise InputError(f"repairs: names no use of repaired labels; give at least one of {', '.join(REPAIRS)}")
-        check_choices("region.learnt", self.region.learnt, get_args(Learnt))
-        if not self.region.learnt:
-            raise InputError(
-                f"region.learnt: names nothing to learn; give at least one of {', '.join(get_args(Learnt))}"
-            )
+        self.region.check()
         for option, errors in self.errors_by_option().items():
             check_choices(option, errors, errors)
             for error in errors:
                 strengths_of(error, option)
-        for option, numbers in (
-            ("clean", (self.clean,)),
-            ("clean_counts", self.clean_counts),
-            ("compare_at", (self.compare_at,)),
-            ("region.clean", self.region.clean),
-        ):
+        counts = {"clean": (self.clean,), "clean_counts": self.clean_counts, "compare_at": (self.compare_at,)}
+        for option, numbers in {**counts, "region.clean": self.region.clean}.items():
             for number in numbers:
                 if number < 2:
                     why = "one picture trains and one chooses the best epoch"
                     raise InputError(f"{option}: {number} is too few; give at least 2, as {why}")
         check_least(self, noisy=1, volumes=1, budgets=1, rounds=1, epoch_pictures=1)
-        check_least(self.region, noisy=1)
         for share in self.clean_shares:
             if not 0 <= share < 1:
                 raise InputError(
@@ -170,8 +171,8 @@ class Config:
         Raises:
             InputError: as `strengths_of`, or a bias that is no whole number of the pictures' pixels.
         """
-        scope = self.annotations.scope
-        return recipe_from({} if error == "none" else strengths_of(error, option), scope, coarsening, option)
+        strengths = {} if error == "none" else strengths_of(error, option)
+        return recipe_from(strengths, self.annotations.drawn, coarsening, option)
 
     def trials(self, groups: int) -> "list[Trial]":
         """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds.
@@ -252,6 +253,17 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "paper": {},
 }
+
+
+def published(scale: str, protocol: str, data: str) -> dict[str, Any]:
+    """What a protocol sets over a scale, group by group; see `experiments.harness.protocols.published`."""
+    settings = protocols.published(scale, protocol, data)
+    if protocol == "miccai2022":
+        return {**settings, "validation_labels": "noisy", "rounding": "down"}
+    if protocol == "jimaging2024":
+        settings |= {"validation_labels": "noisy", "rounding": "published", "clean_choice": "spaced"}
+        return {**settings, "epoch_pictures": 1} if scale == "paper" else settings
+    return settings
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from experiments.harness.options import arranges
+from experiments.harness.options import arranges, check_choices
+from segjax.types import InputError
 
 Learnt = Literal["known", "mixture", "estimated"]
 
@@ -31,6 +32,15 @@ class RegionOptions:
     """Numbers of pictures with noisy labels."""
     learnt: tuple[Learnt, ...] = arranges(("known", "mixture", "estimated"))
     """What the upgrade network learns: the known error, a mixture of errors, or an error estimated from pairs."""
+
+    def check(self) -> None:
+        """Raises InputError where nothing known is to be learnt, or a place has no noisy pictures."""
+        known = get_args(Learnt)
+        check_choices("region.learnt", self.learnt, known)
+        if not self.learnt:
+            raise InputError(f"region.learnt: give at least one of {', '.join(known)}")
+        if min(self.noisy, default=1) < 1:
+            raise InputError(f"region.noisy: {min(self.noisy)} is too few; give numbers of pictures from 1 on")
 
     def places(self) -> list[Place]:
         """Every place."""

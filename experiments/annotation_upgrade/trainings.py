@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from experiments.annotation_upgrade.grid import (
+    AGAIN,
     CLEAN,
     CONFIDENT,
     ITERATED,
@@ -13,8 +14,6 @@ from experiments.annotation_upgrade.grid import (
     UPGRADED_PREDICTIONS,
     Trial,
 )
-
-AGAIN = "upgrade_again"  # of a training: an upgrade network that learns from clean and from repaired labels
 
 
 def training_of(trial: Trial) -> Trial:

@@ -71,7 +71,7 @@ def make_weighted_steps(network: Network, config: StepConfig) -> Steps:
     def weighted(logits, targets, axis=None):
         return loss(logits, targets.target, axis, weight=targets.weight)
 
-    step = pure_step(network, config, None, weighted)
+    step = pure_step(network, config, loss=weighted)
 
     def train(state, images, targets):
         if config.augment:
