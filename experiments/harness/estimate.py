@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.harness.layouts import step_seconds
-from experiments.harness.options import overlaid
+from experiments.harness.options import flag_of, overlaid
 from experiments.harness.store import Trainer
 from experiments.harness.study import Context, Study
 from segjax.sweeps import in_words, shard_of
@@ -132,8 +132,11 @@ def _smaller(config: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             overlay: Mapping[str, Any] = {place[-1]: kept}
             for name in reversed(place[:-1]):
                 overlay = {name: overlay}
-            flag = f"--{place[-1].replace('_', '-')}"  # groups with such options have no prefix
-            yield flag, " ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in kept), overlay
+            yield (
+                flag_of(config, place),
+                " ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in kept),
+                overlay,
+            )
 
 
 def _arranged(config: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...]]]:

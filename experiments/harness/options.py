@@ -287,10 +287,24 @@ def flags(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for one in fields(config):
         value = getattr(config, one.name)
         if dataclasses.is_dataclass(value):
-            is_flat = any(getattr(mark, "name", None) == "" for mark in getattr(one.type, "__metadata__", ()))
-            yield from flags(value, prefix if is_flat else f"{prefix}{one.name.replace('_', '-')}.")
+            yield from flags(value, prefix + _prefix(one))
         else:
             yield f"--{prefix}{one.name.replace('_', '-')}", value
+
+
+def flag_of(config: Any, place: Sequence[str]) -> str:
+    """The command line's name of a field, from the names of the groups that it is in and its own."""
+    prefix = ""
+    for name in place[:-1]:
+        prefix += _prefix(next(one for one in fields(config) if one.name == name))
+        config = getattr(config, name)
+    return f"--{prefix}{place[-1].replace('_', '-')}"
+
+
+def _prefix(group: Any) -> str:
+    """What the options of a group are named with, from its field."""
+    is_flat = any(getattr(mark, "name", None) == "" for mark in getattr(group.type, "__metadata__", ()))
+    return "" if is_flat else f"{group.name.replace('_', '-')}."
 
 
 def _with_absolute_path(spec: str) -> str:

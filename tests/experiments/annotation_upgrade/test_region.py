@@ -8,7 +8,7 @@ from experiments.annotation_upgrade.places import Place
 from experiments.annotation_upgrade.region import answers, comparisons
 from experiments.annotation_upgrade.study import STUDY
 from experiments.harness.noisy_labels import Compared
-from experiments.harness.options import overlaid
+from experiments.harness.options import flag_of, flags, overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from segjax.evaluation import Decision, holm
 from segjax.types import InputError
@@ -158,3 +158,10 @@ def test_trials_of_other_questions_are_the_same_trials(tmp_path):
 def test_places_that_cannot_be_are_refused(tmp_path, region, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         configured(tmp_path, region=region)
+
+
+def test_every_option_is_named_as_the_command_line_names_it(config):
+    named = dict(flags(config))
+    assert named[flag_of(config, ("region", "errors"))] == (HALF, MIXED)
+    assert named[flag_of(config, ("segmentation", "networks"))] == ("unet",)
+    assert flag_of(config, ("region", "errors")) == "--region.errors"
