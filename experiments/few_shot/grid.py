@@ -210,7 +210,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "baselines": ("whole_network", "decoupled", "from_scratch"),
         "first_draws": 3,
     },
-    "paper": {},
+    "paper": {"maps": "full"},
 }
 # the common types of the simulated tissue; small scales show too few of the others
 TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2), "reduced": (1, 2, 3, 4), "paper": ()}

@@ -12,6 +12,11 @@ sites.gpkg as outlines, each with its score and its area in hectares. sites.geoj
 sites.csv lists where they lie. A site has the same number in all of them (fid in QGIS), and number 1 is the surest. The
 files are valid, and empty, where no site is found.
 
+What counts as a site. A run with --level validation or gated chose for each network how many pixels of a piece must
+exceed which probability, so that few of its validation pictures without a site were marked. The means of these numbers
+hold here too. With --level gated, windows stay empty to which the classifier gives a low probability of a site.
+--threshold replaces all of this by a plain probability.
+
 The smallest site. Pieces smaller than --smallest-hectares are left out. The default is half of the smallest site that
 is outlined in the pictures of the run, and never less than the --minimum-area of the run.
 

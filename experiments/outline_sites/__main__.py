@@ -40,11 +40,11 @@ def main() -> None:
     with replacing(options.out.resolve()) as folder:
         folder.mkdir()  # a place that cannot be written is refused before the networks look
         probability = probability_of(run, image, options, console.print)
-        found = sites_in(probability, scene, options.threshold, smallest, metres)
+        found = sites_in(probability, scene, run.point(options.threshold), smallest, metres)
         write_sites(folder, found, scene)
         write_found_page(folder / "found.html", options, scene, image, run, past, smallest, found)
     console.print(f"{amount(found)}: {options.out / 'sites.gpkg'}")
-    console.print(left_out(smallest, found))
+    console.print(left_out(smallest, run.point(options.threshold), found))
     announce(options.out / "found.html", console)
 
 

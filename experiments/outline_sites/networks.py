@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+import pandas as pd
+from jaxtyping import Array, Float32, Key
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
@@ -16,7 +19,8 @@ from experiments.harness.store import TrainingStore
 from experiments.outline_sites.options import OutlineOptions
 from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
 from experiments.site_segmentation.grid import Config, Trial
-from experiments.site_segmentation.study import STUDY, SiteTrainer
+from experiments.site_segmentation.operating import POINT, Point
+from experiments.site_segmentation.study import STUDY, SiteTrainer, gate_of
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.ground.scene import Scene, picture_of
 from segjax.sweeps import ResultTable, factors_of, in_words, read_plan
@@ -45,6 +49,18 @@ class SiteRun:
     table: ResultTable[Trial]
     learnt: Trial
     seeds: tuple[int, ...]
+
+    def point(self, threshold: float | None) -> Point:
+        """When a piece counts as a site: by a threshold, or else by the means of what was chosen for the networks."""
+        if threshold is not None:
+            return Point(threshold, is_outline=True)
+        chosen = [self.table.interval(metric, self.learnt) for metric in POINT]
+        return Point(*(one.mean for one in chosen)) if all(one.n for one in chosen) else Point()
+
+    def gate(self, seed: int) -> float:
+        """Least probability of a site by the classifier in a window, as chosen for the network of a seed; 0: any."""
+        values = _of_trial(self.table, self.learnt, seed)
+        return float(values["site_gate"].fillna(0.0).iloc[0]) if "site_gate" in values else 0.0
 
     @property
     def metres(self) -> float | None:
@@ -89,9 +105,14 @@ def learnt_of(table: ResultTable[Trial], network: str, learnt: str) -> Trial:
 
 def seeds_of(table: ResultTable[Trial], trial: Trial) -> tuple[int, ...]:
     """The seeds for which a trial ended well."""
-    setting = {name: value for name, value in factors_of(trial).items() if name != "seed"}
-    ended = table.frame[(table.frame[[*setting, "status"]] == [*setting.values(), "ok"]).all(axis=1)]
-    return tuple(sorted(ended["seed"].tolist()))
+    return tuple(sorted(_of_trial(table, trial)["seed"].tolist()))
+
+
+def _of_trial(table: ResultTable[Trial], trial: Trial, seed: int | None = None) -> pd.DataFrame:
+    """The rows of a trial that ended well: of one seed or of all."""
+    setting = {name: value for name, value in factors_of(trial).items() if name != "seed"} | {"status": "ok"}
+    setting |= {} if seed is None else {"seed": seed}
+    return table.frame[(table.frame[[*setting]] == [*setting.values()]).all(axis=1)]
 
 
 def check_scene(scene: Scene, run: SiteRun) -> float:
@@ -137,6 +158,28 @@ def read_scene(scene: Scene, run: SiteRun) -> Float32[np.ndarray, "H W C"]:
     return image
 
 
+@dataclass(frozen=True)
+class Gated:
+    """A network that segments, of which windows stay empty where a classifier is not sure enough of a site.
+
+    Its variables are those of the two, and "gate": the least probability of a site in a window.
+    """
+
+    network: Any
+    classifier: Any
+
+    def init(self, key: Key[Array, ""], image: Float32[Array, "B H W C"]) -> dict[str, Any]:
+        """Variables of both before any training, and a gate that all windows pass."""
+        return {"network": self.network.init(key, image), "classifier": self.classifier.init(key, image), "gate": 0.0}
+
+    def apply(self, variables: Any, image: Float32[Array, "B H W C"]) -> Float32[Array, "B H W 2"]:
+        """Logits; those of an empty window say that nothing is a site."""
+        logits = self.network.apply(variables["network"], image)
+        presence = jax.nn.softmax(self.classifier.apply(variables["classifier"], image))[:, 1]
+        passes = presence >= variables["gate"]
+        return jnp.where(passes[:, None, None, None], logits, jnp.asarray([0.0, -1e9], logits.dtype))
+
+
 def probability_of(
     run: SiteRun, image: Float32[np.ndarray, "H W C"], options: OutlineOptions, say: Callable[[str], None]
 ) -> Float32[np.ndarray, "H W"]:
@@ -151,7 +194,11 @@ def probability_of(
     first: tuple[float, float] | None = None  # time and share of the first windows, whose time was that of compilation
     last = time.monotonic()
     for place, seed in enumerate(run.seeds):
-        variables = store.load(replace(run.learnt, seed=seed)).variables
+        trial, gate = replace(run.learnt, seed=seed), run.gate(seed) if options.threshold is None else 0.0
+        looking, variables = network, store.load(trial).variables
+        if gate and (classifier := gate_of(run.config, trial)) is not None:
+            looking = Gated(network, trainer.classifiers.network(classifier.network))
+            variables = {"network": variables, "classifier": store.load(classifier).variables, "gate": gate}
 
         def reached(share: float, place: int = place) -> None:
             nonlocal first, last
@@ -164,5 +211,5 @@ def probability_of(
                 say(f"{100 * done:.0f} % of the scene looked at; about {in_words(left)} left")
 
         overlap = round(options.overlap * tile)
-        total += predict_blended(network, variables, image, tile, overlap, on_share=reached)[..., 1]
+        total += predict_blended(looking, variables, image, tile, overlap, on_share=reached)[..., 1]
     return total / len(run.seeds)

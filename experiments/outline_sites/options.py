@@ -21,8 +21,9 @@ class OutlineOptions:
     learnt: str = ""
     """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
     boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
-    threshold: float = 0.5
-    """A pixel belongs to a site where its probability is above this, from 0 to below 1."""
+    threshold: float | None = None
+    """A pixel belongs to a site where its probability is above this, from 0 to below 1. Default: the rule by which the
+    run tested its networks, with the means of the levels that it chose for them."""
     smallest_hectares: float | None = None
     """Smaller pieces are left out, 0 keeps all. Default: half of the smallest outlined site of the run."""
     overlap: float = 0.5
@@ -33,7 +34,7 @@ class OutlineOptions:
     def check(self) -> None:
         """Raises InputError where an option cannot be, or the folder is not a new one; names the option."""
         for name, value in (("threshold", self.threshold), ("overlap", self.overlap)):
-            if not 0 <= value < 1:
+            if value is not None and not 0 <= value < 1:
                 raise InputError(f"{name} must be from 0 to below 1, not {value}")
         if self.smallest_hectares is not None and not 0 <= self.smallest_hectares < np.inf:
             raise InputError(f"smallest_hectares must be 0 or a number of hectares, not {self.smallest_hectares}")

@@ -18,6 +18,7 @@ from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.places import Found, Smallest, table_of
 from experiments.site_segmentation.charts import STEPS, looks_of
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent, title_of
+from experiments.site_segmentation.operating import Point
 from segjax.data.ground.scene import Scene
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval, format_interval
 from segjax.evaluation.claims import format_test_sets
@@ -42,7 +43,6 @@ from segjax.reports import (
 
 SHOWN, LOOKS = 100, 4  # sites in the table; in each row of the gallery
 Box = tuple[slice, slice]
-THRESHOLD = 0.5  # of the study, with which its networks were tested
 SITE, OTHER = 1, 2  # in pictures of a site: the site itself, others in view
 
 
@@ -84,7 +84,10 @@ def write_found_page(
             "A site counts as found where any of its pixels is marked. A false alarm is a picture without a site in "
             "which anything is marked."
         ),
-        config={**dataclasses.asdict(options), "learnt": run.learnt.learnt, "smallest_hectares": smallest.hectares},
+        config={
+            **dataclasses.asdict(options), **run.point(options.threshold)._asdict(), "learnt": run.learnt.learnt,
+            "smallest_hectares": smallest.hectares,
+        },
         provenance=_origin(run),
         index=index_beside(path),
     )  # fmt: skip
@@ -118,7 +121,7 @@ def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) ->
     """How many false alarms to expect, and how many test sets say so."""
     alarms, said = past.false_positive_rate, []
     parts = np.count_nonzero(scene.known) / np.prod(run.domain.images.shape[1:3])
-    if alarms.n and parts >= 2 and options.threshold == THRESHOLD and not past.has_failed:
+    if alarms.n and parts >= 2 and options.threshold is None and not past.has_failed:
         said.append(
             f"The scene is as large as {parts:.0f} of the run's pictures. If it held no site at all, about "
             f"{alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."
@@ -131,12 +134,20 @@ def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) ->
     return said
 
 
-def left_out(smallest: Smallest, found: Found) -> str:
-    """How many pieces were too small, and who says so."""
-    dropped = found.dropped
-    count = f"{dropped} pieces were" if dropped > 1 else "1 piece was" if dropped else "No piece was"
+def left_out(smallest: Smallest, point: Point, found: Found) -> str:
+    """How many pieces were too small or not sure enough, and who says so."""
     limit = f"smaller than {smallest.hectares:.3g} ha ({smallest.reason})"
-    return f"{count} left out as {limit}. --smallest-hectares changes this limit."
+    said = f"{_pieces(found.dropped)} left out as {limit}. --smallest-hectares changes this limit."
+    if found.unsure:
+        said += (
+            f" {_pieces(found.unsure)} left out with fewer than {point.pixels:.0f} pixels of a probability above "
+            f"{point.level:.3g}. The run chose both numbers on its validation pictures; --threshold replaces them."
+        )
+    return said
+
+
+def _pieces(count: int) -> str:
+    return f"{count} pieces were" if count > 1 else "1 piece was" if count else "No piece was"
 
 
 def cautions(
@@ -144,12 +155,13 @@ def cautions(
 ) -> list[str]:
     """What to know before relying on the sites."""
     said, ended, wanted = list(past.cautions), len(run.seeds), run.config.run.seeds
-    said.append(left_out(smallest, found))
+    said.append(left_out(smallest, run.point(options.threshold), found))
     if ended < wanted:
         said.append(f"{ended} of the run's {wanted} networks ended well. Only these looked at the scene.")
-    if options.threshold != THRESHOLD:
+    if options.threshold is not None:
         said.append(
-            f"The values on held-out pictures are for a threshold of {THRESHOLD:g}; here it is {options.threshold:g}."
+            f"The values on held-out pictures are for the run's own level; here a threshold of {options.threshold:g} "
+            "takes its place."
         )
     if not scene.known.all():
         said.append(f"{percent(1 - float(scene.known.mean()))} of the scene has no data; nothing was looked for there.")

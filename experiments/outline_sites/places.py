@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int32
 from skimage.segmentation import clear_border
 
 from experiments.outline_sites.networks import SiteRun
+from experiments.site_segmentation.operating import Point
 from segjax.data.ground.geofiles import crs_of, write_mask
 from segjax.data.ground.outlines import Outline, outlines_of, places_of, write_outlines
 from segjax.data.ground.scene import Scene
@@ -37,11 +38,13 @@ class Found(NamedTuple):
         sites: number of the site that a pixel belongs to, 0 elsewhere; 1 is the surest.
         outlines: of the sites, in the order of their numbers.
         dropped: pieces that were left out since they are too small.
+        unsure: further pieces that were left out since too few of their pixels are above the level.
     """
 
     sites: Int32[np.ndarray, "H W"]
     outlines: list[Outline]
     dropped: int
+    unsure: int = 0
 
     @property
     def hectares(self) -> float:
@@ -79,24 +82,25 @@ def _areas(labels: Iterable[Int32[np.ndarray, "H W"]]) -> np.ndarray:
 
 
 def sites_in(
-    probability: Float32[np.ndarray, "H W"], scene: Scene, threshold: float, smallest: Smallest, metres: float
+    probability: Float32[np.ndarray, "H W"], scene: Scene, point: Point, smallest: Smallest, metres: float
 ) -> Found:
-    """The pieces above the threshold that are large enough, with their holes filled; nothing where there are no data.
+    """The pieces that count as sites and are large enough, with their holes filled; nothing where there are no data.
 
     Args:
         metres: side of the scene's pixels on the ground.
     """
     # holes without data are filled too, so that these are taken out again
-    labels = components(tidied((probability > threshold) & scene.known, 1) & scene.known)
+    labels = components(tidied((probability > point.outline) & scene.known, 1) & scene.known)
     is_kept = np.bincount(labels.ravel()) * metres**2 / 1e4 >= smallest.hectares
-    is_kept[0] = False
+    large = int(is_kept[1:].sum())
+    is_kept &= point.keeps(labels, probability)
     outlines = outlines_of(is_kept[labels], probability, scene.georeference, scene.path.stem)
     outlines.sort(key=lambda outline: -outline.score)
     places = places_of(outlines, scene.georeference)
     pieces = labels[places.rows, places.columns]
     numbers = np.zeros(len(is_kept), np.int32)
     numbers[pieces] = np.arange(1, len(outlines) + 1)
-    return Found(numbers[labels], outlines, int(labels.max(initial=0) - is_kept.sum()))
+    return Found(numbers[labels], outlines, len(is_kept) - 1 - large, large - int(is_kept.sum()))
 
 
 def table_of(found: Found, scene: Scene) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The answer, claims and tables of study 4B: can masks of maps replace drawn outlines?"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from experiments.harness.map_options import OURS
 from experiments.harness.study import Analysis
 from experiments.site_segmentation.charts import charts_of
 from experiments.site_segmentation.findings import (
+    AT_HALF,
     DICE,
     FALSE_ALARMS,
     FOUND,
@@ -33,12 +34,25 @@ from experiments.site_segmentation.findings import (
     yardstick,
 )
 from experiments.site_segmentation.grid import FROM_MAPS, OUTLINES, Config, Trial
+from experiments.site_segmentation.operating import POINT
 from segjax.evaluation import METRICS, Claim, Metric, format_interval
 from segjax.reports import data_name
 from segjax.reports.words import METRIC_NAMES, joined, network_name
 
-SHARES = (FOUND, FALSE_ALARMS, "marked_rate")
+SHARES = (FOUND, FALSE_ALARMS, *AT_HALF, "marked_rate")
 COLUMNS = (FOUND, FALSE_ALARMS, "site_iou", "boundary_f_4px", "hd95_px", "label_dice", "marked_rate")
+CHOSEN = (*AT_HALF, *POINT)  # columns where levels were chosen on validation pictures
+
+
+class Rate(NamedTuple):
+    """How often a network is right about a whole picture: the metric, its name in claims, and points per unit."""
+
+    metric: str
+    label: str
+    scale: float
+
+
+RATES = (Rate(FALSE_ALARMS, "pictures without a site left empty", -100.0), Rate(FOUND, "sites found", 100.0))
 QUESTION = (
     "A classifier learns only which pictures show a site, and its activation maps become masks. Can a network that is "
     "trained on these masks replace one that is trained on drawn outlines?"
@@ -51,6 +65,12 @@ GLOSSARY = (
     "each site, and boxes only its extent. A seed is one complete repetition: another start of the networks, other "
     f"test pictures. {WEAK}"
 )
+LEVEL = (
+    "A piece of a prediction counts as a site only where enough of its pixels exceed a level{}. These numbers are "
+    "chosen for each network on validation pictures, by one rule for all: something is marked in as many pictures with "
+    "a site as possible, and in at most {} of those without one."
+)
+GATE = ", in pictures to which the classifier gives a high enough probability of a site"
 OWN_METRICS = {
     FOUND: Metric("share of test pictures with a site in which any of its pixels is marked", "1", "higher", "-", 1),
     FALSE_ALARMS: Metric("share of test pictures without a site in which anything is marked", "1", "lower", "-", 1),
@@ -62,6 +82,8 @@ OWN_METRICS = {
     "label_dice": Metric("Dice of the training masks against the outlines, training pictures with a site pooled", "1",
                          "higher", "NaN", 1),
     "marked_rate": Metric("share of training pictures with a site in which anything is marked", "1", "higher", "-", 1),
+    AT_HALF[0]: Metric("sites found where all pixels with a probability above 0.5 are marked", "1", "higher", "-", 1),
+    AT_HALF[1]: Metric("false alarms where all pixels with a probability above 0.5 are marked", "1", "lower", "-", 1),
 }  # fmt: skip
 
 
@@ -69,7 +91,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     """Can masks of maps replace outlines?"""
     networks = networks_of(table)
     families = [_family(config, table, network) for network in networks]
-    quiet = [_quiet(config, table, network) for network in networks]
+    rates = [_rates(config, table, network, rate) for network in networks for rate in RATES]
     charts = charts_of(config, table, networks)
     answer, *numbers = verdict(table, networks[0], families[0]) if networks else ["No network has been trained yet."]
     return Analysis(
@@ -77,15 +99,21 @@ def analyse(config: Config, table: Table) -> Analysis:
         question=QUESTION,
         verdict=answer,
         notes=numbers,
-        claims=[claim for family in [*families, *quiet] for claim in family.values()],
-        main=[claim for family in [*families, *quiet] for claim in _main(table, family)],
+        claims=[claim for family in [*families, *rates] for claim in family.values()],
+        main=[claim for family in [*families, *rates] for claim in _main(table, family)],
         tables={"All networks": networks_table(config, table, networks), "Masks made of maps": _masks_table(table)},
         charts=charts,
         cautions=_cautions(table, networks),
         metrics={**{name: METRICS[name] for name in (DICE, "dice")}, **OWN_METRICS},
         shown=[stem for stem in charts if stem.startswith(("found_by_", "worth"))],
-        glossary=GLOSSARY,
+        glossary=_glossary(config),
     )
+
+
+def _glossary(config: Config) -> str:
+    if config.level == "half":
+        return GLOSSARY
+    return f"{GLOSSARY} {LEVEL.format(GATE if config.level == 'gated' else '', percent(config.false_alarms))}"
 
 
 # ---- the answer
@@ -130,6 +158,10 @@ def _numbers(table: Table, maps: Trial) -> str:
             "pictures without one"
         )
         said += f"; with all outlines, {' and '.join(known[full])}." if full in known else "."
+    plain = [table.interval(AT_HALF[1], trial) for trial in (maps, full)]
+    if all(value.n for value in plain):
+        shares = " and ".join(percent(value.mean) for value in plain)
+        said += f" With a plain level of 0.5, something would be marked in {shares} of the pictures without a site."
     return said
 
 
@@ -159,18 +191,18 @@ def _family(config: Config, table: Table, network: str) -> dict[tuple[Trial, Tri
     return {pair: claim for pair, claim in found if claim.decision.n and (pair[0].map == OURS or pair[0] == best)}
 
 
-def _quiet(config: Config, table: Table, network: str) -> dict[tuple[Trial, Trial], Claim]:
-    """In how many pictures without a site the network with the best maps marks nothing, against drawn annotations."""
+def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple[Trial, Trial], Claim]:
+    """How often the network with the best maps is right about a whole picture, against drawn annotations."""
     maps, learnt = best_maps(table, network), learnt_by(table, network)
     if maps is None:
         return {}
     names, rivals = _names(config, learnt), [trial for trial in learnt if trial.method != FROM_MAPS]
     claims = table.compare_pairs(
-        FALSE_ALARMS,
+        rate.metric,
         [((names[maps], maps), (names[rival], rival)) for rival in rivals],
-        label="pictures without a site left empty",
+        label=rate.label,
         unit="percentage points",
-        scale=-100.0,
+        scale=rate.scale,
     )
     return {(maps, rival): claim for rival, claim in zip(rivals, claims, strict=True) if claim.decision.n}
 
@@ -214,9 +246,9 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
             dice = table.interval(DICE, trial)
             row: dict[str, Any] = {"network": network_name(network), "trained on": title_of(config, trial)}
             row |= {"Dice": format_interval(dice), "test sets": dice.n}
-            for metric in COLUMNS:
+            for metric in COLUMNS if config.level == "half" else (*COLUMNS, *CHOSEN):
                 value = table.interval(metric, trial)
-                digits = 1 if metric.endswith("_px") else 3
+                digits = 1 if metric.endswith(("_px", "_pixels")) else 3
                 shown = percent(value.mean) if metric in SHARES else f"{value.mean:.{digits}f}"
                 row[METRIC_NAMES[metric]] = shown if value.n else "-"
             if not is_weak:  # a share of a weak network's Dice says nothing

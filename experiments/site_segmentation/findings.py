@@ -15,6 +15,7 @@ from segjax.sweeps import ResultTable
 
 Table = ResultTable[Trial]
 DICE, FOUND, FALSE_ALARMS = "dice_pooled", "detection_rate", "false_positive_rate"
+AT_HALF = ("half_detection_rate", "half_false_positive_rate")  # with a plain level of 0.5, beside the chosen one
 HALF = 0.5  # a network that is worse than this is no yardstick
 # boxes are left out: an ellipse in a box is nearly the outline, so a good network may do as well with them
 COARSE = ("points", "walked_points")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
@@ -71,8 +71,19 @@ class Config:
     minimum_area: int = decides(20)
     """Pieces of a mask with fewer pixels are dropped."""
     epoch_pictures: int = decides(200)
-    """Pictures per epoch, half with a site and half without. Fewer are repeated, so that every training takes equally
-    many steps."""
+    """Pictures per epoch, with a site and without. Fewer are repeated, so that every training takes equally many
+    steps."""
+    without_share: float = decides(0.5)
+    """Share of the pictures of an epoch that show no site."""
+    negatives: Literal["in_order", "drawn"] = decides("in_order")
+    """Which training pictures without a site they are. in_order: the first. drawn: drawn from all."""
+    level: Literal["half", "validation", "gated"] = decides("half")
+    """When a network marks a site. half: where its probability is above 0.5. validation: where a piece of the
+    prediction holds enough pixels above a level; both numbers are chosen for each network on validation pictures, of
+    which only the image-level labels are used. gated: so, and only in pictures to which the classifier gives a high
+    enough probability of a site, which is chosen with them."""
+    false_alarms: float = decides(0.1)
+    """With --level validation or gated: the share of pictures without a site in which something may be marked."""
     map_options: MapOptions = decides(make=MapOptions)
 
     def resolved(self) -> "Config":
@@ -81,7 +92,7 @@ class Config:
         Raises:
             InputError: names the option and what it may be.
         """
-        self.classification.check()
+        self.classification.check(self.classify.loop)
         self.segmentation.check()
         check_choices("maps", self.maps, MAPS)
         check_choices("rules", self.rules, RULES)
@@ -93,6 +104,9 @@ class Config:
                 if (reason := reason_without_map(way.map, network, sizes)) is not None:
                     raise InputError(f"maps: {network} has no {way.map}: {reason}; name other maps or classifiers")
         check_least(self, outlines=1, minimum_area=1, epoch_pictures=2, point_radius=0)
+        for name in ("without_share", "false_alarms"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{name} must be above 0 and below 1, not {getattr(self, name)}")
         check_choices("outlines", self.outlines, self.outlines)
         return self
 
@@ -120,6 +134,8 @@ BASE = Config(
     DataOptions("terrain:mounds", simulation="pixels=512&metres=1.66&sheets=40&pictures=200"),
     SegmentationOptions(("unet",)),
     ClassifierOptions(("resnet18",)),
+    negatives="drawn",
+    level="gated",
 )
 SMALL = ClassifierSizes(vgg_width=8, resnet_width=8, msd_depth=20, unet_width=8, unet_levels=3)
 LITTLE = MapOptions(rise_masks=400, occlusion_patch=16, gradient_samples=16, removal_steps=20)
@@ -148,6 +164,8 @@ SCALES: dict[str, dict[str, Any]] = {
         "outlines": (1,),
         "baselines": ("points",),
         "epoch_pictures": 4,
+        "negatives": "in_order",
+        "level": "half",
         "map_options": MapOptions(rise_masks=8, occlusion_patch=16, gradient_samples=2, removal_steps=4),
     },
     "demo": {
@@ -168,7 +186,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 8},
-        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
+        "source": {"simulation": "pixels=64&metres=6.64&sheets=16&pictures=30&without=1", "replicates": 8},
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 10),

@@ -78,7 +78,7 @@ class Made(NamedTuple):
     """Maps of one classifier.
 
     Attributes:
-        maps: index of the picture -> its map; of all pictures with the label.
+        maps: index of the picture -> its map; of all pictures of a split with the label.
         level: what 99 % of the pixels of pictures without it stay under.
     """
 
@@ -140,10 +140,12 @@ class Labels:
         return Made(found, level_without(maps[len(shown) :]))
 
     def _mapped(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures that maps are made of: all with the label, and some without, which a level is taken from."""
-        split = self._domain.split(seed)
-        empty = self._domain.without((*split.validation, *split.train))[:WITHOUT]
-        return np.flatnonzero(self._domain.presence == 1), np.asarray(empty)
+        """Pictures that maps are made of: all of the split with the label, and some without, for a level."""
+        split, domain = self._domain.split(seed), self._domain
+        used = sorted((*split.train, *split.validation, *split.test))
+        return np.asarray([index for index in used if domain.presence[index]]), np.asarray(
+            domain.without((*split.validation, *split.train))[:WITHOUT]
+        )
 
     def passes(self, classifier: Classifier, kind: str) -> float:
         """Forward passes of making the maps of a classifier."""

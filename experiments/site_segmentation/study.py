@@ -7,7 +7,7 @@ from typing import cast
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int, Int32
 
 from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import (
@@ -23,6 +23,7 @@ from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from experiments.site_segmentation.analysis import analyse
 from experiments.site_segmentation.charts import gallery
+from experiments.site_segmentation.findings import AT_HALF
 from experiments.site_segmentation.grid import (
     BASE,
     MASKS,
@@ -32,12 +33,12 @@ from experiments.site_segmentation.grid import (
     Trial,
 )
 from experiments.site_segmentation.labels import Labels, check_outlines, sides_of
+from experiments.site_segmentation.operating import POINT, Point, chosen_point
 from segjax.data import open_source
 from segjax.data.folders.tables import first_few
 from segjax.data.ground.geofiles import missing_packages
 from segjax.data.ground.outlines import write_sites
 from segjax.evaluation import mean_roc_auc, outline_metrics
-from segjax.maps import tidied
 from segjax.models import NETWORKS
 from segjax.sweeps import Outcome, Row, file_stem
 from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict_logits
@@ -100,11 +101,14 @@ class SiteTrainer(Trainer[Training]):
         return Extent(self._config.epoch_pictures, len(sides.validation) + len(sides.validation_without))
 
     def job(self, training: Training, load: Load) -> Job:
-        """Pictures with a site make half of an epoch; few are repeated."""
+        """Pictures without a site make the share of an epoch that is asked for; few of either kind are repeated."""
         if isinstance(training, Classifier):
             return self.classifiers.job(training, load)
-        sides, count = sides_of(self._domain, training), self._config.epoch_pictures
-        rows = [*np.resize(sides.train, count - count // 2), *np.resize(sides.train_without, count // 2)]
+        sides, config = sides_of(self._domain, training), self._config
+        without, count = list(sides.train_without), int(config.epoch_pictures * config.without_share)
+        if config.negatives == "drawn":
+            without = list(np.random.default_rng([training.seed, 5]).permutation(without))
+        rows = [*np.resize(sides.train, config.epoch_pictures - count), *np.resize(without, count)]
         masks = self.labels.masks(training, sides.train, load)
         facts = {"label_dice": pooled_dice(masks, self._domain.labels[list(sides.train)] > 0)}
         facts["marked_rate"] = float(np.mean(masks.any((1, 2))))
@@ -156,18 +160,24 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
     """A network that segments, on all test pictures."""
     config, domain, trained = context.config, context.data, context.store.load(trial)
     test = np.asarray(domain.split(trial.seed).test)
-    network = cast(SiteTrainer, context.store.trainer).network(trial.network)
-    logits = predict_logits(network, trained.variables, domain.images[test])
-    probability = np.asarray(jax.nn.softmax(logits)[..., 1])
-    predicted = np.stack([tidied(one > 0.5, config.minimum_area) for one in probability])
-    rows, pooled = prediction_rows(predicted, domain, test, config.segmentation.tolerance)
-    is_shown = np.isin(test, domain.with_object(test.tolist()))
+    is_shown, is_empty = np.isin(test, domain.with_object(test.tolist())), domain.presence[test] == 0
+    probability, presence, point = _probability(context, trial, test), _presence(context, trial, test), Point()
+    rows = []
+    if config.level != "half":
+        plain = _masks(config, point, probability, presence)
+        hits = (plain & (domain.labels[test] > 0))[is_shown].any((1, 2)), plain[is_empty].any((1, 2))
+        point = point_of(context, trial)
+        chosen = zip((*AT_HALF, *POINT), (*(hit.mean() for hit in hits), *point[:3]), strict=True)
+        rows = [Row(metric, float(value)) for metric, value in chosen]
+    predicted = _masks(config, point, probability, presence)
+    values, pooled = prediction_rows(predicted, domain, test, config.segmentation.tolerance)
     sites = _site_rows(predicted[is_shown], test[is_shown].tolist(), domain)
     rows = [
-        *(row for row in rows if row.metric in ("dice", "iou", "surface_dice")),
+        *(row for row in values if row.metric in ("dice", "iou", "surface_dice")),
         *(row for row in sites if row.metric != "dice"),
         Row("dice_pooled", pooled),
-        Row("false_positive_rate", float(np.mean(predicted[domain.presence[test] == 0].any((1, 2))))),
+        Row("false_positive_rate", float(np.mean(predicted[is_empty].any((1, 2))))),
+        *rows,
         *(Row(metric, value) for metric, value in trained.facts.items()),
     ]
     if trial.needed_classifier is not None:
@@ -175,19 +185,68 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
     if trial.seed == 0 and not missing_packages():
         write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
     examples = _examples(test[is_shown], predicted[is_shown], sites)
-    is_empty = domain.presence[test] == 0
     examples |= _false_alarms(test[is_empty], predicted[is_empty])
     return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+
+
+def point_of(context: Here, trial: Trial) -> Point:
+    """When a piece counts as a site for a trial's network, chosen on all its validation pictures."""
+    config, domain = context.config, context.data
+    validation = np.asarray(domain.split(trial.seed).validation)
+    probability, presence = (show(context, trial, validation) for show in (_probability, _presence))
+    has_site = domain.presence[validation] == 1
+    return chosen_point(probability, has_site, config.minimum_area, config.false_alarms, presence)
+
+
+def _masks(
+    config: Config,
+    point: Point,
+    probability: Float32[np.ndarray, "P H W"],
+    presence: Float32[np.ndarray, " P"] | None,
+) -> Bool[np.ndarray, "P H W"]:
+    sure = np.ones(len(probability)) if presence is None else presence
+    return np.stack(
+        [point.mask(one, config.minimum_area, float(has)) for one, has in zip(probability, sure, strict=True)]
+    )
+
+
+def _probability(context: Here, trial: Trial, indices: Int[np.ndarray, " P"]) -> Float32[np.ndarray, "P H W"]:
+    """Of a site at every pixel of some pictures."""
+    network = cast(SiteTrainer, context.store.trainer).network(trial.network)
+    logits = predict_logits(network, context.store.load(trial).variables, context.data.images[indices])
+    return np.asarray(jax.nn.softmax(logits)[..., 1])
+
+
+def _presence(context: Here, trial: Trial, indices: Int[np.ndarray, " P"]) -> Float32[np.ndarray, " P"] | None:
+    """Of a site in each of some pictures, by the classifier that may empty them; None where there is none."""
+    if (classifier := gate_of(context.config, trial)) is None:
+        return None
+    return np.asarray(jax.nn.softmax(_classified(context, classifier, indices))[..., 1])
+
+
+def gate_of(config: Config, trial: Trial) -> Classifier | None:
+    """The classifier that may empty pictures of a trial's network: that of its maps, or else the first."""
+    if trial.method == MASKS or config.level != "gated":
+        return None
+    return trial.needed_classifier or Classifier(config.classification.classifiers[0], trial.seed)
+
+
+def needs(context: Here, trial: Trial) -> list[Training]:
+    """The trainings that a trial's values rest on."""
+    gate = gate_of(context.config, trial)
+    return list(dict.fromkeys([*([] if gate is None else [gate]), *trial.trainings]))
+
+
+def _classified(context: Here, classifier: Classifier, indices: Int[np.ndarray, " P"]) -> Float32[np.ndarray, "P K"]:
+    network = cast(SiteTrainer, context.store.trainer).classifiers.network(classifier.network)
+    return predict_logits(network, context.store.load(classifier).variables, context.data.images[indices])
 
 
 @functools.lru_cache(maxsize=8)
 def _auc(context: Here, classifier: Classifier) -> float:
     """Area under the curve of a classifier on the test pictures."""
-    domain = context.data
-    test = list(domain.split(classifier.seed).test)
-    network = cast(SiteTrainer, context.store.trainer).classifiers.network(classifier.network)
-    logits = predict_logits(network, context.store.load(classifier).variables, domain.images[test])
-    return mean_roc_auc(logits, domain.presence[test])
+    test = np.asarray(context.data.split(classifier.seed).test)
+    return mean_roc_auc(_classified(context, classifier, test), context.data.presence[test])
 
 
 def _site_rows(masks: Bool[np.ndarray, "P H W"], indices: Sequence[int], domain: LabelledDomain) -> list[Row]:
@@ -260,7 +319,7 @@ STUDY = Study(
     read=read,
     trials=lambda config, domain: config.trials(),
     trainings=lambda config, domain: TrainingStore(config.run, SiteTrainer(config, domain)),
-    needs=lambda context, trial: trial.trainings,
+    needs=needs,
     measure=measure,
     analyse=analyse,
     gallery=gallery,

@@ -61,6 +61,7 @@ NETWORKS = {
     "msd_classifier": "MSD classifier",
     "unet_classifier": "U-Net classifier",
 }
+TERMS = {"puzzle": "Puzzle-CAM term", "seam": "SEAM term"}  # that a classifier's training adds to its loss
 METRIC_NAMES = {
     "dice_pooled": "Dice, all test pictures pooled",
     "dice": "Dice, mean of the test pictures",
@@ -96,6 +97,11 @@ METRIC_NAMES |= {  # of classifiers, their maps, and sites
     "detection_rate": "Sites found",
     "site_iou": "IoU of pictures with a site",
     "marked_rate": "Training pictures whose site is marked",
+    "half_detection_rate": "Sites found at probability 0.5",
+    "half_false_positive_rate": "False alarms at probability 0.5",
+    "site_level": "Level",
+    "site_pixels": "Pixels above the level",
+    "site_gate": "Least probability by the classifier",
     "boundary_f_2px": "Boundary F at 2 px",
     "boundary_f_4px": "Boundary F at 4 px",
     "boundary_f_8px": "Boundary F at 8 px",
@@ -150,8 +156,9 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
 
 
 def network_name(network: str) -> str:
-    """Name of a network as papers write it."""
-    return NETWORKS.get(network, network)
+    """Name of a network as papers write it; "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM."""
+    name, plus, term = network.partition("+")
+    return f"{NETWORKS.get(name, name)}{plus and ' with '}{TERMS.get(term, term)}"
 
 
 def shown_level(error: str, level: Level, coarsening: float = 1.0) -> float:

@@ -22,15 +22,17 @@ from experiments.outline_sites import networks
 from experiments.outline_sites.held_out import HeldOut, Trivial, check_networks, held_out, trivial_mask
 from experiments.outline_sites.networks import SiteRun, check_scene, open_run, probability_of, read_scene, seeds_of
 from experiments.outline_sites.options import OutlineOptions
-from experiments.outline_sites.page import notes, site_gallery, verdict
+from experiments.outline_sites.page import left_out, notes, site_gallery, verdict
 from experiments.outline_sites.places import Found, Smallest, sites_in, smallest_site, table_of
 from experiments.site_segmentation.grid import Config, Trial
+from experiments.site_segmentation.operating import Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data.ground.scene import open_scene, picture_of
 from segjax.evaluation import Interval
 from segjax.models.weights import save_weights
 from segjax.sweeps import Ledger, ResultTable, Row, file_stem
 from segjax.sweeps.plan import open_plan
+from segjax.training import predict_blended
 from segjax.types import InputError
 from tests.data.ground.test_scene import noise, write
 
@@ -223,7 +225,7 @@ def test_small_pieces_are_left_out_and_the_surest_comes_first(tmp_path):
     known = np.ones(probability.shape, bool)
     known[20:25, 37] = False
     scene = scene_of(tmp_path, probability, known)
-    found = sites_in(probability, scene, 0.5, Smallest(0.05, ""), 10.0)  # 4 pixels are 0.04 ha
+    found = sites_in(probability, scene, Point(), Smallest(0.05, ""), 10.0)  # 4 pixels are 0.04 ha
     assert found.dropped == 1 and [round(one.hectares, 2) for one in found.outlines] == [0.35, 1.0]
     expected = np.zeros(probability.shape, np.int32)
     expected[20:25, 30:37], expected[5:15, 5:15] = 1, 2
@@ -233,15 +235,38 @@ def test_small_pieces_are_left_out_and_the_surest_comes_first(tmp_path):
     for x, y, number in zip(table["x, EPSG:32637"], table["y, EPSG:32637"], (1, 2), strict=True):
         row, column = (4_120_000 - float(y)) / 10, (float(x) - 420_000) / 10
         assert found.sites[int(row), int(column)] == number
-    everything = sites_in(probability, scene, 0.5, Smallest(0.0, ""), 10.0)
+    everything = sites_in(probability, scene, Point(), Smallest(0.0, ""), 10.0)
     assert everything.dropped == 0 and len(everything.outlines) == 3
     assert everything.hectares == pytest.approx(1.39, rel=2e-3)
+
+
+def test_pieces_below_the_level_of_the_run_are_left_out_too(tmp_path):
+    probability = np.full((40, 50), 0.1, np.float32)
+    probability[5:15, 5:15], probability[20:30, 20:30], probability[22:24, 22:24] = 0.7, 0.7, 0.96
+    probability[30:32, 2:4] = 1.0
+    point, smallest = Point(0.95, 4), Smallest(0.05, "")
+    found = sites_in(probability, scene_of(tmp_path, probability), point, smallest, 10.0)
+    assert (len(found.outlines), found.dropped, found.unsure) == (1, 1, 1)
+    assert found.outlines[0].hectares == pytest.approx(1.0, rel=2e-3)  # with the outline at a half
+    assert "1 piece was left out with fewer than 4 pixels of a probability above 0.95" in left_out(
+        smallest, point, found
+    )
+
+
+def test_the_level_is_the_mean_of_those_chosen_for_the_networks(study_run):
+    assert study_run.point(None) == Point() and study_run.point(0.7) == Point(0.7, is_outline=True)
+    chosen = study_run.table.frame.assign(site_level=0.9, site_pixels=12.0, site_gate=0.0)
+    known = dataclasses.replace(study_run, table=ResultTable(chosen, Trial, study_run.table.replicates))
+    assert known.gate(0) == 0.0 and study_run.gate(0) == 0.0
+    gated = dataclasses.replace(known, table=ResultTable(chosen.assign(site_gate=0.3), Trial, known.table.replicates))
+    assert gated.gate(0) == 0.3
+    assert known.point(None) == Point(0.9, 12.0, 0.0) and known.point(0.7) == Point(0.7, is_outline=True)
 
 
 def test_nothing_found_is_a_valid_result(tmp_path):
     probability = np.zeros((40, 50), np.float32)
     scene = scene_of(tmp_path, probability)
-    found = sites_in(probability, scene, 0.5, Smallest(0.05, ""), 10.0)
+    found = sites_in(probability, scene, Point(), Smallest(0.05, ""), 10.0)
     assert not found.sites.any() and found.outlines == [] and found.dropped == 0 and table_of(found, scene).empty
 
 
@@ -342,6 +367,32 @@ def test_a_large_scene_says_how_long_it_takes(study_run, tmp_path, monkeypatch):
     np.testing.assert_allclose(found, probability_of(study_run, image, options, said.append), atol=1e-6)
 
 
+class Bright:
+    """As a network that segments: a logit of the brightness. As a classifier: of the mean brightness."""
+
+    def __init__(self, is_classifier: bool) -> None:
+        self.is_classifier = is_classifier
+
+    def init(self, key, image):
+        return {"slope": jnp.float32(10)}
+
+    def apply(self, variables, image):
+        logit = image.mean((1, 2, 3)) if self.is_classifier else image[..., 0]
+        return jnp.stack([jnp.zeros_like(logit), variables["slope"] * (logit - 0.5)], -1)
+
+
+def test_windows_in_which_the_classifier_is_not_sure_enough_stay_empty():
+    image = np.full((16, 32, 1), 0.45, np.float32)  # on the left below a half, on the right mostly above
+    image[4:8, 4:8], image[:, 16:], image[4:8, 20:24] = 0.9, 0.55, 0.9
+    gated = networks.Gated(Bright(False), Bright(True))
+    both = gated.init(jax.random.key(0), jnp.asarray(image[None]))
+    plain = predict_blended(gated.network, both["network"], image, 16, 0)[..., 1]
+    np.testing.assert_array_equal(predict_blended(gated, both, image, 16, 0)[..., 1], plain)
+    found = predict_blended(gated, {**both, "gate": 0.5}, image, 16, 0)[..., 1]
+    assert plain[5, 5] > 0.9 and not found[:, :16].any()
+    np.testing.assert_array_equal(found[:, 16:], plain[:, 16:])
+
+
 # ---- the command
 
 
@@ -378,7 +429,7 @@ def test_all_files_appear_together_or_none(tmp_path, monkeypatch, capsys, study_
     assert {path.name for path in out.iterdir()} == FILES
     page = (out / "found.html").read_text()
     assert "1 site of 55 ha was marked in scene.tif, but that means nothing" in page
-    assert "About the run: This is the smoke scale" in page and "here it is 0." in page
+    assert "About the run: This is the smoke scale" in page and "here a threshold of 0 takes its place" in page
     assert re.search(limit, page)
     with rasterio.open(out / "mask.tif") as file:
         assert file.read(1).all() and file.crs.to_epsg() == 32637

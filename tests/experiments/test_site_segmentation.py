@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
 from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
-from experiments.site_segmentation.study import STUDY, SiteTrainer, write_files
+from experiments.site_segmentation.operating import POINT
+from experiments.site_segmentation.study import STUDY, SiteTrainer, needs, write_files
 from segjax.data.ground.geofiles import missing_packages
 from segjax.sweeps.trials import factors_of
 from segjax.types import IGNORED, InputError
@@ -49,7 +51,8 @@ def run(monkeypatch, capsys, *options: str) -> str:
 @pytest.mark.slow
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    text = run(monkeypatch, capsys, *TINY, "--out", str(out))
+    options = (*TINY, "--level", "gated", "--out", str(out))
+    text = run(monkeypatch, capsys, *options)
     assert "report:" in text and "failed" not in text
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     factors = ["network", "seed", "method", "classifier", "map", "rule", "completion", "outlines"]
@@ -58,7 +61,10 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     found = {tuple(row) for row in table[factors].itertuples(index=False)}
     assert found == {tuple(factors_of(trial).values()) for trial in trials}
     assert (table["metric"] == "dice_pooled").sum() == len(trials)
-    assert {"detection_rate", "false_positive_rate", "marked_rate", "auc"} <= set(table["metric"])
+    rates = {"detection_rate", "false_positive_rate", "half_detection_rate", "half_false_positive_rate"}
+    assert {*rates, *POINT, "marked_rate", "auc"} <= set(table["metric"])
+    gates = table[table["metric"] == "site_gate"]["value"].astype(float)
+    assert len(gates) == sum(trial.method != MASKS for trial in trials) and gates.between(0, 1).all()
     outlines = table[(table["method"] == "outlines") & (table["metric"] == "label_dice")]
     assert (outlines["value"].astype(float) == 1).all()
     discs = table[(table["method"] == "points") & (table["metric"] == "label_dice")]["value"].astype(float)
@@ -69,6 +75,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     page = (out / "report.html").read_text()
     assert "Activation maps in place of outlines" in page and "Nothing can be concluded about maps" in page
     assert "has not learnt to tell pictures with a site from pictures without" in page
+    assert "gives a high enough probability of a site" in page
     for gallery in ("Masks made of maps", "What the networks found", "worst without a site"):
         assert gallery in page, gallery
     stems = {path.stem for path in (out / "figures").iterdir()}
@@ -80,7 +87,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert said == bool(missing_packages())
     if not missing_packages():
         check_scene(out, tmp_path, monkeypatch, capsys)
-    text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--resume")
+    text = run(monkeypatch, capsys, *options, "--resume")
     assert f"{len(trials)} of {len(trials)} trials are done already; 0 to do" in text
 
 
@@ -146,6 +153,23 @@ def load(training):
     raise AssertionError(f"{training} is not needed")
 
 
+def test_maps_are_made_of_the_pictures_of_a_split_only(tiny, domain):
+    labels = SiteTrainer(tiny, domain).labels
+    shown, empty = labels._mapped(0)
+    np.testing.assert_array_equal(shown, np.flatnonzero(domain.presence))
+    split = domain.split(0)
+    fewer = dataclasses.replace(split, train=split.train[:3])
+    shown, empty = SiteTrainer(tiny, splitted(domain, fewer)).labels._mapped(0)
+    used = {*fewer.train, *fewer.validation, *fewer.test}
+    assert set(shown) | set(empty) <= used and len(shown) == sum(domain.presence[list(used)])
+
+
+def splitted(domain, split) -> LabelledDomain:
+    other = dataclasses.replace(domain)
+    other.__dict__["split"] = lambda seed: split
+    return other
+
+
 def test_fewer_outlined_sites_are_among_those_of_more(domain):
     one, two, every = (sides_of(domain, dataclasses.replace(OUTLINED, outlines=count)) for count in (1, 2, 0))
     assert one.train == two.train[:1] and two.train == every.train[:2]
@@ -165,6 +189,22 @@ def test_epochs_have_as_many_pictures_with_a_site_as_without(tiny, domain):
     assert job.facts == {"label_dice": 1.0, "marked_rate": 1.0}
 
 
+def test_the_share_and_the_choice_of_pictures_without_a_site(tiny, domain):
+    def without(**options):
+        job = SiteTrainer(dataclasses.replace(tiny, epoch_pictures=8, **options), domain).job(OUTLINED, load)
+        return job.train.images[~job.train.targets.any((1, 2))]
+
+    indices = sides_of(domain, OUTLINED).train_without
+    assert len(indices) == 4
+    few = [without(without_share=0.25, negatives=kind) for kind in ("in_order", "drawn")]
+    np.testing.assert_array_equal(few[0], domain.images[list(indices[:2])])
+    assert len(few[1]) == 2 and not np.array_equal(*few)
+    every = without(without_share=0.75, negatives="drawn")  # all of them once, then from the start again
+    np.testing.assert_array_equal(every[:2], few[1])
+    np.testing.assert_array_equal(np.sort(every[:4], 0), np.sort(domain.images[list(indices)], 0))
+    assert len(every) == 6 and np.array_equal(every[4:], every[:2])
+
+
 def test_a_picture_with_a_site_in_which_nothing_is_marked_is_ignored(tiny, domain, monkeypatch):
     trainer = SiteTrainer(tiny, domain)
     nothing = np.zeros(domain.labels.shape[1:], bool)
@@ -181,7 +221,12 @@ def test_a_network_that_learns_from_maps_needs_their_classifier(tiny, domain):
     trial, classifier = store.closure([FROM_OURS])
     assert trial == FROM_OURS and (classifier.network, classifier.seed) == ("resnet18", 0)
     assert FROM_OURS.trainings == [classifier, FROM_OURS]
-    assert Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none").trainings == [classifier]
+    masks = Trial(NONE, 0, MASKS, "resnet18", OURS, "otsu", "none")
+    assert masks.trainings == [classifier]
+    gated = SimpleNamespace(config=dataclasses.replace(tiny, level="gated"))
+    assert needs(gated, OUTLINED) == [*needs(gated, FROM_OURS)[:1], OUTLINED]
+    assert needs(gated, FROM_OURS) == [classifier, FROM_OURS] and needs(gated, masks) == [classifier]
+    assert needs(SimpleNamespace(config=tiny), OUTLINED) == [OUTLINED]
 
 
 def test_discs_boxes_and_walked_points(tiny, domain):
@@ -244,6 +289,8 @@ def test_ways(tiny):
         ({"segmentation": {"networks": ("vgg16",)}}, "networks: unknown 'vgg16'"),
         ({"minimum_area": 0}, "minimum_area must be at least 1"),
         ({"point_radius": -1.0}, "point_radius must be at least 0"),
+        ({"without_share": 1.0}, "without_share must be above 0 and below 1, not 1.0"),
+        ({"false_alarms": 0.0}, "false_alarms must be above 0 and below 1, not 0.0"),
         (
             {
                 "trained_on": ("cam:otsu:none",),
