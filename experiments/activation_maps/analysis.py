@@ -25,7 +25,13 @@ from segjax.reports import data_name
 from segjax.reports.words import METRIC_NAMES, joined, network_name
 
 MAIN = {"iou": "IoU", "boundary_f_4px": "boundary F at 4 px"}
-CONTESTS = {**MAIN, "road": "ROAD"}
+CONTESTS = {
+    **MAIN,
+    "boundary_f_2px": "boundary F at 2 px",  # the tolerance decides who is ahead, so all three are judged
+    "boundary_f_8px": "boundary F at 8 px",
+    "contour_level_boundary_f_4px": "boundary F at 4 px, contour level",
+    "road": "ROAD",
+}
 TASK = ("auc", "accuracy", "balanced_accuracy", "blur_px")
 AS_OUTLINES = (
     *("iou", "false_positive_rate", "oracle_iou", "boundary_f_2px", "boundary_f_4px", "boundary_f_8px", "hd95_px"),
@@ -87,6 +93,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     claims, main = _claims(config, table)
     failures = table.failures()
     answer, *rest = verdict(config, table, claims)
+    of_terms = _claims_of_terms(config, table)
     return Analysis(
         title=f"What classifiers look at: {data}",
         question=(
@@ -95,8 +102,8 @@ def analyse(config: Config, table: Table) -> Analysis:
         ),
         verdict=answer,
         notes=[" ".join(rest)] if rest else [],
-        claims=claims,
-        main=main,
+        claims=claims + of_terms,
+        main=main + of_terms,
         tables=_tables(config, table),
         charts=charts_of(config, table),
         cautions=_cautions(config, table),
@@ -119,9 +126,22 @@ def _claims(config: Config, table: Table) -> tuple[list[Claim], list[Claim]]:
             family = table.compare(metric, subject, rivals, label=label, unit="", scale=1.0)
             means = [table.interval(metric, rivals[claim.rival]).mean for claim in family]
             claims += family
-            if metric in MAIN and family:
+            if family and (metric in MAIN or len(rivals) == 1):  # with one rival every measure is shown
                 main.append(family[means.index(max(means))])
     return claims, main
+
+
+def _claims_of_terms(config: Config, table: Table) -> list[Claim]:
+    """Contour-CAM of classifiers taught consistency against that of the same without, a family per one and metric."""
+    can = [name for name, is_usable in usable(config, table).items() if is_usable]
+    claims = []
+    for plain in can:
+        named = {name: (f"{MAP_TITLES[OURS]} of {network_name(name)}", Trial(name, 0, OURS)) for name in can}
+        pairs = [(named[name], named[plain]) for name in can if name.startswith(f"{plain}+")]
+        for metric, label in MAIN.items():
+            made = table.compare_pairs(metric, pairs, label=label, unit="", scale=1.0)
+            claims += [claim for claim in made if claim.decision.n]
+    return claims
 
 
 def _cautions(config: Config, table: Table) -> list[str]:

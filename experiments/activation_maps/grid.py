@@ -60,7 +60,7 @@ class Config:
         Raises:
             InputError: names the option and what it may be.
         """
-        self.classification.check()
+        self.classification.check(self.train.loop)
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("maps", self.maps, MAPS)
         check_choices("maps_over_training", self.maps_over_training, MAPS)

@@ -98,33 +98,40 @@ def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> lis
     """Rows of every test picture and pooled ones, by maps for `chosen.all`; none where nothing is outlined.
 
     A map's threshold, and whether the maps are scaled by their own maxima before, is what does best on the outlined
-    validation pictures.
+    validation pictures. Pixels that nobody judged count nowhere.
     """
     if not _are_outlined(chosen, domain):
         return []
     count, tested = chosen.tested.start, chosen.tested.stop
-    truths = domain.labels[chosen.all] > 0
+    truths, known = domain.labels[chosen.all] > 0, ~domain.ignored[chosen.all]
     versions = {0: maps, 1: np.asarray(by_maximum(positive(jnp.asarray(maps))))}
-    found = {scaled: choose_threshold(list(v[:count]), list(truths[:count])) for scaled, v in versions.items()}
+    judged = {scaled: _judged(version, known) for scaled, version in versions.items()}
+    true = _judged(truths, known)
+    found = {scaled: choose_threshold(these[:count], true[:count]) for scaled, these in judged.items()}
     scaled = max(found, key=lambda version: found[version].iou)
-    masks = versions[scaled] > found[scaled].level
+    masks = (versions[scaled] > found[scaled].level) & known
     rows = [
-        Row("pxap", pixel_average_precision(list(maps[count:]), list(truths[count:]))),
-        Row("pxap_scaled", pixel_average_precision(list(versions[1][count:]), list(truths[count:]))),
+        Row("pxap", pixel_average_precision(judged[0][count:], true[count:])),
+        Row("pxap_scaled", pixel_average_precision(judged[1][count:], true[count:])),
         Row("scaled_by_maximum", scaled),
         Row("false_positive_rate", float(np.mean(masks[tested:].any((1, 2)))) if chosen.empty else np.nan),
     ]
     for place, index in enumerate(chosen.shown, count):
         one, truth, image = maps[place], truths[place], domain.images[index]
         values = outline_metrics(masks[place], truth, domain.metres)
-        at_contour_level = outline_metrics(one > level_of("contour", one, image, 0.0), truth)
+        at_contour_level = outline_metrics((one > level_of("contour", one, image, 0.0)) & known[place], truth)
         values |= {f"contour_level_{name}": value for name, value in at_contour_level.items()}
-        values["oracle_iou"] = oracle_threshold(one, truth).iou
-        values["pointing_game"] = pointing_game(one, truth)
-        values["energy"] = energy_in_mask(one, truth)
+        values["oracle_iou"] = oracle_threshold(judged[0][place], true[place]).iou
+        values["pointing_game"] = pointing_game(judged[0][place], true[place])
+        values["energy"] = energy_in_mask(judged[0][place], true[place])
         values["brightness_correlation"] = brightness_correlation(one, image)
         rows += [Row(name, value, domain.source.names[index]) for name, value in values.items()]
     return rows
+
+
+def _judged(values: np.ndarray, known: Masks) -> list[np.ndarray]:
+    """Of each picture the pixels that somebody judged, as one line."""
+    return [one[there][None] for one, there in zip(values, known, strict=True)]
 
 
 def reference_rows(kind: str, seed: int, chosen: Chosen, domain: LabelledDomain) -> list[Row]:
@@ -151,7 +158,9 @@ def _mask_rows(masks: Masks, chosen: Chosen, domain: LabelledDomain) -> list[Row
     return [
         Row(name, value, domain.source.names[index])
         for mask, index in zip(masks, chosen.shown, strict=True)
-        for name, value in outline_metrics(mask, domain.labels[index] > 0, domain.metres).items()
+        for name, value in outline_metrics(
+            mask & ~domain.ignored[index], domain.labels[index] > 0, domain.metres
+        ).items()
     ]
 
 

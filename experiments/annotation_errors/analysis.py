@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments.annotation_errors.grid import Config, Trial
+from experiments.annotation_errors.statements import judged, statements_table
 from experiments.harness.study import Analysis
 from segjax.data import parse_spec
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
@@ -37,7 +38,6 @@ LABEL_DICE = Metric(
     1,
 )
 LEARNT = 0.5  # Dice with clean labels that a network needs before its costs say anything
-OMITTED_FROM = 0.3  # published: above this rate MSD stays ahead of the other networks
 PASTED = "foreign objects pasted in, none of them marked"
 Table = ResultTable[Trial]
 
@@ -61,10 +61,10 @@ def analyse(config: Config, table: Table) -> Analysis:
         question=QUESTION,
         verdict=verdict(shown, weak, table.coarsening),
         notes=notes(shown, weak),
-        claims=[*(cost.claim for cost in costs), *_msd_ahead(table)],
+        claims=[cost.claim for cost in costs],
         main=[cost.claim for own in shown.values() for cost in own],
         charts=_charts(table, shown, paper),
-        tables=_tables(table, paper),
+        tables=_tables(table, paper, kind),
         cautions=_cautions(config, table),
         metrics={**METRICS, "label_dice": LABEL_DICE},
         shown=["costs", STEMS["dice_pooled"]],
@@ -328,20 +328,10 @@ def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -
     return " ".join(said)
 
 
-def _msd_ahead(table: Table) -> list[Claim]:
-    """MSD against the other networks where many cells are omitted, as published."""
-    claims: list[Claim] = []
-    networks = dict.fromkeys(trial.network for trial in table.trials())
-    for level in sorted({trial.level for trial in table.trials() if trial.error == "omission"}):
-        if level > OMITTED_FROM and "msd" in networks:
-            msd, *others = (Trial(name, 0, "omission", level) for name in sorted(networks, key="msd".__ne__))
-            rivals = {_named(trial, table.coarsening): trial for trial in others}
-            claims += table.compare("dice_pooled", (_named(msd, table.coarsening), msd), rivals)
-    return claims
-
-
-def _tables(table: Table, paper: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+def _tables(table: Table, paper: pd.DataFrame | None, kind: str | None) -> dict[str, pd.DataFrame]:
     tables = {}
+    if statements := judged(table, kind):
+        tables["The published statements"] = statements_table(statements)
     if paper is not None:
         tables["Dice beside the published curves"] = beside_published(table, paper)
     for metric in words.METRIC_NAMES:

@@ -17,6 +17,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
+from experiments.harness.protocols import check_protocol, published
 from experiments.harness.recipes import ERRORS, RATE_ERRORS, recipe_from
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
@@ -36,8 +37,8 @@ PUBLISHED_LEVELS = {
 class Config:
     """What do annotation errors cost? Trains networks on noisy labels and tests them on clean labels.
 
-    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale.
-    The published protocol is --scale paper --validation slice --scope dataset --train.no-shuffle.
+    Started again with the same --out, it does only what is missing. The defaults shown are those of the chosen --scale
+    and --protocol.
     """
 
     run: Annotated[RunOptions, Flat]
@@ -60,6 +61,7 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
+        check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("errors", self.errors, ERRORS)
         for level in self.levels:
             if not (0 < level < 1 or (level >= 1 and level == int(level))):
@@ -91,8 +93,8 @@ class Config:
             InputError: a bias strength that is no whole number of the pictures' pixels.
         """
         if error == "none" or level == 0:
-            return Recipe(scope=self.annotations.scope)
-        return recipe_from({error: level}, self.annotations.scope, coarsening, "levels")
+            return Recipe(**self.annotations.drawn)
+        return recipe_from({error: level}, self.annotations.drawn, coarsening, "levels")
 
     def trials(self, has_own_foreign: bool) -> "list[Trial]":
         """Every trial, seed by seed, so that an unfinished study has whole curves with fewer seeds.

@@ -19,6 +19,7 @@ from experiments.harness.pictures import (
     stable_number,
 )
 from segjax.annotations import Recipe
+from segjax.annotations.ids import count_of
 from segjax.data import Split, open_source, pasted
 from segjax.types import InputError, Source
 
@@ -92,15 +93,17 @@ def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> N
     scope = config.annotations.scope
     if error in ("omission", "inclusion") and scope != "object":
         objects = domain.labels if error == "omission" else domain.foreign
-        most = _most_objects(objects, domain, per_picture=scope == "picture")
-        if int(level * most + 1e-6) == 0:
+        most = _most_objects(objects, domain, scope)
+        if count_of(level, most, config.annotations.drawn[f"{error}_rounding"]) == 0:
+            units = "the data set has no" if scope == "dataset" else f"no {scope} has"
             raise InputError(
-                f"levels: {error} at a rate of {level:g} changes nothing, since no {scope} has more than {most} "
+                f"levels: {error} at a rate of {level:g} changes nothing, since {units} more than {most} "
                 "objects; give a higher rate, or draw over more objects with another --scope"
             )
 
 
-def _most_objects(objects: np.ndarray, domain: Domain, per_picture: bool) -> int:
+def _most_objects(objects: np.ndarray, domain: Domain, scope: str) -> int:
     every = tuple(range(len(objects)))
-    units = [np.asarray([index]) for index in every] if per_picture else domain.members(every)
+    of_pictures = [np.asarray([index]) for index in every]
+    units = {"dataset": [np.asarray(every)], "picture": of_pictures}.get(scope) or domain.members(every)
     return max(len(np.setdiff1d(np.unique(objects[positions]), [0])) for positions in units)

@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.annotation_errors.analysis import analyse
 from experiments.annotation_errors.gallery import gallery
-from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial
+from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial, published
 from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
@@ -67,6 +67,7 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
+    published=published,
     resolve=Config.resolved,
     read=read,
     trials=lambda config, data: config.trials(data.has_own_foreign),

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from experiments.harness import protocols
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -19,6 +20,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
+from experiments.harness.protocols import check_protocol
 from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
@@ -39,9 +41,8 @@ class Config:
     """Does it pay to repair noisy labels with a network that learns from a few clean ones?
 
     Start it again with the same --out, and it does only the missing trials. The defaults shown are those of the chosen
-    --scale. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1. Lengths are in
-    published pixels.
-    The published protocol is --scale paper --validation slice --scope dataset --rounding down --train.no-shuffle.
+    --scale and --protocol. Write an error as omission=0.5 or omission=0.3+inclusion=0.3+bias=4. Rates go from 0 to 1.
+    Lengths are in published pixels.
     """
 
     run: Annotated[RunOptions, Flat]
@@ -90,9 +91,16 @@ class Config:
     rivals: tuple[str, ...] = arranges(RIVALS)
     """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
     symmetric_cross_entropy."""
-    rounding: Literal["random", "down"] = decides("random")
-    """How a rate of few objects becomes a whole number while an upgrade network learns. down: rounded down, as
-    published. random: rounded up or down at random."""
+    rounding: Literal["random", "down", "published"] = decides("random")
+    """How a rate of few objects becomes a whole number while an upgrade network learns. random: rounded up or down at
+    random. down: rounded down. published: as noisy labels are drawn, but of the foreign objects of a picture at least
+    one is left out."""
+    clean_choice: Literal["random", "spaced"] = decides("random")
+    """How pictures that get clean labels are chosen. random: volume by volume in turn, any picture of it. spaced:
+    evenly over the middle 75 pictures of the volumes, as published."""
+    validation_labels: Literal["clean", "noisy"] = decides("clean")
+    """Labels that choose the best epoch of a network that trains on clean and noisy ones. clean: those of --clean
+    alone. noisy: also noisy labels, a quarter as many as it trains on, as published."""
     epoch_pictures: int = decides(100)
     """Pictures per epoch. Smaller training sets are repeated up to it, so that all networks get equally many steps."""
 
@@ -103,6 +111,7 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
+        check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
         for option, errors in self.errors_by_option().items():
@@ -145,8 +154,8 @@ class Config:
         Raises:
             InputError: as `strengths_of`, or a bias that is no whole number of the pictures' pixels.
         """
-        scope = self.annotations.scope
-        return recipe_from({} if error == "none" else strengths_of(error, option), scope, coarsening, option)
+        strengths = {} if error == "none" else strengths_of(error, option)
+        return recipe_from(strengths, self.annotations.drawn, coarsening, option)
 
     def trials(self, groups: int) -> "list[Trial]":
         """Every trial once, seed by seed, so that an unfinished study has everything with fewer seeds.
@@ -221,6 +230,17 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "paper": {},
 }
+
+
+def published(scale: str, protocol: str, data: str) -> dict[str, Any]:
+    """What a protocol sets over a scale, group by group; see `experiments.harness.protocols.published`."""
+    settings = protocols.published(scale, protocol, data)
+    if protocol == "miccai2022":
+        return {**settings, "validation_labels": "noisy", "rounding": "down"}
+    if protocol == "jimaging2024":
+        settings |= {"validation_labels": "noisy", "rounding": "published", "clean_choice": "spaced"}
+        return {**settings, "epoch_pictures": 1} if scale == "paper" else settings
+    return settings
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pictures of study 2: which of them have clean or noisy labels in a seed, and what the labels look like."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from scipy import ndimage
 
-from experiments.annotation_upgrade.grid import Config, train_part
+from experiments.annotation_upgrade.grid import UPGRADE, Config, Trial, train_part
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import (
     Domain,
@@ -25,6 +26,7 @@ from segjax.data import Split, open_source, pasted
 from segjax.types import InputError, Source
 
 CLEAN_VALIDATION = 0.2  # share of the groups that validate, and of the clean pictures
+MIDDLE_SLICES = 75  # of a volume, from which the authors chose those with clean labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,7 @@ def check_sets(data: AnnotatedPictures) -> None:
         annotations = data.annotations(trial.seed)
         annotations.clean(trial.clean_pictures, trial.volumes)
         annotations.noisy(trial.clean_pictures, trial.trained_total - trial.trained_clean)
+        annotations.noisy_validation(trial)
 
 
 class Annotations:
@@ -138,21 +141,19 @@ class Annotations:
         Raises:
             InputError: there are not so many pictures.
         """
-        order = self.order
-        if volumes:
-            groups = np.asarray(self._domain.source.groups)
-            order = order[np.isin(groups[order], list(dict.fromkeys(groups[order]))[:volumes])]
         train = train_part(count)
+        order = self._chosen_first(self.order, train, volumes)
+        choosing = self._chosen_first(self.validation_order, count - train)
         for name, wanted, there in (
             ("training", train, len(order)),
-            ("validation", count - train, len(self.validation_order)),
+            ("validation", count - train, len(choosing)),
         ):
             if wanted > there:
                 raise InputError(
                     f"clean_counts: {count} clean pictures need {wanted} {name} pictures, but seed {self._seed} has "
                     f"only {there}; give more pictures or groups, or lower --clean, --clean-counts and --compare-at"
                 )
-        return order[:train], self.validation_order[: count - train]
+        return order[:train], choosing[: count - train]
 
     def noisy(self, clean: int, count: int) -> Int[np.ndarray, " P"]:
         """Pictures with noisy labels: those after the training pictures of the clean set.
@@ -160,13 +161,31 @@ class Annotations:
         Raises:
             InputError: there are not so many.
         """
-        left = self.order[train_part(clean) :]
+        left = self._chosen_first(self.order, train_part(clean))[train_part(clean) :]
         if count > len(left):
             raise InputError(
                 f"noisy: {count} noisy and {train_part(clean)} clean pictures are more than the {len(self.order)} "
                 f"training pictures of seed {self._seed}; give more pictures, or lower --noisy and --budgets"
             )
         return left[:count]
+
+    def noisy_validation(self, training: Trial) -> Int[np.ndarray, " P"]:
+        """Pictures whose noisy labels choose the best epoch of a network beside the clean ones, if the options say so.
+
+        A quarter as many as it trains on, so that a fifth of its pictures validate; none where it has no noisy labels.
+        """
+        wanted = round((training.trained_total - training.trained_clean) / 4)
+        is_noisy = training.error not in ("none", "predictions") and training.method != UPGRADE
+        if self._config.validation_labels == "clean" or not is_noisy:
+            return self.validation_order[:0]
+        clean = training.clean_pictures - train_part(training.clean_pictures)
+        left = self._chosen_first(self.validation_order, clean)[clean:]
+        if wanted > len(left):
+            raise InputError(
+                f"noisy: {wanted} noisy and {clean} clean pictures are more than the {len(self.validation_order)} "
+                f"validation pictures of seed {self._seed}; give more pictures, or lower --noisy and --budgets"
+            )
+        return left[:wanted]
 
     def labels(self, error: str) -> Int32[np.ndarray, "P H W"]:
         """Clean labels, ids of objects, of all pictures; with an error, they are not quite clean."""
@@ -189,6 +208,31 @@ class Annotations:
     def _showing(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(index for index in indices if self._domain.labels[index].any())
 
+    def _chosen_first(self, order: Int[np.ndarray, " P"], count: int, volumes: int = 0) -> Int[np.ndarray, " P"]:
+        """The pictures of an order with those that get clean labels first; from the first `volumes` alone (0: all).
+
+        Where these have too few, the volumes with the most pictures take their place.
+        Chosen "spaced", picture i of N lies nearest to the middle of block i of N equal ones of the middle 75 pictures
+        of its volume, and the volumes take turns. A picture that is taken gives way to the nearest free one.
+        """
+        groups = np.asarray(self._domain.source.groups)
+        sizes = Counter(groups[order].tolist())  # in the order of their first pictures
+        turns = list(sizes)[: volumes or None]
+        if sum(sizes[group] for group in turns) < count:
+            turns = [group for group, _ in sizes.most_common(len(turns))]
+        order = order[np.isin(groups[order], turns)]
+        if self._config.clean_choice == "random":
+            return order
+        middle = {group: _middle(np.sort(order[groups[order] == group])) for group in turns}
+        free = {group: set(rows.tolist()) for group, rows in middle.items()}
+        taken: list[int] = []
+        for place in range(min(count, sum(map(len, free.values())))):
+            group = next(one for one in (*turns[place % len(turns) :], *turns) if free[one])
+            wanted = middle[group][int((place + 0.5) * len(middle[group]) / count)]
+            taken.append(min(sorted(free[group]), key=lambda row: abs(row - wanted)))
+            free[group].remove(taken[-1])
+        return np.concatenate([np.asarray(taken, int), order[~np.isin(order, taken)]])
+
     def _in_turn(self, indices: tuple[int, ...]) -> Int[np.ndarray, " P"]:
         """The pictures one volume after the other and round again, volumes and their pictures in random order."""
         generator = np.random.default_rng(np.random.SeedSequence([self._seed, 1]))
@@ -198,6 +242,12 @@ class Annotations:
         rank = generator.permutation(len(members))
         turns.sort(key=lambda pair: (pair[0], rank[pair[1]]))
         return np.asarray([members[place][turn] for turn, place in turns], int)
+
+
+def _middle(rows: Int[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
+    """The middle ones of a volume's pictures."""
+    first = max(0, len(rows) - MIDDLE_SLICES) // 2
+    return rows[first : first + MIDDLE_SLICES]
 
 
 def labels_of(

@@ -29,6 +29,7 @@ from experiments.annotation_upgrade.grid import (
     labels_upgraded,
     needs_of,
     predictor_of,
+    published,
     train_part,
     training_of,
     upgrader_of,
@@ -94,7 +95,8 @@ class UpgradeTrainer(Trainer[Trial]):
     def extent(self, training: Trial) -> Extent:
         clean, train = training.clean_pictures, train_part(training.clean_pictures)
         draws = VALIDATION_DRAWS if training.method == UPGRADE else 1
-        return Extent(max(self._config.epoch_pictures, training.trained_total or train), draws * (clean - train))
+        validating = draws * (clean - train) + len(self._data.annotations(training.seed).noisy_validation(training))
+        return Extent(max(self._config.epoch_pictures, training.trained_total or train), validating)
 
     def blank(self, kind: str) -> Pictures:
         name, _, method = kind.partition("-")
@@ -119,7 +121,10 @@ class UpgradeTrainer(Trainer[Trial]):
         if training.method == TEACHER:
             targets[len(clean) :] = -1
         rows = self._epoch_rows(len(clean), len(noisy), halves=training.method == TEACHER)
-        validating = Pictures(domain.images[validation], (domain.labels[validation] > 0).astype(np.int32))
+        choosing = domain.labels[validation] > 0
+        if len(others := annotations.noisy_validation(training)):
+            choosing = np.concatenate([choosing, annotations.masks(training.error)[others]])
+        validating = Pictures(domain.images[np.concatenate([validation, others])], choosing.astype(np.int32))
         return Job(Pictures(domain.images[indices[rows]], targets[rows]), validating, facts)
 
     def _epoch_rows(self, clean: int, others: int, halves: bool) -> Rows:
@@ -179,9 +184,10 @@ class UpgradeTrainer(Trainer[Trial]):
         if training.learnt == "mixture":
             return mixture_of(config, median_radius(domain.labels[train]), bool(domain.foreign.any()))
         if training.learnt == "estimated":
-            pairs, scope = train[:PAIRS], config.annotations.scope
+            pairs = train[:PAIRS]
             noisy = annotations.masks(training.error)[pairs]
-            recipe = estimate_recipe(domain.labels[pairs], noisy, foreign=domain.foreign[pairs], scope=scope)
+            recipe = estimate_recipe(domain.labels[pairs], noisy, foreign=domain.foreign[pairs])
+            recipe = dataclasses.replace(recipe, **config.annotations.drawn)
             return [recipe if "jitter" in self._errors else dataclasses.replace(recipe, jitter=0.0)]
         return [config.recipe(training.error, domain.source.coarsening)]
 
@@ -200,11 +206,11 @@ def mixture_of(config: Config, radius: float, has_foreign: bool) -> list[Recipe]
         radius: of an object, in pixels; outlines are moved by up to a sixth and up to a third of it.
         has_foreign: whether there are objects that could be included.
     """
-    strengths: dict[str, Sequence[float]] = {"omission": (0.25, 0.5, 0.75)}
+    strengths: dict[str, Any] = {"omission": (0.25, 0.5, 0.75)}
     strengths["bias"] = tuple(sorted({max(1, round(radius * share)) for share in (1 / 6, 1 / 3)}))
     if has_foreign:
         strengths["inclusion"] = (0.25, 0.5, 0.75)
-    return mixture(config.annotations.scope, **strengths)
+    return [dataclasses.replace(recipe, **config.annotations.drawn) for recipe in mixture(**strengths)]
 
 
 def upgraded(steps: Steps, variables: Any, images: np.ndarray, masks: Masks) -> Masks:
@@ -247,6 +253,7 @@ STUDY = Study(
     base=BASE,
     scales=SCALES,
     trial=Trial,
+    published=published,
     resolve=Config.resolved,
     read=read,
     trials=lambda config, data: config.trials(data.groups),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.few_shot.charts import charts_of, type_table
+from experiments.few_shot.charts import SHARE, charts_of, type_table
 from experiments.few_shot.findings import (
     METHODS,
     Findings,
@@ -14,7 +14,7 @@ from experiments.few_shot.findings import (
     counted,
     nearest_shots,
 )
-from experiments.few_shot.grid import NONE, Config
+from experiments.few_shot.grid import CALIBRATED, NONE, TRAIN, Config
 from experiments.harness.study import Analysis
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Metric, format_interval
 from segjax.evaluation.claims import format_test_sets
@@ -50,7 +50,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     """How near a few annotated pictures come to all labels."""
     found = Findings(config, table)
     gaps, behind = found.behind()
-    banks, nearest = found.banks(), nearest_shots(config.compare_shots)
+    banks, nearest = [*found.banks(), *found.unseen()], nearest_shots(config.compare_shots)
     compared = [claim for shots in config.compare_shots for claim in (*found.heads(shots), *found.baselines(shots))]
     metrics = {name: Metric(text, "1", "higher", "NaN", 1) for name, text in OWN_METRICS.items()}
     metrics = {**METRICS, **metrics, "f1": _f1_of(config)}
@@ -59,7 +59,6 @@ def analyse(config: Config, table: Table) -> Analysis:
         f"{network} extractors and {METHODS[config.head]}, by type": type_table(found),
         "Heads and baselines, Dice over types": methods_table(found),
     }
-    several = f"The page is about {network}. results.csv has all networks."
     return Analysis(
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
         question=(
@@ -71,11 +70,11 @@ def analyse(config: Config, table: Table) -> Analysis:
         notes=notes(found),
         claims=[*behind, *compared, *banks],
         main=[*behind, *found.baselines(nearest), *banks],
-        charts=charts_of(found, gaps),
+        charts=charts_of(found),
         tables={name: frame for name, frame in tables.items() if len(frame)},
-        cautions=[several] if len(config.segmentation.networks) > 1 else [],
+        cautions=cautions(found),
         metrics={name: metric for name, metric in metrics.items() if name in table.frame},
-        shown=["dice_against_shots", f"heads_and_baselines_with_{nearest}_shots"],
+        shown=["dice_against_shots", "f1_against_shots", f"heads_and_baselines_with_{nearest}_shots"],
         glossary=GLOSSARY,
         failures=_failures(table),
     )
@@ -86,6 +85,11 @@ def verdict(found: Findings, gaps: Sequence[Gap]) -> str:
 
     With enough test sets for intervals, these have to lie below it, or above it, whole.
     """
+    if found.shots and found.weak and not found.judged(found.whole()):
+        return (
+            f"There is no answer yet: {network_name(found.network)} with all labels is too weak to stand for full "
+            "supervision."
+        )
     if not gaps:
         return "There is no answer yet: it takes results of a few annotated pictures and of all labels."
     decided = gaps[0].decision.n >= REPLICATES_FOR_VERDICT
@@ -99,13 +103,16 @@ def verdict(found: Findings, gaps: Sequence[Gap]) -> str:
         said = f"it is not decided whether {counted(shots)} of a new type come within {whole}"
     else:
         said = f"not even {counted(shots)} of a new type come within {whole}"
-    pair = f"{found.median(found.few(shots)):.3f} against {found.mean(found.of_all_labels, found.whole()):.3f}"
-    sentence = f"{opening}{said} (Dice {pair}, mean of {len(found.types)} types)."
+    all_labels = found.mean(found.of_all_labels, found.judged(found.whole()))
+    pair = f"{found.median(found.judged(found.few(shots))):.3f} against {all_labels:.3f}"
+    sentence = f"{opening}{said} (Dice {pair}, {found.of_types()})."
     return sentence[0].upper() + sentence[1:]
 
 
 def notes(found: Findings) -> list[str]:
-    """Which types need the fewest and the most annotated pictures, where they differ."""
+    """For which types there is no full supervision; else which need the fewest and the most pictures."""
+    if found.weak:
+        return [weakness(found)]
     needed: dict[str, int | None] = {}
     for place, name in enumerate(found.types):
         gaps = {shots: found.gap(place, shots) for shots in found.shots}
@@ -121,6 +128,35 @@ def notes(found: Findings) -> list[str]:
     return [f"It depends on the type: {near}; {far}."]
 
 
+def weakness(found: Findings) -> str:
+    """For which types the network with all labels is no full supervision."""
+    types = joined(f"{name} ({value:.3f})" for name, value in found.weak.items())
+    return (
+        f"{network_name(found.network)} with all labels stays below Dice {CALIBRATED}, the least that simulated types "
+        f"are calibrated to, for {types}: a distance to it says little."
+    )
+
+
+def cautions(found: Findings) -> list[str]:
+    """What is left out, and what the networks that a few pictures rest on and are compared with have seen."""
+    config, said = found.config, list[str]()
+    if len(config.segmentation.networks) > 1:
+        said.append(f"The page is about {network_name(found.network)}. results.csv has all networks.")
+    if found.weak:
+        said.append(weakness(found))
+    if config.candidates_from == TRAIN:
+        said.append(
+            "The annotated pictures are chosen from those that the extractors learnt the other types from. "
+            "--candidates-from both compares them with pictures that no extractor saw."
+        )
+    if config.train.loop.stop == "fixed":
+        said.append(
+            f"Networks are trained for {config.train.loop.epochs} epochs, whether or not their validation loss still "
+            "falls. --train.stop plateau goes on until it does not."
+        )
+    return said
+
+
 def methods_table(found: Findings) -> pd.DataFrame:
     """One line per head or baseline and number of shots; baselines have only the first few draws, cut at score 0."""
     lines = []
@@ -132,9 +168,10 @@ def methods_table(found: Findings) -> pd.DataFrame:
                 metrics = ("", "", "dice_pooled") if method in BASELINES else own
                 values = [format_interval(found.table.interval(one, trials)) if one else "-" for one in metrics]
                 f1 = format_interval(found.table.interval("f1", trials))
-                lines.append((shots, found.method_name(method, shots), *values, f1))
+                behind = format_interval(found.share_behind(shots, method), 1)
+                lines.append((shots, found.method_name(method, shots), *values, f1, behind))
     columns = ["annotated pictures", "method", "Dice", "Dice, first draws", "Dice at score 0, first draws"]
-    return pd.DataFrame(lines, columns=[*columns, "F1 of objects"])
+    return pd.DataFrame(lines, columns=[*columns, "F1 of objects", SHARE])
 
 
 def _f1_of(config: Config) -> Metric:

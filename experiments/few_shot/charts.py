@@ -5,21 +5,30 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, Gap, bank_words, counted, nearest_shots
+from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, bank_words, counted, nearest_shots
 from experiments.few_shot.grid import Trial
 from segjax.evaluation import Claim
 from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
 from segjax.reports.words import network_name
 
 PUBLISHED = "In the published study, 5 pictures gave on average less than 20 % less Dice than several hundred."
+MEAN, SHARE = "mean of the types", "behind all labels, %"
+# F1 of detection, mean of 4 types; SAM-H, "Amount", in the logs of github.com/TIO-IKIM/CellViT-plus-plus
+CONSEP = {1: 0.37, 5: 0.56, 10: 0.60, 15: 0.60}
+ELSEWHERE = (
+    "Dotted: CellViT++ on the set CoNSeP, mean of 4 types (arXiv 2501.05269, logs in the repository "
+    "TIO-IKIM/CellViT-plus-plus). Its pictures, types and rule for a hit differ, so only the shapes can be compared."
+)
 
 
-def charts_of(found: Findings, gaps: Sequence[Gap]) -> dict[str, Chart]:
+def charts_of(found: Findings) -> dict[str, Chart]:
     """The charts that there are results for."""
     charts: dict[str, Chart] = {}
     if not found.shots:
         return charts
-    charts["dice_against_shots"] = _shots_chart(found, gaps)
+    charts["dice_against_shots"] = _shots_chart(found)
+    if (objects := _objects_chart(found)) is not None:
+        charts["f1_against_shots"] = objects
     if len(found.features) > 1:
         charts["dice_against_features"] = _features_chart(found)
         charts["shots_and_features"] = _heat_chart(found)
@@ -47,13 +56,13 @@ def charts_of(found: Findings, gaps: Sequence[Gap]) -> dict[str, Chart]:
     return charts
 
 
-def _shots_chart(found: Findings, gaps: Sequence[Gap]) -> Chart:
+def _shots_chart(found: Findings) -> Chart:
     config, most = found.config, found.features[-1]
     wholes = [found.table.interval(found.of_all_labels, whole) for whole in found.whole()]
     name = "a few annotated pictures"
     panels = {kind: ([_band(found, place, most, name)], wholes[place]) for place, kind in enumerate(found.types)}
-    shots = nearest_shots([gap.shots for gap in gaps])
-    values = {kind: found.median(found.few(shots)[place]) for place, kind in enumerate(found.types)} if shots else {}
+    shots = nearest_shots(found.shots)
+    values = {kind: found.median(found.few(shots)[place]) for place, kind in enumerate(found.types)}
     order = sorted((kind for kind, value in values.items() if value == value), key=lambda kind: -values[kind])
     title = "Dice by number of annotated pictures"
     if order:
@@ -66,10 +75,57 @@ def _shots_chart(found: Findings, gaps: Sequence[Gap]) -> Chart:
             title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
     caption = (
         f"Lines are medians of {config.draws} draws from at most {config.candidates} pictures. Half of the draws lie "
-        f"in the band. Dashed: {network_name(found.network)} with all labels. {PUBLISHED}"
-    )
+        f"in the band. Dashed: {network_name(found.network)} with all labels. {_share(found, shots)}"
+    ).strip()
     question = "Dice against the number of annotated pictures, for each type while it is the new one"
     return chart(title, question, lambda narrow: shots_chart(panels, narrow), type_table(found), caption)
+
+
+def _share(found: Findings, shots: int) -> str:
+    """By how much a few pictures are behind full supervision, beside what was published."""
+    behind = found.share_behind(shots, metric="dice_pooled_median")
+    if not behind.n:
+        return ""
+    said = f"{behind.mean:.0f} %" + (f" ({behind.low:.0f} to {behind.high:.0f} %)" if behind.low == behind.low else "")
+    return f"With {counted(shots)}, Dice is {said} lower than with all labels, {found.of_types()}. {PUBLISHED}"
+
+
+def _objects_chart(found: Findings) -> Chart | None:
+    """F1 of objects against shots, for each type and their mean; None without any."""
+    config, shots = found.config, sorted(found.config.compare_shots)
+    trials = {name: [found.few(count)[place] for count in shots] for place, name in enumerate(found.types)}
+    means = {name: [found.mean("f1", one) for one in own] for name, own in trials.items()}
+    means[MEAN] = [found.mean("f1", found.few(count)) for count in shots]
+    known = {name: [value for value in own if value == value] for name, own in means.items()}
+    if not known[MEAN]:
+        return None
+    wholes = dict(zip(found.types, found.whole(), strict=True)) | {MEAN: found.whole()}
+    panels = {name: ([_line(shots, own)], found.table.interval("f1", wholes[name])) for name, own in means.items()}
+    other = Band("CellViT++ on CoNSeP", list(CONSEP), [Spread(value, value, value) for value in CONSEP.values()])
+    lines = [
+        {"type": name, "annotated pictures": count, "F1 of objects": round(value, 4)}
+        for name, own in means.items()
+        for count, value in zip(shots, own, strict=True)
+    ]
+    lines += [{"type": other.name, "annotated pictures": n, "F1 of objects": value} for n, value in CONSEP.items()]
+    title = f"F1 of objects is {known[MEAN][0]:.3f} with {counted(shots[0])}"
+    if len(known[MEAN]) == len(shots) > 1:
+        title += f" and {known[MEAN][-1]:.3f} with {counted(shots[-1])}"
+    return chart(
+        title,
+        "F1 of objects against the number of annotated pictures, for each type while it is the new one",
+        lambda narrow: shots_chart(panels, narrow, "F1 of objects", {MEAN: other}),
+        pd.DataFrame(lines),
+        f"Lines are means of the first {config.first_draws} draws. Dashed: {network_name(found.network)} with all "
+        f"labels. {ELSEWHERE}",
+    )
+
+
+def _line(shots: Sequence[int], values: Sequence[float]) -> Band:
+    """Means without a spread, where they are known."""
+    nan = float("nan")
+    known = {count: Spread(value, nan, nan) for count, value in zip(shots, values, strict=True) if value == value}
+    return Band("a few annotated pictures", list(known), list(known.values()))
 
 
 def _features_chart(found: Findings) -> Chart:
@@ -191,7 +247,9 @@ def type_table(found: Findings) -> pd.DataFrame:
     frame = pd.DataFrame(lines).dropna(subset="median Dice").dropna(axis=1, how="all") if lines else pd.DataFrame()
     if len(frame):
         means = frame.groupby("annotated pictures").mean(numeric_only=True).reset_index()
-        frame = pd.concat([frame, means.assign(type="mean of the types")], ignore_index=True)[frame.columns]
+        if SHARE in means and found.weak:
+            means = means.assign(**{SHARE: float("nan")})  # it would be a mean of some of the types
+        frame = pd.concat([frame, means.assign(type=MEAN)], ignore_index=True)[frame.columns]
     digits = {name: 1 if "behind" in name else 3 for name in frame.select_dtypes("number")}
     return frame.round(digits).astype(object).where(frame.notna(), None)
 
@@ -214,5 +272,5 @@ def _type_line(found: Findings, place: int, shots: int) -> dict[str, object]:
         "intersection over union with all labels": found.mean("iou_pooled", whole),
         "F1 of objects with all labels": found.mean("f1", whole),
         "behind all labels, Dice points": 100 * (all_labels - median),
-        "behind all labels, %": 100 * (1 - median / all_labels) if all_labels else float("nan"),
+        SHARE: float("nan") if trial.type in found.weak else 100 * (1 - median / all_labels),
     }

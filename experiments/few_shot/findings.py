@@ -2,10 +2,25 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
-from experiments.few_shot.grid import ALL, ALL_LABELS, Config, Trial, few
-from segjax.evaluation import Claim, Decision
+import pandas as pd
+
+from experiments.few_shot.grid import (
+    ALL,
+    ALL_LABELS,
+    ALL_MAPS,
+    CALIBRATED,
+    TURNED,
+    UNSEEN,
+    WIDTHS,
+    Config,
+    Trial,
+    few,
+    whole_of,
+)
+from segjax.evaluation import Claim, Decision, Interval, interval
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 
@@ -14,6 +29,7 @@ METHODS = {
     "logistic": "perceptron (logistic loss)",
     "soft_dice": "perceptron (soft Dice)",
     "hidden_layer": "one hidden layer",
+    "two_hidden_layers": "two hidden layers",
     "ridge": "ridge regression",
     "prototype": "prototype (distance)",
     "cosine": "prototype (cosine)",
@@ -21,6 +37,7 @@ METHODS = {
     "threshold_prototype": "prototype (learned threshold)",
     "last_layer": "last layer trained on the annotated pictures",
     "whole_network": "whole network trained on the annotated pictures",
+    "decoupled": "whole network trained on the annotated pictures, its extractor more slowly",
     "from_scratch": "new network trained on the annotated pictures",
 }
 SELECTIONS = {
@@ -29,6 +46,7 @@ SELECTIONS = {
     "variance": "chosen by variance",
     "relevance": "chosen by relevance",
 }
+EXTRAS = {ALL_MAPS: "maps of all layers", WIDTHS: "two widths", TURNED: "averaged over flips and turns"}
 PUBLISHED_SHOTS = 5
 Table = ResultTable[Trial]
 
@@ -47,7 +65,8 @@ class Findings:
         self.config, self.table = config, table
         self.network = config.segmentation.networks[0]
         trials = [trial for trial in table.trials() if trial.network == self.network]
-        grid = [trial for trial in trials if (trial.method, trial.bank) == (config.head, config.banks[0])]
+        first = (config.head, config.banks[0], config.first_candidates)
+        grid = [trial for trial in trials if (trial.method, trial.bank, trial.candidates) == first]
         self.types = list(dict.fromkeys(trial.type for trial in trials))
         self.shots = sorted({trial.shots for trial in grid})
         self.features = sorted({trial.features for trial in grid})
@@ -59,7 +78,34 @@ class Findings:
 
     def whole(self) -> list[Trial]:
         """The network with all labels, of every type."""
-        return [Trial(self.network, 0, name, ALL_LABELS) for name in self.types]
+        return [whole_of(self.config, self.network, 0, name) for name in self.types]
+
+    @cached_property
+    def weak(self) -> dict[str, float]:
+        """Types for which the network with all labels is below the calibrated Dice, no full supervision; its Dice."""
+        reached = {trial.type: self.mean(self.of_all_labels, trial) for trial in self.whole()}
+        return {name: value for name, value in reached.items() if value < CALIBRATED}
+
+    def judged(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those of the types that are not weak."""
+        return [trial for trial in trials if trial.type not in self.weak]
+
+    def of_types(self) -> str:
+        """Over which types a mean of `judged` is taken."""
+        count = len(self.judged(self.whole()))
+        if not self.weak:
+            return f"mean of {count} types"
+        return "the one type with full supervision" if count == 1 else f"mean of {count} types with full supervision"
+
+    def share_behind(self, shots: int, method: str = "", metric: str = "dice_pooled") -> Interval:
+        """By how many percent Dice is lower than with full supervision: mean of the types, then over test sets."""
+        pairs = zip(self.judged(self.few(shots, method)), self.judged(self.whole()), strict=True)
+        values = [
+            100 * (1 - self.table.values(metric, trial) / self.table.values(self.of_all_labels, whole))
+            for trial, whole in pairs
+        ]
+        found = pd.concat([pd.Series(dtype=float), *values], axis=1).mean(axis=1).dropna()
+        return interval(found.to_numpy(), overlap=self.table.replicates.overlap)
 
     def few(self, shots: int, method: str = "", bank: str = "") -> list[Trial]:
         """A head with all features, or a baseline, of every type; by default the study's head and first bank."""
@@ -85,9 +131,9 @@ class Findings:
         return f"{counted(shots)}, {METHODS[self.config.head]}"
 
     def behind(self) -> tuple[list[Gap], list[Claim]]:
-        """All labels against the median draw of every number of shots, as gaps and as claims."""
-        subject = f"{network_name(self.network)} with all labels", self.whole()
-        pairs = [(subject, (self.named(shots), self.few(shots))) for shots in self.shots]
+        """All labels against the median draw of every number of shots, as gaps and as claims, where they are full."""
+        subject = f"{network_name(self.network)} with all labels", self.judged(self.whole())
+        pairs = [(subject, (self.named(shots), self.judged(self.few(shots)))) for shots in self.shots]
         claims = self.table.compare_pairs(self.of_all_labels, pairs, rival_metric="dice_pooled_median")
         known = [(shots, claim) for shots, claim in zip(self.shots, claims, strict=True) if claim.decision.n]
         return [Gap(shots, claim.decision) for shots, claim in known], [claim for _, claim in known]
@@ -118,6 +164,14 @@ class Findings:
         label = f"Dice with {counted(shots)}"
         return self.table.compare("dice_pooled", (_capital(bank_words(first)), self.few(shots)), rivals, label=label)
 
+    def unseen(self) -> list[Claim]:
+        """Annotated pictures that extractors learnt the other types from, against such as no extractor saw."""
+        shots = nearest_shots(self.shots)
+        subject = "Pictures that the extractors learnt from", self.few(shots)
+        others = [dataclasses.replace(trial, candidates=UNSEEN) for trial in self.few(shots)]
+        rivals = {"pictures that no extractor saw": others}
+        return self.table.compare("dice_pooled", subject, rivals, label=f"Dice with {counted(shots)}")
+
     def known_types(self, method: str, shots: int) -> int:
         """For how many types a head or baseline has results."""
         return sum(len(self.table.values("dice_pooled", trial)) > 0 for trial in self.few(shots, method))
@@ -140,9 +194,10 @@ def nearest_shots(numbers: Sequence[int]) -> int:
 
 def bank_words(name: str) -> str:
     """A bank in words."""
-    task, _, unseen = name.partition("_")
+    task, unseen, *_ = name.split("_")
     words = {"joint": "one extractor for all other types", "binary": "one extractor for each other type"}
-    return f"{words[task]}, the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"
+    parts = [words[task], f"the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"]
+    return ", ".join([*parts, *(said for extra, said in EXTRAS.items() if extra in name)])
 
 
 def counted(*shots: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32
 
 from experiments.few_shot.findings import counted, nearest_shots
-from experiments.few_shot.grid import ALL_LABELS, Config, Training, Trial, few
+from experiments.few_shot.grid import Config, Training, Trial, few, whole_of
 from experiments.few_shot.pictures import HeldOutType, TypedPictures
 from experiments.harness.examples import ranks_shown
 from experiments.harness.study import Context
@@ -32,7 +32,7 @@ def gallery(context: Here) -> list[Gallery]:
     shown: list[Look] = []
     rows: dict[str, list[Predicted]] = {}
     for name in context.data.types:
-        whole = Trial(context.config.segmentation.networks[0], 0, name, ALL_LABELS)
+        whole = whole_of(context.config, context.config.segmentation.networks[0], 0, name)
         trial = few(context.config, context.data.counts, whole, shots)
         kept = context.examples.load(trial)
         if kept is not None:
@@ -63,4 +63,5 @@ def _predicted(context: Here, trial: Trial) -> Iterator[Predicted]:
 
 
 def _new(context: Here, name: str) -> HeldOutType:
-    return HeldOutType(context.config, context.data, 0, context.data.types[name])
+    candidates = context.config.first_candidates
+    return HeldOutType(context.config, context.data, 0, context.data.types[name], candidates)

@@ -1,8 +1,9 @@
 """The grid of study 3: its configuration, its trials, and the trainings that each of them rests on."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,10 +25,16 @@ from segjax.fewshot.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
-JOINT, BINARY = "joint", "binary"
+JOINT, BINARY, EVERY = "joint", "binary", "every"
 IGNORED, BACKGROUND = "ignored", "background"
-BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
+ALL_MAPS, WIDTHS, TURNED = "all_maps", "widths", "turned"
+PLAIN_BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
+EXTRAS = (ALL_MAPS, WIDTHS, TURNED)
+_RICHER = ["".join(f"_{one}" for one in compress(EXTRAS, chosen)) for chosen in product((False, True), repeat=3)]
+BANKS = tuple(f"{bank}{richer}" for richer in _RICHER for bank in PLAIN_BANKS)
 ALL_LABELS = "all_labels"
+TRAIN, UNSEEN = "train", "unseen"
+CALIBRATED = 0.75  # least Dice of a type under full supervision in `experiments.calibration`
 NONE, ALL = "none", "all"
 FROM_SCRATCH = "from_scratch"
 
@@ -50,10 +57,22 @@ class Config:
     banks: tuple[str, ...] = arranges(("joint_ignored", "joint_background", "binary_background"))
     """Sets of extractors. joint: one network for all other types. binary: one network for each. ignored: pixels of the
     new type are left out of their training. background: they are background, which tells the networks about the new
-    type. The first set is used wherever there is only one."""
+    type. After that: all_maps adds the maps of every layer; widths adds extractors of half the width (MSD: depth);
+    turned averages features over the eight flips and quarter turns of a picture. Example: joint_ignored_all_maps. The
+    first set is used wherever there is only one."""
     maps: Literal["full", "half"] = decides("half")
-    """Feature maps. full: those of the last layer of full size, as published. half: all maps that are at least half as
-    wide as the picture."""
+    """Feature maps of sets without all_maps. full: those of the last layer of full size, as published. half: all maps
+    that are at least half as wide as the picture."""
+    new_together: int = decides(1)
+    """Number of types that are new to an extractor at once. More of them take fewer extractors, which know fewer
+    types."""
+    full_supervision: Literal["own", "every"] = decides("own")
+    """The network with all labels. own: one for each type, which knows the labels of no other. every: one for all types
+    at once, as in the calibration."""
+    candidates_from: Literal["train", "unseen", "both"] = decides("train")
+    """Training pictures that the annotated ones are chosen from. train: those that extractors learnt the other types
+    from. unseen: a part of the groups, which is held back from the extractors. both: compares the two, with the same
+    extractors."""
     shots: tuple[int, ...] = arranges((1, 2, 3, 5, 7, 10))
     """Numbers of annotated pictures of the new type."""
     features: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
@@ -80,15 +99,22 @@ class Config:
     """Numbers of annotated pictures at which heads and baselines are compared and objects are counted."""
     baselines: tuple[str, ...] = arranges(BASELINES)
     """Networks trained on the annotated pictures. last_layer, whole_network: the extractor, in part or whole.
-    from_scratch: a new network."""
+    decoupled: the whole extractor, more slowly than its new last layer. from_scratch: a new network."""
     first_draws: int = decides(10)
     """Number of draws in which baselines are trained and objects are counted: the first of --draws."""
     baseline_steps: int = decides(200)
     """Training steps of a baseline, whatever the number of annotated pictures."""
+    extractor_rate: float = decides(0.1)
+    """Learning rate of the extractor in the baseline decoupled, as a share of that of its last layer."""
     delineation: Literal["line", "none"] = decides("none")
     """line: in the annotated pictures, a line of background parts objects that touch."""
     grouping: Literal["components", "watershed"] = decides("watershed")
     """How predicted pixels become objects. components: connected pixels. watershed: touching objects are parted."""
+
+    @property
+    def first_candidates(self) -> str:
+        """Where the annotated pictures come from wherever there is only one kind."""
+        return UNSEEN if self.candidates_from == UNSEEN else TRAIN
 
     def resolved(self) -> "Config":
         """The configuration with the types of the simulation filled in, and checked.
@@ -115,7 +141,7 @@ class Config:
         for seed in range(self.run.seeds):
             for network in self.segmentation.networks:
                 for name in types:
-                    found |= dict.fromkeys(_of_type(self, Trial(network, seed, name, ALL_LABELS), counts))
+                    found |= dict.fromkeys(_of_type(self, whole_of(self, network, seed, name), counts))
         return list(found)
 
 
@@ -130,6 +156,7 @@ BASE = Config(
 )
 STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
 SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20)
+CALIBRATED_SIZES = Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_levels=3, msd_depth=40)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
@@ -154,7 +181,10 @@ SCALES: dict[str, dict[str, Any]] = {
         "run": {"seeds": 1},
         "source": {"simulation": "size=quarter&volumes=6&slices=6&crop=80"},
         "segmentation": {"sizes": SMALL},
-        "train": TrainOptions(dataclasses.replace(STEP, learning_rate=3e-3), LoopConfig(epochs=8, batch_size=4)),
+        "train": TrainOptions(
+            dataclasses.replace(STEP, learning_rate=3e-3),
+            LoopConfig(epochs=40, batch_size=4, stop="plateau", patience=5),
+        ),
         "banks": ("joint_ignored",),
         "shots": (1, 3, 5, 10),
         "features": (1, 8),
@@ -170,16 +200,17 @@ SCALES: dict[str, dict[str, Any]] = {
     "reduced": {
         "run": {"seeds": 5},
         "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
-        "segmentation": {"sizes": SMALL},
-        "train": TrainOptions(STEP, LoopConfig(epochs=24, batch_size=4)),
-        "banks": ("joint_ignored", "joint_background"),
+        "segmentation": {"sizes": CALIBRATED_SIZES},
+        "train": TrainOptions(STEP, LoopConfig(epochs=200, batch_size=4, stop="plateau")),
+        "full_supervision": "every",
+        "banks": ("joint_ignored_all_maps_turned", "joint_ignored", "joint_background"),
         "features": (1, 4, 16),
         "feature_selections": ("random", "relevance"),
         "queries": 32,
-        "baselines": ("whole_network", "from_scratch"),
+        "baselines": ("whole_network", "decoupled", "from_scratch"),
         "first_draws": 3,
     },
-    "paper": {},
+    "paper": {"maps": "full"},
 }
 # the common types of the simulated tissue; small scales show too few of the others
 TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2), "reduced": (1, 2, 3, 4), "paper": ()}
@@ -197,6 +228,7 @@ class Trial:
         feature_selection: how the features of a head were selected; "all" where none was left out.
         shots: their number; 0 with all labels.
         features: their number; 0 without extractors.
+        candidates: where the annotated pictures come from: "train", "unseen"; see `Config.candidates_from`.
     """
 
     network: str
@@ -207,6 +239,7 @@ class Trial:
     feature_selection: str = NONE
     shots: int = 0
     features: int = 0
+    candidates: str = TRAIN
 
 
 @dataclass(frozen=True)
@@ -214,17 +247,27 @@ class Training:
     """One network.
 
     Attributes:
-        task: "joint", of all types but the class `held`, or "binary", of the class `own` alone.
-        own, held: classes; 0 without.
-        unseen: what pixels of `held` are: "ignored" or "background".
+        task: "joint", of all types but those held out, "binary", of the class `own` alone, or "every", of all types.
+        own: the class; 0 without.
+        held: the classes that are held out, such as "2" or "2+5".
+        unseen: what their pixels are: "ignored" or "background".
+        halvings: of the width.
+        pictures: "train", or "seen", those that are not held back.
     """
 
     network: str
     seed: int
     task: str
     own: int
-    held: int
+    held: str
     unseen: str
+    halvings: int = 0
+    pictures: str = TRAIN
+
+
+def whole_of(config: Config, network: str, seed: int, name: str) -> Trial:
+    """The network with all labels of a type."""
+    return Trial(network, seed, name, ALL_LABELS, candidates=config.first_candidates)
 
 
 def few(
@@ -245,18 +288,32 @@ def group_of(trial: Trial) -> Trial:
     return dataclasses.replace(trial, shots=0, features=0)
 
 
-def extractors_of(bank: str, network: str, seed: int, new: int, classes: Collection[int]) -> list[Training]:
+def extractors_of(
+    bank: str,
+    network: str,
+    seed: int,
+    new: int,
+    classes: Sequence[int],
+    pictures: str = TRAIN,
+    together: int = 1,
+) -> list[Training]:
     """The trainings of a bank's extractors while one of the classes is the new one."""
-    task, _, unseen = bank.partition("_")
-    if task == JOINT:
-        return [Training(network, seed, task, 0, new, unseen)]
-    held = new if unseen == IGNORED else 0  # as background it is one of the others, so one training serves all
-    return [Training(network, seed, task, own, held, unseen) for own in classes if own != new]
+    task, unseen, *_ = bank.split("_")
+    groups = -(-len(classes) // together)
+    held = classes[classes.index(new) % groups :: groups]
+    named = "+".join(map(str, held))
+    owns = [0]
+    if task == BINARY:
+        owns = [own for own in classes if own not in held]
+        named = named if unseen == IGNORED else ""  # as background they are among the others: one training serves all
+    halvings = (0, 1) if WIDTHS in bank else (0,)
+    return [Training(network, seed, task, own, named, unseen, number, pictures) for number in halvings for own in owns]
 
 
-def all_labels(network: str, seed: int, new: int) -> Training:
-    """The training that has all labels of a class: that of a binary extractor that leaves nothing out."""
-    return Training(network, seed, BINARY, new, 0, BACKGROUND)
+def all_labels(network: str, seed: int, new: int, supervision: str = "own") -> Training:
+    """The training that has all labels of a class, of its own: that of a binary extractor that leaves nothing out."""
+    task, own = (EVERY, 0) if supervision == EVERY else (BINARY, new)
+    return Training(network, seed, task, own, "", BACKGROUND)
 
 
 def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
@@ -264,6 +321,9 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
     for bank in config.banks:
         for shots in config.shots:
             yield few(config, counts, whole, shots, bank=bank)
+    if config.candidates_from == "both":
+        for shots in config.shots:
+            yield few(config, counts, dataclasses.replace(whole, candidates=UNSEEN), shots)
     for selection in config.feature_selections:
         for count in config.features:
             for shots in config.shots:
@@ -276,16 +336,23 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
 
 
 def _check(config: Config) -> None:
+    if unknown := [bank for bank in config.banks if bank not in BANKS]:
+        raise InputError(
+            f"banks: unknown {unknown[0]!r}; choose from {', '.join(PLAIN_BANKS)}, followed by any of "
+            f"{', '.join(f'_{extra}' for extra in EXTRAS)} in this order"
+        )
     check_choices("banks", config.banks, BANKS)
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
     check_choices("baselines", config.baselines, BASELINES)
     check_choices("grouping", (config.grouping,), GROUPINGS)
+    if not 0 < config.extractor_rate <= 1:
+        raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")
     if not config.banks or not config.feature_selections:
         raise InputError("banks, feature_selections: one is empty; give at least one value for each")
     several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
-    single = ("draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
+    single = ("new_together", "draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
     for option, numbers in (several | {name: (getattr(config, name),) for name in single}).items():
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
             shown = " ".join(map(str, numbers))

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Int, Int32
 
+from experiments.few_shot.grid import ALL_MAPS, BINARY, TRAIN, UNSEEN, Config, Training, extractors_of
 from experiments.few_shot.grid import IGNORED as LEFT_OUT
-from experiments.few_shot.grid import JOINT, Config, Training, extractors_of
 from experiments.harness.networks import check_trainable, network_of
+from experiments.harness.options import Sizes
 from experiments.harness.pictures import (
     Opener,
     PictureSet,
@@ -22,10 +23,12 @@ from experiments.harness.pictures import (
     stable_number,
     unjudged,
 )
-from segjax.data import open_source
+from segjax.data import open_source, split_groups
 from segjax.fewshot import check_apart, type_target
 from segjax.fewshot.bank import LAST_FULL_LAYER
 from segjax.types import IGNORED, InputError
+
+HELD_BACK = 0.3  # share of the training groups that extractors do not see, where candidates come from there
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +62,13 @@ class HeldOutType:
     pictures: TypedPictures
     seed: int
     new: int
+    candidates: str = TRAIN
 
     @cached_property
     def support(self) -> Int[np.ndarray, " S"]:
         """The pictures that shots are drawn from, as indices into the source."""
-        showing = showing_type(self.config, self.pictures, self.pictures.split(self.seed).train, self.new)
+        side = candidates_of(self.config, self.pictures, self.seed)[self.candidates]
+        showing = showing_type(self.config, self.pictures, side, self.new)
         key = jax.random.key(stable_number(f"candidates {self.seed} {self.new}"))
         order = jax.random.permutation(key, len(showing))
         return np.sort(showing[np.asarray(order)[: self.config.candidates]])
@@ -146,14 +151,14 @@ def types_of(config: Config, pictures: TypedPictures) -> dict[str, int]:
     lacking = {}
     for new in config.types or range(1, len(names) + 1):
         for seed in range(config.run.seeds):
-            split = pictures.split(seed)
-            shown, tested = len(showing_type(config, pictures, split.train, new)), pictures.areas[list(split.test), new]
+            sides = candidates_of(config, pictures, seed).values()
+            shown = min(len(showing_type(config, pictures, side, new)) for side in sides)
             if shown < max(config.shots):
                 lacking[new] = (
                     f"only {shown} training pictures of seed {seed} show {names[new - 1]}, too few for --shots "
                     f"{max(config.shots)}; give more pictures or fewer shots"
                 )
-            elif not tested.any():
+            elif not pictures.areas[list(pictures.split(seed).test), new].any():
                 lacking[new] = f"no test picture of seed {seed} shows {names[new - 1]}; give more pictures"
     if config.types and lacking:
         raise InputError(f"types: {next(iter(lacking.values()))}, or leave this class out")
@@ -171,10 +176,11 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
     """
     counts, classes = {}, tuple(pictures.types.values())
     for name in config.segmentation.networks:
-        shapes = map_shapes(network_of(config.segmentation.sizes, name, pictures), pictures)
-        per_extractor = sum(shapes[layer][-1] for layer in layers_of(config, name, shapes))
         for bank in config.banks:
-            counts[name, bank] = per_extractor * len(extractors_of(bank, name, 0, classes[0], classes))
+            counts[name, bank] = 0
+            for one in extractors_of(bank, name, 0, classes[0], classes, together=config.new_together):
+                shapes = map_shapes(network_of(sizes_of(config, one.halvings), name, pictures), pictures)
+                counts[name, bank] += sum(shapes[layer][-1] for layer in layers_of(config, name, bank, shapes))
         most = counts[name, config.banks[0]]
         if max(config.features, default=1) > most:
             raise InputError(
@@ -182,6 +188,41 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
                 f"{config.banks[0]}; give fewer, or a wider network (--sizes)"
             )
     return counts
+
+
+def sizes_of(config: Config, halvings: int) -> Sizes:
+    """Sizes of the networks after their width (MSD: depth) is halved some times."""
+    sizes = config.segmentation.sizes
+    names = ("unet_width", "segnet_width", "msd_depth")
+    return dataclasses.replace(sizes, **{name: max(1, getattr(sizes, name) >> halvings) for name in names})
+
+
+def candidates_of(config: Config, pictures: PictureSet, seed: int) -> dict[str, tuple[int, ...]]:
+    """Training pictures that shots are chosen from, by kind of candidates."""
+    train = pictures.split(seed).train
+    if config.candidates_from == TRAIN:
+        return {TRAIN: train}
+    parts = split_groups([pictures.source.groups[index] for index in train], seed, (1 - HELD_BACK, HELD_BACK))
+    seen, unseen = (tuple(train[place] for place in part) for part in parts)
+    both = {TRAIN: seen, UNSEEN: unseen}
+    return both if config.candidates_from == "both" else {UNSEEN: unseen}
+
+
+def learnt_from(config: Config, pictures: PictureSet, training: Training) -> tuple[int, ...]:
+    """The pictures that a training learns from."""
+    train = pictures.split(training.seed).train
+    if training.pictures == TRAIN:
+        return train
+    held_back = candidates_of(config, pictures, training.seed)[UNSEEN]
+    return tuple(sorted(set(train) - set(held_back)))
+
+
+def learnt_types(pictures: TypedPictures, training: Training) -> list[int]:
+    """The classes that a training tells apart, in the order of its outputs after the first, which is the rest."""
+    held = training.held.split("+")
+    return (
+        [training.own] if training.task == BINARY else [one for one in pictures.types.values() if str(one) not in held]
+    )
 
 
 def map_shapes(network: Any, pictures: PictureSet) -> dict[str, tuple[int, ...]]:
@@ -192,8 +233,10 @@ def map_shapes(network: Any, pictures: PictureSet) -> dict[str, tuple[int, ...]]
     return {name: value.shape for name, value in maps.items()}
 
 
-def layers_of(config: Config, name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
-    """The layers whose maps are features."""
+def layers_of(config: Config, name: str, bank: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The layers whose maps are features of a bank."""
+    if ALL_MAPS in bank:
+        return tuple(shapes)
     if config.maps == "full":
         return LAST_FULL_LAYER[name]
     largest = max(height for _, height, _, _ in shapes.values())
@@ -204,8 +247,8 @@ def training_targets(
     pictures: TypedPictures, indices: tuple[int, ...], training: Training
 ) -> Int32[np.ndarray, "P H W"]:
     """Targets of an extractor: 0 background, 1, 2, ... the abundant types; -1 what is left out."""
-    held, others = training.held, [new for new in pictures.types.values() if new != training.held]
-    learnt = others if training.task == JOINT else [training.own]
+    held = [int(one) for one in training.held.split("+") if one]
+    learnt = learnt_types(pictures, training)
     table = np.zeros(len(pictures.source.class_names) + 2, np.int32)  # the last place is that of -1
     table[learnt] = np.arange(1, len(learnt) + 1)
     table[-1] = IGNORED

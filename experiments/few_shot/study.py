@@ -18,8 +18,11 @@ from experiments.few_shot.pictures import (
     HeldOutType,
     TypedPictures,
     layers_of,
+    learnt_from,
+    learnt_types,
     map_shapes,
     read,
+    sizes_of,
     training_targets,
 )
 from experiments.harness.examples import places_shown
@@ -44,47 +47,52 @@ class Extractors(Trainer[Training]):
         self._config, self._pictures = config, pictures
 
     def kind(self, training: Training) -> str:
-        return f"{training.network}-{training.task}"
+        return f"{training.network}-{len(learnt_types(self._pictures, training)) + 1}-{training.halvings}"
 
     def make_steps(self, kind: str) -> Steps:
-        name, _, task = kind.partition("-")
-        return make_steps(network_for(self._config, self._pictures, name, task), self._config.train.step)
+        return make_steps(network_for(self._config, self._pictures, kind), self._config.train.step)
 
     def loop(self, kind: str) -> LoopConfig:
         return self._config.train.loop
 
     def job(self, training: Training, load: Load) -> Job:
         """Clean labels of the types that it learns."""
-        split = self._pictures.split(training.seed)
         train, validation = (
             Pictures(self._pictures.images[list(side)], training_targets(self._pictures, side, training))
-            for side in (split.train, split.validation)
+            for side in self._sides(training)
         )
         return Job(train, validation)
 
     def extent(self, training: Training) -> Extent:
-        return Extent.of(self._pictures.split(training.seed))
+        return Extent(*map(len, self._sides(training)))
+
+    def _sides(self, training: Training) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        train = learnt_from(self._config, self._pictures, training)
+        return train, self._pictures.split(training.seed).validation
 
     def blank(self, kind: str) -> Pictures:
         return blank_pictures(self._pictures, self._config.train.loop.batch_size)
 
 
-def network_for(config: Config, pictures: TypedPictures, name: str, task: str) -> Any:
-    """The network of a task: one output per abundant type and one for the rest, or two."""
-    return network_of(config.segmentation.sizes, name, pictures, len(pictures.types) if task == grid.JOINT else 2)
+def network_for(config: Config, pictures: TypedPictures, kind: str) -> Any:
+    """The network of a kind of training: one output per type that it learns and one for the rest."""
+    name, outputs, halvings = kind.split("-")
+    return network_of(sizes_of(config, int(halvings)), name, pictures, int(outputs))
 
 
 def needs(context: Here, trial: Trial) -> list[Training]:
     """The network with all labels of the type, or the extractors of the trial's bank."""
     classes, new = tuple(context.data.types.values()), context.data.types[trial.type]
     if trial.method == ALL_LABELS:
-        return [grid.all_labels(trial.network, trial.seed, new)]
-    return grid.extractors_of(_bank_name(context, trial), trial.network, trial.seed, new, classes)
+        return [grid.all_labels(trial.network, trial.seed, new, context.config.full_supervision)]
+    seen = grid.TRAIN if context.config.candidates_from == grid.TRAIN else "seen"
+    bank, together = _bank_name(context, trial), context.config.new_together
+    return grid.extractors_of(bank, trial.network, trial.seed, new, classes, seen, together)
 
 
 def measure(context: Here, trial: Trial) -> Outcome:
     """The trial's masks of the query pictures, draw by draw, beside the true ones."""
-    new = HeldOutType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    new = _new_type(context, trial)
     if trial.method == ALL_LABELS:
         return _with_all_labels(context, trial, new)
     if trial.method in fewshot.BASELINES:
@@ -95,7 +103,8 @@ def measure(context: Here, trial: Trial) -> Outcome:
 def _with_all_labels(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     (training,) = needs(context, trial)
     trained, trainer = context.store.load(training), context.store.trainer
-    masks = predict(trainer.steps(trainer.kind(training)), trained.variables, new.pictures.images[new.query]) > 0
+    found = predict(trainer.steps(trainer.kind(training)), trained.variables, new.pictures.images[new.query])
+    masks = found == learnt_types(context.data, training).index(new.new) + 1
     rows, examples = _mask_rows(new, masks), _examples(new, masks, new.support[:0])
     return Outcome(rows, _summary(rows), trained.status, trained.restarts, examples)
 
@@ -156,7 +165,7 @@ def fits_of(context: Here, group: Trial) -> Fits:
     so that a study that goes on has the same bits."""
     config, new = context.config, context.data.types[group.type]
     bank, support, query = cached_features(context, dataclasses.replace(group, method="", feature_selection=NONE))
-    draws = _draws(HeldOutType(config, context.data, group.seed, new), group.method)
+    draws = _draws(_new_type(context, group), group.method)
     features, selection = [len(bank)], "first"
     if group.feature_selection != ALL:
         features, selection = sorted(n for n in config.features if n < len(bank)), group.feature_selection
@@ -168,7 +177,7 @@ def fits_of(context: Here, group: Trial) -> Fits:
 @lru_cache(maxsize=1)
 def cached_features(context: Here, trial: Trial) -> tuple[fewshot.FeatureBank, fewshot.FeatureSet, fewshot.FeatureSet]:
     """A trial's bank, and features and targets of the candidates and of the query pictures."""
-    new = HeldOutType(context.config, context.data, trial.seed, context.data.types[trial.type])
+    new = _new_type(context, trial)
     bank, images = bank_of(context, trial), context.data.images
     support = fewshot.FeatureSet(bank.stack([*images[new.support]]), new.targets(new.support))
     return bank, support, fewshot.FeatureSet(bank.stack([*images[new.query]]), new.truth)
@@ -181,11 +190,13 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
     folder = config.run.out / "extractors" / f"{trial.network}-{bank}-seed-{trial.seed}-new-{new}"
 
     def make() -> list[fewshot.Extractor]:
-        images = [pictures.images[index] for index in pictures.split(trial.seed).train]
-        network = network_for(config, pictures, trial.network, trainings[0].task)
-        layers = layers_of(config, trial.network, map_shapes(network, pictures))
-        weights = [context.store.load(training).variables for training in trainings]
-        found = [fewshot.Extractor(network, variables, layers) for variables in weights]
+        images = [pictures.images[index] for index in learnt_from(config, pictures, trainings[0])]
+        found = []
+        for training in trainings:
+            network = network_for(config, pictures, context.store.trainer.kind(training))
+            layers = layers_of(config, trial.network, bank, map_shapes(network, pictures))
+            variables = context.store.load(training).variables
+            found.append(fewshot.Extractor(network, variables, layers, turned=grid.TURNED in bank))
         return [fewshot.with_statistics(one, images) for one in found]
 
     with context.store.locked(trainings):
@@ -195,7 +206,8 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
 @lru_cache(maxsize=1)
 def baseline_steps(context: Here, group: Trial) -> Steps:
     """The compiled steps of a baseline, from the weights of its extractor where it uses them."""
-    return fewshot.shot_steps(bank_of(context, group).extractors[0], context.config.train.step, group.method)
+    extractor, config = bank_of(context, group).extractors[0], context.config
+    return fewshot.shot_steps(extractor, config.train.step, group.method, config.extractor_rate)
 
 
 @cache
@@ -266,6 +278,11 @@ def _examples(
     showing = np.flatnonzero(new.pictures.areas[new.query, new.new])
     shown = showing[places_shown(dice(counts(masks[showing], new.truth[showing])))]
     return {"indices": new.query[shown], "masks": masks[shown], "shots": shots}
+
+
+def _new_type(context: Here, trial: Trial) -> HeldOutType:
+    new = context.data.types[trial.type]
+    return HeldOutType(context.config, context.data, trial.seed, new, trial.candidates)
 
 
 def _bank_name(context: Here, trial: Trial) -> str:

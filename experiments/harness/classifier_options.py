@@ -1,11 +1,27 @@
 """The options of classifiers in the studies: which there are, and of what size."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from experiments.harness.options import arranges, check_choices, decides
 from segjax.models import CLASSIFIERS, create
-from segjax.types import InputError
+from segjax.training import Consistency, LoopConfig
+from segjax.types import InputError, Network
+
+TAUGHT = tuple(f"{name}+{term}" for name in CLASSIFIERS for term in get_args(Consistency))
+
+
+class Architecture(NamedTuple):
+    """What the name of a classifier in a study stands for: vgg16, or vgg16+puzzle with a term of consistency."""
+
+    name: str
+    consistency: Consistency | None
+
+    @classmethod
+    def of(cls, classifier: str) -> "Architecture":
+        """That of a name which `ClassifierOptions.check` has passed."""
+        name, _, term = classifier.partition("+")
+        return cls(name, next((one for one in get_args(Consistency) if one == term), None))
 
 
 @dataclass(frozen=True)
@@ -37,9 +53,10 @@ class ClassifierSizes:
     pooling: Literal["average", "log_sum_exp", "top_share", "rank"] = "average"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
-    def options(self, network: str) -> dict[str, Any]:
-        """Options of `segjax.models.create` for a classifier."""
-        return {"dtype": self.dtype, **self._own_options(network)}
+    def create(self, classifier: str, **options: Any) -> Network:
+        """The module of a classifier, with further options of `segjax.models.create`."""
+        name = Architecture.of(classifier).name
+        return create(name, dtype=self.dtype, **self._own_options(name), **options)
 
     def _own_options(self, network: str) -> dict[str, Any]:
         if network == "vgg16":
@@ -57,7 +74,9 @@ class ClassifierOptions:
     """Which classifiers are trained, and for which objects."""
 
     classifiers: tuple[str, ...] = arranges(("vgg16", "resnet18", "msd_classifier"))
-    """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier."""
+    """Any of vgg16, resnet18, resnet34, resnet50, msd_classifier, unet_classifier. With +puzzle behind the name, a
+    classifier is also taught that the map of a picture is that of its four quarters put together (Puzzle-CAM). With
+    +seam, it is taught that the map of a picture, halved, is that of the halved picture (SEAM)."""
     classifier_sizes: ClassifierSizes = decides(make=ClassifierSizes)
     target: int = decides(1)
     """Class of the objects to look for; classes count from 1."""
@@ -65,15 +84,20 @@ class ClassifierOptions:
     """The image-level label to look for; by default the second. Give it where a table has more than two labels, or does
     not give their order by label_names."""
 
-    def check(self) -> None:
-        """Raises InputError where an option cannot be; names it and what it may be."""
-        check_choices("classifiers", self.classifiers, CLASSIFIERS)
+    def check(self, loop: LoopConfig) -> None:
+        """Raises InputError where an option cannot be, given how long is trained; names it and what it may be."""
+        check_choices("classifiers", self.classifiers, (*CLASSIFIERS, *TAUGHT))
         if not self.classifiers:
             raise InputError(f"classifiers: there are none; give at least one of {', '.join(CLASSIFIERS)}")
         if self.target < 1:
             raise InputError(f"target: classes count from 1, not {self.target}; give 1 or more")
         for name in self.classifiers:
-            create(name, **self.classifier_sizes.options(name))
+            self.classifier_sizes.create(name)
+            if Architecture.of(name).consistency == "puzzle" and loop.stop != "fixed":
+                raise InputError(
+                    f"classifiers: {name} weighs its second term more and more over the first half of the epochs, "
+                    f"whose number stop={loop.stop} does not fix; give stop=fixed, or +seam"
+                )
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,21 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from experiments.harness.classifier_options import Classifier, ClassifierOptions
+from experiments.harness.classifier_options import Architecture, Classifier, ClassifierOptions
 from experiments.harness.networks import standardisation
 from experiments.harness.options import DataOptions, TrainOptions
 from experiments.harness.pictures import Domain, Opener, Splitting, open_target, read_samples, unjudged
 from experiments.harness.store import Extent, Job, Load, Trainer
 from segjax.data import metres_per_pixel, open_source, parse_spec
-from segjax.models import create
-from segjax.training import LoopConfig, Pictures, Steps, balanced_weights, make_steps
+from segjax.training import (
+    LoopConfig,
+    Pictures,
+    Steps,
+    balanced_weights,
+    check_consistent,
+    make_consistent_steps,
+    make_steps,
+)
 from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for
@@ -135,13 +142,19 @@ def check_trainable_classifiers(options: ClassifierOptions, domain: LabelledDoma
     """
     image = jax.ShapeDtypeStruct((1, *domain.images.shape[1:]), np.float32)
     for name in options.classifiers:
-        jax.eval_shape(classifier_of(options, name, domain).init, jax.random.key(0), image)
+        network = classifier_of(options, name, domain)
+        jax.eval_shape(network.init, jax.random.key(0), image)
+        if Architecture.of(name).consistency:
+            try:
+                check_consistent(network, image.shape[1:])
+            except InputError as error:
+                raise InputError(f"classifiers: {name}: {error}") from None
     check_sides(domain.source, domain.splitting, domain.presence, seeds)
 
 
 def classifier_of(options: ClassifierOptions, name: str, domain: LabelledDomain) -> Any:
     """A classifier for these pictures, which are given their mean and deviation 0 and 1."""
-    return create(name, **options.classifier_sizes.options(name), **standardisation(domain))
+    return options.classifier_sizes.create(name, **standardisation(domain))
 
 
 class ClassifierTrainer(Trainer[Classifier]):
@@ -158,13 +171,19 @@ class ClassifierTrainer(Trainer[Classifier]):
             step = dataclasses.replace(step, class_weights=balanced_weights(domain.presence, 2))
         self._step, self._loop, self._domain = step, train.loop, domain
         self.network: Callable[[str], Any] = functools.cache(functools.partial(classifier_of, options, domain=domain))
-        self._steps_of = functools.cache(lambda name: make_steps(self.network(name), step))
+        self._steps_of = functools.cache(self._make_steps)
 
     def kind(self, training: Classifier) -> str:
         return f"{training.network}-{training.epochs}"
 
     def make_steps(self, kind: str) -> Steps:
         return self._steps_of(kind.rpartition("-")[0])
+
+    def _make_steps(self, name: str) -> Steps:
+        if (term := Architecture.of(name).consistency) is None:
+            return make_steps(self.network(name), self._step)
+        steps = -(-len(self._domain.split(0).train) // self._loop.batch_size) * self._loop.epochs
+        return make_consistent_steps(self.network(name), self._step, term, ramp_up=max(1, steps // 2))
 
     def loop(self, kind: str) -> LoopConfig:
         epochs = int(kind.rpartition("-")[2])

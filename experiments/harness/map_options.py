@@ -5,7 +5,6 @@ from typing import Any
 
 from experiments.harness.classifier_options import ClassifierSizes
 from segjax.maps import MAPS, Explainer, create_map, reason_without
-from segjax.models import create
 from segjax.types import check_least
 
 OURS = "contour_cam"
@@ -44,4 +43,4 @@ class MapOptions:
 
 def reason_without_map(name: str, classifier: str, sizes: ClassifierSizes) -> str | None:
     """Why a classifier of these sizes has no such map; None where it has one."""
-    return reason_without(name, create(classifier, **sizes.options(classifier)))
+    return reason_without(name, sizes.create(classifier))

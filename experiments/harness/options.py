@@ -162,6 +162,12 @@ class SegmentationOptions:
 class AnnotationOptions:
     """Which objects are annotated, and how errors are drawn."""
 
+    protocol: Literal["ours", "miccai2022", "jimaging2024"] = arranges("ours")
+    """ours: the defaults of the --scale. The others set what two papers by Vădineanu, Pelt, Dzyubachyk and Batenburg
+    publish, and refuse options that contradict them. miccai2022: An Analysis of the Impact of Annotation Errors on the
+    Accuracy of Deep Learning for Cell Segmentation, MIDL 2022, PMLR 172:1251-1267. jimaging2024: Reducing Manual
+    Annotation Costs for Cell Segmentation by Upgrading Low-Quality Annotations, J. Imaging 2024, 10(7), 172. Networks
+    and their training are as published with --scale paper only. experiments/PROTOCOLS.md says what differs."""
     extra: str | None = decides(None)
     """Data spec of the objects that are wrongly included; they are pasted into the pictures, as published. Default:
     the other simulated set, or the other classes of the pictures where they have any."""
@@ -170,6 +176,14 @@ class AnnotationOptions:
     scope: Literal["dataset", "volume", "picture", "object"] = decides("volume")
     """What an error is drawn for once: the data set (the same objects everywhere), each volume (group), each picture or
     each object."""
+    outline_scope: Literal["dataset", "volume", "picture", "object"] | None = decides(None)
+    """The same for errors of outlines: bias, jitter, shift, polygon. Not coarser than --scope. None: as --scope."""
+    omission_rounding: Literal["down", "at_least_one"] = decides("down")
+    """How many objects a rate of omission drops. down: the rate times their number, rounded down. at_least_one: the
+    same, but never none."""
+    inclusion_rounding: Literal["down", "up", "leave_one"] = decides("down")
+    """How many foreign objects a rate of inclusion adds: the rate times their number, rounded down or up. leave_one:
+    rounded up, but never all."""
 
     def resolved(self, data: str) -> "AnnotationOptions":
         """With the source of foreign objects: the published one, granulocytes for HL60 and the reverse, at equal size.
@@ -177,12 +191,21 @@ class AnnotationOptions:
         A folder is named by its absolute path, however it was given, so that a run goes on with it.
 
         Raises:
-            InputError: a class that cannot be.
+            InputError: a class that cannot be, or scopes that do not go together.
         """
+        from segjax.annotations import Recipe
+
         if self.target < 1:
             raise InputError(f"target: classes count from 1, not {self.target}")
+        Recipe(**self.drawn)
         extra = self.extra or _other_set(data)
         return dataclasses.replace(self, extra=extra and _with_absolute_path(extra))
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How errors are drawn, whichever and however strong: the fields of a `Recipe` that are no strengths."""
+        names = ("scope", "outline_scope", "omission_rounding", "inclusion_rounding")
+        return {name: getattr(self, name) for name in names}
 
 
 def check_run(run: RunOptions, source: DataOptions) -> None:

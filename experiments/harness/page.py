@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from experiments.harness.core_counts import mixture
 from experiments.harness.provenance import is_committed
 from experiments.harness.study import Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
@@ -52,6 +53,7 @@ def write_study_page(
         charts=dict(charts[1:]),
         cautions=[
             *cautions(config, context.data.source, plan),
+            *mixture(table),
             *study.cautions(config, context.data),
             *found.cautions,
             *context.examples.cautions(),

@@ -21,6 +21,7 @@ class Grid:
     name: str
     base: Any
     scales: Mapping[str, Mapping[str, Any]]
+    published: Callable[[str, str, str], Mapping[str, Any]] = lambda scale, protocol, data: {}
 
     @property
     def config(self) -> type[Any]:
@@ -38,17 +39,22 @@ def run_study(name: str) -> None:
         InputError, SystemExit: as `experiments.harness.run.run_with`.
     """
     load, room = importlib.import_module, f"experiments.{name}"
-    if importlib.util.find_spec(f"{room}.grid"):
-        grid = load(f"{room}.grid")
-        config = parse(Grid(name, grid.BASE, grid.SCALES))
-    else:
-        config = parse(load(f"{room}.study").STUDY)
+    has_grid = importlib.util.find_spec(f"{room}.grid") is not None
+    config = parse(grid_of(name) if has_grid else load(f"{room}.study").STUDY)
     load("experiments.harness.run").run_with(load(f"{room}.study").STUDY, config)
 
 
-def defaults_of(study: Any, scale: str) -> Any:
-    """The configuration of a scale of a `Study` or `Grid`: what it sets unless the command line says otherwise."""
-    return overlaid(overlaid(study.base, study.scales[scale]), {"run": {"scale": scale}})
+def grid_of(name: str) -> Grid:
+    """What the module `grid` of a study declares."""
+    grid = importlib.import_module(f"experiments.{name}.grid")
+    return Grid(name, grid.BASE, grid.SCALES, **{"published": grid.published} if hasattr(grid, "published") else {})
+
+
+def defaults_of(study: Any, scale: str, protocol: str = "ours", data: str | None = None) -> Any:
+    """The configuration of a scale and protocol of a `Study` or `Grid`: what they set unless the command line says
+    otherwise."""
+    config = overlaid(overlaid(study.base, study.scales[scale]), {"run": {"scale": scale}})
+    return overlaid(config, study.published(scale, protocol, data or config.source.data))
 
 
 def resolved(study: Any, config: Any) -> Any:
@@ -62,17 +68,20 @@ def resolved(study: Any, config: Any) -> Any:
 
 
 def parse(study: Any, args: Sequence[str] | None = None) -> Any:
-    """The configuration of the command line (or of `args`), over what the chosen --scale sets.
+    """The configuration of the command line (or of `args`), over what the chosen --scale and --protocol set.
 
     Raises:
         InputError: an unknown scale, or an option that cannot be.
     """
-    scale = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    scale.add_argument("--scale", default="demo")
-    chosen = scale.parse_known_args(args)[0].scale
-    if chosen not in study.scales:
-        raise InputError(f"scale: unknown {chosen!r}; choose one of {', '.join(study.scales)}")
-    default = overlaid(defaults_of(study, chosen), {"run": {"out": tyro.MISSING}})
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--scale", default="demo")
+    for flag in ("--protocol", "--data"):  # a missing value is told below
+        first.add_argument(flag, nargs="?")
+    chosen = first.parse_known_args(args)[0]
+    if chosen.scale not in study.scales:
+        raise InputError(f"scale: unknown {chosen.scale!r}; choose one of {', '.join(study.scales)}")
+    default = defaults_of(study, chosen.scale, chosen.protocol or "ours", chosen.data)
+    default = overlaid(default, {"run": {"out": tyro.MISSING}})
     prog = f"python -m experiments.{study.name}"
     description = f"{inspect.getdoc(study.config)}\n\n{EXIT_CODES}"
     return resolved(study, tyro.cli(study.config, prog=prog, description=description, args=args, default=default))

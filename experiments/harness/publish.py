@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
+from experiments.harness.core_counts import mixture
 from experiments.harness.page import claims_table, save_charts, undecided
 from experiments.harness.provenance import ROOT, is_committed
 from experiments.harness.run import AnyStudy
@@ -36,17 +37,20 @@ OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 @dataclass(frozen=True)
 class Published:
-    """A published run: its folder, what `run.json` says, and what came out (None for a run with `summary.csv`)."""
+    """A published run: its folder, what `run.json` says, what came out (None for a run with `summary.csv`), and what
+    the values say of how they were made."""
 
     folder: Path
     facts: Mapping[str, Any]
     found: Analysis | None
+    made: Sequence[str] = ()
 
     @property
     def marks(self) -> list[str]:
         """What keeps it from being full evidence."""
         dirty = any(not is_committed(opening["commit"]) for opening in self.facts["openings"])
-        return ([CHANGED] if dirty else []) + ([NO_SEEDS] if self.found is None else []) + self.facts.get("notes", [])
+        lacks = [NO_SEEDS] if self.found is None else []
+        return [*([CHANGED] if dirty else []), *lacks, *self.made, *self.facts.get("notes", [])]
 
 
 def results_folder(study: AnyStudy) -> Path:
@@ -160,7 +164,8 @@ def _published(study: AnyStudy, folder: Path) -> Published:
     if not has_trials:
         return Published(folder, facts, None)
     config = config_of(study.config, facts["config"])
-    return Published(folder, facts, study.analyse(config, table_in(study, folder, facts)))
+    table = table_in(study, folder, facts)
+    return Published(folder, facts, study.analyse(config, table), mixture(table))
 
 
 def _section(run: Published) -> list[str]:

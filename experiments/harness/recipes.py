@@ -1,6 +1,7 @@
 """Annotation errors by name and strength, as they are given on command lines, and the recipes they stand for."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from segjax.annotations import Recipe
 from segjax.types import InputError
@@ -10,16 +11,17 @@ PIXEL_ERRORS = ("bias", "jitter", "shift")  # strengths in published pixels; the
 ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, "polygon")
 
 
-def recipe_from(strengths: Mapping[str, float], scope: str, coarsening: float, option: str) -> Recipe:
+def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarsening: float, option: str) -> Recipe:
     """The recipe of some errors; strengths in pixels are divided by `coarsening`, and those of 0 left out.
 
     Args:
+        drawn: how errors are drawn, as `AnnotationOptions.drawn`.
         option: the name of the command line's option that the strengths came from.
 
     Raises:
         InputError: a bias strength that is not a whole number of the pictures' pixels.
     """
-    fields: dict[str, float] = {}
+    fields: dict[str, Any] = {}
     for error, level in strengths.items():
         if level == 0:
             continue
@@ -35,7 +37,7 @@ def recipe_from(strengths: Mapping[str, float], scope: str, coarsening: float, o
                     "(size=paper)"
                 )
             fields[error] = round(pixels)
-    return Recipe(**fields, scope=scope)
+    return Recipe(**fields, **drawn)
 
 
 def strengths_of(error: str, option: str) -> dict[str, float]:

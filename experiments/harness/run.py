@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from rich.console import Console
 
+from experiments.harness.core_counts import rows_of
 from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import deciding
@@ -246,7 +247,8 @@ class Sweep:
             context.store.events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
-            yield index, outcome
+            counts = context.store.cores_of(study.needs(context, trial))
+            yield index, dataclasses.replace(outcome, rows=[*outcome.rows, *rows_of(counts)])
             for training in () if study.keeps_networks else study.needs(context, trial):
                 if self._uses[training] == 1:
                     context.store.drop(training)

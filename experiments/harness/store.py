@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
+from experiments.harness.core_counts import cores_here
 from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
 from experiments.harness.options import RunOptions, checkpoint_options
@@ -112,6 +113,7 @@ class TrainingStore(Generic[AnyTraining]):
         self.events = Events(run.out, run.tensorboard)
         self._claims, self._held = Claims(run.out / "networks"), set[str]()
         self._failed: dict[AnyTraining, Exception] = {}
+        self._cores: dict[AnyTraining, set[int]] = {}  # of the trainings that were read here
 
     def closure(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
         """Some trainings and all that they need, each once."""
@@ -204,6 +206,7 @@ class TrainingStore(Generic[AnyTraining]):
         variables, facts = load_weights(path, is_ours=True)
         if not {"status", "restarts"} <= facts.keys():
             raise Damaged(f"{path}: is not a network of this study; move it away, so that it is trained again")
+        self._cores[training] = set(facts.pop("cores", ()))  # earlier versions did not keep them
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
     def _set_damaged_aside(self, training: AnyTraining) -> None:
@@ -222,6 +225,10 @@ class TrainingStore(Generic[AnyTraining]):
     def path(self, training: AnyTraining) -> Path:
         """The file of a finished training."""
         return self._run.out / "networks" / f"{file_stem(training)}.safetensors"
+
+    def cores_of(self, trainings: Sequence[AnyTraining]) -> set[int]:
+        """Numbers of cores of this process, and of those that made these trainings where they were read here."""
+        return {cores_here()}.union(*(self._cores.get(training, ()) for training in trainings))
 
     def _missing(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
         return [one for one in dict.fromkeys(trainings) if one not in self._failed and not self.path(one).exists()]
@@ -252,7 +259,8 @@ class TrainingStore(Generic[AnyTraining]):
             return None
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
-        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts}
+        cores = sorted(self.cores_of(self.trainer.needs(training)))
+        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts, "cores": cores}
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
         self.events.training(file_stem(training), fit.losses)
@@ -265,7 +273,7 @@ class TrainingStore(Generic[AnyTraining]):
             job.train,
             job.validation,
             checkpoints=self._checkpoints(training),
-            made_by={"training": described(training), **self.made_by},
+            made_by={"training": described(training), "number of cores": str(cores_here()), **self.made_by},
             on_epoch=functools.partial(reached, training),
             **checkpoint_options(self._run.checkpoint_every),
         )

@@ -102,6 +102,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         needs: the trainings that must be in the store before a trial is measured.
         measure: a trial's values.
         analyse: verdict, charts, tables and claims, from the table alone.
+        published: scale, protocol and data spec -> what the protocol sets over the scale, group by group.
         resolve: fills in what depends on other options, and refuses what cannot be meant.
         gallery: pictures to look at, of the data and of the examples that trials left.
         cautions: what only the opened pictures tell.
@@ -123,6 +124,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     needs: Callable[[Context[Config, Data, AnyTraining], Trial], Sequence[AnyTraining]]
     measure: Callable[[Context[Config, Data, AnyTraining], Trial], Outcome]
     analyse: Callable[[Config, ResultTable[Trial]], Analysis]
+    published: Callable[[str, str, str], Mapping[str, Any]] = lambda scale, protocol, data: {}
     resolve: Callable[[Config], Config] = lambda config: config
     gallery: Callable[[Context[Config, Data, AnyTraining]], Sequence[Gallery]] = lambda context: ()
     cautions: Callable[[Config, Data], Sequence[str]] = lambda config, data: ()

@@ -38,8 +38,8 @@ class NewTypeOptions:
     target: int = 1
     """Class of the objects to segment, where the shots have several."""
     head: str = "logistic"
-    """Method that combines the features: logistic, soft_dice, hidden_layer, ridge, prototype, cosine, local_prototypes
-    or threshold_prototype."""
+    """Method that combines the features: logistic, soft_dice, hidden_layer, two_hidden_layers, ridge, prototype,
+    cosine, local_prototypes or threshold_prototype."""
     check: bool = True
     """Hold each shot out once, learn from the others, and measure Dice and object F1 on it. This learns once more for
     every shot, at most ten times. --no-check skips it."""

@@ -92,7 +92,7 @@ class Config:
         Raises:
             InputError: names the option and what it may be.
         """
-        self.classification.check()
+        self.classification.check(self.classify.loop)
         self.segmentation.check()
         check_choices("maps", self.maps, MAPS)
         check_choices("rules", self.rules, RULES)

@@ -5,6 +5,7 @@ are the slices of one volume: an object has the same id in all of them and is ke
 """
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from segjax.annotations.checks import check_ids, check_rate, check_whole
-from segjax.annotations.ids import choose, look_up, present_ids
+from segjax.annotations.ids import Rounding, choose, look_up, present_ids
 from segjax.ops.morphology import dilate, maximum_3x3, minimum_3x3
 
 MAX_OBJECTS = 1023
@@ -37,7 +38,7 @@ def omission(
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
-    return omit(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
+    return _omit(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects)
 
 
 def inclusion(
@@ -59,7 +60,7 @@ def inclusion(
     check_rate("rate", rate)
     check_ids("extra", extra, max_objects)
     labels, extra = jnp.asarray(labels, jnp.int32), jnp.asarray(extra, jnp.int32)
-    return include(key, labels, extra, jnp.float32(rate), max_objects=max_objects, independent=False)
+    return _include(key, labels, extra, jnp.float32(rate), max_objects=max_objects)
 
 
 def bias(key: PRNGKeyArray, mask: Bool[Array | np.ndarray, "*slices H W"], q_max: Whole) -> Bool[Array, "*slices H W"]:
@@ -77,26 +78,54 @@ def bias(key: PRNGKeyArray, mask: Bool[Array | np.ndarray, "*slices H W"], q_max
     return draw_bias(key, jnp.asarray(mask), jnp.int32(q_max))
 
 
-@partial(jax.jit, static_argnames=("max_objects", "independent"))
-def omit(key, labels, rate, *, max_objects, independent):
-    return jnp.where(kept_pixels(key, labels, rate, max_objects, independent), labels, 0)
+class Choice(NamedTuple):
+    """How objects are chosen.
+
+    Attributes:
+        max_objects: largest id.
+        independent: a coin for every object instead of a count.
+        rounding: how a rate becomes a count.
+        among: bool [ids], the ids to choose from, also where the labels do not show them; None: those of the labels.
+    """
+
+    max_objects: int
+    independent: bool = False
+    rounding: Rounding = "down"
+    among: Any = None
+
+    def of(self, key, labels, rate) -> Bool[Array, " ids"]:
+        present = present_ids(labels, self.max_objects) if self.among is None else self.among
+        return choose(key, present, rate, self.independent, self.rounding)
 
 
-@partial(jax.jit, static_argnames=("max_objects", "independent"))
-def include(key, labels, extra, rate, *, max_objects, independent):
-    added = added_pixels(key, extra, rate, max_objects, independent)
+@partial(jax.jit, static_argnames=("max_objects",))
+def _omit(key, labels, rate, *, max_objects):
+    return omit(key, labels, rate, Choice(max_objects))
+
+
+@partial(jax.jit, static_argnames=("max_objects",))
+def _include(key, labels, extra, rate, *, max_objects):
+    return include(key, labels, extra, rate, Choice(max_objects))
+
+
+def omit(key, labels, rate, choice: Choice):
+    return jnp.where(kept_pixels(key, labels, rate, choice), labels, 0)
+
+
+def include(key, labels, extra, rate, choice: Choice):
+    added = added_pixels(key, extra, rate, choice)
     return jnp.where((labels == 0) & added, extra + jnp.max(labels), labels)
 
 
-def kept_pixels(key, labels, rate, max_objects, independent) -> Bool[Array, "*slices H W"]:
+def kept_pixels(key, labels, rate, choice: Choice) -> Bool[Array, "*slices H W"]:
     """Pixels of the objects that omission leaves."""
-    dropped = choose(key, present_ids(labels, max_objects), rate, independent)
+    dropped = choice.of(key, labels, rate)
     return look_up(~dropped & (jnp.arange(dropped.shape[0]) > 0), labels)
 
 
-def added_pixels(key, extra, rate, max_objects, independent) -> Bool[Array, "*slices H W"]:
+def added_pixels(key, extra, rate, choice: Choice) -> Bool[Array, "*slices H W"]:
     """Pixels of the objects that inclusion takes."""
-    return look_up(choose(key, present_ids(extra, max_objects), rate, independent), extra)
+    return look_up(choice.of(key, extra, rate), extra)
 
 
 @jax.jit

@@ -4,10 +4,14 @@ A table for ids up to `max_objects` has `max_objects + 2` entries; the last one 
 never present.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, Shaped
+
+Rounding = Literal["down", "at_least_one", "up", "leave_one"]
 
 # A rate such as 0.7 and its product with a count are each off by at most half a unit in the last place of float32.
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
@@ -19,8 +23,10 @@ def present_ids(labels: Int[Array, "*slices H W"], max_objects: int) -> Bool[Arr
     return seen & (jnp.arange(max_objects + 2) > 0) & (jnp.arange(max_objects + 2) <= max_objects)
 
 
-def choose(key: PRNGKeyArray, present: Bool[Array, " ids"], rate, independent: bool) -> Bool[Array, " ids"]:
-    """Choose int(rate * n) of the n present ids or, if `independent`, each with probability `rate`.
+def choose(
+    key: PRNGKeyArray, present: Bool[Array, " ids"], rate, independent: bool, rounding: Rounding = "down"
+) -> Bool[Array, " ids"]:
+    """Choose `count_of` the n present ids or, if `independent`, each with probability `rate`.
 
     At least one entry must be absent.
     """
@@ -30,14 +36,23 @@ def choose(key: PRNGKeyArray, present: Bool[Array, " ids"], rate, independent: b
     ids = jnp.arange(present.shape[0], dtype=jnp.uint32)
     low_bits = np.uint32((1 << (present.shape[0] - 1).bit_length()) - 1)
     scores = (jax.random.bits(key, present.shape) >> np.uint32(1) & ~low_bits) | ids
-    threshold = jnp.sort(jnp.where(present, scores, np.uint32(0xFFFFFFFF)))[count_of(rate, jnp.sum(present))]
+    threshold = jnp.sort(jnp.where(present, scores, np.uint32(0xFFFFFFFF)))[count_of(rate, jnp.sum(present), rounding)]
     return present & (scores < threshold)
 
 
-def count_of(rate, objects: Int[Array, ""]) -> Int[Array, ""]:
-    """int(rate * objects) of the real product, although `rate` and the product are rounded to float32."""
+def count_of(rate, objects: int | Int[Array, ""], rounding: Rounding = "down") -> Int[Array, ""]:
+    """How many of some objects a rate stands for, by the real product, although it is rounded to float32.
+
+    "down" is int(rate * objects), "at_least_one" the same but 1 or more; "up" rounds up, and so does "leave_one", but
+    it leaves at least one object. A rate of 0 stands for none, always.
+    """
+    objects = jnp.asarray(objects)
     product = jnp.asarray(rate, jnp.float32) * objects.astype(jnp.float32)
-    return jnp.floor(product * (1 + _ROUNDING)).astype(jnp.int32)
+    if rounding in ("up", "leave_one"):
+        most = objects if rounding == "up" else objects - 1
+        return jnp.clip(jnp.ceil(product * (1 - _ROUNDING)).astype(jnp.int32), 0, jnp.maximum(most, 0))
+    count = jnp.floor(product * (1 + _ROUNDING)).astype(jnp.int32)
+    return jnp.where(product > 0, jnp.maximum(count, 1), 0) if rounding == "at_least_one" else count
 
 
 def clip_ids(labels: Int[Array, "*slices H W"], max_objects: int) -> Int[Array, "*slices H W"]:

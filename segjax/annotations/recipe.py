@@ -1,9 +1,9 @@
 """What goes wrong with labels, how strongly, and drawn per what."""
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -13,10 +13,13 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from segjax.annotations import errors, objects, outline
 from segjax.annotations.checks import check_ids, check_length, check_rate, check_whole
-from segjax.annotations.errors import MAX_OBJECTS, Labels
+from segjax.annotations.errors import MAX_OBJECTS, Choice, Labels
+from segjax.annotations.ids import present_ids
 from segjax.types import InputError
 
 Scope = Literal["dataset", "volume", "picture", "object"]
+OmissionRounding = Literal["down", "at_least_one"]
+InclusionRounding = Literal["down", "up", "leave_one"]
 # A number, an array of them or a traced value; `Recipe` itself refuses everything else, naming the field.
 Strength = Any
 # Its shape is compared with that of the labels by `degrade` itself.
@@ -24,6 +27,13 @@ Foreign = Int[Array | np.ndarray, "..."]
 
 _BEYOND = ("jitter", "polygon", "shift", "merge", "split")
 _WHOLE = ("bias", "polygon")
+_OUTLINES = ("bias", "jitter", "polygon", "shift")
+_CHOICES = {
+    "scope": get_args(Scope),
+    "outline_scope": (None, *get_args(Scope)),
+    "omission_rounding": get_args(OmissionRounding),
+    "inclusion_rounding": get_args(InclusionRounding),
+}
 
 
 @jax.tree_util.register_pytree_node_class
@@ -31,9 +41,9 @@ _WHOLE = ("bias", "polygon")
 class Recipe:
     """What goes wrong with labels: which errors, how strong, drawn per what.
 
-    Strengths are the leaves of a pytree, so that recipes can be passed through `jit` and `vmap`; `scope` is static,
-    and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single numbers are
-    hashable.
+    Strengths are the leaves of a pytree, so that recipes can be passed through `jit` and `vmap`; scopes and roundings
+    are static, and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single
+    numbers are hashable.
 
     Attributes:
         omission: rate of dropped objects, in [0, 1].
@@ -45,9 +55,13 @@ class Recipe:
         merge: rate of touching pairs of objects that get one id, in [0, 1].
         split: rate of objects cut in two, in [0, 1].
         scope: what shares one draw: "dataset", "volume", "picture" or "object"; see `degrade` and `degrade_groups`.
+        outline_scope: the same for bias, jitter, polygon and shift, at least as fine as `scope`; None: `scope`.
+        omission_rounding: how many of n objects a rate r drops: "down" int(r n), "at_least_one" max(1, int(r n)).
+        inclusion_rounding: how many of n foreign objects a rate r adds: "down" int(r n), "up" ceil(r n), "leave_one"
+            min(ceil(r n), n - 1), which is n - max(1, int((1 - r) n)).
 
     Raises:
-        InputError: a strength or the scope is out of range; the message names the field and the range.
+        InputError: a strength, scope or rounding is out of range; the message names the field and the range.
     """
 
     omission: Strength = 0.0
@@ -59,6 +73,9 @@ class Recipe:
     merge: Strength = 0.0
     split: Strength = 0.0
     scope: str = "volume"
+    outline_scope: str | None = None
+    omission_rounding: str = "down"
+    inclusion_rounding: str = "down"
 
     def __post_init__(self) -> None:
         for name in ("omission", "inclusion", "merge", "split"):
@@ -67,26 +84,38 @@ class Recipe:
             check_length(name, getattr(self, name))
         check_whole("bias", self.bias)
         check_whole("polygon", self.polygon, 3, outline.MAX_VERTICES)
-        if self.scope not in get_args(Scope):
-            raise InputError(f"scope: {self.scope!r} is not one of {', '.join(get_args(Scope))}")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(map(str, known))}")
+        order = get_args(Scope)
+        if self.outline_scope is not None and order.index(self.outline_scope) < order.index(self.scope):
+            raise InputError(
+                f"outline_scope: {self.outline_scope} is coarser than the scope {self.scope}; give {self.scope} or a "
+                "finer one"
+            )
         for name in _strength_names():
             value = getattr(self, name)
             if isinstance(value, int | float | np.generic):
                 # Equal recipes must hash, print and compile alike, whichever kind of number they were written with.
                 object.__setattr__(self, name, int(value) if name in _WHOLE else float(value))
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], str]]:
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """How errors are drawn, whichever and however strong: scopes and roundings."""
+        return {name: getattr(self, name) for name in _CHOICES}
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], tuple[Any, ...]]]:
         names = tuple(name for name in _strength_names() if name not in _BEYOND or self.has(name))
-        return tuple(getattr(self, name) for name in names), (names, self.scope)
+        return tuple(getattr(self, name) for name in names), (names, tuple(self.drawn.values()))
 
     @classmethod
     def tree_unflatten(cls, static, strengths) -> "Recipe":
-        names, scope = static
+        names, drawn = static
         recipe = object.__new__(cls)
         # No check here: JAX puts placeholders and traced values where the numbers were.
         for name in _strength_names():
             object.__setattr__(recipe, name, 0 if name in _WHOLE else 0.0)
-        for name, value in (*zip(names, strengths, strict=True), ("scope", scope)):
+        for name, value in (*zip(names, strengths, strict=True), *zip(_CHOICES, drawn, strict=True)):
             object.__setattr__(recipe, name, value)
         return recipe
 
@@ -97,18 +126,19 @@ class Recipe:
 
     @staticmethod
     def stack(recipes: Sequence["Recipe"]) -> "Recipe":
-        """One recipe whose strengths are arrays over the given ones (equal in scope), to be mapped over by `vmap`.
+        """One recipe whose strengths are arrays over the given ones (drawn alike), to be mapped over by `vmap`.
 
         Raises:
-            InputError: no recipes, or their scopes differ.
+            InputError: no recipes, or their scopes or roundings differ.
         """
-        scopes = {recipe.scope for recipe in recipes}
-        if len(scopes) != 1:
-            raise InputError(f"recipes: scopes must be one and the same, found {sorted(scopes) or 'no recipes'}")
+        ways = {tuple(recipe.drawn.values()) for recipe in recipes}
+        if len(ways) != 1:
+            found = sorted(map(str, ways)) or "no recipes"
+            raise InputError(f"recipes: scopes must be one and the same, and so must roundings; found {found}")
         used = [n for n in _strength_names() if n not in _BEYOND or any(recipe.has(n) for recipe in recipes)]
         kinds = {name: np.int32 if name in _WHOLE else np.float32 for name in used}
         strengths: dict[str, Any] = {n: np.array([getattr(r, n) for r in recipes], kinds[n]) for n in used}
-        return replace(Recipe(scope=scopes.pop()), **strengths)
+        return replace(Recipe(**recipes[0].drawn), **strengths)
 
     def __str__(self) -> str:
         wording = {
@@ -129,8 +159,14 @@ class Recipe:
                 parts.append(wording[name].format(100 * value if name in percent else value))
             else:
                 parts.append(f"{name} of several strengths")
-        scope = "data set" if self.scope == "dataset" else self.scope
-        return f"{' + '.join(parts)}, drawn per {scope}" if parts else "no errors"
+        said = [f"drawn per {_in_words(self.scope)}"]
+        if self.outline_scope is not None and any(map(self.has, _OUTLINES)):
+            said.append(f"outlines per {_in_words(self.outline_scope)}")
+        for error in ("omission", "inclusion"):
+            rounding = getattr(self, f"{error}_rounding")
+            if rounding != "down" and self.has(error):
+                said.append(f"{error} rounded: {rounding.replace('_', ' ')}")
+        return ", ".join([" + ".join(parts), *said]) if parts else "no errors"
 
     def to_json(self) -> str:
         """The recipe as one JSON object; strengths must be single numbers."""
@@ -169,7 +205,7 @@ def degrade(
     decides for every object by itself, for the whole call: omission, inclusion and splitting (and merging, per
     touching pair) become independent coins with probability `rate` instead of exact counts, bias has a sign and a q
     of its own for each object, and a shrinking object shrinks from its neighbours too; polygon, jitter and shift are
-    drawn as per volume.
+    drawn as per volume. Where `outline_scope` differs, polygon, jitter, shift and bias follow it, the others `scope`.
 
     Args:
         labels: ids of the objects, 0 background; an id in several slices is one object.
@@ -182,6 +218,10 @@ def degrade(
         InputError: inclusion without `extra`, shapes that differ, or (outside `jit`) an id below 0 or above
         `max_objects`.
     """
+    return _checked(key, key, labels, recipe, extra, (None, None), max_objects)
+
+
+def _checked(key, outline_key, labels, recipe, extra, among, max_objects):
     check_ids("labels", labels, max_objects)
     if extra is not None:
         check_ids("extra", extra, max_objects)
@@ -190,7 +230,7 @@ def degrade(
     elif not isinstance(recipe.inclusion, jax.core.Tracer) and np.any(np.asarray(recipe.inclusion) > 0):
         raise InputError("extra: inclusion needs the labels of foreign objects; pass them, or set inclusion to 0")
     foreign = None if extra is None else jnp.asarray(extra, jnp.int32)
-    return _degrade(key, jnp.asarray(labels, jnp.int32), recipe, foreign, max_objects)
+    return _degrade((key, outline_key), jnp.asarray(labels, jnp.int32), recipe, foreign, among, max_objects)
 
 
 def degrade_groups(
@@ -203,8 +243,10 @@ def degrade_groups(
 ) -> list[Bool[Array, "_ _ _"]]:
     """Apply a recipe to every volume [D, H, W] of a data set; volumes of equal shape are compiled once.
 
-    Scope "dataset" uses one key for all volumes, so that the same ids are lost everywhere (as in the published runs for
-    simulated cells) and the bias is the same; the other scopes fold the position of the volume into the key.
+    Scope "dataset" uses one key for all volumes, and omission and inclusion choose among the ids of all volumes, so
+    that the same ids are lost everywhere (as in the published runs for simulated cells) and the bias is the same; the
+    other scopes fold the position of the volume into the key. After merging or splitting, whose ids are those of a
+    volume, omission chooses among these.
 
     Raises:
         InputError: as `degrade`, or `extras` is not as long as `volumes`.
@@ -213,30 +255,70 @@ def degrade_groups(
         raise InputError(
             f"extras: there are {len(extras)} volumes of foreign objects for {len(volumes)} volumes; give one for each"
         )
+    among: tuple[Any, Any] = (None, None)
+    if recipe.scope == "dataset":
+        is_renumbered = recipe.has("merge") or recipe.has("split")
+        among = (
+            None if is_renumbered else _ids_of_all(volumes, max_objects),
+            None if extras is None else _ids_of_all(extras, max_objects),
+        )
     masks = []
     for index, labels in enumerate(volumes):
-        own_key = key if recipe.scope == "dataset" else jax.random.fold_in(key, index)
+        own = jax.random.fold_in(key, index)
+        object_key = key if recipe.scope == "dataset" else own
+        outline_key = key if (recipe.outline_scope or recipe.scope) == "dataset" else own
         extra = None if extras is None else extras[index]
-        masks.append(degrade(own_key, labels, recipe, extra, max_objects=max_objects))
+        masks.append(_checked(object_key, outline_key, labels, recipe, extra, among, max_objects))
     return masks
 
 
-@partial(jax.jit, static_argnames="max_objects")
-def _degrade(key, labels, recipe, extra, max_objects):
-    if recipe.scope != "picture":
-        return _draw(key, labels, extra, recipe, max_objects)
+def _ids_of_all(volumes, max_objects) -> Bool[Array, " ids"]:
+    return functools.reduce(jnp.logical_or, (present_ids(jnp.asarray(one), max_objects) for one in volumes))
+
+
+@functools.partial(jax.jit, static_argnames="max_objects")
+def _degrade(keys, labels, recipe, extra, among, max_objects):
+    draw = functools.partial(_draw, recipe=recipe, among=among, max_objects=max_objects)
+    if recipe.outline_scope in (None, recipe.scope):
+        return _anew(draw, recipe.scope, keys[0], labels, extra)
+    objects_of, outlines_of = (functools.partial(draw, part=part) for part in ("objects", "outlines"))
+    drawn = _anew(objects_of, recipe.scope, keys[0], labels, extra)
+    return _anew(outlines_of, recipe.outline_scope, keys[1], drawn, extra)
+
+
+def _anew(draw, scope, key, labels, extra):
+    """Labels drawn at once, or with a key of its own for every picture."""
+    if scope != "picture":
+        return draw(key, labels, extra)
     pictures = labels.reshape(-1, *labels.shape[-2:])
     keys = jax.random.split(key, pictures.shape[0])
-    if extra is None:
-        masks = jax.vmap(lambda k, one: _draw(k, one, None, recipe, max_objects))(keys, pictures)
-    else:
-        foreign = extra.reshape(pictures.shape)
-        masks = jax.vmap(lambda k, one, other: _draw(k, one, other, recipe, max_objects))(keys, pictures, foreign)
-    return masks.reshape(labels.shape)
+    others = None if extra is None else extra.reshape(pictures.shape)
+    return jax.vmap(draw)(keys, pictures, others).reshape(labels.shape)
 
 
-def _draw(key, labels, extra, recipe, max_objects):
+def _draw(key, labels, extra, *, recipe, among, max_objects, part=None):
+    """Errors of objects and then of outlines, or one part of them alone."""
     keys = dict(zip(_strength_names(), jax.random.split(key, len(_strength_names())), strict=True))
+    each_outline = (recipe.outline_scope or recipe.scope) == "object"
+    keeps_ids = recipe.scope == "object" or each_outline or recipe.has("polygon")
+    if part != "outlines":
+        labels = _draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids)
+    if part == "objects":
+        return labels
+    ids = max_objects * (1 + recipe.has("split") + (extra is not None)) if keeps_ids else 1
+    if recipe.has("polygon"):
+        labels = outline.draw_polygon(keys["polygon"], labels, recipe.polygon, max_objects=ids)
+    if recipe.has("jitter"):
+        labels = outline.draw_jitter(keys["jitter"], labels, recipe.jitter)
+    if recipe.has("shift"):
+        labels = outline.draw_shift(keys["shift"], labels, recipe.shift)
+    if each_outline:
+        return errors.bias_per_object(keys["bias"], labels, recipe.bias, max_objects=ids)
+    return errors.draw_bias(keys["bias"], labels > 0, recipe.bias)
+
+
+def _draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids):
+    """Merging, splitting, omission, then inclusion; a mask only, where no later error needs to know objects."""
     each = recipe.scope == "object"
     if recipe.has("merge"):
         labels = objects.merge(keys["merge"], labels, recipe.merge, max_objects=max_objects, independent=each)
@@ -244,33 +326,18 @@ def _draw(key, labels, extra, recipe, max_objects):
     if recipe.has("split"):
         labels = objects.split(keys["split"], labels, recipe.split, max_objects=ids, independent=each)
         ids += max_objects
-    labels, ids = _drop_and_add(keys, labels, extra, recipe, ids, max_objects)
-    if recipe.has("polygon"):
-        labels = outline.draw_polygon(keys["polygon"], labels, recipe.polygon, max_objects=ids)
-    if recipe.has("jitter"):
-        labels = outline.draw_jitter(keys["jitter"], labels, recipe.jitter)
-    if recipe.has("shift"):
-        labels = outline.draw_shift(keys["shift"], labels, recipe.shift)
-    if each:
-        return errors.bias_per_object(keys["bias"], labels, recipe.bias, max_objects=ids)
-    return errors.draw_bias(keys["bias"], labels > 0, recipe.bias)
+    dropped = Choice(ids, each, recipe.omission_rounding, among[0])
+    added = Choice(max_objects, each, recipe.inclusion_rounding, among[1])
+    if keeps_ids:
+        labels = errors.omit(keys["omission"], labels, recipe.omission, dropped)
+        return labels if extra is None else errors.include(keys["inclusion"], labels, extra, recipe.inclusion, added)
+    mask = errors.kept_pixels(keys["omission"], labels, recipe.omission, dropped)
+    return mask if extra is None else mask | errors.added_pixels(keys["inclusion"], extra, recipe.inclusion, added)
 
 
-def _drop_and_add(keys, labels, extra, recipe, ids, max_objects):
-    """Omission, then inclusion, and the largest id; a mask only, where no later error needs to know objects."""
-    each = recipe.scope == "object"
-    if each or recipe.has("polygon"):
-        labels = errors.omit(keys["omission"], labels, recipe.omission, max_objects=ids, independent=each)
-        if extra is None:
-            return labels, ids
-        rate = recipe.inclusion
-        labels = errors.include(keys["inclusion"], labels, extra, rate, max_objects=max_objects, independent=each)
-        return labels, ids + max_objects
-    mask = errors.kept_pixels(keys["omission"], labels, recipe.omission, ids, each)
-    if extra is not None:
-        mask |= errors.added_pixels(keys["inclusion"], extra, recipe.inclusion, max_objects, each)
-    return mask, 1
+def _in_words(scope: str) -> str:
+    return "data set" if scope == "dataset" else scope
 
 
 def _strength_names() -> tuple[str, ...]:
-    return tuple(field.name for field in fields(Recipe) if field.name != "scope")
+    return tuple(field.name for field in fields(Recipe) if field.name not in _CHOICES)

@@ -15,6 +15,8 @@ from segjax.types import InputError
 
 Map = Float[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
+Maps = Sequence[Float[np.ndarray, "_ _"]]  # of any sizes
+Masks = Sequence[Bool[np.ndarray, "_ _"]]
 
 
 def pointing_game(activation_map: Map, truth: Mask, tolerance: float = 0.0) -> float:
@@ -45,7 +47,7 @@ def energy_in_mask(activation_map: Map, truth: Mask) -> float:
     return float(positive[truth].sum() / total) if total > 0 else 0.0
 
 
-def pixel_average_precision(maps: Sequence[Map], truths: Sequence[Mask]) -> float:
+def pixel_average_precision(maps: Maps, truths: Masks) -> float:
     """PxAP: average precision of "map value above a threshold" as a detector of object pixels, all pictures together.
 
     Sum over thresholds, downwards, of (R_n - R_(n-1)) P_n, a threshold between any two values. One scale for all
@@ -79,7 +81,7 @@ class Threshold(NamedTuple):
     pictures: int
 
 
-def choose_threshold(maps: Sequence[Map], truths: Sequence[Mask], levels: int = 200) -> Threshold:
+def choose_threshold(maps: Maps, truths: Masks, levels: int = 200) -> Threshold:
     """One threshold for a data set: that with the highest mean IoU on a few outlined pictures, none of the test's.
 
     Candidates are quantiles of these pictures' map values. A picture without an object counts 1 where nothing is above

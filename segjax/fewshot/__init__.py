@@ -10,7 +10,7 @@ from segjax.fewshot.files import load_extractor, load_extractors, save_extractor
 from segjax.fewshot.grid import FeatureSet, Grid, best_threshold, check_shots, fit_grid
 from segjax.fewshot.heads import HEADS, Head, create_head, name_of
 from segjax.fewshot.held_out import HeldOut, folds_of, held_out
-from segjax.fewshot.hidden import HiddenLayer
+from segjax.fewshot.hidden import HiddenLayer, TwoHiddenLayers
 from segjax.fewshot.instances import border_target, instances, type_target
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.moments import MomentsHead, class_moments
@@ -44,6 +44,7 @@ __all__ = [
     "Shots",
     "SoftDice",
     "ThresholdPrototype",
+    "TwoHiddenLayers",
     "best_threshold",
     "border_target",
     "check_apart",

@@ -29,6 +29,9 @@ class Extractor:
         layers: names of maps, as `network.apply(..., features=True)` gives them; none: the last one of full size
             ("up0" of U-Net and SegNet, all layers of MSD).
         mean, std: float32 [F] of each feature over the pictures that it is standardised by; none: not known yet.
+        turned: features are averaged over the eight flips and quarter turns of a picture (of one that is not square,
+            over its four flips). A head that is fitted to them learns the same from a picture and from its turns, so
+            the shots are as good as augmented by all of these.
     """
 
     network: Any
@@ -36,6 +39,7 @@ class Extractor:
     layers: tuple[str, ...] = ()
     mean: Float32[np.ndarray, " F"] | None = None
     std: Float32[np.ndarray, " F"] | None = None
+    turned: bool = False
 
     def __post_init__(self) -> None:
         known = tuple(self._shapes)
@@ -88,6 +92,8 @@ class Extractor:
         digest.update(f"{self.kind} {sorted(used.items())} {self.layers}".encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
             digest.update(f"{jax.tree_util.keystr(path)} {np.shape(leaf)}".encode() + np.asarray(leaf).tobytes())
+        if self.turned:
+            digest.update(b"turned")
         for part in (self.mean, self.std):
             digest.update(b"none" if part is None else np.asarray(part).tobytes())
         return digest.hexdigest()[:16]
@@ -97,6 +103,13 @@ class Extractor:
 
         `variables` are an argument, so that a compiled function does not hold them as constants.
         """
+        if not self.turned:
+            return self._maps(variables, image)
+        count = 8 if image.shape[0] == image.shape[1] else 4
+        found = [turn_back(self._maps(variables, turn(image, number)), number) for number in range(count)]
+        return jnp.mean(jnp.stack(found), axis=0)
+
+    def _maps(self, variables: Any, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
         _, maps = self.network.apply(variables, image[None], features=True)
         height, width = image.shape[:2]
         return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
@@ -110,6 +123,19 @@ def _shapes_of(network: Any, channels: int) -> tuple[Any, dict[str, tuple[int, .
     variables = jax.eval_shape(network.init, jax.random.key(0), blank)
     maps = jax.eval_shape(lambda own, image: network.apply(own, image, features=True)[1], variables, blank)
     return jax.tree.map(np.shape, variables), {name: value.shape for name, value in maps.items()}
+
+
+def turn(values: Float[Array, "H W F"], number: int) -> Float[Array, "_ _ F"]:
+    """One of the eight flips and quarter turns, 0 to 7: bit 0 flips up-down, bit 1 left-right, bit 2 transposes."""
+    axes = tuple(axis for axis in (0, 1) if number >> axis & 1)
+    flipped = jnp.flip(values, axes)
+    return jnp.swapaxes(flipped, 0, 1) if number & 4 else flipped
+
+
+def turn_back(values: Float[Array, "H W F"], number: int) -> Float[Array, "_ _ F"]:
+    """What `turn` with the same number turned, as it was."""
+    axes = tuple(axis for axis in (0, 1) if number >> axis & 1)
+    return jnp.flip(jnp.swapaxes(values, 0, 1) if number & 4 else values, axes)
 
 
 def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:

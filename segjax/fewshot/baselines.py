@@ -12,7 +12,8 @@ from segjax.fewshot.bank import Extractor
 from segjax.training import Fit, LoopConfig, Pictures, StepConfig, Steps, TrainState, fit, make_steps
 from segjax.types import InputError, Network
 
-BASELINES = ("last_layer", "whole_network", "from_scratch")
+BASELINES = ("last_layer", "whole_network", "decoupled", "from_scratch")
+EXTRACTOR_RATE = 0.1
 
 
 def train_on_shots(
@@ -26,7 +27,8 @@ def train_on_shots(
     Args:
         shots: pictures and targets; 1 is the type.
         baseline: "last_layer": the extractor's other weights stay as they are; "whole_network": all weights move, from
-            the extractor's; "from_scratch": from new ones.
+            the extractor's; "decoupled": the same, the extractor's by a tenth of the learning rate of the output layer;
+            "from_scratch": from new ones.
 
     Returns:
         The training, and the steps for `segjax.training.predict(steps, fit.variables, images)`.
@@ -38,15 +40,23 @@ def train_on_shots(
     return fit(key, steps, shots, shots, loop), steps
 
 
-def shot_steps(extractor: Extractor, config: StepConfig, baseline: str) -> Steps:
+def shot_steps(
+    extractor: Extractor, config: StepConfig, baseline: str, extractor_rate: float = EXTRACTOR_RATE
+) -> Steps:
     """The compiled steps of `train_on_shots`; make them once for many support sets of one size.
 
+    Args:
+        extractor_rate: learning rate of the extractor in "decoupled", as a share of that of the output layer, 0 to 1.
+
     Raises:
-        InputError: unknown baseline.
+        InputError: unknown baseline, or a share out of range.
     """
+    if not 0 <= extractor_rate <= 1:
+        raise InputError(f"extractor_rate must be from 0 to 1, not {extractor_rate}")
     if baseline not in BASELINES:
         raise InputError(f"baseline: unknown {baseline!r}; choose one of {', '.join(BASELINES)}")
-    steps = _compiled_steps(extractor.network.clone(classes=2), config, baseline)
+    share = {"last_layer": 0.0, "decoupled": extractor_rate}.get(baseline, 1.0)
+    steps = _compiled_steps(extractor.network.clone(classes=2), config, share)
     if baseline == "from_scratch":
         return steps
 
@@ -61,16 +71,24 @@ def shot_steps(extractor: Extractor, config: StepConfig, baseline: str) -> Steps
 
 
 @lru_cache(maxsize=len(BASELINES))  # extractors of one network differ in their weights only, which are arguments
-def _compiled_steps(network: Network, config: StepConfig, baseline: str) -> Steps:
+def _compiled_steps(network: Network, config: StepConfig, share: float) -> Steps:
+    """Steps in which all but the output layer move by a share of the learning rate."""
     steps = make_steps(network, config)
-    if baseline != "last_layer":
+    if share == 1:
         return steps
 
     @jax.jit
     def train(state: TrainState, images, targets):
         moved, loss = steps.train(state, images, targets)
-        # what is put back needs no gradient, so XLA leaves the backward pass out below the last layer
-        return jax.tree_util.tree_map_with_path(_last_layer_of, moved, state), loss
+        if share == 0:
+            # what is put back needs no gradient, so XLA leaves the backward pass out below the last layer
+            return jax.tree_util.tree_map_with_path(_last_layer_of, moved, state), loss
+        # Adam's step does not depend on the learning rate, so a share of the step is the step of a share of the rate
+        slowed = {
+            name: new if _is_last(name) else jax.tree.map(lambda a, b: a + share * (b - a), state.params[name], new)
+            for name, new in moved.params.items()
+        }
+        return dataclasses.replace(moved, params=slowed), loss
 
     return dataclasses.replace(steps, train=train)
 

@@ -27,7 +27,12 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
     with replacing(folder) as unfinished:
         for number, extractor in enumerate(extractors):
             options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
-            facts = {"network": extractor.kind, "options": options, "layers": extractor.layers}
+            facts = {
+                "network": extractor.kind,
+                "options": options,
+                "layers": extractor.layers,
+                "turned": extractor.turned,
+            }
             statistics = {"mean": extractor.mean, "std": extractor.std}
             known = {name: value for name, value in statistics.items() if value is not None}
             place = unfinished / _EXTRACTORS.replace("*", str(number))
@@ -76,7 +81,9 @@ def load_extractor(path: Path) -> Extractor:
     saved, facts = load_as("an extractor", path, ("network", "options", "layers"))
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
     network = create(facts["network"], **options)
-    return Extractor(network, saved["variables"], tuple(facts["layers"]), saved.get("mean"), saved.get("std"))
+    statistics = saved.get("mean"), saved.get("std")
+    # earlier versions had no turned extractors
+    return Extractor(network, saved["variables"], tuple(facts["layers"]), *statistics, facts.get("turned", False))
 
 
 def load_as(what: str, path: Path, needed: Sequence[str]) -> Weights:

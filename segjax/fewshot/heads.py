@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
-from segjax.fewshot.hidden import HiddenLayer
+from segjax.fewshot.hidden import HiddenLayer, TwoHiddenLayers
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.moments import Features, Maps, Moments, Params, Subset, Targets, Weights
 from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
@@ -47,6 +47,7 @@ HEADS: dict[str, type[Any]] = {
     "logistic": Logistic,
     "soft_dice": SoftDice,
     "hidden_layer": HiddenLayer,
+    "two_hidden_layers": TwoHiddenLayers,
     "ridge": Ridge,
     "prototype": Prototype,
     "cosine": CosinePrototype,
@@ -54,7 +55,7 @@ HEADS: dict[str, type[Any]] = {
     "threshold_prototype": ThresholdPrototype,
 }
 
-GIVE_LOG_ODDS = (Logistic, SoftDice, HiddenLayer)
+GIVE_LOG_ODDS = (Logistic, SoftDice, HiddenLayer, TwoHiddenLayers)
 """The heads whose scores are the log odds of the type."""
 
 

@@ -1,9 +1,11 @@
-"""A perceptron with one hidden layer, as a control of what the linear one leaves out."""
+"""Perceptrons with one or two hidden layers: what the linear one leaves out."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from segjax.fewshot.linear import all_of, check_positive, softplus, total
@@ -42,6 +44,7 @@ class HiddenLayer:
     l2: float = 1e-4
     seed: int = 0
     most_steps: int = 100
+    layers: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for name in ("units", "l2", "most_steps"):
@@ -60,11 +63,14 @@ class HiddenLayer:
         support = support_moments(known_moments(features, targets, moments), weights, subset, balanced=True)
         coordinates = whitening(support, 1e-3) * jnp.append(subset, 1.0)[:, None]
         rows, truth = pixel_weights(targets, weights), (targets == 1).astype(features.dtype)
-        inputs = len(coordinates)
+        inputs, units = len(coordinates), self.units
+        inner = (units + 1) * units * (self.layers - 1)
 
         def unpack(point):
-            first = jnp.matmul(coordinates, point[: inputs * self.units].reshape(inputs, -1), precision=PRECISION)
-            return {"first": first, "second": point[inputs * self.units : -1], "bias": point[-1]}
+            first, between, second, bias = jnp.split(point, np.cumsum([inputs * units, inner, units]))
+            first = jnp.matmul(coordinates, first.reshape(inputs, units), precision=PRECISION)
+            params = {"first": first, "second": second, "bias": bias[0]}
+            return {**params, "between": between.reshape(units + 1, units)} if inner else params
 
         def objective(point):
             scores = self.predict(unpack(point), features)
@@ -73,8 +79,9 @@ class HiddenLayer:
         first, second = jax.random.split(jax.random.key(self.seed))
         start = jnp.concatenate(
             [
-                jax.random.normal(first, (inputs * self.units,)) / jnp.sqrt(inputs),
-                jax.random.normal(second, (self.units,)) / jnp.sqrt(self.units),
+                jax.random.normal(first, (inputs * units,)) / jnp.sqrt(inputs),
+                jax.random.normal(jax.random.fold_in(first, 1), (inner,)) / jnp.sqrt(units),
+                jax.random.normal(second, (units,)) / jnp.sqrt(units),
                 jnp.zeros(1),
             ]
         )
@@ -82,6 +89,15 @@ class HiddenLayer:
 
     def predict(self, params: Params, features: Maps) -> Float[Array, "*B H W"]:
         """Log odds of the type for every pixel."""
-        inner = dot("...f,fu->...u", features, params["first"][:-1])
-        inner = jnp.tanh(inner + jnp.broadcast_to(params["first"][-1], inner.shape))
-        return dot("...u,u->...", inner, params["second"]) + params["bias"]
+        values = features
+        for layer in [params[name] for name in ("first", "between") if name in params]:
+            sums = dot("...f,fu->...u", values, layer[:-1])
+            values = jnp.tanh(sums + jnp.broadcast_to(layer[-1], sums.shape))
+        return dot("...u,u->...", values, params["second"]) + params["bias"]
+
+
+@dataclass(frozen=True)
+class TwoHiddenLayers(HiddenLayer):
+    """Features -> `units` hidden units -> `units` more -> log odds of the type; otherwise as `HiddenLayer`."""
+
+    layers: ClassVar[int] = 2

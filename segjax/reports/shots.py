@@ -30,12 +30,19 @@ class Band(NamedTuple):
     values: Sequence[Spread]
 
 
-def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], narrow: bool = False) -> Figure:
+def shots_chart(
+    panels: Mapping[str, tuple[Sequence[Band], Interval]],
+    narrow: bool = False,
+    metric: str = "Dice",
+    dotted: Mapping[str, Band] | None = None,
+) -> Figure:
     """Medians over draws with the range between the quartiles against shots; a panel per type, after Figure 1.11.
 
     Args:
         panels: by type, bands, and the Dice of the network with all labels (dashed; its interval where it has one).
         narrow: for phones: panels below each other.
+        metric: what stands upwards.
+        dotted: another study's values, in the panels of these types.
     """
     count = max(1, len(panels))
     across = 1 if narrow else min(count, _ACROSS)
@@ -49,14 +56,22 @@ def shots_chart(panels: Mapping[str, tuple[Sequence[Band], Interval]], narrow: b
         axes.set_visible(False)
     for axes, (name, (bands, whole)) in zip(grid.flat, panels.items(), strict=False):
         _panel(axes, bands, whole)
+        if other := (dotted or {}).get(name):
+            medians = [value.median for value in other.values]
+            axes.plot(other.shots, medians, color=GREY, ls=":", lw=1.6, label=other.name)
+            tips(axes, other.shots, medians, [f"{other.name}: {value:.3f}" for value in medians])
         axes.set_title(name, fontsize=10, color=INK)
     for axes in grid[-1]:
         axes.set_xlabel("annotated pictures", color=INK)
     for axes in grid[:, 0]:
-        axes.set_ylabel("Dice", color=INK)
+        axes.set_ylabel(metric, color=INK)
     columns = 1 if narrow else 4
-    legend = grid.flat[0].get_legend_handles_labels()
-    figure.legend(*legend, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend = {
+        label: handle
+        for axes in grid.flat[: len(panels)]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 

@@ -61,6 +61,7 @@ NETWORKS = {
     "msd_classifier": "MSD classifier",
     "unet_classifier": "U-Net classifier",
 }
+TERMS = {"puzzle": "Puzzle-CAM term", "seam": "SEAM term"}  # that a classifier's training adds to its loss
 METRIC_NAMES = {
     "dice_pooled": "Dice, all test pictures pooled",
     "dice": "Dice, mean of the test pictures",
@@ -155,8 +156,9 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
 
 
 def network_name(network: str) -> str:
-    """Name of a network as papers write it."""
-    return NETWORKS.get(network, network)
+    """Name of a network as papers write it; "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM."""
+    name, plus, term = network.partition("+")
+    return f"{NETWORKS.get(name, name)}{plus and ' with '}{TERMS.get(term, term)}"
 
 
 def shown_level(error: str, level: Level, coarsening: float = 1.0) -> float:

@@ -1,5 +1,6 @@
 """Losses, compiled steps, the training loop and its checkpoints. Networks come as arguments."""
 
+from segjax.training.consistency import Consistency, check_consistent, make_consistent_steps
 from segjax.training.fit import Fit, LoopConfig, Member, Pictures, fit, predict, predict_logits
 from segjax.training.losses import (
     LOSSES,
@@ -29,6 +30,7 @@ from segjax.training.tiles import predict_blended, predict_tiled
 __all__ = [
     "LOSSES",
     "STRATEGIES",
+    "Consistency",
     "Fit",
     "Layout",
     "LoopConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "TrainState",
     "balanced_weights",
     "candidate_layouts",
+    "check_consistent",
     "cores",
     "cross_entropy",
     "dice_and_cross_entropy",
@@ -47,6 +50,7 @@ __all__ = [
     "fit_pack",
     "generalized_cross_entropy",
     "layout_of",
+    "make_consistent_steps",
     "make_mean_teacher_steps",
     "make_mesh",
     "make_pmap_steps",

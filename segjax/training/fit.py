@@ -36,6 +36,7 @@ class LoopConfig:
         patience: epochs without gain that stop="plateau" allows; the next one is the last.
         shuffle: a new order in every epoch; the published runs kept one order.
         restarts: how often a run that only predicts background or diverges is begun again from another start.
+        first_epoch_counts: whether the first epoch may be the best; the published runs never kept it.
     """
 
     batch_size: int = 1
@@ -44,10 +45,13 @@ class LoopConfig:
     patience: int = 10
     shuffle: bool = True
     restarts: int = 3
+    first_epoch_counts: bool = True
 
     def __post_init__(self) -> None:
         check_choice("stop", self.stop, ("fixed", "plateau"))
         check_least(self, batch_size=1, epochs=1, patience=1, restarts=0)
+        if self.epochs == 1 and not self.first_epoch_counts:
+            raise InputError("epochs: where the first epoch does not count, 1 leaves none to keep; give at least 2")
 
 
 class Pictures(NamedTuple):
@@ -250,7 +254,7 @@ def _attempt(member: Member, config: LoopConfig, attempt: int) -> Training:
                 run = dataclasses.replace(run, state=state, steps=steps, total=total)
                 kept.keep_where_due(run, int(run.epoch))
             mean, _ = yield from _validate(run.state.variables, member.validation)
-            run = _after_epoch(run, mean)
+            run = _after_epoch(run, mean, config)
             kept.keep_where_due(run, int(run.epoch))
             member.on_epoch(int(run.epoch) / config.epochs)
         losses = run.losses[: int(run.epoch)]
@@ -274,11 +278,12 @@ def _ended(run: Run, config: LoopConfig) -> bool:
     return bool(epoch >= config.epochs or diverged or plateau)
 
 
-def _after_epoch(run: Run, loss: float) -> Run:
+def _after_epoch(run: Run, loss: float, config: LoopConfig) -> Run:
     """An epoch ends with this validation loss."""
     epoch, losses = int(run.epoch), run.losses.copy()
     losses[epoch] = np.float32(run.total) / np.float32(run.steps), loss
-    better = np.isfinite(losses[epoch, 0]) and loss < run.best_loss
+    counts = config.first_epoch_counts or epoch > 0
+    better = counts and np.isfinite(losses[epoch, 0]) and loss < run.best_loss
     return Run(
         state=run.state,
         best=_copy(run.state.variables) if better else run.best,  # the step gives its state away

@@ -21,7 +21,10 @@ DATA, MEMBER = "data", "member"
 
 
 def cores() -> int:
-    """Cores that this process may run on."""
+    """Cores that JAX computes on in this process: as many as it is told, else those that the process may run on."""
+    for name in ("PJRT_NPROC", "NPROC"):  # which JAX asks, in this order
+        if (told := os.environ.get(name, "")).isdecimal():
+            return max(int(told), 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -74,8 +74,14 @@ class Steps:
     predict: Callable[..., jax.Array]
 
 
-def make_steps(network: Network, config: StepConfig) -> Steps:
+Added = Callable[..., jax.Array]  # (variables, images, targets, layers, step) -> what is added to the loss
+
+
+def make_steps(network: Network, config: StepConfig, added: Added | None = None) -> Steps:
     """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
+
+    Args:
+        added: what training adds to the loss, as of `pure_step`; validation does not.
 
     Returns:
         init(key, images [B, H, W, C], learning_rate=that of the configuration) -> TrainState;
@@ -85,7 +91,7 @@ def make_steps(network: Network, config: StepConfig) -> Steps:
         Validation and prediction treat every picture alone, so batch statistics are those of the picture.
     """
     loss = loss_of(config)
-    step = pure_step(network, config)
+    step = pure_step(network, config, None, added)
 
     def train(state, images, targets):
         if config.augment:
@@ -148,12 +154,16 @@ def initial_state(network: Network, config: StepConfig) -> Callable[..., TrainSt
     return init
 
 
-def pure_step(network: Network, config: StepConfig, axis: str | None = None) -> Callable[..., tuple[TrainState, Any]]:
+def pure_step(
+    network: Network, config: StepConfig, axis: str | None = None, added: Added | None = None
+) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
     Args:
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over, which the network must know too.
             Loss and gradient are then those of the whole batch, on every device.
+        added: (variables, images, targets, layers {name: output}, step) -> scalar that is added to the loss; the layers
+            are those that the network gives with features=True, and the step counts from 0.
 
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
@@ -161,7 +171,9 @@ def pure_step(network: Network, config: StepConfig, axis: str | None = None) -> 
     loss, optimizer = loss_of(config), optimizer_of(config)
 
     def step(state, images, targets, present=None):
-        masked = {} if present is None else {"present": present}
+        options = {} if present is None else {"present": present}
+        if added is not None:
+            options["features"] = True
         # fold_in(key, step) itself draws the augmentation
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
         if axis is not None:
@@ -169,10 +181,13 @@ def pure_step(network: Network, config: StepConfig, axis: str | None = None) -> 
 
         def objective(params):
             variables = {"params": params, **state.model_state}
-            logits, model_state = network.apply(
-                variables, images, train=True, mutable=list(state.model_state), rngs={"dropout": key}, **masked
+            given, model_state = network.apply(
+                variables, images, train=True, mutable=list(state.model_state), rngs={"dropout": key}, **options
             )
-            return loss(logits, targets, axis), model_state
+            if added is None:
+                return loss(given, targets, axis), model_state
+            logits, layers = given
+            return loss(logits, targets, axis) + added(variables, images, targets, layers, state.step), model_state
 
         (value, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         if axis is not None:

@@ -26,7 +26,7 @@ from segjax.training.steps import pure_step
 from segjax.types import InputError, Network
 from segjax.upgrade.recipes import PUBLISHED_ERRORS, recipe_table
 
-Rounding = Literal["random", "down"]
+Rounding = Literal["random", "down", "published"]
 
 
 @jax.tree_util.register_dataclass
@@ -145,8 +145,9 @@ def make_upgrade_steps(
     Args:
         network: any of the zoo for one channel more than the pictures have.
         max_objects: largest id of labels and foreign objects; a power of two above it is soon compiled for all.
-        rounding: how many of the n objects of a picture a rate r drops or adds: "down": int(r n), as published;
-            "random": r n rounded up or down at random, so that its mean is r n where pictures show few objects.
+        rounding: how many of the n objects of a picture a rate r drops or adds. "down": int(r n). "random": r n rounded
+            up or down at random, so that its mean is r n where pictures show few objects. "published": of objects as
+            the recipe says; of foreign ones all but max(1, int((1 - r) n)).
     """
     plain, step = make_steps(network, config), pure_step(network, config)
 
@@ -184,6 +185,10 @@ def noisy_masks(
         for_row, for_rates, for_errors = jax.random.split(key, 3)
         row = jax.random.categorical(for_row, jnp.log(weights))
         recipe = jax.tree.map(lambda strengths: strengths[row], recipes)
+        if rounding == "published":
+            recipe = replace(recipe, inclusion_rounding="leave_one")
+        else:
+            recipe = replace(recipe, omission_rounding="down", inclusion_rounding="down")
         if rounding == "random" and recipe.scope != "object":  # the coins of "object" keep the mean already
             recipe = _randomly_rounded(for_rates, recipe, labels, foreign, max_objects)
         return degrade(for_errors, labels, recipe, foreign, max_objects=max_objects)

@@ -1,6 +1,6 @@
 """Which errors an upgrade network learns to repair: one recipe, or many of which every read draws one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from typing import Any
@@ -27,7 +27,7 @@ def mixture(scope: str = "picture", **strengths: Sequence[float | int]) -> list[
     Raises:
         InputError: no error, an unknown one, or more than 64 combinations.
     """
-    known = [field.name for field in fields(Recipe) if field.name != "scope"]
+    known = [field.name for field in fields(Recipe) if field.name not in Recipe().drawn]
     for name in strengths:
         if name not in known:
             raise InputError(f"mixture: unknown error {name!r}; choose from {', '.join(known)}")
@@ -37,7 +37,8 @@ def mixture(scope: str = "picture", **strengths: Sequence[float | int]) -> list[
     count = int(np.prod([len(values) for values in levels]))
     if count > MOST_RECIPES:
         raise InputError(f"mixture: {count} combinations; give fewer strengths, at most {MOST_RECIPES} combinations")
-    return [Recipe(**dict(zip(strengths, chosen, strict=True)), scope=scope) for chosen in product(*levels)]
+    chosen: Iterator[dict[str, Any]] = (dict(zip(strengths, each, strict=True)) for each in product(*levels))
+    return [Recipe(**each, scope=scope) for each in chosen]
 
 
 def recipe_table(
@@ -56,7 +57,7 @@ def recipe_table(
     """
     if not 1 <= len(recipes) <= MOST_RECIPES:
         raise InputError(f"recipes: give 1 to {MOST_RECIPES}, not {len(recipes)}")
-    names = [field.name for field in fields(Recipe) if field.name != "scope"]
+    names = [field.name for field in fields(Recipe) if field.name not in recipes[0].drawn]
     if not any(recipe.has(name) for recipe in recipes for name in names):
         raise InputError("recipes: none of them has an error, so there is nothing to repair; give a strength above 0")
     given = np.ones(len(recipes)) if weights is None else np.asarray(weights, float)

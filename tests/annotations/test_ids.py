@@ -21,6 +21,20 @@ def test_decimal_rates_are_truncated_as_exact_numbers():
     np.testing.assert_array_equal(counted, percent * n // 100)
 
 
+def test_rates_are_rounded_as_exact_fractions_in_every_way():
+    for n in range(40):
+        for percent in (0, 1, 10, 20, 30, 50, 70, 99, 100):
+            down, up = percent * n // 100, -(-percent * n // 100)
+            kept = n - max(1, (100 - percent) * n // 100) if percent and n else 0  # the authors discard objects
+            expected = {"down": down, "up": up, "leave_one": kept, "at_least_one": max(1, down) if percent and n else 0}
+            assert {how: int(count_of(percent / 100, n, how)) for how in expected} == expected, (percent, n)
+
+
+def test_counts_of_foreign_nuclei_as_the_second_paper_has_them():
+    counts = [[int(count_of(rate, n, "up")) for rate in (0.1, 0.2, 0.3, 0.5, 0.7)] for n in (8, 10)]
+    assert counts == [[1, 2, 3, 4, 6], [1, 2, 3, 5, 7]]
+
+
 def test_published_granulocyte_counts():
     counted = count_all(np.float32([0.1, 0.2, 0.3, 0.5, 0.7]), jnp.full(5, 15))
     np.testing.assert_array_equal(counted, [1, 3, 4, 7, 10])

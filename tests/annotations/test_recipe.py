@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -207,9 +209,83 @@ def test_data_set_scope_loses_the_same_ids_everywhere_and_volume_scope_does_not(
     assert len(other) == 3
 
 
+def test_data_set_scope_chooses_among_the_ids_of_all_volumes():
+    volumes = [np.where(LABELS <= 12, LABELS, 0), np.where(LABELS > 8, LABELS, 0)]
+    for seed in range(3):
+        drawn = degrade_groups(jax.random.key(seed), volumes, Recipe(0.5, scope="dataset"), max_objects=IDS)
+        missing = [lost(mask, labels) for labels, mask in zip(volumes, drawn, strict=True)]
+        assert len(missing[0] | missing[1]) == 10  # of 20, although no volume shows more than 12
+        assert {i for i in missing[0] if i > 8} == {i for i in missing[1] if i <= 12}
+
+
+def outlines_of(masks):
+    """How far the squares of every slice reach beyond their 4 x 4 pixels on each side; one number per slice."""
+    areas = [np.asarray(one)[:10, :8].sum() for one in masks]
+    return [{0: -2, 4: -1, 16: 0, 36: 1, 64: 2}[int(area)] for area in areas]
+
+
+def test_outlines_have_a_scope_of_their_own():
+    volumes, key = [np.where(LABELS == 1, LABELS, 0)] * 6, jax.random.key(3)
+    for scope, each in (("volume", False), ("picture", True)):
+        made = Recipe(bias=2, scope="dataset", outline_scope=scope)
+        reached = [outlines_of(drawn) for drawn in degrade_groups(key, volumes, made, max_objects=IDS)]
+        assert any(len(set(slices)) > 1 for slices in reached) == each
+        assert len({tuple(slices) for slices in reached}) > 1
+        assert {q for slices in reached for q in slices} <= {-2, -1, 1, 2}
+    same = degrade_groups(key, volumes, Recipe(bias=2, scope="dataset"), max_objects=IDS)
+    assert len({tuple(outlines_of(drawn)) for drawn in same}) == 1
+
+
+def test_objects_are_lost_alike_whatever_the_scope_of_outlines():
+    volumes, extras, key = [LABELS] * 3, [EXTRA] * 3, jax.random.key(8)
+    plain = degrade_groups(key, volumes, Recipe(0.5, 0.5, scope="dataset"), extras, max_objects=IDS)
+    for scope in ("picture", "object"):
+        made = Recipe(0.5, 0.5, scope="dataset", outline_scope=scope)
+        np.testing.assert_array_equal(degrade_groups(key, volumes, made, extras, max_objects=IDS), plain)
+
+
+def test_outlines_drawn_as_often_as_objects_are_those_without_a_scope_of_their_own():
+    for scope in ("volume", "picture"):
+        made = Recipe(0.3, 0.5, 2, scope=scope)
+        own = replace(made, outline_scope=scope)
+        drawn = [
+            degrade_groups(jax.random.key(1), [LABELS] * 2, one, [EXTRA] * 2, max_objects=IDS) for one in (made, own)
+        ]
+        np.testing.assert_array_equal(*drawn)
+
+
+def test_roundings_count_objects():
+    key = jax.random.key(2)
+    assert len(lost(degrade(key, LABELS, Recipe(0.04), max_objects=IDS))) == 0
+    assert len(lost(degrade(key, LABELS, Recipe(0.04, omission_rounding="at_least_one"), max_objects=IDS))) == 1
+    for rounding, expected in (("down", 18), ("up", 19), ("leave_one", 19)):
+        made = Recipe(inclusion=0.92, inclusion_rounding=rounding)
+        mask = np.asarray(degrade(key, np.zeros_like(LABELS), made, EXTRA, max_objects=IDS))
+        assert len(np.unique(EXTRA[mask])) == expected
+    all_but_one = Recipe(inclusion=1, inclusion_rounding="leave_one")
+    mask = np.asarray(degrade(key, np.zeros_like(LABELS), all_but_one, EXTRA, max_objects=IDS))
+    assert len(np.unique(EXTRA[mask])) == 19
+
+
+def test_a_recipe_says_how_it_is_drawn_and_refuses_outlines_coarser_than_objects():
+    made = Recipe(0.5, 0.3, 4, scope="dataset", outline_scope="picture", inclusion_rounding="up")
+    assert str(made) == (
+        "50 % omission + 30 % inclusion + bias up to 4 px, drawn per data set, outlines per picture, "
+        "inclusion rounded: up"
+    )
+    assert Recipe.from_json(made.to_json()) == made == jax.tree.map(lambda strength: strength, made)
+    assert str(Recipe(0.5, outline_scope="picture", inclusion_rounding="up")) == "50 % omission, drawn per volume"
+    with pytest.raises(InputError, match="outline_scope: dataset is coarser than the scope volume"):
+        Recipe(outline_scope="dataset")
+    with pytest.raises(InputError, match="inclusion_rounding: 'at_least_one' is not one of down, up, leave_one"):
+        Recipe(inclusion_rounding="at_least_one")
+    with pytest.raises(InputError, match="scopes must be one and the same, and so must roundings"):
+        Recipe.stack([Recipe(), Recipe(omission_rounding="at_least_one")])
+
+
 def test_volumes_of_equal_shape_and_all_strengths_compile_once(monkeypatch):
     traces, draw = [], recipe._draw
-    monkeypatch.setattr(recipe, "_draw", lambda *given: traces.append(given) or draw(*given))
+    monkeypatch.setattr(recipe, "_draw", lambda *given, **named: traces.append(given) or draw(*given, **named))
     volumes = [LABELS[0, None, :9], LABELS[1, None, :9], LABELS[:2, :9]]
     for rate in (0.1, 0.5, 0.9):
         degrade_groups(jax.random.key(0), volumes, Recipe(rate), max_objects=IDS)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from experiments.activation_maps.__main__ import main
 from experiments.activation_maps.analysis import analyse
@@ -191,6 +192,21 @@ def test_a_perfect_map_has_perfect_numbers_and_an_inverted_one_none(domain):
     assert values["pxap"] < 0.2 and values["pointing_game"] == 0 and values["energy"] == 0
 
 
+def test_pixels_that_nobody_judged_count_nowhere(domain):
+    chosen = chosen_pictures(domain, make_split(domain.source, fold=0, folds=4), 2, 3)
+    ignored = np.zeros(domain.labels.shape, bool)
+    for index in chosen.all:  # a border around each object, and a corner of each picture
+        ignored[index] = ndimage.binary_dilation(domain.labels[index] > 0, iterations=3) & (domain.labels[index] == 0)
+        ignored[index, :4, :4] = domain.labels[index, :4, :4] == 0
+    unjudged = dataclasses.replace(domain, ignored=ignored)
+    maps = np.where(ignored, 2, domain.labels > 0).astype(np.float32)[chosen.all]  # highest where nobody judged
+    values = means_of(localisation_rows(maps, chosen, unjudged))
+    for metric in ("pxap", "pxap_scaled", "iou", "oracle_iou", "boundary_f_2px", "pointing_game", "energy"):
+        assert values[metric] == 1, metric
+    assert values["false_positive_rate"] == 0
+    assert means_of(localisation_rows(maps, chosen, domain))["iou"] < 0.9
+
+
 def test_a_disc_of_75_metres_is_as_large_as_the_ground_says(domain):
     chosen = chosen_pictures(domain, make_split(domain.source, fold=0, folds=4), 2, 3)
     values = {row.picture: row.value for row in reference_rows("fixed_disc", 0, chosen, domain) if row.metric == "iou"}
@@ -273,6 +289,24 @@ def test_maps_that_a_classifier_cannot_have_are_left_out_or_refused(tiny):
     assert maps == {CLASSIFIER, "grad_cam"}
     with pytest.raises(InputError, match="maps: vgg16 has none of them; CAM needs a linear head"):
         dataclasses.replace(both, maps=("cam", "full_grad")).resolved()
+
+
+def test_a_second_view_is_refused_where_a_classifier_has_none(tiny, domain):
+    def config(*names, **sizes):
+        return overlaid(tiny, {"classification": {"classifiers": names, "classifier_sizes": sizes}})
+
+    with pytest.raises(InputError, match=r"classifiers: unknown 'vgg16\+affine'; choose from .*vgg16\+puzzle, vgg16"):
+        config("vgg16+affine").resolved()
+    growing = dataclasses.replace(tiny.train, loop=dataclasses.replace(tiny.train.loop, stop="plateau"))
+    with pytest.raises(InputError, match=r"classifiers: resnet18\+puzzle .*stop=plateau does not fix; give stop=fixed"):
+        dataclasses.replace(config("resnet18+puzzle"), train=growing).resolved()
+    dataclasses.replace(config("resnet18+seam"), train=growing).resolved()
+    hidden = config("vgg16+seam", vgg_head="hidden")
+    with pytest.raises(InputError, match=r"classifiers: vgg16\+seam: network: it has no class activation map"):
+        check_trainable_classifiers(hidden.classification, domain, 1)
+    narrow = dataclasses.replace(domain, images=domain.images[:, :48, :48])
+    with pytest.raises(InputError, match=r"resnet18\+puzzle: images: half of 48x48 px .*multiples of 64 px"):
+        check_trainable_classifiers(config("resnet18+puzzle").classification, narrow, 1)
 
 
 def test_what_is_refused_once_pictures_are_known(tiny, domain):

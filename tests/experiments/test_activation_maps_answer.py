@@ -116,6 +116,35 @@ def test_the_answer_names_the_best_map_its_false_alarms_and_what_classifiers_rel
     assert numbers.loc["CAM", "false alarms, % of the pictures without the object"] == 84
 
 
+def test_against_one_rival_every_measure_is_shown(smoke):
+    values = values_of()
+    for metric in ("boundary_f_2px", "boundary_f_8px", "contour_level_boundary_f_4px"):
+        values["resnet18", OURS, metric], values["resnet18", "cam", metric] = 0.5 + NOISE, [0.4] * 5
+    found = analyse(dataclasses.replace(smoke, maps=(OURS, "cam")), table_of(values))
+    at = {claim.metric: claim.decision.mean for claim in found.main}
+    assert list(at)[2:] == ["boundary F at 2 px", "boundary F at 8 px", "boundary F at 4 px, contour level", "ROAD"]
+    assert at["boundary F at 8 px"] == pytest.approx(0.1)
+    assert {claim.metric for claim in analyse(smoke, table_of(values)).main} == {"IoU", "boundary F at 4 px"}
+
+
+def test_a_term_of_consistency_is_judged_by_contour_cam_with_and_without_it(smoke):
+    names = ("vgg16", "vgg16+puzzle", "vgg16+seam", "resnet18+seam")
+    config = overlaid(smoke, {"classification": {"classifiers": names}})
+    values = values_of(names)
+    values["vgg16+puzzle", OURS, "iou"] = values["vgg16", OURS, "iou"] + 0.05 + NOISE
+    found = analyse(config, table_of(values))
+    claims = [claim for claim in found.claims if claim.rival.startswith("Contour-CAM")]
+    assert [(claim.subject, claim.rival, claim.metric, claim.decision.verdict) for claim in claims] == [
+        ("Contour-CAM of VGG16 with Puzzle-CAM term", "Contour-CAM of VGG16", "IoU", "ahead"),
+        ("Contour-CAM of VGG16 with SEAM term", "Contour-CAM of VGG16", "IoU", "not decided"),
+        ("Contour-CAM of VGG16 with Puzzle-CAM term", "Contour-CAM of VGG16", "boundary F at 4 px", "not decided"),
+        ("Contour-CAM of VGG16 with SEAM term", "Contour-CAM of VGG16", "boundary F at 4 px", "not decided"),
+    ]
+    assert claims[0].decision.mean == pytest.approx(0.05) and found.main[-4:] == claims
+    # the answer is about maps of one classifier, whatever its terms do
+    assert found.verdict.startswith("With every classifier, Contour-CAM matches the object better than every other map")
+
+
 def test_with_few_test_sets_no_map_is_better_and_no_bars_are_explained(smoke):
     found = analyse(smoke, table_of(values_of(("resnet18", "msd_classifier"), count=2)))
     assert said(found).startswith(

@@ -17,10 +17,19 @@ GOLDENS = Path(__file__).parent / "goldens"
 SCALES = ("smoke", "demo", "reduced", "paper")
 
 
-def text_of(study: str, scale: str) -> str:
-    """Every option of a scale as the command line names it, in their order."""
+PUBLISHED = tuple(
+    (study, protocol, data)
+    for study in ("annotation_errors", "annotation_upgrade")
+    for protocol in ("miccai2022", "jimaging2024")
+    for data in ("microscope:hl60", "folder:PICTURES")
+)
+
+
+def text_of(study: str, scale: str, protocol: str = "ours", data: str | None = None) -> str:
+    """Every option of a scale and protocol as the command line names it, in their order."""
     known = study_of(study)
-    config = resolved(known, overlaid(defaults_of(known, scale), {"run": {"out": Path("OUT")}}))
+    changes = {"run": {"out": Path("OUT")}, "source": {"data": data} if data else {}}
+    config = resolved(known, overlaid(defaults_of(known, scale, protocol, data), changes))
     return "".join(f"{flag} {_shown(value)}".rstrip() + "\n" for flag, value in flags(config))
 
 
@@ -36,9 +45,19 @@ def test_a_scale_means_what_it_meant(study, scale):
     assert text_of(study, scale) == golden.read_text()
 
 
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda published: _named(*published))
+def test_a_protocol_means_what_it_meant(published):
+    study, protocol, data = published
+    assert text_of(study, "paper", protocol, data) == (GOLDENS / _named(*published)).read_text()
+
+
+def _named(study, protocol, data):
+    return f"{study}_paper_{protocol}_{data.partition(':')[0]}.txt"
+
+
 def test_there_is_no_text_of_a_scale_that_is_gone():
     expected = {f"{study}_{scale}.txt" for study in study_names() for scale in SCALES}
-    assert {path.name for path in GOLDENS.iterdir()} == expected
+    assert {path.name for path in GOLDENS.iterdir()} == expected | {_named(*published) for published in PUBLISHED}
     assert all(set(study_of(study).scales) == set(SCALES) for study in study_names())
 
 
@@ -49,3 +68,5 @@ if __name__ == "__main__":
     for study in study_names():
         for scale in SCALES:
             (GOLDENS / f"{study}_{scale}.txt").write_text(text_of(study, scale))
+    for study, protocol, data in PUBLISHED:
+        (GOLDENS / _named(study, protocol, data)).write_text(text_of(study, "paper", protocol, data))

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from experiments import prepare as command
+from experiments.activation_maps.__main__ import main as study_of_maps
 from experiments.annotation_errors.__main__ import main
+from segjax.data import open_source
 from segjax.data.builders import PUBLIC_SETS
-from tests.data.builders.owners import OWNERS
+from tests.data.builders.owners import OWNERS, pets
 
 
 @pytest.fixture
@@ -82,3 +84,24 @@ def test_a_study_runs_on_a_prepared_set(tmp_path, monkeypatch, name, division):
     # outlines moved by up to two pixels are neither perfect labels nor beyond recognition
     labels = table[(table["metric"] == "label_dice") & (table["error"] == "bias")]["value"].astype(float)
     assert labels.between(0.3, 0.99).all()
+
+
+@pytest.mark.slow
+def test_what_classifiers_look_at_is_asked_of_pets(tmp_path, monkeypatch):
+    trained = [f"{breed}_{number}" for number in range(8) for breed in ("Bengal", "beagle")]
+    tested = ["Bengal_100", "beagle_100", "Bengal_101", "beagle_101"]
+    pets(tmp_path / "files", {"trainval": trained, "test": tested})
+    assert command.prepare("oxford_pets", tmp_path / "files", tmp_path / "sets") == 0
+    data = f"tfds:oxford_pets?dir={tmp_path}/sets&crop=48"
+    options = ["--data", data, "--target", "2", "--label", "dog", "--questions", "maps", "--train.class-weights"]
+    tiny = ["--scale", "smoke", "--classifiers", "msd_classifier+puzzle", "--maps", "contour_cam"]
+    few = ["--classifier-sizes.msd-depth", "1", "--train.epochs", "2", "--test-pictures", "2"]
+    monkeypatch.setattr(sys, "argv", ["activation_maps", *options, *tiny, *few, "--out", f"{tmp_path}/run"])
+    study_of_maps()
+    table = pd.read_csv(tmp_path / "run" / "results.csv", keep_default_na=False)
+    of_pictures = table[(table["metric"] == "iou") & (table["picture"] != "")]
+    assert set(of_pictures["picture"].str.partition("@")[0]) == {"beagle_100", "beagle_101"}  # dogs of the owners' list
+    assert {"contour_cam"} == set(of_pictures[of_pictures["network"] == "msd_classifier+puzzle"]["map"])
+    assert "What classifiers look at: " in (tmp_path / "run" / "report.html").read_text()
+    # with the owners' training pictures alone every seed can have a test set of its own
+    assert open_source(data).test_groups and not open_source(f"{data}&split=train").test_groups

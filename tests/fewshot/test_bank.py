@@ -1,11 +1,21 @@
 """Features of a bank against the networks' own maps, and the refusal of what does not fit."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import Extractor, FeatureBank, class_moments, with_statistics
+from segjax.fewshot import (
+    Extractor,
+    FeatureBank,
+    class_moments,
+    load_extractors,
+    save_extractors,
+    with_statistics,
+)
 from segjax.fewshot.bank import enlarge
 from segjax.types import InputError
 
@@ -45,6 +55,38 @@ def test_lower_layers_are_enlarged_to_the_picture(tiny):
     np.testing.assert_array_equal(found[18, :, 3:-3], found[15, :, 3:-3])
 
 
+@pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
+def test_averages_over_turns_turn_with_the_picture(name, tiny):
+    extractor = replace(tiny(name, 0), turned=True)
+    image, plain = pictures(1, 16, 16)[0], tiny(name, 0)
+    average, single = (jax.jit(partial(own.raw, own.variables)) for own in (extractor, plain))
+    found = average(image)
+    # by hand: every view's own features, turned back
+    views = [np.rot90(np.flip(image, 1) if flipped else image, turns) for flipped in (0, 1) for turns in range(4)]
+    own = [np.asarray(single(view)) for view in views]
+    back = [np.rot90(one, -turns) for one, turns in zip(own, [*range(4)] * 2, strict=True)]
+    back[4:] = [np.flip(one, 1) for one in back[4:]]
+    np.testing.assert_allclose(found, np.mean(back, axis=0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(average(np.rot90(image)), np.rot90(found), rtol=1e-3, atol=1e-4)
+    assert np.abs(own[0] - found).max() > 1e-2
+
+
+def test_an_extractor_of_averages_is_one_when_it_is_read_again(tiny, tmp_path):
+    known = [replace(with_statistics(tiny("unet", 1), pictures()), turned=turned) for turned in (True, False)]
+    save_extractors(tmp_path / "kept", known)
+    again = load_extractors(tmp_path / "kept")
+    assert [one.turned for one in again] == [True, False]
+    assert [one.digest for one in again] == [one.digest for one in known]
+
+
+def test_a_picture_that_is_not_square_is_averaged_over_its_flips(tiny):
+    extractor, image = replace(tiny("msd", 0), turned=True), jnp.asarray(pictures(1, 16, 18)[0])
+    found = np.asarray(extractor.raw(extractor.variables, image))
+    flipped = np.asarray(extractor.raw(extractor.variables, image[::-1, ::-1]))
+    assert found.shape == (16, 18, extractor.count)
+    np.testing.assert_allclose(flipped, found[::-1, ::-1], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("length", [4, 5, 6, 7, 8, 11])
 @pytest.mark.parametrize("poolings", [0, 1, 2])
 def test_a_map_knows_how_often_it_was_pooled(length, poolings):
@@ -72,9 +114,10 @@ def test_the_digest_changes_with_everything_that_features_depend_on(tiny):
         tiny("unet", 1).digest,
         tiny("unet", 2).digest,
         tiny("unet", 1, layers=("down0",)).digest,
+        replace(known, turned=True).digest,
         with_statistics(tiny("unet", 1), images[:1]).digest,
     }
-    assert len(digests) == 5
+    assert len(digests) == 6
     assert with_statistics(tiny("unet", 1), images).digest == known.digest
     assert FeatureBank([known]).digest != FeatureBank([known, known]).digest
 

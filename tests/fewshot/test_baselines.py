@@ -72,6 +72,28 @@ def test_the_whole_network_moves_from_where_it_was(tiny, shots):
     assert changed(extractor.variables["params"], result.variables["params"]) == set(result.variables["params"])
 
 
+def test_decoupled_rates_are_the_whole_network_at_a_rate_of_one_and_the_last_layer_at_none(tiny, shots):
+    extractor = tiny("unet", 0)
+
+    def after(baseline, *rate):
+        steps = shot_steps(extractor, STEP, baseline, *rate)
+        state, _ = steps.train(steps.init(jax.random.key(0), shots.images), shots.images, shots.targets)
+        return state.params
+
+    whole, last, slow = after("whole_network"), after("last_layer"), after("decoupled", 0.25)
+    chex.assert_trees_all_equal(after("decoupled", 1.0), whole)
+    chex.assert_trees_all_equal(after("decoupled", 0.0), last)
+    chex.assert_trees_all_equal(slow["head"], whole["head"])
+    rest = ({name: value for name, value in params.items() if name != "head"} for params in (slow, whole, last))
+    slow, whole, last = rest
+    chex.assert_trees_all_close(slow, jax.tree.map(lambda to, start: start + (to - start) / 4, whole, last), atol=1e-6)
+
+
+def test_a_share_of_the_rate_is_from_0_to_1(tiny):
+    with pytest.raises(InputError, match="extractor_rate must be from 0 to 1"):
+        shot_steps(tiny("msd", 0), STEP, "decoupled", 2.0)
+
+
 def test_from_scratch_does_not_know_the_extractor(tiny, shots):
     one, other = (
         train_on_shots(jax.random.key(0), tiny("msd", seed), shots, STEP, LOOP, "from_scratch")[0] for seed in (0, 1)

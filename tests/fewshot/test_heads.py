@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import HEADS, HiddenLayer, Logistic, create_head, name_of
+from segjax.fewshot import HEADS, HiddenLayer, Logistic, TwoHiddenLayers, create_head, name_of
 from segjax.types import InputError
 
 # few passes: rounding grows from pass to pass where there is more than one minimum
-OPTIONS = {"local_prototypes": {"window": 3}, "hidden_layer": {"units": 3, "most_steps": 6}}
+FEW = {"units": 3, "most_steps": 6}
+OPTIONS = {"local_prototypes": {"window": 3}, "hidden_layer": FEW, "two_hidden_layers": FEW}
 ALL = [create_head(name, **OPTIONS.get(name, {})) for name in HEADS]
 TOLERANCE = {"rtol": 3e-3, "atol": 3e-3}
 EVERYTHING = np.ones(5, np.float32)
@@ -101,6 +102,21 @@ def test_a_hidden_layer_learns_what_a_linear_one_cannot():
     targets = (x[..., 0] * x[..., 1] > 0).astype(np.int32)
     right = {
         type(head): np.mean((scores_of(head, x, targets, [1], [1, 1]) > 0) == (targets == 1))
-        for head in (Logistic(), HiddenLayer(8))
+        for head in (Logistic(), HiddenLayer(8), TwoHiddenLayers(8))
     }
-    assert right[Logistic] < 0.7 and right[HiddenLayer] > 0.95
+    assert right[Logistic] < 0.7 and min(right[HiddenLayer], right[TwoHiddenLayers]) > 0.95
+
+
+def test_two_hidden_layers_by_hand():
+    # tanh(1 x + 0), tanh of both of them and a constant, their weighted sum
+    params = {
+        "first": jnp.float32([[1, 2], [0, 1]]),
+        "between": jnp.float32([[1, 0], [0, 3], [1, -1]]),
+        "second": jnp.float32([2, 5]),
+        "bias": jnp.float32(0.5),
+    }
+    x = 0.3
+    inner = np.tanh([x, 2 * x + 1])
+    expected = np.tanh([inner[0] + 1, 3 * inner[1] - 1]) @ [2, 5] + 0.5
+    found = TwoHiddenLayers(2).predict(params, np.full((1, 1, 1), x, np.float32))
+    assert float(found[0, 0]) == pytest.approx(expected, abs=1e-5)

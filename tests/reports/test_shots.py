@@ -30,6 +30,17 @@ def test_medians_quartiles_and_all_labels_stand_where_they_belong():
     assert svg(figure).startswith("<?xml")
 
 
+def test_another_study_is_dotted_in_its_panel_alone_and_in_the_legend():
+    other = Band("elsewhere", [1, 15], [Spread(0.3, 0.3, 0.3), Spread(0.6, 0.6, 0.6)])
+    figure = shots_chart(PANELS, metric="F1", dotted={"rare": other})
+    first, second = (axes for axes in figure.axes if axes.get_visible())
+    lines = [[line.get_linestyle() for line in drawn(axes)] for axes in (first, second)]
+    assert lines == [["-", "--"], ["-", ":"]]
+    assert list(drawn(second)[1].get_ydata()) == [0.3, 0.6] and first.get_ylabel() == "F1"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["all 8 features", "all labels", "elsewhere"]
+
+
 def test_a_point_says_its_median_and_quartiles():
     texts = [line.get_gid() for line in shots_chart(PANELS).axes[0].lines if line.get_gid()]
     assert texts == ["tip:all 8 features, 1: 0.500 (0.400 to 0.550)", "tip:all 8 features, 5: 0.700 (0.680 to 0.740)"]

@@ -1,6 +1,8 @@
 """Several devices give the numbers of one, with batch statistics, loss and gradient of the whole batch."""
 
 import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,32 @@ def test_cores_are_counted_with_and_without_an_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert cores() == 7
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"NPROC": "4"}, 4),
+        ({"PJRT_NPROC": "4"}, 4),
+        ({"NPROC": "4", "PJRT_NPROC": "1"}, 1),
+        ({"NPROC": "0"}, 1),
+        ({"NPROC": "many"}, 3),
+    ],
+)
+def test_cores_are_those_that_jax_is_told_to_compute_on(told, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert cores() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed on Linux only")
+def test_jax_computes_on_as_many_threads_as_it_is_told():
+    names = "[open(f'/proc/self/task/{one}/comm').read().strip() for one in os.listdir('/proc/self/task')]"
+    code = f"import os, jax; jax.devices(); print({names}.count('tf_XLAEigen'))"
+    told = {**os.environ, "XLA_FLAGS": "", "NPROC": "5", "PJRT_NPROC": "3"}
+    assert subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, check=True).stdout == b"3\n"
 
 
 @pytest.mark.slow

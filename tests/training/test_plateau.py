@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from segjax.training import LoopConfig, Pictures
 from segjax.training.checkpoints import save_checkpoint
 from segjax.training.fit import Member, Run, training
+from segjax.types import InputError
 
 ONE = Pictures(np.zeros((1, 1, 1, 1), np.float32), np.ones((1, 1, 1), np.int32))
 NAN = math.nan
@@ -134,3 +135,13 @@ def test_a_checkpoint_that_counted_every_gain_goes_on_by_the_published_rule(tmp_
     save_checkpoint(tmp_path / "attempt-0", run)
     resumed = fitted(losses[12:], loop, checkpoints=tmp_path)
     np.testing.assert_array_equal(resumed.losses, fitted(losses, loop).losses)
+
+
+def test_the_first_epoch_is_kept_only_where_it_counts():
+    losses = [0.1, 0.4, 0.3, 0.35]
+    for counts, best in ((True, 0), (False, 2)):
+        loop = LoopConfig(epochs=4, restarts=0, first_epoch_counts=counts)
+        found = fitted(losses, loop)
+        assert found.best_epoch == best == found.variables["epoch"]
+    with pytest.raises(InputError, match="epochs: where the first epoch does not count, 1 leaves none to keep"):
+        LoopConfig(epochs=1, first_epoch_counts=False)

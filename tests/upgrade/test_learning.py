@@ -209,6 +209,22 @@ def test_random_rounding_and_coins_keep_the_mean_rate_where_pictures_show_few_ob
         assert 0.62 < shown.mean() < 0.78  # 0.7, standard error 0.023
 
 
+@pytest.mark.parametrize(("rounding", "added"), [("down", 2), ("published", 3)])
+def test_published_rounding_leaves_out_at_least_one_foreign_object(rounding, added):
+    foreign = squares(4, pictures=1)
+    recipe = Recipe(inclusion=0.7, inclusion_rounding="up")
+    table = clean_pictures(np.zeros((*foreign.shape, 1), np.float32), foreign, recipe, foreign=foreign)
+    for rate, count in ((0.7, added), (1.0, 3 if rounding == "published" else 4)):
+        rates = np.full_like(table.targets.recipes.inclusion, rate)
+        clean = dataclasses.replace(
+            table.targets,
+            labels=np.zeros_like(foreign),
+            recipes=dataclasses.replace(table.targets.recipes, inclusion=rates),
+        )
+        mask = np.asarray(noisy_masks(None, clean, max_objects=7, rounding=rounding))
+        assert len(set(np.unique(foreign[mask])) - {0}) == count
+
+
 def test_training_learns_to_fill_in_what_was_omitted():
     generator = np.random.default_rng(1)
     labels = squares(4, pictures=8)

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -247,8 +247,12 @@ def lucchi(root: Path) -> None:
             save(root / "Lucchi++" / f"{name}_Out" / f"{z}.png", white)
 
 
-def pets(root: Path) -> None:
-    for file, names in (("trainval", ("Bengal_1", "beagle_1", "Bengal_2")), ("test", ("beagle_2", "Bengal_3"))):
+PETS = {"trainval": ("Bengal_1", "beagle_1", "Bengal_2"), "test": ("beagle_2", "Bengal_3")}
+
+
+def pets(root: Path, lists: Mapping[str, Sequence[str]] = PETS) -> None:
+    """Names that begin with a capital are those of cats, as their owners have it."""
+    for file, names in lists.items():
         lines = []
         for seed, name in enumerate(names):
             values = discs(1)

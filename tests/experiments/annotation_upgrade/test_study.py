@@ -85,7 +85,8 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     found = {tuple(row) for row in table[factors].itertuples(index=False)}
     assert found == {dataclasses.astuple(trial) for trial in trials}
     about_labels = table["method"] == "upgrade"
-    assert set(table[about_labels & (table["picture"] == "")]["metric"]) == {"label_dice", "upgraded_dice", "restarts"}
+    of_labels = set(table[about_labels & (table["picture"] == "")]["metric"])
+    assert of_labels == {"label_dice", "upgraded_dice", "cores", "restarts"}
     networks = sum(trial.method != "upgrade" for trial in trials)
     assert (table[~about_labels]["metric"] == "dice_pooled").sum() == networks
     for metric in ("label_dice", "upgraded_dice", "dice_pooled"):

@@ -145,7 +145,7 @@ def test_flags_of_training_name_the_way_of_training_and_the_option_alone(capsys)
     shown = set(re.findall(r"--(train\.[a-z.-]+)", text))
     fields = [*dataclasses.fields(StepConfig), *dataclasses.fields(LoopConfig)]
     expected = {f"train.{one.name.replace('_', '-')}" for one in fields}
-    assert shown == expected | {"train.no-augment", "train.no-shuffle"}
+    assert shown == expected | {"train.no-augment", "train.no-shuffle", "train.no-first-epoch-counts"}
 
 
 def test_flags_reach_both_halves_and_leave_other_ways_of_training_alone():

@@ -62,7 +62,8 @@ def test_a_run_becomes_a_row_per_trial_and_says_where_it_comes_from(root, finish
     assert folder == root / "experiments" / "tiny" / "results" / "first"
     assert sorted(path.name for path in folder.iterdir()) == ["run.json", "trials.csv"]
     trials = pd.read_csv(folder / "trials.csv", dtype=str)
-    assert list(trials.columns) == ["method", "seed", "strength", "replicate", "status", "code", "dice", "restarts"]
+    first = ["method", "seed", "strength", "replicate", "status", "code"]
+    assert list(trials.columns) == [*first, "dice", "cores", "restarts"]
     assert len(trials) == 12 and set(trials["seed"]) == set("0123") and trials["replicate"].nunique() == 4
     facts = json.loads((folder / "run.json").read_text())
     assert "sources" not in facts and facts["openings"][0]["commit"] == "c0ffee"

@@ -189,7 +189,7 @@ def test_a_whole_run_and_what_comes_after_it(command, tmp_path):
     assert list(rows.columns) == [
         "study", "data", "method", "seed", "strength", "picture", "metric", "value", "status", "code"
     ]  # fmt: skip
-    assert len(rows) == 6 * 3 and set(rows["study"]) == {"tiny"} and rows["code"].nunique() == 1
+    assert len(rows) == 6 * 4 and set(rows["study"]) == {"tiny"} and rows["code"].nunique() == 1
     page = (out / "report.html").read_text()
     for part in ("Does it run?", "Nothing was learnt.", "Differences", "0123456789abcdef"):
         assert part in page
@@ -269,7 +269,7 @@ def test_the_report_of_a_part_says_what_is_missing_and_trains_nothing(command, t
     assert "3 of 6 trials have not ended" in text and f"report: {out / 'report.html'}" in text
     page = (out / "report.html").read_text()
     assert "This page is partial: 3 of 6 trials have not ended." in page and "Missing trials" in page
-    assert len(pd.read_csv(out / "results.csv")) == 3 * 3 and len(pd.read_parquet(out / "results.parquet")) == 3 * 3
+    assert len(pd.read_csv(out / "results.csv")) == 3 * 4 and len(pd.read_parquet(out / "results.parquet")) == 3 * 4
     assert trainer.made == [] and len(read_plan(out)["openings"]) == openings
     with pytest.raises(InputError, match=r"another configuration \(depth: 1 there, 2 now\)"):
         command(study(), "--report", "--depth", "2")

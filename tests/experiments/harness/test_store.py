@@ -20,7 +20,7 @@ from segjax import interruption
 from segjax.claims import holders
 from segjax.interruption import Stopped
 from segjax.models import save_weights
-from segjax.training import Layout, Pictures, packs
+from segjax.training import Layout, Pictures, cores, packs
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
 
@@ -279,7 +279,8 @@ def test_checkpoints_are_as_often_as_asked_for_and_say_who_made_them(tmp_path, m
         store.made_by = {"configuration": "abc", "code": "def"}
         store.ensure([BASE])
     assert [(one.checkpoint_seconds, one.checkpoint_epochs) for one in members] == [(300.0, None), (60.0, 3)]
-    assert members[0].made_by == {"training": "part base, seed 0", "configuration": "abc", "code": "def"}
+    made_by = {"training": "part base, seed 0", "number of cores": str(cores()), "configuration": "abc", "code": "def"}
+    assert members[0].made_by == made_by
 
 
 WORKER = """

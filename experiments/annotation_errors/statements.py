@@ -1,0 +1,153 @@
+"""What the first paper said of annotation errors, judged here by the one rule of decisions."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import pandas as pd
+
+from experiments.annotation_errors.grid import Trial
+from segjax.evaluation import Decision, decide
+from segjax.reports import words
+from segjax.reports.words import network_name
+from segjax.sweeps import ResultTable
+
+FREE_UP_TO = 0.3  # published: no more omitted cells cost U-Net and MSD less than a Dice point
+FREE = 1.0
+JUDGED = {"ahead": "holds", "behind": "does not hold", "not decided": "not decided", "too few": "too few test sets"}
+Table = ResultTable[Trial]
+
+
+class Judged(NamedTuple):
+    """A published statement for one network.
+
+    Attributes:
+        statement: in the words of this project.
+        case: the network and the labels that it is judged on.
+        decision: in Dice points, positive where the statement holds.
+    """
+
+    statement: str
+    case: str
+    decision: Decision
+
+
+def judged(table: Table, kind: str | None) -> list[Judged]:
+    """The published statements that a run has the trials for; the cases of each are one family.
+
+    Args:
+        kind: the published set that the pictures stand for; wrongly included objects are larger than the cells of
+            "granulocytes" and smaller than those of "hl60". None: nothing is said of them.
+    """
+    found = [*_nearly_free(table), *_msd_ahead(table), *_growing(table)]
+    if kind == "granulocytes":
+        found += _dearer(table, "inclusion", "bias", "Wrongly included objects ruin small cells: they cost more than")
+    if kind == "hl60":
+        found += _dearer(table, "omission", "inclusion", "Large cells hardly suffer: omitted cells cost more than")
+    return found
+
+
+def statements_table(found: Sequence[Judged]) -> pd.DataFrame:
+    """A row per statement and case, as pages show them."""
+    return pd.DataFrame(
+        [
+            {
+                "published statement": one.statement,
+                "case": one.case,
+                "margin, Dice points": f"{one.decision.mean:+.1f}",
+                "95 % interval": _bounds(one.decision),
+                "test sets": one.decision.n,
+                "verdict": JUDGED[one.decision.verdict],
+            }
+            for one in found
+        ]
+    )
+
+
+def _nearly_free(table: Table) -> list[Judged]:
+    levels = [level for level in _levels(table, "omission") if level <= FREE_UP_TO]
+    said = f"At most {FREE_UP_TO:.0%} omitted cells cost less than a Dice point".replace("%", " %")
+    cases = [
+        (_case(table, network, "omission", level), FREE - _cost(table, network, "omission", level))
+        for network in _networks(table)
+        if network in ("unet", "msd")
+        for level in levels[-1:]
+    ]
+    return _family(table, said, cases)
+
+
+def _msd_ahead(table: Table) -> list[Judged]:
+    levels = [level for level in _levels(table, "omission") if level > FREE_UP_TO]
+    others = [network for network in _networks(table) if network != "msd"]
+    cases = [
+        (
+            _case(table, network, "omission", level),
+            100 * table.differences("dice_pooled", Trial("msd", 0, "omission", level), _trial(network, level)),
+        )
+        for level in levels
+        for network in others
+    ]
+    return _family(table, "With many omitted cells, MSD is ahead", cases)
+
+
+def _growing(table: Table) -> list[Judged]:
+    levels = _levels(table, "bias")
+    cases = [
+        (
+            f"{_case(table, network, 'bias', high)} against {words.amount('bias', low, table.coarsening)}",
+            _cost(table, network, "bias", high) - _cost(table, network, "bias", low),
+        )
+        for network in _networks(table)
+        for low, high in pairwise(levels)
+    ]
+    return _family(table, "Outline errors cost more the larger they are", cases)
+
+
+def _dearer(table: Table, dear: str, cheap: str, said: str) -> list[Judged]:
+    """The strongest level of an error costs more than that of another."""
+    tops = [levels[-1] for error in (dear, cheap) if (levels := _levels(table, error))]
+    if len(tops) < 2:
+        return []
+    amounts = [words.amount_of(error, top, table.coarsening) for error, top in zip((dear, cheap), tops, strict=True)]
+    cases = [
+        (
+            f"{network_name(network)}, {amounts[0]} against {amounts[1]}",
+            _cost(table, network, dear, tops[0]) - _cost(table, network, cheap, tops[1]),
+        )
+        for network in _networks(table)
+    ]
+    return _family(table, f"{said} {words.ERRORS[cheap].thing}", cases)
+
+
+def _family(table: Table, said: str, cases: Sequence[tuple[str, pd.Series]]) -> list[Judged]:
+    known = [(case, values) for case, values in cases if len(values)]
+    decisions = decide([values.to_numpy(float) for _, values in known], overlap=table.replicates.overlap)
+    return [Judged(said, case, found) for (case, _), found in zip(known, decisions, strict=True)]
+
+
+def _cost(table: Table, network: str, error: str, level: float) -> pd.Series:
+    """Dice points by replicate that an error costs, counted from pasted pictures where it is pasted in."""
+    pasted = Trial(network, 0, "inclusion")
+    is_pasted = error == "inclusion" and len(table.values("dice_pooled", pasted))
+    baseline = pasted if is_pasted else Trial(network, 0)
+    return 100 * table.differences("dice_pooled", baseline, Trial(network, 0, error, level))
+
+
+def _networks(table: Table) -> list[str]:
+    return list(dict.fromkeys(trial.network for trial in table.trials()))
+
+
+def _levels(table: Table, error: str) -> list[float]:
+    return sorted({trial.level for trial in table.trials() if trial.error == error and trial.level > 0})
+
+
+def _trial(network: str, level: float) -> Trial:
+    return Trial(network, 0, "omission", level)
+
+
+def _case(table: Table, network: str, error: str, level: float) -> str:
+    return f"{network_name(network)}, {words.amount_of(error, level, table.coarsening)}"
+
+
+def _bounds(found: Decision) -> str:
+    return f"{found.low:+.1f} to {found.high:+.1f}" if found.low == found.low else "-"
