@@ -88,7 +88,7 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "python -m experiments.publish": ("tests/experiments/harness/test_publish.py", "take_run"),
     "python -m tests.pages.shoot": ("tests/pages/test_shoot.py", "--check"),
     "python -m experiments.prepare oxford_pets": ("tests/experiments/test_prepare.py", "oxford_pets"),
-    "python -m experiments.activation_maps --data 'tfds:oxford_pets": ("tests/experiments/test_prepare.py", "oxford_pets"),
+    "python -m experiments.activation_maps --data 'tfds:": ("tests/experiments/test_prepare.py", "oxford_pets"),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
