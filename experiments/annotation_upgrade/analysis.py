@@ -6,6 +6,8 @@ import pandas as pd
 
 from experiments.annotation_upgrade.charts import (
     LABELS,
+    LEARNT,
+    USES,
     Table,
     charts_of,
     error_name,
@@ -18,15 +20,16 @@ from experiments.annotation_upgrade.grid import (
     CLEAN,
     PREDICTIONS,
     RAW,
+    REGION,
     RIVALS,
     UPGRADE,
-    UPGRADED,
     UPGRADED_PREDICTIONS,
     Config,
     Trial,
     labels_upgraded,
     train_part,
 )
+from experiments.annotation_upgrade.region import region_chart, region_claims, region_table, region_verdict
 from experiments.harness.study import Analysis
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Decision, Metric
 from segjax.evaluation.claims import format_test_sets
@@ -50,17 +53,11 @@ METHODS = {
     UPGRADE: "repaired, of test pictures",
     CLEAN: "clean only",
     RAW: "noisy",
-    UPGRADED: "repaired",
+    **{use: f"repaired{words}" for use, words in USES.items()},
     ALL_CLEAN: "all clean",
     PREDICTIONS: "predicted",
     UPGRADED_PREDICTIONS: "predicted, then repaired",
     **{rival: rival.replace("_", " ") for rival in RIVALS},
-}
-LEARNT = {
-    "known": "this error",
-    "mixture": "a mixture of errors",
-    "estimated": "an estimate of this error",
-    "none": "-",
 }
 ERRORS = {"predictions": "predicted labels", "none": "-"}
 
@@ -70,7 +67,10 @@ def analyse(config: Config, table: Table) -> Analysis:
     networks, coarsening = config.segmentation.networks, table.coarsening
     main = [claim for network in networks for claim in methods_compared(config, table, network)]
     others = [claim for network in networks for claim in _others(config, table, network)]
-    tables = {}
+    over_places, by_place = region_claims(config, table, networks[0])
+    region, tables = region_chart(config, table, networks[0]), {}
+    if region is not None:
+        tables["Where repairing pays"] = region_table(config, table, networks[0])
     if "mismatch" in config.questions:
         tables["Dice of labels repaired by networks that learnt another error"] = mismatch(config, table)
     for metric in METRIC_NAMES:
@@ -79,21 +79,27 @@ def analyse(config: Config, table: Table) -> Analysis:
     asked = f"Does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
     if not asks_of_networks(config):
         asked = "How good are the repaired labels?"
+    told = (
+        f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
+        f"{error_name(config.error, coarsening)}. An upgrade network learns from the clean labels to repair the "
+        f"noisy ones. {asked}"
+    )
+    if config.questions == (REGION,):
+        told = (
+            "An upgrade network learns from clean labels to repair noisy ones. For which errors and numbers of "
+            f"pictures does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
+        )
     return Analysis(
         title=f"Repairing cheap annotations: {data_name(config.source.data)}",
-        question=(
-            f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
-            f"{error_name(config.error, coarsening)}. An upgrade network learns from the clean labels to repair the "
-            f"noisy ones. {asked}"
-        ),
+        question=told,
         verdict=_verdict(config, table),
-        claims=[*main, *others],
-        main=main,
-        charts=charts_of(config, table),
+        claims=[*main, *over_places, *others, *by_place],
+        main=main or over_places,
+        charts=charts_of(config, table) | ({} if region is None else {"region": region}),
         tables=tables,
         cautions=_cautions(config, coarsening),
         metrics={**METRICS, "label_dice": LABEL_DICE, "upgraded_dice": LABEL_DICE},
-        shown=["does_it_pay", "labels_before_and_after"],
+        shown=["does_it_pay", "labels_before_and_after", *([] if region is None else ["region"])],
         glossary=_glossary(config),
         failures=readable(table.failures(), coarsening),
     )
@@ -215,6 +221,8 @@ def _verdict(config: Config, table: Table) -> str:
     found = {claim.rival: claim.decision for claim in methods_compared(config, table, network)}
     if clean in found and raw in found:
         return verdict_on_networks(network_name(network), found[clean], found[raw])
+    if REGION in config.questions and not asks_of_networks(config):
+        return region_verdict(config, table, network)
     raised = labels_raised(config, table, network)
     if not raised or asks_of_networks(config):
         return NO_ANSWER

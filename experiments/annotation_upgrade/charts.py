@@ -11,12 +11,15 @@ from experiments.annotation_upgrade.grid import (
     ALL_CLEAN,
     CLEAN,
     CONFIDENT,
+    IGNORING,
+    ITERATED,
     LOSSES,
     PREDICTIONS,
     RAW,
     TEACHER,
     UPGRADED,
     UPGRADED_PREDICTIONS,
+    WEIGHTED,
     Config,
     Trial,
     labels_upgraded,
@@ -54,10 +57,22 @@ TOLD = {
     "mixture": "it learns a mixture of errors",
     "estimated": "it estimates the error",
 }
+LEARNT = {
+    "known": "this error",
+    "mixture": "a mixture of errors",
+    "estimated": "an estimate of this error",
+    "none": "-",
+}
 OTHER_METHODS = {
     CONFIDENT: "{} noisy pictures, confident learning",
     TEACHER: "{} unlabelled pictures, mean teacher",
     **{loss: f"{{}} noisy pictures, {loss.replace('_', ' ')}" for loss in LOSSES},
+}
+USES = {
+    UPGRADED: "",
+    IGNORING: ", unsure pixels ignored",
+    WEIGHTED: ", weighted by confidence",
+    ITERATED: ", in two rounds",
 }
 BUDGETS = {UPGRADED: "clean + repaired", RAW: "clean + noisy", CLEAN: "clean only", ALL_CLEAN: "all clean"}
 LABEL_MASKS = ("before", "after")
@@ -69,13 +84,14 @@ Table = ResultTable[Trial]
 
 def trained(config: Config, network: str) -> dict[str, Trial]:
     """Networks of the laboratory by their training pictures, the one with repaired labels first."""
-    clean, noisy = config.clean, config.noisy
-    repaired = laboratory(config, network, UPGRADED)
+    clean, noisy, (first, *others) = config.clean, config.noisy, config.repairs
+    repaired = laboratory(config, network, first)
     return {
-        f"{clean} clean + {noisy} repaired pictures": repaired,
+        f"{clean} clean + {noisy} repaired pictures{USES[first]}": repaired,
         f"{clean} clean pictures only": laboratory(config, network, CLEAN),
         f"{clean} clean + {noisy} noisy pictures": laboratory(config, network, RAW),
         f"{clean} clean + {noisy} pictures repaired without knowing the error": replace(repaired, learnt="mixture"),
+        **{f"{clean} clean + {noisy} repaired pictures{USES[use]}": laboratory(config, network, use) for use in others},
         **{
             f"{clean} clean + {OTHER_METHODS[rival].format(noisy)}": laboratory(config, network, rival)
             for rival in config.rivals

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from experiments.annotation_upgrade.places import Place, RegionOptions
 from experiments.harness import protocols
 from experiments.harness.options import (
     AnnotationOptions,
@@ -33,7 +34,11 @@ CONFIDENT, TEACHER = "confident_learning", "mean_teacher"
 RobustLoss = Literal["generalized_cross_entropy", "symmetric_cross_entropy"]
 LOSSES: tuple[RobustLoss, ...] = get_args(RobustLoss)  # methods that differ in their loss only
 RIVALS = (CONFIDENT, TEACHER, *LOSSES)
-QUESTIONS = ("quality", "clean_errors", "mismatch", "pays", "predictions", "rivals")
+IGNORING, WEIGHTED, ITERATED = "upgraded_ignoring", "upgraded_weighted", "upgraded_iterated"
+REPAIRS = (UPGRADED, IGNORING, WEIGHTED, ITERATED)  # uses of repaired labels
+AGAIN = "upgrade_again"  # of a training: an upgrade network that learns from clean and from repaired labels
+REGION = "region"
+QUESTIONS = ("quality", "clean_errors", "mismatch", "pays", "predictions", "rivals", REGION)
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     train: TrainOptions = decides(TrainOptions())
-    questions: tuple[str, ...] = arranges(QUESTIONS)
+    questions: tuple[str, ...] = arranges(QUESTIONS[:-1])
     """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
-    predictions, rivals."""
+    predictions, rivals, region. region: for which errors and numbers of pictures repairing pays."""
     error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
     """Error of the noisy labels."""
     errors: tuple[str, ...] = arranges(
@@ -91,6 +96,12 @@ class Config:
     rivals: tuple[str, ...] = arranges(RIVALS)
     """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
     symmetric_cross_entropy."""
+    repairs: tuple[str, ...] = arranges((UPGRADED,))
+    """How networks use the repaired labels; the first is compared with all else, also with the others. upgraded: all
+    as they are. upgraded_ignoring: without the pixels that the upgrade network is not sure about. upgraded_weighted:
+    every pixel counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade
+    network that learns from the clean and the repaired labels."""
+    region: RegionOptions = field(default_factory=RegionOptions)
     rounding: Literal["random", "down", "published"] = decides("random")
     """How a rate of few objects becomes a whole number while an upgrade network learns. random: rounded up or down at
     random. down: rounded down. published: as noisy labels are drawn, but of the foreign objects of a picture at least
@@ -114,15 +125,16 @@ class Config:
         check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
+        check_choices("repairs", self.repairs, REPAIRS)
+        if not self.repairs:
+            raise InputError(f"repairs: names no use of repaired labels; give at least one of {', '.join(REPAIRS)}")
+        self.region.check()
         for option, errors in self.errors_by_option().items():
             check_choices(option, errors, errors)
             for error in errors:
                 strengths_of(error, option)
-        for option, numbers in (
-            ("clean", (self.clean,)),
-            ("clean_counts", self.clean_counts),
-            ("compare_at", (self.compare_at,)),
-        ):
+        counts = {"clean": (self.clean,), "clean_counts": self.clean_counts, "compare_at": (self.compare_at,)}
+        for option, numbers in {**counts, "region.clean": self.region.clean}.items():
             for number in numbers:
                 if number < 2:
                     why = "one picture trains and one chooses the best epoch"
@@ -142,7 +154,12 @@ class Config:
 
     def errors_by_option(self) -> dict[str, tuple[str, ...]]:
         """Every error that is drawn, by the option that names it."""
-        return {"error": (self.error,), "errors": self.errors, "clean_errors": self.clean_errors}
+        asked = {"region.errors": self.region.errors} if REGION in self.questions else {}
+        return {"error": (self.error,), "errors": self.errors, "clean_errors": self.clean_errors, **asked}
+
+    def drawn_errors(self) -> list[str]:
+        """The errors of noisy labels in any question."""
+        return [*self.all_errors(), *self.errors_by_option().get("region.errors", ())]
 
     def all_errors(self) -> list[str]:
         """The main error, and those that are upgraded one by one."""
@@ -196,6 +213,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "budgets": (4,),
         "clean_shares": (0.0, 0.3),
         "rounds": 1,
+        "region": {"errors": ("omission=0.5",), "clean": (3,), "noisy": (4,)},
         "epoch_pictures": 4,
     },
     "demo": {
@@ -226,6 +244,11 @@ SCALES: dict[str, dict[str, Any]] = {
         "volumes": (5, 10),
         "clean_errors": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
+        "region": {
+            "errors": ("omission=0.5", "omission=0.3+inclusion=0.3+bias=6"),
+            "clean": (5, 20),
+            "noisy": (20, 80),
+        },
         "epoch_pictures": 64,
     },
     "paper": {},
@@ -297,7 +320,7 @@ def segmented(
     own: dict[str, dict[str, Any]] = {
         CLEAN: {"error": "none", "trained_total": clean},
         ALL_CLEAN: {"error": "none"},
-        UPGRADED: {"learnt": "known"},
+        **{repair: {"learnt": "known"} for repair in REPAIRS},
         PREDICTIONS: {"error": "predictions", "round": number},
         UPGRADED_PREDICTIONS: {"error": "predictions", "learnt": "mixture", "round": number},
     }
@@ -308,6 +331,14 @@ def laboratory(config: Config, network: str, method: str, number: int = 1) -> Tr
     """`segmented` on all that the laboratory has annotated."""
     clean = train_part(config.clean)
     return segmented(config, network, method, clean, clean + config.noisy, config.clean, number)
+
+
+def at_place(config: Config, network: str, method: str, place: Place, learnt: str = "known") -> Trial:
+    """The trial of `laboratory` where the laboratory has annotated as a place says."""
+    error = config.error if method == TEACHER else place.error  # which has no part in what a mean teacher learns
+    placed = replace(config, error=error, clean=place.clean, noisy=place.noisy)
+    trial = laboratory(placed, network, method)
+    return replace(trial, learnt=learnt) if method in REPAIRS else trial
 
 
 def within_budget(config: Config, network: str, method: str, budget: int, share: float) -> Trial:
@@ -322,8 +353,15 @@ def within_budget(config: Config, network: str, method: str, budget: int, share:
 def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
     asked, compared = config.questions, (CLEAN, RAW, UPGRADED, ALL_CLEAN)
     if "rivals" in asked:
-        yield from (laboratory(config, network, method) for method in (*compared, *config.rivals))
-        yield replace(laboratory(config, network, UPGRADED), learnt="mixture")
+        methods = (CLEAN, RAW, *config.repairs, ALL_CLEAN, *config.rivals)
+        yield from (laboratory(config, network, method) for method in methods)
+        yield replace(laboratory(config, network, config.repairs[0]), learnt="mixture")
+    if REGION in asked:
+        for place in config.region.places():
+            yield from (at_place(config, network, method, place) for method in (CLEAN, RAW, *config.rivals, ALL_CLEAN))
+            yield from (at_place(config, network, config.repairs[0], place, learnt) for learnt in config.region.learnt)
+            first = config.region.learnt[0]
+            yield from (at_place(config, network, repair, place, first) for repair in config.repairs[1:])
     if "predictions" in asked:
         yield laboratory(config, network, CLEAN)
         for number in range(1, config.rounds + 1):
@@ -356,37 +394,3 @@ def _quality(config: Config, network: str, groups: int) -> Iterator[Trial]:
             yield labels_upgraded(config, network, volumes=volumes)
     for learnt in ("mixture", "estimated"):
         yield labels_upgraded(config, network, learnt=learnt)
-
-
-def training_of(trial: Trial) -> Trial:
-    """The training that a trial looks at: of an upgrade network, whatever it is applied to, or of the trial itself."""
-    return upgrader_of(trial) if trial.method == UPGRADE else trial
-
-
-def upgrader_of(trial: Trial) -> Trial:
-    """The upgrade network that a trial uses: its error is what it learns, unless it learns a mixture."""
-    learnt, error = trial.learnt, trial.error
-    if learnt == "mixture":
-        error = "any"
-    elif learnt not in ("known", "estimated"):
-        learnt, error = "known", learnt
-    return replace(trial, method=UPGRADE, error=error, learnt=learnt, trained_clean=0, trained_total=0, round=0)
-
-
-def predictor_of(trial: Trial) -> Trial:
-    """The network whose predictions a trial of the question predictions trains on."""
-    if trial.round > 1:
-        return replace(trial, round=trial.round - 1)
-    return replace(trial, method=CLEAN, error="none", learnt="none", trained_total=trial.trained_clean, round=0)
-
-
-def needs_of(training: Trial) -> list[Trial]:
-    """The trainings that must be there before one (as `training_of` gives it) can begin."""
-    needed = []
-    if training.method in (UPGRADED, UPGRADED_PREDICTIONS):
-        needed.append(upgrader_of(training))
-    if training.method in (PREDICTIONS, UPGRADED_PREDICTIONS):
-        needed.append(predictor_of(training))
-    if training.method == CONFIDENT:
-        needed.append(replace(training, method=RAW))
-    return needed

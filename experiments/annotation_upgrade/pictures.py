@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from scipy import ndimage
 
-from experiments.annotation_upgrade.grid import UPGRADE, Config, Trial, train_part
+from experiments.annotation_upgrade.grid import AGAIN, UPGRADE, Config, Trial, train_part
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import (
     Domain,
@@ -175,7 +175,7 @@ class Annotations:
         A quarter as many as it trains on, so that a fifth of its pictures validate; none where it has no noisy labels.
         """
         wanted = round((training.trained_total - training.trained_clean) / 4)
-        is_noisy = training.error not in ("none", "predictions") and training.method != UPGRADE
+        is_noisy = training.error not in ("none", "predictions") and training.method not in (UPGRADE, AGAIN)
         if self._config.validation_labels == "clean" or not is_noisy:
             return self.validation_order[:0]
         clean = training.clean_pictures - train_part(training.clean_pictures)

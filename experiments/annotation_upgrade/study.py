@@ -3,38 +3,45 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float32, Int
 
 from experiments.annotation_upgrade.analysis import analyse
 from experiments.annotation_upgrade.charts import gallery
 from experiments.annotation_upgrade.grid import (
+    AGAIN,
     ALL_CLEAN,
     BASE,
     CLEAN,
     CONFIDENT,
+    ITERATED,
     LOSSES,
     PREDICTIONS,
-    RAW,
+    REPAIRS,
     SCALES,
     TEACHER,
     UPGRADE,
     UPGRADED,
     UPGRADED_PREDICTIONS,
+    WEIGHTED,
     Config,
     Trial,
     labels_upgraded,
-    needs_of,
-    predictor_of,
     published,
     train_part,
+)
+from experiments.annotation_upgrade.pictures import AnnotatedPictures, read
+from experiments.annotation_upgrade.trainings import (
+    needs_of,
+    predictor_of,
+    raw_of,
+    second_upgrader_of,
     training_of,
     upgrader_of,
 )
-from experiments.annotation_upgrade.pictures import AnnotatedPictures, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import stable_number
@@ -42,9 +49,22 @@ from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax.annotations import Recipe
 from segjax.evaluation import median_radius
+from segjax.ops.components import components
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
-from segjax.upgrade import clean_pictures, make_upgrade_steps, mixture, upgrade_network, with_labels
+from segjax.upgrade import (
+    Weighted,
+    averaged_probability,
+    clean_pictures,
+    confidence_weights,
+    ignore_unsure,
+    make_upgrade_steps,
+    make_weighted_steps,
+    mixture,
+    rejected_objects,
+    upgrade_network,
+    with_labels,
+)
 from segjax.upgrade.confident import correct_mask
 from segjax.upgrade.estimate import estimate_recipe
 
@@ -54,6 +74,15 @@ SEGMENTATION = "segmentation"  # the kind of all methods that differ in their la
 PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift")
 Masks = Bool[np.ndarray, "P H W"]
 Rows = Int[np.ndarray, " P"]
+Ids = Int[np.ndarray, "P H W"]
+
+
+class _Labels(NamedTuple):
+    """Targets of some pictures (-1 ignored), how much each pixel counts where that matters, and their Dice."""
+
+    targets: Int[np.ndarray, "P H W"] | Masks
+    weights: Float32[np.ndarray, "P H W"]
+    facts: dict[str, float]
 
 
 class UpgradeTrainer(Trainer[Trial]):
@@ -64,8 +93,8 @@ class UpgradeTrainer(Trainer[Trial]):
 
     def kind(self, training: Trial) -> str:
         """Of one network, upgrade or not, and by a loss or a teacher."""
-        own_steps = (UPGRADE, TEACHER, *LOSSES)
-        return f"{training.network}-{training.method if training.method in own_steps else SEGMENTATION}"
+        own_steps = {method: method for method in (UPGRADE, TEACHER, WEIGHTED, *LOSSES)} | {AGAIN: UPGRADE}
+        return f"{training.network}-{own_steps.get(training.method, SEGMENTATION)}"
 
     def needs(self, training: Trial) -> Sequence[Trial]:
         return needs_of(training)
@@ -76,11 +105,9 @@ class UpgradeTrainer(Trainer[Trial]):
     def make_steps(self, kind: str) -> Steps:
         name, _, method = kind.partition("-")
         config, domain, step = self._config, self._domain, self._config.train.step
-        sizes = config.segmentation.sizes
+        network = self._network(name, method)
         if method == UPGRADE:
-            network = upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
             return make_upgrade_steps(network, step, max_objects=domain.largest_id, rounding=config.rounding)
-        network = network_of(sizes, name, domain)
         if method == TEACHER:
             per_epoch = -(-config.epoch_pictures // config.train.loop.batch_size)
             ramp_up = max(1, config.train.loop.epochs * per_epoch // 3)
@@ -88,13 +115,22 @@ class UpgradeTrainer(Trainer[Trial]):
         if method == SEGMENTATION:
             return make_steps(network, step)
         plain = self.steps(f"{name}-{SEGMENTATION}")
-        loss = next(loss for loss in LOSSES if loss == method)
-        steps = make_steps(network, dataclasses.replace(step, loss=loss))
+        if method == WEIGHTED:
+            steps = make_weighted_steps(network, step)
+        else:
+            loss = next(loss for loss in LOSSES if loss == method)
+            steps = make_steps(network, dataclasses.replace(step, loss=loss))
         return dataclasses.replace(steps, init=plain.init, predict=plain.predict)  # those of any loss
+
+    def _network(self, name: str, method: str) -> Any:
+        sizes, domain = self._config.segmentation.sizes, self._domain
+        if method == UPGRADE:
+            return upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
+        return network_of(sizes, name, domain)
 
     def extent(self, training: Trial) -> Extent:
         clean, train = training.clean_pictures, train_part(training.clean_pictures)
-        draws = VALIDATION_DRAWS if training.method == UPGRADE else 1
+        draws = VALIDATION_DRAWS if training.method in (UPGRADE, AGAIN) else 1
         validating = draws * (clean - train) + len(self._data.annotations(training.seed).noisy_validation(training))
         return Extent(max(self._config.epoch_pictures, training.trained_total or train), validating)
 
@@ -104,7 +140,8 @@ class UpgradeTrainer(Trainer[Trial]):
         if method == UPGRADE:
             rows = self._data.annotations(0).order[:size]
             return self.upgrade_pictures(labels_upgraded(self._config, name), rows, 1)
-        return blank_pictures(self._domain, size)
+        blank = blank_pictures(self._domain, size)
+        return blank if method != WEIGHTED else Pictures(blank.images, Weighted(blank.targets, blank.images[..., 0]))
 
     def job(self, training: Trial, load: Load) -> Job:
         annotations, domain = self._data.annotations(training.seed), self._domain
@@ -113,9 +150,11 @@ class UpgradeTrainer(Trainer[Trial]):
             rows = np.resize(clean, max(self._config.epoch_pictures, len(clean)))
             validating = self.upgrade_pictures(training, validation, VALIDATION_DRAWS)
             return Job(self.upgrade_pictures(training, rows, 1), validating)
+        if training.method == AGAIN:
+            return self._second_job(training, clean, validation, load)
         clean = clean[: training.trained_clean]
         noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
-        masks, facts = self._labels_for(training, noisy, load)
+        masks, weights, facts = self._labels_for(training, noisy, load)
         indices = np.concatenate([clean, noisy])
         targets = np.concatenate([domain.labels[clean] > 0, masks]).astype(np.int32)
         if training.method == TEACHER:
@@ -125,7 +164,10 @@ class UpgradeTrainer(Trainer[Trial]):
         if len(others := annotations.noisy_validation(training)):
             choosing = np.concatenate([choosing, annotations.masks(training.error)[others]])
         validating = Pictures(domain.images[np.concatenate([validation, others])], choosing.astype(np.int32))
-        return Job(Pictures(domain.images[indices[rows]], targets[rows]), validating, facts)
+        taught: Any = targets[rows]
+        if training.method == WEIGHTED:
+            taught = Weighted(taught, np.concatenate([np.ones(targets[: len(clean)].shape, np.float32), weights])[rows])
+        return Job(Pictures(domain.images[indices[rows]], taught), validating, facts)
 
     def _epoch_rows(self, clean: int, others: int, halves: bool) -> Rows:
         """Which training pictures an epoch lists: all, again and again; for a mean teacher, as many clean as others."""
@@ -135,43 +177,74 @@ class UpgradeTrainer(Trainer[Trial]):
         unlabelled = np.resize(np.arange(clean, clean + others), length - length // 2)
         return np.concatenate([np.resize(np.arange(clean), length // 2), unlabelled])
 
-    def _labels_for(self, training: Trial, noisy: Rows, load: Load) -> tuple[Masks, dict[str, float]]:
+    def _labels_for(self, training: Trial, noisy: Rows, load: Load) -> _Labels:
         """Labels of the other pictures that a segmentation network trains on, and their Dice before and after."""
         method, images, truth = training.method, self._domain.images[noisy], self._domain.labels[noisy] > 0
+        certain = np.ones(truth.shape, np.float32)
         if method in (CLEAN, ALL_CLEAN) or not len(noisy):
-            return truth, {}
+            return _Labels(truth, certain, {})
         if method in (PREDICTIONS, UPGRADED_PREDICTIONS):
             predictor = predictor_of(training)
             before = predict(self.steps(self.kind(predictor)), load(predictor).variables, images) > 0
         else:
             before = self._data.annotations(training.seed).masks(training.error)[noisy]
-        facts = {"label_dice": pooled_dice(before, truth)}
+        facts, targets = {"label_dice": pooled_dice(before, truth)}, None
         if method in (UPGRADED, UPGRADED_PREDICTIONS):
             upgrader = upgrader_of(training)
             after = upgraded(self.steps(self.kind(upgrader)), load(upgrader).variables, images, before)
+        elif method in REPAIRS:
+            probability = self._repaired(training, images, before, load)
+            after, certain = probability > 0.5, confidence_weights(probability)
+            targets = after if method == WEIGHTED else ignore_unsure(probability)
         elif method == CONFIDENT:
-            after = self._confidently_corrected(dataclasses.replace(training, method=RAW), images, before, load)
+            after = self._confidently_corrected(raw_of(training), images, before, load)
         else:
-            return before, facts
-        return after, {**facts, "upgraded_dice": pooled_dice(after, truth)}
+            return _Labels(before, certain, facts)
+        facts["upgraded_dice"] = pooled_dice(after, truth)
+        return _Labels(after if targets is None else targets, certain, facts)
+
+    def _repaired(self, training: Trial, images: np.ndarray, masks: Masks, load: Load) -> np.ndarray:
+        """Probability of an object by the upgrade network, or by that of the second round."""
+        upgrader = (second_upgrader_of if training.method == ITERATED else upgrader_of)(training)
+        network = self._network(training.network, UPGRADE)
+        return averaged_probability(network, load(upgrader).variables, np.asarray(with_labels(images, masks)))
+
+    def _second_job(self, training: Trial, clean: Rows, validation: Rows, load: Load) -> Job:
+        """An upgrade network that learns from clean labels and, as often, from those that the first one repaired."""
+        annotations, domain, most = self._data.annotations(training.seed), self._domain, self._domain.largest_id
+        noisy = annotations.noisy(training.clean_pictures, training.trained_total - training.trained_clean)
+        before = annotations.masks(training.error)[noisy]
+        after = self._repaired(training, domain.images[noisy], before, load) > 0.5
+        rows = np.concatenate([clean, noisy])
+        own, others = (
+            np.where(found > 0, (found - 1) % most + 1, 0)  # beyond the largest id, two objects share one
+            for found in (np.stack([components(mask) for mask in after]), rejected_objects(before, after))
+        )
+        labels = np.concatenate([domain.labels[clean], own])
+        foreign = np.concatenate([domain.foreign[clean], others])
+        listed = self._epoch_rows(len(clean), len(noisy), halves=True)
+        taught = self._upgrade_set(training, domain.images[rows[listed]], labels[listed], foreign[listed], 1)
+        return Job(taught, self.upgrade_pictures(training, validation, VALIDATION_DRAWS))
 
     def _confidently_corrected(self, teacher: Trial, images: np.ndarray, masks: Masks, load: Load) -> Masks:
-        network = network_of(self._config.segmentation.sizes, teacher.network, self._domain)
-        logits = predict_logits(network, load(teacher).variables, images)
+        logits = predict_logits(self._network(teacher.network, SEGMENTATION), load(teacher).variables, images)
         probability = np.asarray(1 - jax.nn.softmax(logits)[..., 0])
         return np.stack([correct_mask(p, mask) for p, mask in zip(probability, masks, strict=True)])
 
     def upgrade_pictures(self, training: Trial, rows: Rows, draws: int) -> Pictures:
         """Clean pictures, and how their labels go wrong, for an upgrade network; each listed `draws` times."""
-        domain = self._domain
+        labels = self._data.annotations(training.seed).labels(training.clean_error)[rows]
+        return self._upgrade_set(training, self._domain.images[rows], labels, self._domain.foreign[rows], draws)
+
+    def _upgrade_set(self, training: Trial, images: np.ndarray, labels: Ids, foreign: Ids, draws: int) -> Pictures:
         recipes = self._recipes(training)
-        if not domain.foreign[rows].any():  # very few pictures may show nothing that could be included
+        if not foreign.any():  # very few pictures may show nothing that could be included
             recipes = [dataclasses.replace(recipe, inclusion=0.0) for recipe in recipes]
         return clean_pictures(
-            domain.images[rows],
-            self._data.annotations(training.seed).labels(training.clean_error)[rows],
+            images,
+            labels,
             recipes,
-            foreign=domain.foreign[rows] if domain.foreign.any() else None,
+            foreign=foreign if self._domain.foreign.any() else None,
             errors=self._errors,
             draws=draws,
             # the values in the order of the columns; their spelling decides the draws
@@ -195,7 +268,7 @@ class UpgradeTrainer(Trainer[Trial]):
     def _errors(self) -> tuple[str, ...]:
         """Every error of the study, so that all upgrade networks share compiled steps."""
         config, coarsening = self._config, self._domain.source.coarsening
-        recipes = [config.recipe(error, coarsening) for error in (config.error, *config.errors)]
+        recipes = [config.recipe(error, coarsening) for error in config.drawn_errors()]
         return (*PUBLISHED, *(name for name in OTHERS if any(recipe.has(name) for recipe in recipes)))
 
 

@@ -1,7 +1,7 @@
 """The pictures of the folder with clean labels, noisy labels or both, and why they may be refused."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,20 +142,43 @@ def stacked(source: Source) -> tuple[Float32[np.ndarray, "P H W C"], Int32[np.nd
     return np.stack([sample.image for sample in samples]), np.stack([sample.labels for sample in samples])
 
 
-def divide(folder: Folder, labels: Int32[np.ndarray, "P H W"], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def noisy_tiles(folder: Folder) -> Source:
+    """The pictures with noisy labels, cut to the size of those with clean ones.
+
+    Raises:
+        InputError: that is no square, and they have another size.
+    """
+    height, width = folder.clean[0].labels.shape
+    if set(folder.noisy.shapes) == {(height, width)}:
+        return folder.noisy
+    if height != width:
+        raise InputError(
+            f"folds: the pictures in {NOISY}/ have other sizes than those in {CLEAN}/; cut all into squares with the "
+            f'option tile, as in --data "folder:{folder.path}?tile={TILE}"'
+        )
+    return tiled(folder.noisy, height)
+
+
+def divide(
+    folder: Folder, labels: Int32[np.ndarray, "P H W"], seed: int, among: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Which pictures with clean labels train, and which are held out to choose the best epoch; groups stay whole.
+
+    Args:
+        among: the pictures that are divided; all by default.
 
     Raises:
         InputError: fewer than two groups, or a side without objects.
     """
-    groups = folder.clean.groups
+    among = range(len(labels)) if among is None else among
+    groups = [folder.clean.groups[row] for row in among]
     if len(set(groups)) < 2:
         raise InputError(
             f"{folder.path / CLEAN}: {len(set(groups))} picture or group cannot be divided into training and "
             "validation; annotate at least one more, better ten"
         )
     sides = split_groups(groups, seed, (1 - VALIDATION_SHARE, VALIDATION_SHARE))
-    train, validation = (np.asarray(side) for side in sides)
+    train, validation = (np.asarray(among)[list(side)] for side in sides)
     for name, side in (("training", train), ("validation", validation)):
         if not labels[side].any():
             raise InputError(f"{folder.path / CLEAN}: no object in the {name} pictures; give another --seed")

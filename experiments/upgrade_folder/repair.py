@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 import segjax
 from experiments.harness.provenance import opening, sources_of
-from experiments.upgrade_folder.config import FolderConfig, facts_of, recipes_of
+from experiments.upgrade_folder.config import PAIRS, FolderConfig, facts_of, recipes_of
 from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
@@ -22,7 +23,7 @@ from segjax.evaluation import median_radius
 from segjax.files import Damaged, set_aside, write_file
 from segjax.models import load_weights, save_weights
 from segjax.sweeps import Outcome, Row, fingerprint
-from segjax.training import Pictures, Steps, fit
+from segjax.training import Fit, Pictures, Steps, fit
 from segjax.training.state import Variables
 from segjax.types import InputError
 from segjax.upgrade import (
@@ -75,16 +76,48 @@ def folder_plan(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     }
 
 
+def trained(
+    config: FolderConfig,
+    folder: Folder,
+    steps: Steps,
+    train: Pictures,
+    validation: Pictures,
+    checkpoints: Path,
+    on_share: Callable[[float], None],
+) -> Fit:
+    """A training with the options of the command; one that was stopped goes on from its checkpoint."""
+    plan = folder_plan(config, folder)
+    return fit(
+        jax.random.key(config.seed),
+        steps,
+        train,
+        validation,
+        config.train.loop,
+        checkpoints=checkpoints,
+        checkpoint_seconds=20.0,
+        made_by={"configuration": plan["fingerprint"], "code": plan["opening"]["code"]},
+        on_epoch=on_share,
+    )
+
+
 class Repair:
     """The network of a folder: `learn` trains it, `upgrade` applies it."""
 
-    def __init__(self, config: FolderConfig, folder: Folder) -> None:
-        """Read the pictures with clean labels and the errors to learn; raise InputError where they cannot be learnt."""
+    def __init__(self, config: FolderConfig, folder: Folder, among: Sequence[int] | None = None) -> None:
+        """Read the pictures with clean labels and the errors to learn.
+
+        Args:
+            among: pictures with clean labels that take part; all by default.
+
+        Raises:
+            InputError: they cannot be learnt from.
+        """
         self._config, self._folder = config, folder
         images, labels = stacked(folder.clean)
-        self.train_rows, self.validation_rows = divide(folder, labels, config.seed)
+        self._among = tuple(range(len(labels))) if among is None else tuple(among)
+        self.train_rows, self.validation_rows = divide(folder, labels, config.seed, self._among)
         foreign = borrowed_objects(labels) if config.foreign == "borrowed" else None
-        radius = median_radius(labels)
+        radius = median_radius(labels[list(self._among)])
         self._minimum_area = round(config.minimum_relative_area * np.pi * radius**2)
         self.recipes = self._recipes(labels, foreign, radius)
         if foreign is not None and not any(recipe.inclusion for recipe in self.recipes):
@@ -105,6 +138,7 @@ class Repair:
         self._steps: Steps = make_upgrade_steps(self.network, config.train.step, max_objects=self._max_objects)
         self._variables: Variables | None = None
         self._held_out: HeldOut | None = None
+        self.seconds: float | None = None  # that this process trained for
 
     def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None, radius: float) -> list[Recipe]:
         if self._config.mistakes != "pairs":
@@ -112,9 +146,15 @@ class Repair:
         pairs = self._folder.pairs
         assert pairs is not None  # `open_folder` has refused
         place = {name: index for index, name in enumerate(self._folder.clean.names)}
-        rows = [place[name] for name in pairs.names]
-        others = None if foreign is None else foreign[rows]
-        return [estimate_recipe(labels[rows], stacked(pairs)[1] > 0, foreign=others)]
+        rows = np.array([place[name] for name in pairs.names])
+        taking_part = np.isin(rows, self._among)
+        if not taking_part.any():
+            raise InputError(
+                f"folds: all pictures of {PAIRS}/ are in one fold, so that no error can be estimated without it; give "
+                "more pairs, or fewer folds"
+            )
+        rows, noisy = rows[taking_part], stacked(pairs)[1][taking_part] > 0
+        return [estimate_recipe(labels[rows], noisy, foreign=None if foreign is None else foreign[rows])]
 
     @property
     def _saved(self) -> Path:
@@ -122,18 +162,8 @@ class Repair:
 
     def learn(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train the network and keep it in OUT; a training that was stopped goes on from its checkpoint."""
-        plan = folder_plan(self._config, self._folder)
-        result = fit(
-            jax.random.key(self._config.seed),
-            self._steps,
-            self._train,
-            self._validation,
-            self._config.train.loop,
-            checkpoints=self._config.out / "checkpoints",
-            checkpoint_seconds=20.0,
-            made_by={"configuration": plan["fingerprint"], "code": plan["opening"]["code"]},
-            on_epoch=on_share,
-        )
+        began = time.monotonic()
+        result = self.train(self._config.out / "checkpoints", on_share)
         if result.status != "ok":
             problem = "predicts background only" if result.status == "collapsed" else "diverges"
             raise InputError(
@@ -141,19 +171,28 @@ class Repair:
                 "--train options (a smaller learning rate, more epochs)"
             )
         save_weights(self._saved, result.variables)
-        self._variables = result.variables
+        self.seconds = time.monotonic() - began
         before, after = self.held_out().means
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
         summary = f"held-out labels with drawn errors: Dice {before:.3f} before, {after:.3f} after"
         yield 0, Outcome(rows, summary, restarts=result.restarts)
+
+    def train(self, checkpoints: Path, on_share: Callable[[float], None] = lambda share: None) -> Fit:
+        """Train the network, or go on from its checkpoint."""
+        result = trained(self._config, self._folder, self._steps, self._train, self._validation, checkpoints, on_share)
+        self._variables = result.variables
+        return result
+
+    def masks(self, images: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+        """Repaired masks bool [P, H, W] of pictures of one size, [P, H, W, C], and their noisy masks."""
+        return np.stack([one.mask for one in upgrade_set(self.network, self._variables or {}, images, noisy)])
 
     def held_out(self) -> HeldOut:
         """What the network does to labels of held-out pictures with drawn errors; needs `learn` or `restore`."""
         if self._held_out is None:
             images, clean = self._validation.images, self._validation.targets
             noisy = np.asarray(noisy_masks(None, clean, max_objects=self._max_objects))
-            found = upgrade_set(self.network, self._variables or {}, images, noisy)
-            repaired = np.stack([one.mask for one in found])
+            repaired = self.masks(images, noisy)
             groups = [self._folder.clean.groups[row] for row in self.validation_rows for _ in range(self._config.draws)]
             self._held_out = judge(groups, images, np.asarray(clean.labels), noisy, repaired)
         return self._held_out

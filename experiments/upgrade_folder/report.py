@@ -13,6 +13,7 @@ from experiments.upgrade_folder.config import NOISY, FolderConfig
 from experiments.upgrade_folder.held_out import HeldOut
 from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import Repair
+from experiments.upgrade_folder.training_sets import TrainingSets
 from segjax.data import read_labels
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval
 from segjax.files import read_file, spreadsheet_safe, write_file
@@ -58,6 +59,12 @@ GLOSSARY = (
     "pixels: 0.5 is a guess, 1 is certain. Row and column are the centre of an object, in pixels."
 )
 
+TRAINING_SETS = (
+    "For the question which labels to train on, each fold of the pictures with clean labels was held out in turn. The "
+    "other pictures trained an upgrade network, and one network each on clean labels alone, with the noisy labels as "
+    "they are, and with the repaired ones, in equally many steps per epoch. A test set is the pictures of a fold."
+)
+
 
 def write_changes(config: FolderConfig, folder: Folder) -> pd.DataFrame:
     """OUT/changes.csv, the largest change first; returns its rows (objects without any change are not among them)."""
@@ -87,7 +94,9 @@ def _changes(path: Path) -> list[dict[str, Any]]:
     )
 
 
-def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame) -> Path:
+def write_review_page(
+    config: FolderConfig, folder: Folder, repair: Repair, results: pd.DataFrame, compared: TrainingSets | None
+) -> Path:
     """OUT/changes.csv and OUT/review.html from what is written so far; returns the page's path."""
     changes, held_out = write_changes(config, folder), repair.held_out()
     plan = read_plan(config.out, sets_aside=True)
@@ -98,7 +107,7 @@ def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, resu
     page = Page(
         title=f"Repaired labels of {folder.path.name}",
         question="Does repair pay for these labels, and what did it change?",
-        verdict=verdict(held_out),
+        verdict=" ".join([verdict(held_out), *([] if compared is None else [compared.verdict])]),
         notes=notes(held_out),
         lead=Gallery("Largest changes", summary(folder, changes), STEPS, CHANGE_LEGEND, {"": looks[:FIRST]}),
         table=claims_table([held_out.claim]).rename(columns={"test sets": "held-out pictures"}),
@@ -110,11 +119,12 @@ def write_review_page(config: FolderConfig, folder: Folder, repair: Repair, resu
             _held_out_gallery(held_out),
         ],
         tables={
+            **({} if compared is None else {"Which labels to train on": claims_table(compared.claims)}),
             "Changes to check first": _least_sure(changes),
             "Changes of each picture": picture_table(folder, changes),
             "Held-out pictures": held_out_table(held_out),
         },
-        glossary=f"{_method(folder, repair)} {GLOSSARY}",
+        glossary=" ".join([_method(folder, repair), GLOSSARY, *([] if compared is None else [TRAINING_SETS])]),
         config=plan["config"],
         provenance={
             **{name: last[name] for name in ("command", "commit", "code", "machine")},
@@ -294,7 +304,7 @@ def warnings(repair: Repair, results: pd.DataFrame) -> list[str]:
     failed = sorted(results.loc[results["status"] == "failed", "file"].unique())
     if failed:
         found.append(
-            f"{len(failed)} of the pictures could not be repaired ({', '.join(failed[:5])}). The same command tries "
+            f"{len(failed)} of the pictures or folds failed ({', '.join(failed[:5])}). The same command tries "
             "them again."
         )
     return found

@@ -6,8 +6,8 @@ from jaxtyping import Array, Float, Int, Key
 
 
 def flip_and_turn(
-    key: Key[Array, ""], images: Float[Array, "B H W C"], targets: Int[Array, "B *pixels"]
-) -> tuple[Float[Array, "B H W C"], Int[Array, "B *pixels"]]:
+    key: Key[Array, ""], images: Float[Array, "B H W C"], targets: Int[Array, "B *pixels"] | Float[Array, "B *pixels"]
+) -> tuple[Float[Array, "B H W C"], Int[Array, "B *pixels"] | Float[Array, "B *pixels"]]:
     """Each picture left-right and up-down with probability 1/2 and, where square, transposed with probability 1/2.
 
     The eight results are equally likely, so quarter turns are among them; a picture that is not square only flips.

@@ -2,7 +2,8 @@
 
 Cross entropy also takes logits [B, K] and targets [B] of whole pictures.
 
-With `axis`, the name of a mapped axis (`jax.pmap`), the batch is spread over that axis; the loss is of the whole.
+With `axis`, the name of a mapped axis (`jax.pmap`), the batch is spread over that axis; the loss is of the whole. With
+`weight`, float [B, H, W] from 0 on, every sum and mean over pixels counts each pixel so many times.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,10 @@ _TINY = 1e-7  # keeps the ratio finite where every pixel is ignored
 
 
 def soft_dice(
-    logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None
+    logits: Float[Array, "B H W K"],
+    target: Int[Array, "B H W"],
+    axis: str | None = None,
+    weight: Float[Array, "B H W"] | None = None,
 ) -> Float[Array, ""]:
     """1 - 2 sum(p y) / (sum p + sum y) over all pixels of the batch, averaged over the classes but the background.
 
@@ -32,8 +36,9 @@ def soft_dice(
     probability = jnp.where(known, jax.nn.softmax(logits), 0.0)[..., 1:]
     truth = jax.nn.one_hot(target, logits.shape[-1])[..., 1:]
     pixels = (0, 1, 2)
-    overlap = _over(axis, jnp.sum(probability * truth, pixels))
-    size = _over(axis, jnp.sum(probability, pixels) + jnp.sum(truth, pixels))
+    own = 1.0 if weight is None else weight[..., None]
+    overlap = _over(axis, jnp.sum(own * probability * truth, pixels))
+    size = _over(axis, jnp.sum(own * probability, pixels) + jnp.sum(own * truth, pixels))
     return jnp.mean(1.0 - 2.0 * overlap / (size + _TINY))
 
 
@@ -42,6 +47,7 @@ def cross_entropy(
     target: Int[Array, "B *pixels"],
     axis: str | None = None,
     class_weights: tuple[float, ...] = (),
+    weight: Float[Array, "B *pixels"] | None = None,
 ) -> Float[Array, ""]:
     """Mean of -log softmax(logits)[target] over the pixels that are not ignored; 0 where all are.
 
@@ -51,12 +57,12 @@ def cross_entropy(
         InputError: the count of weights is not that of the classes.
     """
     if not class_weights:
-        return -_mean_over_known(_log_probability(logits, target), target, axis)
+        return -_mean_over_known(_log_probability(logits, target), target, axis, weight)
     if len(class_weights) != logits.shape[-1]:
         raise InputError(f"class_weights has {len(class_weights)} numbers for {logits.shape[-1]} classes")
-    weights = jnp.where(target >= 0, jnp.asarray(class_weights, logits.dtype)[jnp.maximum(target, 0)], 0.0)
-    weight = _over(axis, jnp.sum(weights))
-    return -_over(axis, jnp.sum(weights * _log_probability(logits, target))) / jnp.where(weight > 0, weight, 1.0)
+    of_class = jnp.asarray(class_weights, logits.dtype)[jnp.maximum(target, 0)]
+    weight = of_class if weight is None else of_class * weight
+    return -_mean_over_known(_log_probability(logits, target), target, axis, weight)
 
 
 def balanced_weights(targets: Int[np.ndarray, "P *pixels"], classes: int) -> tuple[float, ...]:
@@ -75,7 +81,11 @@ def balanced_weights(targets: Int[np.ndarray, "P *pixels"], classes: int) -> tup
 
 
 def generalized_cross_entropy(
-    logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None, q: float = 0.7
+    logits: Float[Array, "B H W K"],
+    target: Int[Array, "B H W"],
+    axis: str | None = None,
+    q: float = 0.7,
+    weight: Float[Array, "B H W"] | None = None,
 ) -> Float[Array, ""]:
     """Mean of (1 - p^q) / q over the pixels that are not ignored; 0 where all are.
 
@@ -85,7 +95,7 @@ def generalized_cross_entropy(
     Source: Zhang and Sabuncu, NeurIPS 2018, equation 6; q = 0.7 as there.
     """
     value = (1.0 - jnp.exp(q * _log_probability(logits, target))) / q
-    return _mean_over_known(value, target, axis)
+    return _mean_over_known(value, target, axis, weight)
 
 
 def symmetric_cross_entropy(
@@ -95,6 +105,7 @@ def symmetric_cross_entropy(
     alpha: float = 0.1,
     beta: float = 1.0,
     log_zero: float = -4.0,
+    weight: Float[Array, "B H W"] | None = None,
 ) -> Float[Array, ""]:
     """alpha CE + beta RCE; the reverse cross entropy RCE = -sum_k p_k log y_k is -log_zero (1 - p) of the target class.
 
@@ -104,14 +115,17 @@ def symmetric_cross_entropy(
     """
     log_probability = _log_probability(logits, target)
     reverse = -log_zero * (1.0 - jnp.exp(log_probability))
-    return _mean_over_known(beta * reverse - alpha * log_probability, target, axis)
+    return _mean_over_known(beta * reverse - alpha * log_probability, target, axis, weight)
 
 
 def dice_and_cross_entropy(
-    logits: Float[Array, "B H W K"], target: Int[Array, "B H W"], axis: str | None = None
+    logits: Float[Array, "B H W K"],
+    target: Int[Array, "B H W"],
+    axis: str | None = None,
+    weight: Float[Array, "B H W"] | None = None,
 ) -> Float[Array, ""]:
     """Sum of `soft_dice` and `cross_entropy`."""
-    return soft_dice(logits, target, axis) + cross_entropy(logits, target, axis)
+    return soft_dice(logits, target, axis, weight) + cross_entropy(logits, target, axis, weight=weight)
 
 
 def _log_probability(logits, target):
@@ -119,10 +133,14 @@ def _log_probability(logits, target):
     return jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(target, 0)[..., None], axis=-1)[..., 0]
 
 
-def _mean_over_known(values, target, axis):
+def _mean_over_known(values, target, axis, weight):
     known = target >= 0
-    total = _over(axis, jnp.sum(jnp.where(known, values, 0.0)))
-    return total / jnp.maximum(_over(axis, jnp.sum(known)), 1)
+    if weight is None:
+        total = _over(axis, jnp.sum(jnp.where(known, values, 0.0)))
+        return total / jnp.maximum(_over(axis, jnp.sum(known)), 1)
+    weight = jnp.where(known, weight, 0.0)
+    counted = _over(axis, jnp.sum(weight))
+    return _over(axis, jnp.sum(weight * values)) / jnp.where(counted > 0, counted, 1.0)
 
 
 def _over(axis, total):

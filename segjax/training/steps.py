@@ -155,7 +155,11 @@ def initial_state(network: Network, config: StepConfig) -> Callable[..., TrainSt
 
 
 def pure_step(
-    network: Network, config: StepConfig, axis: str | None = None, added: Added | None = None
+    network: Network,
+    config: StepConfig,
+    axis: str | None = None,
+    added: Added | None = None,
+    loss: Loss | None = None,
 ) -> Callable[..., tuple[TrainState, Any]]:
     """The pure function (state, images, targets, present=None) -> state, loss: one step of Adam, not augmented.
 
@@ -164,11 +168,12 @@ def pure_step(
             Loss and gradient are then those of the whole batch, on every device.
         added: (variables, images, targets, layers {name: output}, step) -> scalar that is added to the loss; the layers
             are those that the network gives with features=True, and the step counts from 0.
+        loss: in place of that of the configuration, as (logits, targets, axis) -> scalar.
 
     Of the step's arguments, `present` (bool [B]) marks the pictures that count for batch statistics; the targets of the
     others must be -1.
     """
-    loss, optimizer = loss_of(config), optimizer_of(config)
+    loss, optimizer = loss or loss_of(config), optimizer_of(config)
 
     def step(state, images, targets, present=None):
         options = {} if present is None else {"present": present}

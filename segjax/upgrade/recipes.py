@@ -6,9 +6,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
 
 from segjax.annotations import Recipe
+from segjax.ops.components import components
 from segjax.types import InputError
 
 MOST_RECIPES = 64  # rows of every table, so that one compilation serves a single recipe and any mixture
@@ -86,3 +87,19 @@ def borrowed_objects(labels: Int32[np.ndarray, "P H W"]) -> Int32[np.ndarray, "P
         areas, left = np.bincount(other.ravel(), minlength=count), np.bincount(one.ravel(), minlength=count)
         one[(2 * left < areas)[one]] = 0
     return free
+
+
+def rejected_objects(
+    noisy: Bool[np.ndarray, "P H W"], repaired: Bool[np.ndarray, "P H W"]
+) -> Int32[np.ndarray, "P H W"]:
+    """Foreign objects of pictures without clean labels: the connected pieces of noisy masks that repair took out.
+
+    Of such a piece less than half its pixels are left in the repaired mask. They are where annotators included objects
+    wrongly, so a network that learns from repaired labels can be shown the same again.
+    """
+    pieces = np.stack([components(mask) for mask in noisy])
+    for one, kept in zip(pieces, repaired, strict=True):
+        count = int(one.max()) + 1
+        areas, left = np.bincount(one.ravel(), minlength=count), np.bincount(one[kept], minlength=count)
+        one[(2 * left >= areas)[one]] = 0
+    return pieces

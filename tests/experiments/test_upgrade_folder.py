@@ -18,10 +18,12 @@ import tifffile
 from PIL import Image
 
 from experiments.upgrade_folder import repair as repair_module
+from experiments.upgrade_folder import training_sets
 from experiments.upgrade_folder.__main__ import main
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config, recipes_of
-from experiments.upgrade_folder.pictures import open_folder
+from experiments.upgrade_folder.pictures import noisy_tiles, open_folder
 from experiments.upgrade_folder.report import write_changes
+from experiments.upgrade_folder.training_sets import Comparison
 from segjax.annotations import Recipe
 from segjax.files import write_file
 from segjax.models import load_weights
@@ -198,6 +200,7 @@ def read(folder, tmp_path, **options):
         ({"omission": (1.5,)}, "omission: 1.5 is not a rate"),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
         ({"minimum_relative_area": -1.0}, "minimum_relative_area must be 0 or more"),
+        ({"folds": 1}, "folds: 1 leaves no picture to learn from"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
@@ -322,3 +325,74 @@ def test_a_name_of_a_picture_is_no_formula_in_the_table_of_changes(tmp_path):
     assert list(rows["picture"]) == list(names)
     with (tmp_path / "changes.csv").open(newline="") as file:
         assert [row["picture"] for row in csv.DictReader(file)] == ["'=1+1", "-2", "cells"]
+
+
+@pytest.mark.slow
+def test_folds_say_which_labels_to_train_on(folder, tmp_path):
+    # of one size, so that noisy pictures can be trained on as they are
+    image, labels = scene(7)
+    save(folder / "images" / "007.png", image)
+    save(folder / "noisy" / "007.tif", np.where(labels > 3, 0, labels * 11).astype(np.uint16))
+    out = tmp_path / "out"
+    first = run(folder, out)
+    assert "Dice" in first and "comparing training sets" not in first
+    written = {file: text for file, text in contents(out).items() if file.parent.name == "labels"}
+    text = run(folder, out, "--folds", "3")
+    assert "comparing training sets: 3 folds of 4 trainings" in text
+    assert "In 3 test sets, a network trained on" in text
+    results = pd.read_csv(out / "results.csv")
+    own = results[results["file"].str.startswith("training_sets/")]
+    assert own["file"].nunique() == 3
+    assert set(own["metric"]) >= {"dice_clean", "dice_noisy", "dice_repaired"}
+    assert own.loc[own["metric"].str.startswith("dice"), "value"].between(0, 1).all()
+    assert "Which labels to train on" in (out / "review.html").read_text()
+    assert written == {file: text for file, text in contents(out).items() if file.parent.name == "labels"}
+    again = run(folder, out, "--folds", "3")
+    assert "3 of 3 trials are done already" in again and "comparing training sets" not in again
+
+
+def test_a_fold_is_seen_by_no_network_that_is_tested_on_it(folder, tmp_path, monkeypatch):
+    save(folder / "images" / "007.png", scene(7)[0])
+    save(folder / "noisy" / "007.tif", scene(7)[1])
+    config = FolderConfig(str(folder), tmp_path / "out", mistakes="exactly", omission=(0.5,), network="msd", folds=3)
+    opened = open_folder(config)
+    seen = []
+
+    def noted(config, folder, steps, train, validation, *others):
+        seen.append([*train.images, *validation.images])
+        return SimpleNamespace(status="collapsed", variables={})
+
+    for module in (repair_module, training_sets):
+        monkeypatch.setattr(module, "trained", noted)
+    monkeypatch.setattr(repair_module.Repair, "masks", lambda self, images, noisy: noisy)
+    comparison = Comparison(config, opened)
+    for unit, test in zip(training_sets.units_of(config), training_sets.folds_of(config, opened), strict=True):
+        seen.clear()
+        ((_, outcome),) = comparison.compare([unit], lambda share: None)
+        assert all(np.isnan(row.value) for row in outcome.rows)  # of networks that learnt nothing
+        tested = [opened.clean[index].image for index in test]
+        assert [len(images) for images in seen[1:]] == [len(seen[1])] * 3  # equally many steps for all
+        assert not any(np.array_equal(image, one) for images in seen for image in images for one in tested)
+    assert sorted(index for test in training_sets.folds_of(config, opened) for index in test) == [0, 1, 2, 3, 4]
+
+
+def test_folds_that_cannot_be_made_are_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="folds: 6 folds need as many pictures or groups"):
+        Comparison(config_of(folder, tmp_path, folds=6), open_folder(config_of(folder, tmp_path)))
+    assert len(noisy_tiles(open_folder(config_of(folder, tmp_path)))) == 2 + 4  # two of 40 pixels, one of 44
+    for number in range(5):
+        image, labels = scene(number)
+        save(folder / "images" / f"{number:03d}.png", image[:, :36])
+        save(folder / "labels" / f"{number:03d}.tif", labels[:, :36])
+    with pytest.raises(InputError, match="folds: the pictures in noisy/ have other sizes"):
+        Comparison(config_of(folder, tmp_path, folds=3), open_folder(config_of(folder, tmp_path)))
+
+
+def test_the_time_of_the_folds_is_said_before(folder, tmp_path):
+    save(folder / "images" / "007.png", scene(7)[0])
+    save(folder / "noisy" / "007.tif", scene(7)[1])
+    config = FolderConfig(str(folder), tmp_path / "out", folds=5)
+    opened = open_folder(config)
+    # 4 clean pictures and 3 noisy ones: 5 folds x 60 s x (1 + 3 x 7 / 4) = 1875 s
+    assert training_sets.warning(config, opened, 60.0).endswith("5 folds of 4 trainings, about 31 min")
+    assert training_sets.warning(config, opened, None).endswith("5 folds of 4 trainings")

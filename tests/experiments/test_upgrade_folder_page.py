@@ -8,6 +8,7 @@ import pytest
 
 from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.report import caption, held_out_table, mistakes, notes, summary, verdict, warnings
+from experiments.upgrade_folder.training_sets import TrainingSets
 from segjax.annotations import Recipe
 from segjax.evaluation import interval
 from segjax.upgrade import Change, mixture
@@ -76,7 +77,7 @@ def test_what_speaks_against_the_repaired_labels_is_said():
     )
     assert "Do not use the repaired labels." in warnings(worse, results)[0]
     (said,) = warnings(better, results)
-    assert said == "1 of the pictures could not be repaired (labels/a.tif). The same command tries them again."
+    assert said == "1 of the pictures or folds failed (labels/a.tif). The same command tries them again."
     assert warnings(better, results[:1]) == []
 
 
@@ -94,3 +95,39 @@ def test_changes_and_errors_are_put_into_words():
     said = mistakes(SimpleNamespace(recipes=recipes))
     assert said == "any combination of omission of 25 % or 50 %; bias of up to 2 px, 4 px or 6 px"
     assert mistakes(SimpleNamespace(recipes=[Recipe(omission=0.5)])).startswith("50 % omission")
+
+
+CLEAN = np.array([0.70, 0.72, 0.74, 0.71, 0.73])
+GAIN = np.array([0.1, 0.11, 0.09, 0.1, 0.1])
+LITTLE = np.array([0.01, -0.01, 0.02, -0.02, 0])
+
+
+@pytest.mark.parametrize(
+    ("noisy", "repaired", "said"),
+    [
+        (GAIN, 2 * GAIN, "Repairing is ahead here: trained on the repaired labels too, a network scores 20.0 ("),
+        (
+            GAIN,
+            GAIN + LITTLE,
+            "The noisy labels are enough as they are: the noisy labels add 10",
+        ),
+        (-GAIN, -2 * GAIN, "Train on the clean labels alone: the noisy labels add -10.0 ("),
+        (GAIN - 0.1, GAIN - 0.1, "It is not decided which labels to train on: the noisy labels add "),
+    ],
+)
+def test_which_labels_to_train_on_is_told_with_intervals(noisy, repaired, said):
+    found = TrainingSets({"clean": CLEAN, "noisy": CLEAN + noisy, "repaired": CLEAN + repaired}, overlap=0.1)
+    assert found.verdict.startswith(said)
+    over_clean, _, gain = (claim.decision for claim in found.claims)
+    assert (over_clean.low, over_clean.high) == pytest.approx(interval(100 * repaired, overlap=0.1)[1:3])
+    assert gain.mean == pytest.approx(100 * noisy.mean())
+    assert f"{over_clean.mean:.1f} ({over_clean.low:.1f} to {over_clean.high:.1f})" in found.verdict or "enough" in said
+
+
+def test_few_folds_name_the_labels_that_scored_highest():
+    dice = {"clean": CLEAN[:2], "noisy": CLEAN[:2] - 0.1, "repaired": np.array([0.8, np.nan])}
+    assert TrainingSets(dice, 0.1).verdict == (
+        "In 1 test set, a network trained on clean and repaired labels scored highest: Dice 0.800."
+    )
+    nothing = {name: np.full(2, np.nan) for name in dice}
+    assert TrainingSets(nothing, 0.1).verdict.startswith("No network learnt")

@@ -126,3 +126,25 @@ def test_balanced_weights_make_classes_count_alike():
         InputError, match=r"every class from 0 to 2 must occur in the targets, but their counts are 9, 1, 0"
     ):
         balanced_weights(targets, 3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_weight_counts_a_pixel_so_many_times(name):
+    # the second picture twice, its last pixels once, its first ones not at all
+    weight = jnp.ones((2, 3, 4)).at[1].set(2.0).at[1, 0].set(0.0).at[1, 2].set(1.0)
+    repeated = [(0, slice(0, 3)), (1, slice(1, 3)), (1, slice(1, 2))]
+    logits = jnp.concatenate([LOGITS[picture, rows] for picture, rows in repeated])[None]
+    target = jnp.concatenate([TARGET[picture, rows] for picture, rows in repeated])[None]
+    loss = LOSSES[name]
+    np.testing.assert_allclose(loss(LOGITS, TARGET, weight=weight), loss(logits, target), rtol=1e-5)
+    nothing = jnp.zeros_like(weight)
+    gradient = jax.grad(loss)(LOGITS, TARGET, weight=nothing)
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_class_weights_and_weights_of_pixels_multiply():
+    weight = jnp.abs(LOGITS[..., 0])
+    found = cross_entropy(LOGITS, TARGET, class_weights=(1.0, 3.0), weight=weight)
+    both = np.asarray(weight * jnp.where(TARGET == 1, 3.0, 1.0), np.float64)
+    expected = -(both * np.log(probability_of_target(LOGITS, TARGET))).sum() / both.sum()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 
 from segjax.annotations import Recipe
 from segjax.types import InputError
-from segjax.upgrade import MOST_RECIPES, borrowed_objects, mixture, recipe_table
+from segjax.upgrade import MOST_RECIPES, borrowed_objects, mixture, recipe_table, rejected_objects
 
 
 def test_a_mixture_is_every_combination_and_no_error():
@@ -52,3 +52,17 @@ def test_borrowed_objects_are_those_of_the_next_picture_turned_where_there_is_ro
     np.testing.assert_array_equal(borrowed[0], expected[0])
     assert not borrowed[1].any()  # the only object of the first picture would lie on object 1
     assert not np.any((borrowed > 0) & (labels > 0))
+
+
+def test_pieces_that_repair_took_out_are_foreign():
+    noisy = np.zeros((2, 6, 9), bool)
+    noisy[0, 1:3, 1:3] = noisy[0, 1:5, 5:8] = noisy[1, 0, :] = True
+    repaired = noisy.copy()
+    repaired[0, 1:3, 1:3] = False  # an object that was included
+    repaired[0, 4, 5:8] = False  # an outline that is moved
+    repaired[1] = False
+    repaired[1, 0, :4] = True  # 4 of 9 pixels are left
+    found = rejected_objects(noisy, repaired)
+    expected = np.zeros(noisy.shape, bool)
+    expected[0, 1:3, 1:3] = expected[1, 0, :] = True
+    np.testing.assert_array_equal(found > 0, expected)

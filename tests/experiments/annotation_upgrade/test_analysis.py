@@ -13,9 +13,9 @@ from experiments.annotation_upgrade.study import STUDY
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from segjax.evaluation import Decision
-from segjax.sweeps import Replicates, ResultTable
+from segjax.sweeps import ResultTable
+from tests.experiments.annotation_upgrade.tables import SEEDS, rows, table_of
 
-SEEDS = 5
 CLEAN = [0.70, 0.72, 0.74, 0.71, 0.73]
 
 
@@ -23,19 +23,6 @@ CLEAN = [0.70, 0.72, 0.74, 0.71, 0.73]
 def config(tmp_path):
     changes = {"run": {"out": tmp_path}, "clean": 10, "noisy": 40, "error": "omission=0.5"}
     return resolved(STUDY, overlaid(defaults_of(STUDY, "reduced"), changes))
-
-
-def rows(trial, status="ok", **values):
-    """Rows of results of a trial: by metric one number for all seeds, or one per seed."""
-    for metric, given in {**values, "restarts": 0}.items():
-        for seed, value in enumerate(given if isinstance(given, list) else [given] * SEEDS):
-            factors = dataclasses.asdict(dataclasses.replace(trial, seed=seed))
-            yield {**factors, "picture": "", "metric": metric, "value": value, "status": status, "code": "abc"}
-
-
-def table_of(*parts, coarsening=4.0):
-    frame = pd.DataFrame([row for part in parts for row in part])
-    return ResultTable.from_rows(frame, Trial, Replicates(tuple("abcde")), coarsening)
 
 
 def of_laboratory(config, upgraded):

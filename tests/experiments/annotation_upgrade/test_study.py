@@ -13,11 +13,12 @@ from PIL import Image
 
 from experiments.annotation_upgrade.__main__ import main
 from experiments.annotation_upgrade.grid import (
+    QUESTIONS,
+    REPAIRS,
     Trial,
     labels_upgraded,
-    needs_of,
+    laboratory,
     train_part,
-    training_of,
     within_budget,
 )
 from experiments.annotation_upgrade.pictures import (
@@ -29,8 +30,10 @@ from experiments.annotation_upgrade.pictures import (
     read,
 )
 from experiments.annotation_upgrade.study import STUDY, UpgradeTrainer, mixture_of
+from experiments.annotation_upgrade.trainings import needs_of, training_of
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
+from experiments.harness.store import Trained
 from segjax.annotations import Recipe
 from segjax.training import steps as steps_module
 from segjax.types import InputError
@@ -43,6 +46,7 @@ TINY = [
     "--scale", "smoke", "--data", DATA, "--sizes.unet-width", "2", "--sizes.unet-levels", "1", "--train.epochs", "1",
     "--strategy", "sequential", "--rivals", *RIVALS,
 ]  # fmt: skip
+EVERYTHING = {"questions": QUESTIONS, "repairs": REPAIRS, "rivals": RIVALS}
 
 
 def run(monkeypatch, capsys, *options: str) -> str:
@@ -73,7 +77,8 @@ def configured(out, scale="smoke", data="microscope:hl60", **changes):
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     plain, upgrading = counted(monkeypatch, steps_module), counted(monkeypatch, learning)
     out = tmp_path / "run"
-    text = run(monkeypatch, capsys, *TINY, "--out", str(out))
+    everything = [*TINY, "--questions", *QUESTIONS, "--repairs", *REPAIRS, "--out", str(out)]
+    text = run(monkeypatch, capsys, *everything)
     assert "report:" in text
     # that of the study's loss and that of the rival's; every upgrade network, whatever it learns, shares one step
     assert len(plain) == 2 and len(upgrading) == 1
@@ -81,7 +86,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     table = pd.read_csv(out / "results.csv", keep_default_na=False)
     factors = [field.name for field in dataclasses.fields(Trial)]
     assert list(table.columns) == ["study", "data", *factors, "picture", "metric", "value", "status", "code"]
-    trials = configured(out, data=DATA, rivals=RIVALS).trials(5)
+    trials = configured(out, data=DATA, **EVERYTHING).trials(5)
     found = {tuple(row) for row in table[factors].itertuples(index=False)}
     assert found == {dataclasses.astuple(trial) for trial in trials}
     about_labels = table["method"] == "upgrade"
@@ -101,6 +106,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
         assert gallery in page
     assert {path.name for path in (out / "figures").iterdir()} == {
         "does_it_pay.svg", "labels_before_and_after.svg", "clean_pictures.svg", "budgets.svg", "predictions.svg",
+        "region.svg",
     }  # fmt: skip
     # networks that several trials rest on stay
     needed = Counter(need for trial in trials for need in [training_of(trial), *needs_of(training_of(trial))])
@@ -109,7 +115,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
 
     before = (out / "results.csv").read_bytes()
     assert forget(out, ",upgrade,omission=0.5,mixture,") == 1  # its network is still there
-    text = run(monkeypatch, capsys, *TINY, "--out", str(out), "--resume")
+    text = run(monkeypatch, capsys, *everything, "--resume")
     assert f"{len(trials) - 1} of {len(trials)} trials are done already; 1 to do" in text
     assert (out / "results.csv").read_bytes() == before
 
@@ -162,6 +168,48 @@ def test_clean_pictures_without_foreign_objects_teach_the_other_errors(tiny, dom
     without = bare.upgrade_pictures(upgrader, rows, 1)
     same = jax.tree.map(lambda a, b: np.shape(a) == np.shape(b), with_objects, without)
     assert jax.tree.all(same)  # so that one compiled step serves both
+
+
+class Stored:
+    """Stands for networks on disk: weights drawn from the training's seed."""
+
+    def __init__(self, trainer):
+        self.trainer, self.asked = trainer, []
+
+    def __call__(self, training):
+        self.asked.append(training)
+        steps, blank = (make(self.trainer.kind(training)) for make in (self.trainer.steps, self.trainer.blank))
+        images = blank.images
+        return Trained(steps.init(jax.random.key(training.seed), images).variables, "ok", 0, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "use"),
+    [
+        ("unet", "upgraded"),
+        ("segnet", "upgraded_ignoring"),
+        ("unet", "upgraded_weighted"),
+        ("msd", "upgraded_iterated"),
+    ],
+)
+def test_uses_of_repaired_labels_with_every_network(tiny, domain, network, use):
+    trainer = UpgradeTrainer(tiny, AnnotatedPictures(tiny, domain))
+    training = laboratory(tiny, network, use)
+    load = Stored(trainer)
+    job = trainer.job(training, load)
+    assert load.asked == needs_of(training)
+    assert {"label_dice", "upgraded_dice"} == set(job.facts)
+    targets = job.train.targets
+    if use == "upgraded_weighted":
+        clean = targets.weight[: train_part(tiny.clean)]
+        assert np.all(clean == 1) and 0 <= targets.weight.min() < 1
+        assert set(np.unique(targets.target)) <= {0, 1}
+    else:
+        assert set(np.unique(targets)) <= ({0, 1} if use == "upgraded" else {-1, 0, 1})
+        assert np.all(targets[: train_part(tiny.clean)] >= 0)
+        # networks with random weights are sure about few pixels
+        assert (use == "upgraded") or np.mean(targets < 0) > 0.2
 
 
 def test_masks_are_those_of_the_seed_and_noise_of_clean_labels_is_drawn_apart(tiny, domain):
