@@ -87,6 +87,8 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "sbatch --array=2,3": ("tests/integration/test_slurm.py", "--array"),
     "python -m experiments.publish": ("tests/experiments/harness/test_publish.py", "take_run"),
     "python -m tests.pages.shoot": ("tests/pages/test_shoot.py", "--check"),
+    "python -m experiments.prepare oxford_pets": ("tests/experiments/test_prepare.py", "oxford_pets"),
+    "python -m experiments.activation_maps --data 'tfds:": ("tests/experiments/test_prepare.py", "oxford_pets"),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 

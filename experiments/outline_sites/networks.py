@@ -54,8 +54,8 @@ class SiteRun:
         """When a piece counts as a site: by a threshold, or else by the means of what was chosen for the networks."""
         if threshold is not None:
             return Point(threshold, is_outline=True)
-        chosen = [self.table.interval(metric, self.learnt) for metric in POINT]
-        return Point(*(one.mean for one in chosen)) if all(one.n for one in chosen) else Point()
+        level, pixels, gate = (self.table.interval(metric, self.learnt) for metric in POINT)
+        return Point(level.mean, pixels.mean, gate.mean) if level.n else Point()
 
     def gate(self, seed: int) -> float:
         """Least probability of a site by the classifier in a window, as chosen for the network of a seed; 0: any."""

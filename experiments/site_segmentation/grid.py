@@ -190,7 +190,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 10),
-        "train": _augmented("both", 5e-3, 8, 20),
+        "train": _augmented("both", 5e-3, 8, 60),
         "map_options": LITTLE,
     },
     "paper": {

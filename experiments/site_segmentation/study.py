@@ -193,7 +193,7 @@ def point_of(context: Here, trial: Trial) -> Point:
     """When a piece counts as a site for a trial's network, chosen on all its validation pictures."""
     config, domain = context.config, context.data
     validation = np.asarray(domain.split(trial.seed).validation)
-    probability, presence = (show(context, trial, validation) for show in (_probability, _presence))
+    probability, presence = _probability(context, trial, validation), _presence(context, trial, validation)
     has_site = domain.presence[validation] == 1
     return chosen_point(probability, has_site, config.minimum_area, config.false_alarms, presence)
 

@@ -137,6 +137,37 @@ def test_the_best_maps_are_the_answer_where_they_are_not_ours(smoke):
     assert "0.550 with maps" in said(found)
 
 
+def test_sites_found_are_compared_too(smoke):
+    found = analyse(smoke, rated(VALUES))
+    claims = [claim for claim in found.main if claim.metric == "sites found"]
+    assert [claim.decision.mean for claim in claims] == [0, 0, 0] and claims[0].unit == "percentage points"
+
+
+def test_what_a_plain_level_would_mark_stands_beside_the_chosen_one(smoke):
+    rows = [table_of(VALUES)]
+    for metric, value in (
+        ("detection_rate", 0.86), ("false_positive_rate", 0.09), ("half_detection_rate", 0.92),
+        ("half_false_positive_rate", 0.52), ("site_level", 0.2), ("site_pixels", 21.4), ("site_gate", 0.45),
+    ):  # fmt: skip
+        rows.append(table_of(dict.fromkeys(VALUES, [value] * 5), metric))
+    table = results(pd.concat(rows))
+    gated = dataclasses.replace(smoke, level="gated")
+    text = said(analyse(gated, table))
+    assert "With maps it finds 86 % of the sites and marks something in 9 % of the pictures without one;" in text
+    assert text.endswith(
+        "With a plain level of 0.5, something would be marked in 52 % and 52 % of the pictures without a site."
+    )
+    assert not text.startswith("Nothing can be concluded")
+    frame = networks_table(gated, table, ["unet"])
+    assert set(frame["False alarms at probability 0.5"]) == {"52 %"} and set(frame["Pixels above the level"]) == {
+        "21.4"
+    }
+    assert "False alarms at probability 0.5" not in networks_table(smoke, table, ["unet"])
+    assert "in pictures to which the classifier gives a high enough probability" in analyse(gated, table).glossary
+    chosen = analyse(dataclasses.replace(smoke, level="validation", false_alarms=0.2), table).glossary
+    assert "classifier gives" not in chosen and "in at most 20 % of those without one" in chosen
+
+
 @pytest.mark.parametrize(
     ("maps", "alarms", "answer"),
     [
