@@ -35,6 +35,7 @@ from segjax.evaluation import (
     pointing_game,
     road,
 )
+from segjax.evaluation.sites import TOLERANCES
 from segjax.maps import LOG_ODDS, ClassProbability, by_maximum, level_of, positive
 from segjax.ops.fill import fill_from_neighbours
 from segjax.sweeps import Row
@@ -118,8 +119,8 @@ def localisation_rows(maps: Maps, chosen: Chosen, domain: LabelledDomain) -> lis
     ]
     for place, index in enumerate(chosen.shown, count):
         one, truth, image = maps[place], truths[place], domain.images[index]
-        values = outline_metrics(masks[place], truth, domain.metres)
-        at_contour_level = outline_metrics((one > level_of("contour", one, image, 0.0)) & known[place], truth)
+        values = _outline_values(masks[place], truth, known[place], domain.metres)
+        at_contour_level = _outline_values(one > level_of("contour", one, image, 0.0), truth, known[place])
         values |= {f"contour_level_{name}": value for name, value in at_contour_level.items()}
         values["oracle_iou"] = oracle_threshold(judged[0][place], true[place]).iou
         values["pointing_game"] = pointing_game(judged[0][place], true[place])
@@ -158,10 +159,20 @@ def _mask_rows(masks: Masks, chosen: Chosen, domain: LabelledDomain) -> list[Row
     return [
         Row(name, value, domain.source.names[index])
         for mask, index in zip(masks, chosen.shown, strict=True)
-        for name, value in outline_metrics(
-            mask & ~domain.ignored[index], domain.labels[index] > 0, domain.metres
+        for name, value in _outline_values(
+            mask, domain.labels[index] > 0, ~domain.ignored[index], domain.metres
         ).items()
     ]
+
+
+def _outline_values(
+    mask: np.ndarray, truth: np.ndarray, known: np.ndarray, metres: float | None = None
+) -> dict[str, float]:
+    """Values of a mask where somebody judged; no boundary is judged beside an object whose surroundings nobody did."""
+    values = outline_metrics(mask & known, truth, metres)
+    if known[ndimage.binary_dilation(truth, iterations=int(max(TOLERANCES)))].all():
+        return values
+    return {name: value for name, value in values.items() if not name.startswith(("boundary_f", "hd95"))}
 
 
 def _are_outlined(chosen: Chosen, domain: LabelledDomain) -> bool:

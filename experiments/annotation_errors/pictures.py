@@ -98,7 +98,7 @@ def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> N
             units = "the data set has no" if scope == "dataset" else f"no {scope} has"
             raise InputError(
                 f"levels: {error} at a rate of {level:g} changes nothing, since {units} more than {most} "
-                "objects; give a higher rate, or draw over more objects with another --scope"
+                "objects; give a higher rate, leave the error out, or draw over more objects with another --scope"
             )
 
 

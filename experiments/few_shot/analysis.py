@@ -111,7 +111,7 @@ def verdict(found: Findings, gaps: Sequence[Gap]) -> str:
 
 def notes(found: Findings) -> list[str]:
     """For which types there is no full supervision; else which need the fewest and the most pictures."""
-    if found.weak:
+    if found.low:
         return [weakness(found)]
     needed: dict[str, int | None] = {}
     for place, name in enumerate(found.types):
@@ -130,10 +130,10 @@ def notes(found: Findings) -> list[str]:
 
 def weakness(found: Findings) -> str:
     """For which types the network with all labels is no full supervision."""
-    types = joined(f"{name} ({value:.3f})" for name, value in found.weak.items())
+    types = joined(f"{name} ({value:.3f})" for name, value in found.low.items())
     return (
         f"{network_name(found.network)} with all labels stays below Dice {CALIBRATED}, the least that simulated types "
-        f"are calibrated to, for {types}: a distance to it says little."
+        f"are calibrated to, for {types} (on the test pictures): a distance to it says little."
     )
 
 
@@ -142,8 +142,6 @@ def cautions(found: Findings) -> list[str]:
     config, said = found.config, list[str]()
     if len(config.segmentation.networks) > 1:
         said.append(f"The page is about {network_name(found.network)}. results.csv has all networks.")
-    if found.weak:
-        said.append(weakness(found))
     if config.candidates_from == TRAIN:
         said.append(
             "The annotated pictures are chosen from those that the extractors learnt the other types from. "

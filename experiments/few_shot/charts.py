@@ -247,9 +247,10 @@ def type_table(found: Findings) -> pd.DataFrame:
     frame = pd.DataFrame(lines).dropna(subset="median Dice").dropna(axis=1, how="all") if lines else pd.DataFrame()
     if len(frame):
         means = frame.groupby("annotated pictures").mean(numeric_only=True).reset_index()
-        if SHARE in means and found.weak:
-            means = means.assign(**{SHARE: float("nan")})  # it would be a mean of some of the types
-        frame = pd.concat([frame, means.assign(type=MEAN)], ignore_index=True)[frame.columns]
+        if found.weak:  # the answer is about the others alone
+            means = means.drop(columns=[SHARE, "behind all labels, Dice points"], errors="ignore")
+        name = "mean of all types" if found.weak else MEAN
+        frame = pd.concat([frame, means.assign(type=name)], ignore_index=True).reindex(columns=frame.columns)
     digits = {name: 1 if "behind" in name else 3 for name in frame.select_dtypes("number")}
     return frame.round(digits).astype(object).where(frame.notna(), None)
 

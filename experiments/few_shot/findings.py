@@ -81,10 +81,15 @@ class Findings:
         return [whole_of(self.config, self.network, 0, name) for name in self.types]
 
     @cached_property
-    def weak(self) -> dict[str, float]:
-        """Types for which the network with all labels is below the calibrated Dice, no full supervision; its Dice."""
+    def low(self) -> dict[str, float]:
+        """Types for which the network with all labels is below the calibrated Dice, and its Dice."""
         reached = {trial.type: self.mean(self.of_all_labels, trial) for trial in self.whole()}
         return {name: value for name, value in reached.items() if value < CALIBRATED}
+
+    @property
+    def weak(self) -> dict[str, float]:
+        """Those of `low` of which it is known that more can be had: the types of the simulation that was calibrated."""
+        return self.low if self.config.source.data.startswith("microscope:tissue") else {}
 
     def judged(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those of the types that are not weak."""

@@ -57,15 +57,15 @@ class Config:
     banks: tuple[str, ...] = arranges(("joint_ignored", "joint_background", "binary_background"))
     """Sets of extractors. joint: one network for all other types. binary: one network for each. ignored: pixels of the
     new type are left out of their training. background: they are background, which tells the networks about the new
-    type. After that: all_maps adds the maps of every layer; widths adds extractors of half the width (MSD: depth);
-    turned averages features over the eight flips and quarter turns of a picture. Example: joint_ignored_all_maps. The
-    first set is used wherever there is only one."""
+    type. A name may end with any of these, in this order: _all_maps adds the maps of every layer; _widths adds
+    extractors of half the width (MSD: depth); _turned averages features over the eight flips and quarter turns of a
+    picture. The first set is used wherever there is only one."""
     maps: Literal["full", "half"] = decides("half")
     """Feature maps of sets without all_maps. full: those of the last layer of full size, as published. half: all maps
     that are at least half as wide as the picture."""
     new_together: int = decides(1)
-    """Number of types that are new to an extractor at once. More of them take fewer extractors, which know fewer
-    types."""
+    """Number of types that are new to an extractor at once. The larger it is, the fewer extractors are trained, and the
+    fewer types each of them knows."""
     full_supervision: Literal["own", "every"] = decides("own")
     """The network with all labels. own: one for each type, which knows the labels of no other. every: one for all types
     at once, as in the calibration."""

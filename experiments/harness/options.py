@@ -78,8 +78,9 @@ class DataOptions:
     folds: int = decides(4)
     """Number of test groups, where the data do not name them. Seed s tests on fold s modulo this number."""
     replicates: int = decides(1)
-    """Number of independent sets of simulated pictures. Each has as many volumes or map sheets as `data` says, to train
-    on and to test on. Seed s uses set s modulo this number. 1: all seeds share one set, as published."""
+    """Number of independent sets of simulated pictures. Each has as many volumes or map sheets as --data says, to
+    train on and to test on. Seed s uses set s modulo this number. 1: all seeds share one set, as published.
+    Pictures that are not simulated have --folds instead."""
     validation: Literal["group", "slice"] = decides("group")
     """Pictures that choose the best epoch. group: whole groups are held out (sound). slice: single pictures are held
     out (as published)."""
@@ -163,7 +164,7 @@ class AnnotationOptions:
     """Which objects are annotated, and how errors are drawn."""
 
     protocol: Literal["ours", "miccai2022", "jimaging2024"] = arranges("ours")
-    """ours: the defaults of the --scale. The others set what two papers by Vădineanu, Pelt, Dzyubachyk and Batenburg
+    """ours: the defaults of --scale. The others set what two papers by Vădineanu, Pelt, Dzyubachyk and Batenburg
     publish, and refuse options that contradict them. miccai2022: An Analysis of the Impact of Annotation Errors on the
     Accuracy of Deep Learning for Cell Segmentation, MIDL 2022, PMLR 172:1251-1267. jimaging2024: Reducing Manual
     Annotation Costs for Cell Segmentation by Upgrading Low-Quality Annotations, J. Imaging 2024, 10(7), 172. Networks

@@ -187,11 +187,12 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
 
 
 def replicates_of(config: Any, data: StudyData) -> Replicates:
-    """The test set of every seed, and test pictures per training picture where several share training pictures."""
+    """The test set of every seed, and test pictures per training picture where several share pictures."""
     splits = [data.split(seed) for seed in range(config.run.seeds)]
     names = [fingerprint({"test": [data.source.names[index] for index in split.test]})[:8] for split in splits]
-    trained = [index for split in dict(zip(names, splits, strict=True)).values() for index in split.train]
-    if len(set(trained)) == len(trained):  # one test set, or training pictures that no two share
+    distinct = dict(zip(names, splits, strict=True)).values()
+    used = [index for split in distinct for side in (split.train, split.validation, split.test) for index in side]
+    if len(set(used)) == len(used):  # one test set, or several that have no picture in common
         return Replicates(tuple(names), 0.0)
     others = [len(split.test) / len(split.train) for split in splits]
     return Replicates(tuple(names), sum(others) / len(others))

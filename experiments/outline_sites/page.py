@@ -85,8 +85,7 @@ def write_found_page(
             "which anything is marked."
         ),
         config={
-            **dataclasses.asdict(options), **run.point(options.threshold)._asdict(), "learnt": run.learnt.learnt,
-            "smallest_hectares": smallest.hectares,
+            **dataclasses.asdict(options), "learnt": run.learnt.learnt, "smallest_hectares": smallest.hectares,
         },
         provenance=_origin(run),
         index=index_beside(path),

@@ -76,12 +76,13 @@ class Config:
     without_share: float = decides(0.5)
     """Share of the pictures of an epoch that show no site."""
     negatives: Literal["in_order", "drawn"] = decides("in_order")
-    """Which training pictures without a site they are. in_order: the first. drawn: drawn from all."""
+    """Which training pictures without a site an epoch takes. in_order: always the first ones. drawn: a random choice
+    among all."""
     level: Literal["half", "validation", "gated"] = decides("half")
     """When a network marks a site. half: where its probability is above 0.5. validation: where a piece of the
     prediction holds enough pixels above a level; both numbers are chosen for each network on validation pictures, of
-    which only the image-level labels are used. gated: so, and only in pictures to which the classifier gives a high
-    enough probability of a site, which is chosen with them."""
+    which only the image-level labels are used. gated: as validation, but only in pictures to which the classifier
+    gives a high enough probability of a site. This probability is chosen together with the two numbers."""
     false_alarms: float = decides(0.1)
     """With --level validation or gated: the share of pictures without a site in which something may be marked."""
     map_options: MapOptions = decides(make=MapOptions)

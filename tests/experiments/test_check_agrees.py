@@ -38,6 +38,7 @@ UNREACHABLE = {
     "is not SCHEME:NAME": "the command puts folder: before what has no scheme",
     "problem(s) in the folder": "the command lists these problems instead",
     "label: ": "an option of studies that classify",
+    "classifiers: ": "likewise",
     "fractions {tuple(fractions)}": "studies give fractions of their own",
     "validation_share={validation_share}": "studies give a share of their own",
     "fold={fold} must be": "the fold is the seed modulo the number of folds",

@@ -169,7 +169,7 @@ def test_it_runs_in_a_pack_and_gives_the_same_numbers_in_one_step():
 @pytest.mark.parametrize(
     ("name", "options", "side", "message"),
     [
-        ("vgg16", {"width": 1}, 64, "images|network: it has no class activation map.*head=average"),
+        ("vgg16", {"width": 1}, 64, "network: it has no class activation map.*head=average"),
         ("unet", {"width": 1, "levels": 1}, 64, "network: it has no class activation map"),
         ("resnet18", {"width": 1}, 96, "half of 96x96 px is no whole number of cells.*multiples of 64 px"),
         ("vgg16", SMALL["vgg16"], 32, "halves are too small.*at least 32 x 32 pixels.*not 16 x 16"),
