@@ -178,7 +178,7 @@ def notes(shown: Mapping[str, Sequence[Cost]], weak: Mapping[str, float]) -> lis
         said.append(f"{names} {verb} left out here: the Dice with clean labels is below {LEARNT:g}.")
     if PASTED in shown:
         said.append(
-            f"Foreign objects in the pictures cost {cost_words(shown[PASTED])} even where no label is wrong. The cost "
+            f"Even where no label is wrong, foreign objects in the pictures cost {cost_words(shown[PASTED])}. The cost "
             "of including them comes on top."
         )
     return said
@@ -238,7 +238,7 @@ def beside_published(table: Table, paper: pd.DataFrame) -> pd.DataFrame:
     labels = [words.amount_of(line.error, line.level, table.coarsening) for line in frame.itertuples()]
     found = pd.DataFrame(
         {
-            "network": frame["network"],
+            "network": frame["network"].map(network_name),
             "labels": labels,
             "Dice here": frame["mean"].map("{:.3f}".format),
             "Dice published": frame["dice"].map("{:.3f}".format),

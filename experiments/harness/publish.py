@@ -32,6 +32,7 @@ NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with uncommitted changes."
 SHOWN: Mapping[str, Any] = {"config": dict, "openings": list}
 ANALYSED: Mapping[str, Any] = {**SHOWN, "overlap": (int, float), "coarsening": (int, float)}
+README_ROWS = 4  # of a run in README's table; its page has all
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -226,16 +227,17 @@ def _what(run: Published) -> str:
 
 
 def _readme_table(runs: Sequence[Published]) -> str:
-    """A row per main claim with a verdict, and a sentence for those that have none."""
-    rows, few = [], 0
+    """Rows of every run's first main claims with a verdict, and a sentence for the others and for those without one."""
+    rows, few, others = [], 0, 0
     for run in runs:
         link = f"[{_what(run)}]({(run.folder.parent / 'README.md').relative_to(ROOT).as_posix()})"
-        for claim in run.found.main if run.found else ():
-            if claim.decision.verdict == "too few":
-                few += 1
-            else:
-                rows.append({"pictures": link, **_claim_row(claim)})
+        main = run.found.main if run.found else ()
+        known = [claim for claim in main if claim.decision.verdict != "too few"]
+        rows += [{"pictures": link, **_claim_row(claim)} for claim in known[:README_ROWS]]
+        few, others = few + len(main) - len(known), others + len(known[README_ROWS:])
     lines = markdown(pd.DataFrame(rows)) if rows else []
+    if others:
+        lines += ["", f"The pages have {others} more {'comparison' if others == 1 else 'comparisons'} of these runs."]
     if few:
         have = "comparison has" if few == 1 else "comparisons have"
         lines += ["", f"{few} more {have} fewer than {REPLICATES_FOR_VERDICT} test sets, too few for a verdict."]

@@ -335,7 +335,7 @@ def test_the_verdict_names_the_dear_and_the_cheap_error_and_what_foreign_objects
     assert said(tiny, TABLE) == [
         "50 % omitted cells cost most, from 3.6 Dice points (MSD) to 18.6 (U-Net), and 50 % wrongly included objects "
         "least, 2.8 Dice points (U-Net), which is not decided.",
-        "Foreign objects in the pictures cost 5.0 Dice points (U-Net) even where no label is wrong. The cost of "
+        "Even where no label is wrong, foreign objects in the pictures cost 5.0 Dice points (U-Net). The cost of "
         "including them comes on top.",
     ]
 
@@ -420,8 +420,8 @@ def test_published_values_stand_beside_equal_strengths_only(tiny):
     found = beside_published(made_up(TABLE), paper)
     # published inclusion starts at pictures without foreign objects, which ours have in them
     assert found[["network", "labels"]].to_numpy().tolist() == [
-        ["unet", "clean labels"], ["unet", "50 % omitted cells"], ["unet", "50 % wrongly included objects"],
-        ["msd", "clean labels"], ["msd", "50 % omitted cells"],
+        ["U-Net", "clean labels"], ["U-Net", "50 % omitted cells"], ["U-Net", "50 % wrongly included objects"],
+        ["MSD", "clean labels"], ["MSD", "50 % omitted cells"],
     ]  # fmt: skip
     last = found.iloc[-1]
     assert (last["Dice here"], last["Dice published"]) == ("0.878", "0.931")
