@@ -233,6 +233,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "compare_at": 20,
         "volumes": (),
         "clean_errors": (),
+        "budgets": (10, 25),
         "rounds": 1,
         "rivals": (CONFIDENT,),
         "region": {"errors": REGION_ERRORS, "clean": (5, 10), "noisy": (12, 24)},
