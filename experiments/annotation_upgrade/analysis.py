@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from experiments.annotation_upgrade.charts import (
+    KNEW,
     LABELS,
-    LEARNT,
+    METHODS,
     USES,
     Table,
     charts_of,
@@ -15,20 +16,7 @@ from experiments.annotation_upgrade.charts import (
     trained,
     variants,
 )
-from experiments.annotation_upgrade.grid import (
-    ALL_CLEAN,
-    CLEAN,
-    PREDICTIONS,
-    RAW,
-    REGION,
-    RIVALS,
-    UPGRADE,
-    UPGRADED_PREDICTIONS,
-    Config,
-    Trial,
-    labels_upgraded,
-    train_part,
-)
+from experiments.annotation_upgrade.grid import REGION, Config, Trial, labels_upgraded, train_part
 from experiments.annotation_upgrade.region import region_chart, region_claims, region_table, region_verdict
 from experiments.harness.study import Analysis
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Decision, Metric
@@ -42,22 +30,12 @@ NO_ANSWER = "There is no answer yet: the trials that compare repaired labels wit
 COLUMNS = {
     "method": "labels",
     "error": "error of the noisy labels",
-    "learnt": "the upgrade network learnt",
+    "learnt": "the upgrade network",
     "clean_pictures": "clean pictures in all",
     "volumes": "volumes at most",
     "clean_error": "error of the clean labels",
     "trained_clean": "clean pictures trained on",
     "trained_total": "pictures trained on",
-}
-METHODS = {
-    UPGRADE: "repaired, of test pictures",
-    CLEAN: "clean only",
-    RAW: "noisy",
-    **{use: f"repaired{words}" for use, words in USES.items()},
-    ALL_CLEAN: "all clean",
-    PREDICTIONS: "predicted",
-    UPGRADED_PREDICTIONS: "predicted, then repaired",
-    **{rival: rival.replace("_", " ") for rival in RIVALS},
 }
 ERRORS = {"predictions": "predicted labels", "none": "-"}
 
@@ -164,7 +142,8 @@ def verdict_on_labels(raised: Decision, before: float, after: float) -> str:
 def methods_compared(config: Config, table: Table, network: str) -> list[Claim]:
     """Training on clean and repaired labels against every other method of the laboratory."""
     (_, upgraded), *others = trained(config, network).items()
-    return table.compare("dice_pooled", (f"{network_name(network)} with repaired labels", upgraded), dict(others))
+    subject = f"{network_name(network)} with repaired labels{USES[config.repairs[0]]}"
+    return table.compare("dice_pooled", (subject, upgraded), dict(others))
 
 
 def labels_raised(config: Config, table: Table, network: str) -> list[Claim]:
@@ -208,7 +187,7 @@ def readable(frame: pd.DataFrame, coarsening: float) -> pd.DataFrame:
     words: dict[str, Callable[[str], str]] = {
         "method": lambda method: METHODS[method],
         "error": lambda error: ERRORS.get(error) or error_name(error, coarsening),
-        "learnt": lambda learnt: LEARNT.get(learnt) or error_name(learnt, coarsening),
+        "learnt": lambda learnt: {**KNEW, "none": "-"}.get(learnt) or f"learnt {error_name(learnt, coarsening)}",
         "clean_error": lambda error: ERRORS.get(error) or error_name(error, coarsening),
     }
     said = {column: frame[column].map(name) for column, name in words.items() if column in frame}

@@ -16,7 +16,9 @@ from experiments.annotation_upgrade.grid import (
     LOSSES,
     PREDICTIONS,
     RAW,
+    RIVALS,
     TEACHER,
+    UPGRADE,
     UPGRADED,
     UPGRADED_PREDICTIONS,
     WEIGHTED,
@@ -52,27 +54,31 @@ from segjax.reports.words import error_words, joined, network_name
 from segjax.sweeps import ResultTable
 
 LABELS = ("label_dice", "upgraded_dice")  # before and after
-TOLD = {
-    "known": "the network is told the error",
-    "mixture": "it learns a mixture of errors",
-    "estimated": "it estimates the error",
-}
-LEARNT = {
-    "known": "this error",
-    "mixture": "a mixture of errors",
-    "estimated": "an estimate of this error",
-    "none": "-",
-}
-OTHER_METHODS = {
-    CONFIDENT: "{} noisy pictures, confident learning",
-    TEACHER: "{} unlabelled pictures, mean teacher",
-    **{loss: f"{{}} noisy pictures, {loss.replace('_', ' ')}" for loss in LOSSES},
+KNEW = {  # of an upgrade network
+    "known": "knew the error",
+    "mixture": "learnt a mixture of errors",
+    "estimated": "estimated the error from pairs",
 }
 USES = {
     UPGRADED: "",
     IGNORING: ", unsure pixels ignored",
     WEIGHTED: ", weighted by confidence",
     ITERATED: ", in two rounds",
+}
+METHODS = {
+    UPGRADE: "repaired, of test pictures",
+    CLEAN: "clean only",
+    RAW: "noisy",
+    **{use: f"repaired{words}" for use, words in USES.items()},
+    ALL_CLEAN: "all clean",
+    PREDICTIONS: "predicted",
+    UPGRADED_PREDICTIONS: "predicted, then repaired",
+    **{rival: rival.replace("_", " ") for rival in RIVALS},
+}
+OTHER_METHODS = {
+    CONFIDENT: "{} noisy pictures, confident learning",
+    TEACHER: "{} unlabelled pictures, mean teacher",
+    **{loss: f"{{}} noisy pictures, {METHODS[loss]}" for loss in LOSSES},
 }
 BUDGETS = {UPGRADED: "clean + repaired", RAW: "clean + noisy", CLEAN: "clean only", ALL_CLEAN: "all clean"}
 LABEL_MASKS = ("before", "after")
@@ -116,8 +122,7 @@ def retrained(config: Config, network: str, number: int = 1) -> dict[str, Trial]
 def variants(config: Config, network: str, coarsening: float) -> dict[str, Trial]:
     """Upgrade networks that know less about the main error, or learn from fewer volumes or worse clean labels."""
     found = {
-        "that learnt a mixture of errors": labels_upgraded(config, network, learnt="mixture"),
-        "that estimated the error": labels_upgraded(config, network, learnt="estimated"),
+        f"that {KNEW[learnt]}": labels_upgraded(config, network, learnt=learnt) for learnt in ("mixture", "estimated")
     }
     for count in config.volumes:
         name = f"that learnt from {count} volume{'s' if count > 1 else ''}"
@@ -244,9 +249,9 @@ def quality_lines(config: Config, table: Table, network: str) -> list[Line]:
     """Dice of upgraded labels against clean pictures, by what is known of the error, and of the labels before."""
     counts = sorted({*config.clean_counts, config.compare_at})
     lines = []
-    for learnt, name in TOLD.items():
+    for learnt, words in KNEW.items():
         trials = {n: labels_upgraded(config, network, clean_pictures=n, learnt=learnt) for n in counts}
-        lines.append(_line(table, name, "upgraded_dice", trials))
+        lines.append(_line(table, f"the network {words}", "upgraded_dice", trials))
     trials = {n: labels_upgraded(config, network, clean_pictures=n) for n in counts}
     before = _line(table, "noisy labels, not repaired", "label_dice", trials, grey=True)
     lines.append(before._replace(y=[value._replace(low=float("nan")) for value in before.y]))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -79,7 +80,8 @@ class Config:
     compare_at: int = arranges(40)
     """Number of clean pictures in all other comparisons of upgrade networks."""
     volumes: tuple[int, ...] = arranges((1, 2, 5, 10))
-    """Numbers of volumes (groups) that the clean pictures come from."""
+    """Numbers of volumes (groups) that the clean pictures come from. Where the first ones have too few pictures, those
+    with the most take their place."""
     clean_errors: tuple[str, ...] = arranges(
         (
             *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3)),
@@ -97,10 +99,11 @@ class Config:
     """Other methods to compare with: confident_learning, mean_teacher, generalized_cross_entropy,
     symmetric_cross_entropy."""
     repairs: tuple[str, ...] = arranges((UPGRADED,))
-    """How networks use the repaired labels; the first is compared with all else, also with the others. upgraded: all
-    as they are. upgraded_ignoring: without the pixels that the upgrade network is not sure about. upgraded_weighted:
-    every pixel counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade
-    network that learns from the clean and the repaired labels."""
+    """How networks use the repaired labels; the first is compared with everything else, the other uses included. For
+    the questions pays (budgets) and predictions, labels are used as they are. upgraded: all as they are.
+    upgraded_ignoring: without the pixels that the upgrade network is not sure about. upgraded_weighted: every pixel
+    counts by its confidence. upgraded_iterated: as upgraded_ignoring, repaired once more by an upgrade network that
+    learns from the clean and the repaired labels."""
     region: RegionOptions = field(default_factory=RegionOptions)
     rounding: Literal["random", "down", "published"] = decides("random")
     """How a rate of few objects becomes a whole number while an upgrade network learns. random: rounded up or down at
@@ -195,6 +198,7 @@ BASE = Config(
 )
 SMALL = Sizes(unet_width=8, unet_levels=3, segnet_width=8, segnet_levels=3, msd_depth=20, norm="group")
 SEVERE = "omission=0.8+inclusion=0.8+bias=6"  # about 0.3 Dice at the reduced scales
+REGION_ERRORS = ("omission=0.5", "omission=0.3+inclusion=0.3+bias=6")  # whole pixels of the reduced scales
 AUGMENTED = StepConfig(loss="both", learning_rate=5e-3, augment=True)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -229,8 +233,10 @@ SCALES: dict[str, dict[str, Any]] = {
         "compare_at": 20,
         "volumes": (),
         "clean_errors": (),
+        "budgets": (10, 25),
         "rounds": 1,
         "rivals": (CONFIDENT,),
+        "region": {"errors": REGION_ERRORS, "clean": (5, 10), "noisy": (12, 24)},
         "epoch_pictures": 28,
     },
     "reduced": {
@@ -244,11 +250,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "volumes": (5, 10),
         "clean_errors": ("omission=0.3", "inclusion=0.3", "bias=6"),
         "budgets": (10, 50),
-        "region": {
-            "errors": ("omission=0.5", "omission=0.3+inclusion=0.3+bias=6"),
-            "clean": (5, 20),
-            "noisy": (20, 80),
-        },
+        "region": {"errors": REGION_ERRORS, "clean": (5, 20), "noisy": (20, 80)},
         "epoch_pictures": 64,
     },
     "paper": {},
@@ -351,7 +353,7 @@ def within_budget(config: Config, network: str, method: str, budget: int, share:
 
 
 def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
-    asked, compared = config.questions, (CLEAN, RAW, UPGRADED, ALL_CLEAN)
+    asked = config.questions
     if "rivals" in asked:
         methods = (CLEAN, RAW, *config.repairs, ALL_CLEAN, *config.rivals)
         yield from (laboratory(config, network, method) for method in methods)
@@ -370,8 +372,8 @@ def _settings(config: Config, network: str, groups: int) -> Iterator[Trial]:
     if "quality" in asked:
         yield from _quality(config, network, groups)
     if "pays" in asked:
-        yield from (laboratory(config, network, method) for method in compared)
-        places = [(budget, share) for budget in config.budgets for share in config.clean_shares]
+        yield from (laboratory(config, network, method) for method in (CLEAN, RAW, *config.repairs, ALL_CLEAN))
+        places, compared = list(product(config.budgets, config.clean_shares)), (CLEAN, RAW, UPGRADED, ALL_CLEAN)
         paid = [within_budget(config, network, method, *place) for place in places for method in compared]
         yield from (trial for trial in paid if trial.trained_total)
     if "clean_errors" in asked:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32
 from scipy import ndimage
 
-from experiments.annotation_upgrade.grid import AGAIN, UPGRADE, Config, Trial, train_part
+from experiments.annotation_upgrade.grid import AGAIN, TEACHER, UPGRADE, Config, Trial, train_part
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import (
     Domain,
@@ -151,7 +151,8 @@ class Annotations:
             if wanted > there:
                 raise InputError(
                     f"clean_counts: {count} clean pictures need {wanted} {name} pictures, but seed {self._seed} has "
-                    f"only {there}; give more pictures or groups, or lower --clean, --clean-counts and --compare-at"
+                    f"only {there}; give more pictures or groups, or lower --clean, --clean-counts, --compare-at or "
+                    "--region.clean"
                 )
         return order[:train], choosing[: count - train]
 
@@ -165,7 +166,8 @@ class Annotations:
         if count > len(left):
             raise InputError(
                 f"noisy: {count} noisy and {train_part(clean)} clean pictures are more than the {len(self.order)} "
-                f"training pictures of seed {self._seed}; give more pictures, or lower --noisy and --budgets"
+                f"training pictures of seed {self._seed}; give more pictures, or lower --noisy, --budgets or "
+                "--region.noisy"
             )
         return left[:count]
 
@@ -175,7 +177,8 @@ class Annotations:
         A quarter as many as it trains on, so that a fifth of its pictures validate; none where it has no noisy labels.
         """
         wanted = round((training.trained_total - training.trained_clean) / 4)
-        is_noisy = training.error not in ("none", "predictions") and training.method not in (UPGRADE, AGAIN)
+        without = (UPGRADE, AGAIN, TEACHER)  # no noisy labels
+        is_noisy = training.error not in ("none", "predictions") and training.method not in without
         if self._config.validation_labels == "clean" or not is_noisy:
             return self.validation_order[:0]
         clean = training.clean_pictures - train_part(training.clean_pictures)
@@ -183,7 +186,8 @@ class Annotations:
         if wanted > len(left):
             raise InputError(
                 f"noisy: {wanted} noisy and {clean} clean pictures are more than the {len(self.validation_order)} "
-                f"validation pictures of seed {self._seed}; give more pictures, or lower --noisy and --budgets"
+                f"validation pictures of seed {self._seed}; give more pictures, or lower --noisy, --budgets or "
+                "--region.noisy"
             )
         return left[:wanted]
 

@@ -5,21 +5,24 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from experiments.annotation_upgrade.charts import USES, Table, error_name
+from experiments.annotation_upgrade.charts import KNEW, METHODS, USES, Table, error_name
 from experiments.annotation_upgrade.grid import ALL_CLEAN, CLEAN, RAW, REGION, Config, Trial, at_place
 from experiments.annotation_upgrade.places import Place
-from experiments.harness.noisy_labels import AS_THEY_ARE, NEITHER, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
+from experiments.harness.noisy_labels import (
+    AS_THEY_ARE,
+    LOOKS,
+    NEITHER,
+    REPAIRED,
+    TOO_FEW,
+    UNDECIDED,
+    Compared,
+    points_of,
+)
 from segjax.evaluation import Claim
 from segjax.evaluation.claims import format_test_sets
 from segjax.reports import Chart, chart
 from segjax.reports.places import Square, place_chart
 from segjax.reports.words import joined, network_name
-
-KNEW = {
-    "known": "knew the error",
-    "mixture": "learnt a mixture of errors",
-    "estimated": "estimated the error from pairs",
-}
 
 
 def comparisons(config: Config, table: Table, network: str) -> dict[tuple[str, Place, str], Claim]:
@@ -80,7 +83,7 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
     return chart(
         region_verdict(config, table, network).rstrip("."),
         f"For which noisy labels does it pay to repair them before {network_name(network)} learns from them?",
-        lambda narrow: place_chart(panels, rows, [f"{clean} + {noisy}" for clean, noisy in columns], narrow),
+        lambda narrow: place_chart(panels, rows, [f"{clean} + {noisy}" for clean, noisy in columns], LOOKS, narrow),
         region_table(config, table, network),
         "A square is a number of clean + of noisy pictures. Its upper number is how many Dice points the repaired "
         "labels gain over the clean pictures alone, its lower number how many over the noisy labels as they are.",
@@ -105,8 +108,8 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
         highest = sum(min(one.mean for one in three[:2]) > 0 for three in decided.values())
         sets = min(one.n for three in decided.values() for one in three)
         return (
-            f"In {format_test_sets(sets)}, labels repaired by {network_said} gave a higher Dice than the noisy and the "
-            f"clean ones alone at {highest} of {where}."
+            f"In {format_test_sets(sets)}, labels repaired by {network_said} gave a higher Dice than noisy labels "
+            f"as they are and than clean labels alone at {highest} of {where}."
         )
     said = {
         REPAIRED: "repairing is ahead",
@@ -154,7 +157,7 @@ def region_table(config: Config, table: Table, network: str) -> pd.DataFrame:
 
 
 def _rival_names(config: Config) -> dict[str, str]:
-    return {rival.replace("_", " "): rival for rival in config.rivals}
+    return {METHODS[rival]: rival for rival in config.rivals}
 
 
 def _row(

@@ -1,12 +1,22 @@
 """What to do with noisy labels: repair them, add them as they are, or leave them out, by the rule of decisions."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segjax.evaluation import Decision, Interval
 from segjax.evaluation.claims import format_interval
-from segjax.reports.places import LOOKS
+from segjax.reports.charts import INK, STYLES
 
-REPAIRED, AS_THEY_ARE, NEITHER, UNDECIDED, TOO_FEW = LOOKS
+REPAIRED, AS_THEY_ARE, NEITHER = "repairing is ahead", "noisy labels gain as they are", "neither gains"
+UNDECIDED, TOO_FEW = "not decided", "too few test sets"
+_BLUE, _ORANGE, _PINK = STYLES[0][0], STYLES[4][0], STYLES[3][0]
+# of each answer in a `segjax.reports.places.place_chart`; letters neither pure black nor white, which follow a page
+LOOKS: dict[str, dict[str, Any]] = {
+    REPAIRED: {"facecolor": _BLUE, "letters": "#fefefe"},
+    AS_THEY_ARE: {"facecolor": _ORANGE, "hatch": "..", "letters": "#010101"},
+    NEITHER: {"facecolor": _PINK, "hatch": "xx", "letters": "#010101"},
+    UNDECIDED: {"facecolor": "none", "hatch": "///", "letters": INK},
+    TOO_FEW: {"facecolor": "none", "linestyle": ":", "letters": INK},
+}
 
 
 class Compared(NamedTuple):
@@ -18,7 +28,7 @@ class Compared(NamedTuple):
 
     @property
     def look(self) -> str:
-        """The answer, one of `segjax.reports.places.LOOKS`.
+        """The answer, one of `LOOKS`.
 
         Repairing is ahead where it is ahead of both others. Noisy labels gain as they are where they are ahead of clean
         labels alone, and repairing is not ahead of them. Neither gains where both are behind clean labels alone.

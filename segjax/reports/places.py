@@ -8,24 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, nothing, tips
+from segjax.reports.charts import GREY, INK, NARROW, nothing, tips
 
-# the look of each answer: colour, hatch and colour of its letters; neither pure black nor white, which follow a page
-_BLUE, _ORANGE, _PINK = STYLES[0][0], STYLES[4][0], STYLES[3][0]
-LOOKS: dict[str, dict[str, Any]] = {
-    "repairing is ahead": {"facecolor": _BLUE, "letters": "#fefefe"},
-    "noisy labels gain as they are": {"facecolor": _ORANGE, "letters": "#010101"},
-    "neither gains": {"facecolor": _PINK, "letters": "#010101"},
-    "not decided": {"facecolor": "none", "hatch": "///", "letters": INK},
-    "too few test sets": {"facecolor": "none", "linestyle": ":", "letters": INK},
-}
+Looks = Mapping[str, Mapping[str, Any]]
 
 
 class Square(NamedTuple):
     """What is drawn at a place.
 
     Attributes:
-        look: one of `LOOKS`.
+        look: the name of one of the looks that the chart is given.
         text: a few numbers, line by line.
         tip: shown where the pointer is.
     """
@@ -39,6 +31,7 @@ def place_chart(
     panels: Mapping[str, Mapping[tuple[int, int], Square]],
     rows: Sequence[str],
     columns: Sequence[str],
+    looks: Looks,
     narrow: bool = False,
 ) -> Figure:
     """Squares by row and column, the first row at the top; panels below each other, and a legend of looks that occur.
@@ -46,6 +39,8 @@ def place_chart(
     Args:
         panels: by title, the squares by row and column; a place without one stays empty.
         rows, columns: their names; those of rows stand above the squares.
+        looks: by name, in the order of the legend: options of a `matplotlib.patches.Patch`, "facecolor" among them, and
+            the colour of its "letters".
         narrow: for phones.
     """
     width = NARROW if narrow else max(6.4, 0.8 * len(columns))
@@ -58,9 +53,9 @@ def place_chart(
     grid = figure.subplots(len(panels), 1, squeeze=False)
     for axes, (title, squares) in zip(grid.flat, panels.items(), strict=True):
         axes.set_title(title, fontsize=10, color=INK)
-        _draw(axes, squares, ["\n".join(name) for name in names], columns, 0.15 * lines / (0.5 + 0.15 * lines))
+        _draw(axes, squares, ["\n".join(name) for name in names], columns, looks, 0.15 * lines / (0.5 + 0.15 * lines))
     used = {square.look for squares in panels.values() for square in squares.values()}
-    handles = [Patch(label=look, **_patch(look)) for look in LOOKS if look in used]
+    handles = [Patch(label=name, **_patch(look)) for name, look in looks.items() if name in used]
     columns_of_legend = 1 if narrow else 3
     figure.legend(
         handles=handles, loc="outside lower center", ncols=columns_of_legend, frameon=False, fontsize=9, labelcolor=INK
@@ -68,8 +63,8 @@ def place_chart(
     return figure
 
 
-def _patch(look: str) -> dict[str, Any]:
-    return {"edgecolor": GREY, "lw": 1.0, **{name: value for name, value in LOOKS[look].items() if name != "letters"}}
+def _patch(look: Mapping[str, Any]) -> dict[str, Any]:
+    return {"edgecolor": GREY, "lw": 1.0, **{name: value for name, value in look.items() if name != "letters"}}
 
 
 def _draw(
@@ -77,6 +72,7 @@ def _draw(
     squares: Mapping[tuple[int, int], Square],
     rows: Sequence[str],
     columns: Sequence[str],
+    looks: Looks,
     head: float,
 ) -> None:
     """One panel; `head` is the share of a row's height that its name takes."""
@@ -91,12 +87,14 @@ def _draw(
         said.set_in_layout(False)  # it is as wide as the panel, and moves nothing
     middle = head + (1 - head) * 0.47
     for (row, column), square in squares.items():
+        look = looks[square.look]
         corner, edges = (column + 0.03, row + head), (0.94, 0.94 * (1 - head))
-        axes.add_patch(Rectangle(corner, *edges, **_patch(square.look)))
-        backed = {"facecolor": "#ffffff", "lw": 0, "pad": 1.5} if LOOKS[square.look].get("hatch") else None
+        axes.add_patch(Rectangle(corner, *edges, **_patch(look)))
+        colour = "#ffffff" if look["facecolor"] == "none" else look["facecolor"]
+        backed = {"facecolor": colour, "lw": 0, "pad": 1.5} if look.get("hatch") else None
         axes.text(
             column + 0.5, row + middle, square.text, ha="center", va="center", fontsize=8.5,
-            color=LOOKS[square.look]["letters"], bbox=backed,
+            color=look["letters"], bbox=backed,
         )  # fmt: skip
     x, y = ([place[axis] + offset for place in squares] for axis, offset in ((1, 0.5), (0, middle)))
     tips(axes, x, y, [square.tip for square in squares.values()])

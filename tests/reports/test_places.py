@@ -4,24 +4,30 @@ from matplotlib.colors import to_hex
 
 from segjax.reports import svg
 from segjax.reports.charts import NARROW
-from segjax.reports.places import LOOKS, Square, place_chart
+from segjax.reports.places import Square, place_chart
 
+LOOKS = {
+    "won": {"facecolor": "#0072B2", "hatch": "..", "letters": "#fefefe"},
+    "open": {"facecolor": "none", "hatch": "///", "letters": "#333333"},
+    "lost": {"facecolor": "#CC79A7", "letters": "#010101"},
+    "few": {"facecolor": "none", "linestyle": ":", "letters": "#333333"},
+}
 ROWS, COLUMNS = ["half omitted", "outlines moved"], ["5 + 20", "5 + 80", "20 + 20"]
 PANELS = {
     "This error": {
-        (0, 0): Square("repairing is ahead", "+2.1\n+1.0", "first"),
-        (1, 2): Square("not decided", "+0.1\n-0.2", "second"),
+        (0, 0): Square("won", "+2.1\n+1.0", "first"),
+        (1, 2): Square("open", "+0.1\n-0.2", "second"),
     },
-    "A mixture": {(0, 1): Square("too few test sets", "+0.3\n+0.4", "third")},
+    "A mixture": {(0, 1): Square("few", "+0.3\n+0.4", "third")},
 }
 
 
 def test_squares_stand_where_they_belong_and_look_as_they_should():
-    first, second = place_chart(PANELS, ROWS, COLUMNS).axes
+    first, second = place_chart(PANELS, ROWS, COLUMNS, LOOKS).axes
     squares = {(int(patch.get_y()), int(patch.get_x())): patch for patch in first.patches}
     assert set(squares) == {(0, 0), (1, 2)}
-    assert to_hex(squares[0, 0].get_facecolor()) == LOOKS["repairing is ahead"]["facecolor"].lower()
-    assert squares[1, 2].get_hatch() == "///" and squares[0, 0].get_hatch() is None
+    assert to_hex(squares[0, 0].get_facecolor()) == LOOKS["won"]["facecolor"].lower()
+    assert squares[1, 2].get_hatch() == "///" and squares[0, 0].get_hatch() == ".."
     assert second.patches[0].get_linestyle() == ":"
     assert first.yaxis_inverted()  # the first row is at the top
     assert [text.get_text() for text in first.texts] == [*ROWS, "+2.1\n+1.0", "+0.1\n-0.2"]
@@ -29,20 +35,23 @@ def test_squares_stand_where_they_belong_and_look_as_they_should():
 
 
 def test_the_legend_has_the_looks_that_occur():
-    figure = place_chart(PANELS, ROWS, COLUMNS)
+    figure = place_chart(PANELS, ROWS, COLUMNS, LOOKS)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "repairing is ahead", "not decided", "too few test sets",
+        "won", "open", "few",
     ]  # fmt: skip
     assert svg(figure).startswith("<?xml")
 
 
-def test_every_look_differs_without_colours():
-    marks = [(look.get("hatch"), look.get("linestyle")) for look in LOOKS.values() if look["facecolor"] == "none"]
-    assert len(set(marks)) == len(marks)
+def test_numbers_on_a_hatch_stand_on_the_colour_of_their_square():
+    first, second = place_chart(PANELS, ROWS, COLUMNS, LOOKS).axes
+    backs = {text.get_text(): text.get_bbox_patch() for text in first.texts if "\n" in text.get_text()}
+    assert to_hex(backs["+2.1\n+1.0"].get_facecolor()) == "#0072b2"
+    assert to_hex(backs["+0.1\n-0.2"].get_facecolor()) == "#ffffff"
+    assert second.texts[-1].get_bbox_patch() is None  # nothing is hatched there
 
 
 def test_panels_stand_below_each_other_and_long_names_are_wrapped():
-    figure = place_chart(PANELS, [" and ".join(ROWS * 2), ROWS[1]], COLUMNS, narrow=True)
+    figure = place_chart(PANELS, [" and ".join(ROWS * 2), ROWS[1]], COLUMNS, LOOKS, narrow=True)
     assert figure.get_figwidth() == NARROW
     above, below = figure.axes
     assert above.texts[0].get_text().count("\n") == 1
@@ -50,4 +59,4 @@ def test_panels_stand_below_each_other_and_long_names_are_wrapped():
 
 
 def test_without_places_it_says_so():
-    assert "no results yet" in svg(place_chart({}, ROWS, COLUMNS))
+    assert "no results yet" in svg(place_chart({}, ROWS, COLUMNS, LOOKS))

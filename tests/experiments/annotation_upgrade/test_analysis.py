@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.annotation_upgrade.analysis import NO_ANSWER, analyse, mismatch, verdict_on_networks
+from experiments.annotation_upgrade.analysis import NO_ANSWER, analyse, mismatch, readable, verdict_on_networks
 from experiments.annotation_upgrade.charts import budget_panels, error_name, label_rows, quality_lines
 from experiments.annotation_upgrade.grid import Trial, labels_upgraded, laboratory, within_budget
 from experiments.annotation_upgrade.study import STUDY
@@ -307,7 +307,21 @@ def test_tables_say_in_words_which_trials_they_are_about(config):
     shown = found.tables["upgraded_dice"]
     assert not any("_" in name for name in shown.columns)
     assert set(shown["labels"]) == {"repaired", "repaired, of test pictures"}
-    assert set(shown["the upgrade network learnt"]) == {"this error", "a mixture of errors"}
+    assert set(shown["the upgrade network"]) == {"knew the error", "learnt a mixture of errors"}
+
+
+def test_tables_say_what_an_upgrade_network_learnt():
+    learnt = pd.DataFrame({"learnt": ["estimated", "none", "omission=0.5"]})
+    assert readable(learnt, 4.0)["the upgrade network"].tolist() == [
+        "estimated the error from pairs", "-", "learnt 50 % omitted cells",
+    ]  # fmt: skip
+
+
+def test_the_subject_of_the_main_comparison_says_how_repaired_labels_are_used(tmp_path, config):
+    ignoring = dataclasses.replace(config, repairs=("upgraded_ignoring",))
+    better, clean = (laboratory(ignoring, "unet", name) for name in ("upgraded_ignoring", "clean"))
+    found = analyse(ignoring, table_of(rows(better, dice_pooled=BETTER), rows(clean, dice_pooled=CLEAN)))
+    assert {claim.subject for claim in found.main} == {"U-Net with repaired labels, unsure pixels ignored"}
 
 
 def test_errors_in_words():

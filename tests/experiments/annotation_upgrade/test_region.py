@@ -127,8 +127,8 @@ def test_too_few_test_sets_decide_nothing(config):
     few = measured(config, FIRST, LOW, MIDDLE, known=HIGH)
     found = analyse(config, table_of(*([row for row in part if row["seed"] < 2] for part in few)))
     assert found.verdict == (
-        "In 2 test sets, labels repaired by an upgrade network that knew the error gave a higher Dice than the noisy "
-        "and the clean ones alone at 1 of 1 place."
+        "In 2 test sets, labels repaired by an upgrade network that knew the error gave a higher Dice than noisy "
+        "labels as they are and than clean labels alone at 1 of 1 place."
     )
     assert found.tables["Where repairing pays"]["answer"].tolist() == ["too few test sets"]
 

@@ -319,8 +319,14 @@ def test_a_mean_teacher_cannot_have_running_averages(tiny):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"clean": 40, "questions": ("rivals",)}, "clean_counts: 40 clean pictures need"),
-        ({"noisy": 400, "questions": ("rivals",)}, "noisy: 400 noisy and"),
+        (
+            {"clean": 40, "questions": ("rivals",)},
+            "clean_counts: 40 clean pictures need .*lower --clean, --clean-counts, --compare-at or --region.clean$",
+        ),
+        (
+            {"noisy": 400, "questions": ("rivals",)},
+            "noisy: 400 noisy and .* lower --noisy, --budgets or --region.noisy$",
+        ),
         ({"errors": ("bias=4",), "questions": ("quality",)}, "errors: bias 4 is 0.67 pixels"),
     ],
 )
@@ -347,8 +353,27 @@ def test_inclusion_needs_foreign_objects(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [scale for scale in STUDY.scales if scale != "paper"])
 def test_what_a_scale_sets_can_be_drawn_from_its_pictures(scale, tmp_path):
-    config = overlaid(configured(tmp_path, scale), {"source": {"replicates": 1}})  # the others are like it
-    assert read(config).groups
+    one = {"source": {"replicates": 1}, "questions": QUESTIONS}  # the other replicates are like it
+    assert read(overlaid(configured(tmp_path, scale), one)).groups
+
+
+@pytest.mark.parametrize("scale", STUDY.scales)
+def test_errors_of_places_can_be_drawn_at_every_scale(scale, tmp_path):
+    config = configured(tmp_path, scale, questions=("region",))
+    coarsening = 1.0 if scale == "paper" else 6.0
+    assert all(config.recipe(error, coarsening, "region.errors") for error in config.region.errors)
+
+
+@pytest.mark.parametrize("question", ["pays", "rivals", "region"])
+@pytest.mark.parametrize("first", REPAIRS)
+def test_whatever_use_of_repaired_labels_comes_first_is_trained(tmp_path, first, question):
+    config = configured(tmp_path, questions=(question,), repairs=(first,))
+    trials = config.trials(5)
+    assert {first, "clean", "raw", "all_clean"} <= {trial.method for trial in trials}
+    if question == "pays":
+        assert laboratory(config, "unet", first) in trials
+        budgets = [trial for trial in trials if trial.trained_total != train_part(config.clean) + config.noisy]
+        assert not {trial.method for trial in budgets} & {*REPAIRS} - {"upgraded"}
 
 
 @pytest.mark.parametrize("scale", STUDY.scales)
