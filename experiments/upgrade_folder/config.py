@@ -77,9 +77,9 @@ class FolderConfig:
     draws: int = 4
     """Noisy versions of each held-out picture, which choose the best epoch."""
     folds: int = 0
-    """Say which labels to train on here: the clean ones alone, also the noisy ones as they are, or also the repaired
-    ones. The pictures in labels/ are divided into so many folds. For each fold four networks are trained on the other
-    pictures, and tested on the fold. 5 or more folds can decide it. The time is said before. 0: do not."""
+    """Find out which labels to train on: clean ones alone, noisy ones too, or repaired ones too. The pictures in
+    labels/ are divided into this many folds. Each fold in turn is the test set of networks that are trained on the
+    other pictures, four per fold. A verdict needs 5 folds. The command says first how long this takes. 0: off."""
     minimum_relative_area: float = 0.1
     """Smallest area of a new object, as a fraction of the median area of the objects in labels/; smaller specks are
     dropped."""

@@ -116,13 +116,16 @@ class Repair:
         images, labels = stacked(folder.clean)
         self._among = tuple(range(len(labels))) if among is None else tuple(among)
         self.train_rows, self.validation_rows = divide(folder, labels, config.seed, self._among)
-        foreign = borrowed_objects(labels) if config.foreign == "borrowed" else None
-        radius = median_radius(labels[list(self._among)])
+        own, foreign = list(self._among), None
+        if config.foreign == "borrowed":
+            foreign = np.zeros_like(labels)
+            foreign[own] = borrowed_objects(labels[own])
+        radius = median_radius(labels[own])
         self._minimum_area = round(config.minimum_relative_area * np.pi * radius**2)
         self.recipes = self._recipes(labels, foreign, radius)
         if foreign is not None and not any(recipe.inclusion for recipe in self.recipes):
             foreign = None
-        highest = max(int(labels.max()), 0 if foreign is None else int(foreign.max()), 62)
+        highest = max(int(labels[own].max()), 0 if foreign is None else int(foreign.max()), 62)
         self._max_objects = (1 << highest.bit_length()) - 1
 
         def pictures(rows: np.ndarray, draws: int) -> Pictures:

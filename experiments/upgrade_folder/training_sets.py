@@ -8,9 +8,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from experiments.harness.networks import pooled_dice
-from experiments.harness.noisy_labels import NEITHER, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
-from experiments.upgrade_folder.config import CLEAN, FolderConfig
-from experiments.upgrade_folder.pictures import Folder, noisy_tiles, stacked
+from experiments.harness.noisy_labels import AS_THEY_ARE, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
+from experiments.upgrade_folder.config import CLEAN, NOISY, FolderConfig
+from experiments.upgrade_folder.pictures import VALIDATION_SHARE, Folder, noisy_tiles, stacked
 from experiments.upgrade_folder.repair import Repair, Unit, trained
 from segjax.data import group_folds
 from segjax.evaluation import Claim, decide
@@ -21,7 +21,6 @@ from segjax.training import Pictures, make_steps, predict
 from segjax.types import IGNORED, InputError
 
 TAUGHT = ("clean", "noisy", "repaired")  # labels that a network is trained on; clean ones always
-PREFIX = "training_sets/fold-"
 NAMES = {"clean": "clean labels alone", "noisy": "clean and noisy labels", "repaired": "clean and repaired labels"}
 
 
@@ -30,7 +29,7 @@ class TrainingSets(NamedTuple):
 
     Attributes:
         dice: by the labels trained on, the Dice of each fold; NaN where a network learnt nothing.
-        overlap: test pictures per training picture.
+        overlap: test pictures per training picture of the networks that have the fewest.
     """
 
     dice: dict[str, Float[np.ndarray, " F"]]
@@ -64,22 +63,25 @@ class TrainingSets(NamedTuple):
                 f"points more than with clean labels alone, and {over_noisy} more than with the noisy labels as they "
                 "are."
             )
+        if compared.look == AS_THEY_ARE:
+            return (
+                f"Train on the noisy labels too, as they are: they add {gain} Dice points to clean labels alone. "
+                f"Repairing them is not ahead of that: {over_noisy} Dice points."
+            )
         noisy = f"the noisy labels add {gain} Dice points to clean labels alone"
         if compared.look == UNDECIDED:
             return (
                 f"It is not decided which labels to train on: {noisy}, and the repaired ones {over_clean} "
                 f"({over_noisy} over the noisy ones)."
             )
-        if compared.look == NEITHER:
-            return f"Train on the clean labels alone: {noisy}, and the repaired ones {over_clean}."
-        return f"The noisy labels are enough as they are: {noisy}, and repairing them adds {over_noisy} more."
+        return f"Train on the clean labels alone: {noisy}, and the repaired ones {over_clean}."
 
 
 def folds_of(config: FolderConfig, folder: Folder) -> list[tuple[int, ...]]:
     """The pictures with clean labels that test in each fold; groups stay whole.
 
     Raises:
-        InputError: too few pictures or groups, or pictures of other sizes.
+        InputError: too few pictures or groups, pictures of other sizes, or a fold without noisy labels to train on.
     """
     if not config.folds:
         return []
@@ -89,13 +91,23 @@ def folds_of(config: FolderConfig, folder: Folder) -> list[tuple[int, ...]]:
             f"folds: {config.folds} folds need as many pictures or groups in {CLEAN}/, and at least 3; there are "
             f"{groups}; give fewer folds, or 0"
         )
-    noisy_tiles(folder)
-    return list(group_folds(folder.clean.groups, config.folds))
+    folds = list(group_folds(folder.clean.groups, config.folds))
+    if not all(noisy_rows(folder, test) for test in folds):
+        raise InputError(
+            f"folds: all pictures in {NOISY}/ belong to groups of one fold; give other groups=, or --folds 0"
+        )
+    return folds
+
+
+def noisy_rows(folder: Folder, test: Sequence[int]) -> list[int]:
+    """The tiles with noisy labels of no group that is tested."""
+    tested = {folder.clean.groups[row] for row in test}
+    return [row for row, group in enumerate(noisy_tiles(folder).groups) if group not in tested]
 
 
 def units_of(config: FolderConfig) -> list[Unit]:
-    """One per fold."""
-    return [Unit(f"{PREFIX}{fold}") for fold in range(config.folds)]
+    """One per fold; those of another number of folds have other names."""
+    return [Unit(f"training_sets/{config.folds}-folds/fold-{fold}") for fold in range(config.folds)]
 
 
 def warning(config: FolderConfig, folder: Folder, seconds: float | None) -> str:
@@ -104,7 +116,8 @@ def warning(config: FolderConfig, folder: Folder, seconds: float | None) -> str:
     if seconds is None:
         return words
     clean = len(folder.clean) * (1 - 1 / config.folds)
-    longer = (clean + len(noisy_tiles(folder))) / clean  # every epoch lists as many pictures as there are in all
+    noisy = np.mean([len(noisy_rows(folder, test)) for test in folds_of(config, folder)])
+    longer = (clean + noisy) / clean  # every epoch lists as many pictures as there are in all
     minutes = max(1, round(config.folds * seconds * (1 + len(TAUGHT) * longer) / 60))
     return f"{words}, about {minutes} min"
 
@@ -120,16 +133,16 @@ class Comparison:
             self._clean = self._targets(folder.clean, self._labels > 0)
 
     @staticmethod
-    def _targets(source: Any, masks: np.ndarray) -> np.ndarray:
-        """Targets of masks, -1 where a tile reaches beyond its picture."""
-        unknown = [source[index].ignored for index in range(len(source))]
+    def _targets(source: Any, masks: np.ndarray, rows: Sequence[int] | None = None) -> np.ndarray:
+        """Targets of the masks of some pictures (default: all), -1 where a tile reaches beyond its picture."""
+        unknown = [source[index].ignored for index in (range(len(source)) if rows is None else rows)]
         ignored = np.stack([np.zeros(masks.shape[1:], bool) if one is None else one for one in unknown])
         return np.where(ignored, IGNORED, masks).astype(np.int32)
 
     def compare(self, units: Sequence[Unit], on_share: Callable[[float], None]) -> Iterator[tuple[int, Outcome]]:
         """Train and test the networks of a fold."""
         for index, unit in enumerate(units):
-            test = self._folds[int(unit.file.removeprefix(PREFIX))]
+            test = self._folds[int(unit.file.rpartition("-")[2])]
             found = self._of_fold(unit, test, on_share)
             said = ", ".join(f"{value:.3f} with {NAMES[name]}" for name, value in found.items())
             yield index, Outcome([Row(f"dice_{name}", value) for name, value in found.items()], f"Dice {said}")
@@ -138,11 +151,12 @@ class Comparison:
         config, folder, folder_of = self._config, self._folder, self._config.out / "checkpoints" / unit.file
         repair = Repair(config, folder, sorted(set(range(len(folder.clean))) - set(test)))
         noisy, is_taught = noisy_tiles(folder), repair.train(folder_of / "upgrade").status == "ok"
-        images, labels = stacked(noisy)
+        kept = noisy_rows(folder, test)
+        images, labels = (values[kept] for values in stacked(noisy))
         masks = {"noisy": labels > 0, "repaired": repair.masks(images, labels > 0)}
-        others = {name: self._targets(noisy, given) for name, given in masks.items()}
+        others = {name: self._targets(noisy, given, kept) for name, given in masks.items()}
         train, tested = repair.train_rows, np.asarray(test)
-        listed = len(train) + len(noisy)
+        listed = len(train) + len(kept)
         validation = Pictures(self._images[repair.validation_rows], self._clean[repair.validation_rows])
         network = create(config.network, **self._options())
         steps, dice = make_steps(network, config.train.step), {}
@@ -173,10 +187,11 @@ class Comparison:
 
     def found(self, results: pd.DataFrame) -> TrainingSets | None:
         """What the folds that have ended say; None without any."""
-        own = results[results["file"].str.startswith(PREFIX) & (results["status"] == "ok")]
+        files = [unit.file for unit in units_of(self._config)]
+        own = results[results["file"].isin(files) & (results["status"] == "ok")]
         if own.empty:
             return None
         values = own.pivot(index="file", columns="metric", values="value").astype(float)
         tested = np.mean([len(test) for test in self._folds])
-        overlap = tested / (len(self._folder.clean) - tested + len(noisy_tiles(self._folder)))
+        overlap = tested / ((1 - VALIDATION_SHARE) * (len(self._folder.clean) - tested))
         return TrainingSets({name: values[f"dice_{name}"].to_numpy() for name in TAUGHT}, float(overlap))

@@ -21,13 +21,14 @@ from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder import training_sets
 from experiments.upgrade_folder.__main__ import main
 from experiments.upgrade_folder.config import FolderConfig, check_folder_config, recipes_of
-from experiments.upgrade_folder.pictures import noisy_tiles, open_folder
+from experiments.upgrade_folder.pictures import noisy_tiles, open_folder, stacked
 from experiments.upgrade_folder.report import write_changes
 from experiments.upgrade_folder.training_sets import Comparison
 from segjax.annotations import Recipe
 from segjax.files import write_file
 from segjax.models import load_weights
 from segjax.types import InputError
+from segjax.upgrade.learning import CleanLabels
 from segjax.upgrade.objects import Change
 from tests.trial_files import forget
 
@@ -351,29 +352,80 @@ def test_folds_say_which_labels_to_train_on(folder, tmp_path):
     assert "3 of 3 trials are done already" in again and "comparing training sets" not in again
 
 
-def test_a_fold_is_seen_by_no_network_that_is_tested_on_it(folder, tmp_path, monkeypatch):
+def grouped(folder, groups):
+    """The spec of a folder whose pictures, all of one size, belong to the groups of the letters."""
     save(folder / "images" / "007.png", scene(7)[0])
     save(folder / "noisy" / "007.tif", scene(7)[1])
-    config = FolderConfig(str(folder), tmp_path / "out", mistakes="exactly", omission=(0.5,), network="msd", folds=3)
+    lines = "".join(f"{number:03d},{group}\n" for number, group in enumerate(groups))
+    (folder / "groups.csv").write_text(f"picture,group\n{lines}")
+    return f"folder:{folder}?groups=groups.csv"
+
+
+def test_a_fold_is_seen_by_no_network_that_is_tested_on_it(folder, tmp_path, monkeypatch):
+    errors = {"mistakes": "exactly", "omission": (0.5,), "inclusion": (0.5,)}
+    config = FolderConfig(grouped(folder, "abcdeabf"), tmp_path / "out", **errors, network="msd", folds=3)
     opened = open_folder(config)
-    seen = []
+    seen, owners = [], set()
 
     def noted(config, folder, steps, train, validation, *others):
         seen.append([*train.images, *validation.images])
+        for targets in (train.targets, validation.targets):
+            if isinstance(targets, CleanLabels):
+                owners.update(*(np.unique(ids[ids > 0] // 100) for ids in (targets.labels, targets.foreign)))
         return SimpleNamespace(status="collapsed", variables={})
 
+    def numbered(source):
+        """The ids of picture 2 are 201, 202, ..."""
+        images, labels = stacked(source)
+        return images, np.where(labels > 0, labels + 100 * np.arange(len(labels))[:, None, None], 0).astype(np.int32)
+
+    monkeypatch.setattr(repair_module, "stacked", numbered)
     for module in (repair_module, training_sets):
         monkeypatch.setattr(module, "trained", noted)
     monkeypatch.setattr(repair_module.Repair, "masks", lambda self, images, noisy: noisy)
     comparison = Comparison(config, opened)
     for unit, test in zip(training_sets.units_of(config), training_sets.folds_of(config, opened), strict=True):
-        seen.clear()
+        seen.clear(), owners.clear()
         ((_, outcome),) = comparison.compare([unit], lambda share: None)
         assert all(np.isnan(row.value) for row in outcome.rows)  # of networks that learnt nothing
-        tested = [opened.clean[index].image for index in test]
+        groups = {opened.clean.groups[index] for index in test}
+        tested, others = [], []
+        for source in (opened.clean, opened.noisy):
+            for index, group in enumerate(source.groups):
+                (tested if group in groups else others).append(source[index].image)
         assert [len(images) for images in seen[1:]] == [len(seen[1])] * 3  # equally many steps for all
         assert not any(np.array_equal(image, one) for images in seen for image in images for one in tested)
+        assert all(any(np.array_equal(image, one) for image in seen[2]) for one in others)
+        assert owners == set(range(5)) - set(test)  # of the objects that the upgrade network learns from
     assert sorted(index for test in training_sets.folds_of(config, opened) for index in test) == [0, 1, 2, 3, 4]
+
+
+def test_noisy_pictures_of_the_tested_groups_alone_are_refused(folder, tmp_path):
+    config = config_of(folder, tmp_path, data=grouped(folder, "abcdeadd"), folds=3)  # a and d test together
+    with pytest.raises(InputError, match="folds: all pictures in noisy/ belong to groups of one fold; give other"):
+        Comparison(config, open_folder(config))
+
+
+def test_results_of_another_number_of_folds_are_not_taken(folder, tmp_path):
+    def comparison(folds):
+        config = FolderConfig(grouped(folder, "abcdefgh"), tmp_path / "out", folds=folds)
+        return Comparison(config, open_folder(config)), training_sets.units_of(config)
+
+    (three, units), (five, others) = comparison(3), comparison(5)
+    rows = [(unit.file, f"dice_{name}", "ok", 0.5) for unit in units for name in training_sets.TAUGHT]
+    results = pd.DataFrame(rows, columns=["file", "metric", "status", "value"])
+    assert not {unit.file for unit in units} & {unit.file for unit in others}  # nor are their checkpoints
+    assert five.found(results) is None
+    found = three.found(results)
+    assert [len(dice) for dice in found.dice.values()] == [3, 3, 3]
+    # of 5 pictures 5 / 3 test; of the others 80 % train the network that has clean labels alone
+    assert found.overlap == pytest.approx((5 / 3) / (0.8 * (5 - 5 / 3)))
+
+
+def test_the_time_leaves_out_noisy_pictures_of_the_tested_groups(folder, tmp_path):
+    config = FolderConfig(grouped(folder, "abcdeabc"), tmp_path / "out", folds=5)
+    # 4 clean pictures and 12 / 5 noisy ones: 5 folds x 60 s x (1 + 3 x 6.4 / 4) = 1740 s
+    assert training_sets.warning(config, open_folder(config), 60.0).endswith("about 29 min")
 
 
 def test_folds_that_cannot_be_made_are_refused(folder, tmp_path):
