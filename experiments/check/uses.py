@@ -13,7 +13,7 @@ from experiments.annotation_upgrade.study import STUDY as ANNOTATION_UPGRADE
 from experiments.check.findings import Asked
 from experiments.check.survey import LARGEST_HELD
 from experiments.few_shot.study import STUDY as FEW_SHOT
-from experiments.harness.options import DataOptions
+from experiments.harness.options import DataOptions, overlaid
 from experiments.harness.parsing import parse
 from experiments.harness.pictures import Opener, Splitting
 from experiments.harness.run import AnyStudy
@@ -102,7 +102,8 @@ def _study(study: AnyStudy, given: str, specs: Sequence[str], opener: Opener, as
 def _refusal(study: AnyStudy, spec: str, words: Words, opener: Opener) -> str:
     """Why a study refuses the pictures with these options; "" where it does not."""
     try:
-        config = parse(study, _args(study, spec, words))
+        # other replicates of a simulated set are like the first
+        config = overlaid(parse(study, _args(study, spec, words)), {"source": {"replicates": 1}})
         study.trials(config, study.read(config, opener))
     except InputError as error:
         return str(error)

@@ -53,4 +53,4 @@ def test_a_run_that_waits_goes_on_when_there_is_room(found):
     one = found["freed"]
     assert one["codes"] == [0] and one["same"], one["said"]
     assert "the disk is full" in one["said"]
-    assert found["whole"] == 0 and found["rows"] == 19
+    assert found["whole"] == 0 and found["rows"] == 25
