@@ -1,6 +1,6 @@
 """Charts of study 3: Dice against annotated pictures with quartiles, and a heat map of pictures and features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +60,7 @@ def shots_chart(
             medians = [value.median for value in other.values]
             axes.plot(other.shots, medians, color=GREY, ls=":", lw=1.6, label=other.name)
             tips(axes, other.shots, medians, [f"{other.name}: {value:.3f}" for value in medians])
+            _mark(axes, {*map(int, axes.get_xticks()), *other.shots})
         axes.set_title(name, fontsize=10, color=INK)
     for axes in grid[-1]:
         axes.set_xlabel("annotated pictures", color=INK)
@@ -117,8 +118,11 @@ def _panel(axes: Axes, bands: Sequence[Band], whole: Interval) -> None:
         tips(axes, band.shots, list(median), texts)
     if whole.n:
         axes.axhline(whole.mean, color=GREY, ls="--", lw=1.3, label="all labels")
-    places = sorted({shots for band in bands for shots in band.shots})
     axes.set_xscale("log")
-    axes.set_xticks(places, [str(place) for place in places])
+    _mark(axes, {shots for band in bands for shots in band.shots})
     axes.minorticks_off()
     tidy(axes, "y")
+
+
+def _mark(axes: Axes, shots: Collection[int]) -> None:
+    axes.set_xticks(sorted(shots), [str(count) for count in sorted(shots)])

@@ -37,6 +37,7 @@ def test_another_study_is_dotted_in_its_panel_alone_and_in_the_legend():
     lines = [[line.get_linestyle() for line in drawn(axes)] for axes in (first, second)]
     assert lines == [["-", "--"], ["-", ":"]]
     assert list(drawn(second)[1].get_ydata()) == [0.3, 0.6] and first.get_ylabel() == "F1"
+    assert {1, 15} <= {int(text.get_text()) for text in second.get_xticklabels()}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["all 8 features", "all labels", "elsewhere"]
 
