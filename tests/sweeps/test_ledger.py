@@ -40,7 +40,7 @@ def test_results_that_a_network_disk_does_not_show_before_their_folder_is_opened
         add(one, TRIALS[0])
         one.release(TRIALS[0])
         look, opened, is_fresh = Path.exists, os.open, []
-        monkeypatch.setattr(os, "open", lambda path, *how: is_fresh.append(path) or opened(path, *how))
+        monkeypatch.setattr(os, "open", lambda path, *how, **at: is_fresh.append(path) or opened(path, *how, **at))
         shown = lambda path: path.parent.name != "trials" or path.parent in is_fresh  # noqa: E731
         monkeypatch.setattr(Path, "exists", lambda path: look(path) and shown(path))
         assert not other.claim(TRIALS[0])
