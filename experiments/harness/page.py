@@ -11,6 +11,7 @@ from rich.console import Console
 
 from experiments.harness.core_counts import mixture
 from experiments.harness.provenance import is_committed
+from experiments.harness.rivals import rival_cautions
 from experiments.harness.study import Context, Study
 from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
 from segjax.evaluation.claims import digits_of, format_test_sets
@@ -54,6 +55,7 @@ def write_study_page(
         cautions=[
             *cautions(config, context.data.source, plan),
             *mixture(table),
+            *rival_cautions(table),
             *study.cautions(config, context.data),
             *found.cautions,
             *context.examples.cautions(),

@@ -18,6 +18,7 @@ import pandas as pd
 from experiments.harness.core_counts import mixture
 from experiments.harness.page import claims_table, save_charts, undecided
 from experiments.harness.provenance import ROOT, is_committed
+from experiments.harness.rivals import rival_cautions
 from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
 from segjax.data import parse_spec
@@ -167,7 +168,7 @@ def _published(study: AnyStudy, folder: Path) -> Published:
         return Published(folder, facts, None)
     config = config_of(study.config, facts["config"])
     table = table_in(study, folder, facts)
-    return Published(folder, facts, study.analyse(config, table), mixture(table))
+    return Published(folder, facts, study.analyse(config, table), [*mixture(table), *rival_cautions(table)])
 
 
 def _section(run: Published) -> list[str]:

@@ -19,8 +19,10 @@ from experiments.harness.options import deciding
 from experiments.harness.page import announce, write_study_page
 from experiments.harness.parsing import parse
 from experiments.harness.provenance import opening, sources_of
+from experiments.harness.rival_options import RivalOptions
+from experiments.harness.rivals import keep_origins, read_rivals, write_test_pictures
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
-from experiments.harness.study import Config, Context, Study, StudyData
+from experiments.harness.study import Config, Context, Data, Study, StudyData, with_rivals
 from segjax.claims import Claims
 from segjax.interruption import check
 from segjax.sweeps import (
@@ -46,6 +48,7 @@ from segjax.sweeps import (
 from segjax.types import InputError
 
 AnyStudy = Study[Any, Any, Any, Any]
+NEXT = "put the labels that a program predicts into {folder}/labels, and give --rival NAME=folder:{folder}"
 
 
 def run(study: AnyStudy, args: Sequence[str] | None = None) -> None:
@@ -88,7 +91,15 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     """Do what the options say; gives the exit code."""
     out = config.run.out
     console.print(f"reading {config.source.data}", soft_wrap=True)
-    context, trials = opened(study, config)
+    data = study.read(config)
+    elsewhere = getattr(config, "elsewhere", RivalOptions())
+    if (folder := elsewhere.write_test_pictures) is not None:
+        count = write_test_pictures(folder, data, config.run.seeds)
+        console.print(f"{count} test pictures are in {folder / 'images'}; {NEXT.format(folder=folder)}", soft_wrap=True)
+        return 0
+    rivals = read_rivals(elsewhere, data, config.run.seeds, study.rivals is not None and study.rivals.needs_classes)
+    study = with_rivals(study, rivals)
+    context, trials = ready(study, config, data)
     check()  # a stop that came while modules were loaded or pictures read may have been lost
     shard = shard_of(trials, config.run.shard)
     if config.run.plan:
@@ -102,6 +113,7 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
         plan["opening"]["request"] = f"SLURM job {job}"
     context.store.made_by = {"configuration": plan["fingerprint"], "code": plan["opening"]["code"]}
     with Ledger(out, study.trial, plan, config.run.accept_code, config.run.retry_failed) as ledger:
+        keep_origins(out, rivals)
         sweep, code = Sweep(study, context, trials), None
         while code is None:
             run_trials(shard, sweep.run, ledger, sweep.together, console, sweep.pack)
@@ -161,7 +173,13 @@ def _tell_failed(failed: Sequence[Any], out: Path, console: Console, shown: int 
 
 def opened(study: Study[Config, Any, Any, Any], config: Config) -> tuple[Context[Config, Any, Any], list[Any]]:
     """A study's pictures and store, and all its trials; nothing is trained or written."""
-    data = study.read(config)
+    return ready(study, config, study.read(config))
+
+
+def ready(
+    study: Study[Config, Data, Any, Any], config: Config, data: Data
+) -> tuple[Context[Config, Data, Any], list[Any]]:
+    """A study's store, and all its trials, for opened pictures."""
     store = study.trainings(config, data)
     return Context(config, data, store, Examples(config.run.out / "examples")), study.trials(config, data)
 

@@ -1,13 +1,14 @@
 """The contract of a study: what is varied, what is trained, what is measured, and what is made of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import pandas as pd
 
 from experiments.harness.examples import Examples
 from experiments.harness.options import DataOptions, RunOptions
+from experiments.harness.rivals import Rival, class_cautions
 from experiments.harness.store import AnyTraining, TrainingStore
 from segjax.data import Split
 from segjax.evaluation import Claim, Metric
@@ -86,6 +87,21 @@ class Analysis:
 
 
 @dataclass(frozen=True)
+class RivalPart(Generic[Config, Data, Trial, AnyTraining]):
+    """How a study takes labels that other programs predicted for its test pictures.
+
+    Attributes:
+        trials: the trials of a rival with seed 0; the last argument is their factor `network`.
+        measure: values of a rival's trial, the same as of a network's.
+        needs_classes: whether the labels must tell the classes of the pictures apart.
+    """
+
+    trials: Callable[[Config, Data, str], Sequence[Trial]]
+    measure: Callable[[Context[Config, Data, AnyTraining], Trial, Rival], Outcome]
+    needs_classes: bool = False
+
+
+@dataclass(frozen=True)
 class Study(Generic[Config, Data, Trial, AnyTraining]):
     """A study. The harness does all the rest: plan, ledger, trainings, splits, examples, page, publishing.
 
@@ -111,6 +127,7 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         passes: about how many forward passes over one picture a trial takes besides its training, by the training that
             makes the network and by what they are made for; what several trials have in common is made once.
         keeps_networks: whether trained networks stay after the trials that need them are measured.
+        rivals: of a study whose configuration has `elsewhere`, a group of `RivalOptions`.
     """
 
     name: str
@@ -133,3 +150,28 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
         lambda context, trial: {}
     )
     keeps_networks: bool = False
+    rivals: RivalPart[Config, Data, Trial, AnyTraining] | None = None
+
+
+def with_rivals(study: Study[Any, Any, Any, Any], rivals: Mapping[str, Rival]) -> Study[Any, Any, Any, Any]:
+    """The study with the trials of some rivals, by their factor `network`, after all others."""
+    part = study.rivals
+    if part is None or not rivals:
+        return study
+
+    def trials(config: Any, data: Any) -> list[Any]:
+        every = [(seed, network) for seed in range(config.run.seeds) for network in rivals]
+        own = [replace(trial, seed=seed) for seed, network in every for trial in part.trials(config, data, network)]
+        return [*study.trials(config, data), *own]
+
+    def measure(context: Context[Any, Any, Any], trial: Any) -> Outcome:
+        rival = rivals.get(trial.network)
+        return study.measure(context, trial) if rival is None else part.measure(context, trial, rival)
+
+    return replace(
+        study,
+        trials=trials,
+        needs=lambda context, trial: [] if trial.network in rivals else study.needs(context, trial),
+        measure=measure,
+        cautions=lambda config, data: [*study.cautions(config, data), *class_cautions(rivals.values(), data.source)],
+    )

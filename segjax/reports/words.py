@@ -156,7 +156,13 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
 
 
 def network_name(network: str) -> str:
-    """Name of a network as papers write it; "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM."""
+    """Name of a network as papers write it; "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM.
+
+    "NAME@DIGEST" is a program whose predictions were read from files with this digest.
+    """
+    name, elsewhere, _ = network.partition("@")
+    if elsewhere:
+        return f"{name} (predicted elsewhere)"
     name, plus, term = network.partition("+")
     return f"{NETWORKS.get(name, name)}{plus and ' with '}{TERMS.get(term, term)}"
 

@@ -1,11 +1,11 @@
-"""What several formats ask of files of masks, and label images, which appear whole or not at all."""
+"""What several formats ask of files of masks; label images and pictures, which appear whole or not at all."""
 
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tifffile
-from jaxtyping import Int32
+from jaxtyping import Float32, Int32
 from PIL import Image
 
 from segjax.data.pictures.limits import check_decoded
@@ -71,3 +71,20 @@ def write_labels(
         else:
             kind = np.uint16 if dtype == "uint16" or (dtype == "smallest" and fits) else np.int32
             tifffile.imwrite(unfinished, labels.astype(kind), compression="zlib", photometric="minisblack")
+
+
+def write_picture(path: Path, image: Float32[np.ndarray, "H W C"]) -> None:
+    """A picture in [0, 1] as TIFF that other programs read, scaled by its maximum: 8 bits for RGB, 16 for all others.
+
+    Raises:
+        InputError: the disk cannot be written.
+    """
+    is_rgb = image.shape[-1] == 3
+    kind = np.uint8 if is_rgb else np.uint16
+    pixels = np.round(image * (np.iinfo(kind).max / (float(image.max()) or 1.0))).astype(kind)
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    photometric, planar = "rgb" if is_rgb else "minisblack", "contig" if pixels.ndim == 3 else None
+    with replacing(path) as unfinished:
+        tifffile.imwrite(
+            unfinished, pixels, photometric=photometric, planarconfig=planar, compression="zlib", metadata=None
+        )
