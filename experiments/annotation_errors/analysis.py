@@ -1,15 +1,22 @@
 """Answer, tables, charts and claims of study 1, beside the published curves."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from experiments.annotation_errors.elsewhere import (
+    LEVEL_LINES,
+    NOT_KNOWN,
+    again,
+    against_clean,
+    level_lines,
+    rival_claims,
+)
 from experiments.annotation_errors.grid import Config, Trial
-from experiments.annotation_errors.statements import judged, statements_table
+from experiments.annotation_errors.statements import judged, published, published_kind, statements_table
+from experiments.harness.rival_options import is_rival
 from experiments.harness.study import Analysis
-from segjax.data import parse_spec
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
 from segjax.evaluation.claims import format_test_sets
 from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, means_said, words
@@ -56,13 +63,14 @@ def analyse(config: Config, table: Table) -> Analysis:
     costs = costs_of(table)
     weak = untaught(table)
     shown = strongest([cost for cost in costs if cost.trial.network not in weak])
+    families = rival_claims(table, lambda trial: _named(trial, table.coarsening))
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
         verdict=verdict(shown, weak, table.coarsening),
         notes=notes(shown, weak),
-        claims=[cost.claim for cost in costs],
-        main=[cost.claim for own in shown.values() for cost in own],
+        claims=[*(cost.claim for cost in costs), *(claim for family in families for claim in family)],
+        main=[*(cost.claim for own in shown.values() for cost in own), *against_clean(families)],
         charts=_charts(table, shown, paper),
         tables=_tables(table, paper, kind),
         cautions=_cautions(config, table),
@@ -71,27 +79,6 @@ def analyse(config: Config, table: Table) -> Analysis:
         glossary=GLOSSARY,
         failures=_failures(table),
     )
-
-
-def published_kind(data: str) -> str | None:
-    """The published set that the pictures of a data spec stand for."""
-    spec = parse_spec(data)
-    return spec.name if spec.scheme == "microscope" and spec.name in ("hl60", "granulocytes") else None
-
-
-def published(kind: str) -> pd.DataFrame:
-    """Published pooled Dice on clean test labels, mean and standard deviation of 10 runs per network, error and level.
-
-    The inclusion curve's point at level 0 was measured on pictures without foreign objects, the others on pictures with
-    them. Columns: data, network, error, level, dice, sd; level is a rate or, for bias, q_max in published pixels.
-
-    Args:
-        kind: "hl60", "granulocytes" or "epithelial".
-
-    Source: Vădineanu et al., MIDL 2022, PMLR 172:1251-1267, Figures 2 and 3.
-    """
-    rows = pd.read_csv(Path(__file__).with_name("published.csv"), comment="#")
-    return rows[rows["data"] == kind].reset_index(drop=True)
 
 
 def costs_of(table: Table) -> list[Cost]:
@@ -131,7 +118,8 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
 
 def untaught(table: Table) -> dict[str, float]:
     """Networks that do not reach `LEARNT` with clean labels, with their Dice: what errors cost them says nothing."""
-    clean = {one.network: table.interval("dice_pooled", one) for one in table.trials() if one == Trial(one.network, 0)}
+    own = [one for one in table.trials() if one == Trial(one.network, 0) and not is_rival(one.network)]
+    clean = {one.network: table.interval("dice_pooled", one) for one in own}
     return {network: dice.mean for network, dice in clean.items() if dice.mean < LEARNT}
 
 
@@ -207,6 +195,8 @@ def cost_words(costs: Sequence[Cost]) -> str:
 
 def labels_of(trial: Trial, coarsening: float) -> str:
     """The labels that a trial is trained on."""
+    if is_rival(trial.network):
+        return NOT_KNOWN
     if _is_pasted(trial):
         return "clean labels, foreign objects pasted in"
     return words.amount_of(trial.error, trial.level, coarsening)
@@ -218,7 +208,7 @@ def doses(table: Table, metric: str) -> pd.DataFrame:
     At level 0 stand the trials with clean labels, but for inclusion those of pasted objects that nobody annotated,
     where there are any.
     """
-    trials, lines = table.trials(), []
+    trials, lines = [trial for trial in table.trials() if not is_rival(trial.network)], []
     for network in dict.fromkeys(trial.network for trial in trials):
         own = [trial for trial in trials if trial.network == network]
         for error in words.in_order({trial.error for trial in own}):
@@ -259,14 +249,15 @@ def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFra
             title = f"{_capital(name)} by kind and strength of the error"
             if errors:
                 title = _curve_title(table, metric, name, errors[0])
+            drawn = level_lines(table, metric, found)
             charts[STEMS[metric]] = chart(
                 title,
                 f"{_capital(name)} on clean test labels after training on noisy labels",
-                lambda narrow, found=found, name=name, beside=beside: dose_response(  # type: ignore[misc]
-                    found, _capital(name), beside, table.coarsening, narrow
+                lambda narrow, drawn=drawn, name=name, beside=beside: dose_response(  # type: ignore[misc]
+                    drawn, _capital(name), beside, table.coarsening, narrow
                 ),
-                _numbers(found, _capital(name), table.coarsening),
-                _caption(found, beside, any(_is_pasted(trial) for trial in table.trials())),
+                _numbers(drawn[~again(drawn)], _capital(name), table.coarsening),
+                _caption(drawn, beside, any(_is_pasted(trial) for trial in table.trials())),
             )
     return charts
 
@@ -313,7 +304,11 @@ def _curve_title(table: Table, metric: str, name: str, own: Sequence[Cost]) -> s
 
 def _numbers(found: pd.DataFrame, name: str, coarsening: float) -> pd.DataFrame:
     """The numbers of a chart of curves, as its CSV file has them."""
-    shown = [words.amount_of(line.error, line.level, coarsening) for line in found.itertuples()]
+    trials = [Trial(line.network, 0, line.error, line.level) for line in found.itertuples()]
+    shown = [
+        labels_of(t, coarsening) if is_rival(t.network) else words.amount_of(t.error, t.level, coarsening)
+        for t in trials
+    ]
     columns = {"network": found["network"].map(network_name), "labels": shown, name: found["mean"].round(4)}
     bounds = {"95 % interval from": found["low"].round(4), "to": found["high"].round(4), "test sets": found["n"]}
     return pd.DataFrame({**columns, **bounds, words.METRIC_NAMES["label_dice"]: found["label_dice"].round(4)})
@@ -323,6 +318,8 @@ def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -
     said = [means_said(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())]
     if is_pasted:
         said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
+    if any(map(is_rival, found["network"])):
+        said.append(LEVEL_LINES)
     if paper is not None:
         said.append(f"Dashed: {SOURCE}{'; there, none are in the pictures at 0 %' if is_pasted else ''}.")
     return " ".join(said)
@@ -374,7 +371,8 @@ def _cautions(config: Config, table: Table) -> list[str]:
 
 
 def _named(trial: Trial, coarsening: float) -> str:
-    return f"{network_name(trial.network)} with {labels_of(trial, coarsening)}"
+    name = network_name(trial.network)
+    return name if is_rival(trial.network) else f"{name} with {labels_of(trial, coarsening)}"
 
 
 def _is_pasted(trial: Trial) -> bool:

@@ -1,7 +1,7 @@
 """The grid of study 1: its configuration, the strengths of errors, and its trials."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from experiments.harness.options import (
 )
 from experiments.harness.protocols import check_protocol, published
 from experiments.harness.recipes import ERRORS, RATE_ERRORS, recipe_from
+from experiments.harness.rival_options import RivalOptions
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
@@ -45,6 +46,7 @@ class Config:
     source: Annotated[DataOptions, Flat] = DataOptions()
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
+    elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
     train: TrainOptions = decides(TrainOptions())
     errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
     """Errors to try. omission: objects are missing. inclusion: foreign objects are marked. bias: outlines are too wide
@@ -61,6 +63,7 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
+        self.elsewhere.check()
         check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("errors", self.errors, ERRORS)
         for level in self.levels:

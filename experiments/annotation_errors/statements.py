@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
+from segjax.data import parse_spec
 from segjax.evaluation import Decision, decide
 from segjax.reports import words
 from segjax.reports.words import network_name
@@ -30,6 +32,27 @@ class Judged(NamedTuple):
     statement: str
     case: str
     decision: Decision
+
+
+def published_kind(data: str) -> str | None:
+    """The published set that the pictures of a data spec stand for."""
+    spec = parse_spec(data)
+    return spec.name if spec.scheme == "microscope" and spec.name in ("hl60", "granulocytes") else None
+
+
+def published(kind: str) -> pd.DataFrame:
+    """Published pooled Dice on clean test labels, mean and standard deviation of 10 runs per network, error and level.
+
+    The inclusion curve's point at level 0 was measured on pictures without foreign objects, the others on pictures with
+    them. Columns: data, network, error, level, dice, sd; level is a rate or, for bias, q_max in published pixels.
+
+    Args:
+        kind: "hl60", "granulocytes" or "epithelial".
+
+    Source: Vădineanu et al., MIDL 2022, PMLR 172:1251-1267, Figures 2 and 3.
+    """
+    rows = pd.read_csv(Path(__file__).with_name("published.csv"), comment="#")
+    return rows[rows["data"] == kind].reset_index(drop=True)
 
 
 def judged(table: Table, kind: str | None) -> list[Judged]:

@@ -1,6 +1,7 @@
 """Study 1: the pictures, how networks are trained on noisy labels, and the values that are measured."""
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from experiments.annotation_errors.analysis import analyse
 from experiments.annotation_errors.gallery import gallery
@@ -8,8 +9,10 @@ from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial, publ
 from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
+from experiments.harness.pictures import Domain
+from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
-from experiments.harness.study import Context, Study
+from experiments.harness.study import Context, RivalPart, Study
 from segjax.evaluation import counts, dice
 from segjax.sweeps import Outcome, Row
 from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict
@@ -53,12 +56,28 @@ def measure(context: Context[Config, ErrorDomains, Trial], trial: Trial) -> Outc
     test = np.asarray(context.data.split(trial.seed).test)
     steps = context.store.trainer.steps(trial.network)
     predicted = predict(steps, trained.variables, domain.images[test]) > 0
+    found = _measured(context, domain, test, predicted)
+    rows = [*found.rows, Row("label_dice", trained.facts["label_dice"])]
+    said = f"{found.summary}{'' if trained.status == 'ok' else f', {trained.status}'}"
+    return Outcome(rows, said, trained.status, trained.restarts, found.examples)
+
+
+def measure_rival(context: Context[Config, ErrorDomains, Trial], trial: Trial, rival: Rival) -> Outcome:
+    """What another program predicted for the plain test pictures."""
+    test = np.asarray(context.data.split(trial.seed).test)
+    return _measured(context, context.data.plain, test, rival.masks(test, context.config.annotations.target))
+
+
+def _measured(
+    context: Context[Config, ErrorDomains, Trial],
+    domain: Domain,
+    test: Int[np.ndarray, " P"],
+    predicted: Bool[np.ndarray, "P H W"],
+) -> Outcome:
     rows, pooled = prediction_rows(predicted, domain, test, context.config.segmentation.tolerance)
-    rows += [Row("dice_pooled", pooled), Row("label_dice", trained.facts["label_dice"])]
     shown = places_shown(dice(counts(predicted & ~domain.ignored[test], domain.labels[test] > 0)))
     examples = {"indices": test[shown], "masks": predicted[shown]}
-    said = f"Dice {pooled:.3f}{'' if trained.status == 'ok' else f', {trained.status}'}"
-    return Outcome(rows, said, trained.status, trained.restarts, examples)
+    return Outcome([*rows, Row("dice_pooled", pooled)], f"Dice {pooled:.3f}", examples=examples)
 
 
 STUDY = Study(
@@ -76,4 +95,5 @@ STUDY = Study(
     measure=measure,
     analyse=analyse,
     gallery=gallery,
+    rivals=RivalPart(lambda config, data, network: [Trial(network, 0)], measure_rival),
 )

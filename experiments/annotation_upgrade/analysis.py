@@ -12,6 +12,7 @@ from experiments.annotation_upgrade.charts import (
     Table,
     charts_of,
     error_name,
+    from_elsewhere,
     retrained,
     trained,
     variants,
@@ -140,10 +141,10 @@ def verdict_on_labels(raised: Decision, before: float, after: float) -> str:
 
 
 def methods_compared(config: Config, table: Table, network: str) -> list[Claim]:
-    """Training on clean and repaired labels against every other method of the laboratory."""
+    """Training on clean and repaired labels against every other method of the laboratory, and other programs."""
     (_, upgraded), *others = trained(config, network).items()
     subject = f"{network_name(network)} with repaired labels{USES[config.repairs[0]]}"
-    return table.compare("dice_pooled", (subject, upgraded), dict(others))
+    return table.compare("dice_pooled", (subject, upgraded), dict(others) | from_elsewhere(table))
 
 
 def labels_raised(config: Config, table: Table, network: str) -> list[Claim]:
@@ -185,6 +186,7 @@ def mismatch(config: Config, table: Table) -> pd.DataFrame:
 def readable(frame: pd.DataFrame, coarsening: float) -> pd.DataFrame:
     """A table of trials in words."""
     words: dict[str, Callable[[str], str]] = {
+        "network": network_name,
         "method": lambda method: METHODS[method],
         "error": lambda error: ERRORS.get(error) or error_name(error, coarsening),
         "learnt": lambda learnt: {**KNEW, "none": "-"}.get(learnt) or f"learnt {error_name(learnt, coarsening)}",

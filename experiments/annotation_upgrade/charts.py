@@ -31,6 +31,7 @@ from experiments.annotation_upgrade.grid import (
 from experiments.annotation_upgrade.pictures import AnnotatedPictures
 from experiments.harness.networks import pooled_dice
 from experiments.harness.recipes import PIXEL_ERRORS, RATE_ERRORS
+from experiments.harness.rival_options import ELSEWHERE, is_rival
 from experiments.harness.study import Context
 from segjax.evaluation import Interval
 from segjax.reports import (
@@ -74,6 +75,7 @@ METHODS = {
     PREDICTIONS: "predicted",
     UPGRADED_PREDICTIONS: "predicted, then repaired",
     **{rival: rival.replace("_", " ") for rival in RIVALS},
+    ELSEWHERE: "not known here",
 }
 OTHER_METHODS = {
     CONFIDENT: "{} noisy pictures, confident learning",
@@ -104,6 +106,11 @@ def trained(config: Config, network: str) -> dict[str, Trial]:
         },
         f"{clean + noisy} clean pictures": laboratory(config, network, ALL_CLEAN),
     }
+
+
+def from_elsewhere(table: Table) -> dict[str, Trial]:
+    """Programs from elsewhere by their names."""
+    return {network_name(trial.network): trial for trial in table.trials() if is_rival(trial.network)}
 
 
 def retrained(config: Config, network: str, number: int = 1) -> dict[str, Trial]:
@@ -164,7 +171,7 @@ def charts_of(config: Config, table: Table) -> dict[str, Chart]:
 
 def pay_chart(config: Config, table: Table, network: str) -> Chart | None:
     """Dice of the networks of the laboratory, by their training pictures."""
-    values = _values(table, "dice_pooled", trained(config, network))
+    values = _values(table, "dice_pooled", trained(config, network) | from_elsewhere(table))
     upgraded, clean, raw, *_ = trained(config, network)
     if upgraded not in values:
         return None

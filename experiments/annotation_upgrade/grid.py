@@ -22,8 +22,8 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
-from experiments.harness.protocols import check_protocol
 from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
+from experiments.harness.rival_options import RivalOptions
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError, check_least
@@ -55,6 +55,7 @@ class Config:
     source: Annotated[DataOptions, Flat] = DataOptions()
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
+    elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
     train: TrainOptions = decides(TrainOptions())
     questions: tuple[str, ...] = arranges(QUESTIONS[:-1])
     """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
@@ -125,7 +126,8 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
-        check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
+        self.elsewhere.check()
+        protocols.check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
         check_choices("repairs", self.repairs, REPAIRS)

@@ -45,8 +45,10 @@ from experiments.annotation_upgrade.trainings import (
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import stable_number
+from experiments.harness.rival_options import ELSEWHERE
+from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
-from experiments.harness.study import Context, Study
+from experiments.harness.study import Context, RivalPart, Study
 from segjax.annotations import Recipe
 from segjax.evaluation import median_radius
 from segjax.ops.components import components
@@ -298,12 +300,10 @@ def measure(context: Context[Config, AnnotatedPictures, Trial], trial: Trial) ->
     trained, tolerance = context.store.load(training), context.config.segmentation.tolerance
     steps, images = context.store.trainer.steps(context.store.trainer.kind(training)), domain.images[test]
     if trial.method != UPGRADE:
-        masks = predict(steps, trained.variables, images) > 0
-        rows, pooled = prediction_rows(masks, domain, test, tolerance)
-        shown = _shown(rows)
-        rows += [Row(metric, value) for metric, value in {"dice_pooled": pooled, **trained.facts}.items()]
-        examples = {"indices": test[shown], "masks": masks[shown]}
-        return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+        found = _segmented(context, test, predict(steps, trained.variables, images) > 0)
+        rows = [*found.rows, *(Row(metric, value) for metric, value in trained.facts.items())]
+        summary = f"{found.summary} ({trained.status})"
+        return Outcome(rows, summary, trained.status, trained.restarts, found.examples)
     before = annotations.masks(trial.error)[test]
     after = upgraded(steps, trained.variables, images, before)
     label_dice = pooled_dice(before, domain.labels[test] > 0)
@@ -313,6 +313,20 @@ def measure(context: Context[Config, AnnotatedPictures, Trial], trial: Trial) ->
     examples = {"indices": test[shown], "before": before[shown], "after": after[shown]}
     summary = f"labels: Dice {label_dice:.3f} before repair, {upgraded_dice:.3f} after ({trained.status})"
     return Outcome(rows, summary, trained.status, trained.restarts, examples)
+
+
+def measure_rival(context: Context[Config, AnnotatedPictures, Trial], trial: Trial, rival: Rival) -> Outcome:
+    """What another program predicted for the test pictures."""
+    test = context.data.annotations(trial.seed).test
+    return _segmented(context, test, rival.masks(test, context.config.annotations.target))
+
+
+def _segmented(context: Context[Config, AnnotatedPictures, Trial], test: Rows, masks: Masks) -> Outcome:
+    """Values of the masks of the test pictures."""
+    rows, pooled = prediction_rows(masks, context.data.domain, test, context.config.segmentation.tolerance)
+    shown = _shown(rows)
+    examples = {"indices": test[shown], "masks": masks[shown]}
+    return Outcome([*rows, Row("dice_pooled", pooled)], f"Dice {pooled:.3f}", examples=examples)
 
 
 def _shown(rows: Sequence[Row]) -> Int[np.ndarray, " S"]:
@@ -335,4 +349,5 @@ STUDY = Study(
     measure=measure,
     analyse=analyse,
     gallery=gallery,
+    rivals=RivalPart(lambda config, data, network: [Trial(network, 0, ELSEWHERE)], measure_rival),
 )

@@ -52,6 +52,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     gaps, behind = found.behind()
     banks, nearest = [*found.banks(), *found.unseen()], nearest_shots(config.compare_shots)
     compared = [claim for shots in config.compare_shots for claim in (*found.heads(shots), *found.baselines(shots))]
+    rivals = [claim for claim in found.heads(nearest) if claim.rival in found.elsewhere()]
     metrics = {name: Metric(text, "1", "higher", "NaN", 1) for name, text in OWN_METRICS.items()}
     metrics = {**METRICS, **metrics, "f1": _f1_of(config)}
     network = network_name(found.network)
@@ -69,7 +70,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         verdict=verdict(found, gaps),
         notes=notes(found),
         claims=[*behind, *compared, *banks],
-        main=[*behind, *found.baselines(nearest), *banks],
+        main=[*behind, *found.baselines(nearest), *banks, *rivals],
         charts=charts_of(found),
         tables={name: frame for name, frame in tables.items() if len(frame)},
         cautions=cautions(found),
@@ -168,6 +169,9 @@ def methods_table(found: Findings) -> pd.DataFrame:
                 f1 = format_interval(found.table.interval("f1", trials))
                 behind = format_interval(found.share_behind(shots, method), 1)
                 lines.append((shots, found.method_name(method, shots), *values, f1, behind))
+    for name, trials in found.elsewhere().items():
+        dice, f1 = (format_interval(found.table.interval(metric, trials)) for metric in ("dice_pooled", "f1"))
+        lines.append(("-", name, dice, "-", "-", f1, "-"))
     columns = ["annotated pictures", "method", "Dice", "Dice, first draws", "Dice at score 0, first draws"]
     return pd.DataFrame(lines, columns=[*columns, "F1 of objects", SHARE])
 

@@ -34,7 +34,7 @@ def charts_of(found: Findings) -> dict[str, Chart]:
         charts["shots_and_features"] = _heat_chart(found)
     for shots in found.config.compare_shots:
         methods = [name for name in (*found.config.heads, *found.config.baselines) if name != found.config.head]
-        rivals = {found.method_name(name, shots): found.few(shots, name) for name in methods}
+        rivals = {found.method_name(name, shots): found.few(shots, name) for name in methods} | found.elsewhere()
         claims = [*found.heads(shots), *found.baselines(shots)]
         rows = _compared(found, METHODS[found.config.head], rivals, shots, claims)
         if len(rows) > 1:

@@ -1,7 +1,7 @@
 """The results of study 3, with questions put to them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from experiments.few_shot.grid import (
     few,
     whole_of,
 )
+from experiments.harness.rival_options import ELSEWHERE, rivals_among
 from segjax.evaluation import Claim, Decision, Interval, interval
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
@@ -39,6 +40,7 @@ METHODS = {
     "whole_network": "whole network trained on the annotated pictures",
     "decoupled": "whole network trained on the annotated pictures, its extractor more slowly",
     "from_scratch": "new network trained on the annotated pictures",
+    ELSEWHERE: "predicted elsewhere",
 }
 SELECTIONS = {
     "random": "chosen at random",
@@ -150,9 +152,9 @@ class Findings:
         return 100 * float(found.mean())
 
     def heads(self, shots: int) -> list[Claim]:
-        """The study's head against the others."""
+        """The study's head against the others and against programs from elsewhere."""
         others = [name for name in self.config.heads if name != self.config.head]
-        return self._against(shots, others, "dice_pooled", "dice_pooled", "Dice")
+        return self._against(shots, others, "dice_pooled", "dice_pooled", "Dice", self.elsewhere())
 
     def baselines(self, shots: int) -> list[Claim]:
         """The study's head against networks trained on the shots, in the draws that these have.
@@ -161,6 +163,13 @@ class Findings:
         """
         label = "Dice at score 0"
         return self._against(shots, self.config.baselines, "dice_zero_first_draws", "dice_pooled", label)
+
+    def elsewhere(self) -> dict[str, list[Trial]]:
+        """Programs from elsewhere by their names, on every type."""
+        return {
+            network_name(one): [dataclasses.replace(whole, network=one, method=ELSEWHERE) for whole in self.whole()]
+            for one in rivals_among(trial.network for trial in self.table.trials())
+        }
 
     def banks(self) -> list[Claim]:
         """The first bank against the others."""
@@ -186,8 +195,16 @@ class Findings:
         known, every = self.known_types(method, shots), len(self.types)
         return METHODS[method] + ("" if known == every else f", {known} of {every} types")
 
-    def _against(self, shots: int, methods: Sequence[str], metric: str, rival_metric: str, label: str) -> list[Claim]:
-        rivals = {self.method_name(method, shots): self.few(shots, method) for method in methods}
+    def _against(
+        self,
+        shots: int,
+        methods: Sequence[str],
+        metric: str,
+        rival_metric: str,
+        label: str,
+        more: Mapping[str, list[Trial]] = {},
+    ) -> list[Claim]:
+        rivals = {self.method_name(method, shots): self.few(shots, method) for method in methods} | dict(more)
         subject = self.named(shots), self.few(shots)
         return self.table.compare(metric, subject, rivals, label=label, rival_metric=rival_metric)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
+from experiments.harness.rival_options import RivalOptions
 from segjax.fewshot import BASELINES, FEATURE_SELECTIONS, HEADS
 from segjax.fewshot.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
@@ -50,6 +51,7 @@ class Config:
     source: Annotated[DataOptions, Flat] = DataOptions()
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     train: TrainOptions = decides(TrainOptions())
+    elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
     types: tuple[int, ...] = decides(())
     """Classes that take part. None: every class that enough training pictures show."""
     others: Literal["background", "ignored"] = decides("background")
@@ -123,6 +125,7 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.segmentation.check()
+        self.elsewhere.check()
         types = self.types
         if not types and self.source.data.startswith("microscope:tissue"):
             types = TISSUE_TYPES[self.run.scale]

@@ -28,8 +28,10 @@ from experiments.few_shot.pictures import (
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of
 from experiments.harness.pictures import stable_number
+from experiments.harness.rival_options import ELSEWHERE
+from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
-from experiments.harness.study import Context, Study
+from experiments.harness.study import Context, RivalPart, Study
 from segjax import fewshot
 from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
 from segjax.fewshot.files import kept_extractors
@@ -107,6 +109,20 @@ def _with_all_labels(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
     masks = found == learnt_types(context.data, training).index(new.new) + 1
     rows, examples = _mask_rows(new, masks), _examples(new, masks, new.support[:0])
     return Outcome(rows, _summary(rows), trained.status, trained.restarts, examples)
+
+
+def rival_trials(config: Config, pictures: TypedPictures, network: str) -> list[Trial]:
+    """A program from elsewhere on every type, on the test pictures of the network with all labels."""
+    wholes = [grid.whole_of(config, network, 0, name) for name in pictures.types]
+    return [dataclasses.replace(whole, method=ELSEWHERE) for whole in wholes]
+
+
+def measure_rival(context: Here, trial: Trial, rival: Rival) -> Outcome:
+    """What another program predicted for the query pictures."""
+    new = _new_type(context, trial)
+    masks = rival.masks(new.query, new.new)
+    rows = _mask_rows(new, masks)
+    return Outcome(rows, _summary(rows), examples=_examples(new, masks, new.support[:0]))
 
 
 def _baseline(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
@@ -315,4 +331,5 @@ STUDY = Study(
     gallery=gallery,
     together=lambda trial: described(group_of(trial)),
     keeps_networks=True,
+    rivals=RivalPart(rival_trials, measure_rival, needs_classes=True),
 )

@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import OURS
+from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.study import Analysis
 from experiments.site_segmentation.charts import charts_of
 from experiments.site_segmentation.findings import (
@@ -19,7 +20,8 @@ from experiments.site_segmentation.findings import (
     Table,
     best_maps,
     best_of,
-    learnt_by,
+    compared_with,
+    full_title_of,
     masks_of,
     most_of_few,
     networks_of,
@@ -41,6 +43,7 @@ from segjax.reports.words import METRIC_NAMES, joined, network_name
 
 SHARES = (FOUND, FALSE_ALARMS, *AT_HALF, "marked_rate")
 COLUMNS = (FOUND, FALSE_ALARMS, "site_iou", "boundary_f_4px", "hd95_px", "label_dice", "marked_rate")
+NOT_KNOWN = "not known here"  # what a program from elsewhere learnt from
 CHOSEN = (*AT_HALF, *POINT)  # columns where levels were chosen on validation pictures
 
 
@@ -169,7 +172,7 @@ def _numbers(table: Table, maps: Trial) -> str:
 
 
 def _names(config: Config, learnt: Sequence[Trial]) -> dict[Trial, str]:
-    return {trial: f"{network_name(trial.network)} trained on {title_of(config, trial)}" for trial in learnt}
+    return {trial: full_title_of(config, trial) for trial in learnt}
 
 
 def _family(config: Config, table: Table, network: str) -> dict[tuple[Trial, Trial], Claim]:
@@ -177,7 +180,7 @@ def _family(config: Config, table: Table, network: str) -> dict[tuple[Trial, Tri
 
     All of it is looked at together, so that the best maps count as one of many; claims are on ours and on the best.
     """
-    learnt = learnt_by(table, network)
+    learnt = compared_with(table, network)
     maps = [trial for trial in learnt if trial.method == FROM_MAPS]
     pairs = [
         (subject, rival)
@@ -193,7 +196,7 @@ def _family(config: Config, table: Table, network: str) -> dict[tuple[Trial, Tri
 
 def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple[Trial, Trial], Claim]:
     """How often the network with the best maps is right about a whole picture, against drawn annotations."""
-    maps, learnt = best_maps(table, network), learnt_by(table, network)
+    maps, learnt = best_maps(table, network), compared_with(table, network)
     if maps is None:
         return {}
     names, rivals = _names(config, learnt), [trial for trial in learnt if trial.method != FROM_MAPS]
@@ -208,15 +211,15 @@ def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple
 
 
 def _main(table: Table, family: Mapping[tuple[Trial, Trial], Claim]) -> list[Claim]:
-    """Of the best maps: against all outlines, most of the few, points, and other maps."""
+    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs."""
     subject = best_of(table, [one for one, _ in family])
     most = max((rival.outlines for _, rival in family), default=0)
+    order = (OUTLINES, "points", FROM_MAPS, ELSEWHERE)
     main = {
         rival: claim
         for (one, rival), claim in family.items()
-        if one == subject and rival.method in (FROM_MAPS, "points", OUTLINES) and rival.outlines in (0, most)
+        if one == subject and rival.method in order and rival.outlines in (0, most)
     }
-    order = (OUTLINES, "points", FROM_MAPS)
     return [main[rival] for rival in sorted(main, key=lambda one: (order.index(one.method), one.outlines))]
 
 
@@ -242,9 +245,10 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
     rows = []
     for network in networks:
         is_weak = bool(weaknesses(table, network))
-        for trial in learnt_by(table, network):
+        for trial in compared_with(table, network):
             dice = table.interval(DICE, trial)
-            row: dict[str, Any] = {"network": network_name(network), "trained on": title_of(config, trial)}
+            trained_on = NOT_KNOWN if trial.method == ELSEWHERE else title_of(config, trial)
+            row: dict[str, Any] = {"network": network_name(trial.network), "trained on": trained_on}
             row |= {"Dice": format_interval(dice), "test sets": dice.n}
             for metric in COLUMNS if config.level == "half" else (*COLUMNS, *CHOSEN):
                 value = table.interval(metric, trial)
@@ -252,9 +256,10 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
                 shown = percent(value.mean) if metric in SHARES else f"{value.mean:.{digits}f}"
                 row[METRIC_NAMES[metric]] = shown if value.n else "-"
             if not is_weak:  # a share of a weak network's Dice says nothing
-                row["share of the Dice with all outlines"] = percent(share(table, trial).mean)
-                row["worth in outlines"] = "-" if trial.method == OUTLINES else worth(table, trial)
-            rows.append({**row, "name for --learnt": trial.learnt})
+                part = "-" if trial.method == ELSEWHERE else percent(share(table, trial).mean)
+                row["share of the Dice with all outlines"] = part
+                row["worth in outlines"] = "-" if trial.method in (OUTLINES, ELSEWHERE) else worth(table, trial)
+            rows.append({**row, "name for --learnt": "-" if trial.method == ELSEWHERE else trial.learnt})
     return pd.DataFrame(rows)
 
 

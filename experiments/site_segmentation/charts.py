@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.examples import ranks_shown
+from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.study import Context
 from experiments.site_segmentation.findings import (
     DICE,
@@ -16,6 +17,7 @@ from experiments.site_segmentation.findings import (
     Table,
     best_maps,
     best_of,
+    compared_with,
     curve,
     learnt_by,
     masks_of,
@@ -70,10 +72,13 @@ def _found(config: Config, table: Table, network: str) -> Chart | None:
     dice = _values(config, table, network, DICE)
     if not dice:
         return None
-    name, drawn = network_name(network), {title_of(config, trial): trial for trial in learnt_by(table, network)}
+    name, drawn = network_name(network), {title_of(config, trial): trial for trial in compared_with(table, network)}
     kinds = {
         "trained on maps": {row: value for row, value in dice.items() if drawn[row].method == FROM_MAPS},
-        "trained on drawn annotations": {row: value for row, value in dice.items() if drawn[row].method != FROM_MAPS},
+        "trained on drawn annotations": {
+            row: value for row, value in dice.items() if drawn[row].method not in (FROM_MAPS, ELSEWHERE)
+        },
+        "predicted elsewhere": {row: value for row, value in dice.items() if drawn[row].method == ELSEWHERE},
     }
     rates = {
         "pictures with a site: found": _values(config, table, network, FOUND),
@@ -136,8 +141,9 @@ def _boundaries(config: Config, table: Table, network: str) -> Chart | None:
     if not values:
         return None
     best = max(values, key=lambda row: values[row].mean)
+    is_trained = best in {title_of(config, trial) for trial in learnt_by(table, network)}
     return chart(
-        f"Predicted outlines lie nearest to the true ones after training on {best}",
+        f"Predicted outlines lie nearest to the true ones {'after training on' if is_trained else 'from'} {best}",
         "What share of the predicted and of the true outline lies within 4 px of the other, in test pictures with a "
         "site?",
         lambda narrow: dot_chart([Panel("boundary F at 4 px", {network_name(network): values})], narrow=narrow),
@@ -174,7 +180,7 @@ def _masks(table: Table) -> Chart | None:
 
 def _values(config: Config, table: Table, network: str, metric: str) -> dict[str, Interval]:
     """The values of a metric by the annotations that a network was trained on."""
-    found = {title_of(config, trial): table.interval(metric, trial) for trial in learnt_by(table, network)}
+    found = {title_of(config, trial): table.interval(metric, trial) for trial in compared_with(table, network)}
     return {row: value for row, value in found.items() if value.n}
 
 
@@ -183,7 +189,7 @@ def _numbers(config: Config, table: Table, network: str, metrics: Sequence[str])
     return pd.DataFrame(
         {"trained on": title_of(config, trial)}
         | {METRIC_NAMES[metric]: round(table.interval(metric, trial).mean, 4) for metric in metrics}
-        for trial in learnt_by(table, network)
+        for trial in compared_with(table, network)
     )
 
 

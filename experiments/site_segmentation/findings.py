@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES
+from experiments.harness.rival_options import is_rival
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, MASKS, NONE, OUTLINES, Config, Trial, Way
 from segjax.evaluation import Interval, interval
 from segjax.reports.words import network_name
@@ -41,7 +42,8 @@ BASELINE_TITLES = {
 
 def networks_of(table: Table) -> list[str]:
     """The networks that segment, the one with the highest Dice from all outlines first."""
-    names = dict.fromkeys(trial.network for trial in table.trials() if trial.network != NONE)
+    own = [trial.network for trial in table.trials() if trial.network != NONE and not is_rival(trial.network)]
+    names = dict.fromkeys(own)
     return sorted(names, key=lambda name: -np.nan_to_num(table.interval(DICE, yardstick(name)).mean))
 
 
@@ -57,12 +59,25 @@ def learnt_by(table: Table, network: str) -> list[Trial]:
     return sorted(own, key=lambda trial: (order.index(trial.method), trial.outlines or math.inf))
 
 
+def compared_with(table: Table, network: str) -> list[Trial]:
+    """As `learnt_by`, and then the programs from elsewhere, which stand beside every network."""
+    return [*learnt_by(table, network), *(trial for trial in table.trials() if is_rival(trial.network))]
+
+
 def title_of(config: Config, trial: Trial) -> str:
     """The annotations that a trial's network is trained on, as the page calls them."""
     if trial.method == FROM_MAPS:
         several = len(config.classification.classifiers) > 1
         return f"maps ({way_title(trial.way)}{f' of {network_name(trial.classifier)}' if several else ''})"
+    if is_rival(trial.network):
+        return network_name(trial.network)
     return outlines_said(trial.outlines) if trial.method == OUTLINES else BASELINE_TITLES[trial.method]
+
+
+def full_title_of(config: Config, trial: Trial) -> str:
+    """A trial's network with the annotations that it is trained on."""
+    title = title_of(config, trial)
+    return title if is_rival(trial.network) else f"{network_name(trial.network)} trained on {title}"
 
 
 def outlines_said(count: int) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
+from experiments.harness.rival_options import RivalOptions
 from segjax.maps import COMPLETIONS, MAPS, RULES
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError, check_least
@@ -50,6 +51,7 @@ class Config:
     classify: TrainOptions = decides(TrainOptions(StepConfig(loss="cross_entropy")))
     """How classifiers are trained; --train says it for the networks that segment."""
     train: TrainOptions = decides(TrainOptions())
+    elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
     maps: tuple[str, ...] = arranges((OURS, "cam", "grad_cam", "layer_cam_fusion"))
     """Maps that are made into masks: any that `python -m experiments.activation_maps --help` lists."""
     rules: tuple[str, ...] = arranges(RULES)
@@ -95,6 +97,7 @@ class Config:
         """
         self.classification.check(self.classify.loop)
         self.segmentation.check()
+        self.elsewhere.check()
         check_choices("maps", self.maps, MAPS)
         check_choices("rules", self.rules, RULES)
         check_choices("completions", self.completions, COMPLETIONS)

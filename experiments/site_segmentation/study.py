@@ -19,8 +19,10 @@ from experiments.harness.classifiers import (
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import Opener
+from experiments.harness.rival_options import ELSEWHERE
+from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
-from experiments.harness.study import Context, Study
+from experiments.harness.study import Context, RivalPart, Study
 from experiments.site_segmentation.analysis import analyse
 from experiments.site_segmentation.charts import gallery
 from experiments.site_segmentation.findings import AT_HALF
@@ -160,7 +162,7 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
     """A network that segments, on all test pictures."""
     config, domain, trained = context.config, context.data, context.store.load(trial)
     test = np.asarray(domain.split(trial.seed).test)
-    is_shown, is_empty = np.isin(test, domain.with_object(test.tolist())), domain.presence[test] == 0
+    is_shown, is_empty = _kinds(domain, test)
     probability, presence, point = _probability(context, trial, test), _presence(context, trial, test), Point()
     rows = []
     if config.level != "half":
@@ -170,6 +172,27 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
         chosen = zip((*AT_HALF, *POINT), (*(hit.mean() for hit in hits), *point[:3]), strict=True)
         rows = [Row(metric, float(value)) for metric, value in chosen]
     predicted = _masks(config, point, probability, presence)
+    found = _found(config, domain, test, predicted)
+    rows = [*found.rows, *rows, *(Row(metric, value) for metric, value in trained.facts.items())]
+    if trial.needed_classifier is not None:
+        rows.append(Row("auc", _auc(context, trial.needed_classifier)))
+    if trial.seed == 0 and not missing_packages():
+        write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
+    return Outcome(rows, f"{found.summary} ({trained.status})", trained.status, trained.restarts, found.examples)
+
+
+def measure_rival(context: Here, trial: Trial, rival: Rival) -> Outcome:
+    """What another program predicted for the test pictures, as it is: no level is chosen, no piece dropped."""
+    config, domain = context.config, context.data
+    test = np.asarray(domain.split(trial.seed).test)
+    return _found(config, domain, test, rival.masks(test, config.classification.target))
+
+
+def _found(
+    config: Config, domain: LabelledDomain, test: Int[np.ndarray, " P"], predicted: Bool[np.ndarray, "P H W"]
+) -> Outcome:
+    """Values of masks of the test pictures."""
+    is_shown, is_empty = _kinds(domain, test)
     values, pooled = prediction_rows(predicted, domain, test, config.segmentation.tolerance)
     sites = _site_rows(predicted[is_shown], test[is_shown].tolist(), domain)
     rows = [
@@ -177,16 +200,17 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
         *(row for row in sites if row.metric != "dice"),
         Row("dice_pooled", pooled),
         Row("false_positive_rate", float(np.mean(predicted[is_empty].any((1, 2))))),
-        *rows,
-        *(Row(metric, value) for metric, value in trained.facts.items()),
     ]
-    if trial.needed_classifier is not None:
-        rows.append(Row("auc", _auc(context, trial.needed_classifier)))
-    if trial.seed == 0 and not missing_packages():
-        write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
     examples = _examples(test[is_shown], predicted[is_shown], sites)
     examples |= _false_alarms(test[is_empty], predicted[is_empty])
-    return Outcome(rows, f"Dice {pooled:.3f} ({trained.status})", trained.status, trained.restarts, examples)
+    return Outcome(rows, f"Dice {pooled:.3f}", examples=examples)
+
+
+def _kinds(
+    domain: LabelledDomain, test: Int[np.ndarray, " P"]
+) -> tuple[Bool[np.ndarray, " P"], Bool[np.ndarray, " P"]]:
+    """Which of some pictures show an outlined site, and which are without a site."""
+    return np.isin(test, domain.with_object(test.tolist())), domain.presence[test] == 0
 
 
 def point_of(context: Here, trial: Trial) -> Point:
@@ -326,4 +350,5 @@ STUDY = Study(
     cautions=_cautions,
     passes=passes,
     keeps_networks=True,
+    rivals=RivalPart(lambda config, domain, network: [Trial(network, 0, ELSEWHERE)], measure_rival),
 )
