@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from experiments.annotation_errors.__main__ import main
-from experiments.annotation_errors.analysis import PASTED, analyse, beside_published, doses, published
+from experiments.annotation_errors.analysis import PASTED, analyse, beside_published, doses
 from experiments.annotation_errors.gallery import gallery
 from experiments.annotation_errors.grid import Trial
 from experiments.annotation_errors.pictures import drawn_targets, read
+from experiments.annotation_errors.statements import published
 from experiments.annotation_errors.study import STUDY, FaultyTrainer
 from experiments.harness.examples import Examples
 from experiments.harness.networks import network_of
