@@ -13,7 +13,7 @@ from experiments.few_shot.analysis import analyse, methods_table
 from experiments.few_shot.charts import type_table
 from experiments.few_shot.findings import Findings, bank_words
 from experiments.few_shot.gallery import gallery
-from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of
+from experiments.few_shot.grid import Config, few
 from experiments.few_shot.pictures import (
     HeldOutType,
     TypedPictures,
@@ -27,6 +27,7 @@ from experiments.few_shot.pictures import (
     types_of,
 )
 from experiments.few_shot.study import STUDY, grid_rows
+from experiments.few_shot.trials import Trial, all_labels, extractors_of, group_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
@@ -260,8 +261,8 @@ def test_counts_of_features_are_those_of_the_banks(config, pictures):
     every = feature_counts(dataclasses.replace(config, banks=richer), pictures)
     # down0, down1 (8), down2 (8), up1 and up0; a network of width 2 beside that of 4; averages add none
     assert [every["unet", bank] for bank in richer] == [4 + 8 + 8 + 4 + 4, 4 + 2, 4]
-    with pytest.raises(InputError, match="features: 5 are more than the 4 of unet with the extractors joint_ignored"):
-        feature_counts(dataclasses.replace(config, features=(5,)), pictures)
+    with pytest.raises(InputError, match="feature_counts: 5 are more than the 4 of unet with the extractors joint"):
+        feature_counts(dataclasses.replace(config, feature_counts=(5,)), pictures)
 
 
 def test_one_group_of_trials_has_all_shots_and_features(config):
@@ -495,7 +496,7 @@ def test_distances_to_all_labels_and_differences_by_hand(config):
     (head,) = found.heads(2)
     assert head.rival == "prototype (distance)" and head.decision.mean == pytest.approx(10.0)
     # a baseline is cut at score 0 and has the first draws only, and so is the head beside it
-    (baseline,) = found.baselines(2)
+    (baseline,) = found.against_baselines(2)
     assert baseline.metric == "Dice at score 0" and baseline.decision.mean == pytest.approx(5.0)
 
 
@@ -542,7 +543,7 @@ def test_baselines_without_results_for_a_type_say_so(config):
             ("a", "last_layer", 2): dice(0.5),
         },
     )
-    (claim,) = found.baselines(2)
+    (claim,) = found.against_baselines(2)
     assert claim.rival == "last layer trained on the annotated pictures, 1 of 2 types"
     assert claim.decision.mean == pytest.approx(10.0)  # on the type for which no training collapsed
     assert claim.rival in methods_table(found)["method"].tolist()
