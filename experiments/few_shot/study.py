@@ -200,7 +200,7 @@ def cached_features(
     new = _new_type(context, trial)
     if is_from_files(trial.bank):
         stored = stored_bank(context, trial.bank, trial.seed)
-        variance, stacked = stored.variance, [stored.stack(indices) for indices in (new.support, new.query)]
+        variance, stacked = stored.variance, [stored.stack(indices.tolist()) for indices in (new.support, new.query)]
     else:
         bank, images = bank_of(context, trial), context.data.images
         variance, stacked = bank.variance, [bank.stack([*images[indices]]) for indices in (new.support, new.query)]

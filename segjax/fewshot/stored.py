@@ -33,7 +33,7 @@ class StoredBank:
         Args:
             size: (H, W) of the pictures.
         """
-        sums = jax.jit(lambda raw: pixel_sums(full_size(raw, size)))
+        sums = jax.jit(lambda raw: pixel_sums(jnp.asarray(full_size(raw, size))))
         each = (sums(jnp.asarray(files[index], jnp.float32)) for index in pictures)
         return StoredBank(files, *statistics((size[0] * size[1], found) for found in each))
 

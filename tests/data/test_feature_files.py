@@ -117,8 +117,8 @@ def test_a_picture_without_features_is_named(folder):
     with pytest.raises(InputError) as refused:
         open_features(folder, NAMES, SIZE)
     assert str(refused.value) == (
-        f"{folder}: pictures without features: a, slide/c (2); files of no picture: A.npy (1); write NAME.npy for every "
-        "picture of the study, such as a.npy"
+        f"{folder}: pictures without features: a, slide/c (2); files of no picture: A.npy (1); write NAME.npy for "
+        "every picture of the study, such as a.npy"
     )
 
 
