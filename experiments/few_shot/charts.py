@@ -70,10 +70,8 @@ def _charts_of_bank(found: Findings) -> dict[str, Chart]:
 def _shots_chart(found: Findings) -> Chart:
     config = found.config
     wholes = [found.table.interval(found.of_all_labels, whole) for whole in found.whole()]
-    lines = {"our extractors" if found.files else "a few annotated pictures": found}
-    lines |= {found.words(bank): found.on(bank) for bank in found.files}
     panels = {
-        kind: ([_band(own, place, own.features[-1], name) for name, own in lines.items()], wholes[place])
+        kind: ([_band(own, place, own.features[-1], name) for name, own in found.lines.items()], wholes[place])
         for place, kind in enumerate(found.types)
     }
     shots = nearest_shots(found.shots)
@@ -85,9 +83,10 @@ def _shots_chart(found: Findings) -> Chart:
             f"{values[kind]:.3f} for {kind} ({wholes[found.types.index(kind)].mean:.3f} with all labels)"
             for kind in (order[0], order[-1])
         ]
-        title = f"With {counted(shots)}, Dice is {' and '.join(dict.fromkeys(said))}"
+        title = f"Dice is {' and '.join(dict.fromkeys(said))}"
         if len(order) > 2:
-            title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
+            title = f"Dice is between {said[0]} and {said[1]}"
+        title = f"With {counted(shots)}{' and our extractors' if found.files else ''}, {title}"
     caption = (
         f"Lines are medians of {config.draws} draws from at most {config.candidates} pictures. Half of the draws lie "
         f"in the band. Dashed: {network_name(found.network)} with all labels. {_share(found, shots)}"
@@ -95,7 +94,7 @@ def _shots_chart(found: Findings) -> Chart:
     question = "Dice against the number of annotated pictures, for each type while it is the new one"
     table = type_table(found)
     if found.files:
-        tables = [type_table(own).assign(features=name) for name, own in lines.items()]
+        tables = [type_table(own).assign(features=name) for name, own in found.lines.items()]
         table = pd.concat(tables, ignore_index=True)
         table.insert(0, "features", table.pop("features"))
     return chart(title, question, lambda narrow: shots_chart(panels, narrow), table, caption)
@@ -113,24 +112,29 @@ def _share(found: Findings, shots: int) -> str:
 def _objects_chart(found: Findings) -> Chart | None:
     """F1 of objects against shots, for each type and their mean; None without any."""
     config, shots = found.config, sorted(found.config.compare_shots)
-    trials = {name: [found.few(count)[place] for count in shots] for place, name in enumerate(found.types)}
-    means = {name: [found.mean("f1", one) for one in own] for name, own in trials.items()}
-    means[MEAN] = [found.mean("f1", found.few(count)) for count in shots]
-    known = {name: [value for value in own if value == value] for name, own in means.items()}
-    if not known[MEAN]:
+    means = {line: _object_means(own, shots) for line, own in found.lines.items()}
+    known = [value for value in next(iter(means.values()))[MEAN] if value == value]
+    if not known:
         return None
     wholes = dict(zip(found.types, found.whole(), strict=True)) | {MEAN: found.whole()}
-    panels = {name: ([_line(shots, own)], found.table.interval("f1", wholes[name])) for name, own in means.items()}
+    panels = {
+        name: ([_line(line, shots, own[name]) for line, own in means.items()], found.table.interval("f1", whole))
+        for name, whole in wholes.items()
+    }
     other = Band("CellViT++ on CoNSeP", list(CONSEP), [Spread(value, value, value) for value in CONSEP.values()])
     lines = [
         {"type": name, "annotated pictures": count, "F1 of objects": round(value, 4)}
-        for name, own in means.items()
-        for count, value in zip(shots, own, strict=True)
+        | ({"features": line} if found.files else {})
+        for line, own in means.items()
+        for name, values in own.items()
+        for count, value in zip(shots, values, strict=True)
     ]
     lines += [{"type": other.name, "annotated pictures": n, "F1 of objects": value} for n, value in CONSEP.items()]
-    title = f"F1 of objects is {known[MEAN][0]:.3f} with {counted(shots[0])}"
-    if len(known[MEAN]) == len(shots) > 1:
-        title += f" and {known[MEAN][-1]:.3f} with {counted(shots[-1])}"
+    title = f"F1 of objects is {known[0]:.3f} with {counted(shots[0])}"
+    if len(known) == len(shots) > 1:
+        title += f" and {known[-1]:.3f} with {counted(shots[-1])}"
+    if found.files:
+        title += ", with our extractors"
     return chart(
         title,
         "F1 of objects against the number of annotated pictures, for each type while it is the new one",
@@ -141,11 +145,18 @@ def _objects_chart(found: Findings) -> Chart | None:
     )
 
 
-def _line(shots: Sequence[int], values: Sequence[float]) -> Band:
+def _object_means(found: Findings, shots: Sequence[int]) -> dict[str, list[float]]:
+    """F1 of objects with each number of shots, of every type and in their mean."""
+    trials = [found.few(count) for count in shots]
+    means = {name: [found.mean("f1", own[place]) for own in trials] for place, name in enumerate(found.types)}
+    return means | {MEAN: [found.mean("f1", own) for own in trials]}
+
+
+def _line(name: str, shots: Sequence[int], values: Sequence[float]) -> Band:
     """Means without a spread, where they are known."""
     nan = float("nan")
     known = {count: Spread(value, nan, nan) for count, value in zip(shots, values, strict=True) if value == value}
-    return Band("a few annotated pictures", list(known), list(known.values()))
+    return Band(name, list(known), list(known.values()))
 
 
 def _features_chart(found: Findings) -> Chart:

@@ -89,6 +89,12 @@ class Findings:
         return Findings(self.config, self.table, bank)
 
     @property
+    def lines(self) -> "dict[str, Findings]":
+        """This bank and all others from files, by the names of their lines in charts."""
+        name = "our extractors" if self.files else "a few annotated pictures"
+        return {name: self} | {self.words(bank): self.on(bank) for bank in self.files}
+
+    @property
     def with_bank(self) -> str:
         """ ", with the features NAME" where they are from files, after what is said of a head."""
         return f", with the {self.words(self.bank)}" if is_from_files(self.bank) else ""

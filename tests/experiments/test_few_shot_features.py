@@ -161,7 +161,7 @@ def test_the_page_compares_features_with_our_extractors(config):
         values = {whole: 0.8} | {few(config, counts, whole, 2, bank=bank): dice for bank, dice in banks.items()}
         values |= {few(config, counts, whole, 2, "prototype", "dino@0a1b2c3d"): 0.4}
         for trial, dice in values.items():
-            metrics = dict.fromkeys(("dice_pooled", "dice_pooled_median"), dice + 0.01 * seed)
+            metrics = dict.fromkeys(("dice_pooled", "dice_pooled_median", "f1"), dice + 0.01 * seed)
             rows += [{**vars(trial), "picture": "", "metric": name, "value": value} for name, value in metrics.items()]
     frame = pd.DataFrame(rows).assign(status="ok", code="c")
     table = ResultTable.from_rows(frame, Trial, Replicates(tuple("vwxyz")))
@@ -172,6 +172,10 @@ def test_the_page_compares_features_with_our_extractors(config):
     said = analyse(found.config, table)
     shown = said.charts["dice_against_shots"].table
     assert list(dict.fromkeys(shown["features"])) == ["our extractors", *claims]
+    objects = said.charts["f1_against_shots"]
+    assert objects.title == "F1 of objects is 0.620 with 2 annotated pictures, with our extractors"
+    means = objects.table[objects.table["type"] == "a"].set_index("features")["F1 of objects"]
+    assert means.to_dict() == pytest.approx({"our extractors": 0.62, **dict(zip(claims, (0.72, 0.52), strict=True))})
     assert "Dice is highest, 0.720, for features dino (0a1b2c3d)" in said.charts["extractors"].title
     heads = [claim for claim in said.claims if claim.rival == "prototype (distance)"]
     assert [claim.decision.mean for claim in heads if "features dino" in claim.subject] == pytest.approx([30.0])
