@@ -25,7 +25,7 @@ from tests.typed_folder import smoke, started, typed_folder
 
 SMALL = [
     "--banks", "joint_ignored", "--feature-counts", "1", "--feature-selections", "relevance", "--baselines",
-    "--heads", "prototype", "--draws", "2", "--first-draws", "1", "--types", "2", "3", "--shots", "2",
+    "--head", "ridge", "--heads", "prototype", "--draws", "2", "--first-draws", "1", "--types", "2", "3", "--shots", "2",
 ]  # fmt: skip
 COUNTS = {("unet", "joint_ignored"): 4, (NONE, "dino@0a1b2c3d"): 3}
 
@@ -81,7 +81,7 @@ def test_features_that_are_those_of_an_extractor_give_its_results(data, tmp_path
     assert len(own) > 40 and set(own["feature_selection"]) == {"all", "relevance"}
     pd.testing.assert_frame_equal(own, same)
     found = table[table["bank"].str.startswith("coarse@")]
-    assert set(found["network"]) == {"none"} and set(found["method"]) == {"logistic", "prototype"}
+    assert set(found["network"]) == {"none"} and set(found["method"]) == {"ridge", "prototype"}
     assert found["value"][found["metric"] == "dice_pooled"].astype(float).between(0, 1).all()
 
     page = (out / "report.html").read_text()
