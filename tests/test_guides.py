@@ -45,8 +45,8 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.cut_scene": "--tile 32 --block 3 --per-site 1 --without 1 --distance 100",
     "experiments.annotation_errors": f"{MSD} --levels 0.5 6",
     "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2 --compare-at 2",
-    "experiments.few_shot": f"--scale smoke {UNET} --banks joint_ignored --heads logistic --baselines --features 1"
-    " --feature-selections first --shots 1 --compare-shots 1 --draws 2",
+    "experiments.few_shot": f"--scale smoke {UNET} --banks joint_ignored --heads logistic --baselines"
+    " --feature-counts 1 --feature-selections first --shots 1 --compare-shots 1 --draws 2",
     "experiments.activation_maps": f"--scale smoke --questions cues --train.epochs 2 --epochs-looked-at 1 {CLASSIFIER}"
     " --strategy sequential",
     "experiments.site_segmentation": f"--scale smoke --rules otsu --completions none {UNET} {CLASSIFIER}"

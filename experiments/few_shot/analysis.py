@@ -14,7 +14,8 @@ from experiments.few_shot.findings import (
     counted,
     nearest_shots,
 )
-from experiments.few_shot.grid import CALIBRATED, NONE, TRAIN, Config
+from experiments.few_shot.grid import Config
+from experiments.few_shot.trials import CALIBRATED, NONE, TRAIN
 from experiments.harness.study import Analysis
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Metric, format_interval
 from segjax.evaluation.claims import format_test_sets
@@ -51,7 +52,12 @@ def analyse(config: Config, table: Table) -> Analysis:
     found = Findings(config, table)
     gaps, behind = found.behind()
     banks, nearest = [*found.banks(), *found.unseen()], nearest_shots(config.compare_shots)
-    compared = [claim for shots in config.compare_shots for claim in (*found.heads(shots), *found.baselines(shots))]
+    compared = [
+        claim for shots in config.compare_shots for claim in (*found.heads(shots), *found.against_baselines(shots))
+    ]
+    files = [found.on(bank) for bank in found.files]
+    for own in files:
+        compared += [*own.behind()[1], *(claim for shots in config.compare_shots for claim in own.heads(shots))]
     rivals = [claim for claim in found.heads(nearest) if claim.rival in found.elsewhere()]
     metrics = {name: Metric(text, "1", "higher", "NaN", 1) for name, text in OWN_METRICS.items()}
     metrics = {**METRICS, **metrics, "f1": _f1_of(config)}
@@ -60,6 +66,9 @@ def analyse(config: Config, table: Table) -> Analysis:
         f"{network} extractors and {METHODS[config.head]}, by type": type_table(found),
         "Heads and baselines, Dice over types": methods_table(found),
     }
+    for own in files:
+        tables[f"By type: {METHODS[config.head]}{own.with_bank}"] = type_table(own)
+        tables[f"Dice over types: heads{own.with_bank}"] = methods_table(own)
     return Analysis(
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
         question=(
@@ -70,7 +79,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         verdict=verdict(found, gaps),
         notes=notes(found),
         claims=[*behind, *compared, *banks],
-        main=[*behind, *found.baselines(nearest), *banks, *rivals],
+        main=[*behind, *found.against_baselines(nearest), *banks, *rivals],
         charts=charts_of(found),
         tables={name: frame for name, frame in tables.items() if len(frame)},
         cautions=cautions(found),
@@ -148,6 +157,13 @@ def cautions(found: Findings) -> list[str]:
             "The annotated pictures are chosen from those that the extractors learnt the other types from. "
             "--candidates-from both compares them with pictures that no extractor saw."
         )
+    if found.files:
+        names = joined(found.words(bank).removeprefix("features ") for bank in found.files)
+        said.append(
+            f"Another model computed the features {names}. The study does not train it, so no label reaches them here. "
+            "That model may have seen these pictures before, the test pictures among them. Our extractors learnt from "
+            "the training pictures and the labels of the other types."
+        )
     if config.train.loop.stop == "fixed":
         said.append(
             f"Networks are trained for {config.train.loop.epochs} epochs, whether or not their validation loss still "
@@ -160,7 +176,7 @@ def methods_table(found: Findings) -> pd.DataFrame:
     """One line per head or baseline and number of shots; baselines have only the first few draws, cut at score 0."""
     lines = []
     for shots in found.config.compare_shots:
-        for method in dict.fromkeys((found.config.head, *found.config.heads, *found.config.baselines)):
+        for method in dict.fromkeys((found.config.head, *found.config.heads, *found.baselines)):
             if found.known_types(method, shots):
                 trials = found.few(shots, method)
                 own = ("dice_pooled", "dice_first_draws", "dice_zero_first_draws")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, bank_words, counted, nearest_shots
-from experiments.few_shot.grid import Trial
+from experiments.few_shot.trials import Trial
 from segjax.evaluation import Claim
 from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
 from segjax.reports.words import network_name
@@ -29,38 +29,51 @@ def charts_of(found: Findings) -> dict[str, Chart]:
     charts["dice_against_shots"] = _shots_chart(found)
     if (objects := _objects_chart(found)) is not None:
         charts["f1_against_shots"] = objects
-    if len(found.features) > 1:
-        charts["dice_against_features"] = _features_chart(found)
-        charts["shots_and_features"] = _heat_chart(found)
-    for shots in found.config.compare_shots:
-        methods = [name for name in (*found.config.heads, *found.config.baselines) if name != found.config.head]
-        rivals = {found.method_name(name, shots): found.few(shots, name) for name in methods} | found.elsewhere()
-        claims = [*found.heads(shots), *found.baselines(shots)]
-        rows = _compared(found, METHODS[found.config.head], rivals, shots, claims)
-        if len(rows) > 1:
-            caption = ""
-            if found.config.baselines:
-                caption = (
-                    f"Networks trained on the annotated pictures have the first {found.config.first_draws} draws and "
-                    "predict pixels that score above 0. In the difference to them, the head does the same."
-                )
-            question = f"Ways to learn a new type from {counted(shots)}, mean over types and draws"
-            charts[f"heads_and_baselines_with_{shots}_shots"] = _comparison(rows, "the first", question, caption, shots)
+    charts |= _charts_of_bank(found)
     shots = nearest_shots(found.shots)
-    rivals = {bank_words(bank): found.few(shots, bank=bank) for bank in found.config.banks[1:]}
+    others = (*found.config.banks[1:], *found.files)
+    rivals = {found.words(bank): found.few(shots, bank=bank) for bank in others}
     rows = _compared(found, bank_words(found.config.banks[0]), rivals, shots, found.banks())
     if len(rows) > 1:
         caption = "An extractor that had the new type as background has been told about it."
         question = f"Extractors, with {counted(shots)}, mean over types and draws"
         charts["extractors"] = _comparison(rows, "the first", question, caption, shots)
+    for bank in found.files:
+        name = found.words(bank).removeprefix("features ").replace(" (", "_").rstrip(")")
+        charts |= {f"{stem}_{name}": one for stem, one in _charts_of_bank(found.on(bank)).items()}
+    return charts
+
+
+def _charts_of_bank(found: Findings) -> dict[str, Chart]:
+    """The number of features, and the methods beside the study's head."""
+    charts: dict[str, Chart] = {}
+    if len(found.features) > 1:
+        charts["dice_against_features"] = _features_chart(found)
+        charts["shots_and_features"] = _heat_chart(found)
+    for shots in found.config.compare_shots:
+        methods = [name for name in (*found.config.heads, *found.baselines) if name != found.config.head]
+        rivals = {found.method_name(name, shots): found.few(shots, name) for name in methods} | found.elsewhere()
+        claims = [*found.heads(shots), *found.against_baselines(shots)]
+        rows = _compared(found, METHODS[found.config.head], rivals, shots, claims)
+        if len(rows) > 1:
+            caption = ""
+            if found.baselines:
+                caption = (
+                    f"Networks trained on the annotated pictures have the first {found.config.first_draws} draws and "
+                    "predict pixels that score above 0. In the difference to them, the head does the same."
+                )
+            question = f"Ways to learn a new type from {counted(shots)}{found.with_bank}, mean over types and draws"
+            charts[f"heads_and_baselines_with_{shots}_shots"] = _comparison(rows, "the first", question, caption, shots)
     return charts
 
 
 def _shots_chart(found: Findings) -> Chart:
-    config, most = found.config, found.features[-1]
+    config = found.config
     wholes = [found.table.interval(found.of_all_labels, whole) for whole in found.whole()]
-    name = "a few annotated pictures"
-    panels = {kind: ([_band(found, place, most, name)], wholes[place]) for place, kind in enumerate(found.types)}
+    panels = {
+        kind: ([_band(own, place, own.features[-1], name) for name, own in found.lines.items()], wholes[place])
+        for place, kind in enumerate(found.types)
+    }
     shots = nearest_shots(found.shots)
     values = {kind: found.median(found.few(shots)[place]) for place, kind in enumerate(found.types)}
     order = sorted((kind for kind, value in values.items() if value == value), key=lambda kind: -values[kind])
@@ -70,15 +83,21 @@ def _shots_chart(found: Findings) -> Chart:
             f"{values[kind]:.3f} for {kind} ({wholes[found.types.index(kind)].mean:.3f} with all labels)"
             for kind in (order[0], order[-1])
         ]
-        title = f"With {counted(shots)}, Dice is {' and '.join(dict.fromkeys(said))}"
+        title = f"Dice is {' and '.join(dict.fromkeys(said))}"
         if len(order) > 2:
-            title = f"With {counted(shots)}, Dice is between {said[0]} and {said[1]}"
+            title = f"Dice is between {said[0]} and {said[1]}"
+        title = f"With {counted(shots)}{' and our extractors' if found.files else ''}, {title}"
     caption = (
         f"Lines are medians of {config.draws} draws from at most {config.candidates} pictures. Half of the draws lie "
         f"in the band. Dashed: {network_name(found.network)} with all labels. {_share(found, shots)}"
     ).strip()
     question = "Dice against the number of annotated pictures, for each type while it is the new one"
-    return chart(title, question, lambda narrow: shots_chart(panels, narrow), type_table(found), caption)
+    table = type_table(found)
+    if found.files:
+        tables = [type_table(own).assign(features=name) for name, own in found.lines.items()]
+        table = pd.concat(tables, ignore_index=True)
+        table.insert(0, "features", table.pop("features"))
+    return chart(title, question, lambda narrow: shots_chart(panels, narrow), table, caption)
 
 
 def _share(found: Findings, shots: int) -> str:
@@ -93,24 +112,29 @@ def _share(found: Findings, shots: int) -> str:
 def _objects_chart(found: Findings) -> Chart | None:
     """F1 of objects against shots, for each type and their mean; None without any."""
     config, shots = found.config, sorted(found.config.compare_shots)
-    trials = {name: [found.few(count)[place] for count in shots] for place, name in enumerate(found.types)}
-    means = {name: [found.mean("f1", one) for one in own] for name, own in trials.items()}
-    means[MEAN] = [found.mean("f1", found.few(count)) for count in shots]
-    known = {name: [value for value in own if value == value] for name, own in means.items()}
-    if not known[MEAN]:
+    means = {line: _object_means(own, shots) for line, own in found.lines.items()}
+    known = [value for value in next(iter(means.values()))[MEAN] if value == value]
+    if not known:
         return None
     wholes = dict(zip(found.types, found.whole(), strict=True)) | {MEAN: found.whole()}
-    panels = {name: ([_line(shots, own)], found.table.interval("f1", wholes[name])) for name, own in means.items()}
+    panels = {
+        name: ([_line(line, shots, own[name]) for line, own in means.items()], found.table.interval("f1", whole))
+        for name, whole in wholes.items()
+    }
     other = Band("CellViT++ on CoNSeP", list(CONSEP), [Spread(value, value, value) for value in CONSEP.values()])
     lines = [
         {"type": name, "annotated pictures": count, "F1 of objects": round(value, 4)}
-        for name, own in means.items()
-        for count, value in zip(shots, own, strict=True)
+        | ({"features": line} if found.files else {})
+        for line, own in means.items()
+        for name, values in own.items()
+        for count, value in zip(shots, values, strict=True)
     ]
     lines += [{"type": other.name, "annotated pictures": n, "F1 of objects": value} for n, value in CONSEP.items()]
-    title = f"F1 of objects is {known[MEAN][0]:.3f} with {counted(shots[0])}"
-    if len(known[MEAN]) == len(shots) > 1:
-        title += f" and {known[MEAN][-1]:.3f} with {counted(shots[-1])}"
+    title = f"F1 of objects is {known[0]:.3f} with {counted(shots[0])}"
+    if len(known) == len(shots) > 1:
+        title += f" and {known[-1]:.3f} with {counted(shots[-1])}"
+    if found.files:
+        title += ", with our extractors"
     return chart(
         title,
         "F1 of objects against the number of annotated pictures, for each type while it is the new one",
@@ -121,11 +145,18 @@ def _objects_chart(found: Findings) -> Chart | None:
     )
 
 
-def _line(shots: Sequence[int], values: Sequence[float]) -> Band:
+def _object_means(found: Findings, shots: Sequence[int]) -> dict[str, list[float]]:
+    """F1 of objects with each number of shots, of every type and in their mean."""
+    trials = [found.few(count) for count in shots]
+    means = {name: [found.mean("f1", own[place]) for own in trials] for place, name in enumerate(found.types)}
+    return means | {MEAN: [found.mean("f1", own) for own in trials]}
+
+
+def _line(name: str, shots: Sequence[int], values: Sequence[float]) -> Band:
     """Means without a spread, where they are known."""
     nan = float("nan")
     known = {count: Spread(value, nan, nan) for count, value in zip(shots, values, strict=True) if value == value}
-    return Band("a few annotated pictures", list(known), list(known.values()))
+    return Band(name, list(known), list(known.values()))
 
 
 def _features_chart(found: Findings) -> Chart:
@@ -151,8 +182,8 @@ def _features_chart(found: Findings) -> Chart:
         for place, value in zip(band.shots, band.values, strict=True)
     ]
     return chart(
-        f"With {counted(shots)}, Dice is {first} and {last}",
-        "Dice against the number of annotated pictures, for several numbers of features",
+        f"With {counted(shots)}{found.with_bank}, Dice is {first} and {last}",
+        f"Dice against the number of annotated pictures, for several numbers of features{found.with_bank}",
         lambda narrow: shots_chart(panels, narrow),
         pd.DataFrame(lines),
         f"Fewer features are {SELECTIONS[selection]}. Lines are medians; half of the draws lie in the band.",
@@ -175,11 +206,11 @@ def _heat_chart(found: Findings) -> Chart:
         best = table.loc[table["median Dice"].idxmax()]
         title = (
             f"Dice is highest, {best['median Dice']:.3f}, with {best['features']} features and "
-            f"{counted(best['annotated pictures'])}"
+            f"{counted(best['annotated pictures'])}{found.with_bank}"
         )
     return chart(
         title,
-        "Median Dice, mean over types, by number of annotated pictures and of features",
+        f"Median Dice, mean over types, by number of annotated pictures and of features{found.with_bank}",
         lambda narrow: heat_chart(maps, found.features, found.shots, narrow),
         table,
         "Each panel is one way to choose the features." if len(maps) > 1 else "",

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments.few_shot.grid import (
+from experiments.few_shot.grid import Config, few, whole_of
+from experiments.few_shot.trials import (
     ALL,
     ALL_LABELS,
     ALL_MAPS,
     CALIBRATED,
+    NONE,
     TURNED,
     UNSEEN,
     WIDTHS,
-    Config,
     Trial,
-    few,
-    whole_of,
+    is_from_files,
 )
 from experiments.harness.rival_options import ELSEWHERE, rivals_among
 from segjax.evaluation import Claim, Decision, Interval, interval
@@ -61,22 +61,51 @@ class Gap(NamedTuple):
 
 
 class Findings:
-    """The results of the first network."""
+    """The results of the first network, with one bank of features: by default the first of its extractors.
 
-    def __init__(self, config: Config, table: Table) -> None:
-        self.config, self.table = config, table
+    Attributes:
+        bank: it.
+        files: all banks of features from files.
+        baselines: networks trained on the shots that stand beside the heads of this bank.
+    """
+
+    def __init__(self, config: Config, table: Table, bank: str = "") -> None:
+        self.config, self.table, self.bank = config, table, bank or config.banks[0]
         self.network = config.segmentation.networks[0]
-        trials = [trial for trial in table.trials() if trial.network == self.network]
-        first = (config.head, config.banks[0], config.first_candidates)
+        trials = [trial for trial in table.trials() if trial.network in (self.network, NONE)]
+        self.files = tuple(dict.fromkeys(trial.bank for trial in trials if is_from_files(trial.bank)))
+        self.baselines = () if is_from_files(self.bank) else config.baselines
+        first = (config.head, self.bank, config.first_candidates)
         grid = [trial for trial in trials if (trial.method, trial.bank, trial.candidates) == first]
         self.types = list(dict.fromkeys(trial.type for trial in trials))
         self.shots = sorted({trial.shots for trial in grid})
         self.features = sorted({trial.features for trial in grid})
         self._counts = {
-            (self.network, trial.bank): trial.features for trial in trials if trial.feature_selection == ALL
+            (trial.network, trial.bank): trial.features for trial in trials if trial.feature_selection == ALL
         }
         # runs that were published early kept quartiles over draws alone; all labels have one draw
         self.of_all_labels = "dice_pooled" if "dice_pooled" in table.frame else "dice_pooled_median"
+
+    def on(self, bank: str) -> "Findings":
+        """The same results with another bank."""
+        return Findings(self.config, self.table, bank)
+
+    @property
+    def lines(self) -> "dict[str, Findings]":
+        """This bank and all others from files, by the names of their lines in charts."""
+        name = "our extractors" if self.files else "a few annotated pictures"
+        return {name: self} | {self.words(bank): self.on(bank) for bank in self.files}
+
+    @property
+    def with_bank(self) -> str:
+        """ ", with the features NAME" where they are from files, after what is said of a head."""
+        return f", with the {self.words(self.bank)}" if is_from_files(self.bank) else ""
+
+    def words(self, bank: str) -> str:
+        """A bank in words; other files of the same name are told apart."""
+        said = bank_words(bank)
+        is_clear = [bank_words(one) for one in self.files].count(said) < 2
+        return said if is_clear else f"{said} ({bank.rpartition('@')[2]})"
 
     def whole(self) -> list[Trial]:
         """The network with all labels, of every type."""
@@ -115,8 +144,8 @@ class Findings:
         return interval(found.to_numpy(), overlap=self.table.replicates.overlap)
 
     def few(self, shots: int, method: str = "", bank: str = "") -> list[Trial]:
-        """A head with all features, or a baseline, of every type; by default the study's head and first bank."""
-        return [few(self.config, self._counts, whole, shots, method, bank) for whole in self.whole()]
+        """A head with all features, or a baseline, of every type; by default the study's head and this bank."""
+        return [few(self.config, self._counts, whole, shots, method, bank or self.bank) for whole in self.whole()]
 
     def subset(self, shots: int, count: int, selection: str) -> list[Trial]:
         """The study's head with a number of features, of every type."""
@@ -135,7 +164,7 @@ class Findings:
 
     def named(self, shots: int) -> str:
         """The study's head with some shots."""
-        return f"{counted(shots)}, {METHODS[self.config.head]}"
+        return f"{counted(shots)}, {METHODS[self.config.head]}{self.with_bank}"
 
     def behind(self) -> tuple[list[Gap], list[Claim]]:
         """All labels against the median draw of every number of shots, as gaps and as claims, where they are full."""
@@ -156,13 +185,13 @@ class Findings:
         others = [name for name in self.config.heads if name != self.config.head]
         return self._against(shots, others, "dice_pooled", "dice_pooled", "Dice", self.elsewhere())
 
-    def baselines(self, shots: int) -> list[Claim]:
+    def against_baselines(self, shots: int) -> list[Claim]:
         """The study's head against networks trained on the shots, in the draws that these have.
 
         They are cut at score 0, so beside them the head is cut there as well, not at its own threshold.
         """
         label = "Dice at score 0"
-        return self._against(shots, self.config.baselines, "dice_zero_first_draws", "dice_pooled", label)
+        return self._against(shots, self.baselines, "dice_zero_first_draws", "dice_pooled", label)
 
     def elsewhere(self) -> dict[str, list[Trial]]:
         """Programs from elsewhere by their names, on every type."""
@@ -172,9 +201,9 @@ class Findings:
         }
 
     def banks(self) -> list[Claim]:
-        """The first bank against the others."""
-        shots, (first, *others) = nearest_shots(self.shots), self.config.banks
-        rivals = {bank_words(bank): self.few(shots, bank=bank) for bank in others}
+        """The first bank against the others, those from files among them."""
+        shots, (first, *others) = nearest_shots(self.shots), (*self.config.banks, *self.files)
+        rivals = {self.words(bank): self.few(shots, bank=bank) for bank in others}
         label = f"Dice with {counted(shots)}"
         return self.table.compare("dice_pooled", (_capital(bank_words(first)), self.few(shots)), rivals, label=label)
 
@@ -216,6 +245,8 @@ def nearest_shots(numbers: Sequence[int]) -> int:
 
 def bank_words(name: str) -> str:
     """A bank in words."""
+    if is_from_files(name):
+        return f"features {name.partition('@')[0]}"
     task, unseen, *_ = name.split("_")
     words = {"joint": "one extractor for all other types", "binary": "one extractor for each other type"}
     parts = [words[task], f"the new type {unseen if unseen == 'ignored' else f'as {unseen}'}"]

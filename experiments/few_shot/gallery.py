@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32
 
 from experiments.few_shot.findings import counted, nearest_shots
-from experiments.few_shot.grid import Config, Training, Trial, few, whole_of
+from experiments.few_shot.grid import Config, few, whole_of
 from experiments.few_shot.pictures import HeldOutType, TypedPictures
+from experiments.few_shot.trials import Training, Trial
 from experiments.harness.examples import ranks_shown
 from experiments.harness.study import Context
 from segjax.reports import PREDICTION_LEGEND, Gallery, Look, dice_scale, look, prediction_look, truth_layer

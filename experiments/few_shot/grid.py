@@ -1,14 +1,27 @@
-"""The grid of study 3: its configuration, its trials, and the trainings that each of them rests on."""
+"""The grid of study 3: its configuration, and which trials it has."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from experiments.few_shot.trials import (
+    ALL,
+    ALL_LABELS,
+    BANKS,
+    EXTRAS,
+    FROM_SCRATCH,
+    NONE,
+    PLAIN_BANKS,
+    TRAIN,
+    UNSEEN,
+    Trial,
+    is_from_files,
+)
 from experiments.harness.options import (
     DataOptions,
     Flat,
@@ -25,19 +38,6 @@ from segjax.fewshot import BASELINES, FEATURE_SELECTIONS, HEADS
 from segjax.fewshot.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
-
-JOINT, BINARY, EVERY = "joint", "binary", "every"
-IGNORED, BACKGROUND = "ignored", "background"
-ALL_MAPS, WIDTHS, TURNED = "all_maps", "widths", "turned"
-PLAIN_BANKS = tuple(f"{task}_{unseen}" for task in (JOINT, BINARY) for unseen in (IGNORED, BACKGROUND))
-EXTRAS = (ALL_MAPS, WIDTHS, TURNED)
-_RICHER = ["".join(f"_{one}" for one in compress(EXTRAS, chosen)) for chosen in product((False, True), repeat=3)]
-BANKS = tuple(f"{bank}{richer}" for richer in _RICHER for bank in PLAIN_BANKS)
-ALL_LABELS = "all_labels"
-TRAIN, UNSEEN = "train", "unseen"
-CALIBRATED = 0.75  # least Dice of a type under full supervision in `experiments.calibration`
-NONE, ALL = "none", "all"
-FROM_SCRATCH = "from_scratch"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,12 @@ class Config:
     extractors."""
     shots: tuple[int, ...] = arranges((1, 2, 3, 5, 7, 10))
     """Numbers of annotated pictures of the new type."""
-    features: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
+    features: tuple[str, ...] = arranges(())
+    """Features that another model computed, such as a frozen foundation model: folder:PATH, one or several times. Each
+    folder has a file NAME.npy or NAME.npz for every picture, an array [h, w, K] that covers the whole picture; it is
+    enlarged bilinearly, with half-pixel centres. Each is tried beside the first set of extractors and named after its
+    folder. The part "Features of another model" of experiments/README.md has a script that writes such files."""
+    feature_counts: tuple[int, ...] = arranges((1, 2, 4, 8, 16, 32, 64))
     """Numbers of features that the head may use, besides all."""
     feature_selections: tuple[str, ...] = arranges(FEATURE_SELECTIONS)
     """How fewer features are chosen: random, first, variance or relevance (for the annotated pictures)."""
@@ -138,7 +143,7 @@ class Config:
 
         Args:
             types: classes that take part, by name.
-            counts: number of features of each (network, bank).
+            counts: number of features of each (network, bank); features from files have no network.
         """
         found: dict[Trial, None] = {}
         for seed in range(self.run.seeds):
@@ -169,7 +174,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "maps": "full",
         "banks": ("joint_ignored", "binary_background"),
         "shots": (1, 2),
-        "features": (1, 2),
+        "feature_counts": (1, 2),
         "feature_selections": ("first", "relevance"),
         "draws": 3,
         "candidates": 4,
@@ -190,7 +195,7 @@ SCALES: dict[str, dict[str, Any]] = {
         ),
         "banks": ("joint_ignored",),
         "shots": (1, 3, 5, 10),
-        "features": (1, 8),
+        "feature_counts": (1, 8),
         "feature_selections": ("relevance",),
         "draws": 10,
         "candidates": 12,
@@ -207,7 +212,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "train": TrainOptions(STEP, LoopConfig(epochs=200, batch_size=4, stop="plateau")),
         "full_supervision": "every",
         "banks": ("joint_ignored_all_maps_turned", "joint_ignored", "joint_background"),
-        "features": (1, 4, 16),
+        "feature_counts": (1, 4, 16),
         "feature_selections": ("random", "relevance"),
         "queries": 32,
         "baselines": ("whole_network", "decoupled", "from_scratch"),
@@ -217,55 +222,6 @@ SCALES: dict[str, dict[str, Any]] = {
 }
 # the common types of the simulated tissue; small scales show too few of the others
 TISSUE_TYPES = {"smoke": (1, 2, 3), "demo": (1, 2), "reduced": (1, 2, 3, 4), "paper": ()}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to segment a type, over all draws of its shots.
-
-    Attributes:
-        network: of the extractors, or the one that is trained.
-        type: the new one, by name.
-        method: a head, a baseline trained on the shots, or "all_labels".
-        bank: which extractors; "none" without any.
-        feature_selection: how the features of a head were selected; "all" where none was left out.
-        shots: their number; 0 with all labels.
-        features: their number; 0 without extractors.
-        candidates: where the annotated pictures come from: "train", "unseen"; see `Config.candidates_from`.
-    """
-
-    network: str
-    seed: int
-    type: str
-    method: str
-    bank: str = NONE
-    feature_selection: str = NONE
-    shots: int = 0
-    features: int = 0
-    candidates: str = TRAIN
-
-
-@dataclass(frozen=True)
-class Training:
-    """One network.
-
-    Attributes:
-        task: "joint", of all types but those held out, "binary", of the class `own` alone, or "every", of all types.
-        own: the class; 0 without.
-        held: the classes that are held out, such as "2" or "2+5".
-        unseen: what their pixels are: "ignored" or "background".
-        halvings: of the width.
-        pictures: "train", or "seen", those that are not held back.
-    """
-
-    network: str
-    seed: int
-    task: str
-    own: int
-    held: str
-    unseen: str
-    halvings: int = 0
-    pictures: str = TRAIN
 
 
 def whole_of(config: Config, network: str, seed: int, name: str) -> Trial:
@@ -280,43 +236,11 @@ def few(
     method, bank = method or config.head, bank or config.banks[0]
     if method == FROM_SCRATCH:
         return dataclasses.replace(whole, method=method, shots=shots)
-    selection, count = NONE if method in BASELINES else ALL, counts.get((whole.network, bank), 0)
+    network = NONE if is_from_files(bank) else whole.network
+    selection, count = NONE if method in BASELINES else ALL, counts.get((network, bank), 0)
     return dataclasses.replace(
-        whole, method=method, bank=bank, feature_selection=selection, shots=shots, features=count
+        whole, network=network, method=method, bank=bank, feature_selection=selection, shots=shots, features=count
     )
-
-
-def group_of(trial: Trial) -> Trial:
-    """What trials that share a program and its fits have in common: all but the numbers of shots and features."""
-    return dataclasses.replace(trial, shots=0, features=0)
-
-
-def extractors_of(
-    bank: str,
-    network: str,
-    seed: int,
-    new: int,
-    classes: Sequence[int],
-    pictures: str = TRAIN,
-    together: int = 1,
-) -> list[Training]:
-    """The trainings of a bank's extractors while one of the classes is the new one."""
-    task, unseen, *_ = bank.split("_")
-    groups = -(-len(classes) // together)
-    held = classes[classes.index(new) % groups :: groups]
-    named = "+".join(map(str, held))
-    owns = [0]
-    if task == BINARY:
-        owns = [own for own in classes if own not in held]
-        named = named if unseen == IGNORED else ""  # as background they are among the others: one training serves all
-    halvings = (0, 1) if WIDTHS in bank else (0,)
-    return [Training(network, seed, task, own, named, unseen, number, pictures) for number in halvings for own in owns]
-
-
-def all_labels(network: str, seed: int, new: int, supervision: str = "own") -> Training:
-    """The training that has all labels of a class, of its own: that of a binary extractor that leaves nothing out."""
-    task, own = (EVERY, 0) if supervision == EVERY else (BINARY, new)
-    return Training(network, seed, task, own, "", BACKGROUND)
 
 
 def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
@@ -327,15 +251,26 @@ def _of_type(config: Config, whole: Trial, counts: Mapping[tuple[str, str], int]
     if config.candidates_from == "both":
         for shots in config.shots:
             yield few(config, counts, dataclasses.replace(whole, candidates=UNSEEN), shots)
+    yield from _of_bank(config, whole, counts, config.banks[0], (*config.heads, *config.baselines))
+    for bank in [bank for network, bank in counts if network == NONE]:
+        for shots in config.shots:
+            yield few(config, counts, whole, shots, bank=bank)
+        yield from _of_bank(config, whole, counts, bank, config.heads)
+
+
+def _of_bank(
+    config: Config, whole: Trial, counts: Mapping[tuple[str, str], int], bank: str, methods: Sequence[str]
+) -> Iterator[Trial]:
+    """Fewer features, and other methods with all of them."""
     for selection in config.feature_selections:
-        for count in config.features:
+        for count in config.feature_counts:
             for shots in config.shots:
-                every = few(config, counts, whole, shots)
+                every = few(config, counts, whole, shots, bank=bank)
                 if count < every.features:
                     yield dataclasses.replace(every, feature_selection=selection, features=count)
-    for method in (*config.heads, *config.baselines):
+    for method in methods:
         for shots in config.compare_shots:
-            yield few(config, counts, whole, shots, method)
+            yield few(config, counts, whole, shots, method, bank)
 
 
 def _check(config: Config) -> None:
@@ -345,6 +280,7 @@ def _check(config: Config) -> None:
             f"{', '.join(f'_{extra}' for extra in EXTRAS)} in this order"
         )
     check_choices("banks", config.banks, BANKS)
+    folders_by_name(config.features)
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
@@ -354,7 +290,7 @@ def _check(config: Config) -> None:
         raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")
     if not config.banks or not config.feature_selections:
         raise InputError("banks, feature_selections: one is empty; give at least one value for each")
-    several = {name: getattr(config, name) for name in ("shots", "features", "compare_shots", "types")}
+    several = {name: getattr(config, name) for name in ("shots", "feature_counts", "compare_shots", "types")}
     single = ("new_together", "draws", "candidates", "queries", "minimum_pixels", "first_draws", "baseline_steps")
     for option, numbers in (several | {name: (getattr(config, name),) for name in single}).items():
         if min(numbers, default=1) < 1 or len(set(numbers)) < len(numbers):
@@ -376,3 +312,33 @@ def _check(config: Config) -> None:
         raise InputError("others: ignored is of no use without --types; name the classes that take part")
     if config.types and len(config.types) < 2:
         raise InputError("types: one class is too few, since extractors learn from the others; give at least two")
+
+
+def folders_by_name(specs: Sequence[str]) -> dict[str, Path]:
+    """The folders of `Config.features` by the names that they have in tables and charts.
+
+    Raises:
+        InputError: not folder:PATH, a name that cannot stand in a table, or one that two folders have.
+    """
+    found: dict[str, Path] = {}
+    for spec in specs:
+        scheme, _, place = spec.partition(":")
+        if scheme != "folder" or not place:
+            raise InputError(
+                f"features: {spec!r} is no folder of features; write folder:PATH (numbers of features have the option "
+                "--feature-counts)"
+            )
+        folder = Path(place).expanduser()
+        name = folder.resolve().name
+        if not re.fullmatch(r"[\w.+-]+", name):
+            raise InputError(
+                f"features: {place!r} cannot name its features in tables and files; rename the folder (letters, digits "
+                "and _ . + - can be used)"
+            )
+        if name in found:
+            raise InputError(
+                f"features: two folders are named {name} ({found[name]}, {folder}); rename one, since results have "
+                "this name"
+            )
+        found[name] = folder
+    return found

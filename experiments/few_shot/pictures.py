@@ -10,8 +10,18 @@ import jax
 import numpy as np
 from jaxtyping import Int, Int32
 
-from experiments.few_shot.grid import ALL_MAPS, BINARY, TRAIN, UNSEEN, Config, Training, extractors_of
-from experiments.few_shot.grid import IGNORED as LEFT_OUT
+from experiments.few_shot.grid import Config, folders_by_name
+from experiments.few_shot.trials import (
+    ALL_MAPS,
+    BINARY,
+    NONE,
+    TRAIN,
+    UNSEEN,
+    Training,
+    bank_from_files,
+    extractors_of,
+)
+from experiments.few_shot.trials import IGNORED as LEFT_OUT
 from experiments.harness.networks import check_trainable, network_of
 from experiments.harness.options import Sizes
 from experiments.harness.pictures import (
@@ -24,6 +34,7 @@ from experiments.harness.pictures import (
     unjudged,
 )
 from segjax.data import open_source, split_groups
+from segjax.data.feature_files import FeatureFiles, open_features
 from segjax.fewshot import check_apart, type_target
 from segjax.fewshot.bank import LAST_FULL_LAYER
 from segjax.types import IGNORED, InputError
@@ -39,13 +50,15 @@ class TypedPictures(PictureSet):
         labels: int32 [P, H, W], all objects.
         classes: int32 [P, H, W], the class of every pixel: 0 background, -1 not judged.
         types: the classes that take part, by name.
-        counts: number of features of each (network, bank).
+        counts: number of features of each (network, bank); features from files have no network.
+        files: by bank, features that another model computed.
     """
 
     labels: Int32[np.ndarray, "P H W"]
     classes: Int32[np.ndarray, "P H W"]
     types: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    files: Mapping[str, FeatureFiles] = field(default_factory=dict)
 
     @cached_property
     def areas(self) -> Int[np.ndarray, "P K"]:
@@ -104,12 +117,14 @@ def read(config: Config, opener: Opener = open_source) -> TypedPictures:
     """Open and read the pictures of a resolved configuration, with the types that take part.
 
     Raises:
-        InputError: the pictures cannot be used, show too few types, or their networks give too few features.
+        InputError: the pictures cannot be used, show too few types, or their networks give too few features; features
+            from files cannot be used.
     """
     pictures = read_pictures(config, opener)
     check_trainable(config.segmentation, pictures, config.run.seeds)
-    found = dataclasses.replace(pictures, types=types_of(config, pictures))
-    return dataclasses.replace(found, counts=feature_counts(config, found))
+    found = dataclasses.replace(pictures, types=types_of(config, pictures), files=read_features(config, pictures))
+    counts = {(NONE, bank): files.shape[-1] for bank, files in found.files.items()}
+    return dataclasses.replace(found, counts={**feature_counts(config, found), **counts})
 
 
 def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures:
@@ -133,6 +148,13 @@ def read_pictures(config: Config, opener: Opener = open_source) -> TypedPictures
     classes = np.where(ignored, IGNORED, classes).astype(np.int32)
     images = np.stack([sample.image for sample in samples])
     return TypedPictures(source, Splitting.of(config.source), images, labels, classes)
+
+
+def read_features(config: Config, pictures: PictureSet) -> dict[str, FeatureFiles]:
+    """Features that another model computed, by bank. Raises InputError where a file cannot be used."""
+    names, size = pictures.source.names, pictures.images.shape[1:3]
+    read = {name: open_features(folder, names, size) for name, folder in folders_by_name(config.features).items()}
+    return {bank_from_files(name, files.digest): files for name, files in read.items()}
 
 
 def types_of(config: Config, pictures: TypedPictures) -> dict[str, int]:
@@ -182,9 +204,9 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
                 shapes = map_shapes(network_of(sizes_of(config, one.halvings), name, pictures), pictures)
                 counts[name, bank] += sum(shapes[layer][-1] for layer in layers_of(config, name, bank, shapes))
         most = counts[name, config.banks[0]]
-        if max(config.features, default=1) > most:
+        if max(config.feature_counts, default=1) > most:
             raise InputError(
-                f"features: {max(config.features)} are more than the {most} of {name} with the extractors "
+                f"feature_counts: {max(config.feature_counts)} are more than the {most} of {name} with the extractors "
                 f"{config.banks[0]}; give fewer, or a wider network (--sizes)"
             )
     return counts
@@ -210,10 +232,13 @@ def candidates_of(config: Config, pictures: PictureSet, seed: int) -> dict[str, 
 
 def learnt_from(config: Config, pictures: PictureSet, training: Training) -> tuple[int, ...]:
     """The pictures that a training learns from."""
-    train = pictures.split(training.seed).train
-    if training.pictures == TRAIN:
-        return train
-    held_back = candidates_of(config, pictures, training.seed)[UNSEEN]
+    is_everything = training.pictures == TRAIN
+    return pictures.split(training.seed).train if is_everything else extracted_from(config, pictures, training.seed)
+
+
+def extracted_from(config: Config, pictures: PictureSet, seed: int) -> tuple[int, ...]:
+    """The training pictures that are not held back from the extractors."""
+    train, held_back = pictures.split(seed).train, candidates_of(config, pictures, seed).get(UNSEEN, ())
     return tuple(sorted(set(train) - set(held_back)))
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float32, Int
 
 from experiments.few_shot import grid
 from experiments.few_shot.analysis import analyse
 from experiments.few_shot.gallery import gallery
-from experiments.few_shot.grid import ALL, ALL_LABELS, NONE, Config, Training, Trial, group_of
+from experiments.few_shot.grid import Config
 from experiments.few_shot.pictures import (
     HeldOutType,
     TypedPictures,
+    extracted_from,
     layers_of,
     learnt_from,
     learnt_types,
@@ -24,6 +25,19 @@ from experiments.few_shot.pictures import (
     read,
     sizes_of,
     training_targets,
+)
+from experiments.few_shot.trials import (
+    ALL,
+    ALL_LABELS,
+    NONE,
+    TRAIN,
+    TURNED,
+    Training,
+    Trial,
+    all_labels,
+    extractors_of,
+    group_of,
+    is_from_files,
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of
@@ -35,6 +49,7 @@ from experiments.harness.study import Context, RivalPart, Study
 from segjax import fewshot
 from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
 from segjax.fewshot.files import kept_extractors
+from segjax.fewshot.stored import StoredBank
 from segjax.sweeps import Outcome, Row, described
 from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
 from segjax.types import IGNORED
@@ -83,13 +98,15 @@ def network_for(config: Config, pictures: TypedPictures, kind: str) -> Any:
 
 
 def needs(context: Here, trial: Trial) -> list[Training]:
-    """The network with all labels of the type, or the extractors of the trial's bank."""
+    """The network with all labels of the type, or the extractors of the trial's bank; none where it is from files."""
     classes, new = tuple(context.data.types.values()), context.data.types[trial.type]
     if trial.method == ALL_LABELS:
-        return [grid.all_labels(trial.network, trial.seed, new, context.config.full_supervision)]
-    seen = grid.TRAIN if context.config.candidates_from == grid.TRAIN else "seen"
+        return [all_labels(trial.network, trial.seed, new, context.config.full_supervision)]
+    if is_from_files(trial.bank):
+        return []
+    seen = TRAIN if context.config.candidates_from == TRAIN else "seen"
     bank, together = _bank_name(context, trial), context.config.new_together
-    return grid.extractors_of(bank, trial.network, trial.seed, new, classes, seen, together)
+    return extractors_of(bank, trial.network, trial.seed, new, classes, seen, together)
 
 
 def measure(context: Here, trial: Trial) -> Outcome:
@@ -156,9 +173,10 @@ def _head(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
         learn, answer = compiled_head(trial.method)
         for draw in range(context.config.first_draws):
             own, weights = fits.draws.pictures[draw], fits.draws.weights[draw, place[0]]
-            params = learn(fits.support.features[own], fits.support.targets[own], weights)
+            params = learn(*fits.support.full_size(own), weights)
             limit = fits.grid.thresholds[draw, *place]
-            masks = np.stack([np.asarray(answer(params, one[None]))[0] > limit for one in fits.query.features])
+            query = (fits.query.full_size([number]).features for number in range(len(fits.query.targets)))
+            masks = np.stack([np.asarray(answer(params, one))[0] > limit for one in query])
             rows.append(Row("f1", _objects_found(new, masks), _name(draw)))
             examples = examples or _examples(new, masks, new.support[fits.draws.support(draw, trial.shots)])
     return Outcome(rows, _summary(rows), examples=examples)
@@ -180,23 +198,38 @@ def fits_of(context: Here, group: Trial) -> Fits:
     """The fits of a head in one program: all numbers of shots and features of the study, whichever of them are missing,
     so that a study that goes on has the same bits."""
     config, new = context.config, context.data.types[group.type]
-    bank, support, query = cached_features(context, dataclasses.replace(group, method="", feature_selection=NONE))
+    variance, support, query = cached_features(context, dataclasses.replace(group, method="", feature_selection=NONE))
     draws = _draws(_new_type(context, group), group.method)
-    features, selection = [len(bank)], "first"
+    features, selection = [len(variance)], "first"
     if group.feature_selection != ALL:
-        features, selection = sorted(n for n in config.features if n < len(bank)), group.feature_selection
+        features, selection = sorted(n for n in config.feature_counts if n < len(variance)), group.feature_selection
     key, head = jax.random.key(stable_number(f"features {group.seed} {new}")), fewshot.create_head(group.method)
-    found = fewshot.fit_grid(key, head, support, query, draws, features, selection, bank.variance)
+    found = fewshot.fit_grid(key, head, support, query, draws, features, selection, variance)
     return Fits(support, query, draws, features, found)
 
 
 @lru_cache(maxsize=1)
-def cached_features(context: Here, trial: Trial) -> tuple[fewshot.FeatureBank, fewshot.FeatureSet, fewshot.FeatureSet]:
-    """A trial's bank, and features and targets of the candidates and of the query pictures."""
+def cached_features(
+    context: Here, trial: Trial
+) -> tuple[Float32[np.ndarray, " F"], fewshot.FeatureSet, fewshot.FeatureSet]:
+    """Of a trial's bank the variance of each feature, and features and targets of candidates and query pictures."""
     new = _new_type(context, trial)
-    bank, images = bank_of(context, trial), context.data.images
-    support = fewshot.FeatureSet(bank.stack([*images[new.support]]), new.targets(new.support))
-    return bank, support, fewshot.FeatureSet(bank.stack([*images[new.query]]), new.truth)
+    if is_from_files(trial.bank):
+        stored = stored_bank(context, trial.bank, trial.seed)
+        variance, stacked = stored.variance, [stored.stack(indices.tolist()) for indices in (new.support, new.query)]
+    else:
+        bank, images = bank_of(context, trial), context.data.images
+        variance, stacked = bank.variance, [bank.stack([*images[indices]]) for indices in (new.support, new.query)]
+    support, query = map(fewshot.FeatureSet, stacked, (new.targets(new.support), new.truth))
+    return variance, support, query
+
+
+@lru_cache(maxsize=8)
+def stored_bank(context: Here, bank: str, seed: int) -> StoredBank:
+    """Features from files, standardised over the training pictures that our extractors learn from."""
+    pictures = context.data
+    seen = extracted_from(context.config, pictures, seed)
+    return StoredBank.standardised(pictures.files[bank], pictures.images.shape[1:3], seen)
 
 
 def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
@@ -212,7 +245,7 @@ def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
             network = network_for(config, pictures, context.store.trainer.kind(training))
             layers = layers_of(config, trial.network, bank, map_shapes(network, pictures))
             variables = context.store.load(training).variables
-            found.append(fewshot.Extractor(network, variables, layers, turned=grid.TURNED in bank))
+            found.append(fewshot.Extractor(network, variables, layers, turned=TURNED in bank))
         return [fewshot.with_statistics(one, images) for one in found]
 
     with context.store.locked(trainings):

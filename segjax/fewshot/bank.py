@@ -1,7 +1,7 @@
 """Feature maps of trained networks at the resolution of the picture: extractors, and banks of several of them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -194,7 +194,7 @@ class FeatureBank:
             for name in ("mean", "std")
         )
         self.variance = std**2
-        self._scale = 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
+        self._scale = scale_of(std)
         self._variables = [extractor.variables for extractor in self.extractors]
         self._compiled = jax.jit(self._features)
 
@@ -266,23 +266,39 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
 
     @jax.jit
     def sums(variables, image):
-        raw = extractor.raw(variables, image)
-        mean = jnp.mean(raw, axis=(0, 1), keepdims=True)
-        return mean[0, 0], jnp.sum((raw - mean) ** 2, axis=(0, 1))
+        return pixel_sums(extractor.raw(variables, image))
 
-    count, mean, squares = 0, np.zeros(extractor.count), np.zeros(extractor.count)
-    for number, image in enumerate(images):
-        check_picture(image, extractor.channels, f"images: number {number}")
-        found = sums(extractor.variables, jnp.asarray(image, jnp.float32))
+    def each():
+        for number, image in enumerate(images):
+            check_picture(image, extractor.channels, f"images: number {number}")
+            yield image.shape[0] * image.shape[1], sums(extractor.variables, jnp.asarray(image, jnp.float32))
+
+    mean, std = statistics(each())
+    return replace(extractor, mean=mean, std=std)
+
+
+def pixel_sums(raw: Float[Array, "H W F"]) -> tuple[Float[Array, " F"], Float[Array, " F"]]:
+    """Mean of each feature over the pixels of a picture, and the sum of the squares of what differs from it."""
+    mean = jnp.mean(raw, axis=(0, 1), keepdims=True)
+    return mean[0, 0], jnp.sum((raw - mean) ** 2, axis=(0, 1))
+
+
+def statistics(parts: Iterable[tuple[int, Any]]) -> tuple[Float32[np.ndarray, " F"], Float32[np.ndarray, " F"]]:
+    """Mean and deviation of each feature over pictures, from the pixels and the `pixel_sums` of each."""
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for own, found in parts:
         own_mean, own_squares = (np.asarray(part, np.float64) for part in found)
-        own = image.shape[0] * image.shape[1]
         # sums about each picture's own mean, merged in float64 (Chan, Golub and LeVeque 1983)
         moved = own_mean - mean
-        squares += own_squares + moved**2 * count * own / (count + own)
-        mean += moved * own / (count + own)
+        squares = squares + own_squares + moved**2 * count * own / (count + own)
+        mean = mean + moved * own / (count + own)
         count += own
-    deviation = np.sqrt(squares / count)
-    return replace(extractor, mean=mean.astype(np.float32), std=deviation.astype(np.float32))
+    return mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32)
+
+
+def scale_of(std: Float32[np.ndarray, " F"]) -> Float32[np.ndarray, " F"]:
+    """What features are multiplied with to have deviation 1; those that are constant stay so."""
+    return 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
 
 
 def check_picture(image: np.ndarray, channels: int, name: str = "images: one") -> None:

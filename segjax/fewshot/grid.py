@@ -13,6 +13,7 @@ from segjax.evaluation import OverlapCounts
 from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_counts, ranking
 from segjax.fewshot.heads import Head
 from segjax.fewshot.moments import (
+    Maps,
     Moments,
     Targets,
     Weights,
@@ -43,10 +44,28 @@ class Grid(NamedTuple):
 
 
 class FeatureSet(NamedTuple):
-    """Cached features float32 [P, H, W, F] of pictures of one size; targets int32 [P, H, W]: 1 the type, -1 ignored."""
+    """Cached features float32 [P, h, w, F] of pictures of one size; targets int32 [P, H, W]: 1 the type, -1 ignored.
+
+    Features that are coarser than the targets stay so in memory; see `full_size`.
+    """
 
     features: Any
     targets: Any
+
+    def full_size(self, places: Any) -> "FeatureSet":
+        """Some of the pictures, or one, with features of every pixel."""
+        targets = self.targets[places]
+        return FeatureSet(full_size(self.features[places], targets.shape[-2:]), targets)
+
+
+def full_size(features: Float[Array | np.ndarray, "*B h w F"], size: tuple[int, int]) -> Maps:
+    """Features on a coarser grid over the whole picture at every pixel: bilinear, with half-pixel centres.
+
+    Grid point i of h stands for the picture's row (i + 1/2) H / h - 1/2; beyond the outermost ones, values stay theirs.
+    """
+    if features.shape[-3:-1] == size:
+        return features
+    return jax.image.resize(features, (*features.shape[:-3], *size, features.shape[-1]), "bilinear")
 
 
 def fit_grid(
@@ -112,8 +131,7 @@ def check_shots(targets: Sequence[Int32[np.ndarray, "_ _"]]) -> None:
 @partial(jax.jit, static_argnames=("head", "selection", "counts"))
 def _fit_draws(head, selection, counts, support, query, variance, keys, pictures, weights) -> Grid:
     def one(key, pictures, weights):
-        own = FeatureSet(support.features[pictures], support.targets[pictures])
-        return _fit_draw(head, selection, counts, own, query, variance, key, weights)
+        return _fit_draw(head, selection, counts, support.full_size(pictures), query, variance, key, weights)
 
     return jax.vmap(one)(keys, pictures, weights)
 
@@ -170,8 +188,10 @@ def _fit_subsets(
     params, thresholds = jax.vmap(fit)(jnp.asarray(counts))
 
     def judge(picture):
+        features = full_size(picture.features, picture.targets.shape)
+
         def one(params, threshold):
-            scores = head.predict(params, picture.features[None])[0]
+            scores = head.predict(params, features[None])[0]
             return [pixel_counts(scores > limit, picture.targets) for limit in (0.0, threshold)]
 
         return jax.vmap(one)(params, thresholds)

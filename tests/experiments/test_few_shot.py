@@ -2,18 +2,16 @@
 
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from experiments.few_shot.analysis import analyse, methods_table
 from experiments.few_shot.charts import type_table
 from experiments.few_shot.findings import Findings, bank_words
 from experiments.few_shot.gallery import gallery
-from experiments.few_shot.grid import Config, Trial, all_labels, extractors_of, few, group_of
+from experiments.few_shot.grid import Config, few
 from experiments.few_shot.pictures import (
     HeldOutType,
     TypedPictures,
@@ -27,10 +25,9 @@ from experiments.few_shot.pictures import (
     types_of,
 )
 from experiments.few_shot.study import STUDY, grid_rows
+from experiments.few_shot.trials import Trial, all_labels, extractors_of, group_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import overlaid
-from experiments.harness.parsing import defaults_of, resolved
-from experiments.harness.run import run
 from experiments.harness.study import Context
 from segjax.evaluation import OverlapCounts
 from segjax.fewshot import Grid, load_extractors
@@ -38,42 +35,15 @@ from segjax.sweeps import Replicates, ResultTable, described
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 from tests.trial_files import forget
+from tests.typed_folder import smoke, started, typed_folder
 
 COUNTS = {("unet", "joint_ignored"): 4, ("unet", "binary_background"): 8}
 FACTORS = [field.name for field in dataclasses.fields(Trial)]
-TINY = [
-    "--scale", "smoke", "--sizes.unet-width", "2", "--sizes.unet-levels", "1", "--train.epochs", "1",
-    "--strategy", "sequential",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> str:
-    """Four slides of three pictures with large discs (1), pairs of small squares that touch (2) and rings (3)."""
-    folder = tmp_path_factory.mktemp("typed")
-    rows, columns = np.mgrid[:32, :32]
-    generator = np.random.default_rng(0)
-    for name in ("images", "labels", "classes"):
-        (folder / name).mkdir()
-    for number in range(12):
-        classes, parted = np.zeros((32, 32), np.uint8), np.zeros((32, 32), bool)
-        for kind, middle in enumerate(generator.permutation([(8, 8), (8, 23), (23, 8)]), 1):
-            y, x = middle + generator.integers(-1, 2, 2)
-            far = np.hypot(rows - y, columns - x)
-            square = np.maximum(abs(rows - y), abs(columns - x)) < 4
-            classes[(far < 7, square, (far < 7) & (far > 3))[kind - 1]] = kind
-            parted = columns >= x if kind == 2 else parted
-        labels = np.where((classes == 2) & parted, 4, classes).astype(np.uint8)
-        image = np.array([20, 200, 120, 160], np.uint8)[classes] + generator.integers(0, 40, (32, 32), np.uint8)
-        for name, content in (("images", image), ("labels", labels), ("classes", classes)):
-            Image.fromarray(content).save(folder / name / f"slide{number // 3}-{number % 3}.png")
-    return f"folder:{folder}?groups=^(.*)-&class_names=disc,square,ring"
-
-
-def started(monkeypatch, capsys, *options: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["few_shot", *TINY, *options])
-    run(STUDY)
-    return " ".join(capsys.readouterr().out.split())
+    return typed_folder(tmp_path_factory.mktemp("typed"))
 
 
 @pytest.mark.slow
@@ -152,12 +122,6 @@ def test_plan_trains_nothing(data, tmp_path, monkeypatch, capsys):
     )
     assert "nothing was trained" in text and "method logistic" in text
     assert not out.exists()
-
-
-def smoke(out, data: str, **changes) -> Config:
-    """The smoke scale on other pictures, with other options of the study's own."""
-    default = overlaid(defaults_of(STUDY, "smoke"), {"run": {"out": out}, "source": {"data": data}})
-    return resolved(STUDY, dataclasses.replace(default, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +224,8 @@ def test_counts_of_features_are_those_of_the_banks(config, pictures):
     every = feature_counts(dataclasses.replace(config, banks=richer), pictures)
     # down0, down1 (8), down2 (8), up1 and up0; a network of width 2 beside that of 4; averages add none
     assert [every["unet", bank] for bank in richer] == [4 + 8 + 8 + 4 + 4, 4 + 2, 4]
-    with pytest.raises(InputError, match="features: 5 are more than the 4 of unet with the extractors joint_ignored"):
-        feature_counts(dataclasses.replace(config, features=(5,)), pictures)
+    with pytest.raises(InputError, match="feature_counts: 5 are more than the 4 of unet with the extractors joint"):
+        feature_counts(dataclasses.replace(config, feature_counts=(5,)), pictures)
 
 
 def test_one_group_of_trials_has_all_shots_and_features(config):
@@ -495,7 +459,7 @@ def test_distances_to_all_labels_and_differences_by_hand(config):
     (head,) = found.heads(2)
     assert head.rival == "prototype (distance)" and head.decision.mean == pytest.approx(10.0)
     # a baseline is cut at score 0 and has the first draws only, and so is the head beside it
-    (baseline,) = found.baselines(2)
+    (baseline,) = found.against_baselines(2)
     assert baseline.metric == "Dice at score 0" and baseline.decision.mean == pytest.approx(5.0)
 
 
@@ -542,7 +506,7 @@ def test_baselines_without_results_for_a_type_say_so(config):
             ("a", "last_layer", 2): dice(0.5),
         },
     )
-    (claim,) = found.baselines(2)
+    (claim,) = found.against_baselines(2)
     assert claim.rival == "last layer trained on the annotated pictures, 1 of 2 types"
     assert claim.decision.mean == pytest.approx(10.0)  # on the type for which no training collapsed
     assert claim.rival in methods_table(found)["method"].tolist()
