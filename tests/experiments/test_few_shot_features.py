@@ -25,7 +25,8 @@ from tests.typed_folder import smoke, started, typed_folder
 
 SMALL = [
     "--banks", "joint_ignored", "--feature-counts", "1", "--feature-selections", "relevance", "--baselines",
-    "--head", "ridge", "--heads", "prototype", "--draws", "2", "--first-draws", "1", "--types", "2", "3", "--shots", "2",
+    "--head", "ridge", "--heads", "prototype", "--draws", "2", "--first-draws", "1",
+    "--types", "2", "3", "--shots", "2",
 ]  # fmt: skip
 COUNTS = {("unet", "joint_ignored"): 4, (NONE, "dino@0a1b2c3d"): 3}
 
