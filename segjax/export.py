@@ -25,6 +25,7 @@ from segjax.data.pictures.images import LUMINANCE
 from segjax.types import InputError, Network
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _LARGEST = {"float32": 1.0, "uint8": 255.0, "uint16": 65535.0}
 _CHANNELS = (1, 3, 2, *range(4, 17))  # that a network may be for, the usual ones first
 _SIDE = 256  # of a picture that all networks take
@@ -110,12 +111,11 @@ def channels_of(network: Network, variables: Any) -> int:
 
 
 def _check(pixels: str, scale: str, platforms: Sequence[str]) -> None:
-    for name, given, known in (("pixels", pixels, _LARGEST), ("scale", scale, ("dtype", "max"))):
+    for name, given, known in (("pixels", pixels, tuple(_LARGEST)), ("scale", scale, ("dtype", "max"))):
         if given not in known:
             raise InputError(f"{name}: unknown {given!r}; choose one of {', '.join(known)}")
-    known = ("cpu", "cuda", "rocm", "tpu")
-    if not platforms or isinstance(platforms, str) or set(platforms) - set(known):
-        raise InputError(f"platforms: {platforms!r} must be one or more of {', '.join(known)}")
+    if not platforms or isinstance(platforms, str) or set(platforms) - {*_PLATFORMS}:
+        raise InputError(f"platforms: {platforms!r} must be one or more of {', '.join(_PLATFORMS)}")
 
 
 def _scaled(picture: Num[Array, "H W C"], scale: str) -> Float32[Array, "H W C"]:

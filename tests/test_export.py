@@ -133,7 +133,7 @@ def test_a_file_says_which_pictures_it_refuses(grey, size, shape, said):
     network = export.deserialize(bytearray(export_network(MSD, grey, size=size, platforms=("cpu",))))
     with pytest.raises(ValueError, match=said):
         network.call(np.zeros(shape, np.float32))
-    with pytest.raises(ValueError, match="Dtype mismatch .* expected float32 and called with uint8"):
+    with pytest.raises(ValueError, match=r"Dtype mismatch .* expected float32 and called with uint8"):
         network.call(np.zeros((1, 8, 8, 1), np.uint8))
     assert network.call(np.zeros((3, 8, 8, 1), np.float32)).shape == (3, 8, 8, 2)
 

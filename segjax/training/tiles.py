@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import numpy as np
@@ -13,6 +13,13 @@ from segjax.ops.turns import looks, turn, turn_back
 from segjax.types import InputError, Network
 
 Apply = Callable[[Float32[np.ndarray, "B h w C"]], Any]
+
+
+class ExactTiling(TypedDict):
+    """Options of `predict_tiled`."""
+
+    halo: int
+    stride: int
 
 
 def predict_tiled(
@@ -85,7 +92,7 @@ def predict_tiled(
     return result
 
 
-def exact_tiling(network: Any) -> dict[str, int]:
+def exact_tiling(network: Any) -> ExactTiling:
     """The halo and stride with which `predict_tiled` gives a network's values of the whole picture.
 
     Raises:

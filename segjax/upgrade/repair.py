@@ -73,8 +73,8 @@ def upgrade_set(
         apply, exact = partial(logits(network), params), exact_tiling(network)
         for image, mask in pairs:
             seen = np.asarray(with_labels(image, mask))
-            found = predict_tiled(apply, seen, tile=tile, batch=batch, **exact)
-            yield Upgraded(*map(np.asarray, _upgraded(found)))
+            values = predict_tiled(apply, seen, tile=tile, batch=batch, **exact)
+            yield Upgraded(*map(np.asarray, _upgraded(values)))
         return
     upgrade = make_upgrade(network)
     for _, alike in groupby(pairs, key=lambda pair: pair[0].shape):
