@@ -1,6 +1,6 @@
 """Save a trained network as one file that any program with JAX calls, without this project's code.
 
-    python -m experiments.export runs/errors/networks/msd-clean-0-seed-0.safetensors nuclei.stablehlo
+    python -m experiments.export repaired/network.safetensors repair.stablehlo
     python -m experiments.export weights.safetensors nuclei.stablehlo --network unet --options width=16 norm=running \\
         --pixels uint8 --scale max
 
@@ -8,9 +8,9 @@ The file holds the weights and what is done to pictures before the network sees 
 it needs the packages jax and flatbuffers and three lines, which the command prints. It gives logits for every pixel, or
 of a classifier for every picture.
 
-Which weights. The networks of a study lie in OUT/networks, that of upgrade_folder is OUT/network.safetensors, and
-extractors of study 3 lie in OUT/extractors. These files say which network they are for. For others, and for files of
-earlier versions, give --network and the --options that it was trained with.
+Which weights. The studies few_shot, activation_maps and site_segmentation keep their networks in OUT/networks, few_shot
+also extractors in OUT/extractors, and upgrade_folder keeps OUT/network.safetensors. These files say which network they
+are for. For others, and for files of earlier versions, give --network and the --options that it was trained with.
 
 Which pictures. By default the network takes what it was trained on, float32 in [0, 1]. With --pixels uint8 or uint16
 the file takes the numbers as a camera stores them, and --scale says what they are divided by. Give the scale that the

@@ -52,7 +52,8 @@ def export_network(
 
     Args:
         variables: of the network, as `init` gives them.
-        pixels: type of the numbers of the pictures: "float32", "uint8" or "uint16".
+        pixels: type of the numbers of the pictures: "float32", "uint8" or "uint16". All channels are scaled alike, so
+            networks that see a mask beside the picture (`segjax.upgrade`) need "float32".
         scale: "dtype" divides by the largest value of that type, so float32 must be in [0, 1] already; "max" divides
             each picture by its own maximum. Take what the training took: `folder:` takes "max" if not told otherwise.
         channels: of the pictures: 0: as the network has; 3 for a network of 1 makes grey (ITU-R BT.601 luminance), 1
