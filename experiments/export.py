@@ -120,7 +120,7 @@ def main() -> None:
     )
     write_file(options.out, file)
     exported = export.deserialize(bytearray(file))
-    print(f"{options.out}: {len(file) / 1e6:.1f} MB, SHA-256 {hashlib.sha256(file).hexdigest()}")
+    print(f"{options.out}: {len(file) / 1e6:.3g} MB, SHA-256 {hashlib.sha256(file).hexdigest()}")
     print(f"  takes {exported.in_avals[0].str_short()}, gives {exported.out_avals[0].str_short()}")
     print(f"  runs on {', '.join(exported.platforms)}")
     print("call it in any program with the packages jax and flatbuffers:")

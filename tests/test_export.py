@@ -122,7 +122,7 @@ def test_a_black_picture_stays_black(grey):
 @pytest.mark.parametrize(
     ("size", "shape", "said"),
     [
-        (1, (1, 2, 9, 1), r"'rows' = 0 from specification 'rows \+ 2' for dimension args\[0\].shape\[1\] \(= 2\)"),
+        (1, (1, 2, 9, 1), r"'rows' = 0 from specification 'rows \+ 2' .*\(= 2\)"),
         (1, (1, 9, 9, 3), r"expected \(batch, rows \+ 2, columns \+ 2, 1\) and called with \(1, 9, 9, 3\)"),
         (1, (9, 9, 1), "Rank mismatch"),
         (4, (1, 8, 10, 1), "Division had remainder 2 when computing the value of 'columns'"),
