@@ -20,6 +20,7 @@ FLOORS = {
     "segjax.evaluation": 1,
     "segjax.data": 2,
     "segjax.training": 2,
+    "segjax.export": 3,
     "segjax.upgrade": 3,
     "segjax.fewshot": 3,
     "segjax.maps": 3,

@@ -1,5 +1,6 @@
 """Networks of the studies that segment, for the pictures at hand, and the values of their predictions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Int
 from experiments.harness.options import SegmentationOptions, Sizes
 from experiments.harness.pictures import Domain, PictureSet
 from segjax.evaluation import counts, dice, picture_metrics
-from segjax.models import create
+from segjax.models import CLASSIFIERS, NETWORKS, create
 from segjax.sweeps import Row
 from segjax.training import Pictures
 
@@ -20,6 +21,20 @@ def network_of(sizes: Sizes, name: str, pictures: PictureSet, classes: int = 2) 
     if name == "msd":
         options |= standardisation(pictures)
     return create(name, **options)
+
+
+def facts_of(network: Any) -> dict[str, Any]:
+    """What a file of weights says about its network, so that `network_from` makes it; nothing of one of others."""
+    name = next((name for name, kind in {**NETWORKS, **CLASSIFIERS}.items() if type(network) is kind), None)
+    if name is None:
+        return {}
+    return {"network": name, "options": {option: getattr(network, option) for option in type(network).OPTIONS}}
+
+
+def network_from(facts: Mapping[str, Any]) -> Any:
+    """The network that `facts_of` describes; a file has lists for tuples."""
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
+    return create(facts["network"], **options)
 
 
 def standardisation(pictures: PictureSet) -> dict[str, tuple[float, ...]]:

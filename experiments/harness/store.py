@@ -15,6 +15,7 @@ import jax
 from experiments.harness.core_counts import cores_here
 from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
+from experiments.harness.networks import facts_of
 from experiments.harness.options import RunOptions, checkpoint_options
 from segjax.claims import Claims
 from segjax.data import Split
@@ -207,6 +208,8 @@ class TrainingStore(Generic[AnyTraining]):
         if not {"status", "restarts"} <= facts.keys():
             raise Damaged(f"{path}: is not a network of this study; move it away, so that it is trained again")
         self._cores[training] = set(facts.pop("cores", ()))  # earlier versions did not keep them
+        for of_network in ("network", "options"):
+            facts.pop(of_network, None)
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
     def _set_damaged_aside(self, training: AnyTraining) -> None:
@@ -261,6 +264,7 @@ class TrainingStore(Generic[AnyTraining]):
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
         cores = sorted(self.cores_of(self.trainer.needs(training)))
         facts = {**job.facts, "status": fit.status, "restarts": fit.restarts, "cores": cores}
+        facts |= facts_of(self.trainer.steps(self.trainer.kind(training)).network)
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
         self.events.training(file_stem(training), fit.losses)

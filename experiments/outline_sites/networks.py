@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from experiments.site_segmentation.study import STUDY, SiteTrainer, gate_of
 from segjax.data import metres_per_pixel, parse_spec
 from segjax.data.ground.scene import Scene, picture_of
 from segjax.sweeps import ResultTable, factors_of, in_words, read_plan
-from segjax.training import predict_blended
+from segjax.training import predict_tiled
+from segjax.training.tiles import probabilities
 from segjax.types import InputError
 
 LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a fraction of these
 BETWEEN_LINES = 20.0  # seconds
+WINDOWS = 8  # that are computed at once
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def probability_of(
     Args:
         say: told how far it is and how long the rest will take, every 20 seconds.
     """
-    trainer, tile = SiteTrainer(run.config, run.domain), run.domain.images.shape[1]
+    trainer, side = SiteTrainer(run.config, run.domain), run.domain.images.shape[1]
     store, network = TrainingStore(run.config.run, trainer), trainer.network(run.learnt.network)
     total = np.zeros(image.shape[:2], np.float32)
     first: tuple[float, float] | None = None  # time and share of the first windows, whose time was that of compilation
@@ -210,6 +213,25 @@ def probability_of(
                 left = (now - first[0]) / (done - first[1]) * (1 - done)
                 say(f"{100 * done:.0f} % of the scene looked at; about {in_words(left)} left")
 
-        overlap = round(options.overlap * tile)
-        total += predict_blended(looking, variables, image, tile, overlap, on_share=reached)[..., 1]
+        total += blended_probability(looking, variables, image, side, round(options.overlap * side), reached)
     return total / len(run.seeds)
+
+
+def blended_probability(
+    network: Any,
+    variables: Any,
+    image: Float32[np.ndarray, "H W C"],
+    side: int,
+    overlap: int,
+    on_share: Callable[[float], None] = lambda share: None,
+) -> Float32[np.ndarray, "H W"]:
+    """Of a site, from windows of the size that the networks were trained on, of which neighbours share `overlap` px."""
+    return predict_tiled(
+        partial(probabilities(network), variables),
+        image,
+        tile=side - overlap,
+        halo=(overlap // 2, overlap - overlap // 2),
+        blend=True,
+        batch=WINDOWS,
+        on_share=on_share,
+    )[..., 1]

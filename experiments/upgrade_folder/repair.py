@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import segjax
+from experiments.harness import networks
 from experiments.harness.provenance import opening, sources_of
 from experiments.upgrade_folder.config import PAIRS, FolderConfig, facts_of, recipes_of
 from experiments.upgrade_folder.held_out import HeldOut, judge
@@ -173,7 +174,7 @@ class Repair:
                 f"the network {problem} after {result.restarts + 1} starts; give more clean labels, or other "
                 "--train options (a smaller learning rate, more epochs)"
             )
-        save_weights(self._saved, result.variables)
+        save_weights(self._saved, result.variables, networks.facts_of(self.network))
         self.seconds = time.monotonic() - began
         before, after = self.held_out().means
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]

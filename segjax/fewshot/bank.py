@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from segjax.fewshot.moments import picture_moments
+from segjax.ops.turns import turn, turn_back
 from segjax.types import InputError
 
 LAST_FULL_LAYER = {"unet": ("up0",), "segnet": ("up0",), "msd": ("dense",)}  # all maps at full size before the output
@@ -123,19 +124,6 @@ def _shapes_of(network: Any, channels: int) -> tuple[Any, dict[str, tuple[int, .
     variables = jax.eval_shape(network.init, jax.random.key(0), blank)
     maps = jax.eval_shape(lambda own, image: network.apply(own, image, features=True)[1], variables, blank)
     return jax.tree.map(np.shape, variables), {name: value.shape for name, value in maps.items()}
-
-
-def turn(values: Float[Array, "H W F"], number: int) -> Float[Array, "_ _ F"]:
-    """One of the eight flips and quarter turns, 0 to 7: bit 0 flips up-down, bit 1 left-right, bit 2 transposes."""
-    axes = tuple(axis for axis in (0, 1) if number >> axis & 1)
-    flipped = jnp.flip(values, axes)
-    return jnp.swapaxes(flipped, 0, 1) if number & 4 else flipped
-
-
-def turn_back(values: Float[Array, "H W F"], number: int) -> Float[Array, "_ _ F"]:
-    """What `turn` with the same number turned, as it was."""
-    axes = tuple(axis for axis in (0, 1) if number >> axis & 1)
-    return jnp.flip(jnp.swapaxes(values, 0, 1) if number & 4 else values, axes)
 
 
 def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:

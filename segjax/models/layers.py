@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from segjax.models.options import one_of
 from segjax.models.probe import Named, Relu
 from segjax.ops.convolution import convolve, strided_convolution, upsample_convolution
+from segjax.ops.symbols import has_symbols
 from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
@@ -148,7 +149,8 @@ class Convolution(nn.Module):
         uniform = fan_in_uniform(self.size * self.size * channels)
         kernel = self.param("kernel", self.initialise or uniform, (self.size, self.size, channels, self.width))
         kernel = kernel.astype(x.dtype)
-        if self.size == 1:
+        # of sizes that are symbols, only convolutions alike show that both branches of a residual block have one size
+        if self.size == 1 and (self.stride == 1 or not has_symbols(x)):
             out = jnp.einsum("bhwc,cf->bhwf", x[:, :: self.stride, :: self.stride], kernel[0, 0], **IN_32_BITS)
         elif self.size == 3 and self.stride == 1:
             out = convolve(x, kernel)
@@ -215,7 +217,7 @@ def check_size(network: str, image: Float[Array, "B H W C"], smallest: int, why:
         InputError: states the smallest size and what decides it.
     """
     height, width = image.shape[1:3]
-    if min(height, width) < smallest:
+    if height < smallest or width < smallest:  # not min(): sizes may be symbols, of which neither need be the smaller
         raise InputError(
             f"network {network}: pictures must be at least {smallest} x {smallest} pixels ({why}), "
             f"not {height} x {width}"

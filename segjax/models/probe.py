@@ -40,13 +40,14 @@ class MapLayers(NamedTuple):
 class Named(nn.Module):
     """A value under a name; by itself it changes nothing."""
 
-    def __call__(self, value: Any, constant: Any = None, shape: tuple[int, ...] | None = None) -> Any:
+    def __call__(self, value: Any, constant: Any = None, shape: tuple[Any, ...] | None = None) -> Any:
         """The value.
 
         Args:
             value: an array with channels last.
             constant: what of the value does not depend on the picture (a bias, already added), broadcasting with it.
-            shape: that the layer is said to have where the value only broadcasts to it.
+            shape: that the layer is said to have where the value only broadcasts to it; numbers, or symbols of
+                `jax.export`.
         """
         return value
 

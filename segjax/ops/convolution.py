@@ -17,6 +17,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from segjax.ops import winograd
+from segjax.ops.symbols import has_symbols
 
 
 @jax.custom_vjp
@@ -194,15 +195,20 @@ def _is_small(x, size: int) -> bool:
     return min(x.shape[1:3]) < size
 
 
+def _is_chosen_by_size(x) -> bool:
+    """Whether there are several ways; a program that is exported for any size and backend takes the plain one."""
+    return jax.default_backend() == "cpu" and not has_symbols(x)
+
+
 def _strided_way(x, kernel) -> Callable[..., Array]:
-    return _by_product if jax.default_backend() == "cpu" and _is_small(x, len(kernel)) else _strided
+    return _by_product if _is_chosen_by_size(x) and _is_small(x, len(kernel)) else _strided
 
 
 def _forward_way(x, kernel) -> Callable[..., Array]:
+    if not _is_chosen_by_size(x):
+        return _plain
     _, _, c, f = kernel.shape
     pixels = x.size // c
-    if jax.default_backend() != "cpu":
-        return _plain
     if _is_small(x, 3):
         return _by_product
     if x.dtype.itemsize < 4:

@@ -6,9 +6,10 @@ from itertools import groupby
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
+
+from segjax.ops.symbols import places
 
 
 def dense_stack_columns(channels: int, depth: int, width: int) -> int:
@@ -151,8 +152,8 @@ def _scatter_taps(x, dilation):
 def _look(x, step, axis):
     """out[p] = x[p + step] along an axis, positions outside reflected at the border pixel."""
     last = x.shape[axis] - 1
-    position = np.abs(np.arange(last + 1) + step)
-    return jnp.take(x, last - np.abs(last - position), axis=axis, mode="clip") if step else x
+    position = abs(places(last + 1) + step)
+    return jnp.take(x, last - abs(last - position), axis=axis, mode="clip") if step else x
 
 
 def _unlook(x, step, axis):

@@ -22,7 +22,7 @@ def log_sum_exp(x: Float[Array, "B H W C"], sharpness: float) -> Float[Array, "B
     Source: Pinheiro and Collobert, CVPR 2015.
     """
     pixels = x.shape[1] * x.shape[2]
-    return (jax.nn.logsumexp(sharpness * x, (1, 2)) - jnp.log(float(pixels))) / sharpness
+    return (jax.nn.logsumexp(sharpness * x, (1, 2)) - jnp.log(jnp.asarray(pixels, x.dtype))) / sharpness
 
 
 def top_share(x: Float[Array, "B H W C"], share: float) -> Float[Array, "B C"]:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from segjax.ops.symbols import Length, places
+
 
 def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
     """Largest value of each 2x2 window; equal values share the gradient."""
@@ -40,9 +42,9 @@ def average_pool_to(x: Float[Array, "B H W C"], height: int, width: int) -> Floa
     return jnp.einsum("bhwc,ih,jw->bijc", x, jnp.asarray(rows, x.dtype), jnp.asarray(columns, x.dtype))
 
 
-def _windows(length: int, count: int) -> np.ndarray:
+def _windows(length: Length, count: int) -> Float[Array | np.ndarray, "{count} _"]:
     """Weights [count, length] of the mean over each window."""
-    index, place = np.arange(count)[:, None], np.arange(length)
+    index, place = np.arange(count)[:, None], places(length)[None]
     is_inside = (place >= index * length // count) & (place < -(-(index + 1) * length // count))
     return is_inside / is_inside.sum(1, keepdims=True)
 
@@ -65,8 +67,8 @@ def max_pool_with_indices(
 
 
 def unpool(
-    x: Float[Array, "B h w C"], index: UInt8[Array, "B h w C"], height: int, width: int
-) -> Float[Array, "B {height} {width} C"]:
+    x: Float[Array, "B h w C"], index: UInt8[Array, "B h w C"], height: Length, width: Length
+) -> Float[Array, "B _ _ C"]:
     """Each value put back to the place of its 2x2 window that `index` names, zero elsewhere.
 
     Args:
@@ -81,7 +83,7 @@ def unpool(
     return pad_to(windows.reshape(b, 2 * h, 2 * w, c), height, width)
 
 
-def pad_to(x: Float[Array, "B h w C"], height: int, width: int) -> Float[Array, "B {height} {width} C"]:
+def pad_to(x: Float[Array, "B h w C"], height: Length, width: Length) -> Float[Array, "B _ _ C"]:
     """Zero rows and columns added at the bottom and on the right."""
     return jnp.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)))
 

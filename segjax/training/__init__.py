@@ -25,7 +25,7 @@ from segjax.training.packs import (
 from segjax.training.parallel import cores, make_mesh, make_pmap_steps, make_sharded_steps, pack_step
 from segjax.training.state import TrainState
 from segjax.training.steps import StepConfig, Steps, make_steps
-from segjax.training.tiles import predict_blended, predict_tiled
+from segjax.training.tiles import exact_tiling, predict_tiled
 
 __all__ = [
     "LOSSES",
@@ -45,6 +45,7 @@ __all__ = [
     "cores",
     "cross_entropy",
     "dice_and_cross_entropy",
+    "exact_tiling",
     "first_batch",
     "fit",
     "fit_pack",
@@ -58,7 +59,6 @@ __all__ = [
     "make_steps",
     "pack_step",
     "predict",
-    "predict_blended",
     "predict_logits",
     "predict_tiled",
     "soft_dice",

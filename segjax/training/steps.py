@@ -66,12 +66,17 @@ def loss_of(config: StepConfig) -> Loss:
 
 @dataclass(frozen=True)
 class Steps:
-    """The compiled functions of one network under one configuration; see `make_steps`."""
+    """The compiled functions of one network under one configuration, see `make_steps`.
+
+    Attributes:
+        network: whose variables a training leaves; None: they are not those of one network.
+    """
 
     init: Callable[..., TrainState]
     train: Callable[..., tuple[TrainState, jax.Array]]
     validate: Callable[..., tuple[jax.Array, jax.Array]]
     predict: Callable[..., jax.Array]
+    network: Network | None = None
 
 
 Added = Callable[..., jax.Array]  # (variables, images, targets, layers, step) -> what is added to the loss
@@ -126,6 +131,7 @@ def make_steps(network: Network, config: StepConfig, added: Added | None = None)
         compiled(network, train, donate_argnums=0),
         jax.jit(validate),
         jax.jit(predict),
+        network,
     )
 
 

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Array, Float, Float32, Int32
 
 from segjax.training import StepConfig, Steps, make_steps, predict_logits
 from segjax.training.augment import flip_and_turn
 from segjax.training.state import Variables
 from segjax.training.steps import compiled, loss_of, pure_step
+from segjax.training.tiles import averaged
 from segjax.types import IGNORED, InputError, Network
 
 SURE = 0.8  # probability of the label that a pixel is given, from which on it is not ignored
@@ -31,16 +32,11 @@ def averaged_probability(
 
     It is near 0.5 where the looks do not agree. An upgrade network sees `with_labels`.
     """
-    if seen.shape[1] != seen.shape[2]:
-        views: list[tuple[int, tuple[int, ...]]] = [(0, ()), (0, (1,)), (0, (2,)), (0, (1, 2))]
-    else:
-        views = [(turns, axes) for turns in range(4) for axes in ((), (1,))]
-    total = np.zeros(seen.shape[:-1], np.float32)
-    for turns, axes in views:
-        view = np.ascontiguousarray(np.rot90(np.flip(seen, axes), turns, (1, 2)))
-        probability = 1 - jax.nn.softmax(predict_logits(network, variables, view))[..., 0]
-        total += np.flip(np.rot90(np.asarray(probability), -turns, (1, 2)), axes)
-    return total / np.float32(len(views))
+
+    def of_object(view: Float32[np.ndarray, "P h w C"]) -> Float[Array, "P h w 1"]:
+        return 1 - jax.nn.softmax(predict_logits(network, variables, view))[..., :1]
+
+    return averaged(of_object, seen, flips=True, rotations=seen.shape[1] == seen.shape[2])[..., 0]
 
 
 def ignore_unsure(probability: Float32[np.ndarray, "*shape"], sure: float = SURE) -> Int32[np.ndarray, "*shape"]:

@@ -167,7 +167,7 @@ def make_upgrade_steps(
     def validate(variables, images, clean):
         return plain.validate(variables, *shown(None, images, clean))
 
-    return Steps(init, jax.jit(train, donate_argnums=0), jax.jit(validate), plain.predict)
+    return Steps(init, jax.jit(train, donate_argnums=0), jax.jit(validate), plain.predict, network)
 
 
 @partial(jax.jit, static_argnames=("max_objects", "rounding"))

@@ -1,7 +1,7 @@
 """Applying an upgrade network: mask and probability of every pixel, for a batch, a whole set, or by tiles."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
-from segjax.training import predict_tiled
+from segjax.training import exact_tiling, predict_tiled
 from segjax.training.state import Variables
+from segjax.training.tiles import logits
 from segjax.types import InputError, Network
 from segjax.upgrade.learning import with_labels
 
@@ -69,9 +70,11 @@ def upgrade_set(
         raise InputError(f"batch must be at least 1, not {batch}")
     pairs = (_checked(index, images[index], masks[index]) for index in range(len(images)))
     if tile is not None:
+        apply, exact = partial(logits(network), params), exact_tiling(network)
         for image, mask in pairs:
-            logits = predict_tiled(network, params, np.asarray(with_labels(image, mask)), tile, batch)
-            yield Upgraded(*map(np.asarray, _upgraded(logits)))
+            seen = np.asarray(with_labels(image, mask))
+            values = predict_tiled(apply, seen, tile=tile, batch=batch, **exact)
+            yield Upgraded(*map(np.asarray, _upgraded(values)))
         return
     upgrade = make_upgrade(network)
     for _, alike in groupby(pairs, key=lambda pair: pair[0].shape):

@@ -32,7 +32,6 @@ from segjax.evaluation import Interval
 from segjax.models.weights import save_weights
 from segjax.sweeps import Ledger, ResultTable, Row, file_stem
 from segjax.sweeps.plan import open_plan
-from segjax.training import predict_blended
 from segjax.types import InputError
 from tests.data.ground.test_scene import noise, write
 
@@ -386,9 +385,9 @@ def test_windows_in_which_the_classifier_is_not_sure_enough_stay_empty():
     image[4:8, 4:8], image[:, 16:], image[4:8, 20:24] = 0.9, 0.55, 0.9
     gated = networks.Gated(Bright(False), Bright(True))
     both = gated.init(jax.random.key(0), jnp.asarray(image[None]))
-    plain = predict_blended(gated.network, both["network"], image, 16, 0)[..., 1]
-    np.testing.assert_array_equal(predict_blended(gated, both, image, 16, 0)[..., 1], plain)
-    found = predict_blended(gated, {**both, "gate": 0.5}, image, 16, 0)[..., 1]
+    plain = networks.blended_probability(gated.network, both["network"], image, 16, 0)
+    np.testing.assert_array_equal(networks.blended_probability(gated, both, image, 16, 0), plain)
+    found = networks.blended_probability(gated, {**both, "gate": 0.5}, image, 16, 0)
     assert plain[5, 5] > 0.9 and not found[:, :16].any()
     np.testing.assert_array_equal(found[:, 16:], plain[:, 16:])
 

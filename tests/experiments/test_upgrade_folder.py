@@ -17,6 +17,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from experiments.harness.networks import network_from
 from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder import training_sets
 from experiments.upgrade_folder.__main__ import main
@@ -25,6 +26,7 @@ from experiments.upgrade_folder.pictures import noisy_tiles, open_folder, stacke
 from experiments.upgrade_folder.report import write_changes
 from experiments.upgrade_folder.training_sets import Comparison
 from segjax.annotations import Recipe
+from segjax.export import channels_of
 from segjax.files import write_file
 from segjax.models import load_weights
 from segjax.types import InputError
@@ -160,7 +162,8 @@ def test_a_network_that_is_missing_or_damaged_is_trained_again(repaired, tmp_pat
     out = tmp_path / "out"
     shutil.copytree(whole, out)
     path = out / "network.safetensors"
-    before = load_weights(path).variables
+    before, facts = load_weights(path)
+    assert channels_of(network_from(facts), before) == 2  # the picture and its mask
     path.unlink()
     with pytest.warns(UserWarning, match=r"network\.safetensors: is missing; the network is trained again"):
         run(folder, out)

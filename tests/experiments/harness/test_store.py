@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from experiments.harness import store as store_module
+from experiments.harness.networks import network_from
 from experiments.harness.options import RunOptions
 from experiments.harness.store import TrainingStore
 from segjax import interruption
 from segjax.claims import holders
 from segjax.interruption import Stopped
-from segjax.models import save_weights
+from segjax.models import create, load_weights, save_weights
 from segjax.training import Layout, Pictures, cores, packs
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
@@ -91,6 +92,19 @@ def test_what_is_kept_is_the_best_epoch_with_its_facts(made, tmp_path):
     assert (trained.status, trained.restarts) == ("ok", 0)
     assert trained.facts == {"bases": 1, "strength": 1.0}
     assert store.path(HEADS[0]).parent == tmp_path / "networks" and not (tmp_path / "checkpoints").exists()
+
+
+def test_a_file_tells_which_network_was_trained(tmp_path):
+    network = create("msd", depth=3, input_std=(0.5,))
+
+    class Telling(CountingTrainer):
+        def make_steps(self, kind):
+            return dataclasses.replace(super().make_steps(kind), network=network)
+
+    store = TrainingStore(RunOptions(tmp_path, strategy="sequential"), Telling())
+    store.ensure([BASE])
+    assert network_from(load_weights(store.path(BASE)).facts) == network
+    assert store.load(BASE).facts == {"bases": 0, "strength": 0.0}
 
 
 def test_trainings_of_a_seed_start_from_the_same_weights(made):

@@ -1,0 +1,88 @@
+"""The command that saves a trained network for other programs: which network a file is for, and what is said."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+from experiments import export as command
+from experiments.harness.networks import facts_of, network_from
+from segjax.models import CLASSIFIERS, NETWORKS, create, load_weights, save_weights
+from segjax.types import InputError
+
+MSD = create("msd", depth=2, input_mean=(0.1,), input_std=(0.3,))
+IMAGES = np.random.default_rng(0).integers(0, 200, (1, 14, 15, 1), np.uint8)
+
+
+@pytest.fixture
+def variables():
+    drawn = jax.eval_shape(MSD.init, jax.random.key(0), np.zeros((1, 9, 9, 1), np.float32))
+    random = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, np.float32), drawn)
+
+
+def run(monkeypatch, *options):
+    monkeypatch.setattr(sys, "argv", ["export", *map(str, options)])
+    command.main()
+
+
+def call(path, images):
+    return np.asarray(export.deserialize(bytearray(path.read_bytes())).call(images))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the three lines are as short as can be
+def test_weights_that_tell_their_network_are_saved(tmp_path, monkeypatch, capsys, variables):
+    weights, out = tmp_path / "network.safetensors", tmp_path / "nuclei.stablehlo"
+    save_weights(weights, variables, facts_of(MSD))
+    run(monkeypatch, weights, out, "--pixels", "uint8", "--scale", "max", "--platforms", "cpu")
+    expected = jax.jit(MSD.apply)(variables, IMAGES.astype(np.float32) / IMAGES.max())
+    np.testing.assert_allclose(call(out, IMAGES), expected, rtol=1e-5, atol=1e-5)
+    said = capsys.readouterr().out
+    assert "takes uint8[batch,rows + 2,columns + 2,1], gives float32[batch,rows + 2,columns + 2,2]" in said
+    lines = [line.strip() for line in said.splitlines()[-3:]]  # those that people copy
+    found = {"images": IMAGES}
+    exec("\n".join(lines), found)
+    np.testing.assert_array_equal(found["logits"], call(out, IMAGES))
+    with pytest.raises(InputError, match="is there already; give another name"):
+        run(monkeypatch, weights, out)
+
+
+def test_an_extractor_of_16_bits_is_saved_by_the_options_that_are_given(tmp_path, monkeypatch, variables):
+    weights, out = tmp_path / "extractor-0.safetensors", tmp_path / "one.stablehlo"
+    halves = jax.tree.map(lambda leaf: leaf.astype(np.float16), variables)
+    save_weights(weights, {"variables": halves, "mean": np.zeros(3, np.float32)})
+    given = ("--network", "msd", "--options", "depth=2", "input_mean=(0.1,)", "input_std=(0.3,)", "norm=none")
+    run(monkeypatch, weights, out, *given, "--size", "14", "15")
+    images = IMAGES.astype(np.float32) / 255
+    expected = jax.jit(MSD.apply)(jax.tree.map(lambda leaf: leaf.astype(np.float32), halves), images)
+    np.testing.assert_allclose(call(out, images), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), r"network\.safetensors: does not say which network it is for; give --network and its --options"),
+        (("--options", "depth=2"), "options: are given without a network"),
+        (("--network", "msd", "--options", "depth"), "options: 'depth' is not of the form NAME=VALUE"),
+        (("--network", "msd", "--options", "depth=3"), "variables: are not those of a MSD with these options"),
+        (("--network", "msd", "--options", "depth=two"), "network msd: depth must be a whole number"),
+        (("--size", "1", "2", "3"), "size: 3 numbers are given"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_saved_is_refused(tmp_path, monkeypatch, variables, options, said):
+    save_weights(tmp_path / "network.safetensors", variables)
+    with pytest.raises(InputError, match=said):
+        run(monkeypatch, tmp_path / "network.safetensors", tmp_path / "one.stablehlo", *options)
+    assert not (tmp_path / "one.stablehlo").exists()
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *CLASSIFIERS])
+def test_a_file_tells_its_network(name, tmp_path):
+    options = {"input_mean": (0.1, 0.2)} if name == "msd" else {}
+    network = create(name, classes=3, **options)
+    save_weights(tmp_path / "weights.safetensors", {"params": np.zeros(1, np.float32)}, facts_of(network))
+    assert network_from(load_weights(tmp_path / "weights.safetensors").facts) == network
+    assert facts_of(object()) == {}
