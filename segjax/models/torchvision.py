@@ -117,8 +117,10 @@ def read_encoder(encoder: Any, path: str | Path) -> EncoderWeights:
     Raises:
         InputError: not such a file, or names or shapes that do not fit.
     """
-    hint = "; a whole U-Net of segmentation_models_pytorch is read by segjax.models.load_smp"
-    file = _File(path, load_weights(path).variables, left_out=("fc.", "classifier."), hint=hint)
+    arrays = load_weights(path).variables
+    is_smp = any(name.startswith("encoder.") for name in arrays)
+    hint = "; a whole U-Net of segmentation_models_pytorch is read by segjax.models.load_smp" if is_smp else ""
+    file = _File(path, arrays, left_out=("fc.", "classifier."), hint=hint)
     found = {}
     for channels in (1, 3):
         blank = jax.ShapeDtypeStruct((1, 32, 32, channels), np.float32)
