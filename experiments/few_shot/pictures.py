@@ -13,7 +13,7 @@ from jaxtyping import Int, Int32
 from experiments.few_shot.grid import ALL_MAPS, BINARY, TRAIN, UNSEEN, Config, Training, extractors_of
 from experiments.few_shot.grid import IGNORED as LEFT_OUT
 from experiments.harness.networks import check_trainable, network_of
-from experiments.harness.options import Sizes
+from experiments.harness.options import Sizes, zoo_name
 from experiments.harness.pictures import (
     Opener,
     PictureSet,
@@ -193,7 +193,7 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
 def sizes_of(config: Config, halvings: int) -> Sizes:
     """Sizes of the networks after their width (MSD: depth) is halved some times."""
     sizes = config.segmentation.sizes
-    names = ("unet_width", "segnet_width", "msd_depth")
+    names = ("unet_width", "segnet_width", "msd_depth", "encoder_width")
     return dataclasses.replace(sizes, **{name: max(1, getattr(sizes, name) >> halvings) for name in names})
 
 
@@ -238,7 +238,7 @@ def layers_of(config: Config, name: str, bank: str, shapes: Mapping[str, tuple[i
     if ALL_MAPS in bank:
         return tuple(shapes)
     if config.maps == "full":
-        return LAST_FULL_LAYER[name]
+        return LAST_FULL_LAYER[zoo_name(name)]
     largest = max(height for _, height, _, _ in shapes.values())
     return tuple(layer for layer, (_, height, _, _) in shapes.items() if 2 * height >= largest - 1)
 
