@@ -120,9 +120,7 @@ class EncoderUNet(nn.Module):
         if self.is_initializing() and self.encoder_weights is not None:
             self._start_encoder(self.encoder_weights, image.shape[-1])
         found = self.body(image.shape[-1], name="encoder")(image, train, present=present)
-        block = block_maker(
-            self.norm, self.axis, self.remat, train, present, bias=self.norm == "none", initialise=_HE
-        )
+        block = block_maker(self.norm, self.axis, self.remat, train, present, bias=self.norm == "none", initialise=_HE)
         if self.encoder.startswith("vgg"):
             skips = [found[f"stage{stage}"] for stage in range(2, 6)]
             skips.append(max_pool(skips[-1]))

@@ -51,9 +51,7 @@ def load_torchvision(
     return jax.tree.map(jnp.asarray, file.fitted(variables, network.torchvision_name))
 
 
-def load_smp(
-    network: Any, variables: Mapping[str, Any], path: str | Path, *, new_head: bool = False
-) -> dict[str, Any]:
+def load_smp(network: Any, variables: Mapping[str, Any], path: str | Path, *, new_head: bool = False) -> dict[str, Any]:
     """The variables of a U-Net with an encoder, with the numbers of a `Unet` of segmentation_models_pytorch (SMP).
 
     The SMP model has to have five levels, the widths 256, 128, 64, 32 and 16 going up, and no attention, as by default.

@@ -89,7 +89,11 @@ def test_repairing_networks_are_refused_weights_that_lack_a_label_channel(weight
         (("segnet+resnet18",), {}, "networks: unknown"),
         (("unet",), {"norm": "running"}, "encoder_weights: none of the networks has an encoder; add one"),
         ((NETWORK,), {"encoder_width": 2}, "encoder_weights of resnet18 are for norm='running', not 'batch'"),
-        ((NETWORK,), {"norm": "running"}, r"resnet18\.safetensors: bn1\.running_mean has the shape \(2,\).*use the width"),
+        (
+            (NETWORK,),
+            {"norm": "running"},
+            r"resnet18\.safetensors: bn1\.running_mean has the shape \(2,\).*use the width",
+        ),
         (("unet+resnet34",), {"norm": "running", "encoder_width": 2}, r"has no layer1\.2.* of another network"),
     ],
 )

@@ -276,9 +276,7 @@ def test_rematerialisation_changes_no_number(small, name):
         )
         for net in (network, again)
     )
-    np.testing.assert_allclose(
-        jax.jit(again.apply)(variables, image), apply(variables, image), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(jax.jit(again.apply)(variables, image), apply(variables, image), rtol=1e-5, atol=1e-5)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 

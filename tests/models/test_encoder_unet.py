@@ -80,7 +80,9 @@ def test_the_reference_has_our_names_and_gives_the_logits_that_are_kept(encoder,
     ("encoder", "count"), [("resnet18", 14_328_354), ("resnet34", 24_436_514), ("resnet50", 32_521_250)]
 )
 def test_parameter_counts_are_those_of_smp(encoder, count):
-    params = jax.eval_shape(create("unet", encoder=encoder).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+    params = jax.eval_shape(create("unet", encoder=encoder).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))[
+        "params"
+    ]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
