@@ -77,10 +77,7 @@ def _encoder_alone(encoder: str) -> Iterator[Row]:
 
     model = _randomised(torchvision.models.get_model(encoder, weights=None))
     preset = torchvision.models.get_model_weights(encoder).DEFAULT.transforms()
-    if hasattr(model, "features"):
-        body = model.features
-    else:
-        body = torch.nn.Sequential(*list(model.children())[:-2])
+    body = model.features if hasattr(model, "features") else torch.nn.Sequential(*list(model.children())[:-2])
     network = _through_a_file(model, lambda path: create("unet", encoder=encoder, encoder_weights=path))
     image = _picture(SIZES[1], 3)
     with torch.no_grad():

@@ -67,8 +67,10 @@ def create(name: str, **options: Any) -> Network:
     from these, and pictures are standardised by ImageNet's mean and deviation unless you give input_mean and input_std.
 
     In Flax NNX, `nnx.bridge.ToNNX(create("unet"), rngs=nnx.Rngs(0)).lazy_init(image)` is a module of NNX: call it with
-    pictures, and differentiate its loss with `nnx.grad`. Only the call is handed on: what else a network has
-    (`receptive_field`, `map_layers`) is at `.to_nnx__module`, and it has no submodules, its parameters are nested dicts.
+    pictures, and differentiate its loss with `nnx.grad`. Where running statistics are to move, call it with
+    `train=True, mutable=["batch_stats"]`. The trap is that only the call is handed on: properties such as
+    `receptive_field` are at `.to_nnx__module`, methods run inside of an `apply`, and parameters are nested dicts
+    instead of submodules.
 
     On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.

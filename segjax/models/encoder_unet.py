@@ -97,7 +97,13 @@ class EncoderUNet(nn.Module):
             for name, value in (("input_mean", self.input_mean), ("input_std", self.input_std))
         }
         norm = "none" if self.encoder == "vgg16" else self.norm
-        options = {"width": self.width, "dtype": self.dtype, "axis": self.axis, "remat": self.remat, **scaling}
+        options: dict[str, Any] = {
+            "width": self.width,
+            "dtype": self.dtype,
+            "axis": self.axis,
+            "remat": self.remat,
+            **scaling,
+        }
         return ENCODERS[self.encoder](classes=0, norm=norm, **options, **place)
 
     @nn.compact
@@ -163,7 +169,7 @@ class EncoderUNet(nn.Module):
         return f"decoder.blocks.{LEVELS - 1 - int(block.removeprefix('up'))}.conv{number + 1}.{is_norm}"
 
 
-def create_encoder_unet(options: Mapping[str, Any]) -> EncoderUNet:
+def create_encoder_unet(options: Mapping[str, Any]) -> Any:
     """The U-Net of some options that have been checked; the file `encoder_weights` is read here.
 
     With that file, pictures are standardised by the mean and deviation of ImageNet where no others are given.

@@ -78,7 +78,7 @@ def test_what_came_later_counts_only_where_it_is_used_and_a_file_by_its_content(
 
 
 def test_repairing_networks_are_refused_weights_that_lack_a_label_channel(weights, tmp_path):
-    with pytest.raises(InputError, match="sizes.encoder_weights: a network that repairs labels sees them as one more"):
+    with pytest.raises(InputError, match=r"sizes\.encoder_weights: a network that repairs labels sees them"):
         configured("annotation_upgrade", tmp_path, **FROM_FILE, encoder_weights=str(weights))
 
 

@@ -9,7 +9,6 @@ from safetensors.numpy import save_file
 from segjax.models import ENCODERS, create, load_smp, load_torchvision
 from segjax.types import InputError
 from tests.models.encoder_numbers import (
-    CLASSES,
     PICTURE,
     WIDTH,
     arrays_of,
