@@ -143,7 +143,7 @@ def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Arr
 
     Map pixel (i, j) of n poolings stands for the picture's pixels 2^n i ... 2^n i + 2^n - 1 and so on; between their
     centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one; those that
-    it added are cut off.
+    it added are cut off. A map that fits two numbers of poolings, of at most two rows, is taken for the smaller number.
     """
     rows, columns, count = values.shape
     factor = 2 ** next(n for n in range(height.bit_length()) if rows in (height >> n, -(-height >> n)))

@@ -102,7 +102,7 @@ def test_enlarging_to_the_nearest_takes_the_row_below_and_sums_gradients_back(ro
     x = picture(rows, 4)
     index = np.array([int(row * rows / height) for row in range(height)])
     np.testing.assert_array_equal(enlarge_nearest(x, height, 8), np.asarray(x)[:, index][:, :, np.arange(8) // 2])
-    weights = np.arange(height, dtype=np.float32)[:, None, None] + 1
+    weights = np.arange(height, dtype=np.float32)[None, :, None, None] + 1
     gradient = jax.grad(lambda x: jnp.sum(enlarge_nearest(x, height, 8) * weights))(x)
-    sums = [2 * weights[index == row].sum() for row in range(rows)]
+    sums = [2 * weights[0, index == row].sum() for row in range(rows)]
     np.testing.assert_allclose(gradient[0, :, 0, 0], sums)
