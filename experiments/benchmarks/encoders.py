@@ -7,8 +7,8 @@ The whole network is compared with `Unet` of segmentation_models_pytorch, and th
 classifier of its name, whose pictures are standardised as its ImageNet weights ask. All layers have random numbers, the
 running statistics too, and both sides get them from one file. The pictures have 64x96 pixels, which 32 divides, or
 75x53, which are odd on the way down. A row gives the largest value of PyTorch and our largest difference from it.
-PyTorch computes with 64 bits: with 32, its own gradients are as far from these as a ReLU that opens by rounding makes
-them. We compute with 32.
+PyTorch computes with 64 bits here, and we with 32. Logits then differ by rounding. A gradient can differ by more, where
+a ReLU opens or closes by rounding; PyTorch's own gradients with 32 bits do so too.
 
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """
