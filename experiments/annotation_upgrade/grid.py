@@ -150,10 +150,8 @@ class Config:
                     "compared)"
                 )
         if self.segmentation.sizes.encoder_weights:
-            raise InputError(
-                "sizes.encoder_weights: a network that repairs labels sees them as one more channel, for which weights "
-                "of photographs have no numbers; leave encoder_weights out"
-            )
+            why = "a network that repairs labels sees them as one more channel, which weights of photographs lack"
+            raise InputError(f"sizes.encoder_weights: {why}; leave encoder_weights out")
         if self.segmentation.sizes.norm == "running" and "rivals" in self.questions and TEACHER in self.rivals:
             raise InputError(
                 f'sizes.norm: {TEACHER} does not work with "running"; choose another norm, or other --rivals'

@@ -126,8 +126,9 @@ class ResNet18(nn.Module):
         features: bool = False,
         present: Bool[Array, " B"] | None = None,
     ) -> Float[Array, "B K"] | tuple[Float[Array, "B K"], Maps] | Maps:
-        """Logits, and with `features` also "conv1" (1/2 of the size), "layer1" (1/4) to "layer4" (1/32), "maps" (the
-        last) and "pool".
+        """Logits, and with `features` also "layer1" (1/4 of the size) to "layer4" (1/32), "maps" (the last) and "pool".
+
+        Without a head: "relu" (1/2 of the size) and "layer1" to "layer4".
 
         `present` marks the pictures that count for batch statistics; by default all do.
 
@@ -139,7 +140,7 @@ class ResNet18(nn.Module):
         x = standardised("resnet", image, self.input_mean, self.input_std).astype(self.dtype)
         x = Convolution(self.width, 7, 2, bias=False, initialise=KAIMING, name="conv1")(x)
         x = Relu(name="relu")(Norm(self.norm, self.axis, name="conv1_norm")(x, train, present))
-        maps = {"conv1": x}
+        maps = {} if self.classes else {"relu": x}
         x = overlapping_max_pool(x)
         stage_of = nn.remat(ResNetStage, static_argnums=(2,)) if self.remat else ResNetStage
         for stage, blocks in enumerate(self.BLOCKS, 1):
