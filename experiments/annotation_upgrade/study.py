@@ -44,6 +44,7 @@ from experiments.annotation_upgrade.trainings import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
+from experiments.harness.options import zoo_name
 from experiments.harness.pictures import stable_number
 from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.rivals import Rival
@@ -127,7 +128,7 @@ class UpgradeTrainer(Trainer[Trial]):
     def _network(self, name: str, method: str) -> Any:
         sizes, domain = self._config.segmentation.sizes, self._domain
         if method == UPGRADE:
-            return upgrade_network(name, domain.images, domain.labels, **sizes.options(name))
+            return upgrade_network(zoo_name(name), domain.images, domain.labels, **sizes.options(name))
         return network_of(sizes, name, domain)
 
     def extent(self, training: Trial) -> Extent:

@@ -23,7 +23,7 @@ from experiments.few_shot.trials import (
 )
 from experiments.few_shot.trials import IGNORED as LEFT_OUT
 from experiments.harness.networks import check_trainable, network_of
-from experiments.harness.options import Sizes
+from experiments.harness.options import Sizes, zoo_name
 from experiments.harness.pictures import (
     Opener,
     PictureSet,
@@ -215,7 +215,7 @@ def feature_counts(config: Config, pictures: TypedPictures) -> dict[tuple[str, s
 def sizes_of(config: Config, halvings: int) -> Sizes:
     """Sizes of the networks after their width (MSD: depth) is halved some times."""
     sizes = config.segmentation.sizes
-    names = ("unet_width", "segnet_width", "msd_depth")
+    names = ("unet_width", "segnet_width", "msd_depth", "encoder_width")
     return dataclasses.replace(sizes, **{name: max(1, getattr(sizes, name) >> halvings) for name in names})
 
 
@@ -263,7 +263,7 @@ def layers_of(config: Config, name: str, bank: str, shapes: Mapping[str, tuple[i
     if ALL_MAPS in bank:
         return tuple(shapes)
     if config.maps == "full":
-        return LAST_FULL_LAYER[name]
+        return LAST_FULL_LAYER[zoo_name(name)]
     largest = max(height for _, height, _, _ in shapes.values())
     return tuple(layer for layer, (_, height, _, _) in shapes.items() if 2 * height >= largest - 1)
 

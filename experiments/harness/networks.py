@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from experiments.harness.options import SegmentationOptions, Sizes
+from experiments.harness.options import SegmentationOptions, Sizes, zoo_name
 from experiments.harness.pictures import Domain, PictureSet
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import CLASSIFIERS, NETWORKS, create
@@ -20,7 +20,7 @@ def network_of(sizes: Sizes, name: str, pictures: PictureSet, classes: int = 2) 
     options = {**sizes.options(name), "classes": classes}
     if name == "msd":
         options |= standardisation(pictures)
-    return create(name, **options)
+    return create(zoo_name(name), **options)
 
 
 def facts_of(network: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Options that studies share, as groups that a study's configuration is composed of."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -25,6 +26,17 @@ def decides(default: Any = MISSING, *, make: Any = MISSING) -> Any:
 def arranges(default: Any = MISSING, *, make: Any = MISSING) -> Any:
     """A field that says which trials there are, or how they are worked through, but not what comes out of one."""
     return field(default=default, default_factory=make, metadata={"decides": False})
+
+
+def added(default: Any, *, is_file: bool = False) -> Any:
+    """A field of a group that decides, which came when there were results without it.
+
+    It decides numbers where it has another value than its default, so that those results go on.
+
+    Args:
+        is_file: it names a file, of which the content decides.
+    """
+    return field(default=default, metadata={"added": True, "is_file": is_file})
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,9 @@ class Sizes:
         norm: "batch" takes the statistics of the picture at hand also when testing, as published; "running" their
             running averages; "group" is GroupNorm; "none" leaves normalisation out (MSD never normalises).
         dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
+        encoder_width: channels of the first layers of an encoder (unet+resnet18 and others).
+        encoder_weights: a .safetensors file of torchvision's weights that encoders start from. They need
+            encoder-width 64 and norm "running".
     """
 
     unet_width: int = 64
@@ -125,11 +140,16 @@ class Sizes:
     msd_width: int = 1
     norm: Literal["batch", "running", "group", "none"] = "batch"
     dtype: Literal["float32", "bfloat16"] = "float32"
+    encoder_width: int = added(64)
+    encoder_weights: str = added("", is_file=True)
 
     def options(self, network: str) -> dict[str, Any]:
         """Options of `segjax.models.create` for a network."""
         if network == "msd":
             return {"depth": self.msd_depth, "width": self.msd_width, "dtype": self.dtype}
+        if encoder := network.partition("+")[2]:
+            own = {"encoder": encoder, "width": self.encoder_width, "norm": self.norm, "dtype": self.dtype}
+            return own | ({"encoder_weights": self.encoder_weights} if self.encoder_weights else {})
         return {
             "dtype": self.dtype,
             "width": getattr(self, f"{network}_width"),
@@ -138,23 +158,33 @@ class Sizes:
         }
 
 
+def zoo_name(network: str) -> str:
+    """The name that `segjax.models.create` knows a study's network by: "unet" of "unet+resnet18"."""
+    return network.partition("+")[0]
+
+
 @dataclass(frozen=True)
 class SegmentationOptions:
     """Which networks segment, and how they are judged."""
 
     networks: tuple[str, ...] = arranges(("unet", "segnet", "msd"))
-    """Any of unet, segnet, msd."""
+    """Any of unet, segnet, msd, and U-Nets on an encoder: unet+resnet18, unet+resnet34, unet+resnet50, unet+vgg16,
+    unet+vgg16_bn."""
     tolerance: float = decides(2.0)
     """Tolerance of the surface Dice, in pixels."""
     sizes: Sizes = decides(make=Sizes)
 
     def check(self) -> None:
         """Raises InputError where a network or number is not usable."""
-        from segjax.models import NETWORKS, create
+        from segjax.models import ENCODERS, NETWORKS, create
 
-        check_choices("networks", self.networks, NETWORKS)
+        check_choices("networks", self.networks, (*NETWORKS, *(f"unet+{encoder}" for encoder in ENCODERS)))
         for name in self.networks:
-            create(name, **self.sizes.options(name))
+            create(zoo_name(name), **self.sizes.options(name))
+        if self.sizes.encoder_weights and not any("+" in name for name in self.networks):
+            raise InputError(
+                "encoder_weights: none of the networks has an encoder; add one, such as unet+resnet18, or leave it out"
+            )
         if not 0 < self.tolerance < float("inf"):
             raise InputError(f"tolerance must be a positive number of pixels, not {self.tolerance}")
 
@@ -275,12 +305,29 @@ def deciding(config: Any) -> dict[str, Any]:
         value = getattr(config, one.name)
         if "decides" in one.metadata:
             if one.metadata["decides"]:
-                found[one.name] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+                found[one.name] = _values_of(value)
         elif dataclasses.is_dataclass(value):
             found |= deciding(value)
         else:
             raise TypeError(f"{type(config).__name__}.{one.name} says neither that it decides nor that it arranges")
     return found
+
+
+def _values_of(value: Any) -> Any:
+    """A value as it decides: of a group, all values but those of added fields with their defaults."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    found = {}
+    for one in fields(value):
+        own = getattr(value, one.name)
+        if one.metadata.get("added") and own == one.default:
+            continue
+        found[one.name] = _digest(own) if one.metadata.get("is_file") else _values_of(own)
+    return found
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def flags(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from experiments.harness.classifiers import (
 )
 from experiments.harness.examples import places_shown
 from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
+from experiments.harness.options import zoo_name
 from experiments.harness.pictures import Opener
 from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.rivals import Rival
@@ -84,15 +85,15 @@ class SiteTrainer(Trainer[Training]):
         return training.network if isinstance(training, Trial) else self.classifiers.kind(training)
 
     def make_steps(self, kind: str) -> Steps:
-        if kind in NETWORKS:
+        if zoo_name(kind) in NETWORKS:
             return make_steps(self.network(kind), self._config.train.step)
         return self.classifiers.make_steps(kind)
 
     def loop(self, kind: str) -> LoopConfig:
-        return self._config.train.loop if kind in NETWORKS else self.classifiers.loop(kind)
+        return self._config.train.loop if zoo_name(kind) in NETWORKS else self.classifiers.loop(kind)
 
     def blank(self, kind: str) -> Pictures:
-        if kind in NETWORKS:
+        if zoo_name(kind) in NETWORKS:
             return blank_pictures(self._domain, self._config.train.loop.batch_size)
         return self.classifiers.blank(kind)
 

@@ -53,7 +53,7 @@ class Extractor:
     @property
     def kind(self) -> str:
         """Name of the network in the zoo."""
-        return type(self.network).__name__.lower()
+        return getattr(self.network, "NAME", type(self.network).__name__.lower())
 
     @cached_property
     def channels(self) -> int:
@@ -130,14 +130,16 @@ def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Arr
     """A map of a pooled picture at the picture's resolution.
 
     Map pixel (i, j) of n poolings stands for the picture's pixels 2^n i ... 2^n i + 2^n - 1 and so on; between their
-    centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one.
+    centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one; those that
+    it added are cut off. A map that fits two numbers of poolings, of at most two rows, is taken for the smaller number.
     """
     rows, columns, count = values.shape
-    factor = 1 << ((height // rows).bit_length() - 1)
+    factor = 2 ** next(n for n in range(height.bit_length()) if rows in (height >> n, -(-height >> n)))
     if factor == 1:
         return values
     large = jax.image.resize(values, (rows * factor, columns * factor, count), "bilinear")
-    return jnp.pad(large, ((0, height - rows * factor), (0, width - columns * factor), (0, 0)), mode="edge")
+    missing = (max(height - rows * factor, 0), max(width - columns * factor, 0))
+    return jnp.pad(large[:height, :width], ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
 
 
 class FeatureBank:

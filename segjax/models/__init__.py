@@ -1,14 +1,16 @@
 """Networks: `create("unet", width=16)` is a Flax module; `init(key, image)`, `apply(variables, image)` -> logits."""
 
+from pathlib import Path
 from typing import Any
 
+from segjax.models.encoder_unet import ENCODERS, EncoderUNet, create_encoder_unet
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
-from segjax.models.options import check_options
+from segjax.models.options import Option, check_options
 from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
-from segjax.models.torchvision import load_torchvision
+from segjax.models.torchvision import load_smp, load_torchvision
 from segjax.models.unet import UNet
 from segjax.models.vgg import VGG16
 from segjax.models.weights import Weights, load_weights, save_weights
@@ -26,6 +28,7 @@ CLASSIFIERS: dict[str, type[VGG16] | type[ResNet18] | type[MSDClassifier] | type
 
 __all__ = [
     "CLASSIFIERS",
+    "ENCODERS",
     "MSD",
     "NETWORKS",
     "VGG16",
@@ -40,10 +43,12 @@ __all__ = [
     "UNetClassifier",
     "Weights",
     "create",
+    "load_smp",
     "load_torchvision",
     "load_weights",
     "save_weights",
 ]
+_FILE = Option("the path of a .safetensors file", lambda value: isinstance(value, str | Path))
 
 
 def create(name: str, **options: Any) -> Network:
@@ -57,6 +62,16 @@ def create(name: str, **options: Any) -> Network:
     With dtype="bfloat16" products and maps have 16 bits: faster on GPUs and TPUs, slower on CPU. Weights, sums over
     pixels and everything that is returned are float32 all the same, and pictures are standardised in float32.
 
+    A U-Net may have a classifier as its way down: `create("unet", encoder="resnet18")`, an `EncoderUNet` with options
+    of its own. With encoder_weights="file.safetensors", weights of torchvision's classifier of that name, `init` starts
+    from these, and pictures are standardised by ImageNet's mean and deviation unless you give input_mean and input_std.
+
+    In Flax NNX, `nnx.bridge.ToNNX(create("unet"), rngs=nnx.Rngs(0)).lazy_init(image)` is a module of NNX: call it with
+    pictures, and differentiate its loss with `nnx.grad`. Where running statistics are to move, call it with
+    `train=True, mutable=["batch_stats"]`. The trap is that only the call is handed on: properties such as
+    `receptive_field` are at `.to_nnx__module`, methods run inside of an `apply`, and parameters are nested dicts
+    instead of submodules.
+
     On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
 
@@ -66,5 +81,8 @@ def create(name: str, **options: Any) -> Network:
     networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
     if name not in networks:
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
+    if name == "unet" and options.keys() & {"encoder", "encoder_weights"}:
+        check_options(name, options, EncoderUNet.OPTIONS | {"encoder_weights": _FILE})
+        return create_encoder_unet(options)
     check_options(name, options, networks[name].OPTIONS)
     return networks[name](**options)

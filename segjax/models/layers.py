@@ -20,6 +20,7 @@ from segjax.types import InputError
 
 NORM = one_of("batch", "running", "group", "none")
 DTYPE = one_of("float32", "bfloat16")
+Maps = dict[str, Float[Array, "B *rest"]]  # feature maps by name
 # For products: sums in 32 bits, those of their gradients too, which on CPU would stop growing in 16.
 IN_32_BITS: Any = {"preferred_element_type": jnp.float32}
 
@@ -92,26 +93,30 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """3x3 convolutions with zero padding, each followed by `Norm` and ReLU."""
+    """3x3 convolutions with zero padding, each followed by `Norm` and ReLU; `bias` and `initialise` as there."""
 
     widths: Sequence[int]
     norm: str
     axis: str | None = None
+    bias: bool = True
+    initialise: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "B H W C"], train: bool, present: Bool[Array, " B"] | None = None
     ) -> Float[Array, "B H W F"]:
         for layer, width in enumerate(self.widths):
-            x = Convolution(width, 3, name=f"conv{layer}")(x)
+            x = Convolution(width, 3, bias=self.bias, initialise=self.initialise, name=f"conv{layer}")(x)
             x = Relu(name=f"relu{layer}")(Norm(self.norm, self.axis, name=f"norm{layer}")(x, train, present))
         return x
 
 
-def block_maker(norm: str, axis: str | None, remat: bool, train: bool, present: Any) -> Callable[..., Any]:
+def block_maker(
+    norm: str, axis: str | None, remat: bool, train: bool, present: Any, **options: Any
+) -> Callable[..., Any]:
     """The function (widths, name, x) -> output of a `Block`; with `remat` its inner maps are computed twice."""
     layer = nn.remat(Block, static_argnums=(2,)) if remat else Block
-    return lambda widths, name, x: layer(tuple(widths), norm, axis, name=name)(x, train, present)
+    return lambda widths, name, x: layer(tuple(widths), norm, axis, **options, name=name)(x, train, present)
 
 
 class Upsample(nn.Module):

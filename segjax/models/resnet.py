@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
+from segjax.models.layers import DTYPE, Convolution, Linear, Maps, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
 from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import overlapping_max_pool
@@ -76,13 +76,14 @@ class ResNet18(nn.Module):
     its weights.
 
     Attributes:
-        classes: length of the logits.
+        classes: length of the logits; 0: there is no head, and the maps alone are returned (encoder of a U-Net).
         norm: "running", "group" or "none"; see `Norm`.
         width: channels of the first stage; they double with every stage.
         input_mean: subtracted from the picture; a number, or one per channel.
         input_std: the picture is divided by it; a number, or one per channel.
         dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
+        remat: keep only the maps between stages for the gradient and compute those inside again.
 
     Source: He et al., CVPR 2016; the stride of a bottleneck block is that of its 3x3 convolution.
     """
@@ -94,6 +95,7 @@ class ResNet18(nn.Module):
     input_std: float | tuple[float, ...] = 1.0
     dtype: str = "float32"
     axis: str | None = None
+    remat: bool = False
 
     BLOCKS: ClassVar[tuple[int, ...]] = (2, 2, 2, 2)
     BOTTLENECK: ClassVar[bool] = False
@@ -123,8 +125,10 @@ class ResNet18(nn.Module):
         train: bool = False,
         features: bool = False,
         present: Bool[Array, " B"] | None = None,
-    ) -> Float[Array, "B K"] | tuple[Float[Array, "B K"], dict[str, Float[Array, "B *rest"]]]:
+    ) -> Float[Array, "B K"] | tuple[Float[Array, "B K"], Maps] | Maps:
         """Logits, and with `features` also "layer1" (1/4 of the size) to "layer4" (1/32), "maps" (the last) and "pool".
+
+        Without a head: "relu" (1/2 of the size) and "layer1" to "layer4".
 
         `present` marks the pictures that count for batch statistics; by default all do.
 
@@ -136,12 +140,15 @@ class ResNet18(nn.Module):
         x = standardised("resnet", image, self.input_mean, self.input_std).astype(self.dtype)
         x = Convolution(self.width, 7, 2, bias=False, initialise=KAIMING, name="conv1")(x)
         x = Relu(name="relu")(Norm(self.norm, self.axis, name="conv1_norm")(x, train, present))
+        maps = {} if self.classes else {"relu": x}
         x = overlapping_max_pool(x)
-        maps = {}
+        stage_of = nn.remat(ResNetStage, static_argnums=(2,)) if self.remat else ResNetStage
         for stage, blocks in enumerate(self.BLOCKS, 1):
             layout = (blocks, self.width * 2 ** (stage - 1), 1 if stage == 1 else 2, self.BOTTLENECK)
-            x = ResNetStage(*layout, self.norm, self.axis, name=f"layer{stage}")(x, train, present)
+            x = stage_of(*layout, self.norm, self.axis, name=f"layer{stage}")(x, train, present)
             maps[f"layer{stage}"] = x
+        if not self.classes:
+            return maps
         x = maps["maps"] = Named(name="maps")(x)
         x = maps["pool"] = Named(name="pool")(x.mean((1, 2)))
         logits = Linear(self.classes, name="head")(x)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from segjax.models.layers import DTYPE, Convolution, Linear, Norm, answer, check_size, standardised
+from segjax.models.layers import DTYPE, Convolution, Linear, Maps, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of, whole_number
 from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import average_pool_to, max_pool
@@ -53,7 +53,7 @@ class VGG16(nn.Module):
     norm="running", its `vgg16_bn`); `load_torchvision` reads its weights.
 
     Attributes:
-        classes: length of the logits.
+        classes: length of the logits; 0: there is no head, and the maps alone are returned (encoder of a U-Net).
         norm: "none", "running" or "group"; see `Norm`. Without normalisation the network hardly learns from scratch.
         width: channels of the first stage; they double with every stage up to 8 times.
         head: "hidden": a fifth pooling, 7x7 means and two hidden layers of 64 `width`, as published; "average": the
@@ -63,6 +63,7 @@ class VGG16(nn.Module):
         input_std: the picture is divided by it; a number, or one per channel.
         dtype: "float32" or "bfloat16"; see `segjax.models.create`.
         axis: name of a mapped axis (`jax.pmap`) that the batch is spread over; batch statistics are taken over it.
+        remat: keep only the maps between stages for the gradient and compute those inside again.
 
     Source: Simonyan and Zisserman, ICLR 2015; the head "average" as in Zhou et al., CVPR 2016.
     """
@@ -76,6 +77,7 @@ class VGG16(nn.Module):
     input_std: float | tuple[float, ...] = 1.0
     dtype: str = "float32"
     axis: str | None = None
+    remat: bool = False
 
     OPTIONS: ClassVar[dict[str, Option]] = {
         "classes": whole_number(2, 1000),
@@ -104,7 +106,7 @@ class VGG16(nn.Module):
         train: bool = False,
         features: bool = False,
         present: Bool[Array, " B"] | None = None,
-    ) -> Float[Array, "B K"] | tuple[Float[Array, "B K"], dict[str, Float[Array, "B *rest"]]]:
+    ) -> Float[Array, "B K"] | tuple[Float[Array, "B K"], Maps] | Maps:
         """Logits, and with `features` also "stage1" (full size), ..., "stage5" (1/16), "maps" (the last stage) and,
         with the head "average", "pool".
 
@@ -116,12 +118,14 @@ class VGG16(nn.Module):
         """
         check_size("vgg16", image, 32, "5 poolings")
         x = standardised("vgg16", image, self.input_mean, self.input_std).astype(self.dtype)
-        maps = {}
+        maps, stage_of = {}, nn.remat(VGGStage, static_argnums=(2,)) if self.remat else VGGStage
         for stage, count in enumerate(CONVOLUTIONS, 1):
             width = self.width * 2 ** min(stage - 1, 3)
             x = max_pool(x) if stage > 1 else x
-            x = VGGStage(count, width, self.norm, self.axis, name=f"stage{stage}")(x, train, present)
+            x = stage_of(count, width, self.norm, self.axis, name=f"stage{stage}")(x, train, present)
             maps[f"stage{stage}"] = x
+        if not self.classes:
+            return maps
         x = maps["maps"] = Named(name="maps")(x)
         normal = nn.initializers.normal(0.01)
         if self.head == "average":

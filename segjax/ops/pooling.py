@@ -88,6 +88,20 @@ def pad_to(x: Float[Array, "B h w C"], height: Length, width: Length) -> Float[A
     return jnp.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)))
 
 
+def enlarge_nearest(x: Float[Array, "B h w C"], height: int, width: int) -> Float[Array, "B {height} {width} C"]:
+    """The nearest value for each pixel of a larger picture: row i is row floor(i h / height), likewise for columns.
+
+    As PyTorch's `interpolate(mode="nearest")`.
+    """
+    for axis, length in ((1, height), (2, width)):
+        count = x.shape[axis]
+        if length in (2 * count, 2 * count - 1):  # the gradient of a repetition is a sum, that of an index is slow
+            x = jax.lax.slice_in_dim(jnp.repeat(x, 2, axis), 0, length, axis=axis)
+        else:
+            x = jnp.take(x, np.arange(length) * count // length, axis)
+    return x
+
+
 def _corners(x: Float[Array, "B H W C"]) -> tuple[Float[Array, "B H//2 W//2 C"], ...]:
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     return tuple(x[:, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1))

@@ -55,6 +55,7 @@ NETWORKS = {
     "segnet": "SegNet",
     "msd": "MSD",
     "vgg16": "VGG16",
+    "vgg16_bn": "VGG16 with normalisation",
     "resnet18": "ResNet-18",
     "resnet34": "ResNet-34",
     "resnet50": "ResNet-50",
@@ -156,15 +157,18 @@ def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
 
 
 def network_name(network: str) -> str:
-    """Name of a network as papers write it; "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM.
+    """Name of a network as papers write it.
 
-    "NAME@DIGEST" is a program whose predictions were read from files with this digest.
+    "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM, "unet+resnet18" U-Net on ResNet-18, "NAME@DIGEST" a program
+    whose predictions were read from files with this digest.
     """
     name, elsewhere, _ = network.partition("@")
     if elsewhere:
         return f"{name} (predicted elsewhere)"
-    name, plus, term = network.partition("+")
-    return f"{NETWORKS.get(name, name)}{plus and ' with '}{TERMS.get(term, term)}"
+    name, plus, other = network.partition("+")
+    if other in NETWORKS:
+        return f"{NETWORKS.get(name, name)} on {NETWORKS[other]}"
+    return f"{NETWORKS.get(name, name)}{plus and ' with '}{TERMS.get(other, other)}"
 
 
 def shown_level(error: str, level: Level, coarsening: float = 1.0) -> float:

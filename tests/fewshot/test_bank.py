@@ -17,6 +17,7 @@ from segjax.fewshot import (
     with_statistics,
 )
 from segjax.fewshot.bank import enlarge
+from segjax.models import create
 from segjax.types import InputError
 
 
@@ -96,6 +97,26 @@ def test_a_map_knows_how_often_it_was_pooled(length, poolings):
     found = np.asarray(enlarge(jnp.asarray(low), length, length))[:, 0, 0]
     centres = (np.arange(length) + 0.5) / 2**poolings - 0.5
     np.testing.assert_allclose(found, np.clip(centres, 0, len(low) - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(33, 17), (33, 9), (37, 3)])  # rounded up by strides 2, 4 and 16
+def test_a_map_whose_size_was_rounded_up_is_cut_to_the_picture(length, rows):
+    low = np.arange(rows, dtype=np.float32)[:, None, None] * np.ones((1, rows, 1), np.float32)
+    found = np.asarray(enlarge(jnp.asarray(low), length, length))
+    stride = {17: 2, 9: 4, 3: 16}[rows]
+    centres = (np.arange(length) + 0.5) / stride - 0.5
+    np.testing.assert_allclose(found[:, 0, 0], np.clip(centres, 0, rows - 1), atol=1e-6)
+    assert found.shape == (length, length, 1)
+
+
+def test_a_unet_with_an_encoder_is_kept_as_an_extractor_without_the_file_that_it_started_from(tmp_path):
+    network = create("unet", encoder="resnet18", width=8, input_mean=(0.4, 0.5, 0.6))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    extractor = Extractor(network, jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes))
+    assert (extractor.kind, extractor.layers, extractor.channels, extractor.count) == ("unet", ("up0",), 3, 2)
+    save_extractors(tmp_path / "kept", [extractor])
+    (again,) = load_extractors(tmp_path / "kept")
+    assert again.network == network and again.digest == extractor.digest
 
 
 def test_moments_of_a_bank_are_those_of_its_features(extractors):

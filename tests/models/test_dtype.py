@@ -10,6 +10,7 @@ from segjax.models import CLASSIFIERS, NETWORKS, create
 from segjax.models.layers import Convolution, Linear, Upsample
 from segjax.types import InputError
 
+ENCODED = "unet+resnet18"
 SMALL = {
     "unet": {"width": 4, "levels": 2, "norm": "running"},
     "segnet": {"width": 4, "levels": 2, "norm": "group", "published_head": False},
@@ -20,6 +21,7 @@ SMALL = {
     "resnet50": {"width": 4, "norm": "running"},
     "msd_classifier": {"depth": 4},
     "unet_classifier": {"width": 4, "levels": 2, "pooling": "rank"},
+    ENCODED: {"width": 4, "encoder": "resnet18"},
 }
 SHALLOW = {"unet": {"width": 4, "levels": 1}, "segnet": {"width": 4, "levels": 1}, "msd": {"depth": 3}}
 # low contrast, as pictures have that are standardised
@@ -27,11 +29,11 @@ IMAGES = jnp.asarray(0.6 + 0.02 * np.random.default_rng(0).standard_normal((2, 3
 
 
 def both(name):
-    return [create(name, **SMALL[name], dtype=dtype) for dtype in ("float32", "bfloat16")]
+    return [create(name.partition("+")[0], **SMALL[name], dtype=dtype) for dtype in ("float32", "bfloat16")]
 
 
 def test_every_network_is_tested():
-    assert set(SMALL) == {*NETWORKS, *CLASSIFIERS}
+    assert set(SMALL) == {*NETWORKS, *CLASSIFIERS, ENCODED}
 
 
 @pytest.mark.slow
@@ -76,7 +78,7 @@ def without_zeros(variables):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SMALL if name not in ("resnet34", "resnet50")])
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in ("resnet34", "resnet50", ENCODED)])
 def test_logits_are_near_those_of_32_bits(name):
     networks = both(name)
     variables = without_zeros(jax.jit(networks[0].init)(jax.random.key(0), IMAGES))

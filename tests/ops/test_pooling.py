@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.ops.pooling import average_pool_to, max_pool, max_pool_with_indices, overlapping_max_pool, pad_to, unpool
+from segjax.ops.pooling import (
+    average_pool_to,
+    enlarge_nearest,
+    max_pool,
+    max_pool_with_indices,
+    overlapping_max_pool,
+    pad_to,
+    unpool,
+)
 
 SIZES = [(4, 6), (5, 7)]
 
@@ -87,3 +95,14 @@ def test_average_pooling_takes_the_means_of_its_windows(size):
             rows = slice(i * size[0] // 7, -(-(i + 1) * size[0] // 7))
             columns = slice(j * size[1] // 7, -(-(j + 1) * size[1] // 7))
             np.testing.assert_allclose(pooled[:, i, j], x[:, rows, columns].mean((1, 2)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "height"), [(3, 6), (3, 5), (3, 7), (2, 9), (1, 1)])
+def test_enlarging_to_the_nearest_takes_the_row_below_and_sums_gradients_back(rows, height):
+    x = picture(rows, 4)
+    index = np.array([int(row * rows / height) for row in range(height)])
+    np.testing.assert_array_equal(enlarge_nearest(x, height, 8), np.asarray(x)[:, index][:, :, np.arange(8) // 2])
+    weights = np.arange(height, dtype=np.float32)[None, :, None, None] + 1
+    gradient = jax.grad(lambda x: jnp.sum(enlarge_nearest(x, height, 8) * weights))(x)
+    sums = [2 * weights[0, index == row].sum() for row in range(rows)]
+    np.testing.assert_allclose(gradient[0, :, 0, 0], sums)

@@ -70,3 +70,4 @@ def test_lists():
 def test_networks_are_called_as_papers_call_them():
     assert [words.network_name(name) for name in ("resnet18", "unet", "other")] == ["ResNet-18", "U-Net", "other"]
     assert words.network_name("vgg16+seam") == "VGG16 with SEAM term"
+    assert words.network_name("unet+resnet18") == "U-Net on ResNet-18"

@@ -232,6 +232,17 @@ def test_activation_maps(monkeypatch, tmp_path):
     assert table["way"].tolist() == ["segjax", "grad-cam"]
 
 
+@pytest.mark.slow
+def test_encoders(tmp_path):
+    pytest.importorskip("segmentation_models_pytorch", reason="it is of the extra bench and missing")
+    from experiments.benchmarks.encoders import encoders
+
+    encoders(("resnet18",), tmp_path)
+    table = pd.read_csv(tmp_path / "encoders.csv", comment="#")
+    assert table["package"].tolist() == ["segmentation_models_pytorch"] * 6 + ["torchvision"]
+    assert (table["largest_value"] > 0).all() and (table["relative"] < 1e-4).all()
+
+
 def test_few_shot(monkeypatch, tmp_path):
     pytest.importorskip("sklearn")
     table = table_of("few_shot", monkeypatch, tmp_path, "--rounds", "1", "--draws", "2", "--only", "grid")
