@@ -78,9 +78,15 @@ def test_every_network_has_a_case():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(SMALL.keys() - {"resnet34"}))  # which is ResNet-18 with more blocks
-def test_logits_are_those_of_the_network(name):
-    network = create(name, **SMALL[name])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, options) for name, options in SMALL.items() if name != "resnet34"),  # ResNet-18 with more blocks
+        ("unet", {"encoder": "resnet18", "width": 4}),
+    ],
+)
+def test_logits_are_those_of_the_network(name, options):
+    network = create(name, **options)
     variables, random = drawn(network, 3), np.random.default_rng(2)
     file = export_network(network, variables)
     assert export.deserialize(bytearray(file)).platforms == ("cpu", "cuda", "tpu")

@@ -11,6 +11,7 @@ from experiments.harness.options import SegmentationOptions, Sizes, zoo_name
 from experiments.harness.pictures import Domain, PictureSet
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import CLASSIFIERS, NETWORKS, create
+from segjax.models.encoder_unet import EncoderUNet
 from segjax.sweeps import Row
 from segjax.training import Pictures
 
@@ -25,7 +26,8 @@ def network_of(sizes: Sizes, name: str, pictures: PictureSet, classes: int = 2) 
 
 def facts_of(network: Any) -> dict[str, Any]:
     """What a file of weights says about its network, so that `network_from` makes it; nothing of one of others."""
-    name = next((name for name, kind in {**NETWORKS, **CLASSIFIERS}.items() if type(network) is kind), None)
+    kinds = [*NETWORKS.items(), *CLASSIFIERS.items(), (EncoderUNet.NAME, EncoderUNet)]
+    name = next((name for name, kind in kinds if type(network) is kind), None)
     if name is None:
         return {}
     return {"network": name, "options": {option: getattr(network, option) for option in type(network).OPTIONS}}

@@ -88,7 +88,7 @@ def pad_to(x: Float[Array, "B h w C"], height: Length, width: Length) -> Float[A
     return jnp.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)))
 
 
-def enlarge_nearest(x: Float[Array, "B h w C"], height: int, width: int) -> Float[Array, "B {height} {width} C"]:
+def enlarge_nearest(x: Float[Array, "B h w C"], height: Length, width: Length) -> Float[Array, "B _ _ C"]:
     """The nearest value for each pixel of a larger picture: row i is row floor(i h / height), likewise for columns.
 
     As PyTorch's `interpolate(mode="nearest")`.
@@ -98,7 +98,7 @@ def enlarge_nearest(x: Float[Array, "B h w C"], height: int, width: int) -> Floa
         if length in (2 * count, 2 * count - 1):  # the gradient of a repetition is a sum, that of an index is slow
             x = jax.lax.slice_in_dim(jnp.repeat(x, 2, axis), 0, length, axis=axis)
         else:
-            x = jnp.take(x, np.arange(length) * count // length, axis)
+            x = jnp.take(x, places(length) * count // length, axis)
     return x
 
 

@@ -94,9 +94,12 @@ def test_what_is_kept_is_the_best_epoch_with_its_facts(made, tmp_path):
     assert store.path(HEADS[0]).parent == tmp_path / "networks" and not (tmp_path / "checkpoints").exists()
 
 
-def test_a_file_tells_which_network_was_trained(tmp_path):
-    network = create("msd", depth=3, input_std=(0.5,))
-
+@pytest.mark.parametrize(
+    "network",
+    [create("msd", depth=3, input_std=(0.5,)), create("unet", encoder="resnet18", width=8)],
+    ids=["msd", "unet on resnet18"],
+)
+def test_a_file_tells_which_network_was_trained(tmp_path, network):
     class Telling(CountingTrainer):
         def make_steps(self, kind):
             return dataclasses.replace(super().make_steps(kind), network=network)
