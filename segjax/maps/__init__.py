@@ -1,6 +1,7 @@
 """Maps of what a network looks at: (apply, variables, image, target, ...) -> signed map per picture.
 
-`create_map(name, network)` makes any of `MAPS` for many pictures, at their size. It is made of the functions here:
+`create_map(name, network)(variables, images, target)` makes any of `MAPS` for many pictures, at their size; the README
+beside this file has a table of them, and `overlay` shows one on its picture. They are made of the functions here:
 `apply` is `segjax.models.Probe(network)`; maps that need no layers take any function (variables, image) -> logits.
 A target is a function of the logits (`ClassScore(1)`, `ClassDifference(1, 0)`, a region of a segmentation network).
 All are pure and may be compiled: `jax.jit(lambda v, x: grad_cam(apply, v, x, ClassScore(1), "maps"))`. Nothing is
