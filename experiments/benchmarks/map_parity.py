@@ -5,11 +5,12 @@
 
 Both networks have the same random weights, biases and statistics in torchvision's layout and 1000 classes. Two pictures
 of random numbers are explained, 64x64 in VGG16 and 96x96 in ResNet-18, for the class with the highest score. Score-CAM
-and Ablation-CAM get one, because grad-cam takes minutes. Maps of one layer are of the last one. They are cut at 0, scaled to [0, 1], enlarged and scaled again, as the package does it. Maps with a sign of their own (guided
+and Ablation-CAM get one, because grad-cam takes minutes. Maps of one layer are of the last one. They are cut at 0,
+scaled to [0, 1], enlarged and scaled again, as the package does it. Maps with a sign of their own (guided
 backpropagation) or with none (Eigen-CAM, KPCA-CAM) are divided by their largest magnitude. `largest_difference` is that
-of any pixel. Where the package takes a step in another way than ours, `way` says which step, and a second row has ours
-with that step taken its way. Deep feature factorisation has many solutions, so the relative errors with which both
-describe the layer are compared. `python -m experiments.benchmarks.map_pages` writes the page of the values.
+of any pixel. Where the package takes a step in another way than ours, a second row has ours with that step taken its
+way, and `way` says which. Deep feature factorisation has many solutions: the relative errors with which both describe
+the layer are compared. `python -m experiments.benchmarks.map_pages` writes the page of the values.
 
 Needs the extra `bench`: make bench, or pip install -e '.[bench]'.
 """
@@ -205,8 +206,9 @@ def full_grad_their_way(side: Side) -> Any:
     by_colour = image * jax.grad(lambda x: jnp.sum(target(side.apply(side.variables, x))))(image)
 
     def of(part: jax.Array) -> jax.Array:
-        scaled = min_max(jnp.moveaxis(jnp.abs(part), -1, 1))
-        return upsample(scaled, *image.shape[1:3]).sum(1)
+        moved = jnp.moveaxis(jnp.abs(part), -1, 1)
+        moved = moved - moved.min((2, 3), keepdims=True)
+        return upsample(moved / (moved.max((2, 3), keepdims=True) + 1e-7), *image.shape[1:3]).sum(1)
 
     return min_max(of(by_colour) + sum(of(part) for part in layers.values() if part.ndim == 4))
 
@@ -215,7 +217,7 @@ THEIR_WAY: dict[str, tuple[str, Callable[[Side], Any]]] = {
     "grad_cam_plus_plus": ("1e-6 added to the denominator", plus_plus_their_way),
     "refine_cam": ("1e-6 added, layers scaled from their minimum", refined_their_way),
     "score_cam": ("masks enlarged from corner to corner", scored_their_way),
-    "full_grad": ("every channel and colour scaled by itself", full_grad_their_way),
+    "full_grad": ("every channel and colour scaled by itself, 1e-7 added", full_grad_their_way),
 }
 
 
