@@ -109,13 +109,18 @@ def _captum() -> list[Fixture]:
         return grad_cam(one_convolution, {}, jnp.asarray(values)[None, ..., None], ClassScore(0), layer)[0]
 
     return [
-        Fixture(CAPTUM, "of the convolution", [[11.25, 13.5], [20.25, 22.5]], lambda: of(counted, "conv1")),
-        Fixture(CAPTUM, "of the ReLU", [[0.0, 4.0], [28.0, 32.5]], lambda: of(counted, "relu1")),
-        Fixture(CAPTUM, "of the sum of two pictures", [[14.5, 19.0], [32.5, 37.0]], lambda: of(counted + 1, "conv1")),
-        Fixture(CAPTUM, "of the convolution's input, signed", 0.5625 * dented, lambda: of(dented, "picture")),
+        Fixture(CAPTUM, "Grad-CAM of the convolution", [[11.25, 13.5], [20.25, 22.5]], lambda: of(counted, "conv1")),
+        Fixture(CAPTUM, "Grad-CAM of the ReLU", [[0.0, 4.0], [28.0, 32.5]], lambda: of(counted, "relu1")),
         Fixture(
             CAPTUM,
-            "of the convolution's input, cut at 0",
+            "Grad-CAM of the sum of two pictures",
+            [[14.5, 19.0], [32.5, 37.0]],
+            lambda: of(counted + 1, "conv1"),
+        ),
+        Fixture(CAPTUM, "Grad-CAM of the convolution's input, signed", 0.5625 * dented, lambda: of(dented, "picture")),
+        Fixture(
+            CAPTUM,
+            "Grad-CAM of the convolution's input, cut at 0",
             np.maximum(0.5625 * dented, 0),
             lambda: positive(of(dented, "picture")),
         ),

@@ -124,13 +124,13 @@ def _kind_row(name: str, kind: MapKind, cost: float) -> tuple[str, ...]:
 def parity_page() -> str:
     """Values of other packages beside ours, and how far apart they are."""
     given = fixtures()
-    header, measured = _read(PARITY)
+    header, measured = read_table(PARITY)
     columns = ("suite", "value", "stated", "ours", "difference")
     rows = [
         (one.source.split(" at ")[0], one.title, _said(one.stated, one.bounds), _said(one.ours()), _far(one))
         for one in given
     ]
-    remarks = [f"{one.source.split(' at ')[0]}: {one.remark}" for one in given if one.remark]
+    remarks = [one.remark for one in given if one.remark]
     sources = [f"- {source}" for source in dict.fromkeys(one.source for one in given)]
     return COMPARED.format(
         verdicts="\n".join(f"- {line}" for line in [*_stated_verdicts(given), _measured_verdict(measured)]),
@@ -194,7 +194,7 @@ def _factorisation(rows: Sequence[dict[str, str]]) -> str:
 NETWORKS = {"vgg16": "VGG16", "resnet18": "ResNet-18"}
 
 
-def _read(path: Path) -> tuple[str, list[dict[str, str]]]:
+def read_table(path: Path) -> tuple[str, list[dict[str, str]]]:
     """What the header says about command, commit and machine, and the rows."""
     lines = path.read_text(encoding="utf-8").splitlines()
     facts = dict(line.removeprefix("# ").split(": ", 1) for line in lines if line.startswith("# "))

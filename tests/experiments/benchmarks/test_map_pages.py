@@ -1,6 +1,7 @@
 """Maps beside other packages: the values that their tests state, and the pages about them."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import map_pages
+from experiments.benchmarks import map_pages, map_parity
 from experiments.benchmarks.map_fixtures import Fixture, fixtures
 from segjax.maps import MAPS, create_map
 from segjax.models import create
@@ -43,6 +44,25 @@ def test_a_difference_is_seen():
     assert Fixture("", "", (0.5, 1), lambda: 0.25, bounds=True).difference == 0.25
     assert Fixture("", "", (0.5, 1), lambda: 1.5, bounds=True).difference == 0.5
     assert Fixture("", "", (0.5, 1), lambda: 0.75, bounds=True).difference == 0
+
+
+def test_every_map_of_the_package_was_measured_and_agrees_where_its_steps_are_taken():
+    _, rows = map_pages.read_table(ROOT / map_pages.PARITY)
+    assert {(row["map"], row["network"]) for row in rows} == set(product(map_parity.METHODS, map_parity.LAYERS))
+    least = {}
+    for row in rows:
+        least[row["map"], row["network"]] = float(row["largest_difference"])  # the last row has most steps in common
+    far = {name for (name, _), difference in least.items() if difference > 1e-3}
+    assert far == {"deep_feature_factorisation"}
+    assert all(float(row["error_ours"]) <= float(row["error_theirs"]) for row in rows if row["error_ours"])
+
+
+def test_the_command_that_measures(tmp_path):
+    pytest.importorskip("pytorch_grad_cam")
+    map_parity.map_parity(("Grad-CAM, resnet18", "KPCA-CAM, resnet18"), "smoke", tmp_path)
+    _, rows = map_pages.read_table(tmp_path / "map_parity.csv")
+    assert {row["map"] for row in rows} == {"grad_cam", "elementwise_cam", "kpca_cam"}
+    assert all(float(row["largest_difference"]) < 1e-4 for row in rows)
 
 
 @pytest.mark.parametrize("name", map_pages.PAGES)
