@@ -171,12 +171,23 @@ def _plus_plus(side: Side, layer: str) -> np.ndarray:
     return np.einsum("bhwk,bk->bhw", a, (share * np.maximum(g, 0)).sum((1, 2)))
 
 
+def _divided(found: jax.Array) -> jax.Array:
+    """The package's scaling to [0, 1], which adds 1e-7 to the largest value."""
+    moved = found - found.min((-2, -1), keepdims=True)
+    return moved / (moved.max((-2, -1), keepdims=True) + 1e-7)
+
+
+def _shown_their_way(found: Any, side: Side) -> jax.Array:
+    return _divided(upsample(_divided(positive(jnp.asarray(found))), *side.image.shape[1:3]))
+
+
 def plus_plus_their_way(side: Side) -> Any:
-    return shown(_plus_plus(side, LAYERS[side.name][-1]), side)
+    return _shown_their_way(_plus_plus(side, LAYERS[side.name][-1]), side)
 
 
 def refined_their_way(side: Side) -> Any:
-    return min_max(jnp.prod(jnp.stack([shown(_plus_plus(side, layer), side) for layer in LAYERS[side.name]]), 0))
+    layers = [_shown_their_way(_plus_plus(side, layer), side) for layer in LAYERS[side.name]]
+    return _divided(jnp.prod(jnp.stack(layers), 0))
 
 
 def scored_their_way(side: Side) -> Any:
@@ -206,18 +217,16 @@ def full_grad_their_way(side: Side) -> Any:
     by_colour = image * jax.grad(lambda x: jnp.sum(target(side.apply(side.variables, x))))(image)
 
     def of(part: jax.Array) -> jax.Array:
-        moved = jnp.moveaxis(jnp.abs(part), -1, 1)
-        moved = moved - moved.min((2, 3), keepdims=True)
-        return upsample(moved / (moved.max((2, 3), keepdims=True) + 1e-7), *image.shape[1:3]).sum(1)
+        return upsample(_divided(jnp.moveaxis(jnp.abs(part), -1, 1)), *image.shape[1:3]).sum(1)
 
     return min_max(of(by_colour) + sum(of(part) for part in layers.values() if part.ndim == 4))
 
 
 THEIR_WAY: dict[str, tuple[str, Callable[[Side], Any]]] = {
-    "grad_cam_plus_plus": ("1e-6 added to the denominator", plus_plus_their_way),
-    "refine_cam": ("1e-6 added, layers scaled from their minimum", refined_their_way),
+    "grad_cam_plus_plus": ("1e-6 and 1e-7 added to divisors", plus_plus_their_way),
+    "refine_cam": ("layers scaled from their minimum, 1e-6 and 1e-7 added to divisors", refined_their_way),
     "score_cam": ("masks enlarged from corner to corner", scored_their_way),
-    "full_grad": ("every channel and colour scaled by itself, 1e-7 added", full_grad_their_way),
+    "full_grad": ("every channel and colour scaled by itself, 1e-7 added to divisors", full_grad_their_way),
 }
 
 
