@@ -152,7 +152,7 @@ def _stated_verdicts(given: Sequence[Fixture]) -> Iterable[str]:
 
 
 def _measured_verdict(rows: Sequence[dict[str, str]]) -> str:
-    least = {}
+    least: dict[tuple[str, str], float] = {}
     for row in rows:
         if not row["error_ours"]:
             pair = row["map"], row["network"]

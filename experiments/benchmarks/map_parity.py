@@ -72,7 +72,7 @@ class Side(NamedTuple):
     apply: Any
     variables: Any
     image: np.ndarray
-    index: int
+    class_index: int
 
     @property
     def tensor(self) -> Any:
@@ -125,13 +125,13 @@ def by_magnitude(found: Any) -> np.ndarray:
 
 def our_map(name: str, side: Side) -> np.ndarray:
     """As `segjax.maps` makes it, at its own size."""
-    target = {"finer_cam": ClassScore(side.index), "shapley_cam": ResidualSoftmax(side.index)}
+    target = {"finer_cam": ClassScore(side.class_index), "shapley_cam": ResidualSoftmax(side.class_index)}
     more: tuple[Any, ...] = {"refine_cam": (LAYERS[side.name],), "full_grad": (), "guided_backprop": ()}.get(
         name, (LAYERS[side.name][-1],)
     )
     options: dict[str, Any] = {"references": 1} if name == "finer_cam" else {}
     make = functools.partial(getattr(maps, name), side.apply, **options)
-    explained = target.get(name, ClassScore(side.index))
+    explained = target.get(name, ClassScore(side.class_index))
     return np.asarray(jax.jit(lambda variables, x: make(variables, x, explained, *more))(side.variables, side.image))
 
 
@@ -151,20 +151,20 @@ def their_map(name: str, side: Side) -> np.ndarray:
 
     make = getattr(pytorch_grad_cam, OF_PACKAGE[name])
     layers = side.modules if name == "refine_cam" else [] if name == "full_grad" else side.modules[-1:]
-    targets: list[Any] = [ClassifierOutputTarget(side.index)] * len(side.image)
+    targets: list[Any] = [ClassifierOutputTarget(side.class_index)] * len(side.image)
     if name == "shapley_cam":
-        targets = [ClassifierOutputReST(side.index)] * len(side.image)
+        targets = [ClassifierOutputReST(side.class_index)] * len(side.image)
     if name == "finer_cam":
         logits = np.asarray(side.apply(side.variables, jnp.asarray(side.image)))
-        nearest = np.argsort(np.abs(logits - logits[:, [side.index]]), -1)[:, 1]
-        targets = [FinerWeightedTarget(side.index, [int(one)], FinerScore(0).strength) for one in nearest]
+        nearest = np.argsort(np.abs(logits - logits[:, [side.class_index]]), -1)[:, 1]
+        targets = [FinerWeightedTarget(side.class_index, [int(one)], FinerScore(0).strength) for one in nearest]
     return make(model=side.model, target_layers=layers)(input_tensor=side.tensor, targets=targets)
 
 
 def _plus_plus(side: Side, layer: str) -> np.ndarray:
     """Grad-CAM++ with what the package adds to the denominator."""
     _, layers, gradients = layers_and_gradients(
-        side.apply, side.variables, jnp.asarray(side.image), ClassScore(side.index), [layer]
+        side.apply, side.variables, jnp.asarray(side.image), ClassScore(side.class_index), [layer]
     )
     a, g = (np.asarray(part[layer]) for part in (layers, gradients))
     share = np.where(g != 0, g**2 / (2 * g**2 + a.sum((1, 2), keepdims=True) * g**3 + np.float32(1e-6)), 0)
@@ -194,7 +194,7 @@ def scored_their_way(side: Side) -> Any:
     """Score-CAM whose masks have the corners of the layer in the corners of the picture."""
     _, layers = side.apply(side.variables, jnp.asarray(side.image), features=True)
     found = []
-    score = jax.jit(lambda variables, x: side.apply(variables, x)[:, side.index])
+    score = jax.jit(lambda variables, x: side.apply(variables, x)[:, side.class_index])
     for image, layer in zip(side.image, np.asarray(layers[LAYERS[side.name][-1]]), strict=True):
         rows, columns = (_from_corner_to_corner(len(image), size) for size in layer.shape[:2])
         masks = np.asarray(min_max(jnp.asarray(np.einsum("yh,hwk,xw->kyx", rows, layer, columns))))
@@ -212,7 +212,7 @@ def _from_corner_to_corner(size: int, cells: int) -> np.ndarray:
 
 def full_grad_their_way(side: Side) -> Any:
     """Our parts of FullGrad, each channel and each colour scaled to [0, 1] by itself."""
-    image, target = jnp.asarray(side.image), ClassScore(side.index)
+    image, target = jnp.asarray(side.image), ClassScore(side.class_index)
     _, layers = full_gradients(side.apply, side.variables, image, target)
     by_colour = image * jax.grad(lambda x: jnp.sum(target(side.apply(side.variables, x))))(image)
 
@@ -261,7 +261,7 @@ def guided(name: str, side: Side) -> list[Row]:
     from pytorch_grad_cam import GuidedBackpropReLUModel
 
     explain = GuidedBackpropReLUModel(copy.deepcopy(side.model))  # it replaces the model's activations
-    theirs = [explain(side.tensor[row : row + 1], side.index).sum(-1) for row in range(len(side.image))]
+    theirs = [explain(side.tensor[row : row + 1], side.class_index).sum(-1) for row in range(len(side.image))]
     return [_row(np.abs(by_magnitude(our_map(name, side)) - by_magnitude(theirs)).max())]
 
 
