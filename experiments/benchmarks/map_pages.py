@@ -95,6 +95,10 @@ way, a second row has our map with that step taken as in grad-cam.
 
 {measured}
 
+The last layer of VGG16 is pooled. Where the largest values of a window are equal, as zeros after ReLU are, the two
+packages give the gradient to different pixels. Grad-CAM++ and RefineCAM are not linear in the gradient, so they keep a
+difference there; the other maps do not.
+
 {factorisation}
 
 [Table](../../experiments/benchmarks/results/map_parity.csv); {header}.
