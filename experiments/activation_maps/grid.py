@@ -42,8 +42,8 @@ class Config:
     training (both, after several numbers of epochs)."""
     maps: tuple[str, ...] = arranges(tuple(MAPS))
     """Any of contour_cam, cam, grad_cam, grad_cam_plus_plus, x_grad_cam, hires_cam, elementwise_cam, layer_cam,
-    eigen_cam, score_cam, ablation_cam, layer_cam_fusion, zoom_cam, refine_cam, poly_cam, full_grad, guided_backprop,
-    smooth_grad, integrated_gradients, occlusion and rise."""
+    finer_cam, shapley_cam, eigen_cam, kpca_cam, deep_feature_factorisation, score_cam, ablation_cam, layer_cam_fusion,
+    zoom_cam, refine_cam, poly_cam, full_grad, guided_backprop, smooth_grad, integrated_gradients, occlusion, rise."""
     threshold_pictures: int = decides(5)
     """Number of outlined validation pictures that choose the threshold of each map."""
     test_pictures: int = decides(40)

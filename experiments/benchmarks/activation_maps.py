@@ -61,13 +61,18 @@ def networks(name: str) -> tuple[Any, Probe, Any]:
 
     torch.manual_seed(0)
     rival = torchvision.models.get_model(name, weights=None).eval()
+    return rival, *equal_network(name, rival)
+
+
+def equal_network(name: str, rival: Any) -> tuple[Probe, Any]:
+    """Our network with the weights of torchvision's."""
     network = create(name, classes=1000)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         save_weights(path, {key: value.numpy() for key, value in rival.state_dict().items()})
-        return rival, Probe(network), jax.device_put(load_torchvision(network, variables, path))
+        return Probe(network), jax.device_put(load_torchvision(network, variables, path))
 
 
 def random_pictures(scale: Scale, method: str = "") -> np.ndarray:

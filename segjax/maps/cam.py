@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from segjax.maps.layers import Apply, Target, layer_outputs, layer_shapes, layers_and_gradients
+from segjax.maps.targets import ClassScore, FinerScore
 from segjax.types import InputError
 
 Image = Float[Array, "B H W C"]
@@ -71,6 +72,65 @@ def grad_cam_plus_plus(apply: Apply, variables: Variables, image: Image, target:
     Source: Chattopadhyay et al., WACV (2018), with the target's exponential as the score.
     """
     return _map_of(grad_cam_plus_plus_formula, apply, variables, image, target, layer)
+
+
+def finer_cam(
+    apply: Apply,
+    variables: Variables,
+    image: Image,
+    target: Target,
+    layer: str,
+    references: int = 3,
+    strength: float = 0.6,
+) -> Map:
+    """Finer-CAM: Grad-CAM of a class compared with the classes most like it; see `FinerScore`.
+
+    Args:
+        target: the class, as a `ClassScore`.
+        references: with how many classes it is compared.
+        strength: of the comparison, in [0, 1]; 0 is Grad-CAM.
+
+    Raises:
+        InputError: the target is no `ClassScore`.
+
+    Source: Zhang et al., CVPR (2025).
+    """
+    if not isinstance(target, ClassScore):
+        raise InputError(
+            "target: Finer-CAM compares a class with others by itself, so name the class, as in target=ClassScore(1); "
+            "where the logits are one of several outputs, make grad_cam with "
+            'target=lambda output: FinerScore(1)(output["logits"])'
+        )
+    return grad_cam(apply, variables, image, FinerScore(target.index, references, strength), layer)
+
+
+def shapley_cam(apply: Apply, variables: Variables, image: Image, target: Target, layer: str) -> Map:
+    """Shapley-CAM: sum over channels of mean(g - H A / 2) A, H the second derivatives of y with respect to A.
+
+    Of a target that is linear in the layer it is Grad-CAM. H itself is never made, only its product with A.
+
+    Args:
+        target: published with `ResidualSoftmax`.
+
+    Raises:
+        InputError: what follows the layer has no second derivatives, as 3x3 convolutions of `segjax.ops` have none.
+
+    Source: Cai, arXiv:2501.06261 (2025): Shapley values by the second-order expansion of y around A.
+    """
+    _, layers, gradients = layers_and_gradients(apply, variables, image, target, [layer])
+
+    def along(tap):
+        found = jax.grad(lambda one: jnp.sum(target(apply(variables, image, taps={layer: one}))))(tap)
+        return jnp.sum(found * layers[layer])
+
+    try:
+        product = jax.grad(along)(jnp.zeros_like(layers[layer]))
+    except (TypeError, ValueError) as error:  # the first derivatives are there, so the second ones are what fails
+        raise InputError(
+            f"layer {layer!r}: Shapley-CAM needs second derivatives, which the convolutions after this layer do not "
+            "have; choose a layer after the last of them, as classifiers of segjax do by default"
+        ) from error
+    return grad_cam_formula(layers[layer], gradients[layer] - product / 2)
 
 
 def x_grad_cam(apply: Apply, variables: Variables, image: Image, target: Target, layer: str) -> Map:
@@ -159,5 +219,9 @@ def _first_component(activations: Float[Array, "h w K"]) -> Float[Array, "h w"]:
     else:
         values, vectors = jnp.linalg.eigh(centred @ centred.T)
         projection = vectors[:, -1] * jnp.sqrt(jax.nn.relu(values[-1]))
-    sign = jnp.where(-jnp.min(projection) > jnp.max(projection), -1, 1)
-    return (sign * projection).reshape(height, width)
+    return turned(projection).reshape(height, width)
+
+
+def turned(projection: Float[Array, " N"]) -> Float[Array, " N"]:
+    """A projection on a component, which has no sign of its own: the largest magnitude becomes positive."""
+    return jnp.where(-jnp.min(projection) > jnp.max(projection), -projection, projection)

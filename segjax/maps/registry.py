@@ -14,19 +14,22 @@ from segjax.maps.cam import (
     cam,
     eigen_cam,
     elementwise_cam,
+    finer_cam,
     grad_cam,
     grad_cam_plus_plus,
     hires_cam,
     layer_cam,
+    shapley_cam,
     x_grad_cam,
 )
 from segjax.maps.channels import ablation_cam, score_cam
 from segjax.maps.contour import blur_of, contour_cam
+from segjax.maps.factors import FITTED, deep_feature_factorisation, kpca_cam
 from segjax.maps.fusion import layer_cam_fusion, poly_cam, refine_cam, zoom_cam
 from segjax.maps.gradients import full_grad, guided_backprop, integrated_gradients, smooth_grad
 from segjax.maps.layers import Apply, Target, layer_shapes
 from segjax.maps.scaling import upsample
-from segjax.maps.targets import LOG_ODDS, ClassProbability
+from segjax.maps.targets import LOG_ODDS, ClassProbability, ClassScore, ResidualSoftmax
 from segjax.models import Probe
 from segjax.training.fit import in_batches
 from segjax.types import InputError
@@ -34,7 +37,8 @@ from segjax.types import InputError
 Blurs = Float32[np.ndarray, " L"]
 Images = Float[np.ndarray, "P H W C"] | Float[Array, "P H W C"]
 Image = Float[Array, "B H W C"]
-Cost = Callable[[Sequence[int], int, Mapping[str, int]], float]
+Options = Mapping[str, int | float]
+Cost = Callable[[Sequence[int], int, Options], float]
 
 
 class WholeNumber(NamedTuple):
@@ -43,9 +47,31 @@ class WholeNumber(NamedTuple):
     default: int
     least: int = 1
 
+    def reason_against(self, value: object) -> str | None:
+        """Why the option cannot have this value; None where it can."""
+        if isinstance(value, int) and not isinstance(value, bool) and value >= self.least:
+            return None
+        return f"must be a whole number from {self.least} on, not {value!r}"
 
-def _as_a_gradient(channels: Sequence[int], side: int, options: Mapping[str, int]) -> float:
+
+class Share(NamedTuple):
+    """An option of a map from 0 to 1, and what it is by default."""
+
+    default: float
+
+    def reason_against(self, value: object) -> str | None:
+        """Why the option cannot have this value; None where it can."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+            return None
+        return f"must be a number from 0 to 1, not {value!r}"
+
+
+def _as_a_gradient(channels: Sequence[int], side: int, options: Options) -> float:
     return 3.0
+
+
+def _as_one_pass(channels: Sequence[int], side: int, options: Options) -> float:
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -58,17 +84,17 @@ class MapKind:
             the layer or layers behind, and the options as keywords.
         layers: which layers it is made of; see `segjax.models.MapLayers`.
         draws: whether it draws random numbers.
-        options: their names.
+        options: by name.
         target: what is explained in a network of two classes where nothing else is asked for.
         cost: (channels of its layers, side of the picture in pixels, options) -> forward passes per picture, about; a
-            gradient counts as two.
+            gradient counts as two. Algebra on a layer's output is not counted.
     """
 
     title: str
     make: Callable[..., Any]
     layers: Literal["none", "pooled", "deep", "fused", "evidence"] = "none"
     draws: bool = False
-    options: Mapping[str, WholeNumber] = field(default_factory=dict)
+    options: Mapping[str, WholeNumber | Share] = field(default_factory=dict)
     target: Target = LOG_ODDS
     cost: Cost = _as_a_gradient
 
@@ -89,7 +115,27 @@ MAPS: dict[str, MapKind] = {
     "hires_cam": MapKind("HiResCAM", hires_cam, "deep"),
     "elementwise_cam": MapKind("element-wise Grad-CAM", elementwise_cam, "deep"),
     "layer_cam": MapKind("LayerCAM", layer_cam, "deep"),
-    "eigen_cam": MapKind("Eigen-CAM", eigen_cam, "deep"),
+    "finer_cam": MapKind(
+        "Finer-CAM",
+        finer_cam,
+        "deep",
+        options={"references": WholeNumber(3), "strength": Share(0.6)},
+        target=ClassScore(1),
+    ),
+    "shapley_cam": MapKind(
+        "Shapley-CAM",
+        shapley_cam,
+        "deep",
+        target=ResidualSoftmax(1),
+        cost=lambda channels, side, options: 9.0,  # the gradient of a gradient
+    ),
+    "eigen_cam": MapKind("Eigen-CAM", eigen_cam, "deep", cost=_as_one_pass),
+    "kpca_cam": MapKind(
+        "KPCA-CAM", kpca_cam, "deep", options={"fitted": WholeNumber(FITTED, least=2)}, cost=_as_one_pass
+    ),
+    "deep_feature_factorisation": MapKind(
+        "deep feature factorisation", deep_feature_factorisation, "deep", options={"concepts": WholeNumber(4)}
+    ),
     "score_cam": MapKind("Score-CAM", score_cam, "deep", cost=lambda channels, side, options: channels[0]),
     "ablation_cam": MapKind("Ablation-CAM", ablation_cam, "deep", cost=lambda channels, side, options: channels[0] / 2),
     "layer_cam_fusion": MapKind("LayerCAM, layers fused", layer_cam_fusion, "fused"),
@@ -135,63 +181,72 @@ MAPS: dict[str, MapKind] = {
 
 
 class Explainer:
-    """Maps of one kind of one network; made by `create_map`, and compiled once for each size of the pictures.
+    """Maps of one kind of one network, made by `create_map`; compiled once for each target and size of the pictures.
 
     Attributes:
         kind: what is known about the map.
         layers: names of the layers it is made of.
-        target: what it explains.
         options: of the map, with their values.
     """
 
-    def __init__(
-        self, kind: MapKind, network: Any, layers: tuple[str, ...], target: Target, options: Mapping[str, int]
-    ) -> None:
+    def __init__(self, kind: MapKind, network: Any, layers: tuple[str, ...], options: Options) -> None:
         """Takes what `create_map` has checked."""
-        self.kind, self.layers, self.target, self.options = kind, layers, target, options
+        self.kind, self.layers, self.options = kind, layers, options
         self._apply = Probe(network)
-        self._compiled, self._compiled_blurs = jax.jit(self._map), jax.jit(self._blurs)
+        self._compiled = jax.jit(self._map, static_argnums=4)
+        self._compiled_blurs = jax.jit(self._blurs, static_argnums=2)
 
     def __call__(
-        self, variables: Any, images: Images, *, key: Key[Array, ""] | None = None, blurs: Blurs | None = None
+        self,
+        variables: Any,
+        images: Images,
+        target: Target | Any = None,
+        *,
+        key: Key[Array, ""] | None = None,
+        blurs: Blurs | None = None,
     ) -> Float32[np.ndarray, "P H W"]:
         """Maps at the size of the pictures, signed and not scaled (but for methods that are defined with a scaling).
 
         Args:
             variables: of the network.
             images: what the network was trained on; taken in batches of 8.
+            target: what is explained, a function of the logits such as `ClassScore(1)`. Classifiers of
+                `segjax.models.create` with two classes have one by default, mostly the log odds of class 1:
+                `MAPS[name].target`.
             key: decides what is drawn at random, the same for every batch. Maps that draw nothing do not look at it.
             blurs: what `blurs` gave for this network; by default it is asked about these pictures. Only Contour-CAM
                 looks at it.
 
         Raises:
-            InputError: no picture; a key is missing; there is not one blur per layer; a layer does not exist or has no
-                pixels; the target does not fit the network.
+            InputError: no picture; a key or a target is missing; there is not one blur per layer; a layer does not
+                exist or has no pixels; the target does not fit the network.
         """
         if self.kind.draws and key is None:
             raise InputError(f"key: {self.kind.title} needs random numbers; give key=jax.random.key(0), or another key")
+        target = self._explained(target)
         _check_some(images)
         if self._needs_blurs:
-            blurs = self.blurs(variables, images) if blurs is None else blurs
+            blurs = self.blurs(variables, images, target) if blurs is None else blurs
             if len(blurs) != len(self.layers):
                 raise InputError(f"blurs: give one for each of {', '.join(self.layers)}, not {len(blurs)}")
-        found = [np.asarray(self._compiled(variables, batch, blurs, key)) for batch in in_batches(images)]
+        found = [np.asarray(self._compiled(variables, batch, blurs, key, target)) for batch in in_batches(images)]
         return np.concatenate(found)[: len(images)].astype(np.float32)
 
-    def blurs(self, variables: Any, images: Images) -> Blurs:
+    def blurs(self, variables: Any, images: Images, target: Target | Any = None) -> Blurs:
         """What a cell of each layer of Contour-CAM sees, in pixels, by the first batch; see `segjax.maps.blur_of`.
 
         It belongs to a trained network: measured once, it serves all pictures.
 
         Raises:
-            InputError: another map, which needs none; no picture; a layer does not exist or has no pixels.
+            InputError: another map, which needs none; no picture; a target is missing; a layer does not exist or has no
+                pixels.
         """
         if not self._needs_blurs:
             raise InputError(
                 f"blurs: {self.kind.title} takes none, only {MAPS[CONTOUR_CAM].title} does; leave them out"
             )
         _check_some(images)
-        return np.asarray(self._compiled_blurs(variables, in_batches(images)[0]), np.float32)
+        return np.asarray(self._compiled_blurs(variables, in_batches(images)[0], self._explained(target)), np.float32)
 
     def cost(self, variables: Any, image: Images) -> float:
         """About how many forward passes the map of one picture takes; a gradient counts as two. Nothing is computed.
@@ -210,31 +265,46 @@ class Explainer:
     def _needs_blurs(self) -> bool:
         return self.kind.layers == "evidence"
 
-    def _blurs(self, variables, image):
-        return [blur_of(self._apply, variables, image, self.target, layer) for layer in self.layers]
+    def _explained(self, given: Target | Any) -> Target:
+        if given is None:
+            network = self._apply.network
+            if not hasattr(network, "map_layers") or getattr(network, "classes", None) != 2:
+                raise InputError(
+                    f"target: {type(network).__name__} is not a classifier of segjax with two classes; say what to "
+                    "explain, as in target=ClassScore(1), or RegionScore(1, region) for a network that segments"
+                )
+            return self.kind.target
+        if not callable(given) or given.__hash__ is None:
+            raise InputError(
+                f"target: give ClassScore(1), say, or another function of the logits that can be hashed, not {given!r}"
+            )
+        return given
 
-    def _map(self, variables, image, blurs, key):
+    def _blurs(self, variables, image, target):
+        return [blur_of(self._apply, variables, image, target, layer) for layer in self.layers]
+
+    def _map(self, variables, image, blurs, key, target):
         first = (key,) if self.kind.draws else ()
         one_or_all = {"none": (), "pooled": self.layers, "deep": self.layers}
         last = one_or_all.get(self.kind.layers, (self.layers,))
         keywords = {**self.options, **({"blurs": list(blurs)} if self._needs_blurs else {})}
-        found = self.kind.make(*first, self._apply, variables, image, self.target, *last, **keywords)
+        found = self.kind.make(*first, self._apply, variables, image, target, *last, **keywords)
         return upsample(found, *image.shape[1:3])
 
 
-def create_map(
-    name: str, network: Any, *, target: Target | None = None, layers: str | Sequence[str] | None = None, **options: int
-) -> Explainer:
-    """A map of what a network looks at, by name: (variables, images) -> float32 [P, H, W] at the size of the pictures.
+def create_map(name: str, network: Any, *, layers: str | Sequence[str] | None = None, **options: Any) -> Explainer:
+    """A map of what a network looks at: (variables, images, target) -> float32 [P, H, W] at the size of the pictures.
 
     >>> import jax
-    >>> from segjax.maps import create_map
+    >>> from segjax.maps import ClassScore, create_map
     >>> from segjax.models import create
     >>> images = jax.random.uniform(jax.random.key(2), (3, 16, 16, 1))
     >>> network = create("msd_classifier", depth=2)
     >>> variables = network.init(jax.random.key(0), images)
     >>> explain = create_map("contour_cam", network)
     >>> explain(variables, images).shape
+    (3, 16, 16)
+    >>> explain(variables, images, ClassScore(0)).shape
     (3, 16, 16)
     >>> explain.cost(variables, images[:1])
     3.0
@@ -244,25 +314,19 @@ def create_map(
     Args:
         name: one of `MAPS`.
         network: a Flax module that maps pictures to logits.
-        target: what is explained, a function of the logits such as `ClassScore(1)`. Classifiers of
-            `segjax.models.create` with two classes have one by default: the log odds of class 1 (Poly-CAM: its
-            probability).
         layers: names of the layers that the map is made of, from shallow to deep, or of the one. Classifiers of
             `segjax.models.create` have them by default, and so has every module with an attribute `map_layers`.
         options: of the map; `MAPS[name].options` has their defaults.
 
     Raises:
-        InputError: unknown name or option, a value out of range, a map that this network cannot have, or layers or a
-            target that have to be given; the message names the remedy.
+        InputError: unknown name or option, a value out of range, a map that this network cannot have, or layers that
+            have to be given; the message names the remedy.
     """
     if name not in MAPS:
         raise InputError(f"map: unknown {name!r}; choose one of {', '.join(MAPS)}")
     if (reason := reason_without(name, network)) is not None:
         raise InputError(f"map {name}: {reason}")
-    kind = MAPS[name]
-    return Explainer(
-        kind, network, _layers(name, network, layers), _target(kind, network, target), _options(name, options)
-    )
+    return Explainer(MAPS[name], network, _layers(name, network, layers), _options(name, options))
 
 
 def reason_without(name: str, network: Any) -> str | None:
@@ -299,27 +363,19 @@ def _layers(name, network, given):
     return names
 
 
-def _target(kind, network, given):
-    if given is not None:
-        return given
-    if not hasattr(network, "map_layers") or getattr(network, "classes", None) != 2:
-        raise InputError(
-            f"target: {type(network).__name__} is not a classifier of segjax with two classes; say what to explain, "
-            "as in target=ClassScore(1), or RegionScore(1, region) for a network that segments"
-        )
-    return kind.target
-
-
 def _options(name, given):
     known = MAPS[name].options
     for option, value in given.items():
-        if option not in known:
-            exist = ", ".join([*known, "target", "layers"])
-            raise InputError(f"map {name}: unknown option {option!r}; its options are {exist}")
-        if not isinstance(value, int) or isinstance(value, bool) or value < known[option].least:
+        if option == "target":
             raise InputError(
-                f"map {name}: {option} must be a whole number from {known[option].least} on, not {value!r}"
+                f"map {name}: the target goes with the pictures, as in "
+                f"create_map({name!r}, network)(variables, images, target)"
             )
+        if option not in known:
+            exist = ", ".join([*known, "layers"])
+            raise InputError(f"map {name}: unknown option {option!r}; its options are {exist}")
+        if (reason := known[option].reason_against(value)) is not None:
+            raise InputError(f"map {name}: {option} {reason}")
     return {option: one.default for option, one in known.items()} | given
 
 

@@ -70,6 +70,53 @@ class ClassProbability:
         return jnp.exp(_of_class(logits, self.index) - jax.nn.logsumexp(logits, -1))
 
 
+@dataclass(frozen=True)
+class FinerScore:
+    """What Finer-CAM explains: y_c - strength mean(y_d), d the classes whose logits are nearest to y_c, the logit of c.
+
+    Attributes:
+        index: c.
+        references: how many classes d there are at most; with two classes there is one.
+        strength: how much of what the classes share is taken away, in [0, 1].
+
+    Raises:
+        InputError: as `ClassScore`, or there is no other class.
+
+    Source: Zhang et al., CVPR (2025), equation of section 3 with the mean over similar classes.
+    """
+
+    index: int
+    references: int = 3
+    strength: float = 0.6
+
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
+        own = _of_class(logits, self.index)
+        others = jnp.delete(logits, self.index, -1)
+        if not others.shape[-1]:
+            raise InputError("target: the network has one class only, and Finer-CAM compares a class with others")
+        _, nearest = jax.lax.top_k(-jnp.abs(others - own[:, None]), min(self.references, others.shape[-1]))
+        return own - self.strength * jnp.take_along_axis(others, nearest, -1).mean(-1)
+
+
+@dataclass(frozen=True)
+class ResidualSoftmax:
+    """The logit of one class plus the logarithm of its softmax probability (ReST): what Shapley-CAM explains.
+
+    Of a logit alone the second derivatives vanish where the layers that follow are linear.
+
+    Raises:
+        InputError: as `ClassScore`.
+
+    Source: Cai, arXiv:2501.06261 (2025).
+    """
+
+    index: int
+
+    def __call__(self, logits: Logits) -> Float[Array, " B"]:
+        own = _of_class(logits, self.index)
+        return 2 * own - jax.nn.logsumexp(logits, -1)
+
+
 @dataclass(frozen=True, eq=False)
 class RegionScore:
     """The logits of one class of a segmentation network, summed over a region.

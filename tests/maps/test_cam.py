@@ -6,8 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import MAPS, ClassDifference, ClassScore, cam, eigen_cam, grad_cam, hires_cam, layer_cam
-from segjax.models import Probe
+from segjax.maps import (
+    MAPS,
+    ClassDifference,
+    ClassProbability,
+    ClassScore,
+    ResidualSoftmax,
+    cam,
+    eigen_cam,
+    finer_cam,
+    grad_cam,
+    hires_cam,
+    layer_cam,
+    shapley_cam,
+)
+from segjax.models import Probe, create
 from segjax.types import InputError
 
 TARGET = ClassDifference(1, 0)
@@ -98,12 +111,74 @@ def test_without_negative_weights_layer_cam_is_grad_cam(tiny):
     np.testing.assert_allclose(layer_cam(*given), grad_cam(*given), rtol=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["first", "maps"])
+def test_finer_cam_is_grad_cam_of_the_difference(tiny, layer):
+    apply, variables, image, by_hand = tiny
+    for references in (1, 2, 9):
+        found = finer_cam(apply, variables, image, ClassScore(0), layer, references, 0.5)
+        for row, logits in enumerate(by_hand.logits(image)):
+            nearest = sorted((1, 2), key=lambda d: abs(logits[d] - logits[0]))[:references]
+            weights = np.array([1.0, *(-0.5 / len(nearest) * (d in nearest) for d in (1, 2))])
+            one = image[row : row + 1]
+            expected = BY_HAND["grad_cam"](by_hand.layers(one)[layer][0], by_hand.gradients(one, weights)[layer][0])
+            np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        finer_cam(apply, variables, image, ClassScore(0), layer, strength=0.0),
+        grad_cam(apply, variables, image, ClassScore(0), layer),
+        rtol=1e-5,
+    )
+    with pytest.raises(
+        InputError, match=r"Finer-CAM compares a class with others by itself, .* target=ClassScore\(1\)"
+    ):
+        finer_cam(apply, variables, image, TARGET, layer)
+
+
+@pytest.mark.parametrize("target", [ResidualSoftmax(1), ClassProbability(1)], ids=["rest", "probability"])
+def test_shapley_cam_is_that_of_the_hessian(tiny, target):
+    """The layer "maps" is pooled and read by a linear head, so the second derivatives are those of the target."""
+    apply, variables, image, by_hand = tiny
+    found = jax.jit(lambda v, x: shapley_cam(apply, v, x, target, "maps"))(variables, image)
+    kernel, cells = by_hand.params["head"]["kernel"], found[0].size
+    for one, activations, logits in zip(found, by_hand.layers(image)["maps"], by_hand.logits(image), strict=True):
+        p = np.exp(logits) / np.exp(logits).sum()
+        unit = np.eye(3)[1]
+        if isinstance(target, ResidualSoftmax):
+            slope, second = 2 * unit - p, np.outer(p, p) - np.diag(p)
+        else:
+            slope = p[1] * (unit - p)
+            second = p[1] * (np.outer(unit - p, unit - p) - np.diag(p) + np.outer(p, p))
+        along = kernel @ second @ (activations.mean((0, 1)) @ kernel) / cells
+        expected = activations @ (kernel @ slope / cells - along / 2)
+        np.testing.assert_allclose(one, expected, rtol=1e-3, atol=1e-5)
+    assert np.abs(found - grad_cam(apply, variables, image, target, "maps")).max() > 1e-3
+
+
+def test_of_a_linear_target_shapley_cam_is_grad_cam(tiny):
+    apply, variables, image, _ = tiny
+    given = apply, variables, image, TARGET, "maps"
+    np.testing.assert_allclose(shapley_cam(*given), grad_cam(*given), rtol=1e-6)
+
+
+def test_shapley_cam_before_a_convolution_is_refused(twice):
+    _, (apply, variables), image = twice
+    np.testing.assert_allclose(  # convolutions of Flax have second derivatives
+        shapley_cam(apply, variables, image, TARGET, "first"),
+        grad_cam(apply, variables, image, TARGET, "first"),
+        rtol=1e-4,
+    )
+    network, picture = create("resnet18", width=1), jnp.ones((1, 32, 32, 1))
+    variables = jax.eval_shape(network.init, jax.random.key(0), picture)
+    with pytest.raises(InputError, match=r"layer 'layer1': Shapley-CAM needs second derivatives.*choose a layer after"):
+        jax.eval_shape(lambda v: shapley_cam(Probe(network), v, picture, ResidualSoftmax(1), "layer1"), variables)
+
+
 @pytest.mark.slow
 def test_a_map_does_not_depend_on_the_other_pictures(tiny):
     apply, variables, image, _ = tiny
-    for name in (*BY_HAND, "eigen_cam"):
-        together = MAPS[name].make(apply, variables, image, TARGET, "first")
-        alone = MAPS[name].make(apply, variables, image[1:], TARGET, "first")
+    for name in (*BY_HAND, "eigen_cam", "kpca_cam", "deep_feature_factorisation", "shapley_cam"):
+        target, layer = (ResidualSoftmax(1), "maps") if name == "shapley_cam" else (TARGET, "first")
+        together = MAPS[name].make(apply, variables, image, target, layer)
+        alone = MAPS[name].make(apply, variables, image[1:], target, layer)
         np.testing.assert_allclose(together[1:], alone, rtol=1e-4, atol=1e-5, err_msg=name)
 
 

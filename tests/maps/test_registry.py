@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 from functools import partial
+from itertools import product
 
 import chex
 import flax.linen as nn
@@ -17,7 +18,9 @@ from segjax.maps import (
     ClassDifference,
     ClassProbability,
     ClassScore,
+    FinerScore,
     RegionScore,
+    ResidualSoftmax,
     create_map,
     layer_shapes,
     reason_without,
@@ -34,6 +37,9 @@ LITTLE = {
     "occlusion": {"patch": 4},
     "smooth_grad": {"samples": 2},
     "integrated_gradients": {"steps": 3},
+    "finer_cam": {"references": 1, "strength": 1.0},
+    "kpca_cam": {"fitted": 12},
+    "deep_feature_factorisation": {"concepts": 2},
 }
 TINY = {
     "vgg16": {"width": 1, "norm": "running", "head": "average"},
@@ -53,7 +59,11 @@ DIRECT = {
     "hires_cam": lambda blurs, *g: maps.hires_cam(*g, TARGET, "first"),
     "elementwise_cam": lambda blurs, *g: maps.elementwise_cam(*g, TARGET, "first"),
     "layer_cam": lambda blurs, *g: maps.layer_cam(*g, TARGET, "first"),
+    "finer_cam": lambda blurs, *g: maps.finer_cam(*g, ClassScore(1), "first", 1, 1.0),
+    "shapley_cam": lambda blurs, *g: maps.shapley_cam(*g, ResidualSoftmax(1), "maps"),
     "eigen_cam": lambda blurs, *g: maps.eigen_cam(*g, TARGET, "first"),
+    "kpca_cam": lambda blurs, *g: maps.kpca_cam(*g, TARGET, "first", fitted=12),
+    "deep_feature_factorisation": lambda blurs, *g: maps.deep_feature_factorisation(*g, TARGET, "first", concepts=2),
     "score_cam": lambda blurs, *g: maps.score_cam(*g, TARGET, "first"),
     "ablation_cam": lambda blurs, *g: maps.ablation_cam(*g, TARGET, "first"),
     "layer_cam_fusion": lambda blurs, *g: maps.layer_cam_fusion(*g, TARGET, TWO),
@@ -70,8 +80,9 @@ DIRECT = {
 
 
 def layers_for(name):
-    """Those of the tiny network of conftest."""
-    layers = {"evidence": TWO, "fused": TWO, "deep": "first", "pooled": "maps"}
+    """Those of the tiny network of conftest; second derivatives begin after its convolutions."""
+    deep = "maps" if name == "shapley_cam" else "first"
+    layers = {"evidence": TWO, "fused": TWO, "deep": deep, "pooled": "maps"}
     return {"layers": layers[MAPS[name].layers]} if MAPS[name].layers != "none" else {}
 
 
@@ -92,15 +103,14 @@ def test_a_map_by_name_is_its_function_in_batches_compiled_once(tiny, name, monk
     chex.clear_trace_counter()
     once = dataclasses.replace(MAPS[name], make=chex.assert_max_traces(MAPS[name].make, n=1))
     monkeypatch.setitem(MAPS, name, once)
-    target = ClassProbability(1) if name == "poly_cam" else TARGET
-    explain = create_map(name, apply.network, target=target, **layers_for(name), **LITTLE.get(name, {}))
+    explain = create_map(name, apply.network, **layers_for(name), **LITTLE.get(name, {}))
     images = np.random.default_rng(1).standard_normal((19, 8, 6, 2)).astype(np.float32)
-    found = explain(variables, images, key=KEY, blurs=BLURS)
+    found = explain(variables, images, MAPS[name].target, key=KEY, blurs=BLURS)
     assert found.shape == (19, 8, 6) and found.dtype == np.float32
     direct = partial(jax.jit(lambda b, v, x: upsample(DIRECT[name](b, apply, v, x), 8, 6)), BLURS)
     np.testing.assert_array_equal(found[8:16], direct(variables, images[8:16]))
     np.testing.assert_array_equal(found[16:], direct(variables, images[[16, 17, 18, 18, 18, 18, 18, 18]])[:3])
-    np.testing.assert_array_equal(explain(variables, images, key=KEY, blurs=BLURS), found)
+    np.testing.assert_array_equal(explain(variables, images, MAPS[name].target, key=KEY, blurs=BLURS), found)
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -114,7 +124,13 @@ def test_classifiers_know_layers_and_target_of_every_map(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("classifier", "name"), [("vgg16", "cam"), ("resnet18", "layer_cam_fusion"), ("unet_classifier", "contour_cam")]
+    ("classifier", "name"),
+    [
+        ("vgg16", "cam"),
+        ("resnet18", "layer_cam_fusion"),
+        ("unet_classifier", "contour_cam"),
+        *product(("vgg16", "resnet18", "unet_classifier"), ("shapley_cam", "kpca_cam", "deep_feature_factorisation")),
+    ],
 )
 def test_maps_of_each_layout_of_layers_are_finite(classifier, name):
     images = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
@@ -175,6 +191,8 @@ def test_cost_in_forward_passes_by_hand():
         "score_cam": 4,  # channels of the last level up
         "ablation_cam": 2,
         "poly_cam": 2 * (4 + 8 + 16 + 16),  # the lowest level does not double any more
+        "eigen_cam": 1,
+        "shapley_cam": 9,
         "smooth_grad": 3 * 32,
         "integrated_gradients": 3 * 64,
         "occlusion": 8 * 8,
@@ -187,10 +205,10 @@ def test_cost_in_forward_passes_by_hand():
 @pytest.mark.parametrize("name", ["rise", "smooth_grad"])
 def test_maps_that_draw_need_a_key_and_repeat_it_to_the_bit(tiny, name):
     apply, variables, image, _ = tiny
-    explain = create_map(name, apply.network, target=TARGET, **LITTLE[name])
+    explain = create_map(name, apply.network, **LITTLE[name])
     with pytest.raises(InputError, match=r"key: .* needs random numbers; give key=jax\.random\.key\(0\)"):
-        explain(variables, image)
-    first, again, other = (explain(variables, image, key=jax.random.key(seed)) for seed in (1, 1, 2))
+        explain(variables, image, TARGET)
+    first, again, other = (explain(variables, image, TARGET, key=jax.random.key(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -203,25 +221,32 @@ def test_only_maps_that_draw_depend_on_the_key():
 def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
     apply, variables, _, _ = tiny
     images = np.random.default_rng(2).standard_normal((11, 8, 6, 2)).astype(np.float32)
-    explain = create_map("contour_cam", apply.network, target=TARGET, layers=TWO)
-    blurs = explain.blurs(variables, images)
+    explain = create_map("contour_cam", apply.network, layers=TWO)
+    blurs = explain.blurs(variables, images, TARGET)
     expected = [maps.blur_of(apply, variables, jnp.asarray(images[:8]), TARGET, layer) for layer in TWO]
     np.testing.assert_allclose(blurs, expected, rtol=1e-5)
-    found = explain(variables, images)
-    np.testing.assert_array_equal(found, explain(variables, images, blurs=blurs))
-    assert np.abs(found - explain(variables, images, blurs=blurs + 3)).max() > 1e-4
+    found = explain(variables, images, TARGET)
+    np.testing.assert_array_equal(found, explain(variables, images, TARGET, blurs=blurs))
+    assert np.abs(found - explain(variables, images, TARGET, blurs=blurs + 3)).max() > 1e-4
     with pytest.raises(InputError, match="blurs: give one for each of first, maps, not 1"):
-        explain(variables, images, blurs=blurs[:1])
+        explain(variables, images, TARGET, blurs=blurs[:1])
     with pytest.raises(InputError, match=r"blurs: CAM takes none, only Contour-CAM does"):
-        create_map("cam", apply.network, target=TARGET, layers="maps").blurs(variables, images)
+        create_map("cam", apply.network, layers="maps").blurs(variables, images, TARGET)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("gradcam", {}, "map: unknown 'gradcam'; choose one of contour_cam, cam, grad_cam"),
-        ("rise", {"mask": 3}, "map rise: unknown option 'mask'; its options are masks, target, layers"),
-        ("cam", {"masks": 3}, "map cam: unknown option 'masks'; its options are target, layers"),
+        ("rise", {"mask": 3}, "map rise: unknown option 'mask'; its options are masks, layers"),
+        ("cam", {"masks": 3}, "map cam: unknown option 'masks'; its options are layers"),
+        (
+            "cam",
+            {"target": TARGET},
+            r"map cam: the target goes .* create_map\('cam', network\)\(variables, images, target",
+        ),
+        ("finer_cam", {"strength": 1.5}, "map finer_cam: strength must be a number from 0 to 1, not 1.5"),
+        ("finer_cam", {"strength": True}, "map finer_cam: strength must be a number from 0 to 1, not True"),
         ("rise", {"masks": 0}, "map rise: masks must be a whole number from 1 on, not 0"),
         ("occlusion", {"patch": 1}, "map occlusion: patch must be a whole number from 2 on, not 1"),
         ("smooth_grad", {"samples": True}, "map smooth_grad: samples must be a whole number from 1 on, not True"),
@@ -238,16 +263,28 @@ def test_unknown_names_options_and_values_are_refused(name, options, message):
 def test_other_networks_need_layers_and_a_target(tiny):
     apply, variables, image, _ = tiny
     with pytest.raises(InputError, match="layers: the layers of Tiny for grad_cam are unknown; name them"):
-        create_map("grad_cam", apply.network, target=TARGET)
+        create_map("grad_cam", apply.network)
+    explain = create_map("grad_cam", apply.network, layers="first")
     with pytest.raises(InputError, match="target: Tiny is not a classifier of segjax with two classes; say what"):
-        create_map("grad_cam", apply.network, layers="first")
-    with pytest.raises(InputError, match="target: ResNet18 is not a classifier of segjax with two classes"):
-        create_map("grad_cam", made("resnet18", classes=3))
-    assert create_map("grad_cam", made("resnet18", classes=3), target=ClassScore(2)).layers == ("maps",)
-    with pytest.raises(InputError, match="layer 'second' does not exist; choose one of: conv0"):
-        create_map("grad_cam", apply.network, target=TARGET, layers="second")(variables, image)
+        explain(variables, image)
+    with pytest.raises(InputError, match=r"target: give ClassScore\(1\), say, or another function .*, not 1$"):
+        explain(variables, image, 1)
     with pytest.raises(InputError, match="images: give at least one picture"):
-        create_map("grad_cam", apply.network, target=TARGET, layers="first")(variables, image[:0])
+        explain(variables, image[:0], TARGET)
+    three = create_map("grad_cam", made("resnet18", classes=3))
+    assert three.layers == ("maps",)
+    with pytest.raises(InputError, match="target: ResNet18 is not a classifier of segjax with two classes"):
+        three({}, image)
+    with pytest.raises(InputError, match="layer 'second' does not exist; choose one of: conv0"):
+        create_map("grad_cam", apply.network, layers="second")(variables, image, TARGET)
+
+
+def test_one_explainer_serves_several_targets(tiny):
+    apply, variables, image, _ = tiny
+    explain = create_map("cam", apply.network, layers="maps")
+    first, second, both = (explain(variables, image, one) for one in (ClassScore(0), ClassScore(1), TARGET))
+    np.testing.assert_allclose(second - first, both, rtol=1e-4, atol=1e-5)
+    assert np.abs(first - second).max() > 0.1
 
 
 class Several(nn.Module):
@@ -272,19 +309,22 @@ def test_of_a_network_that_returns_several_arrays_the_target_takes_the_logits(na
     images = np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
     variables = Several("array").init(jax.random.key(1), images)
     options, target, place = LITTLE.get(name, {}), MAPS[name].target, {"tuple": 0, "dict": "logits"}[kind]
-    if name != "eigen_cam":  # which looks at no logits
+    explained, chosen = create_map(name, Several(kind), **options), lambda output: target(output[place])
+    if name not in ("eigen_cam", "kpca_cam"):  # which look at no logits
         with pytest.raises(InputError, match=f"network: it returns a {kind}, not one array of logits; let the target"):
-            create_map(name, Several(kind), **options)(variables, images, key=KEY)
-    explained = create_map(name, Several(kind), target=lambda output: target(output[place]), **options)
+            explained(variables, images, key=KEY)
+    if name == "finer_cam":  # which has to know the class
+        with pytest.raises(InputError, match=r"make grad_cam with target=lambda output: FinerScore\(1\)\(output"):
+            explained(variables, images, chosen)
+        explained, target = create_map("grad_cam", Several(kind)), FinerScore(1, **options)
     expected = create_map(name, Several("array"), **options)(variables, images, key=KEY)
-    np.testing.assert_allclose(explained(variables, images, key=KEY), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(explained(variables, images, chosen, key=KEY), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_region_of_a_network_that_segments():
     network, images = create("unet", width=1, levels=1), np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
     region = jnp.zeros((16, 16)).at[4:8, 4:8].set(1)
-    explain = create_map("grad_cam", network, target=RegionScore(1, region), layers="down1")
-    found = explain(drawn(network, 16), images)
+    found = create_map("grad_cam", network, layers="down1")(drawn(network, 16), images, RegionScore(1, region))
     assert found.shape == (2, 16, 16) and np.ptp(found) > 0
 
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import ClassDifference, ClassProbability, ClassScore, RegionScore
+from segjax.maps import ClassDifference, ClassProbability, ClassScore, FinerScore, RegionScore, ResidualSoftmax
 from segjax.types import InputError
 
 LOGITS = jnp.array([[1.0, 4.0, 2.0], [0.0, -1.0, 3.0]])
@@ -13,6 +13,18 @@ def test_scores_of_a_classifier():
     np.testing.assert_allclose(ClassDifference(2, 0)(LOGITS), [1, 3])
     shares = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
     np.testing.assert_allclose(ClassProbability(2)(LOGITS), shares[:, 2], rtol=1e-6)
+
+
+def test_a_class_is_compared_with_those_of_the_nearest_logits():
+    np.testing.assert_allclose(FinerScore(0, 1, 0.5)(LOGITS), [1 - 0.5 * 2, 0 - 0.5 * -1])
+    np.testing.assert_allclose(FinerScore(0)(LOGITS), [1 - 0.6 * (4 + 2) / 2, 0 - 0.6 * (-1 + 3) / 2], rtol=1e-6)
+    with pytest.raises(InputError, match="target: the network has one class only"):
+        FinerScore(0)(LOGITS[:, :1])
+
+
+def test_the_residual_softmax_is_logit_and_logarithm_of_probability():
+    expected = LOGITS[:, 1] + jnp.log(ClassProbability(1)(LOGITS))
+    np.testing.assert_allclose(ResidualSoftmax(1)(LOGITS), expected, rtol=1e-5)
 
 
 def test_a_region_is_summed_with_its_weights():
@@ -27,7 +39,9 @@ def test_equal_targets_are_equal():
 
 
 @pytest.mark.parametrize("index", [3, -1])
-@pytest.mark.parametrize("make", [ClassScore, ClassProbability, lambda i: ClassDifference(0, i)])
+@pytest.mark.parametrize(
+    "make", [ClassScore, ClassProbability, FinerScore, ResidualSoftmax, lambda i: ClassDifference(0, i)]
+)
 def test_a_class_that_does_not_exist_is_refused(make, index):
     with pytest.raises(InputError, match=f"class {index} does not exist; the network has classes 0 to 2"):
         make(index)(LOGITS)
