@@ -5,6 +5,7 @@ from typing import Any
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
+from segjax.models.pretrained import Card, card, load_pretrained, pretrained_options
 from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
@@ -29,6 +30,7 @@ __all__ = [
     "MSD",
     "NETWORKS",
     "VGG16",
+    "Card",
     "MSDClassifier",
     "MapLayers",
     "Probe",
@@ -39,14 +41,16 @@ __all__ = [
     "UNet",
     "UNetClassifier",
     "Weights",
+    "card",
     "create",
+    "load_pretrained",
     "load_torchvision",
     "load_weights",
     "save_weights",
 ]
 
 
-def create(name: str, **options: Any) -> Network:
+def create(name: str, pretrained: str | None = None, **options: Any) -> Network:
     """A network by name, a Flax module; without options as published.
 
     It maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
@@ -54,17 +58,27 @@ def create(name: str, **options: Any) -> Network:
     norm="running" training needs `apply(variables, image, train=True, mutable=["batch_stats"])`, and the hidden layers
     of `vgg16` also `rngs={"dropout": key}`. With `features=True` the result is (logits, {name: feature map}).
 
+    With `pretrained`, `module.init` gives trained variables, whatever the key: `create("unet", pretrained="nuclei")` is
+    configured as its weights are. `card("nuclei")` says for what pictures they are and how good they are. Of the
+    options only remat and dtype may differ from the weights'.
+
     With dtype="bfloat16" products and maps have 16 bits: faster on GPUs and TPUs, slower on CPU. Weights, sums over
     pixels and everything that is returned are float32 all the same, and pictures are standardised in float32.
 
     On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
 
+    Args:
+        pretrained: name of trained weights that come with the package, or a folder of weights ("./mine").
+
     Raises:
-        InputError: unknown network or option, or a value out of range; the message lists what exists.
+        InputError: unknown network, option or weights, or a value out of range; the message lists what exists. Weights
+            of another network, or an option that contradicts them.
     """
     networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
     if name not in networks:
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
     check_options(name, options, networks[name].OPTIONS)
-    return networks[name](**options)
+    if pretrained is not None:
+        options = pretrained_options(name, pretrained, options)
+    return networks[name](**options, pretrained=pretrained)
