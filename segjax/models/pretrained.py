@@ -34,8 +34,8 @@ class Card:
         name: as it was asked for.
         folder: where the weights lie.
         facts: of the file card.json: "title"; "about", texts by heading; "networks", for each its "file", "sha256",
-            "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers" and
-            "turned" of the features for few-shot segmentation (no layers: it is no extractor).
+            "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers" and "turned" of
+            the features for few-shot segmentation (no layers: it is no extractor).
     """
 
     name: str
@@ -179,13 +179,13 @@ class Pretrained(nn.Module):
         Raises:
             InputError: the trained weights are for pictures with another number of channels, or as `load_pretrained`.
         """
-        draw = super().init
         if self.pretrained is None:
-            return draw(rngs, *args, **options)
+            return super().init(rngs, *args, **options)
         kind = type(self).__name__.lower()
         trained = load_pretrained(kind, self.pretrained).variables["variables"]
         image, *others = args
-        wanted = jax.eval_shape(lambda key, x: draw(key, x, *others, **options), rngs, image)
+        fresh = self.clone(pretrained=None)
+        wanted = jax.eval_shape(lambda key, x: fresh.init(key, x, *others, **options), rngs, image)
         if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, trained):
             raise InputError(
                 f"network {kind}: pictures with {image.shape[-1]} channel(s) do not fit the weights "
