@@ -77,22 +77,22 @@ def load_extractors(place: Path | str) -> list[Extractor]:
     Raises:
         InputError: there are none, a file is damaged, or a name is also that of a folder with extractors.
     """
-    paths = extractor_files(place)
-    if paths and place in shipped_names():
+    paths, names = extractor_files(place), shipped_names()
+    if paths and place in names:
         raise InputError(
             f"extractors: {place} is a folder here, and also trained weights of the package; give ./{place} for the "
             "folder, or rename it"
         )
     if paths:
         return [load_extractor(path) for path in paths]
-    if isinstance(place, Path) or (Path(place).is_dir() and place not in shipped_names()):
-        if not (Path(place) / CARD).is_file():
-            raise InputError(
-                f"extractors: {place} has no file {_EXTRACTORS}; give the folder in which a study saved them, or one "
-                f"of {', '.join(shipped_names()) or 'no'} that come with segjax"
-            )
-        place = f"{Path(place).absolute()}/"
-    return _pretrained_extractors(place)
+    if isinstance(place, str) and (place in names or not ("/" in place or Path(place).is_dir())):
+        return _pretrained_extractors(place)
+    if not (Path(place) / CARD).is_file():
+        raise InputError(
+            f"extractors: {place} has no file {_EXTRACTORS}; give the folder in which a study saved them, or the name "
+            f"of some that come with segjax ({', '.join(names)})"
+        )
+    return _pretrained_extractors(f"{Path(place).absolute()}/")
 
 
 def _pretrained_extractors(name: str) -> list[Extractor]:

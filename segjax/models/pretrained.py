@@ -34,8 +34,8 @@ class Card:
         name: as it was asked for.
         folder: where the weights lie.
         facts: of the file card.json: "title"; "about", texts by heading; "networks", for each its "file", "sha256",
-            "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers" and "turned" of
-            the features for few-shot segmentation (no layers: it is no extractor).
+            "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers"
+            and "turned" of the features for few-shot segmentation (no layers: it is no extractor).
     """
 
     name: str

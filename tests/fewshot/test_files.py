@@ -66,8 +66,8 @@ def test_a_name_that_is_a_folder_of_extractors_too_is_refused(shelf, tmp_path, m
     [
         ("stars", r"unknown 'stars'; choose one of dots, lines"),
         ("lines", r"no network of the weights 'lines' is one"),
-        (Path("dots"), r"dots has no file extractor-\*.safetensors; .* or one of dots, lines"),
-        ("./stars", r"stars has no card.json"),
+        (Path("dots"), r"dots has no file extractor-\*.safetensors; .* come with segjax \(dots, lines\)"),
+        ("runs/stars", r"runs/stars has no file extractor-"),
     ],
 )
 def test_what_is_no_extractor_is_refused(place, said, shelf, tmp_path, monkeypatch):

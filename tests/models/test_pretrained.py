@@ -97,7 +97,9 @@ def test_options_that_the_weights_leave_open_may_be_given(shelf):
 
 def test_weights_of_another_version_are_refused_with_both(shelf, tmp_path):
     change_card(tmp_path / "shipped" / "dots", version=VERSION + 1, segjax="0.9.3")
-    said = rf"dots: these weights are for version {VERSION + 1} .*segjax 0.9.3.* has version {VERSION}; install segjax 0.9"
+    said = (
+        rf"dots: these weights are for version {VERSION + 1} .*segjax 0.9.3.* has version {VERSION}; install segjax 0.9"
+    )
     for call in (card, partial(create, "unet")):
         with pytest.raises(InputError, match=said):
             call(pretrained="dots") if isinstance(call, partial) else call("dots")
