@@ -10,8 +10,9 @@ from rich.console import Console
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from experiments.pretrain.recipes import RECIPES
-from experiments.pretrain.train import make, open_material
-from experiments.pretrain.write import kept_card, told, write_network
+from experiments.pretrain.train import Maker, open_material
+from experiments.pretrain.write import add_scores, kept_card, kept_scores, write_network
+from segjax.models import load_pretrained
 from segjax.types import InputError
 
 NAME = "pretrain"
@@ -22,8 +23,8 @@ class PretrainOptions:
     """Makes trained weights that come with the package: `create("unet", pretrained="nuclei")`.
 
     The networks of a name learn from open pictures and are scored on others, which they never saw. Beside each, the
-    same network learns from a few annotated pictures only, for comparison. Every network that is finished is kept; a
-    command that was stopped goes on with the next one when you give it again.
+    same network learns from a few annotated pictures only, for comparison. What is finished is kept: a command that was
+    stopped goes on when you give it again.
 
     Example: python -m experiments.pretrain nuclei
     """
@@ -48,14 +49,20 @@ def main() -> None:
         raise InputError(f"name: unknown {options.name!r}; choose one of {', '.join(RECIPES)}")
     origin = provenance(f"python -m experiments.{NAME} {options.name}")  # before files are written
     material, folder = open_material(RECIPES[options.name], str(options.pictures)), options.out / options.name
-    for kind in material.recipe.networks:
-        if kind in kept_card(folder, material)["networks"]:
-            console.print(f"{kind}: is there already")
-            continue
-        made = make(material, kind)
-        write_network(folder, kind, made, material, origin)
-        for measured, value in told(made.scores).items():
-            console.print(f"{kind}: {measured}: {value}")
+    makers = {kind: Maker(material, kind) for kind in material.recipe.networks}
+    for kind, maker in makers.items():
+        if kind not in kept_card(folder, material)["networks"]:
+            write_network(folder, kind, maker.make(), material, origin)
+            console.print(f"trained: {kind}")
+    for count in (None, *material.recipe.scratch):  # the weights themselves first
+        for kind, maker in makers.items():
+            learnt_from = count or maker.all
+            if any(one[:2] == (kind, learnt_from) for one in kept_scores(folder)):
+                continue
+            variables = maker.train(count) if count else load_pretrained(kind, f"{folder}/").variables["variables"]
+            add_scores(folder, material, maker.scores(variables, learnt_from))
+            for measured, value in kept_card(folder, material)["networks"][kind]["scores"].items():
+                console.print(f"{kind}: {measured}: {value}")
     console.print(f"written: {folder}")
 
 

@@ -49,7 +49,7 @@ class Recipe:
     scratch: tuple[int, ...] = (5, 20)
     patches: PatchConfig = PATCHES
     step: StepConfig = STEP
-    steps: int = 640
+    steps: int = 400
 
 
 GREY = "grey, divided by the picture's largest value; objects are brighter than the background"

@@ -1,11 +1,12 @@
 """Training one network of a recipe, and its scores on pictures that it never saw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
@@ -16,7 +17,7 @@ from segjax.evaluation import counts, dice, f1, median_radius, overlaps
 from segjax.fewshot import Extractor, with_statistics
 from segjax.models import create
 from segjax.ops.components import components
-from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps
+from segjax.training import LoopConfig, Pictures, fit, make_steps
 from segjax.types import InputError, Sample, Source
 
 SHARES = (0.5, 1 / 6, 1 / 3)  # to learn from, to choose the best epoch, to score on
@@ -24,8 +25,10 @@ MOST_FOR_STATISTICS = 16
 
 
 class Score(NamedTuple):
-    """Of one picture: Dice of all its pixels, F1 of its objects."""
+    """Of one held-out picture, by a network that learnt from so many: Dice of all its pixels, F1 of its objects."""
 
+    network: str
+    annotated_pictures: int
     picture: str
     dice: float
     f1: float
@@ -60,7 +63,9 @@ class Material:
         return min(medians), max(medians)
 
     def of(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """So many annotated pictures: to learn from, and a fifth of them, at least one, to choose the best epoch."""
+        """So many annotated pictures: to learn from, and about a fifth of them to choose the best epoch."""
+        if count == len(self.train) + len(self.validation):
+            return self.train, self.validation
         own = max(1, round(count / 5))
         if count - own > len(self.train) or own > len(self.validation) or count < 2:
             raise InputError(f"scratch: {count} pictures cannot be taken from {len(self.train)}; give from 2 on")
@@ -92,33 +97,6 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in values)
 
 
-def trained(material: Material, kind: str, steps: Steps, count: int | None = None) -> dict[str, Any]:
-    """Variables of a network, rounded to float16; from all pictures, or from `count` annotated ones."""
-    recipe, learning = material.recipe, material.learning
-    train, validation = (material.train, material.validation) if count is None else material.of(count)
-    feed = Patches(learning, train, recipe.patches)
-    held = [learning[index] for index in validation]
-    chosen = Pictures(np.stack([one.image for one in held]), np.stack([class_target(one) for one in held]))
-    loop = LoopConfig(batch_size=recipe.patches.batch_size, epochs=max(1, round(recipe.steps / feed.steps)))
-    key = jax.random.key(stable_number(f"{kind} {count}"))
-    found = fit(key, steps, feed, chosen, loop)
-    if found.status != "ok":
-        raise InputError(f"{kind}: its training {found.status}; give the recipe another step size")
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables)
-
-
-def scores(network: Any, variables: Mapping[str, Any], samples: Sequence[Sample]) -> list[Score]:
-    """Of whole pictures."""
-    apply = jax.jit(network.apply)
-    variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables)
-    found = []
-    for sample in samples:
-        mask = np.asarray(apply(variables, sample.image[None])[0]).argmax(-1) > 0
-        objects = overlaps(components(mask), sample.labels)
-        found.append(Score(sample.name, float(dice(counts(mask, sample.labels > 0))), f1(objects)))
-    return found
-
-
 class Made(NamedTuple):
     """A trained network of a recipe.
 
@@ -126,30 +104,60 @@ class Made(NamedTuple):
         options: of `segjax.models.create`.
         variables: float16.
         mean, std: float32 [F] of its features, where it is an extractor.
-        scores: by the number of annotated pictures that a network learnt from; the one that is kept comes first.
     """
 
     options: dict[str, Any]
     variables: dict[str, Any]
     mean: Float32[np.ndarray, " F"] | None
     std: Float32[np.ndarray, " F"] | None
-    scores: dict[int, list[Score]]
 
 
-def make(material: Material, kind: str) -> Made:
-    """Train and score a network, and beside it others that learn from few annotated pictures."""
-    recipe, options = material.recipe, options_of(material, kind)
-    network = create(kind, **options)
-    steps = make_steps(network, recipe.step)
-    variables = trained(material, kind, steps)
-    unseen = [material.source[index] for index in material.test]
-    found = {len(material.train) + len(material.validation): scores(network, variables, unseen)}
-    for count in recipe.scratch:
-        found[count] = scores(network, trained(material, kind, steps, count), unseen)
-    mean = std = None
-    if kind in recipe.extractors:
-        exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables)
-        extractor = Extractor(network, exact, recipe.extractors[kind], turned=True)
-        known = with_statistics(extractor, [one.image for one in material.samples[:MOST_FOR_STATISTICS]])
-        mean, std = known.mean, known.std
-    return Made(options, variables, mean, std, found)
+class Maker:
+    """Trains and scores one network of a recipe; what is compiled serves all its trainings.
+
+    Attributes:
+        all: number of the annotated pictures that the weights are made of.
+    """
+
+    def __init__(self, material: Material, kind: str) -> None:
+        self.material, self.kind, self.options = material, kind, options_of(material, kind)
+        self.network = create(kind, **self.options)
+        self._steps, self._apply = make_steps(self.network, material.recipe.step), jax.jit(self.network.apply)
+        self.all = len(material.train) + len(material.validation)
+
+    def make(self) -> Made:
+        """The network that is kept."""
+        variables, layers = self.train(self.all), self.material.recipe.extractors.get(self.kind, ())
+        if not layers:
+            return Made(self.options, variables, None, None)
+        extractor = Extractor(self.network, _exact(variables), layers, turned=True)
+        images = [one.image for one in self.material.samples[:MOST_FOR_STATISTICS]]
+        known = with_statistics(extractor, images)
+        return Made(self.options, variables, known.mean, known.std)
+
+    def train(self, count: int) -> dict[str, Any]:
+        """Variables rounded to float16, from nothing and so many annotated pictures."""
+        recipe, learning = self.material.recipe, self.material.learning
+        train, validation = self.material.of(count)
+        feed = Patches(learning, train, recipe.patches)
+        held = [learning[index] for index in validation]
+        chosen = Pictures(np.stack([one.image for one in held]), np.stack([class_target(one) for one in held]))
+        loop = LoopConfig(batch_size=recipe.patches.batch_size, epochs=max(1, round(recipe.steps / feed.steps)))
+        found = fit(jax.random.key(stable_number(f"{self.kind} {count}")), self._steps, feed, chosen, loop)
+        if found.status != "ok":
+            raise InputError(f"{self.kind}: its training {found.status}; give the recipe another step size")
+        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables)
+
+    def scores(self, variables: Mapping[str, Any], count: int) -> list[Score]:
+        """Of the held-out pictures, whole, by a network that learnt from so many."""
+        exact, found = _exact(variables), []
+        for index in self.material.test:
+            sample = self.material.source[index]
+            mask = np.asarray(self._apply(exact, sample.image[None])[0]).argmax(-1) > 0
+            own, objects = counts(mask, sample.labels > 0), overlaps(components(mask), sample.labels)
+            found.append(Score(self.kind, count, sample.name, round(float(dice(own)), 4), round(f1(objects), 4)))
+        return found
+
+
+def _exact(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), dict(variables))

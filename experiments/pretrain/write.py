@@ -4,17 +4,16 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.harness.provenance import comment
 from experiments.pretrain.train import Made, Material, Score
 from segjax import __version__
-from segjax.files import read_json, write_file
+from segjax.files import read_file, read_json, write_file, write_table
 from segjax.models import save_weights
 from segjax.models.pretrained import CARD, VERSION
 from segjax.types import InputError
@@ -53,7 +52,7 @@ def about(material: Material) -> dict[str, str]:
         "size": f"the median diameter of a picture's objects was from {small:.0f} to {large:.0f} px",
         "gives": f"logits of {', '.join(recipe.classes)}",
         "learnt from": f"{counts[0]} pictures, with {counts[1]} others that chose the best epoch",
-        "scored on": f"{counts[2]} pictures that it never saw, whole; NETWORK-{SCORES} names them",
+        "scored on": f"{counts[2]} pictures that it never saw, whole; {SCORES} names them",
         "pictures": recipe.origin,
         "data": f"{recipe.data.format(pictures='PICTURES')} (digest {material.source.digest})",
         "licence": f"Apache-2.0, as segjax; {LICENCE} lies beside the weights",
@@ -61,7 +60,7 @@ def about(material: Material) -> dict[str, str]:
 
 
 def write_network(folder: Path, kind: str, made: Made, material: Material, origin: Mapping[str, str]) -> None:
-    """Write the weights of a network, then the card that names them.
+    """Write the weights of a network, the licence, and the card that names them.
 
     Args:
         origin: command, commit and machine, as `experiments.harness.provenance.provenance` says them.
@@ -76,32 +75,41 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(made.variables["params"])),
         "layers": material.recipe.extractors.get(kind, ()),
         "turned": kind in material.recipe.extractors,
-        "scores": told(made.scores),
+        "scores": {},
         "made by": {name: origin[name] for name in ("command", "commit", "machine")},
     }
     write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
-    write_file(folder / f"{kind}-{SCORES}", comment(origin) + table(made.scores))
     write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
-def told(scores: Mapping[int, list[Score]]) -> dict[str, str]:
-    """Mean scores as texts: those of the weights, then those of networks that learnt from fewer pictures."""
+def kept_scores(folder: Path) -> list[Score]:
+    """The scores of every held-out picture so far."""
+    if not (folder / SCORES).exists():
+        return []
+    rows = csv.DictReader(io.StringIO(read_file(folder / SCORES).decode()))
+    numbers = {"annotated_pictures": int, "dice": float, "f1": float}
+    return [Score(**{name: numbers.get(name, str)(value) for name, value in row.items()}) for row in rows]
+
+
+def add_scores(folder: Path, material: Material, scores: Sequence[Score]) -> None:
+    """Add a network's scores to the table, and to the card as one line."""
+    table = [*kept_scores(folder), *scores]
+    write_table(folder / SCORES, [Score._fields, *table])
+    card = kept_card(folder, material)
+    for kind, own in card["networks"].items():
+        own["scores"] = told([one for one in table if one.network == kind])
+    write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+def told(scores: Sequence[Score]) -> dict[str, str]:
+    """Mean scores of a network as texts: those of the weights, then those of others that learnt from fewer pictures."""
     texts = {}
-    for place, (count, values) in enumerate(scores.items()):
-        dice, f1 = (np.array([getattr(one, name) for one in values]) for name in ("dice", "f1"))
+    for place, count in enumerate(dict.fromkeys(one.annotated_pictures for one in scores)):
+        own = [one for one in scores if one.annotated_pictures == count]
+        dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
         what = "these weights" if place == 0 else "the same network, trained from nothing"
         texts[f"{what}, {count} annotated pictures"] = (
             f"Dice {np.nanmean(dice):.3f} ({np.nanmin(dice):.3f} to {np.nanmax(dice):.3f}), "
             f"object F1 {np.nanmean(f1):.3f}"
         )
     return texts
-
-
-def table(scores: Mapping[int, list[Score]]) -> str:
-    """The scores of every held-out picture as CSV."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["annotated_pictures", "picture", "dice", "f1"])
-    for count, values in scores.items():
-        writer.writerows([count, one.picture, f"{one.dice:.4f}", f"{one.f1:.4f}"] for one in values)
-    return text.getvalue()

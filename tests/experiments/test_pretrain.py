@@ -13,12 +13,11 @@ from PIL import Image
 
 from experiments.pretrain import __main__ as command
 from experiments.pretrain.recipes import RECIPES, Recipe
-from experiments.pretrain.train import SHARES, Made, Score, open_material, options_of, trained
-from experiments.pretrain.write import kept_card, told, write_network
+from experiments.pretrain.train import SHARES, Maker, Score, open_material
+from experiments.pretrain.write import add_scores, kept_card, told, write_network
 from segjax.data import PatchConfig
 from segjax.fewshot import load_extractors
 from segjax.models import card, create
-from segjax.training import make_steps
 from segjax.types import InputError
 from tests.new_type_folder import dish
 
@@ -60,9 +59,7 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     run(monkeypatch, pictures, tmp_path / "one")
     told_once = capsys.readouterr().out
     folder = tmp_path / "one" / "discs"
-    assert {path.name for path in folder.iterdir()} == {
-        *("card.json", "LICENSE.txt", "unet.safetensors", "unet-scores.csv")
-    }
+    assert {path.name for path in folder.iterdir()} == {*("card.json", "LICENSE.txt", "unet.safetensors", "scores.csv")}
     found = card(str(folder))
     assert found.networks == ("unet",)
     for part in ("discs", "drawn here, CC0", "6 pictures, with 2 others", "4 pictures that it never saw", "digest"):
@@ -71,8 +68,8 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
 
     material = open_material(TINY, str(pictures))
     unseen = {material.source.names[index] for index in material.test}
-    with (folder / "unet-scores.csv").open() as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    with (folder / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert {row["picture"] for row in rows} == unseen
     assert {row["annotated_pictures"] for row in rows} == {"8", "3"}
     by_hand = np.mean([float(row["dice"]) for row in rows if row["annotated_pictures"] == "8"])
@@ -88,23 +85,25 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     (extractor,) = load_extractors(folder)
     assert extractor.mean is not None and extractor.count == 4
 
-    run(monkeypatch, pictures, tmp_path / "one")
-    assert "unet: is there already" in capsys.readouterr().out
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    run(monkeypatch, pictures, tmp_path / "one")  # finds everything done
+    assert capsys.readouterr().out == f"written: {folder}\n"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_same_weights_come_again(pictures, tmp_path):
     material = open_material(dataclasses.replace(TINY, networks={"msd": {"depth": 2}}), str(pictures))
-    options = options_of(material, "msd")
+    maker = Maker(material, "msd")
     images = np.stack([material.source[index].image for index in material.train])[:, :, 3:27]
-    np.testing.assert_allclose(options["input_mean"], images.mean((0, 1, 2)), atol=1e-4)
-    steps = make_steps(create("msd", **options), TINY.step)
+    np.testing.assert_allclose(maker.options["input_mean"], images.mean((0, 1, 2)), atol=1e-4)
     origin = {"command": "python", "commit": "abc", "machine": "one"}
     for place in ("one", "two"):
-        made = Made(options, trained(material, "msd", steps), None, None, {8: [Score("a", 0.5, 1.0)]})
+        made = maker.make()
         write_network(tmp_path / place, "msd", made, material, origin)
+        add_scores(tmp_path / place, material, [Score("msd", 8, "a", 0.5, 1.0)])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path
-    few = trained(material, "msd", steps, 3)
+    few = maker.train(3)
     assert (few["params"]["kernels"] != made.variables["params"]["kernels"]).any()
 
 
@@ -137,11 +136,9 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
 
 
 def test_scores_are_told_as_mean_and_range():
-    scores = {8: [Score("a", 0.5, 1.0), Score("b", 0.7, float("nan"))], 3: [Score("a", 0.25, 0.0)]}
+    scores = [Score("unet", 8, "a", 0.5, 1.0), Score("unet", 8, "b", 0.7, float("nan")), Score("unet", 3, "a", 0.25, 0)]
+    few = "the same network, trained from nothing, 3 annotated pictures"
     assert list(told(scores).items()) == [
         ("these weights, 8 annotated pictures", "Dice 0.600 (0.500 to 0.700), object F1 1.000"),
-        (
-            "the same network, trained from nothing, 3 annotated pictures",
-            "Dice 0.250 (0.250 to 0.250), object F1 0.000",
-        ),
+        (few, "Dice 0.250 (0.250 to 0.250), object F1 0.000"),
     ]
