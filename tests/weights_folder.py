@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from segjax import __version__
+import segjax
 from segjax.models import create, save_weights
 from segjax.models.pretrained import VERSION
 
@@ -41,6 +41,6 @@ def write_weights(folder: Path, kinds=("unet", "msd"), channels=1, seed=0) -> di
             "scores": {"these weights": "Dice 0.871"},
             "made by": {"commit": "abc1234"},
         }
-    facts = {"version": VERSION, "segjax": __version__, "title": "random numbers", "about": {"licence": "CC0"}}
+    facts = {"version": VERSION, "segjax": segjax.__version__, "title": "random numbers", "about": {"licence": "CC0"}}
     (folder / "card.json").write_text(json.dumps({**facts, "networks": networks}))
     return kept

@@ -32,7 +32,7 @@ class Recipe:
         origin: of the pictures, with their licence.
         networks: options of each; MSD is given the mean and deviation of the pictures it learns from.
         extractors: for each network that is meant for few-shot segmentation, the layers that features are taken from.
-        classes: names of the outputs.
+        classes: names of the outputs; (): background and the classes of the pictures.
         crop: side in pixels of the middle of each picture that is learnt from, so that large pictures count no more.
         scratch: numbers of annotated pictures of networks that are trained beside it, for comparison.
         patches, step, steps: how, with which loss and for how many steps every network is trained.
@@ -44,7 +44,7 @@ class Recipe:
     origin: str
     networks: Mapping[str, Mapping[str, Any]]
     extractors: Mapping[str, tuple[str, ...]]
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     crop: int = 256
     scratch: tuple[int, ...] = (5, 20)
     patches: PatchConfig = PATCHES
@@ -72,6 +72,27 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         classes=("background", "nucleus"),
+        scratch=(5,),
+    ),
+    "blood_cells": Recipe(
+        title="red blood cells of thirteen types in stained smears, as features for further types",
+        data="folder:{pictures}/rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,"
+        "stomatocyte,ovalocyte,teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte",
+        values=COLOUR,
+        origin="Chula RBC-12 (Chula-PIC-Lab/Chula-RBC-12-Dataset), MIT; outlines by threshold and watershed",
+        networks={"unet": NUCLEI_SIZES["unet"]},
+        extractors={"unet": UNET_MAPS},
+        crop=240,
+        scratch=(5,),
+    ),
+    "simulated_tissue": Recipe(
+        title="nuclei of six types in simulated stained tissue, as features for further types",
+        data="microscope:tissue?size=quarter&volumes=24&slices=3",
+        values=COLOUR,
+        origin="simulated by segjax, no pictures of others",
+        networks={"unet": NUCLEI_SIZES["unet"]},
+        extractors={"unet": UNET_MAPS},
+        crop=128,
         scratch=(5,),
     ),
 }

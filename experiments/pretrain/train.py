@@ -25,7 +25,12 @@ MOST_FOR_STATISTICS = 16
 
 
 class Score(NamedTuple):
-    """Of one held-out picture, by a network that learnt from so many: Dice of all its pixels, F1 of its objects."""
+    """Of one held-out picture, by a network that learnt from so many; objects of all classes count alike.
+
+    Attributes:
+        dice: of all pixels that were judged.
+        f1: of the objects; those of a prediction are its connected pieces.
+    """
 
     network: str
     annotated_pictures: int
@@ -50,6 +55,11 @@ class Material:
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the networks' outputs."""
+        return self.recipe.classes or ("background", *self.source.class_names)
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -86,7 +96,7 @@ def open_material(recipe: Recipe, pictures: str) -> Material:
 def options_of(material: Material, kind: str) -> dict[str, Any]:
     """Options of a network of the recipe, all that decide its variables or their meaning."""
     recipe = material.recipe
-    options = {**recipe.networks[kind], "classes": len(recipe.classes)}
+    options = {**recipe.networks[kind], "classes": len(material.classes)}
     if kind == "msd":
         images = np.stack([sample.image for sample in material.samples])
         options |= {"input_mean": _rounded(images.mean((0, 1, 2))), "input_std": _rounded(images.std((0, 1, 2)))}
@@ -154,6 +164,8 @@ class Maker:
         for index in self.material.test:
             sample = self.material.source[index]
             mask = np.asarray(self._apply(exact, sample.image[None])[0]).argmax(-1) > 0
+            if sample.ignored is not None:
+                mask &= ~sample.ignored
             own, objects = counts(mask, sample.labels > 0), overlaps(components(mask), sample.labels)
             found.append(Score(self.kind, count, sample.name, round(float(dice(own)), 4), round(f1(objects), 4)))
         return found

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
+import segjax
 from experiments.pretrain.train import Made, Material, Score
-from segjax import __version__
 from segjax.files import read_file, read_json, write_file, write_table
 from segjax.models import save_weights
 from segjax.models.pretrained import CARD, VERSION
@@ -32,7 +32,7 @@ def kept_card(folder: Path, material: Material) -> dict[str, Any]:
     Raises:
         InputError: the card is of other pictures, another recipe or another version.
     """
-    fresh = {"version": VERSION, "segjax": __version__, "title": material.recipe.title, "about": about(material)}
+    fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
     if not (folder / CARD).exists():
         return {**fresh, "networks": {}}
     found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
@@ -50,7 +50,7 @@ def about(material: Material) -> dict[str, str]:
     return {
         "takes": f"float32 [B, H, W, C] with {channels} and values from 0 to 1: {recipe.values}",
         "size": f"the median diameter of a picture's objects was from {small:.0f} to {large:.0f} px",
-        "gives": f"logits of {', '.join(recipe.classes)}",
+        "gives": f"logits of {', '.join(material.classes)}",
         "learnt from": f"{counts[0]} pictures, with {counts[1]} others that chose the best epoch",
         "scored on": f"{counts[2]} pictures that it never saw, whole; {SCORES} names them",
         "pictures": recipe.origin,

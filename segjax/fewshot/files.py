@@ -92,15 +92,15 @@ def load_extractors(place: Path | str) -> list[Extractor]:
             f"extractors: {place} has no file {_EXTRACTORS}; give the folder in which a study saved them, or the name "
             f"of some that come with segjax ({', '.join(names)})"
         )
-    return _pretrained_extractors(f"{Path(place).absolute()}/")
+    return _pretrained_extractors(Path(place))
 
 
-def _pretrained_extractors(name: str) -> list[Extractor]:
+def _pretrained_extractors(name: str | Path) -> list[Extractor]:
     """The networks of trained weights that are meant for it."""
     found = card(name)
     chosen = [network for network, own in found.facts["networks"].items() if own["layers"]]
     if not chosen:
-        raise InputError(f"extractors: no network of the weights {name!r} is one; choose others")
+        raise InputError(f"extractors: no network of the weights {found.name!r} is one; choose others")
     extractors = []
     for kind in chosen:
         saved, own = load_pretrained(kind, name)

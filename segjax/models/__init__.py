@@ -1,5 +1,6 @@
 """Networks: `create("unet", width=16)` is a Flax module; `init(key, image)`, `apply(variables, image)` -> logits."""
 
+from pathlib import Path
 from typing import Any
 
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 
-def create(name: str, pretrained: str | None = None, **options: Any) -> Network:
+def create(name: str, pretrained: str | Path | None = None, **options: Any) -> Network:
     """A network by name, a Flax module; without options as published.
 
     It maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
@@ -69,7 +70,7 @@ def create(name: str, pretrained: str | None = None, **options: Any) -> Network:
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
 
     Args:
-        pretrained: name of trained weights that come with the package, or a folder of weights ("./mine").
+        pretrained: name of trained weights that come with the package, or a folder of weights (a `Path`, or "./mine").
 
     Raises:
         InputError: unknown network, option or weights, or a value out of range; the message lists what exists. Weights

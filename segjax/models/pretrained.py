@@ -70,18 +70,18 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}")))
 
 
-def card(name: str) -> Card:
+def card(name: str | Path) -> Card:
     """The card of trained weights: what they are for, what pictures they take, how they were made, how good they are.
 
     `print(card("nuclei"))` shows it, as does `card("nuclei")` alone in an interactive session.
 
     Args:
-        name: of weights that come with the package; or a folder of weights, with a slash in it ("./mine").
+        name: of weights that come with the package; or a folder of weights: a `Path`, or text with a slash ("./mine").
 
     Raises:
         InputError: there is no such name or folder, its card cannot be read, or another version's networks made it.
     """
-    if "/" in name or "\\" in name:
+    if isinstance(name, Path) or (isinstance(name, str) and ("/" in name or "\\" in name)):
         folder = Path(name)
         if not (folder / CARD).is_file():
             raise InputError(f"pretrained: {name} has no {CARD}; give a folder that experiments.pretrain wrote")
@@ -99,10 +99,10 @@ def card(name: str) -> Card:
             f"but this segjax has version {VERSION}; install segjax {facts['segjax']}, or make them anew with "
             "python -m experiments.pretrain"
         )
-    return Card(name, folder, facts)
+    return Card(str(name), folder, facts)
 
 
-def load_pretrained(network: str, name: str) -> Weights:
+def load_pretrained(network: str, name: str | Path) -> Weights:
     """Trained variables in float32 as "variables", and what the file holds beside them, with the facts of the card.
 
     Raises:
@@ -122,7 +122,7 @@ def load_pretrained(network: str, name: str) -> Weights:
     return Weights(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables), dict(own))
 
 
-def pretrained_options(network: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def pretrained_options(network: str, name: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a network that some weights belong to, with those of the given ones that the weights leave open.
 
     Raises:
@@ -133,7 +133,7 @@ def pretrained_options(network: str, name: str, given: Mapping[str, Any]) -> dic
     for option, value in given.items():
         if option in options and option not in FREE and value != options[option]:
             raise InputError(
-                f"network {network}: {option}={value!r} contradicts the weights {name!r}, which have "
+                f"network {network}: {option}={value!r} contradicts the weights {str(name)!r}, which have "
                 f"{option}={options[option]!r}; leave the option out, or leave out pretrained"
             )
     return {**options, **given}
@@ -162,7 +162,7 @@ class Pretrained(nn.Module):
             None: `init` draws them.
     """
 
-    pretrained: str | None = field(default=None, kw_only=True)
+    pretrained: str | Path | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,7 +189,7 @@ class Pretrained(nn.Module):
         if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, trained):
             raise InputError(
                 f"network {kind}: pictures with {image.shape[-1]} channel(s) do not fit the weights "
-                f"{self.pretrained!r}; convert the pictures, their card says to what"
+                f"{str(self.pretrained)!r}; convert the pictures, their card says to what"
             )
         return trained
 

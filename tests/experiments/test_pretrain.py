@@ -60,7 +60,7 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     told_once = capsys.readouterr().out
     folder = tmp_path / "one" / "discs"
     assert {path.name for path in folder.iterdir()} == {*("card.json", "LICENSE.txt", "unet.safetensors", "scores.csv")}
-    found = card(str(folder))
+    found = card(folder)
     assert found.networks == ("unet",)
     for part in ("discs", "drawn here, CC0", "6 pictures, with 2 others", "4 pictures that it never saw", "digest"):
         assert part in str(found)
@@ -75,7 +75,7 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     by_hand = np.mean([float(row["dice"]) for row in rows if row["annotated_pictures"] == "8"])
     assert f"Dice {by_hand:.3f}"[:-1] in told_once
 
-    network = create("unet", pretrained=str(folder))
+    network = create("unet", pretrained=folder)
     picture = material.source[material.test[0]]
     variables = network.init(jax.random.key(0), jnp.asarray(picture.image)[None])
     mask = np.asarray(network.apply(variables, jnp.asarray(picture.image)[None])[0].argmax(-1)) > 0
