@@ -104,7 +104,7 @@ def _pretrained_extractors(name: str | Path) -> list[Extractor]:
     extractors = []
     for kind in chosen:
         saved, own = load_pretrained(kind, name)
-        network = create(kind, **pretrained_options(kind, name, {}))
+        network = create(kind, **pretrained_options(kind, name))
         mean, std = (np.asarray(saved[part], np.float32) for part in ("mean", "std"))
         extractors.append(Extractor(network, saved["variables"], tuple(own["layers"]), mean, std, own["turned"]))
     return extractors

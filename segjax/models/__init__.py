@@ -6,7 +6,7 @@ from typing import Any
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
-from segjax.models.pretrained import Card, card, load_pretrained, pretrained_options
+from segjax.models.pretrained import Card, card, check_agreement, load_pretrained, pretrained_options
 from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
@@ -81,5 +81,7 @@ def create(name: str, pretrained: str | Path | None = None, **options: Any) -> N
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
     check_options(name, options, networks[name].OPTIONS)
     if pretrained is not None:
-        options = pretrained_options(name, pretrained, options)
+        stored = pretrained_options(name, pretrained)
+        check_agreement(name, networks[name](**stored), pretrained, options)
+        options = stored | options
     return networks[name](**options, pretrained=pretrained)

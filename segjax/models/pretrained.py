@@ -122,21 +122,23 @@ def load_pretrained(network: str, name: str | Path) -> Weights:
     return Weights(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables), dict(own))
 
 
-def pretrained_options(network: str, name: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a network that some weights belong to, with those of the given ones that the weights leave open.
+def pretrained_options(network: str, name: str | Path) -> dict[str, Any]:
+    """The options of a network that some weights belong to.
 
     Raises:
-        InputError: as `card`, no weights for such a network, or an option that contradicts them.
+        InputError: as `card`, or no weights for such a network.
     """
-    own = _of_network(card(name), network)
-    options = options_from(own["options"])
+    return options_from(_of_network(card(name), network)["options"])
+
+
+def check_agreement(network: str, trained: nn.Module, name: str | Path, given: Mapping[str, Any]) -> None:
+    """Raises InputError where a given option contradicts the weights, which belong to `trained`."""
     for option, value in given.items():
-        if option in options and option not in FREE and value != options[option]:
+        if option not in FREE and value != (own := getattr(trained, option)):
             raise InputError(
                 f"network {network}: {option}={value!r} contradicts the weights {str(name)!r}, which have "
-                f"{option}={options[option]!r}; leave the option out, or leave out pretrained"
+                f"{option}={own!r}; leave the option out, or leave out pretrained"
             )
-    return {**options, **given}
 
 
 def options_from(stored: Mapping[str, Any]) -> dict[str, Any]:

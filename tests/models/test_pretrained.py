@@ -80,6 +80,7 @@ def test_a_network_without_weights_is_as_before():
             r"width=3 contradicts the weights 'dots', which have width=2",
         ),
         (partial(create, "msd", pretrained="dots", input_mean=0.1), r"input_mean=0.1 contradicts"),
+        (partial(create, "msd", pretrained="dots", width=2), r"width=2 contradicts .* which have width=1"),
         (partial(create, "unet", pretrained="dots", wide=3), r"unknown option 'wide'"),
         (partial(create, "unet", pretrained="./nowhere"), r"\./nowhere has no card.json; give a folder that"),
     ],
@@ -93,6 +94,7 @@ def test_options_that_the_weights_leave_open_may_be_given(shelf):
     network = create("unet", pretrained="dots", remat=True, dtype="bfloat16", width=2)
     assert (network.remat, network.dtype, network.width) == (True, "bfloat16", 2)
     assert network.init(jax.random.key(0), IMAGE).keys() == {"params", "batch_stats"}
+    assert create("msd", pretrained="dots", width=1) == create("msd", pretrained="dots")
 
 
 def test_weights_of_another_version_are_refused_with_both(shelf, tmp_path):
