@@ -30,6 +30,8 @@ class PublishOptions:
     """The --out folder of a study."""
     name: str | None = None
     """Name of the published run: small letters, digits and underscores."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the page must carry with the run, such as runs that came before it and what they showed."""
 
 
 def study_names() -> list[str]:
@@ -60,8 +62,11 @@ def main() -> None:
     check_tree()
     if (options.run is None) != (options.name is None):
         raise InputError("run, name: give both, or neither to write the pages only")
+    if options.notes and options.run is None:
+        raise InputError("notes: belong to a run; give --run and --name too")
     if options.run is not None and options.name is not None:
-        print(f"values: {take_run(study_of(read_plan(options.run)['study']), options.run, options.name)}")
+        study = study_of(read_plan(options.run)["study"])
+        print(f"values: {take_run(study, options.run, options.name, options.notes)}")
     everything = []
     for name in study_names():
         runs = published_runs(study_of(name))

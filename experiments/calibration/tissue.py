@@ -3,9 +3,9 @@
     python -m experiments.calibration.tissue --out experiments/calibration/results
 
 One small U-Net learns all types at once from every label of the training slides (loss: soft Dice and cross entropy;
-flips and turns). It is tested on the last sixth of the slides, which it never saw. The command writes tissue.csv and
-tissue.md. For each type they give the number of nuclei, their share and Lizard's, the fields that show the type, pooled
-Dice and the aim, and the types that the network saw in its pixels.
+flips and turns). It is tested on the last sixth of the slides, which it never saw. The command writes a table and a
+page, tissue.csv and tissue.md. For each type they give the number of nuclei, their share and Lizard's, the fields that
+show the type, pooled Dice and the aim, and the types that the network saw in its pixels.
 """
 
 from pathlib import Path
@@ -63,17 +63,20 @@ def tabulated(source: Source, table: Int[np.ndarray, "K K"], scores: list[float]
             f"{nuclei[index] / nuclei.sum():.4f}",
             f"{lizard[index]:.4f}",
             f"{shown[index + 1]:.0%}",
-            f"{scores[index]:.3f}",
-            "yes" if AIM[0] <= scores[index] <= AIM[1] else "NO",
+            *_judged(scores[index], shows=table[index + 1].any()),
         ]
         for index, name in enumerate(CELL_TYPES)
     ]
-    shares = table / table.sum(1, keepdims=True)
     taken = [
-        [name, *(f"{share:.1%}" for share in row)]
-        for name, row in zip(("background", *CELL_TYPES), shares, strict=True)
+        [name, *(f"{pixels / row.sum():.1%}" if row.any() else "-" for pixels in row)]
+        for name, row in zip(("background", *CELL_TYPES), table, strict=True)
     ]
     return rows, taken
+
+
+def _judged(score: float, *, shows: bool) -> tuple[str, str]:
+    """Dice of a type and whether it is what was aimed at; dashes where no test field shows the type."""
+    return (f"{score:.3f}", "yes" if AIM[0] <= score <= AIM[1] else "NO") if shows else ("-", "-")
 
 
 def calibrate_tissue(
@@ -83,22 +86,24 @@ def calibrate_tissue(
     levels: int = 3,
     epochs: int = 30,
     seed: int = 0,
+    name: str = "tissue",
 ) -> None:
     """Train a U-Net on the simulated tissue and write how well it tells the types apart.
 
     Args:
-        out: folder for tissue.csv and tissue.md.
+        out: folder for the table and the page.
         data: a spec of microscope:tissue.
         width: channels of the U-Net's first level.
         levels: poolings of the U-Net.
         epochs: passes over the training fields.
         seed: of initial weights, order and choice of validation slides.
+        name: of the two files, without their endings.
     """
     if not data.startswith("microscope:tissue"):
         raise InputError(f"data {data!r} is not simulated tissue; give microscope:tissue?size=...")
     facts = provenance(
         f"python -m experiments.calibration.tissue --out {out} --data '{data}' --width {width} --levels {levels} "
-        f"--epochs {epochs} --seed {seed}"
+        f"--epochs {epochs} --seed {seed} --name {name}"
     )
     source = open_source(data)
     samples = [source[index] for index in range(len(source))]
@@ -126,9 +131,9 @@ def calibrate_tissue(
             taken, columns=["", "background", *CELL_TYPES]
         ),
     }
-    write_tables(out, "tissue", "Calibration of the simulated tissue", facts, remark, tables)
-    shown = (f"{name} {score:.3f}" for name, score in zip(CELL_TYPES, scores, strict=True))
-    print(f"{out}/tissue.md: Dice {', '.join(shown)}")
+    write_tables(out, name, "Calibration of the simulated tissue", facts, remark, tables)
+    shown = (f"{kind} {score:.3f}" for kind, score in zip(CELL_TYPES, scores, strict=True))
+    print(f"{out}/{name}.md: Dice {', '.join(shown)}")
 
 
 def _show(share: float) -> None:

@@ -70,8 +70,8 @@ def check_tree() -> None:
         raise InputError(f"publish: the tree has uncommitted changes ({changed}); commit them first")
 
 
-def take_run(study: AnyStudy, out: Path, name: str) -> Path:
-    """Copy the values of a run into a folder of published results; returns it.
+def take_run(study: AnyStudy, out: Path, name: str, notes: Sequence[str] = ()) -> Path:
+    """Copy the values of a run into a folder of published results, with notes for its page; returns the folder.
 
     Raises:
         InputError: the folder holds no finished trial, or another study.
@@ -85,6 +85,7 @@ def take_run(study: AnyStudy, out: Path, name: str) -> Path:
     folder = results_folder(study) / name
     table.write(folder / "trials.csv")
     kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
+    kept |= {"notes": list(notes)} if notes else {}
     write_file(folder / "run.json", json.dumps(kept, indent=1) + "\n")
     return folder
 

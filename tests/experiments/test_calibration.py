@@ -8,7 +8,10 @@ import pytest
 from scipy import ndimage
 
 from experiments.calibration import microscope as calibration
+from experiments.calibration.tissue import calibrate_tissue, tabulated
+from segjax.data import open_source
 from segjax.simulators import phantoms
+from segjax.simulators.tissue_cells import CELL_TYPES
 from segjax.types import InputError
 
 BIAS_STRENGTHS = {-2, -1, 1, 2}
@@ -122,3 +125,28 @@ def test_numbers_below_the_least_are_refused(tmp_path):
     with pytest.raises(InputError, match="volumes must be at least 1"):
         calibration.calibrate_microscope(tmp_path / "none", volumes=0)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_the_tissue_table_has_every_type_under_the_name_that_was_given(tmp_path):
+    calibrate_tissue(tmp_path, "microscope:tissue?size=sixth&volumes=6&slices=2&seed=1", 4, 1, 1, name="other_slides")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other_slides.csv", "other_slides.md"]
+    with (tmp_path / "other_slides.csv").open() as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    assert [row["type"] for row in rows] == list(CELL_TYPES)
+    assert all(row["Dice"] == "-" or 0 <= float(row["Dice"]) <= 1 for row in rows)
+    assert "--name other_slides`" in (tmp_path / "other_slides.md").read_text()
+
+
+def test_a_type_that_no_test_field_shows_has_dashes():
+    source = open_source("microscope:tissue?size=sixth&volumes=1&slices=1&crop=64")
+    table = np.diag([8, 4, 0, 2, 2, 2, 2])
+    table[0, 1] = 8
+    rows, taken = tabulated(source, table, [0.8, float("nan"), 0.7, 0.9, 0.95, 0.75])
+    assert [row[-2:] for row in rows[:3]] == [["0.800", "yes"], ["-", "-"], ["0.700", "NO"]]
+    assert taken[0][1:3] == ["50.0%", "50.0%"] and taken[2][1:] == ["-"] * 7
+
+
+def test_other_pictures_than_tissue_are_refused(tmp_path):
+    with pytest.raises(InputError, match="is not simulated tissue"):
+        calibrate_tissue(tmp_path, "microscope:hl60")

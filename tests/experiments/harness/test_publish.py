@@ -114,6 +114,14 @@ def test_a_run_from_a_changed_tree_is_marked(root, finished):
     assert f"**{CHANGED}**" in write_results_page(known, [published]).read_text()
 
 
+def test_notes_stand_on_the_page(root, finished):
+    known, out = finished()
+    take_run(known, out, "first", ["Five seeds came first."])
+    (published,) = published_runs(known)
+    assert published.marks == ["Five seeds came first."]
+    assert "**Five seeds came first.**" in write_results_page(known, [published]).read_text()
+
+
 def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
     known = study()
     folder = root / "experiments" / "tiny" / "results" / "old"
@@ -264,6 +272,13 @@ def test_a_run_is_published_under_a_name(options, monkeypatch):
     monkeypatch.setattr(command, "check_tree", lambda: None)
     monkeypatch.setattr(sys, "argv", ["publish", *options])
     with pytest.raises(InputError, match="run, name: give both"):
+        command.main()
+
+
+def test_notes_without_a_run_are_refused(monkeypatch):
+    monkeypatch.setattr(command, "check_tree", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["publish", "--notes", "Five seeds came first."])
+    with pytest.raises(InputError, match="notes: belong to a run"):
         command.main()
 
 
