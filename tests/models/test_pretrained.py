@@ -176,6 +176,7 @@ def discs():
     return jnp.asarray((0.1 + 0.7 * truth + noise).clip(0, 1), jnp.float32)[None, ..., None], truth
 
 
+@pytest.mark.slow
 def test_nuclei_of_the_package_are_found_in_a_picture_of_discs():
     image, truth = discs()
     for kind in card("nuclei").networks:
