@@ -12,7 +12,7 @@ from experiments.harness.start import run_command
 from experiments.pretrain.recipes import RECIPES
 from experiments.pretrain.train import Maker, open_material
 from experiments.pretrain.write import add_scores, kept_card, kept_scores, write_network
-from segjax.models import load_pretrained
+from segjax.models.pretrained import load_pretrained
 from segjax.types import InputError
 
 NAME = "pretrain"

@@ -6,7 +6,7 @@ from typing import Any
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import check_options
-from segjax.models.pretrained import Card, card, check_agreement, load_pretrained, pretrained_options
+from segjax.models.pretrained import card, check_agreement, pretrained_options
 from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
@@ -31,7 +31,6 @@ __all__ = [
     "MSD",
     "NETWORKS",
     "VGG16",
-    "Card",
     "MSDClassifier",
     "MapLayers",
     "Probe",
@@ -44,7 +43,6 @@ __all__ = [
     "Weights",
     "card",
     "create",
-    "load_pretrained",
     "load_torchvision",
     "load_weights",
     "save_weights",

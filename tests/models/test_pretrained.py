@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import segjax.models.pretrained as pretrained
 from segjax.files import Damaged
@@ -52,6 +53,14 @@ def test_pictures_of_any_size_are_taken_under_compilation_too(shelf):
     network = create("msd", pretrained="dots")
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 21, 34, 1)))
     jax.tree.map(np.testing.assert_array_equal, variables, jax.tree.map(np.float32, shelf["msd"]))
+
+
+def test_a_module_of_nnx_starts_from_the_weights(shelf):
+    module = nnx.bridge.ToNNX(create("msd", pretrained="dots"), rngs=nnx.Rngs(0)).lazy_init(IMAGE)
+    network = create("msd", pretrained="dots")
+    np.testing.assert_allclose(
+        module(IMAGE), network.apply(network.init(jax.random.key(0), IMAGE), IMAGE), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_training_starts_from_the_weights(shelf):
