@@ -99,13 +99,14 @@ def one_draw(options: NewTypeBenchmark, spec: str, index: int, draw: int) -> tup
         raise InputError(f"shots: {spec} has too few pictures of class {index}; give fewer shots")
     with tempfile.TemporaryDirectory() as folder:
         with replacing(Path(folder) / "given") as given:
+            for place in ("shots/images", "shots/classes", "query"):
+                (given / place).mkdir(parents=True)
             for sample in shots:
                 classes = np.where(_others(sample, index), 255, sample.of_class(index) > 0).astype(np.uint8)
-                _write(given / "shots/images", sample)
-                (given / "shots/classes").mkdir(parents=True, exist_ok=True)
+                _picture(sample).save(given / f"shots/images/{sample.name}.png")
                 Image.fromarray(classes).save(given / f"shots/classes/{sample.name}.png")
             for sample in queries:
-                _write(given / "query", sample)
+                _picture(sample).save(given / f"query/{sample.name}.png")
         seconds = _timed(options, Path(folder))
         common = total = 0
         for sample in queries:
@@ -136,10 +137,9 @@ def _others(sample: Sample, index: int) -> np.ndarray:
     return others if sample.ignored is None else others | sample.ignored
 
 
-def _write(folder: Path, sample: Sample) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _picture(sample: Sample) -> Image.Image:
     values = np.round(255 * sample.image).astype(np.uint8)
-    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(folder / f"{sample.name}.png")
+    return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
 
 
 if __name__ == "__main__":

@@ -202,5 +202,7 @@ def test_all_weights_of_the_package_are_small_and_have_card_and_licence():
         folder = card(name).folder
         assert (folder / "LICENSE.txt").is_file()
         held = {path.name for path in folder.glob("*.safetensors")}
-        assert held == {own["file"] for own in card(name).facts["networks"].values()}
+        networks = card(name).facts["networks"].values()
+        assert held == {own["file"] for own in networks}
+        assert all(any("these weights" in measured for measured in own["scores"]) for own in networks)
     assert sum(path.stat().st_size for path in pretrained.SHIPPED.rglob("*")) < 5_000_000
