@@ -3,12 +3,13 @@
     python -m experiments.benchmarks.new_type nuclei
     python -m experiments.benchmarks.new_type nuclei --only neutrophil --draws 1
 
-For each type, some pictures are drawn as shots and others as queries, at least half of which show it. They are written to a folder, and the command
-`python -m experiments.segment_new_type` is timed from its start to its end, with the compilation, in a process of its
-own. Dice is that of all pixels of the queries together; objects of other types count nowhere. The pictures
-are those of study 3, rbc12 at half its size, and wbc_gpl.
+For each type, some pictures are drawn as shots and others as queries, at least half of which show it. They are written
+to a folder, and the command `python -m experiments.segment_new_type` is timed from its start to its end, with the
+compilation, in a process of its own. Dice is that of all pixels of the queries together, the median over draws; objects
+of other types count nowhere. The pictures are rbc12 at half its size, as in study 3, and wbc_gpl.
 """
 
+import shlex
 import statistics
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def main() -> None:
     options = tyro.cli(NewTypeBenchmark, description=__doc__)
     if options.only and options.only not in TYPES:
         raise InputError(f"only: unknown {options.only!r}; choose one of {', '.join(TYPES)}")
-    origin = provenance(f"python -m experiments.benchmarks.new_type {options.extractors} --draws {options.draws}")
+    origin = provenance(f"python -m experiments.benchmarks.new_type {shlex.join(sys.argv[1:])}")
     lines = ["type,set,shots,queries,draws,seconds,dice,lowest_dice,highest_dice"]
     for name, (spec, index) in TYPES.items():
         if options.only in ("", name):
