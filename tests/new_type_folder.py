@@ -36,8 +36,8 @@ def two_shots(path) -> NewTypeOptions:
     variables = network.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     extractor = with_statistics(Extractor(network, variables), [dish(0)[0].astype(np.float32)[..., None] / 255])
     save_extractors(path / "extractors", [extractor])
-    places = {name: path / name for name in ("extractors", "query", "out")}
-    return NewTypeOptions(**places, shots=str(path / "shots"), head="ridge", check=False)
+    places = {name: path / name for name in ("query", "out")}
+    return NewTypeOptions(str(path / "extractors"), **places, shots=str(path / "shots"), head="ridge", check=False)
 
 
 def later(options, **changes):

@@ -17,7 +17,9 @@ from importlib.util import find_spec
 import jax
 import jax.numpy as jnp
 import segjax
-from segjax.models import CLASSIFIERS, NETWORKS, create
+from segjax.fewshot import load_extractors
+from segjax.models import CLASSIFIERS, NETWORKS, card, create
+from segjax.models.pretrained import shipped_names
 
 jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time
 assert not find_spec("experiments") and not find_spec("launch")
@@ -44,6 +46,18 @@ for name, options in sizes.items():
     logits = network.apply(variables, jnp.zeros((1, 32, 32, 1)))
     assert logits.shape == ((1, 32, 32, 2) if name in NETWORKS else (1, 2)), name
     print("applied", name)
+
+for name in shipped_names():
+    assert (card(name).folder / "LICENSE.txt").is_file(), name
+    channels = 3 if "3 channels" in card(name).facts["about"]["takes"] else 1
+    picture = jnp.zeros((1, 64, 64, channels))
+    for kind in card(name).networks:
+        network = create(kind, pretrained=name)  # the three lines that a person writes
+        variables = network.init(jax.random.key(0), picture)
+        logits = network.apply(variables, picture)
+        assert bool(jnp.isfinite(logits).all()), (name, kind)
+        print("trained", name, kind)
+assert all(extractor.mean is not None for extractor in load_extractors("nuclei"))
 """
 
 
@@ -83,3 +97,4 @@ def test_the_wheel_alone_gives_every_room_of_the_library_and_every_network(pytho
     assert {"segjax.types", "segjax.data.spec", "segjax.simulators.terrain", "segjax.maps.contour"} <= imported
     assert {"refused segjax.data.builders", "refused segjax.data.prepared"} <= set(told)
     assert sum(line.startswith("applied ") for line in told) == 9
+    assert {f"trained nuclei {kind}" for kind in ("unet", "segnet", "msd")} <= set(told)

@@ -17,7 +17,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ from segjax.training import StepConfig, make_steps
 from segjax.types import InputError
 
 NETWORKS = ("unet", "msd")
-OPTIONS: dict[Scale, dict[str, dict[str, int | bool]]] = {
+OPTIONS: dict[Scale, dict[str, dict[str, Any]]] = {
     "full": {"unet": {}, "msd": {"depth": 100}},
     "smoke": {"unet": {"width": 2, "levels": 1}, "msd": {"depth": 2}},
 }

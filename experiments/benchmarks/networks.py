@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -51,7 +51,7 @@ class Case:
         return f"{self.network} {options}, {height}x{width}, batch {self.batch}, {self.precision}"
 
     @property
-    def all_options(self) -> dict[str, int | str]:
+    def all_options(self) -> dict[str, Any]:
         """What `segjax.models.create` is given."""
         return {**self.options, "norm": "none"}
 

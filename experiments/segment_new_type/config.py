@@ -21,12 +21,14 @@ class NewTypeOptions:
     numbers of every picture) and OUT/type.safetensors (the type that was learnt, and how pictures are read). A later
     call takes this file with --learnt in place of --shots. Your own files are never changed.
 
-    Example: python -m experiments.segment_new_type --extractors runs/few_shot/extractors/NAME --shots my_shots --query
-    my_pictures --out my_labels
+    Example: python -m experiments.segment_new_type --extractors nuclei --shots my_shots --query my_pictures --out
+    my_labels
     """
 
-    extractors: Path
-    """Folder of trained networks, such as study 3 keeps in OUT/extractors/NAME."""
+    extractors: str
+    """Trained networks whose features are combined. A name: those that come with segjax, such as nuclei; its card,
+    segjax.models.card("nuclei"), says what pictures they learnt from. Or a folder: networks of your own, such as study
+    3 keeps in OUT/extractors/NAME; write ./NAME where the folder lies here."""
     query: Path
     """Folder of the pictures to segment."""
     out: Path

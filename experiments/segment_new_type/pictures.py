@@ -22,16 +22,16 @@ class Annotated:
     masks: list[Int32[np.ndarray, "_ _"]]
 
 
-def open_bank(folder: Path) -> FeatureBank:
-    """The features of the extractors in a folder.
+def open_bank(place: str | Path) -> FeatureBank:
+    """The features of the extractors of a name or in a folder.
 
     Raises:
         InputError: there are none, or they lack the statistics that make a type usable without its shots.
     """
-    extractors = load_extractors(folder)
+    extractors = load_extractors(place)
     if any(extractor.mean is None for extractor in extractors):
         raise InputError(
-            f"extractors: those in {folder} have no statistics of their features; save them with "
+            f"extractors: those in {place} have no statistics of their features; save them with "
             "with_statistics(extractor, images)"
         )
     return FeatureBank(extractors)

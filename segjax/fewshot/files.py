@@ -4,9 +4,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from segjax.fewshot.bank import Extractor
 from segjax.files import Damaged, replacing, set_aside
-from segjax.models import Weights, create, load_weights, save_weights
+from segjax.models import Weights, card, create, load_weights, save_weights
+from segjax.models.pretrained import CARD, load_pretrained, options_from, pretrained_options, shipped_names
 from segjax.types import InputError
 
 _EXTRACTORS = "extractor-*.safetensors"
@@ -64,23 +67,53 @@ def extractor_files(folder: Path | str) -> list[Path]:
     return sorted(Path(folder).glob(_EXTRACTORS), key=lambda path: int(path.stem.partition("-")[2]))
 
 
-def load_extractors(folder: Path | str) -> list[Extractor]:
-    """The extractors of a folder, in the order in which they were saved.
+def load_extractors(place: Path | str) -> list[Extractor]:
+    """Extractors by the name of trained weights that come with the package, or those of a folder, in their saved order.
+
+    Args:
+        place: such a name ("nuclei"; `segjax.models.card` tells more), or a folder: of saved extractors, or of trained
+            weights as `python -m experiments.pretrain` writes them. A `Path`, or text with a slash, is a folder.
 
     Raises:
-        InputError: the folder has none, or a file is damaged.
+        InputError: there are none, a file is damaged, or a name is also that of a folder with extractors.
     """
-    paths = extractor_files(folder)
-    if not paths:
-        raise InputError(f"extractors: {folder} has no file {_EXTRACTORS}; give the folder in which a study saved them")
-    return [load_extractor(path) for path in paths]
+    paths, names = extractor_files(place), shipped_names()
+    if paths and place in names:
+        raise InputError(
+            f"extractors: {place} is a folder here, and also trained weights of the package; give ./{place} for the "
+            "folder, or rename it"
+        )
+    if paths:
+        return [load_extractor(path) for path in paths]
+    if isinstance(place, str) and (place in names or not ("/" in place or Path(place).is_dir())):
+        return _pretrained_extractors(place)
+    if not (Path(place) / CARD).is_file():
+        raise InputError(
+            f"extractors: {place} has no file {_EXTRACTORS}; give the folder in which a study saved them, or the name "
+            f"of some that come with segjax ({', '.join(names)})"
+        )
+    return _pretrained_extractors(Path(place))
+
+
+def _pretrained_extractors(name: str | Path) -> list[Extractor]:
+    """The networks of trained weights that are meant for it."""
+    found = card(name)
+    chosen = [network for network, own in found.facts["networks"].items() if own["layers"]]
+    if not chosen:
+        raise InputError(f"extractors: no network of the weights {found.name!r} is one; choose others")
+    extractors = []
+    for kind in chosen:
+        saved, own = load_pretrained(kind, name)
+        network = create(kind, **pretrained_options(kind, name))
+        mean, std = (np.asarray(saved[part], np.float32) for part in ("mean", "std"))
+        extractors.append(Extractor(network, saved["variables"], tuple(own["layers"]), mean, std, own["turned"]))
+    return extractors
 
 
 def load_extractor(path: Path) -> Extractor:
     """One extractor. Raises InputError where the file is not one or is damaged."""
     saved, facts = load_as("an extractor", path, ("network", "options", "layers"))
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-    network = create(facts["network"], **options)
+    network = create(facts["network"], **options_from(facts["options"]))
     statistics = saved.get("mean"), saved.get("std")
     # earlier versions had no turned extractors
     return Extractor(network, saved["variables"], tuple(facts["layers"]), *statistics, facts.get("turned", False))

@@ -7,6 +7,7 @@ from segjax.models.encoder_unet import ENCODERS, EncoderUNet, create_encoder_une
 from segjax.models.map_classifiers import MSDClassifier, UNetClassifier
 from segjax.models.msd import MSD
 from segjax.models.options import Option, check_options
+from segjax.models.pretrained import card, check_agreement, pretrained_options
 from segjax.models.probe import MapLayers, Probe
 from segjax.models.resnet import ResNet18, ResNet34, ResNet50
 from segjax.models.segnet import SegNet
@@ -42,6 +43,7 @@ __all__ = [
     "UNet",
     "UNetClassifier",
     "Weights",
+    "card",
     "create",
     "load_smp",
     "load_torchvision",
@@ -51,13 +53,17 @@ __all__ = [
 _FILE = Option("the path of a .safetensors file", lambda value: isinstance(value, str | Path))
 
 
-def create(name: str, **options: Any) -> Network:
+def create(name: str, pretrained: str | Path | None = None, **options: Any) -> Network:
     """A network by name, a Flax module; without options as published.
 
     It maps float32 pictures [B, H, W, C] to logits: [B, H, W, K] for those in `NETWORKS`, which segment; [B, K]
     for those in `CLASSIFIERS`. `variables = module.init(key, image)`, then `module.apply(variables, image)`. With
     norm="running" training needs `apply(variables, image, train=True, mutable=["batch_stats"])`, and the hidden layers
     of `vgg16` also `rngs={"dropout": key}`. With `features=True` the result is (logits, {name: feature map}).
+
+    With `pretrained`, `module.init` gives trained variables, whatever the key: `create("unet", pretrained="nuclei")` is
+    configured as its weights are. `card("nuclei")` says for what pictures they are and how good they are. Of the
+    options only remat and dtype may differ from the weights'.
 
     With dtype="bfloat16" products and maps have 16 bits: faster on GPUs and TPUs, slower on CPU. Weights, sums over
     pixels and everything that is returned are float32 all the same, and pictures are standardised in float32.
@@ -75,14 +81,24 @@ def create(name: str, **options: Any) -> Network:
     On CPU, XLA takes longer to optimise the random draws of `init` than they ever run; compile them with
     `jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})`.
 
+    Args:
+        pretrained: name of trained weights that come with the package, or a folder of weights (a `Path`, or "./mine").
+
     Raises:
-        InputError: unknown network or option, or a value out of range; the message lists what exists.
+        InputError: unknown network, option or weights, or a value out of range; the message lists what exists. Weights
+            of another network, or an option that contradicts them.
     """
     networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
     if name not in networks:
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
-    if name == "unet" and options.keys() & {"encoder", "encoder_weights"}:
+    if name == "unet" and (own := options.keys() & {"encoder", "encoder_weights"}):
+        if pretrained is not None:
+            raise InputError(f"network unet: trained weights have no {' or '.join(sorted(own))}; give one or the other")
         check_options(name, options, EncoderUNet.OPTIONS | {"encoder_weights": _FILE})
         return create_encoder_unet(options)
     check_options(name, options, networks[name].OPTIONS)
-    return networks[name](**options)
+    if pretrained is not None:
+        stored = pretrained_options(name, pretrained)
+        check_agreement(name, networks[name](**stored), pretrained, options)
+        options = stored | options
+    return networks[name](**options, pretrained=pretrained)

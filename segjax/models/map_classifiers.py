@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 from segjax.models.layers import Linear, standardised
 from segjax.models.msd import MSD
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of
+from segjax.models.pretrained import Pretrained
 from segjax.models.probe import MapLayers, Named
 from segjax.models.unet import UNet
 from segjax.ops.global_pooling import POOLINGS, global_pooling
@@ -23,7 +24,7 @@ POOLING_OPTIONS: dict[str, Option] = {
 }
 
 
-class MSDClassifier(nn.Module):
+class MSDClassifier(Pretrained):
     """MSD network whose class maps are pooled; 11,633 parameters with the defaults and one input channel.
 
     Attributes:
@@ -79,7 +80,7 @@ class MSDClassifier(nn.Module):
         return _classified(self, maps, {f"msd/{name}": value for name, value in inner.items()}, features)
 
 
-class UNetClassifier(nn.Module):
+class UNetClassifier(Pretrained):
     """U-Net whose class maps are pooled.
 
     Attributes:

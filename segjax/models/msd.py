@@ -11,11 +11,12 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, IN_32_BITS, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
+from segjax.models.pretrained import Pretrained
 from segjax.models.probe import GUIDED, Named
 from segjax.ops.dense_stack import dense_dilated_stack, dense_stack_columns
 
 
-class MSD(nn.Module):
+class MSD(Pretrained):
     """Mixed-scale dense network: thin layers that read all channels before them, dilations instead of poolings.
 
     The defaults have 45,754 parameters for one input channel and 47,558 for three. Kernels start from a normal

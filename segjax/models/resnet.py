@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, Convolution, Linear, Maps, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, one_of, whole_number
+from segjax.models.pretrained import Pretrained
 from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import overlapping_max_pool
 
@@ -69,7 +70,7 @@ class ResNetStage(nn.Module):
         return x
 
 
-class ResNet18(nn.Module):
+class ResNet18(Pretrained):
     """ResNet-18: a 7x7 convolution, a pooling, four stages of residual blocks, the average, one linear layer.
 
     Torchvision's layout and, with 1000 classes and three channels, its 11,689,512 parameters; `load_torchvision` reads

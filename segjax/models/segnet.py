@@ -7,12 +7,13 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, NORM, Convolution, answer, block_maker, check_size, hourglass_receptive_field
 from segjax.models.options import Option, one_of, whole_number
+from segjax.models.pretrained import Pretrained
 from segjax.ops.pooling import max_pool_with_indices, unpool
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
-class SegNet(nn.Module):
+class SegNet(Pretrained):
     """SegNet: pooling that remembers where each maximum lay, and a mirrored decoder that puts values back there.
 
     Widths 64-128-256-512-512 with (2, 2, 3, 3, 3) convolutions with the defaults, which have 29,443,014 parameters for

@@ -17,10 +17,11 @@ from segjax.models.layers import (
     hourglass_receptive_field,
 )
 from segjax.models.options import Option, one_of, whole_number
+from segjax.models.pretrained import Pretrained
 from segjax.ops.pooling import max_pool, pad_to
 
 
-class UNet(nn.Module):
+class UNet(Pretrained):
     """U-Net: double convolutions, max pooling, transposed convolutions, skip connections by concatenation.
 
     Widths 64-128-256-512-512 going down and 256-128-64-64 going up with the defaults, which have 14,787,842 parameters

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from segjax.models.layers import DTYPE, Convolution, Linear, Maps, Norm, answer, check_size, standardised
 from segjax.models.options import INPUT_OPTIONS, Option, number, one_of, whole_number
+from segjax.models.pretrained import Pretrained
 from segjax.models.probe import MapLayers, Named, Relu
 from segjax.ops.pooling import average_pool_to, max_pool
 
@@ -46,7 +47,7 @@ class VGGStage(nn.Module):
         return x
 
 
-class VGG16(nn.Module):
+class VGG16(Pretrained):
     """VGG16: 13 convolutions in five stages with poolings between them, then a head.
 
     Torchvision's layout and, with 1000 classes and three channels, its 138,357,544 parameters (138,365,992 with

@@ -52,7 +52,7 @@ def save_weights(
         raise InputError(f"{path}: the facts are not JSON values ({error}); give numbers, text, lists, dicts") from None
     metadata = {_FACTS: text, _EMPTY: json.dumps([name for name, value in named.items() if value is None])}
     metadata[_HASH] = _content(arrays, metadata)
-    write_file(path, save(arrays, metadata), patience)
+    write_file(path, _in_order(save(arrays, metadata)), patience)
 
 
 def load_weights(path: str | Path, is_ours: bool = False) -> Weights:
@@ -89,6 +89,16 @@ def load_weights(path: str | Path, is_ours: bool = False) -> Weights:
         raise
     except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"{path} cannot be read as safetensors ({error}); {remedy}") from None
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same file with its metadata in order of their names: equal content has equal bytes."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def _named(tree: Mapping[Any, Any], path: Path, above: str = "") -> Iterator[tuple[str, np.ndarray | None]]:

@@ -24,6 +24,7 @@ from segjax.fewshot import (
 from segjax.models import create
 from segjax.types import InputError
 from tests.new_type_folder import dish, later, two_shots
+from tests.weights_folder import write_weights
 
 
 @pytest.fixture
@@ -115,8 +116,10 @@ def test_grey_pictures_are_not_repeated_for_colour_extractors(options, tmp_path)
     colour = np.repeat(dish(0)[0].astype(np.float32)[..., None] / 255, 3, 2)
     save_extractors(tmp_path / "colour", [with_statistics(extractor, [colour])])
     with pytest.raises(InputError, match=r"query: .*7.png has 1 channel\(s\), .* trained on 3; .*channels=3"):
-        segment_folder(dataclasses.replace(options, extractors=tmp_path / "colour"))
-    given = dataclasses.replace(options, extractors=tmp_path / "colour", shots=f"folder:{options.shots}?channels=3")
+        segment_folder(dataclasses.replace(options, extractors=str(tmp_path / "colour")))
+    given = dataclasses.replace(
+        options, extractors=str(tmp_path / "colour"), shots=f"folder:{options.shots}?channels=3"
+    )
     assert read_labels(segment_folder(given).labels[0]).any()
 
 
@@ -181,3 +184,14 @@ def test_what_cannot_be_used_is_named(change, message, options, tmp_path):
         (tmp_path / "shots" / "images").rename(tmp_path / "shots" / "pictures")
     with pytest.raises(InputError, match=message):
         segment_folder(dataclasses.replace(options, **change))
+
+
+def test_the_networks_of_the_package_are_given_by_name(options, tmp_path, monkeypatch):
+    monkeypatch.setattr("segjax.models.pretrained.SHIPPED", tmp_path / "shipped")
+    write_weights(tmp_path / "shipped" / "dots")
+    by_name = segment_folder(dataclasses.replace(options, extractors="dots")).labels
+    by_folder = dataclasses.replace(options, extractors=str(tmp_path / "shipped" / "dots"), out=tmp_path / "again")
+    for one, two in zip(by_name, segment_folder(by_folder).labels, strict=True):
+        np.testing.assert_array_equal(read_labels(one), read_labels(two))
+    with pytest.raises(InputError, match=r"unknown 'stars'; choose one of dots"):
+        segment_folder(dataclasses.replace(options, extractors="stars"))

@@ -249,3 +249,9 @@ def test_a_write_that_is_stopped_leaves_the_old_file(step, small, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         save_weights(small, {"a": np.ones(1000)})
     assert small.read_bytes() == before and [path.name for path in small.parent.iterdir()] == [small.name]
+
+
+def test_equal_content_has_equal_bytes_from_any_process(tmp_path):
+    for seed in range(8):  # where order depends on a hash, it would be another in one of eight files
+        save_weights(tmp_path / f"{seed}", {"b": {"é": np.ones(3, np.float16)}, "a": np.zeros(2)}, {"x": "ü"})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

@@ -1,0 +1,115 @@
+"""The folder of trained weights: a file for each network, the card, the licence, and the scores of every picture."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import segjax
+from experiments.pretrain.train import Made, Material, Score
+from segjax.files import read_file, read_json, write_file, write_table
+from segjax.models import save_weights
+from segjax.models.pretrained import CARD, VERSION
+from segjax.types import InputError
+
+SCORES, LICENCE = "scores.csv", "LICENSE.txt"
+LICENCE_TEXT = """The weights in this folder are licensed under the Apache License, Version 2.0, as segjax is
+(https://www.apache.org/licenses/LICENSE-2.0). They were trained on pictures of other people:
+
+{origin}
+"""
+
+
+def kept_card(folder: Path, material: Material) -> dict[str, Any]:
+    """What is on the card of a folder so far; a new card where there is none.
+
+    Raises:
+        InputError: the card is of other pictures, another recipe or another version.
+    """
+    fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
+    if not (folder / CARD).exists():
+        return {**fresh, "networks": {}}
+    found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
+    if any(found.get(name) != value for name, value in fresh.items()):
+        raise InputError(f"{folder}: holds weights of another recipe or version; move it away, or give another --out")
+    return found
+
+
+def about(material: Material) -> dict[str, str]:
+    """The texts of a card, by their headings."""
+    recipe = material.recipe
+    channels = "1 channel" if material.samples[0].image.shape[-1] == 1 else "3 channels"
+    small, large = material.diameters
+    counts = [len(side) for side in (material.train, material.validation, material.test)]
+    return {
+        "takes": f"float32 [B, H, W, C] with {channels} and values from 0 to 1: {recipe.values}",
+        "size": f"the median diameter of a picture's objects was from {small:.0f} to {large:.0f} px",
+        "gives": f"logits of {', '.join(material.classes)}",
+        "learnt from": f"{counts[0]} pictures, with {counts[1]} others that chose the best epoch",
+        "scored on": f"{counts[2]} pictures that it never saw, whole; {SCORES} names them",
+        "pictures": recipe.origin,
+        "data": f"{recipe.data.format(pictures='PICTURES')} (digest {material.source.digest})",
+        "licence": f"Apache-2.0, as segjax; {LICENCE} lies beside the weights",
+    }
+
+
+def write_network(folder: Path, kind: str, made: Made, material: Material, origin: Mapping[str, str]) -> None:
+    """Write the weights of a network, the licence, and the card that names them.
+
+    Args:
+        origin: command, commit and machine, as `experiments.harness.provenance.provenance` says them.
+    """
+    card, path = kept_card(folder, material), folder / f"{kind}.safetensors"
+    statistics = {"mean": made.mean, "std": made.std} if made.mean is not None else {}
+    save_weights(path, {"variables": made.variables, **statistics}, {"network": kind, "version": VERSION})
+    card["networks"][kind] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "options": made.options,
+        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(made.variables["params"])),
+        "layers": material.recipe.extractors.get(kind, ()),
+        "turned": kind in material.recipe.extractors,
+        "scores": {},
+        "made by": {name: origin[name] for name in ("command", "commit", "machine")},
+    }
+    write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
+    write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+def kept_scores(folder: Path) -> list[Score]:
+    """The scores of every held-out picture so far."""
+    if not (folder / SCORES).exists():
+        return []
+    rows = csv.DictReader(io.StringIO(read_file(folder / SCORES).decode()))
+    numbers = {"annotated_pictures": int, "dice": float, "f1": float}
+    return [Score(**{name: numbers.get(name, str)(value) for name, value in row.items()}) for row in rows]
+
+
+def add_scores(folder: Path, material: Material, scores: Sequence[Score]) -> None:
+    """Add a network's scores to the table, and to the card as one line."""
+    table = [*kept_scores(folder), *scores]
+    write_table(folder / SCORES, [Score._fields, *table])
+    card = kept_card(folder, material)
+    for kind, own in card["networks"].items():
+        own["scores"] = told([one for one in table if one.network == kind])
+    write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+def told(scores: Sequence[Score]) -> dict[str, str]:
+    """Mean scores of a network as texts: those of the weights, then those of others that learnt from fewer pictures."""
+    texts = {}
+    for place, count in enumerate(dict.fromkeys(one.annotated_pictures for one in scores)):
+        own = [one for one in scores if one.annotated_pictures == count]
+        dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
+        what = "these weights" if place == 0 else "the same network, trained from nothing"
+        texts[f"{what}, {count} annotated pictures"] = (
+            f"Dice {np.nanmean(dice):.3f} ({np.nanmin(dice):.3f} to {np.nanmax(dice):.3f}), "
+            f"object F1 {np.nanmean(f1):.3f}"
+        )
+    return texts
