@@ -35,7 +35,7 @@ def facts_of(network: Any) -> dict[str, Any]:
 
 def network_from(facts: Mapping[str, Any]) -> Any:
     """The network that `facts_of` describes; a file has lists for tuples."""
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
+    options: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
     return create(facts["network"], **options)
 
 
