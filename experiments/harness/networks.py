@@ -12,6 +12,7 @@ from experiments.harness.pictures import Domain, PictureSet
 from segjax.evaluation import counts, dice, picture_metrics
 from segjax.models import CLASSIFIERS, NETWORKS, create
 from segjax.models.encoder_unet import EncoderUNet
+from segjax.models.pretrained import options_from
 from segjax.sweeps import Row
 from segjax.training import Pictures
 
@@ -35,8 +36,7 @@ def facts_of(network: Any) -> dict[str, Any]:
 
 def network_from(facts: Mapping[str, Any]) -> Any:
     """The network that `facts_of` describes; a file has lists for tuples."""
-    options: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-    return create(facts["network"], **options)
+    return create(facts["network"], **options_from(facts["options"]))
 
 
 def standardisation(pictures: PictureSet) -> dict[str, tuple[float, ...]]:
