@@ -53,6 +53,7 @@ SMALL = {  # what is appended to the commands of a module
     " --classify.epochs 1 --sizes.unet-width 4 --train.epochs 12 --epoch-pictures 40 --folds 3",
     "experiments.outline_sites": "--learnt outlines",
     "experiments.segment_new_type": "",
+    "experiments.export": "",
     "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly"
     " --omission 0.5",
     "launch.local": f"{MSD} --errors bias --levels 6",
@@ -67,12 +68,13 @@ NEEDS = {  # modules whose command in the guides makes the files
     "experiments.site_segmentation": "experiments.cut_scene",
     "experiments.segment_new_type": "experiments.few_shot",
     "experiments.index": "experiments.activation_maps",
+    "experiments.export": "experiments.upgrade_folder",
     "launch.status": "launch.local",
 }
 GEO = ("experiments.cut_scene", "experiments.site_segmentation", "experiments.outline_sites")
 SLOW = (*GEO, "experiments.annotation_errors", "experiments.annotation_upgrade", "experiments.few_shot")
 SLOW += ("experiments.activation_maps", "experiments.segment_new_type", "experiments.upgrade_folder")
-SLOW += ("experiments.index", "launch.local", "launch.status")
+SLOW += ("experiments.export", "experiments.index", "launch.local", "launch.status")
 ELSEWHERE = {  # beginnings of commands that need what a test has not; the file that runs them, and its words for them
     "make demo": ("Makefile", "python -m experiments.annotation_errors --scale demo"),
     "make test": (".ci/run", "make test"),
@@ -89,6 +91,10 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "python -m tests.pages.shoot": ("tests/pages/test_shoot.py", "--check"),
     "python -m experiments.prepare oxford_pets": ("tests/experiments/test_prepare.py", "oxford_pets"),
     "python -m experiments.activation_maps --data 'tfds:": ("tests/experiments/test_prepare.py", "oxford_pets"),
+    "python -m experiments.annotation_errors --data folder:my_pictures --out runs/cells": (
+        "tests/experiments/test_rivals_in_studies.py",
+        "--write-test-pictures",
+    ),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
