@@ -8,8 +8,8 @@ The file holds StableHLO, weights included. A program that reads it needs the pa
 
 `network.in_avals` says which pictures it takes: `uint8[batch,rows + 15,columns + 15,3]` are any number of them, of 16
 pixels or more along each side (rows and columns count from 1), with three channels of 8 bits. Others are refused by
-`call`, whose message names the size that it expected. JAX promises that a file is read by its versions of the half
-year after the one that wrote it.
+`call`, whose message names the size that it expected. JAX guarantees that its versions of the next six months can
+read the file.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,7 +7,6 @@ import pandas as pd
 
 from experiments.annotation_errors.elsewhere import (
     LEVEL_LINES,
-    NOT_KNOWN,
     again,
     against_clean,
     level_lines,
@@ -15,7 +14,7 @@ from experiments.annotation_errors.elsewhere import (
 )
 from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.statements import judged, published, published_kind, statements_table
-from experiments.harness.rival_options import is_rival
+from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
 from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
 from segjax.evaluation.claims import format_test_sets

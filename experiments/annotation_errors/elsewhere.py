@@ -10,8 +10,7 @@ from segjax.evaluation import Claim
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 
-NOT_KNOWN = "not known here"  # the labels that a rival learnt from
-LEVEL_LINES = "Level lines: programs from elsewhere, which learnt from none of these labels."
+LEVEL_LINES = "Horizontal lines: programs from elsewhere. What they learnt from is not known here."
 Table = ResultTable[Trial]
 
 

@@ -14,6 +14,7 @@ from segjax.reports import words
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 
+PUBLISHED = ("unet", "segnet", "msd")
 FREE_UP_TO = 0.3  # published: no more omitted cells cost U-Net and MSD less than a Dice point
 FREE = 1.0
 JUDGED = {"ahead": "holds", "behind": "does not hold", "not decided": "not decided", "too few": "too few test sets"}
@@ -157,7 +158,8 @@ def _cost(table: Table, network: str, error: str, level: float) -> pd.Series:
 
 
 def _networks(table: Table) -> list[str]:
-    return list(dict.fromkeys(trial.network for trial in table.trials()))
+    """The published ones; the statements say nothing of others."""
+    return [network for network in dict.fromkeys(one.network for one in table.trials()) if network in PUBLISHED]
 
 
 def _levels(table: Table, error: str) -> list[float]:

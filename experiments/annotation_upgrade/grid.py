@@ -152,7 +152,7 @@ class Config:
                     "compared)"
                 )
         if self.segmentation.sizes.encoder_weights:
-            why = "a network that repairs labels sees them as one more channel, which weights of photographs lack"
+            why = "networks that repair labels take the labels as one more channel, which these weights lack"
             raise InputError(f"sizes.encoder_weights: {why}; leave encoder_weights out")
         if self.segmentation.sizes.norm == "running" and "rivals" in self.questions and TEACHER in self.rivals:
             raise InputError(

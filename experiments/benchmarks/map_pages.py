@@ -83,7 +83,7 @@ PyTorch: `python -m experiments.benchmarks.map_parity` measures them.
 
 {remarks}
 
-Not compared: Captum's tests of layers without pixels, of which there is no map here. Quantus's top-k intersection,
+Not compared: Captum's tests of layers without pixels, for which there are no maps. Quantus's top-k intersection,
 relevance rank accuracy, focus and weighted localisation have no counterpart here. Its tests of faithfulness state
 ranges for trained networks, such as -1 to 1, and no value.
 

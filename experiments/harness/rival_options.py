@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.harness.options import arranges
 from segjax.types import InputError
 
+NOT_KNOWN = "not known here"  # what a rival learnt from
 ELSEWHERE = "elsewhere"  # the method of their trials, where trials have one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _DIGITS = 8  # of the digest, in the factor `network`
@@ -20,8 +21,8 @@ class RivalOptions:
     rival: tuple[str, ...] = arranges(())
     """Other programs to compare with, each as NAME=folder:PATH. The folder holds the test pictures and the labels that
     the program predicted for them, in any format that --data reads. Every test picture needs a prediction. Where the
-    pictures or the labels have one class only, everything that is marked counts. Elsewhere classes are matched by name
-    if the folder names them (class_names=FILE.csv), and by number if it does not."""
+    pictures have one class, or the labels tell no classes apart, everything that is marked counts. Elsewhere classes
+    are matched by name if the folder names them (class_names=FILE.csv), and by number if it does not."""
     write_test_pictures: Path | None = arranges(None)
     """Write the test pictures of all seeds into this new folder, for another program to predict; train nothing."""
 

@@ -84,27 +84,36 @@ def read_rivals(options: RivalOptions, data: Any, seeds: int, needs_classes: boo
 
 
 def _read(name: str, text: str, pictures: Source, test: Sequence[int], needs_classes: bool) -> Rival:
-    source = _opened(text)
+    source, has_classes = _opened(text)
     index_of = {picture: index for index, picture in enumerate(source.names)}
     if missing := [pictures.names[index] for index in test if pictures.names[index] not in index_of]:
         raise InputError(
             f"{len(missing)} of {len(test)} test pictures have no prediction in {text}: {first_few(missing)}; predict "
-            f"them, too ({_WRITE})"
+            f"these as well ({_WRITE})"
         )
     places = {index: index_of[pictures.names[index]] for index in test}
     for index, place in places.items():
         _check_picture(source[place], pictures[index], text)
-    return Rival(factor_of(name, source.digest), source, places, _classes(source, pictures, text, needs_classes))
+    known = pictures.class_names
+    if needs_classes and not has_classes:
+        raise InputError(
+            f"the labels in {text} tell no classes apart, but this study asks for {first_few(known)}; add class images "
+            "as classes/, or give labels=components for masks whose values are classes"
+        )
+    classes = _classes(source.class_names, known, text) if has_classes and len(known) > 1 else None
+    return Rival(factor_of(name, source.digest), source, places, classes)
 
 
-def _opened(text: str) -> Source:
-    """A folder that may hold more pictures than those with labels, pictures without objects, and equal or flat ones."""
+def _opened(text: str) -> tuple[Source, bool]:
+    """A folder that may hold more pictures than those with labels, pictures without objects, and equal or flat ones;
+    and whether it tells classes apart."""
     spec = parse_spec(text)
     given, cuts = divide_options(spec)
     path, options = Path(spec.name).expanduser(), FolderOptions.parse({"unlabelled": "skip", "empty": "keep", **given})
     inspection = inspect_folder(path, options)
     problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
-    return cut_source(FolderSource(path, options, text, dataclasses.replace(inspection, problems=problems)), cuts)
+    source = FolderSource(path, options, text, dataclasses.replace(inspection, problems=problems))
+    return cut_source(source, cuts), source.has_classes
 
 
 def _check_picture(found: Sample, own: Sample, text: str) -> None:
@@ -131,16 +140,8 @@ def _grey(image: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:
     return image.mean(-1) / max(float(image.max()), 1e-6)
 
 
-def _classes(source: Source, pictures: Source, text: str, needs_classes: bool) -> dict[int, int] | None:
-    """The rival's class of each class of the study, by name where it names them; None where either has but one."""
-    names, known = source.class_names, pictures.class_names
-    if len(names) < 2 or len(known) < 2:
-        if needs_classes:
-            raise InputError(
-                f"the labels in {text} tell no classes apart, but this study asks for {first_few(known)}; add class "
-                "images as classes/, or give labels=components for masks whose values are classes"
-            )
-        return None
+def _classes(names: tuple[str, ...], known: tuple[str, ...], text: str) -> dict[int, int]:
+    """The rival's class of each class of the study, by name where it names them."""
     is_named = names != tuple(f"class {number}" for number in range(1, len(names) + 1))
     unknown = sorted(set(names) - set(known)) if is_named else names[len(known) :]
     if unknown:

@@ -78,7 +78,10 @@ class Material:
             return self.train, self.validation
         own = max(1, round(count / 5))
         if count - own > len(self.train) or own > len(self.validation) or count < 2:
-            raise InputError(f"scratch: {count} pictures cannot be taken from {len(self.train)}; give from 2 on")
+            raise InputError(
+                f"scratch: {count} annotated pictures cannot be had; there are {len(self.train)} to learn from, and "
+                "at least 2 are needed; give another number"
+            )
         return self.train[: count - own], self.validation[:own]
 
 

@@ -107,7 +107,7 @@ def told(scores: Sequence[Score]) -> dict[str, str]:
     for place, count in enumerate(dict.fromkeys(one.annotated_pictures for one in scores)):
         own = [one for one in scores if one.annotated_pictures == count]
         dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
-        what = "these weights" if place == 0 else "the same network, trained from nothing"
+        what = "these weights" if place == 0 else "the same network, trained from scratch"
         texts[f"{what}, {count} annotated pictures"] = (
             f"Dice {np.nanmean(dice):.3f} ({np.nanmin(dice):.3f} to {np.nanmax(dice):.3f}), "
             f"object F1 {np.nanmean(f1):.3f}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import OURS
-from experiments.harness.rival_options import ELSEWHERE
+from experiments.harness.rival_options import ELSEWHERE, NOT_KNOWN
 from experiments.harness.study import Analysis
 from experiments.site_segmentation.charts import charts_of
 from experiments.site_segmentation.findings import (
@@ -22,6 +22,7 @@ from experiments.site_segmentation.findings import (
     best_of,
     compared_with,
     full_title_of,
+    learnt_by,
     masks_of,
     most_of_few,
     networks_of,
@@ -43,7 +44,6 @@ from segjax.reports.words import METRIC_NAMES, joined, network_name
 
 SHARES = (FOUND, FALSE_ALARMS, *AT_HALF, "marked_rate")
 COLUMNS = (FOUND, FALSE_ALARMS, "site_iou", "boundary_f_4px", "hd95_px", "label_dice", "marked_rate")
-NOT_KNOWN = "not known here"  # what a program from elsewhere learnt from
 CHOSEN = (*AT_HALF, *POINT)  # columns where levels were chosen on validation pictures
 
 
@@ -243,9 +243,9 @@ def _cautions(table: Table, networks: Sequence[str]) -> list[str]:
 def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.DataFrame:
     """All networks by what they were trained on, and what `outline_sites` calls it."""
     rows = []
-    for network in networks:
+    for place, network in enumerate(networks):
         is_weak = bool(weaknesses(table, network))
-        for trial in compared_with(table, network):
+        for trial in (learnt_by if place else compared_with)(table, network):  # programs from elsewhere stand once
             dice = table.interval(DICE, trial)
             trained_on = NOT_KNOWN if trial.method == ELSEWHERE else title_of(config, trial)
             row: dict[str, Any] = {"network": network_name(trial.network), "trained on": trained_on}

@@ -74,7 +74,7 @@ def create(name: str, pretrained: str | Path | None = None, **options: Any) -> N
 
     In Flax NNX, `nnx.bridge.ToNNX(create("unet"), rngs=nnx.Rngs(0)).lazy_init(image)` is a module of NNX: call it with
     pictures, and differentiate its loss with `nnx.grad`. Where running statistics are to move, call it with
-    `train=True, mutable=["batch_stats"]`. The trap is that only the call is handed on: properties such as
+    `train=True, mutable=["batch_stats"]`. The trap: only calling is passed on; properties such as
     `receptive_field` are at `.to_nnx__module`, methods run inside of an `apply`, and parameters are nested dicts
     instead of submodules.
 

@@ -175,30 +175,29 @@ class Pretrained(nn.Module):
             )
 
     @nn.nowrap
-    def init(self, rngs: Any, *args: Any, **options: Any) -> Any:
+    def init(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:
         """Variables for pictures of this shape: the trained ones, or drawn from the key.
 
         Raises:
             InputError: the trained weights are for pictures with another number of channels, or as `load_pretrained`.
         """
         if self.pretrained is None:
-            return super().init(rngs, *args, **options)
+            return super().init(rngs, image, *others, **options)
         kind = type(self).__name__.lower()
         trained = load_pretrained(kind, self.pretrained).variables["variables"]
-        image, *others = args
         fresh = self.clone(pretrained=None)
         wanted = jax.eval_shape(lambda key, x: fresh.init(key, x, *others, **options), rngs, image)
         if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, trained):
             raise InputError(
-                f"network {kind}: pictures with {image.shape[-1]} channel(s) do not fit the weights "
-                f"{str(self.pretrained)!r}; convert the pictures, their card says to what"
+                f"network {kind}: the weights {str(self.pretrained)!r} do not take pictures with {image.shape[-1]} "
+                f"channel(s); convert the pictures (card({str(self.pretrained)!r}) says how)"
             )
         return trained
 
     @nn.nowrap
-    def init_with_output(self, rngs: Any, *args: Any, **options: Any) -> Any:
+    def init_with_output(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:
         """Output and variables, as `init` and then `apply` give them."""
         if self.pretrained is None:
-            return super().init_with_output(rngs, *args, **options)
-        variables = self.init(rngs, *args, **options)
-        return self.apply(variables, *args, **options), variables
+            return super().init_with_output(rngs, image, *others, **options)
+        variables = self.init(rngs, image, *others, **options)
+        return self.apply(variables, image, *others, **options), variables

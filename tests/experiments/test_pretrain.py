@@ -137,7 +137,7 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
 
 def test_scores_are_told_as_mean_and_range():
     scores = [Score("unet", 8, "a", 0.5, 1.0), Score("unet", 8, "b", 0.7, float("nan")), Score("unet", 3, "a", 0.25, 0)]
-    few = "the same network, trained from nothing, 3 annotated pictures"
+    few = "the same network, trained from scratch, 3 annotated pictures"
     assert list(told(scores).items()) == [
         ("these weights, 8 annotated pictures", "Dice 0.600 (0.500 to 0.700), object F1 1.000"),
         (few, "Dice 0.250 (0.250 to 0.250), object F1 0.000"),

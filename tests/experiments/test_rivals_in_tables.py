@@ -69,7 +69,7 @@ def test_networks_trained_on_noisy_labels_stand_beside_it():
     shown = found.charts["dice_of_the_test_set"]
     lines = shown.table[shown.table["network"] == NAMED]
     assert lines["labels"].tolist() == ["not known here"] and lines["Dice"].tolist() == [0.414]
-    assert "Level lines: programs from elsewhere" in shown.caption
+    assert "Horizontal lines: programs from elsewhere" in shown.caption
     assert len(shown.wide.axes[0].get_lines()) > 0  # it can be drawn
     rows = found.tables["dice_pooled"].set_index("network")
     assert rows.loc[NAMED, "labels"] == "not known here" and rows.loc[NAMED, "test sets"] == 5

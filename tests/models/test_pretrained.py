@@ -49,6 +49,11 @@ def test_three_lines_give_the_logits_of_the_saved_variables(kind, shelf):
     jax.tree.map(np.testing.assert_array_equal, same, variables)
 
 
+def test_the_picture_may_be_given_by_its_name(shelf):
+    network, key = create("msd", pretrained="dots"), jax.random.key(0)
+    jax.tree.map(np.testing.assert_array_equal, network.init(key, image=IMAGE), network.init(key, IMAGE))
+
+
 def test_pictures_of_any_size_are_taken_under_compilation_too(shelf):
     network = create("msd", pretrained="dots")
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 21, 34, 1)))

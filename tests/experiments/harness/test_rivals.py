@@ -118,6 +118,13 @@ def test_everything_marked_counts_where_no_classes_are_told_apart(data, folder):
     assert class_cautions([found], Pictures(class_names=("cell",))) == []
 
 
+def test_class_images_that_show_one_class_alone_are_of_that_class(data, folder):
+    save(data, folder / "classes" / "{}.png", lambda one: (one.labels > 0).astype(np.int32))
+    found = rival(data, folder, needs_classes=True)
+    np.testing.assert_array_equal(found.masks(TEST, 1), truth(data))
+    assert not found.masks(TEST, 2).any() and class_cautions([found], data.source) == []
+
+
 def test_label_files_beside_the_pictures_are_read_as_another_program_leaves_them(data, folder):
     shutil.rmtree(folder / "labels")
     save(data, folder / "images" / "{}_cp_masks.png", kind=np.uint16)
@@ -241,7 +248,7 @@ def too_many(folder, data):
 
 
 REFUSED = {
-    without: ("", r"1 of 2 test pictures have no prediction in folder:.*: slide\.3@0,8; predict them, too"),
+    without: ("", r"1 of 2 test pictures have no prediction in folder:.*: slide\.3@0,8; predict these as well"),
     other_picture: ("", r"slide\.3@0,8 in folder:.* is not the test picture of that name; predict the test picture"),
     other_size: ("", r"slide\.3@0,8 in folder:.* is 48 x 39 pixels, but the test picture is 48 x 40; predict"),
     labels_of_other_size: (
