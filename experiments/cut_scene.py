@@ -31,10 +31,10 @@ import tyro
 from rich.console import Console
 
 from experiments.harness.start import run_command
-from segjax.data import metres_per_pixel
 from segjax.data.formats.vectors import Options
 from segjax.data.ground.cut_scene import CUT, CutScene, cut_scenes, fates_of
 from segjax.data.ground.geofiles import check_geo
+from segjax.data.ground.georeference import metres_per_pixel
 from segjax.data.ground.site_tiles import Cutting
 from segjax.data.pictures.images import is_8_bit
 from segjax.types import InputError

@@ -42,7 +42,7 @@ def main() -> None:
     options = tyro.cli(IndexOptions, prog="python -m experiments.index", description=__doc__)
     if not options.folder.is_dir():
         raise InputError(f"folder: {options.folder} is not a folder; give the one that holds the --out folders of runs")
-    from segjax.reports import write_index  # a typing error is told without it
+    from segjax.reports.index import write_index  # a typing error is told without it
 
     count = write_index(options.folder)
     address = (options.folder.absolute() / "index.html").as_uri()

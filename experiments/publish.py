@@ -18,7 +18,7 @@ from experiments.harness.provenance import ROOT
 from experiments.harness.publish import check_tree, published_runs, take_run, write_readme, write_results_page
 from experiments.harness.run import AnyStudy
 from experiments.harness.start import run_command
-from segjax.sweeps import read_plan
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 
 

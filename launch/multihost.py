@@ -27,8 +27,9 @@ from segjax.data import open_source
 from segjax.files import write_file
 from segjax.interruption import Stopped
 from segjax.models import save_weights
-from segjax.sweeps import fingerprint
-from segjax.training import LoopConfig, Pictures, fit, make_mesh, make_sharded_steps, predict
+from segjax.sweeps.trials import fingerprint
+from segjax.training import LoopConfig, Pictures, fit, predict
+from segjax.training.parallel import make_mesh, make_sharded_steps
 from segjax.types import InputError
 
 

@@ -23,8 +23,10 @@ from experiments.harness.start import run_command
 from segjax.claims import Holder, holders
 from segjax.files import explained
 from segjax.interruption import check, later
-from segjax.reports import write_status
-from segjax.sweeps import Progress, in_words, progress_of, study_of
+from segjax.reports.page import write_status
+from segjax.sweeps.pace import in_words
+from segjax.sweeps.plan import study_of
+from segjax.sweeps.progress import Progress, progress_of
 from segjax.types import InputError
 
 SHOWN = 20  # rows of a table

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Float32, Num
 from segjax.data.pictures.images import LUMINANCE
 from segjax.types import InputError, Network
 
+__all__ = ["export_network"]
 PLATFORMS = ("cpu", "cuda", "tpu")
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _LARGEST = {"float32": 1.0, "uint8": 255.0, "uint16": 65535.0}

@@ -5,13 +5,13 @@ N object, M member of a pack.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+__all__ = ["Georeference", "InputError", "Network", "Sample", "Source"]
 IGNORED = -1  # in targets: a pixel that counts in no loss and no metric
 
 
@@ -136,6 +136,8 @@ def check_least(owner: object, **least: int) -> None:
     """
     for name, lowest in least.items():
         given = getattr(owner, name)
-        for number in given if isinstance(given, Sequence) else (given,):
+        for number in given if isinstance(given, tuple | list) else (given,):
+            if not isinstance(number, int | float | np.number) or isinstance(number, bool):
+                raise InputError(f"{name} must be a number of at least {lowest}, not {number!r}")
             if not lowest <= number < float("inf"):
                 raise InputError(f"{name} must be at least {lowest}, not {number:g}")

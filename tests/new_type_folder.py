@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from experiments.segment_new_type.config import NewTypeOptions
-from segjax.fewshot import Extractor, save_extractors, with_statistics
+from segjax.fewshot import Extractor, save_extractors
+from segjax.fewshot.bank import with_statistics
 from segjax.models import create
 
 

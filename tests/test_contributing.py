@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments.harness.run import run
-from segjax.sweeps import read_plan
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ FLOORS = {
     "segjax": -1,
     "segjax.types": -1,
     "segjax.interruption": -1,
+    "segjax.arguments": -1,
     "segjax.files": 0,
     "segjax.claims": 1,
     "segjax.ops": 0,

@@ -54,6 +54,7 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.outline_sites": "--learnt outlines",
     "experiments.segment_new_type": "",
     "experiments.export": "",
+    "experiments.pretrain": "",
     "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly"
     " --omission 0.5",
     "launch.local": f"{MSD} --errors bias --levels 6",
@@ -95,6 +96,7 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
         "tests/experiments/test_rivals_in_studies.py",
         "--write-test-pictures",
     ),
+    "python -m experiments.benchmarks.api_pages": ("tests/experiments/benchmarks/test_api_pages.py", "api_page()"),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
@@ -256,7 +258,10 @@ def names_of(heading: str) -> dict[str, Any]:
         return {"images": images, "labels": labels, "other_images": images[:2], "other_masks": labels[:2] > 0}
     if heading == "A new type of cell":
         return {"images": list(images[:2]), "masks": list(labels[:2]), "query": list(images[2:])}
-    return {"images": jnp.asarray(images[:2, :32, :32])}
+    if heading == "Large pictures":
+        return {"picture": images[0, :32, :32]}
+    small = {"images": jnp.asarray(images[:2, :32, :32])}
+    return small | {"targets": jnp.asarray(labels[:2, :32, :32] > 0, jnp.int32)} if heading == "Networks" else small
 
 
 def python_of(guide: str) -> list[tuple[str, str]]:
@@ -275,18 +280,23 @@ TOUCHING = np.pad(np.kron(np.arange(1, 33).reshape(8, 4), np.ones((8, 8))), ((0,
 SIZES = {"msd": {"depth": 2}, "unet": {"width": 2, "levels": 1}, "msd_classifier": {"depth": 2}}
 
 
+def made_small(name: str, **options: Any) -> Any:
+    """A small network; one with trained weights stays as it is."""
+    return create(name, **(options if "pretrained" in options else SIZES[name]))
+
+
 def make_small(patch: pytest.MonkeyPatch) -> None:
     """Networks are small and trained for an epoch, whatever a block asks for."""
     for room in ("fewshot", "maps", "upgrade"):
         importlib.import_module(f"segjax.{room}")  # first, so that none of them keeps the small ones
     for place in ("segjax.models", "segjax.upgrade.learning"):
-        patch.setattr(f"{place}.create", lambda name, **options: create(name, **SIZES[name]))
+        patch.setattr(f"{place}.create", made_small)
     patch.setattr("segjax.training.LoopConfig", lambda **options: LoopConfig(**{**options, "epochs": 1}))
 
 
 @pytest.mark.slow
 def test_the_python_of_the_library_guide_runs(desk, monkeypatch):
-    desk.run(next(one for one in COMMANDS if module_of(one) == "experiments.few_shot"))
+    guide_inputs.pictures(desk.folder / "my_pictures")
     monkeypatch.chdir(desk.folder)
     make_small(monkeypatch)
     found: dict[str, Any] = {}
@@ -294,6 +304,14 @@ def test_the_python_of_the_library_guide_runs(desk, monkeypatch):
         for name, value in names_of(heading).items():
             found.setdefault(name, value) if heading == "Annotation errors" else found.update({name: value})
         exec(compile(body, heading, "exec"), found)
+        if heading == "Networks":
+            assert 0 < float(found["loss"]) < 0.9
+        if heading == "Trained networks":
+            assert found["mask"].shape == (2, 32, 32)
+        if heading == "Large pictures":
+            assert found["values"].shape == found["averaged"].shape == (32, 32, 2)
+        if heading == "Export":
+            assert Path("network.stablehlo").stat().st_size > 1000
         if heading == "Activation maps":
             assert found["maps"].shape == (2, 32, 32) and found["coarse"].ndim == 3
     assert len(found["repaired"]) == 2 and [one.max() > 0 for one in found["found"]]

@@ -20,9 +20,10 @@ from experiments.activation_maps.measure import ELSEWHERE
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES, OURS
 from experiments.harness.study import Analysis
-from segjax.evaluation import Claim, Metric, size_class
-from segjax.reports import data_name
-from segjax.reports.words import METRIC_NAMES, joined, network_name
+from segjax.evaluation.claims import Claim
+from segjax.evaluation.picture import Metric
+from segjax.evaluation.sites import size_class
+from segjax.reports.words import METRIC_NAMES, data_name, joined, network_name
 
 MAIN = {"iou": "IoU", "boundary_f_4px": "boundary F at 4 px"}
 CONTESTS = {

@@ -27,21 +27,9 @@ from experiments.harness.examples import ranks_shown
 from experiments.harness.map_options import MAP_TITLES
 from experiments.harness.study import Context
 from segjax.evaluation import Interval
-from segjax.reports import (
-    MAP_LEGEND,
-    Chart,
-    Gallery,
-    Line,
-    Look,
-    Panel,
-    chart,
-    dot_chart,
-    line_chart,
-    look,
-    map_layer,
-    means_said,
-    truth_layer,
-)
+from segjax.reports import Chart, Gallery, Line, Look, Panel, chart, dot_chart, line_chart, look
+from segjax.reports.charts import means_said
+from segjax.reports.gallery import MAP_LEGEND, map_layer, truth_layer
 from segjax.reports.words import joined, network_name
 
 Series = Mapping[str, Mapping[str, Interval]]

@@ -15,7 +15,8 @@ from experiments.activation_maps.grid import (
 from experiments.activation_maps.measure import ELSEWHERE
 from experiments.harness.classifiers import USABLE_AUC
 from experiments.harness.map_options import MAP_TITLES, OURS
-from segjax.evaluation import Claim, Interval
+from segjax.evaluation import Interval
+from segjax.evaluation.claims import Claim
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 

@@ -18,25 +18,27 @@ from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.pictures import stable_number
 from segjax.data import Split
 from segjax.evaluation import (
-    area_matched_discs,
-    brightness_correlation,
-    choose_threshold,
-    coarse_map,
     confidence,
     deletion,
     energy_in_mask,
-    fixed_discs,
     insertion,
     map_similarity,
-    median_radius,
-    oracle_threshold,
-    outline_metrics,
     pixel_average_precision,
     pointing_game,
     road,
 )
-from segjax.evaluation.sites import TOLERANCES
-from segjax.maps import LOG_ODDS, ClassProbability, by_maximum, level_of, positive
+from segjax.evaluation.localisation import choose_threshold, oracle_threshold
+from segjax.evaluation.references import (
+    area_matched_discs,
+    brightness_correlation,
+    coarse_map,
+    fixed_discs,
+    median_radius,
+)
+from segjax.evaluation.sites import TOLERANCES, outline_metrics
+from segjax.maps import ClassProbability, by_maximum, positive
+from segjax.maps.masks import level_of
+from segjax.maps.targets import LOG_ODDS
 from segjax.ops.fill import fill_from_neighbours
 from segjax.sweeps import Row
 from segjax.training.fit import in_batches

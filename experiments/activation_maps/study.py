@@ -43,8 +43,10 @@ from experiments.harness.pictures import Opener
 from experiments.harness.store import Trained, TrainingStore
 from experiments.harness.study import Context, Study
 from segjax.data import open_source
-from segjax.evaluation import accuracy, balanced_accuracy, mean_roc_auc, shuffled_parameters
-from segjax.maps import layer_shapes, refuse_unusable
+from segjax.evaluation import accuracy, balanced_accuracy, shuffled_parameters
+from segjax.evaluation.classification import mean_roc_auc
+from segjax.maps import layer_shapes
+from segjax.maps.scaling import refuse_unusable
 from segjax.models import Probe
 from segjax.sweeps import Outcome, Row
 from segjax.training import predict_logits

@@ -16,10 +16,13 @@ from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.statements import judged, published, published_kind, statements_table
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
-from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Interval, Metric
-from segjax.evaluation.claims import format_test_sets
-from segjax.reports import Chart, Panel, chart, data_name, dose_response, dot_chart, means_said, words
-from segjax.reports.words import joined, network_name
+from segjax.evaluation import Interval
+from segjax.evaluation.claims import Claim, format_test_sets
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.evaluation.picture import METRICS, Metric
+from segjax.reports import Chart, Panel, chart, dose_response, dot_chart, words
+from segjax.reports.charts import means_said
+from segjax.reports.words import data_name, joined, network_name
 from segjax.sweeps import ResultTable
 
 CURVES = {"dice_pooled": "Dice", "surface_dice": "surface Dice", "pq": "panoptic quality"}

@@ -6,7 +6,7 @@ import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
 from experiments.harness.rival_options import is_rival
-from segjax.evaluation import Claim
+from segjax.evaluation.claims import Claim
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 

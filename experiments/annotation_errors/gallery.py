@@ -14,17 +14,8 @@ from experiments.annotation_errors.pictures import ErrorDomains
 from experiments.harness.examples import ranks_shown
 from experiments.harness.pictures import Domain, faulty_targets
 from experiments.harness.study import Context
-from segjax.reports import (
-    LABEL_LEGEND,
-    PREDICTION_LEGEND,
-    Gallery,
-    Look,
-    dice_scale,
-    label_layer,
-    look,
-    prediction_look,
-    words,
-)
+from segjax.reports import Gallery, Look, look, words
+from segjax.reports.gallery import LABEL_LEGEND, PREDICTION_LEGEND, dice_scale, label_layer, prediction_look
 
 Here = Context[Config, ErrorDomains, Trial]
 

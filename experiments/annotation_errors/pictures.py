@@ -20,7 +20,8 @@ from experiments.harness.pictures import (
 )
 from segjax.annotations import Recipe
 from segjax.annotations.ids import count_of
-from segjax.data import Split, open_source, pasted
+from segjax.data import Split, open_source
+from segjax.data.paste import pasted
 from segjax.types import InputError, Source
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
-from segjax.data import parse_spec
+from segjax.data.spec import parse_spec
 from segjax.evaluation import Decision, decide
 from segjax.reports import words
 from segjax.reports.words import network_name

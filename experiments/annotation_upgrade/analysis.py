@@ -20,10 +20,11 @@ from experiments.annotation_upgrade.charts import (
 from experiments.annotation_upgrade.grid import REGION, Config, Trial, labels_upgraded, train_part
 from experiments.annotation_upgrade.region import region_chart, region_claims, region_table, region_verdict
 from experiments.harness.study import Analysis
-from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Claim, Decision, Metric
-from segjax.evaluation.claims import format_test_sets
-from segjax.reports import data_name
-from segjax.reports.words import METRIC_NAMES, joined, network_name
+from segjax.evaluation import Decision
+from segjax.evaluation.claims import Claim, format_test_sets
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.evaluation.picture import METRICS, Metric
+from segjax.reports.words import METRIC_NAMES, data_name, joined, network_name
 
 _POOLED = "2 TP / (2 TP + FP + FN), pixels of all pictures summed first"
 LABEL_DICE = Metric(_POOLED, "1", "higher", "both empty: NaN", 1)

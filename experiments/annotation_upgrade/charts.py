@@ -34,23 +34,9 @@ from experiments.harness.recipes import PIXEL_ERRORS, RATE_ERRORS
 from experiments.harness.rival_options import ELSEWHERE, is_rival
 from experiments.harness.study import Context
 from segjax.evaluation import Interval
-from segjax.reports import (
-    PREDICTION_LEGEND,
-    BeforeAfter,
-    Chart,
-    Gallery,
-    Line,
-    Look,
-    before_after_chart,
-    chart,
-    dice_scale,
-    line_chart,
-    look,
-    outcome_chart,
-    prediction_layer,
-    prediction_look,
-    truth_layer,
-)
+from segjax.reports import Chart, Gallery, Line, Look, chart, line_chart, look
+from segjax.reports.gallery import PREDICTION_LEGEND, dice_scale, prediction_layer, prediction_look, truth_layer
+from segjax.reports.lines import BeforeAfter, before_after_chart, outcome_chart
 from segjax.reports.words import error_words, joined, network_name
 from segjax.sweeps import ResultTable
 

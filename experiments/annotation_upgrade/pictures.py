@@ -22,7 +22,8 @@ from experiments.harness.pictures import (
     stable_number,
 )
 from experiments.harness.recipes import strengths_of
-from segjax.data import Split, open_source, pasted
+from segjax.data import Split, open_source
+from segjax.data.paste import pasted
 from segjax.types import InputError, Source
 
 CLEAN_VALIDATION = 0.2  # share of the groups that validate, and of the clean pictures

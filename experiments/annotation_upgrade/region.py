@@ -18,8 +18,7 @@ from experiments.harness.noisy_labels import (
     Compared,
     points_of,
 )
-from segjax.evaluation import Claim
-from segjax.evaluation.claims import format_test_sets
+from segjax.evaluation.claims import Claim, format_test_sets
 from segjax.reports import Chart, chart
 from segjax.reports.places import Square, place_chart
 from segjax.reports.words import joined, network_name

@@ -51,25 +51,23 @@ from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, RivalPart, Study
 from segjax.annotations import Recipe
-from segjax.evaluation import median_radius
+from segjax.evaluation.references import median_radius
 from segjax.ops.components import components
 from segjax.sweeps import Outcome, Row
-from segjax.training import LoopConfig, Pictures, Steps, make_mean_teacher_steps, make_steps, predict, predict_logits
-from segjax.upgrade import (
+from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict, predict_logits
+from segjax.training.mean_teacher import make_mean_teacher_steps
+from segjax.upgrade import clean_pictures, make_upgrade_steps, mixture, upgrade_network
+from segjax.upgrade.confidence import (
     Weighted,
     averaged_probability,
-    clean_pictures,
     confidence_weights,
     ignore_unsure,
-    make_upgrade_steps,
     make_weighted_steps,
-    mixture,
-    rejected_objects,
-    upgrade_network,
-    with_labels,
 )
 from segjax.upgrade.confident import correct_mask
 from segjax.upgrade.estimate import estimate_recipe
+from segjax.upgrade.learning import with_labels
+from segjax.upgrade.recipes import rejected_objects
 
 VALIDATION_DRAWS = 2  # fixed noisy versions of every clean picture that chooses an upgrade network's best epoch
 PAIRS = 5  # pictures with clean and noisy labels, from which an error is estimated

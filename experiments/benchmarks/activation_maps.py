@@ -26,7 +26,9 @@ import numpy as np
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Call, Contest, Contests, Scale
 from segjax.evaluation import road
-from segjax.maps import ClassScore, ablation_cam, grad_cam, layer_cam, min_max, positive, score_cam, upsample
+from segjax.maps import ClassScore, min_max, positive, upsample
+from segjax.maps.cam import grad_cam, layer_cam
+from segjax.maps.channels import ablation_cam, score_cam
 from segjax.models import Probe, create, load_torchvision, save_weights
 from segjax.types import InputError
 

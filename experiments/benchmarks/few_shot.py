@@ -33,8 +33,12 @@ from experiments.benchmarks.memory import peak_bytes, resident_bytes
 from experiments.benchmarks.timing import Row, Scale
 from experiments.harness.start import run_command
 from segjax.data import open_source
-from segjax.evaluation import OverlapCounts, counts, dice
-from segjax.fewshot import Draws, Extractor, FeatureBank, FeatureSet, Grid, Logistic, draw_support, fit_grid
+from segjax.evaluation import counts, dice
+from segjax.evaluation.overlap import OverlapCounts
+from segjax.fewshot import Extractor, FeatureBank
+from segjax.fewshot.draws import Draws, draw_support
+from segjax.fewshot.grid import FeatureSet, Grid, fit_grid
+from segjax.fewshot.linear import Logistic
 from segjax.models import create
 from segjax.types import InputError
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.evaluation import confidence, deletion, energy_in_mask, insertion, pointing_game, roc_auc
-from segjax.maps import ClassScore, grad_cam, positive
+from segjax.maps import ClassScore, positive
+from segjax.maps.cam import grad_cam
 
 TORCH_CAM = "torch-cam at f44afef, tests/test_metrics.py"
 CAPTUM = "Captum at 0d273ec, tests/attr/layer/test_grad_cam.py"

@@ -19,7 +19,8 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.memory import resident_bytes
 from experiments.benchmarks.timing import Row, Scale
 from experiments.harness.start import run_command
-from segjax.maps import RegionScore, grad_cam
+from segjax.maps import RegionScore
+from segjax.maps.cam import grad_cam
 from segjax.models import Probe, create
 from segjax.types import InputError
 

@@ -20,16 +20,9 @@ import numpy as np
 from experiments.benchmarks.map_fixtures import Fixture, fixtures
 from experiments.harness.start import run_command
 from segjax.files import write_file
-from segjax.maps import (
-    LOG_ODDS,
-    MAPS,
-    ClassProbability,
-    ClassScore,
-    MapKind,
-    ResidualSoftmax,
-    create_map,
-    reason_without,
-)
+from segjax.maps import MAPS, ClassProbability, ClassScore, create_map
+from segjax.maps.registry import MapKind, reason_without
+from segjax.maps.targets import LOG_ODDS, ResidualSoftmax
 from segjax.models import create
 
 FOLDER = Path("segjax/maps")

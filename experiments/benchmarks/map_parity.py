@@ -30,18 +30,11 @@ import tyro
 from experiments.benchmarks.activation_maps import check_installed, equal_network
 from experiments.benchmarks.timing import RESULTS, Row, Scale, chosen, header_of, report, rounded
 from experiments.harness.start import run_command
-from segjax import maps
-from segjax.maps import (
-    ClassScore,
-    FinerScore,
-    ResidualSoftmax,
-    factorise,
-    full_gradients,
-    min_max,
-    positive,
-    upsample,
-)
+from segjax.maps import MAPS, ClassScore, min_max, positive, upsample
+from segjax.maps.factors import factorise
+from segjax.maps.gradients import full_gradients
 from segjax.maps.layers import layers_and_gradients
+from segjax.maps.targets import FinerScore, ResidualSoftmax
 
 SIDES: dict[Scale, dict[str, int]] = {"full": {"vgg16": 64, "resnet18": 96}, "smoke": {"vgg16": 32, "resnet18": 64}}
 LONG = ("score_cam", "ablation_cam")  # of one picture
@@ -130,7 +123,7 @@ def our_map(name: str, side: Side) -> np.ndarray:
         name, (LAYERS[side.name][-1],)
     )
     options: dict[str, Any] = {"references": 1} if name == "finer_cam" else {}
-    make = functools.partial(getattr(maps, name), side.apply, **options)
+    make = functools.partial(MAPS[name].make, side.apply, **options)
     explained = target.get(name, ClassScore(side.class_index))
     return np.asarray(jax.jit(lambda variables, x: make(variables, x, explained, *more))(side.variables, side.image))
 
@@ -297,7 +290,7 @@ def map_parity(only: tuple[str, ...] = (), scale: Scale = "full", out: Path = RE
         out: Folder for the table.
     """
     check_installed()
-    pairs = {f"{maps.MAPS[name].title}, {network}": (network, name) for network in LAYERS for name in METHODS}
+    pairs = {f"{MAPS[name].title}, {network}": (network, name) for network in LAYERS for name in METHODS}
     rows: list[Row] = []
     for network, name in chosen(pairs, only).values():
         side = side_of(network, scale)

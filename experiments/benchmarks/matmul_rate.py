@@ -13,7 +13,7 @@ from experiments.benchmarks.networks import NetworkOptions, Precision, set_produ
 from experiments.benchmarks.timing import Contests, Row
 from experiments.benchmarks.torch_rivals import computing, device, finished
 from experiments.harness.start import run_command
-from segjax.training import cores
+from segjax.training.parallel import cores
 
 TRIES = 7
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from experiments.benchmarks.networks import Case, NetworkOptions, pictures, steps_of
 from experiments.benchmarks.timing import Call, Scale
-from segjax.training import Steps, TrainState, layout_of
+from segjax.training import Steps, TrainState
 from segjax.training.fit import Call as Asked
-from segjax.training.packs import Work, drive
+from segjax.training.packs import Work, drive, layout_of
 
 CASES: dict[Scale, Case] = {
     "full": Case("unet", {"width": 8, "levels": 3}, (64, 64), 4),

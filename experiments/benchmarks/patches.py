@@ -27,10 +27,12 @@ from scipy import ndimage
 from experiments.benchmarks import timing
 from experiments.benchmarks.timing import Call, Contest, Contests, Scale, TimingOptions
 from experiments.harness.start import run_command
-from segjax.data import FolderOptions, FolderSource, write_labels
+from segjax.data import write_labels
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.patches import Decoded, PatchConfig, Patches, class_target, turned
 from segjax.ops.components import components
-from segjax.training import cores
+from segjax.training.parallel import cores
 from segjax.types import Source
 
 SIZES: dict[Scale, dict[str, tuple[int, int, int]]] = {

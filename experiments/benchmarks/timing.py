@@ -25,7 +25,7 @@ from rich.table import Table
 from experiments.harness.provenance import comment, provenance
 from experiments.harness.start import run_command
 from segjax.files import write_file
-from segjax.training import cores
+from segjax.training.parallel import cores
 from segjax.types import InputError
 
 Scale = Literal["full", "smoke"]

@@ -32,7 +32,7 @@ class TorchBlock(nn.Module):
 
 
 class TorchUNet(nn.Module):
-    """`segjax.models.UNet` with norm="none"; pictures [B, C, H, W] to logits [B, K, H, W]."""
+    """`segjax.models.unet.UNet` with norm="none"; pictures [B, C, H, W] to logits [B, K, H, W]."""
 
     def __init__(self, channels: int, classes: int = 2, width: int = 64, levels: int = 4) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class TorchUNet(nn.Module):
 
 
 class TorchSegNet(nn.Module):
-    """`segjax.models.SegNet` with norm="none" and the published head."""
+    """`segjax.models.segnet.SegNet` with norm="none" and the published head."""
 
     def __init__(self, channels: int, classes: int = 2, width: int = 64, levels: int = 5) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class TorchSegNet(nn.Module):
 
 
 class TorchMSD(nn.Module):
-    """`segjax.models.MSD` of width 1 as usually written: the whole stack padded for every layer, then concatenated."""
+    """`segjax.models.msd.MSD` of width 1 as usually written: all maps padded for every layer, then concatenated."""
 
     def __init__(self, channels: int, classes: int = 2, depth: int = 100) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.benchmarks.networks import Precision
 from experiments.benchmarks.timing import Call
 from experiments.benchmarks.torch_networks import WAYS, build
-from segjax.training import cores
+from segjax.training.parallel import cores
 from segjax.types import InputError
 
 FORMATS = {"default": torch.contiguous_format, "channels-last": torch.channels_last}

@@ -22,7 +22,8 @@ from experiments.benchmarks.timing import Call, Contest, Contests, Scale, Timing
 from experiments.harness.start import run_command
 from segjax.annotations import Recipe
 from segjax.training import StepConfig, make_steps
-from segjax.upgrade import clean_pictures, make_upgrade_steps, upgrade_network, upgrade_set, with_labels
+from segjax.upgrade import clean_pictures, make_upgrade_steps, upgrade_network, upgrade_set
+from segjax.upgrade.learning import with_labels
 
 PICTURES = 8
 SIDES: dict[Scale, tuple[int, int, int]] = {"full": (512, 256, 256), "smoke": (24, 16, 8)}  # set, training, tile

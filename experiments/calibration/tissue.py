@@ -20,7 +20,8 @@ from experiments.calibration.tables import write_tables
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from segjax.annotations import to_target
-from segjax.data import make_split, open_source, pictures_by_class
+from segjax.data import make_split, open_source
+from segjax.data.shots import pictures_by_class
 from segjax.evaluation import counts, dice
 from segjax.models import create
 from segjax.simulators.tissue_cells import CELL_TYPES

@@ -17,7 +17,10 @@ from experiments.check.suspicions import SHIFT_RULE, TWIN_RULE
 from experiments.check.uses import STUDIES, Use, uses_of
 from segjax.data import Problem, open_source
 from segjax.data.splits import picture_of
-from segjax.reports import Chart, Gallery, Look, chart, look, outline_layer, outline_legend, size_chart, write_card
+from segjax.reports import Chart, Gallery, Look, chart, look
+from segjax.reports.gallery import outline_layer, outline_legend
+from segjax.reports.page import write_card
+from segjax.reports.sizes import size_chart
 from segjax.types import Source
 
 SMALL = 5.0  # pixels; what a smaller object looks like cannot be told

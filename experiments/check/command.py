@@ -42,8 +42,9 @@ from rich.table import Column, Table
 
 from experiments.check.counts import Facts, folder_facts, source_facts
 from experiments.check.findings import Asked, Findings, in_order, look, shown_path
-from segjax.data import Problem, parse_spec, read_sides
-from segjax.data.spec import divide_options
+from segjax.data import Problem
+from segjax.data.spec import divide_options, parse_spec
+from segjax.data.splits import read_sides
 from segjax.types import InputError
 
 _PIPED_WIDTH = 160

@@ -13,9 +13,11 @@ from experiments.check.survey import LARGEST_HELD, Observed, Seen, memory_of
 from experiments.harness.classifiers import check_kinds, check_sides
 from experiments.harness.options import DataOptions
 from experiments.harness.pictures import Splitting, check_shown, check_target, read_samples
-from segjax.data import FolderOptions, FolderSource, Problem, open_source, parse_spec
+from segjax.data import Problem, open_source
 from segjax.data.folders.check import Inspection, inspect_folder
-from segjax.data.spec import SCHEMES, Spec, cut_source, divide_options, folder_spec
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
+from segjax.data.spec import SCHEMES, Spec, cut_source, divide_options, folder_spec, parse_spec
 from segjax.types import InputError, Source
 
 

@@ -9,8 +9,8 @@ from math import ceil
 import numpy as np
 
 from experiments.check.survey import Seen
-from segjax.data import parse_spec
 from segjax.data.folders.check import Inspection
+from segjax.data.spec import parse_spec
 
 LARGE = 512  # pixels; larger pictures are better cut
 TILE_OBJECTS = 8  # diameters of the median object that a tile is wide

@@ -17,13 +17,11 @@ from experiments.few_shot.findings import (
 from experiments.few_shot.grid import Config
 from experiments.few_shot.trials import CALIBRATED, NONE, TRAIN
 from experiments.harness.study import Analysis
-from segjax.evaluation import METRICS, REPLICATES_FOR_VERDICT, Metric, format_interval
-from segjax.evaluation.claims import format_test_sets
-from segjax.fewshot import BASELINES
-from segjax.reports import (
-    data_name,
-)
-from segjax.reports.words import joined, network_name
+from segjax.evaluation.claims import format_interval, format_test_sets
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.evaluation.picture import METRICS, Metric
+from segjax.fewshot.baselines import BASELINES
+from segjax.reports.words import data_name, joined, network_name
 
 ENOUGH = 5.0  # Dice points behind all labels that an annotator may well accept
 GLOSSARY = (

@@ -7,8 +7,11 @@ import pandas as pd
 
 from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, bank_words, counted, nearest_shots
 from experiments.few_shot.trials import Trial
-from segjax.evaluation import Claim
-from segjax.reports import Band, Chart, Compared, Spread, chart, comparison_chart, heat_chart, means_said, shots_chart
+from segjax.evaluation.claims import Claim
+from segjax.reports import Chart, chart
+from segjax.reports.charts import means_said
+from segjax.reports.lines import Compared, comparison_chart
+from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 from segjax.reports.words import network_name
 
 PUBLISHED = "In the published study, 5 pictures gave on average less than 20 % less Dice than several hundred."

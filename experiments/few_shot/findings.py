@@ -21,7 +21,8 @@ from experiments.few_shot.trials import (
     is_from_files,
 )
 from experiments.harness.rival_options import ELSEWHERE, rivals_among
-from segjax.evaluation import Claim, Decision, Interval, interval
+from segjax.evaluation import Decision, Interval, interval
+from segjax.evaluation.claims import Claim
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable
 

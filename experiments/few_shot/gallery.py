@@ -12,7 +12,8 @@ from experiments.few_shot.pictures import HeldOutType, TypedPictures
 from experiments.few_shot.trials import Training, Trial
 from experiments.harness.examples import ranks_shown
 from experiments.harness.study import Context
-from segjax.reports import PREDICTION_LEGEND, Gallery, Look, dice_scale, look, prediction_look, truth_layer
+from segjax.reports import Gallery, Look, look
+from segjax.reports.gallery import PREDICTION_LEGEND, dice_scale, prediction_look, truth_layer
 from segjax.types import IGNORED
 
 Here = Context[Config, TypedPictures, Training]

@@ -34,7 +34,9 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
-from segjax.fewshot import BASELINES, FEATURE_SELECTIONS, HEADS
+from segjax.fewshot import HEADS
+from segjax.fewshot.baselines import BASELINES
+from segjax.fewshot.draws import FEATURE_SELECTIONS
 from segjax.fewshot.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError

@@ -33,10 +33,12 @@ from experiments.harness.pictures import (
     stable_number,
     unjudged,
 )
-from segjax.data import open_source, split_groups
+from segjax.data import open_source
 from segjax.data.feature_files import FeatureFiles, open_features
-from segjax.fewshot import check_apart, type_target
+from segjax.data.splits import split_groups
 from segjax.fewshot.bank import LAST_FULL_LAYER
+from segjax.fewshot.draws import check_apart
+from segjax.fewshot.instances import type_target
 from segjax.types import IGNORED, InputError
 
 HELD_BACK = 0.3  # share of the training groups that extractors do not see, where candidates come from there

@@ -46,11 +46,18 @@ from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.rivals import Rival
 from experiments.harness.store import Extent, Job, Load, Trainer, TrainingStore
 from experiments.harness.study import Context, RivalPart, Study
-from segjax import fewshot
-from segjax.evaluation import OverlapCounts, counts, dice, f1, iou, overlaps
+from segjax.evaluation import counts, dice, f1, iou, overlaps
+from segjax.evaluation.overlap import OverlapCounts
+from segjax.fewshot import Extractor, FeatureBank, create_head
+from segjax.fewshot.bank import with_statistics
+from segjax.fewshot.baselines import BASELINES, shot_steps
+from segjax.fewshot.draws import Draws, draw_support
 from segjax.fewshot.files import kept_extractors
+from segjax.fewshot.grid import FeatureSet, Grid, fit_grid
+from segjax.fewshot.instances import instances
 from segjax.fewshot.stored import StoredBank
-from segjax.sweeps import Outcome, Row, described
+from segjax.sweeps import Outcome, Row
+from segjax.sweeps.trials import described
 from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
 from segjax.types import IGNORED
 
@@ -114,7 +121,7 @@ def measure(context: Here, trial: Trial) -> Outcome:
     new = _new_type(context, trial)
     if trial.method == ALL_LABELS:
         return _with_all_labels(context, trial, new)
-    if trial.method in fewshot.BASELINES:
+    if trial.method in BASELINES:
         return _baseline(context, trial, new)
     return _head(context, trial, new)
 
@@ -186,11 +193,11 @@ def _head(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
 class Fits:
     """All fits of a group of trials, for every draw, number of shots and number of features, and what they rest on."""
 
-    support: fewshot.FeatureSet
-    query: fewshot.FeatureSet
-    draws: fewshot.Draws
+    support: FeatureSet
+    query: FeatureSet
+    draws: Draws
     features: list[int]
-    grid: fewshot.Grid
+    grid: Grid
 
 
 @lru_cache(maxsize=1)
@@ -203,15 +210,13 @@ def fits_of(context: Here, group: Trial) -> Fits:
     features, selection = [len(variance)], "first"
     if group.feature_selection != ALL:
         features, selection = sorted(n for n in config.feature_counts if n < len(variance)), group.feature_selection
-    key, head = jax.random.key(stable_number(f"features {group.seed} {new}")), fewshot.create_head(group.method)
-    found = fewshot.fit_grid(key, head, support, query, draws, features, selection, variance)
+    key, head = jax.random.key(stable_number(f"features {group.seed} {new}")), create_head(group.method)
+    found = fit_grid(key, head, support, query, draws, features, selection, variance)
     return Fits(support, query, draws, features, found)
 
 
 @lru_cache(maxsize=1)
-def cached_features(
-    context: Here, trial: Trial
-) -> tuple[Float32[np.ndarray, " F"], fewshot.FeatureSet, fewshot.FeatureSet]:
+def cached_features(context: Here, trial: Trial) -> tuple[Float32[np.ndarray, " F"], FeatureSet, FeatureSet]:
     """Of a trial's bank the variance of each feature, and features and targets of candidates and query pictures."""
     new = _new_type(context, trial)
     if is_from_files(trial.bank):
@@ -220,7 +225,7 @@ def cached_features(
     else:
         bank, images = bank_of(context, trial), context.data.images
         variance, stacked = bank.variance, [bank.stack([*images[indices]]) for indices in (new.support, new.query)]
-    support, query = map(fewshot.FeatureSet, stacked, (new.targets(new.support), new.truth))
+    support, query = map(FeatureSet, stacked, (new.targets(new.support), new.truth))
     return variance, support, query
 
 
@@ -232,41 +237,41 @@ def stored_bank(context: Here, bank: str, seed: int) -> StoredBank:
     return StoredBank.standardised(pictures.files[bank], pictures.images.shape[1:3], seen)
 
 
-def bank_of(context: Here, trial: Trial) -> fewshot.FeatureBank:
+def bank_of(context: Here, trial: Trial) -> FeatureBank:
     """The bank of a trial, standardised over all training pictures; kept in OUT/extractors."""
     config, pictures, trainings = context.config, context.data, needs(context, trial)
     new, bank = pictures.types[trial.type], _bank_name(context, trial)
     folder = config.run.out / "extractors" / f"{trial.network}-{bank}-seed-{trial.seed}-new-{new}"
 
-    def make() -> list[fewshot.Extractor]:
+    def make() -> list[Extractor]:
         images = [pictures.images[index] for index in learnt_from(config, pictures, trainings[0])]
         found = []
         for training in trainings:
             network = network_for(config, pictures, context.store.trainer.kind(training))
             layers = layers_of(config, trial.network, bank, map_shapes(network, pictures))
             variables = context.store.load(training).variables
-            found.append(fewshot.Extractor(network, variables, layers, turned=TURNED in bank))
-        return [fewshot.with_statistics(one, images) for one in found]
+            found.append(Extractor(network, variables, layers, turned=TURNED in bank))
+        return [with_statistics(one, images) for one in found]
 
     with context.store.locked(trainings):
-        return fewshot.FeatureBank(kept_extractors(folder, len(trainings), make))
+        return FeatureBank(kept_extractors(folder, len(trainings), make))
 
 
 @lru_cache(maxsize=1)
 def baseline_steps(context: Here, group: Trial) -> Steps:
     """The compiled steps of a baseline, from the weights of its extractor where it uses them."""
     extractor, config = bank_of(context, group).extractors[0], context.config
-    return fewshot.shot_steps(extractor, config.train.step, group.method, config.extractor_rate)
+    return shot_steps(extractor, config.train.step, group.method, config.extractor_rate)
 
 
 @cache
 def compiled_head(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A head's `fit` and `predict`."""
-    head = fewshot.create_head(name)
+    head = create_head(name)
     return jax.jit(head.fit), jax.jit(head.predict)
 
 
-def grid_rows(found: fewshot.Grid, shots: int, features: int, first: int) -> list[Row]:
+def grid_rows(found: Grid, shots: int, features: int, first: int) -> list[Row]:
     """Values of every draw, for one place among the numbers of shots and one among those of features, and over draws.
 
     Predicted is what scores above the threshold of the highest Dice on the shots; "zero" is what scores above 0. The
@@ -296,11 +301,11 @@ def count_rows(found: OverlapCounts, name: str = "") -> list[Row]:
     return [Row(metric, value, name) for metric, value in values.items()]
 
 
-def _draws(new: HeldOutType, method: str) -> fewshot.Draws:
+def _draws(new: HeldOutType, method: str) -> Draws:
     """The draws of the study, for the numbers of shots that a method is tried with; every method has the same ones."""
     config, key = new.config, jax.random.key(stable_number(f"draws {new.seed} {new.new}"))
     candidates = np.ones(len(new.support), bool)
-    whole = fewshot.draw_support(key, candidates, config.shots, config.draws, config.nested)
+    whole = draw_support(key, candidates, config.shots, config.draws, config.nested)
     shots = tuple(sorted(config.shots if method == config.head else config.compare_shots))
     places = [whole.shots.index(count) for count in shots]
     return dataclasses.replace(whole, shots=shots, weights=whole.weights[:, places])
@@ -314,7 +319,7 @@ def _objects_found(new: HeldOutType, masks: Bool[np.ndarray, "Q H W"]) -> float:
     """Mean over pictures of the F1 of objects; pictures without any in either are left out."""
     scores = []
     for mask, truth, index in zip(masks, new.truth, new.query, strict=True):
-        predicted = fewshot.instances(mask & (truth != IGNORED), new.config.grouping)
+        predicted = instances(mask & (truth != IGNORED), new.config.grouping)
         scores.append(f1(overlaps(predicted, new.objects(index))))
     known = [score for score in scores if score == score]
     return float(np.mean(known)) if known else float("nan")

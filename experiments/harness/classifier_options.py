@@ -5,7 +5,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from experiments.harness.options import arranges, check_choices, decides
 from segjax.models import CLASSIFIERS, create
-from segjax.training import Consistency, LoopConfig
+from segjax.training import LoopConfig
+from segjax.training.consistency import Consistency
 from segjax.types import InputError, Network
 
 TAUGHT = tuple(f"{name}+{term}" for name in CLASSIFIERS for term in get_args(Consistency))

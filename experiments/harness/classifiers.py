@@ -15,16 +15,12 @@ from experiments.harness.networks import standardisation
 from experiments.harness.options import DataOptions, TrainOptions
 from experiments.harness.pictures import Domain, Opener, Splitting, open_target, read_samples, unjudged
 from experiments.harness.store import Extent, Job, Load, Trainer
-from segjax.data import metres_per_pixel, open_source, parse_spec
-from segjax.training import (
-    LoopConfig,
-    Pictures,
-    Steps,
-    balanced_weights,
-    check_consistent,
-    make_consistent_steps,
-    make_steps,
-)
+from segjax.data import open_source
+from segjax.data.ground.georeference import metres_per_pixel
+from segjax.data.spec import parse_spec
+from segjax.training import LoopConfig, Pictures, Steps, make_steps
+from segjax.training.consistency import check_consistent, make_consistent_steps
+from segjax.training.losses import balanced_weights
 from segjax.types import Georeference, InputError, Sample, Source
 
 USABLE_AUC = 0.9  # below it a classifier has not learnt what its maps are asked for

@@ -6,7 +6,7 @@ import jax
 
 from segjax.reports.words import joined
 from segjax.sweeps import ResultTable, Row
-from segjax.training import cores
+from segjax.training.parallel import cores
 
 MOST, FEWEST = "cores", "fewest_cores"  # metrics; 0 is a GPU or TPU
 UNKNOWN = -1

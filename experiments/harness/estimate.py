@@ -12,8 +12,9 @@ from experiments.harness.layouts import step_seconds
 from experiments.harness.options import flag_of, overlaid
 from experiments.harness.store import Trainer
 from experiments.harness.study import Context, Study
-from segjax.sweeps import in_words, shard_of
-from segjax.training import first_batch
+from segjax.sweeps.pace import in_words
+from segjax.sweeps.trials import shard_of
+from segjax.training.packs import first_batch
 from segjax.types import InputError
 
 ROW_BYTES = 100

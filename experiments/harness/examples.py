@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from segjax.files import PATIENCE, Damaged, set_aside
 from segjax.models.weights import load_weights, save_weights
-from segjax.sweeps import Trial, file_stem
+from segjax.sweeps import Trial
+from segjax.sweeps.trials import file_stem
 from segjax.types import InputError
 
 SHOWN = 3  # pictures

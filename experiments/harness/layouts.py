@@ -8,16 +8,8 @@ import jax
 
 from experiments.harness.options import RunOptions
 from segjax.files import write_file
-from segjax.training import (
-    Layout,
-    LoopConfig,
-    Member,
-    Pictures,
-    Steps,
-    candidate_layouts,
-    layout_of,
-    time_layouts,
-)
+from segjax.training import LoopConfig, Member, Pictures, Steps
+from segjax.training.packs import Layout, candidate_layouts, layout_of, time_layouts
 
 
 class Layouts:

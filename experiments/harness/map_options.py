@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.harness.classifier_options import ClassifierSizes
-from segjax.maps import MAPS, Explainer, create_map, reason_without
+from segjax.maps import MAPS, Explainer, create_map
+from segjax.maps.registry import reason_without
 from segjax.types import check_least
 
 OURS = "contour_cam"

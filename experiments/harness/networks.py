@@ -9,7 +9,8 @@ from jaxtyping import Bool, Int
 
 from experiments.harness.options import SegmentationOptions, Sizes, zoo_name
 from experiments.harness.pictures import Domain, PictureSet
-from segjax.evaluation import counts, dice, picture_metrics
+from segjax.evaluation import counts, dice
+from segjax.evaluation.picture import picture_metrics
 from segjax.models import CLASSIFIERS, NETWORKS, create
 from segjax.models.encoder_unet import EncoderUNet
 from segjax.models.pretrained import options_from

@@ -245,8 +245,8 @@ def check_run(run: RunOptions, source: DataOptions) -> None:
     Raises:
         InputError: names the option and what it may be.
     """
-    from segjax.data import parse_spec  # an option that does not exist is told without these
-    from segjax.sweeps import shard_of
+    from segjax.data.spec import parse_spec  # an option that does not exist is told without these
+    from segjax.sweeps.trials import shard_of
 
     parse_spec(source.data)
     shard_of((), run.shard)

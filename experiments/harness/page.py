@@ -13,11 +13,14 @@ from experiments.harness.core_counts import mixture
 from experiments.harness.provenance import is_committed
 from experiments.harness.rivals import rival_cautions
 from experiments.harness.study import Context, Study
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
-from segjax.evaluation.claims import digits_of, format_test_sets
+from segjax.evaluation.claims import Claim, digits_of, format_test_sets
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
 from segjax.files import PATIENCE, write_file
-from segjax.reports import Chart, Page, index_beside, refresh_index, svg, write_page
-from segjax.sweeps import ResultTable, read_plan
+from segjax.reports import Chart, Page, svg, write_page
+from segjax.reports.index import refresh_index
+from segjax.reports.page import index_beside
+from segjax.sweeps import ResultTable
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError, Source
 
 SHARED = ("compared", "measured as", "test sets")  # columns of decisions whose one value a heading can say

@@ -13,8 +13,9 @@ from jaxtyping import Array, Bool, Float32, Int32, Key
 
 from experiments.harness.options import DataOptions
 from segjax.annotations import Recipe, degrade_groups
-from segjax.data import Split, make_split, open_source, parse_spec
-from segjax.simulators import last_sixth
+from segjax.data import Split, make_split, open_source
+from segjax.data.spec import parse_spec
+from segjax.simulators.phantoms import last_sixth
 from segjax.types import IGNORED, InputError, Sample, Source
 
 UNITS = {"microscope": "volumes", "terrain": "sheets"}  # the option that says how many groups a simulated set has

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 import segjax
-from segjax.training import cores
+from segjax.training.parallel import cores
 
 ROOT = Path(__file__).parents[2]
 VERSIONS_OF = ("jax", "numpy", "scipy", "scikit-image", "scikit-learn", "torch", "opencv-python-headless")

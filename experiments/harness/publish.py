@@ -21,11 +21,15 @@ from experiments.harness.provenance import ROOT, is_committed
 from experiments.harness.rivals import rival_cautions
 from experiments.harness.run import AnyStudy
 from experiments.harness.study import Analysis
-from segjax.data import parse_spec
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Claim
+from segjax.data.spec import parse_spec
+from segjax.evaluation.claims import Claim
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
 from segjax.files import read_json, write_file
-from segjax.reports import data_name, words
-from segjax.sweeps import Replicates, ResultTable, collect, read_plan
+from segjax.reports import words
+from segjax.reports.words import data_name
+from segjax.sweeps import Replicates, ResultTable
+from segjax.sweeps.merging import collect
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 
 BEGIN, END = "<!-- results: begin, made by python -m experiments.publish -->", "<!-- results: end -->"

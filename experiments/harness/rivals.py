@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from experiments.harness.rival_options import RivalOptions, factor_of, rivals_among
-from segjax.data import FolderOptions, FolderSource, parse_spec
 from segjax.data.folders.check import inspect_folder
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.tables import first_few
 from segjax.data.formats.files import write_picture
-from segjax.data.spec import cut_source, divide_options
+from segjax.data.spec import cut_source, divide_options, parse_spec
 from segjax.files import read_json, replacing, write_file, write_table
 from segjax.reports.words import joined, network_name
 from segjax.sweeps import ResultTable

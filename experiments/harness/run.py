@@ -25,26 +25,13 @@ from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
 from experiments.harness.study import Config, Context, Data, Study, StudyData, with_rivals
 from segjax.claims import Claims
 from segjax.interruption import check
-from segjax.sweeps import (
-    Ledger,
-    Outcome,
-    Replicates,
-    ResultTable,
-    check_plan,
-    described,
-    failed_in,
-    failure_file,
-    file_stem,
-    fingerprint,
-    in_words,
-    merge,
-    missing_in,
-    read_failed,
-    read_plan,
-    run_trials,
-    shard_of,
-    told,
-)
+from segjax.sweeps import Ledger, Outcome, Replicates, ResultTable, run_trials
+from segjax.sweeps.ledger import failed_in, failure_file, missing_in, read_failed
+from segjax.sweeps.merging import merge
+from segjax.sweeps.pace import in_words
+from segjax.sweeps.plan import check_plan, read_plan
+from segjax.sweeps.slices import told
+from segjax.sweeps.trials import described, file_stem, fingerprint, shard_of
 from segjax.types import InputError
 
 AnyStudy = Study[Any, Any, Any, Any]

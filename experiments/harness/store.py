@@ -22,8 +22,9 @@ from segjax.data import Split
 from segjax.files import PATIENCE, Damaged, set_aside
 from segjax.interruption import check, later
 from segjax.models.weights import load_weights, save_weights
-from segjax.sweeps import described, file_stem
-from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack, without_memory
+from segjax.sweeps.trials import described, file_stem
+from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack
+from segjax.training.memory import without_memory
 from segjax.types import InputError
 
 AnyTraining = TypeVar("AnyTraining", bound=Any)  # a frozen dataclass with a seed

@@ -11,7 +11,8 @@ from experiments.harness.options import DataOptions, RunOptions
 from experiments.harness.rivals import Rival, class_cautions
 from experiments.harness.store import AnyTraining, TrainingStore
 from segjax.data import Split
-from segjax.evaluation import Claim, Metric
+from segjax.evaluation.claims import Claim
+from segjax.evaluation.picture import Metric
 from segjax.reports import Chart, Gallery
 from segjax.sweeps import Outcome, ResultTable
 from segjax.types import Source

@@ -8,7 +8,8 @@ from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.networks import pooled_dice
 from experiments.outline_sites.networks import SiteRun
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent
-from segjax.evaluation import Interval, disc, median_radius
+from segjax.evaluation import Interval
+from segjax.evaluation.references import disc, median_radius
 from segjax.types import InputError
 
 

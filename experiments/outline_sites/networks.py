@@ -22,9 +22,13 @@ from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
 from experiments.site_segmentation.grid import Config, Trial
 from experiments.site_segmentation.operating import POINT, Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer, gate_of
-from segjax.data import metres_per_pixel, parse_spec
+from segjax.data.ground.georeference import metres_per_pixel
 from segjax.data.ground.scene import Scene, picture_of
-from segjax.sweeps import ResultTable, factors_of, in_words, read_plan
+from segjax.data.spec import parse_spec
+from segjax.sweeps import ResultTable
+from segjax.sweeps.pace import in_words
+from segjax.sweeps.plan import read_plan
+from segjax.sweeps.trials import factors_of
 from segjax.training import predict_tiled
 from segjax.training.tiles import probabilities
 from segjax.types import InputError

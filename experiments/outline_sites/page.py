@@ -20,26 +20,14 @@ from experiments.site_segmentation.charts import STEPS, looks_of
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent, title_of
 from experiments.site_segmentation.operating import Point
 from segjax.data.ground.scene import Scene
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval, format_interval
-from segjax.evaluation.claims import format_test_sets
-from segjax.reports import (
-    FOUND_LEGEND,
-    PREDICTION_LEGEND,
-    Chart,
-    Gallery,
-    Look,
-    Page,
-    Panel,
-    chart,
-    dot_chart,
-    index_beside,
-    look,
-    means_said,
-    outline_layer,
-    outline_legend,
-    scene_look,
-    write_page,
-)
+from segjax.evaluation import Interval
+from segjax.evaluation.claims import format_interval, format_test_sets
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.reports import Chart, Gallery, Look, Page, Panel, chart, dot_chart, look, write_page
+from segjax.reports.charts import means_said
+from segjax.reports.gallery import PREDICTION_LEGEND, outline_layer, outline_legend
+from segjax.reports.page import index_beside
+from segjax.reports.scene import FOUND_LEGEND, scene_look
 
 SHOWN, LOOKS = 100, 4  # sites in the table; in each row of the gallery
 Box = tuple[slice, slice]

@@ -15,7 +15,7 @@ from segjax.data.ground.geofiles import crs_of, write_mask
 from segjax.data.ground.outlines import Outline, outlines_of, places_of, write_outlines
 from segjax.data.ground.scene import Scene
 from segjax.files import write_file
-from segjax.maps import tidied
+from segjax.maps.masks import tidied
 from segjax.ops.components import components
 
 

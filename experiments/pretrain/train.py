@@ -12,9 +12,14 @@ from jaxtyping import Float32
 
 from experiments.harness.pictures import stable_number
 from experiments.pretrain.recipes import Recipe
-from segjax.data import Patches, class_target, cropped, open_source, split_groups
-from segjax.evaluation import counts, dice, f1, median_radius, overlaps
-from segjax.fewshot import Extractor, with_statistics
+from segjax.data import Patches, open_source
+from segjax.data.patches import class_target
+from segjax.data.splits import split_groups
+from segjax.data.tiles import cropped
+from segjax.evaluation import counts, dice, f1, overlaps
+from segjax.evaluation.references import median_radius
+from segjax.fewshot import Extractor
+from segjax.fewshot.bank import with_statistics
 from segjax.models import create
 from segjax.ops.components import components
 from segjax.training import LoopConfig, Pictures, fit, make_steps

@@ -6,8 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from segjax.evaluation import Interval, interval, median_radius
-from segjax.fewshot import NewType, Objects, Shot, folds_of
+from segjax.evaluation import Interval, interval
+from segjax.evaluation.references import median_radius
+from segjax.fewshot import NewType, Objects
+from segjax.fewshot.held_out import folds_of
+from segjax.fewshot.segment import Shot
 
 LARGEST_FACTOR = 1.5  # by which a picture may lie outside the range of the shots
 WORDS = {  # what a picture below, or above, that range is

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from segjax.data import CUTS, FolderOptions, open_source, parse_spec, read_picture
+from segjax.data import open_source, read_picture
+from segjax.data.folders.folder_options import CUTS, FolderOptions
 from segjax.data.pictures.images import PICTURE_SUFFIXES
-from segjax.fewshot import FeatureBank, Reading, load_extractors
+from segjax.data.spec import parse_spec
+from segjax.fewshot import FeatureBank, load_extractors
+from segjax.fewshot.segment import Reading
 from segjax.types import IGNORED, InputError, Sample, Source
 
 

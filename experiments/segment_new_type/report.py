@@ -22,25 +22,13 @@ from experiments.segment_new_type.measures import (
 from experiments.segment_new_type.pictures import read_query
 from experiments.segment_new_type.segment import Segmented
 from segjax.data import read_labels
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval
-from segjax.fewshot import Shot
+from segjax.evaluation import Interval
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.fewshot.segment import Shot
 from segjax.files import spreadsheet_safe, write_file
-from segjax.reports import (
-    PREDICTION_LEGEND,
-    Chart,
-    Gallery,
-    Look,
-    Page,
-    Panel,
-    chart,
-    dot_chart,
-    index_beside,
-    look,
-    outline_layer,
-    outline_legend,
-    prediction_look,
-    write_page,
-)
+from segjax.reports import Chart, Gallery, Look, Page, Panel, chart, dot_chart, look, write_page
+from segjax.reports.gallery import PREDICTION_LEGEND, outline_layer, outline_legend, prediction_look
+from segjax.reports.page import index_beside
 
 METRICS = {"dice": "Dice", "f1": "object F1"}
 UNMEASURED = "not measured"

@@ -20,7 +20,9 @@ from experiments.segment_new_type.pictures import (
     read_shots,
 )
 from segjax.data import write_labels
-from segjax.fewshot import FeatureBank, NewType, Shot, Shots, create_head, folds_of, held_out
+from segjax.fewshot import FeatureBank, NewType, create_head
+from segjax.fewshot.held_out import folds_of, held_out
+from segjax.fewshot.segment import Shot, Shots
 
 Say = Callable[[str], None]
 

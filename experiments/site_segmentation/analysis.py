@@ -38,9 +38,9 @@ from experiments.site_segmentation.findings import (
 )
 from experiments.site_segmentation.grid import FROM_MAPS, OUTLINES, Config, Trial
 from experiments.site_segmentation.operating import POINT
-from segjax.evaluation import METRICS, Claim, Metric, format_interval
-from segjax.reports import data_name
-from segjax.reports.words import METRIC_NAMES, joined, network_name
+from segjax.evaluation.claims import Claim, format_interval
+from segjax.evaluation.picture import METRICS, Metric
+from segjax.reports.words import METRIC_NAMES, data_name, joined, network_name
 
 SHARES = (FOUND, FALSE_ALARMS, *AT_HALF, "marked_rate")
 COLUMNS = (FOUND, FALSE_ALARMS, "site_iou", "boundary_f_4px", "hd95_px", "label_dice", "marked_rate")

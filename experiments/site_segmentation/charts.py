@@ -31,23 +31,9 @@ from experiments.site_segmentation.findings import (
 )
 from experiments.site_segmentation.grid import FROM_MAPS, MASKS, OUTLINES, Config, Training
 from segjax.evaluation import Interval
-from segjax.reports import (
-    PREDICTION_LEGEND,
-    Chart,
-    Gallery,
-    Line,
-    Look,
-    Panel,
-    chart,
-    dice_scale,
-    dot_chart,
-    line_chart,
-    look,
-    means_said,
-    prediction_layer,
-    prediction_look,
-    truth_layer,
-)
+from segjax.reports import Chart, Gallery, Line, Look, Panel, chart, dot_chart, line_chart, look
+from segjax.reports.charts import means_said
+from segjax.reports.gallery import PREDICTION_LEGEND, dice_scale, prediction_layer, prediction_look, truth_layer
 from segjax.reports.words import METRIC_NAMES, network_name
 
 STEPS = ("picture", "true outline", "prediction")

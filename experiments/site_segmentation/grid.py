@@ -20,7 +20,8 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
-from segjax.maps import COMPLETIONS, MAPS, RULES
+from segjax.maps import MAPS
+from segjax.maps.masks import COMPLETIONS, RULES
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError, check_least
 

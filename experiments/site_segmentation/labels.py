@@ -15,8 +15,10 @@ from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
 from experiments.harness.store import Load
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, OUTLINES, Config, Trial, Way
-from segjax.evaluation import fixed_discs
-from segjax.maps import Explainer, complete_seeds, level_of, level_without, mask_of, refuse_unusable, tidied
+from segjax.evaluation.references import fixed_discs
+from segjax.maps import Explainer
+from segjax.maps.masks import complete_seeds, level_of, mask_of, tidied
+from segjax.maps.scaling import level_without, refuse_unusable
 from segjax.ops.components import components
 from segjax.types import InputError
 

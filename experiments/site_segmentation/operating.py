@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32
 
-from segjax.maps import tidied
+from segjax.maps.masks import tidied
 from segjax.ops.components import components
 
 HALF = 0.5

@@ -41,9 +41,11 @@ from segjax.data import open_source
 from segjax.data.folders.tables import first_few
 from segjax.data.ground.geofiles import missing_packages
 from segjax.data.ground.outlines import write_sites
-from segjax.evaluation import mean_roc_auc, outline_metrics
+from segjax.evaluation.classification import mean_roc_auc
+from segjax.evaluation.sites import outline_metrics
 from segjax.models import NETWORKS
-from segjax.sweeps import Outcome, Row, file_stem
+from segjax.sweeps import Outcome, Row
+from segjax.sweeps.trials import file_stem
 from segjax.training import LoopConfig, Pictures, Steps, make_steps, predict_logits
 from segjax.types import IGNORED
 

@@ -13,7 +13,8 @@ from experiments.upgrade_folder.pictures import open_folder
 from experiments.upgrade_folder.repair import BATCH, NETWORK, Repair, Unit, folder_plan, units_of
 from experiments.upgrade_folder.report import mistakes, verdict, warnings, write_review_page
 from experiments.upgrade_folder.training_sets import Comparison
-from segjax.sweeps import Ledger, failure_file, run_trials
+from segjax.sweeps import Ledger, run_trials
+from segjax.sweeps.ledger import failure_file
 from segjax.types import InputError
 
 PROGRAM = "python -m experiments.upgrade_folder"

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from experiments.harness.options import TrainOptions
 from segjax.annotations import Recipe
-from segjax.data import FolderOptions, parse_spec
+from segjax.data.folders.folder_options import FolderOptions
+from segjax.data.spec import parse_spec
 from segjax.models import NETWORKS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 
-from segjax.evaluation import Claim, counts, decide, dice
+from segjax.evaluation import counts, decide, dice
+from segjax.evaluation.claims import Claim
 
 
 class Example(NamedTuple):

@@ -9,7 +9,10 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from experiments.upgrade_folder.config import CLEAN, NOISY, PAIRS, FolderConfig, specs_of
-from segjax.data import FolderOptions, FolderSource, split_groups, tiled
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
+from segjax.data.splits import split_groups
+from segjax.data.tiles import tiled
 from segjax.types import InputError, Source
 
 TILE = 256

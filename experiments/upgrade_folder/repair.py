@@ -20,23 +20,24 @@ from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.pictures import Folder, divide, stacked
 from segjax.annotations import Recipe
 from segjax.data import write_labels
-from segjax.evaluation import median_radius
+from segjax.evaluation.references import median_radius
 from segjax.files import Damaged, set_aside, write_file
 from segjax.models import load_weights, save_weights
-from segjax.sweeps import Outcome, Row, fingerprint
+from segjax.sweeps import Outcome, Row
+from segjax.sweeps.trials import fingerprint
 from segjax.training import Fit, Pictures, Steps, fit
 from segjax.training.state import Variables
 from segjax.types import InputError
 from segjax.upgrade import (
-    borrowed_objects,
     clean_pictures,
     estimate_recipe,
     make_upgrade_steps,
-    noisy_masks,
     number_objects,
     upgrade_network,
     upgrade_set,
 )
+from segjax.upgrade.learning import noisy_masks
+from segjax.upgrade.recipes import borrowed_objects
 
 STUDY = "upgrade_folder"
 BATCH = 8

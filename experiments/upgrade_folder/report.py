@@ -15,28 +15,16 @@ from experiments.upgrade_folder.pictures import Folder
 from experiments.upgrade_folder.repair import Repair
 from experiments.upgrade_folder.training_sets import TrainingSets
 from segjax.data import read_labels
-from segjax.evaluation import REPLICATES_FOR_VERDICT, Interval
+from segjax.evaluation import Interval
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
 from segjax.files import read_file, spreadsheet_safe, write_file
-from segjax.reports import (
-    CHANGE_LEGEND,
-    PREDICTION_LEGEND,
-    BeforeAfter,
-    Chart,
-    Gallery,
-    Look,
-    Page,
-    before_after_chart,
-    change_layer,
-    chart,
-    index_beside,
-    look,
-    prediction_layer,
-    truth_layer,
-    write_page,
-)
-from segjax.sweeps import read_plan
+from segjax.reports import Chart, Gallery, Look, Page, chart, look, write_page
+from segjax.reports.gallery import CHANGE_LEGEND, PREDICTION_LEGEND, change_layer, prediction_layer, truth_layer
+from segjax.reports.lines import BeforeAfter, before_after_chart
+from segjax.reports.page import index_beside
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
-from segjax.upgrade import Change
+from segjax.upgrade.objects import Change
 
 UNSURE = 30  # changes in the table of those to look at first
 FIRST = 4  # pictures in the first screen

@@ -12,9 +12,9 @@ from experiments.harness.noisy_labels import AS_THEY_ARE, REPAIRED, TOO_FEW, UND
 from experiments.upgrade_folder.config import CLEAN, NOISY, FolderConfig
 from experiments.upgrade_folder.pictures import VALIDATION_SHARE, Folder, noisy_tiles, stacked
 from experiments.upgrade_folder.repair import Repair, Unit, trained
-from segjax.data import group_folds
-from segjax.evaluation import Claim, decide
-from segjax.evaluation.claims import format_test_sets
+from segjax.data.splits import group_folds
+from segjax.evaluation import decide
+from segjax.evaluation.claims import Claim, format_test_sets
 from segjax.models import create
 from segjax.sweeps import Outcome, Row
 from segjax.training import Pictures, make_steps, predict

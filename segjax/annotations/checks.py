@@ -30,15 +30,15 @@ def check_whole(name: str, value, lowest: int = 0, highest: int | None = None) -
     )
 
 
-def check_length(name: str, value) -> None:
-    """Raise `InputError` unless a concrete `value` is a finite number of pixels, 0 or more."""
+def check_length(name: str, value, *, above: bool = False) -> None:
+    """Raise `InputError` unless a concrete `value` is a finite number of pixels, 0 or more (`above`: more)."""
     _check_numbers(
         name,
         value,
         numbers.Real,
         np.floating | np.integer,
-        "a finite length in pixels, 0 or more",
-        lambda v: v >= 0 and math.isfinite(v),
+        "a finite length in pixels, above 0" if above else "a finite length in pixels, 0 or more",
+        lambda v: (v > 0 or (v == 0 and not above)) and math.isfinite(v),
     )
 
 

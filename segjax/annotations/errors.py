@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from segjax.annotations.checks import check_ids, check_rate, check_whole
 from segjax.annotations.ids import Rounding, choose, look_up, present_ids
+from segjax.arguments import checked
 from segjax.ops.morphology import dilate, maximum_3x3, minimum_3x3
 
 MAX_OBJECTS = 1023
@@ -23,6 +24,7 @@ Whole = int | np.integer | Int[Array | np.ndarray, ""]
 Labels = Int[Array | np.ndarray, "*slices H W"]
 
 
+@checked
 def omission(
     key: PRNGKeyArray, labels: Labels, rate: Rate, *, max_objects: int = MAX_OBJECTS
 ) -> Int[Array, "*slices H W"]:
@@ -35,12 +37,17 @@ def omission(
 
     Raises:
         InputError: rate outside [0, 1], or (outside `jit`) a label id below 0 or above `max_objects`.
+
+    >>> labels = np.array([[1, 0, 2, 0, 3, 0, 4]])
+    >>> len(np.unique(omission(jax.random.key(0), labels, 0.5))) - 1
+    2
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
     return _omit(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects)
 
 
+@checked
 def inclusion(
     key: PRNGKeyArray, labels: Labels, extra: Labels, rate: Rate, *, max_objects: int = MAX_OBJECTS
 ) -> Int[Array, "*slices H W"]:
@@ -56,6 +63,10 @@ def inclusion(
 
     Raises:
         InputError: rate outside [0, 1], or (outside `jit`) an id of `extra` below 0 or above `max_objects`.
+
+    >>> labels, extra = np.array([[1, 1, 0, 0]]), np.array([[0, 1, 0, 1]])
+    >>> inclusion(jax.random.key(0), labels, extra, 1.0).tolist()
+    [[1, 1, 0, 2]]
     """
     check_rate("rate", rate)
     check_ids("extra", extra, max_objects)
@@ -63,6 +74,7 @@ def inclusion(
     return _include(key, labels, extra, jnp.float32(rate), max_objects=max_objects)
 
 
+@checked
 def bias(key: PRNGKeyArray, mask: Bool[Array | np.ndarray, "*slices H W"], q_max: Whole) -> Bool[Array, "*slices H W"]:
     """Dilate or erode (one coin flip) the whole mask q times with the 3x3 square, q uniform on 1..q_max.
 
@@ -73,6 +85,10 @@ def bias(key: PRNGKeyArray, mask: Bool[Array | np.ndarray, "*slices H W"], q_max
 
     Raises:
         InputError: q_max is not a whole number of at least 0.
+
+    >>> mask = np.pad(np.ones((3, 3), bool), 3)
+    >>> int(bias(jax.random.key(0), mask, 1).sum()) in (1, 25)
+    True
     """
     check_whole("q_max", q_max)
     return draw_bias(key, jnp.asarray(mask), jnp.int32(q_max))

@@ -13,11 +13,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from segjax.annotations.checks import check_ids, check_rate
 from segjax.annotations.errors import MAX_OBJECTS, Labels, Rate
 from segjax.annotations.ids import choose, clip_ids, look_up, present_ids
+from segjax.arguments import checked
 
 # Touching regions of a plane form a planar graph, which has fewer than 3 edges per node; pieces and slices add some.
 _PAIRS_PER_OBJECT = 8
 
 
+@checked
 def merging(
     key: PRNGKeyArray, labels: Labels, rate: Rate, *, max_objects: int = MAX_OBJECTS
 ) -> Int[Array, "*slices H W"]:
@@ -33,12 +35,16 @@ def merging(
 
     Raises:
         InputError: rate outside [0, 1], or (outside `jit`) a label id below 0 or above `max_objects`.
+
+    >>> merging(jax.random.key(0), jnp.array([[1, 2, 0, 3]]), 1.0).tolist()
+    [[1, 1, 0, 3]]
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
     return merge(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
 
 
+@checked
 def splitting(
     key: PRNGKeyArray, labels: Labels, rate: Rate, *, max_objects: int = MAX_OBJECTS
 ) -> Int[Array, "*slices H W"]:
@@ -53,6 +59,10 @@ def splitting(
 
     Raises:
         InputError: rate outside [0, 1], or (outside `jit`) a label id below 0 or above `max_objects`.
+
+    >>> labels = jnp.ones((4, 4), jnp.int32)
+    >>> jnp.unique(splitting(jax.random.key(0), labels, 1.0)).tolist()
+    [1, 2]
     """
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)

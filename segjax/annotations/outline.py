@@ -16,6 +16,7 @@ from segjax.annotations.checks import check_ids, check_length, check_whole
 from segjax.annotations.errors import MAX_OBJECTS, Labels, Rate, Whole
 from segjax.annotations.ids import clip_ids, look_up
 from segjax.annotations.objects import centroids, offsets
+from segjax.arguments import checked
 
 MAX_VERTICES = 64
 
@@ -23,6 +24,7 @@ MAX_VERTICES = 64
 _RAY_HALF_WIDTH = 0.75
 
 
+@checked
 def jitter(key: PRNGKeyArray, labels: Labels, amplitude: Rate, *, smoothness: float = 8.0) -> Int[Array, "*slices H W"]:
     """Displace the outlines by a smooth random field, the same in every slice.
 
@@ -35,12 +37,18 @@ def jitter(key: PRNGKeyArray, labels: Labels, amplitude: Rate, *, smoothness: fl
         smoothness: in pixels; neighbouring outline points closer than this move together.
 
     Raises:
-        InputError: amplitude is negative or not finite.
+        InputError: amplitude is negative or not finite, or smoothness not above 0.
+
+    >>> labels = np.pad(np.ones((8, 8), np.int32), 4)
+    >>> bool((jitter(jax.random.key(0), labels, 2.0) != labels).any())
+    True
     """
     check_length("amplitude", amplitude)
+    check_length("smoothness", smoothness, above=True)
     return draw_jitter(key, jnp.asarray(labels, jnp.int32), jnp.float32(amplitude), smoothness=smoothness)
 
 
+@checked
 def polygon(
     key: PRNGKeyArray, labels: Labels, vertices: Whole, *, max_objects: int = MAX_OBJECTS
 ) -> Int[Array, "*slices H W"]:
@@ -57,17 +65,27 @@ def polygon(
 
     Raises:
         InputError: vertices out of range, or (outside `jit`) a label id below 0 or above `max_objects`.
+
+    >>> labels = np.pad(np.ones((8, 8), np.int32), 4)
+    >>> bool((polygon(jax.random.key(0), labels, 3) > 0).sum() < labels.sum())
+    True
     """
     check_whole("vertices", vertices, 3, MAX_VERTICES)
     check_ids("labels", labels, max_objects)
     return draw_polygon(key, jnp.asarray(labels, jnp.int32), jnp.int32(vertices), max_objects=max_objects)
 
 
+@checked
 def shift(key: PRNGKeyArray, labels: Labels, length: Rate) -> Int[Array, "*slices H W"]:
     """Move the whole annotation by `length` pixels in a random direction, rounded to whole pixels; background enters.
 
     Raises:
         InputError: length is negative or not finite.
+
+    >>> labels = np.pad(np.ones((2, 2), np.int32), 4)
+    >>> moved = shift(jax.random.key(0), labels, 3.0)
+    >>> int(moved.sum()), bool((moved != labels).any())
+    (4, True)
     """
     check_length("length", length)
     return draw_shift(key, jnp.asarray(labels, jnp.int32), jnp.float32(length))

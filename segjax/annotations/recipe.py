@@ -15,6 +15,7 @@ from segjax.annotations import errors, objects, outline
 from segjax.annotations.checks import check_ids, check_length, check_rate, check_whole
 from segjax.annotations.errors import MAX_OBJECTS, Choice, Labels
 from segjax.annotations.ids import present_ids
+from segjax.arguments import checked
 from segjax.types import InputError
 
 Scope = Literal["dataset", "volume", "picture", "object"]
@@ -192,6 +193,7 @@ class Recipe:
         return cls(**values)
 
 
+@checked
 def degrade(
     key: PRNGKeyArray, labels: Labels, recipe: Recipe, extra: Foreign | None = None, *, max_objects: int = MAX_OBJECTS
 ) -> Bool[Array, "*slices H W"]:
@@ -217,6 +219,10 @@ def degrade(
     Raises:
         InputError: inclusion without `extra`, shapes that differ, or (outside `jit`) an id below 0 or above
         `max_objects`.
+
+    >>> labels = np.array([[1, 0, 2, 0, 3, 0, 4]])
+    >>> int(degrade(jax.random.key(0), labels, Recipe(omission=0.5)).sum())
+    2
     """
     return _checked(key, key, labels, recipe, extra, (None, None), max_objects)
 
@@ -250,6 +256,11 @@ def degrade_groups(
 
     Raises:
         InputError: as `degrade`, or `extras` is not as long as `volumes`.
+
+    >>> volume = np.array([[[1, 0, 2, 0, 3, 0, 4]]])
+    >>> masks = degrade_groups(jax.random.key(0), [volume, volume], Recipe(omission=0.5))
+    >>> [int(mask.sum()) for mask in masks]
+    [2, 2]
     """
     if extras is not None and len(extras) != len(volumes):
         raise InputError(

@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Int32
 
+from segjax.arguments import checked
 from segjax.ops.morphology import maximum_3x3, minimum_3x3
 from segjax.types import IGNORED
 
 
+@checked
 def to_target(
     labels: Int[Array | np.ndarray, "*slices H W"] | Bool[Array | np.ndarray, "*slices H W"],
     *,
@@ -23,6 +25,9 @@ def to_target(
         ignore: pixels that are not to count in the loss.
         separate: object pixels with another object in their 3x3 neighbourhood become background: a line two
             pixels wide divides touching objects.
+
+    >>> to_target(np.array([[1, 1, 2, 2, 0]]), separate=True).tolist()
+    [[1, 0, 0, 1, 0]]
     """
     labels = jnp.asarray(labels).astype(jnp.int32)
     target = (labels > 0).astype(jnp.int32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from segjax.data.pictures.images import PICTURE_SUFFIXES, read_picture
-from segjax.simulators import Backgrounds
+from segjax.simulators.terrain import Backgrounds
 from segjax.types import InputError
 
 

@@ -97,6 +97,10 @@ class Patches:
             raise InputError(
                 f"{self.source.spec}: there are no pictures to take patches from; give more pictures or groups"
             )
+        if not all(0 <= index < len(self.source) for index in self.pictures):
+            raise InputError(
+                f"pictures: {self.source.spec} has the pictures 0 to {len(self.source) - 1}, not {max(self.pictures)}"
+            )
         shapes = picture_shapes(self.source)
         area = np.array([shapes[index][0] * shapes[index][1] for index in self.pictures])
         object.__setattr__(self, "shares", np.maximum(1, np.round(area / self.config.size**2)).astype(np.int64))

@@ -74,6 +74,8 @@ def open_source(text: str) -> Source:
     Raises:
         InputError: the spec is malformed, or the source refuses its name, options or files.
     """
+    if not isinstance(text, str):
+        raise InputError(f"source: give its spec as text, such as 'folder:PATH', not {text!r}")
     spec = parse_spec(text)
     options, cuts = divide_options(spec)
     return cut_source(_open(spec.scheme, spec.name, options), cuts)

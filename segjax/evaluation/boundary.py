@@ -5,12 +5,14 @@ background: the mask pixels that have a background pixel, or the picture's edge,
 mask with a pixel has an outline. Distances are Euclidean, in pixels, between pixel centres.
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
 from scipy import ndimage
 
+from segjax.arguments import checked
 from segjax.types import InputError
 
 
@@ -28,8 +30,14 @@ class SurfaceDistances(NamedTuple):
     diagonal: float
 
 
+@checked
 def surface_distances(prediction: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> SurfaceDistances:
-    """Distances between the outlines of two masks, by exact distance transforms over their common bounding box."""
+    """Distances between the outlines of two masks, by exact distance transforms over their common bounding box.
+
+    >>> prediction, truth = np.eye(5, dtype=bool)[2:3], np.eye(5, dtype=bool)[4:5]
+    >>> surface_distances(prediction, truth).prediction.tolist()
+    [2.0]
+    """
     diagonal = float(np.hypot(*prediction.shape))
     box = ndimage.find_objects((prediction | truth).astype(np.uint8))
     if not box:
@@ -40,6 +48,7 @@ def surface_distances(prediction: Bool[np.ndarray, "H W"], truth: Bool[np.ndarra
     )
 
 
+@checked
 def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
     """Share of both outlines that lies within `tolerance` pixels of the other one, in [0, 1].
 
@@ -50,13 +59,17 @@ def surface_dice(distances: SurfaceDistances, tolerance: float) -> float:
 
     Raises:
         InputError: the tolerance is negative or not finite.
+
+    >>> distances = surface_distances(np.eye(5, dtype=bool)[2:3], np.eye(5, dtype=bool)[4:5])
+    >>> surface_dice(distances, 1.0), surface_dice(distances, 2.0)
+    (0.0, 1.0)
     """
-    if not 0 <= tolerance < np.inf:
-        raise InputError(f"tolerance: {tolerance} is not a distance; give 0 or more pixels")
+    _check_tolerance(tolerance)
     both = np.concatenate([distances.prediction, distances.truth])
     return float(np.mean(both <= tolerance)) if both.size else float("nan")
 
 
+@checked
 def boundary_f(distances: SurfaceDistances, tolerance: float) -> float:
     """Boundary F: harmonic mean of the shares of either outline within `tolerance` pixels of the other, in [0, 1].
 
@@ -67,15 +80,19 @@ def boundary_f(distances: SurfaceDistances, tolerance: float) -> float:
 
     Raises:
         InputError: the tolerance is negative or not finite.
+
+    >>> distances = surface_distances(np.eye(5, dtype=bool)[2:3], np.eye(5, dtype=bool)[4:5])
+    >>> boundary_f(distances, 1.0), boundary_f(distances, 2.0)
+    (0.0, 1.0)
     """
-    if not 0 <= tolerance < np.inf:
-        raise InputError(f"tolerance: {tolerance} is not a distance; give 0 or more pixels")
+    _check_tolerance(tolerance)
     if not (distances.prediction.size and distances.truth.size):
         return float("nan") if distances.prediction.size == distances.truth.size else 0.0
     precision, recall = (float(np.mean(part <= tolerance)) for part in (distances.prediction, distances.truth))
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+@checked
 def hd95(distances: SurfaceDistances) -> float:
     """95 % Hausdorff distance: the larger of the two directed 95th percentiles (linear interpolation), in pixels.
 
@@ -83,6 +100,9 @@ def hd95(distances: SurfaceDistances) -> float:
     longer than any distance in the picture: that keeps means finite, and a network that finds nothing ranks last.
 
     Source: Huttenlocher et al., IEEE TPAMI 15 (1993), for the distance and for a rank of it in place of the maximum.
+
+    >>> hd95(surface_distances(np.eye(5, dtype=bool)[2:3], np.eye(5, dtype=bool)[4:5]))
+    2.0
     """
     sizes = (distances.prediction.size, distances.truth.size)
     if max(sizes) == 0:
@@ -90,6 +110,11 @@ def hd95(distances: SurfaceDistances) -> float:
     if min(sizes) == 0:
         return distances.diagonal
     return float(max(np.percentile(distances.prediction, 95), np.percentile(distances.truth, 95)))
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not isinstance(tolerance, Real) or not 0 <= tolerance < np.inf:
+        raise InputError(f"tolerance: {tolerance!r} is not a distance; give 0 or more pixels")
 
 
 def _outline(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

@@ -3,22 +3,35 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from segjax.arguments import checked
+from segjax.types import InputError
 
+
+@checked
 def accuracy(predictions: Int[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> float:
-    """Share of the pictures whose predicted class is their label, in [0, 1]; NaN without pictures."""
+    """Share of the pictures whose predicted class is their label, in [0, 1]; NaN without pictures.
+
+    >>> accuracy(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1]))
+    0.75
+    """
     return float(np.mean(predictions == labels)) if len(labels) else float("nan")
 
 
+@checked
 def balanced_accuracy(predictions: Int[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> float:
     """Mean over the classes among the labels of the share of their pictures that is predicted, in [0, 1].
 
     With one site to nine pictures without, "never a site" has an accuracy of 0.9 and a balanced accuracy of 0.5. NaN
     without pictures.
+
+    >>> balanced_accuracy(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1]))
+    0.5
     """
     shares = [np.mean(predictions[labels == label] == label) for label in np.unique(labels)]
     return float(np.mean(shares)) if shares else float("nan")
 
 
+@checked
 def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> float:
     """Area under the receiver operating characteristic, in [0, 1].
 
@@ -26,11 +39,14 @@ def roc_auc(scores: Float[np.ndarray, " P"], labels: Int[np.ndarray, " P"]) -> f
     only one of the two labels occurs, or where a score is not finite.
 
     Source: Hanley and McNeil, Radiology 143 (1982).
+
+    >>> roc_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
+    0.75
     """
     positives = labels == 1
     count, others = int(positives.sum()), int((labels == 0).sum())
     if count + others != len(labels):
-        raise ValueError("labels must be 0 or 1")
+        raise InputError("labels must be 0 or 1; choose one class, and give 1 for its pictures and 0 for the others")
     if not count or not others or not np.isfinite(scores).all():
         return float("nan")
     from scipy.stats import rankdata  # loading it takes as long as many commands

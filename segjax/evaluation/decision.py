@@ -5,6 +5,7 @@ value" (an empty picture, a failed run): it is left out, and `n` says how many v
 """
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -116,10 +117,13 @@ def holm(p_values: ArrayLike) -> Float64[np.ndarray, " N"]:
 
 def _estimate(values: ArrayLike, overlap: float) -> tuple[float, float, int]:
     """Mean, its standard error (NaN below five values) and the number of values."""
-    given = np.asarray(values, dtype=np.float64)
+    try:
+        given = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.array(np.inf)
     if given.ndim != 1 or np.isinf(given).any():
         raise InputError(f"values: give one finite number or NaN per replicate, not {values!r}")
-    if not 0 <= overlap < np.inf:
+    if not isinstance(overlap, Real) or not 0 <= overlap < np.inf:
         raise InputError(f"overlap: {overlap} is not a ratio of numbers of pictures; give n_test / n_train, or 0")
     known = given[~np.isnan(given)]
     n = known.size

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from segjax.arguments import checked
 from segjax.ops.fill import fill_from_neighbours
 from segjax.types import InputError
 
@@ -48,6 +49,7 @@ class Road(NamedTuple):
         return jnp.mean(self.least_first - self.most_first, 0) / 2
 
 
+@checked
 def deletion(score: Score, image: Image, maps: Maps, substrate: Substrate, steps: int = 50) -> Curve:
     """The picture's pixels replaced by the substrate's, the map's highest first; low areas are good.
 
@@ -56,10 +58,15 @@ def deletion(score: Score, image: Image, maps: Maps, substrate: Substrate, steps
         steps: equal shares of the pixels.
 
     Source: Petsiuk, Das and Saenko, BMVC (2018).
+
+    >>> image = jnp.array([4.0, 3.0, 2.0, 1.0]).reshape(1, 2, 2, 1)
+    >>> deletion(lambda images: images.sum((1, 2, 3)), image, image[..., 0], 0 * image, steps=4).scores[:, 0].tolist()
+    [10.0, 6.0, 3.0, 1.0, 0.0]
     """
     return _exchange(score, substrate, image, maps, steps)
 
 
+@checked
 def insertion(score: Score, image: Image, maps: Maps, substrate: Substrate, steps: int = 50) -> Curve:
     """The substrate's pixels replaced by the picture's, the map's highest first; high areas are good.
 
@@ -68,10 +75,15 @@ def insertion(score: Score, image: Image, maps: Maps, substrate: Substrate, step
         steps: equal shares of the pixels.
 
     Source: Petsiuk, Das and Saenko, BMVC (2018).
+
+    >>> image = jnp.array([4.0, 3.0, 2.0, 1.0]).reshape(1, 2, 2, 1)
+    >>> insertion(lambda images: images.sum((1, 2, 3)), image, image[..., 0], 0 * image, steps=4).scores[:, 0].tolist()
+    [0.0, 4.0, 7.0, 9.0, 10.0]
     """
     return _exchange(score, image, substrate, maps, steps)
 
 
+@checked
 def road(
     key: Key[Array, ""],
     score: Score,
@@ -91,6 +103,11 @@ def road(
         InputError: a share is out of range.
 
     Source: Rong et al., ICML (2022).
+
+    >>> image = jnp.arange(64.0).reshape(1, 8, 8, 1) / 64
+    >>> found = road(jax.random.key(0), lambda images: images.mean((1, 2, 3)), image, image[..., 0], shares=(0.5,))
+    >>> found.combined.shape, bool(found.combined[0] > 0)
+    ((1,), True)
     """
     if not all(0 < share < 1 for share in shares):
         raise InputError(f"shares must be above 0 and below 1, not {shares}")
@@ -138,6 +155,7 @@ class Confidence(NamedTuple):
         )
 
 
+@checked
 def confidence(probability: Score, image: Image, maps: Maps) -> Confidence:
     """The class probability before and after the picture is multiplied by its map.
 
@@ -145,11 +163,18 @@ def confidence(probability: Score, image: Image, maps: Maps) -> Confidence:
         maps: scaled to [0, 1].
 
     Source: average drop and increase in confidence of Chattopadhyay et al., WACV (2018).
+
+    >>> image, maps = jnp.full((1, 2, 2, 1), 0.5), jnp.array([[[1.0, 0.0], [1.0, 0.0]]])
+    >>> found = confidence(lambda images: images.mean((1, 2, 3)), image, maps)
+    >>> float(found.whole[0]), float(found.masked[0]), float(found.drop[0])
+    (0.5, 0.25, 0.5)
     """
     return Confidence(probability(image), _where_usable(maps, probability(image * maps[..., None])))
 
 
 def _exchange(score, incoming, image, maps, steps):
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps must be a whole number of at least 1, not {steps!r}")
     ranks = _ranks(maps)
     pixels = maps.shape[1] * maps.shape[2]
     counts = jnp.round(jnp.arange(steps + 1) * (pixels / steps)).astype(jnp.int32)

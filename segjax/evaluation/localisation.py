@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
+from segjax.arguments import checked
 from segjax.types import InputError
 
 Map = Float[np.ndarray, "H W"]
@@ -19,12 +20,17 @@ Maps = Sequence[Float[np.ndarray, "_ _"]]  # of any sizes
 Masks = Sequence[Bool[np.ndarray, "_ _"]]
 
 
+@checked
 def pointing_game(activation_map: Map, truth: Mask, tolerance: float = 0.0) -> float:
     """1 where the map's highest pixel is an object pixel or within `tolerance` pixels of one, else 0.
 
     Of equally high pixels the first in row-major order is taken; NaN without an object. Published with 15 pixels.
 
     Source: Zhang et al., IJCV 126 (2018).
+
+    >>> activation_map, truth = np.array([[0.1, 0.9, 0.2]]), np.array([[False, True, True]])
+    >>> pointing_game(activation_map, truth)
+    1.0
     """
     if not truth.any() or not np.isfinite(activation_map).all():
         return float("nan")
@@ -33,12 +39,16 @@ def pointing_game(activation_map: Map, truth: Mask, tolerance: float = 0.0) -> f
     return float(np.min(np.hypot(rows - row, columns - column)) <= tolerance)
 
 
+@checked
 def energy_in_mask(activation_map: Map, truth: Mask) -> float:
     """Share of the map's positive values that lies on the object, in [0, 1].
 
     0 where no value is positive, NaN without an object.
 
     Source: the energy-based pointing game of Wang et al., CVPR workshops (2020).
+
+    >>> energy_in_mask(np.array([[1.0, 2.0, 1.0]]), np.array([[False, True, True]]))
+    0.75
     """
     if not truth.any() or not np.isfinite(activation_map).all():
         return float("nan")
@@ -54,7 +64,12 @@ def pixel_average_precision(maps: Maps, truths: Masks) -> float:
     pictures is part of what is judged. NaN where no picture has an object.
 
     Source: Choe et al., CVPR (2020); there from 1,000 bins of maps scaled to [0, 1].
+
+    >>> pixel_average_precision([np.array([[0.1, 0.9, 0.2]])], [np.array([[False, True, True]])])
+    1.0
     """
+    if [one.shape for one in maps] != [one.shape for one in truths]:
+        raise InputError("truths: give one mask for each map, of its size")
     values = np.concatenate([one.ravel() for one in maps])
     is_object = np.concatenate([one.ravel() for one in truths])
     if not is_object.any() or not np.isfinite(values).all():

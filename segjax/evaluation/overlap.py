@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int
 from numpy.typing import ArrayLike
 
+from segjax.arguments import checked
 from segjax.types import IGNORED
 
 
@@ -34,6 +35,7 @@ class OverlapCounts:
         return OverlapCounts(*(int(np.sum(np.asarray(part), dtype=np.int64)) for part in (self.tp, self.fp, self.fn)))
 
 
+@checked
 def counts(
     prediction: Bool[Array | np.ndarray, "*B H W"],
     target: Bool[Array | np.ndarray, "*B H W"] | Int[Array | np.ndarray, "*B H W"],
@@ -43,6 +45,11 @@ def counts(
     Args:
         prediction: True where the class was predicted.
         target: 1 (or True) is the class, -1 is ignored, every other value is background.
+
+    >>> prediction, truth = np.array([[True, True, False]]), np.array([[True, False, True]])
+    >>> found = counts(prediction, truth)
+    >>> int(found.tp), int(found.fp), int(found.fn)
+    (1, 1, 1)
     """
     is_bool = target.dtype == bool
     is_class = target if is_bool else target == 1
@@ -64,19 +71,27 @@ def _pixels(mask: Bool[Array | np.ndarray, "*B H W"]) -> Int[Array | np.ndarray,
     return jax.lax.population_count(words).astype(jnp.int32).sum(-1)
 
 
+@checked
 def dice(sums: OverlapCounts) -> Float64[np.ndarray, "*B"]:
     """Dice = 2 TP / (2 TP + FP + FN), in [0, 1], on the host; NaN where prediction and truth are both empty.
 
     Source: Dice, Ecology 26 (1945); Sørensen, Biologiske Skrifter 5 (1948).
+
+    >>> float(dice(counts(np.array([[True, True, False]]), np.array([[True, False, True]]))))
+    0.5
     """
     tp, fp, fn = _as_float64(sums)
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
+@checked
 def iou(sums: OverlapCounts) -> Float64[np.ndarray, "*B"]:
     """Intersection over union = TP / (TP + FP + FN), in [0, 1], on the host; NaN where both are empty.
 
     Source: Jaccard, Bulletin de la Société Vaudoise des Sciences Naturelles 37 (1901).
+
+    >>> round(float(iou(counts(np.array([[True, True, False]]), np.array([[True, False, True]])))), 3)
+    0.333
     """
     tp, fp, fn = _as_float64(sums)
     return _ratio(tp, tp + fp + fn)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from skimage.metrics import structural_similarity
 
+from segjax.arguments import checked
 from segjax.types import InputError
 
 
@@ -22,6 +23,11 @@ def shuffled_parameters(key: Key[Array, ""], params: Mapping[str, Any], layers: 
 
     Raises:
         InputError: an entry does not exist; the message lists those that do.
+
+    >>> params = {"head": {"bias": jax.numpy.arange(8.0)}, "body": {"bias": jax.numpy.arange(8.0)}}
+    >>> found = shuffled_parameters(jax.random.key(0), params, ["head"])
+    >>> sorted(found["head"]["bias"].tolist()) == found["body"]["bias"].tolist()
+    True
     """
     for name in layers:
         if name not in params:
@@ -37,6 +43,7 @@ def shuffled_parameters(key: Key[Array, ""], params: Mapping[str, Any], layers: 
     return jax.tree_util.tree_map_with_path(shuffle, dict(params))
 
 
+@checked
 def map_similarity(one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"]) -> dict[str, float]:
     """How alike two maps of a picture are: 1 is equal.
 
@@ -46,6 +53,10 @@ def map_similarity(one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"
 
     Raises:
         InputError: a map is smaller than 7 pixels.
+
+    >>> one = np.arange(64.0).reshape(8, 8)
+    >>> round(map_similarity(one, one)["rank_correlation"], 6)
+    1.0
     """
     if min(one.shape) < 7:
         raise InputError(f"maps must be at least 7 x 7 pixels to be compared, not {one.shape[0]} x {one.shape[1]}")

@@ -8,8 +8,9 @@ import numpy as np
 
 from segjax.fewshot.bank import Extractor
 from segjax.files import Damaged, replacing, set_aside
-from segjax.models import Weights, card, create, load_weights, save_weights
+from segjax.models import card, create, load_weights, save_weights
 from segjax.models.pretrained import CARD, load_pretrained, options_from, pretrained_options, shipped_names
+from segjax.models.weights import Weights
 from segjax.types import InputError
 
 _EXTRACTORS = "extractor-*.safetensors"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int32, Key
 
-from segjax.evaluation import OverlapCounts
+from segjax.evaluation.overlap import OverlapCounts
 from segjax.fewshot.draws import FEATURE_SELECTIONS, Draws, check_counts, ranking
 from segjax.fewshot.heads import Head
 from segjax.fewshot.moments import (

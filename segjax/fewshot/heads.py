@@ -64,8 +64,15 @@ def create_head(name: str, **options: Any) -> Head:
 
     Raises:
         InputError: unknown head or option, or a value out of range.
+
+    >>> import numpy as np
+    >>> features = np.float32([[[[1.0], [1.0], [-1.0], [-1.0]]]])  # one picture of 1x4 pixels, one feature
+    >>> head = create_head("ridge")
+    >>> params = head.fit(features, np.int32([[[1, 1, 0, 0]]]), np.float32([1.0]))
+    >>> (head.predict(params, features) > 0).tolist()
+    [[[True, True, False, False]]]
     """
-    if name not in HEADS:
+    if not isinstance(name, str) or name not in HEADS:
         raise InputError(f"head: unknown {name!r}; choose one of {', '.join(HEADS)}")
     known = HEADS[name].__dataclass_fields__
     for option in options:

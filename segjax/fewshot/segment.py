@@ -22,7 +22,7 @@ from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.models import save_weights
 from segjax.ops.components import components
-from segjax.types import IGNORED, InputError
+from segjax.types import IGNORED, InputError, check_least
 
 THRESHOLDS = ("best", "zero")
 SCALES = ("max", "dtype")
@@ -54,8 +54,7 @@ class Objects:
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise InputError(f"{name}: unknown {getattr(self, name)!r}; choose one of {', '.join(values)}")
-        if self.minimum_area < 1:
-            raise InputError(f"minimum_area must be at least 1 pixel, not {self.minimum_area}")
+        check_least(self, minimum_area=1)
 
 
 @dataclass(frozen=True)

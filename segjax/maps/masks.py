@@ -38,7 +38,8 @@ def level_of(
 
     Args:
         image: the picture, which "contour" looks at.
-        dataset: the level of the rule "dataset", such as `segjax.maps.level_without` of pictures without the class.
+        dataset: the level of the rule "dataset", such as `segjax.maps.scaling.level_without` of pictures
+            without the class.
         share: in (0, 1).
         area: in (0, 1).
 

@@ -82,7 +82,7 @@ class MapKind:
         title: its name for people.
         make: the function, (apply, variables, image, target) -> map; with a key in front where it draws random numbers,
             the layer or layers behind, and the options as keywords.
-        layers: which layers it is made of; see `segjax.models.MapLayers`.
+        layers: which layers it is made of; see `segjax.models.probe.MapLayers`.
         draws: whether it draws random numbers.
         options: by name.
         target: what is explained in a network of two classes where nothing else is asked for.
@@ -233,7 +233,8 @@ class Explainer:
         return np.concatenate(found)[: len(images)].astype(np.float32)
 
     def blurs(self, variables: Any, images: Images, target: Target | Any = None) -> Blurs:
-        """What a cell of each layer of Contour-CAM sees, in pixels, by the first batch; see `segjax.maps.blur_of`.
+        """What a cell of each layer of Contour-CAM sees, in pixels, by the first batch, as
+        `segjax.maps.contour.blur_of` measures it.
 
         It belongs to a trained network: measured once, it serves all pictures.
 
@@ -322,7 +323,7 @@ def create_map(name: str, network: Any, *, layers: str | Sequence[str] | None = 
         InputError: unknown name or option, a value out of range, a map that this network cannot have, or layers that
             have to be given; the message names the remedy.
     """
-    if name not in MAPS:
+    if not isinstance(name, str) or name not in MAPS:
         raise InputError(f"map: unknown {name!r}; choose one of {', '.join(MAPS)}")
     if (reason := reason_without(name, network)) is not None:
         raise InputError(f"map {name}: {reason}")

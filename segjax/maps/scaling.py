@@ -12,21 +12,25 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from segjax.arguments import checked
 from segjax.types import InputError
 
 _REMEDY = "the classifier's weights or its gradients are not finite: train it with a lower learning rate"
 
 
+@checked
 def upsample(maps: Float[Array, "*B h w"], height: int, width: int) -> Float[Array, "*B {height} {width}"]:
     """Bilinear interpolation between the centres of a layer's cells; constant outside the outermost centres."""
     return jax.image.resize(maps, (*maps.shape[:-2], height, width), "linear", antialias=False)
 
 
+@checked
 def positive(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
     """max(map, 0): the ReLU at the end of Grad-CAM and its relatives as published."""
     return jax.nn.relu(maps)
 
 
+@checked
 def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
     """Each map divided by its own maximum where that is above 0, and 0 elsewhere; all NaN where it holds NaN."""
     highest = jnp.max(maps, (-2, -1), keepdims=True)
@@ -34,6 +38,7 @@ def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
     return jnp.where(is_empty, 0, maps / jnp.where(is_empty, 1, highest))
 
 
+@checked
 def min_max(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
     """Each map moved and stretched to [0, 1] by its own extremes; 0 where constant, all NaN where it holds NaN."""
     lowest = jnp.min(maps, (-2, -1), keepdims=True)

@@ -80,6 +80,9 @@ def card(name: str | Path) -> Card:
 
     Raises:
         InputError: there is no such name or folder, its card cannot be read, or another version's networks made it.
+
+    >>> sorted(card("nuclei").networks)
+    ['msd', 'segnet', 'unet']
     """
     if isinstance(name, Path) or (isinstance(name, str) and ("/" in name or "\\" in name)):
         folder = Path(name)
@@ -175,7 +178,7 @@ class Pretrained(nn.Module):
             )
 
     @nn.nowrap
-    def init(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:
+    def init(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:  # type: ignore[override]
         """Variables for pictures of this shape: the trained ones, or drawn from the key.
 
         Raises:
@@ -195,7 +198,7 @@ class Pretrained(nn.Module):
         return trained
 
     @nn.nowrap
-    def init_with_output(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:
+    def init_with_output(self, rngs: Any, image: Any, *others: Any, **options: Any) -> Any:  # type: ignore[override]
         """Output and variables, as `init` and then `apply` give them."""
         if self.pretrained is None:
             return super().init_with_output(rngs, image, *others, **options)

@@ -38,6 +38,10 @@ def load_torchvision(
 
     Raises:
         InputError: not such a network or file, or names or shapes that do not fit.
+
+    >>> network = create("resnet18", classes=3)  # doctest: +SKIP
+    >>> variables = network.init(jax.random.key(0), images)  # doctest: +SKIP
+    >>> variables = load_torchvision(network, variables, "resnet18.safetensors", new_head=True)  # doctest: +SKIP
     """
     if not hasattr(network, "torchvision_name"):
         raise InputError(f"{type(network).__name__} has no torchvision weights; use VGG16 or a ResNet")
@@ -69,6 +73,10 @@ def load_smp(network: Any, variables: Mapping[str, Any], path: str | Path, *, ne
 
     Raises:
         InputError: not such a network or file, or names or shapes that do not fit.
+
+    >>> network = create("unet", encoder="resnet34")  # doctest: +SKIP
+    >>> variables = network.init(jax.random.key(0), images)  # doctest: +SKIP
+    >>> variables = load_smp(network, variables, "unet.safetensors")  # doctest: +SKIP
     """
     if not hasattr(network, "smp_name"):
         raise InputError(

@@ -42,6 +42,10 @@ def save_weights(
 
     Raises:
         InputError: a name, a leaf, a type of numbers or a fact that the format cannot hold; what `write_file` raises.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mine.safetensors"
+    >>> save_weights(path, {"params": {"bias": np.zeros(2, np.float32)}}, {"made by": "me"})
     """
     path = Path(path)
     named = dict(_named(variables, path))
@@ -69,6 +73,13 @@ def load_weights(path: str | Path, is_ours: bool = False) -> Weights:
     Raises:
         Damaged: the file is of another format, cut off, or its content hash does not hold.
         InputError: the file is missing, or no regular file.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mine.safetensors"
+    >>> save_weights(path, {"params": {"bias": np.zeros(2, np.float32)}}, {"made by": "me"})
+    >>> found = load_weights(path)
+    >>> found.variables["params"]["bias"].tolist(), found.facts["made by"]
+    ([0.0, 0.0], 'me')
     """
     path = Path(path)
     remedy = "copy it again or make it anew"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from segjax.data import parse_spec
+from segjax.data.spec import parse_spec
 
 Level = float | int
 CLEAN = "none"

@@ -9,7 +9,8 @@ from typing import Any, Generic
 import numpy as np
 import pandas as pd
 
-from segjax.evaluation import Claim, Interval, decide, interval
+from segjax.evaluation import Interval, decide, interval
+from segjax.evaluation.claims import Claim
 from segjax.files import write_file
 from segjax.sweeps.published import parse_trials
 from segjax.sweeps.results import LAST_METRIC, PRECISION

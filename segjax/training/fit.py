@@ -144,8 +144,20 @@ class Member:
         for name, pictures in (("training", self.train), ("validation", self.validation)):
             if isinstance(pictures, Pictures) and len(pictures.images) == 0:
                 raise InputError(f"no {name} pictures: give more pictures or groups")
+            if isinstance(pictures, Pictures):
+                _check_targets(name, pictures)
         if self.learning_rate is not None:
             check_learning_rate(self.learning_rate)
+
+
+def _check_targets(name: str, pictures: Pictures) -> None:
+    """Raises InputError unless every picture has a target of its size."""
+    for target in jax.tree.leaves(pictures.targets):
+        wanted = pictures.images.shape[:3] if target is pictures.targets and target.ndim == 3 else len(pictures.images)
+        if (target.shape if isinstance(wanted, tuple) else len(target)) != wanted:
+            raise InputError(
+                f"{name} targets: have the shape {target.shape}, their pictures {pictures.images.shape}; give one each"
+            )
 
 
 class Call(NamedTuple):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from segjax.arguments import checked
 from segjax.types import InputError
 
 LossName = Literal["dice", "cross_entropy", "both", "generalized_cross_entropy", "symmetric_cross_entropy"]
@@ -22,6 +23,7 @@ Loss = Callable[..., Float[Array, ""]]
 _TINY = 1e-7  # keeps the ratio finite where every pixel is ignored
 
 
+@checked
 def soft_dice(
     logits: Float[Array, "B H W K"],
     target: Int[Array, "B H W"],
@@ -42,6 +44,7 @@ def soft_dice(
     return jnp.mean(1.0 - 2.0 * overlap / (size + _TINY))
 
 
+@checked
 def cross_entropy(
     logits: Float[Array, "B *pixels K"],
     target: Int[Array, "B *pixels"],
@@ -80,6 +83,7 @@ def balanced_weights(targets: Int[np.ndarray, "P *pixels"], classes: int) -> tup
     return tuple(float(counts.sum() / (classes * count)) for count in counts)
 
 
+@checked
 def generalized_cross_entropy(
     logits: Float[Array, "B H W K"],
     target: Int[Array, "B H W"],
@@ -98,6 +102,7 @@ def generalized_cross_entropy(
     return _mean_over_known(value, target, axis, weight)
 
 
+@checked
 def symmetric_cross_entropy(
     logits: Float[Array, "B H W K"],
     target: Int[Array, "B H W"],
@@ -118,6 +123,7 @@ def symmetric_cross_entropy(
     return _mean_over_known(beta * reverse - alpha * log_probability, target, axis, weight)
 
 
+@checked
 def dice_and_cross_entropy(
     logits: Float[Array, "B H W K"],
     target: Int[Array, "B H W"],

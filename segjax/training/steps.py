@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from segjax.arguments import checked
 from segjax.training.augment import flip_and_turn
 from segjax.training.losses import LOSSES, Loss, LossName
 from segjax.training.state import TrainState
@@ -54,7 +56,7 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
 
 def check_learning_rate(value: float) -> None:
     """Raises InputError unless the step size is positive and finite."""
-    if not 0 < value < float("inf"):
+    if not isinstance(value, Real) or not 0 < value < float("inf"):
         raise InputError(f"learning_rate must be a positive number, not {value}")
 
 
@@ -82,6 +84,7 @@ class Steps:
 Added = Callable[..., jax.Array]  # (variables, images, targets, layers, step) -> what is added to the loss
 
 
+@checked
 def make_steps(network: Network, config: StepConfig, added: Added | None = None) -> Steps:
     """Compiled steps of a network that segments; for a classifier targets and class indices are [B].
 

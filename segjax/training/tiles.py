@@ -66,6 +66,10 @@ def predict_tiled(
     Raises:
         InputError: a number out of range, `blend` without a tile, `out` of another shape than the result, or an
             `apply` that gives no value for every pixel.
+
+    >>> image = np.ones((50, 70, 1), np.float32)
+    >>> predict_tiled(lambda images: images.mean(-1, keepdims=True), image, tile=32, halo=4).shape
+    (50, 70, 1)
     """
     layout = _Layout.of(image, tile, halo, stride, blend)
     image = layout.padded(image)

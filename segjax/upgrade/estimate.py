@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int32
 from scipy import ndimage
 
 from segjax.annotations import Recipe
+from segjax.arguments import checked
 from segjax.evaluation import counts, dice, overlaps
 from segjax.ops.components import components
 from segjax.types import InputError
@@ -27,6 +28,7 @@ class _Pair(NamedTuple):
     foreign_pixels: int
 
 
+@checked
 def estimate_recipe(
     clean: Int32[np.ndarray, "P H W"],
     noisy: Bool[np.ndarray, "Q H W"],

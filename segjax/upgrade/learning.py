@@ -17,8 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 
-from segjax.annotations import MAX_OBJECTS, Recipe, degrade
+from segjax.annotations import Recipe, degrade
+from segjax.annotations.errors import MAX_OBJECTS
 from segjax.annotations.ids import present_ids
+from segjax.arguments import checked
 from segjax.models import create
 from segjax.training import Pictures, StepConfig, Steps, make_steps
 from segjax.training.augment import flip_and_turn
@@ -49,6 +51,7 @@ class CleanLabels:
     seeds: Any
 
 
+@checked
 def clean_pictures(
     images: Float32[np.ndarray, "P H W C"],
     labels: Int32[np.ndarray, "P H W"],
@@ -106,6 +109,7 @@ def check_masks(name: str, masks: Bool[np.ndarray, "P H W"]) -> None:
         raise InputError(f"{name}: full in every picture, but 0 must be background; give other labels")
 
 
+@checked
 def upgrade_network(
     name: str, images: Float32[np.ndarray, "P H W C"], labels: Int32[np.ndarray, "P H W"], **options: Any
 ) -> Network:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float32, Int32
 from scipy import ndimage
 from skimage.segmentation import find_boundaries, watershed
 
+from segjax.arguments import checked
 from segjax.evaluation import overlaps, surface_distances
 from segjax.ops.components import components
 
@@ -49,6 +50,7 @@ class Repaired:
     changes: tuple[Change, ...]
 
 
+@checked
 def number_objects(
     mask: Bool[np.ndarray, "H W"],
     probability: Float32[np.ndarray, "H W"],

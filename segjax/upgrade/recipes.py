@@ -34,6 +34,8 @@ def mixture(scope: str = "picture", **strengths: Sequence[float | int]) -> list[
             raise InputError(f"mixture: unknown error {name!r}; choose from {', '.join(known)}")
     if not strengths:
         raise InputError(f"mixture: name at least one error with its strengths, from {', '.join(known)}")
+    if alone := [name for name, given in strengths.items() if np.ndim(given) != 1]:
+        raise InputError(f"mixture: {alone[0]} takes several strengths, as in {alone[0]}=({strengths[alone[0]]!r},)")
     levels = [sorted({0, *given}) for given in strengths.values()]
     count = int(np.prod([len(values) for values in levels]))
     if count > MOST_RECIPES:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from segjax.data import open_source, pictures_by_class, tiled
+from segjax.data import open_source
+from segjax.data.shots import pictures_by_class
+from segjax.data.tiles import tiled
 from segjax.types import Sample
 
 

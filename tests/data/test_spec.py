@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.data import open_source, parse_spec
-from segjax.data.spec import Spec
+from segjax.data import open_source
+from segjax.data.spec import Spec, parse_spec
 from segjax.types import InputError
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from segjax.evaluation import accuracy, balanced_accuracy, mean_roc_auc, roc_auc
+from segjax.evaluation import accuracy, balanced_accuracy, roc_auc
+from segjax.evaluation.classification import mean_roc_auc
 
 LABELS = np.array([0, 0, 1, 0, 1], np.int32)
 SCORES = np.array([0.1, 0.4, 0.4, 0.2, 0.9], np.float32)

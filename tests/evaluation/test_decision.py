@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from segjax.evaluation import REPLICATES_FOR_VERDICT, decide, decision, holm, interval
+from segjax.evaluation import decide, decision, interval
+from segjax.evaluation.decision import REPLICATES_FOR_VERDICT, holm
 from segjax.types import InputError
 
 few = settings(derandomize=True, deadline=None, max_examples=40)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.evaluation import Confidence, confidence, deletion, insertion, road
+from segjax.evaluation import confidence, deletion, insertion, road
+from segjax.evaluation.faithfulness import Confidence
 from segjax.ops.fill import fill_from_neighbours
 from segjax.types import InputError
 

@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from segjax.evaluation import (
-    choose_threshold,
-    energy_in_mask,
-    oracle_threshold,
-    pixel_average_precision,
-    pointing_game,
-)
+from segjax.evaluation import energy_in_mask, pixel_average_precision, pointing_game
+from segjax.evaluation.localisation import choose_threshold, oracle_threshold
 from segjax.types import InputError
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial import distance
 
-from segjax.evaluation import OverlapCounts, counts, dice, iou
+from segjax.evaluation import counts, dice, iou
+from segjax.evaluation.overlap import OverlapCounts
 
 masks = arrays(bool, (4, 5))
 few = settings(derandomize=True, deadline=None, max_examples=50)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.evaluation import METRICS, picture_metrics
+from segjax.evaluation.picture import METRICS, picture_metrics
 from segjax.types import InputError
 
 POOLED = {"dice_pooled", "label_dice"}

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.evaluation import area_matched_discs, brightness_correlation, coarse_map, disc, fixed_discs, median_radius
+from segjax.evaluation.references import (
+    area_matched_discs,
+    brightness_correlation,
+    coarse_map,
+    disc,
+    fixed_discs,
+    median_radius,
+)
 from segjax.types import InputError
 
 TRUTH = np.zeros((40, 50), bool)
@@ -45,7 +52,7 @@ def test_a_coarse_map_averages_over_cells_and_enlarges():
 
 
 def test_coarser_maps_have_lower_ceilings():
-    from segjax.evaluation import oracle_threshold
+    from segjax.evaluation.localisation import oracle_threshold
 
     ceilings = [oracle_threshold(coarse_map(TRUTH, stride, (1, 0)), TRUTH).iou for stride in (2, 8, 16)]
     assert 1 >= ceilings[0] > ceilings[1] > ceilings[2] > 0

@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
 
-from segjax.evaluation import (
-    area_in_hectares,
-    boundary_f,
-    disc,
-    hd95,
-    outline_metrics,
-    size_class,
-    surface_distances,
-)
+from segjax.evaluation import boundary_f, hd95, surface_distances
+from segjax.evaluation.references import disc
+from segjax.evaluation.sites import area_in_hectares, outline_metrics, size_class
 from segjax.types import InputError
 
 TRUTH = disc((60, 60), (30.0, 30.0), 15.0)

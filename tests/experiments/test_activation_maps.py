@@ -49,7 +49,9 @@ from experiments.harness.publish import config_of
 from experiments.harness.run import opened
 from segjax.data import make_split
 from segjax.maps import MAPS
-from segjax.sweeps import Replicates, ResultTable, collect, read_plan
+from segjax.sweeps import Replicates, ResultTable
+from segjax.sweeps.merging import collect
+from segjax.sweeps.plan import read_plan
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 from tests.trial_files import forget

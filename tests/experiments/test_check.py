@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 
 from experiments.check.command import check
-from segjax.data import FolderOptions
 from segjax.data.folders.check import inspect_folder
+from segjax.data.folders.folder_options import FolderOptions
 
 
 @pytest.fixture

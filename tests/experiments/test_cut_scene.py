@@ -10,10 +10,11 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from experiments import cut_scene
 from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main as study
-from segjax.data import open_source, read_georeference
+from segjax.data import open_source
 from segjax.data.formats.annotation import Annotation, Picture
 from segjax.data.formats.layers import Layer, moved, read_layer, write_layers
 from segjax.data.formats.vectors import read, write
+from segjax.data.ground.georeference import read_georeference
 from segjax.simulators import open_terrain
 from segjax.types import Georeference, InputError
 

@@ -29,9 +29,11 @@ from experiments.few_shot.trials import Trial, all_labels, extractors_of, group_
 from experiments.harness.examples import Examples
 from experiments.harness.options import overlaid
 from experiments.harness.study import Context
-from segjax.evaluation import OverlapCounts
-from segjax.fewshot import Grid, load_extractors
-from segjax.sweeps import Replicates, ResultTable, described
+from segjax.evaluation.overlap import OverlapCounts
+from segjax.fewshot import load_extractors
+from segjax.fewshot.grid import Grid
+from segjax.sweeps import Replicates, ResultTable
+from segjax.sweeps.trials import described
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 from tests.trial_files import forget

@@ -13,7 +13,8 @@ from PIL import Image
 
 from experiments.check.command import check
 from experiments.harness.examples import Examples
-from segjax.data import FolderOptions, FolderSource
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.models import load_weights, save_weights
 from segjax.types import InputError
 

@@ -11,7 +11,8 @@ import pytest
 from experiments import index
 from experiments.harness import run as run_module
 from experiments.publish import study_names
-from segjax.reports import has_index, write_index
+from segjax.reports.index import write_index
+from segjax.reports.page_facts import has_index
 from segjax.types import InputError
 from tests.experiments.harness.tiny import study
 from tests.reports.test_index import listed, page

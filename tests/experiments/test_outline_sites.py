@@ -30,8 +30,9 @@ from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.data.ground.scene import open_scene, picture_of
 from segjax.evaluation import Interval
 from segjax.models.weights import save_weights
-from segjax.sweeps import Ledger, ResultTable, Row, file_stem
+from segjax.sweeps import Ledger, ResultTable, Row
 from segjax.sweeps.plan import open_plan
+from segjax.sweeps.trials import file_stem
 from segjax.types import InputError
 from tests.data.ground.test_scene import noise, write
 

@@ -26,7 +26,7 @@ from experiments.publish import study_of
 from experiments.site_segmentation.grid import OUTLINES
 from experiments.site_segmentation.grid import Trial as SiteTrial
 from segjax.data import open_source, write_labels
-from segjax.maps import tidied
+from segjax.maps.masks import tidied
 from segjax.ops.components import components
 from segjax.types import InputError
 

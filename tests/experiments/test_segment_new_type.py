@@ -11,16 +11,8 @@ from PIL import Image
 
 from experiments.segment_new_type.segment import segment_folder
 from segjax.data import read_labels
-from segjax.fewshot import (
-    Extractor,
-    FeatureBank,
-    NewType,
-    Objects,
-    fit_new_type,
-    load_extractors,
-    save_extractors,
-    with_statistics,
-)
+from segjax.fewshot import Extractor, FeatureBank, NewType, Objects, fit_new_type, load_extractors, save_extractors
+from segjax.fewshot.bank import with_statistics
 from segjax.models import create
 from segjax.types import InputError
 from tests.new_type_folder import dish, later, two_shots

@@ -13,7 +13,9 @@ from experiments.segment_new_type.measures import cautions, differences, is_poor
 from experiments.segment_new_type.report import held_out_table, notes, picture_table, verdict
 from experiments.segment_new_type.segment import Segmented, segment_folder
 from segjax.evaluation import interval
-from segjax.fewshot import FeatureBank, NewType, Objects, Ridge, Shot, load_extractors
+from segjax.fewshot import FeatureBank, NewType, Objects, load_extractors
+from segjax.fewshot.linear import Ridge
+from segjax.fewshot.segment import Shot
 from tests.new_type_folder import dish, later, two_shots
 
 PLAIN = Shot("a", "a", 0.4, 0.1, 3, 10.0)

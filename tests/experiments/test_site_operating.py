@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.site_segmentation.operating import LEVELS, Point, chosen_point, sure_pixels
-from segjax.maps import tidied
+from segjax.maps.masks import tidied
 
 
 def picture(*pieces, side=40):

@@ -11,7 +11,8 @@ from experiments.upgrade_folder.report import caption, held_out_table, mistakes,
 from experiments.upgrade_folder.training_sets import TrainingSets
 from segjax.annotations import Recipe
 from segjax.evaluation import interval
-from segjax.upgrade import Change, mixture
+from segjax.upgrade import mixture
+from segjax.upgrade.objects import Change
 
 
 def held_out(*values):

@@ -8,15 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import (
-    Extractor,
-    FeatureBank,
-    class_moments,
-    load_extractors,
-    save_extractors,
-    with_statistics,
-)
-from segjax.fewshot.bank import enlarge
+from segjax.fewshot import Extractor, FeatureBank, load_extractors, save_extractors
+from segjax.fewshot.bank import enlarge, with_statistics
+from segjax.fewshot.moments import class_moments
 from segjax.models import create
 from segjax.types import InputError
 

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.fewshot import shot_steps, train_on_shots
+from segjax.fewshot.baselines import shot_steps, train_on_shots
 from segjax.training import LoopConfig, Pictures, StepConfig, predict
 from segjax.types import InputError
 

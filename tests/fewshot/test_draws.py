@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import check_apart, draw_support, ranking
+from segjax.fewshot.draws import check_apart, draw_support, ranking
 from segjax.types import InputError
 
 HAS_TYPE = np.array([True, False, True, True, True, False, True, True])

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import counts
-from segjax.fewshot import FeatureSet, Logistic, Ridge, best_threshold, class_moments, draw_support, fit_grid
-from segjax.fewshot.moments import relevance, support_moments
+from segjax.fewshot.draws import draw_support
+from segjax.fewshot.grid import FeatureSet, best_threshold, fit_grid
+from segjax.fewshot.linear import Logistic, Ridge
+from segjax.fewshot.moments import class_moments, relevance, support_moments
 from segjax.types import InputError
 
 VARIANCE = np.float32([1, 5, 2, 4, 3])

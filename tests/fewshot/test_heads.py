@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.fewshot import HEADS, HiddenLayer, Logistic, TwoHiddenLayers, create_head, name_of
+from segjax.fewshot import HEADS, create_head
+from segjax.fewshot.heads import name_of
+from segjax.fewshot.hidden import HiddenLayer, TwoHiddenLayers
+from segjax.fewshot.linear import Logistic
 from segjax.types import InputError
 
 # few passes: rounding grows from pass to pass where there is more than one minimum

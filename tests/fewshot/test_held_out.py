@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import f1, overlaps
-from segjax.fewshot import FeatureBank, Logistic, Objects, Ridge, Shots, fit_new_type, folds_of, held_out
+from segjax.fewshot import FeatureBank, Objects, fit_new_type
+from segjax.fewshot.held_out import folds_of, held_out
+from segjax.fewshot.linear import Logistic, Ridge
+from segjax.fewshot.segment import Shots
 from segjax.types import InputError
 from tests.fewshot.test_segment import dishes
 

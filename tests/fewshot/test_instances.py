@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.fewshot import border_target, instances, type_target
+from segjax.fewshot.instances import border_target, instances, type_target
 from segjax.types import InputError
 
 

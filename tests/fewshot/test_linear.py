@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from segjax.fewshot import Logistic, Ridge, SoftDice
-from segjax.fewshot.linear import softplus
+from segjax.fewshot.linear import Logistic, Ridge, SoftDice, softplus
 from segjax.training import soft_dice
 from segjax.types import InputError
 

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from segjax.fewshot import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype, prototypes
+from segjax.fewshot import prototypes
+from segjax.fewshot.prototypes import CosinePrototype, LocalPrototypes, Prototype, ThresholdPrototype
 from segjax.types import InputError
 
 

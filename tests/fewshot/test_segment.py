@@ -9,23 +9,20 @@ import pytest
 
 from segjax.evaluation import f1, overlaps
 from segjax.fewshot import (
-    CosinePrototype,
     FeatureBank,
-    Logistic,
     NewType,
     Objects,
-    Reading,
-    Ridge,
-    Shot,
-    SoftDice,
     fit_new_type,
-    fit_streamed,
     load_extractors,
     save_extractors,
     segment_new_type,
-    type_target,
 )
 from segjax.fewshot.files import kept_extractors
+from segjax.fewshot.instances import type_target
+from segjax.fewshot.linear import Logistic, Ridge, SoftDice
+from segjax.fewshot.prototypes import CosinePrototype
+from segjax.fewshot.segment import Reading, Shot
+from segjax.fewshot.streaming import fit_streamed
 from segjax.models import load_weights, save_weights
 from segjax.types import InputError
 

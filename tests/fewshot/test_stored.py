@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from segjax.data.feature_files import open_features
-from segjax.fewshot import FeatureSet, Ridge, draw_support, fit_grid
-from segjax.fewshot.grid import full_size
+from segjax.fewshot.draws import draw_support
+from segjax.fewshot.grid import FeatureSet, fit_grid, full_size
+from segjax.fewshot.linear import Ridge
 from segjax.fewshot.stored import StoredBank
 
 SIZE = (12, 18)

@@ -13,8 +13,8 @@ import pytest
 
 from experiments.harness import run as run_module
 from segjax.claims import Claims
-from segjax.sweeps import read_plan
 from segjax.sweeps.merging import collect
+from segjax.sweeps.plan import read_plan
 from segjax.sweeps.trials import file_stem, trial_key
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Trial, study

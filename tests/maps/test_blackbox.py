@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import ClassDifference, occlusion, rise, rise_mask
+from segjax.maps import ClassDifference
+from segjax.maps.blackbox import occlusion, rise, rise_mask
 from segjax.types import InputError
 
 TARGET = ClassDifference(1, 0)

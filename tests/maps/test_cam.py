@@ -6,20 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import (
-    MAPS,
-    ClassDifference,
-    ClassProbability,
-    ClassScore,
-    ResidualSoftmax,
-    cam,
-    eigen_cam,
-    finer_cam,
-    grad_cam,
-    hires_cam,
-    layer_cam,
-    shapley_cam,
-)
+from segjax.maps import MAPS, ClassDifference, ClassProbability, ClassScore
+from segjax.maps.cam import cam, eigen_cam, finer_cam, grad_cam, hires_cam, layer_cam, shapley_cam
+from segjax.maps.targets import ResidualSoftmax
 from segjax.models import Probe, create
 from segjax.types import InputError
 

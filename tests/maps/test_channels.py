@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from segjax.maps import (
-    ClassDifference,
-    ClassProbability,
-    ablation_cam,
-    layer_cam_fusion,
-    poly_cam,
-    refine_cam,
-    score_cam,
-    zoom_cam,
-)
+from segjax.maps import ClassDifference, ClassProbability
+from segjax.maps.channels import ablation_cam, score_cam
+from segjax.maps.fusion import layer_cam_fusion, poly_cam, refine_cam, zoom_cam
 from segjax.types import InputError
 
 from .conftest import enlarged

@@ -7,7 +7,10 @@ import pytest
 from scipy import ndimage
 
 from segjax.evaluation import surface_dice, surface_distances
-from segjax.maps import ClassDifference, blur_of, cam, complete, contour_cam, contour_level, upsample
+from segjax.maps import ClassDifference, upsample
+from segjax.maps.cam import cam
+from segjax.maps.contour import blur_of, complete, contour_cam
+from segjax.maps.masks import contour_level
 from segjax.types import InputError
 
 SIZE, STRIDE, BLUR = 64, 16, 10.0

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import ClassDifference, deep_feature_factorisation, eigen_cam, factorise, grad_cam, kpca_cam
+from segjax.maps import ClassDifference
+from segjax.maps.cam import eigen_cam, grad_cam
+from segjax.maps.factors import deep_feature_factorisation, factorise, kpca_cam
 from segjax.types import InputError
 
 TARGET = ClassDifference(1, 0)

@@ -6,10 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import (
-    ClassDifference,
-    ClassScore,
-    RegionScore,
+from segjax.maps import ClassDifference, ClassScore, RegionScore
+from segjax.maps.gradients import (
     full_grad,
     full_gradients,
     guided_backprop,

@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
 
-from segjax.maps import (
-    COMPLETIONS,
-    RULES,
-    complete_seeds,
-    contour_level,
-    level_of,
-    level_without,
-    mask_of,
-    seeds_of,
-    tidied,
-)
+from segjax.maps.masks import COMPLETIONS, RULES, complete_seeds, contour_level, level_of, mask_of, seeds_of, tidied
+from segjax.maps.scaling import level_without
 from segjax.types import InputError
 
 

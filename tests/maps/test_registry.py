@@ -12,21 +12,37 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax import maps
 from segjax.maps import (
     MAPS,
     ClassDifference,
     ClassProbability,
     ClassScore,
-    FinerScore,
     RegionScore,
-    ResidualSoftmax,
     create_map,
     layer_shapes,
-    reason_without,
     registry,
     upsample,
 )
+from segjax.maps.blackbox import occlusion, rise
+from segjax.maps.cam import (
+    cam,
+    eigen_cam,
+    elementwise_cam,
+    finer_cam,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+    shapley_cam,
+    x_grad_cam,
+)
+from segjax.maps.channels import ablation_cam, score_cam
+from segjax.maps.contour import blur_of, contour_cam
+from segjax.maps.factors import deep_feature_factorisation, kpca_cam
+from segjax.maps.fusion import layer_cam_fusion, poly_cam, refine_cam, zoom_cam
+from segjax.maps.gradients import full_grad, guided_backprop, integrated_gradients, smooth_grad
+from segjax.maps.registry import reason_without
+from segjax.maps.targets import FinerScore, ResidualSoftmax
 from segjax.models import CLASSIFIERS, Probe, create
 from segjax.models.probe import MapLayers, Named
 from segjax.types import InputError
@@ -51,31 +67,31 @@ TINY = {
 }
 TWO = ("first", "maps")
 DIRECT = {
-    "contour_cam": lambda blurs, *g: maps.contour_cam(*g, TARGET, TWO, blurs=list(blurs)),
-    "cam": lambda blurs, *g: maps.cam(*g, TARGET, "maps"),
-    "grad_cam": lambda blurs, *g: maps.grad_cam(*g, TARGET, "first"),
-    "grad_cam_plus_plus": lambda blurs, *g: maps.grad_cam_plus_plus(*g, TARGET, "first"),
-    "x_grad_cam": lambda blurs, *g: maps.x_grad_cam(*g, TARGET, "first"),
-    "hires_cam": lambda blurs, *g: maps.hires_cam(*g, TARGET, "first"),
-    "elementwise_cam": lambda blurs, *g: maps.elementwise_cam(*g, TARGET, "first"),
-    "layer_cam": lambda blurs, *g: maps.layer_cam(*g, TARGET, "first"),
-    "finer_cam": lambda blurs, *g: maps.finer_cam(*g, ClassScore(1), "first", 1, 1.0),
-    "shapley_cam": lambda blurs, *g: maps.shapley_cam(*g, ResidualSoftmax(1), "maps"),
-    "eigen_cam": lambda blurs, *g: maps.eigen_cam(*g, TARGET, "first"),
-    "kpca_cam": lambda blurs, *g: maps.kpca_cam(*g, TARGET, "first", fitted=12),
-    "deep_feature_factorisation": lambda blurs, *g: maps.deep_feature_factorisation(*g, TARGET, "first", concepts=2),
-    "score_cam": lambda blurs, *g: maps.score_cam(*g, TARGET, "first"),
-    "ablation_cam": lambda blurs, *g: maps.ablation_cam(*g, TARGET, "first"),
-    "layer_cam_fusion": lambda blurs, *g: maps.layer_cam_fusion(*g, TARGET, TWO),
-    "zoom_cam": lambda blurs, *g: maps.zoom_cam(*g, TARGET, TWO),
-    "refine_cam": lambda blurs, *g: maps.refine_cam(*g, TARGET, TWO),
-    "poly_cam": lambda blurs, *g: maps.poly_cam(*g, ClassProbability(1), TWO),
-    "full_grad": lambda blurs, *g: maps.full_grad(*g, TARGET),
-    "guided_backprop": lambda blurs, *g: maps.guided_backprop(*g, TARGET),
-    "smooth_grad": lambda blurs, *g: maps.smooth_grad(KEY, *g, TARGET, samples=2),
-    "integrated_gradients": lambda blurs, *g: maps.integrated_gradients(*g, TARGET, steps=3),
-    "occlusion": lambda blurs, *g: maps.occlusion(*g, TARGET, patch=4, stride=2),
-    "rise": lambda blurs, *g: maps.rise(KEY, *g, TARGET, masks=5),
+    "contour_cam": lambda blurs, *g: contour_cam(*g, TARGET, TWO, blurs=list(blurs)),
+    "cam": lambda blurs, *g: cam(*g, TARGET, "maps"),
+    "grad_cam": lambda blurs, *g: grad_cam(*g, TARGET, "first"),
+    "grad_cam_plus_plus": lambda blurs, *g: grad_cam_plus_plus(*g, TARGET, "first"),
+    "x_grad_cam": lambda blurs, *g: x_grad_cam(*g, TARGET, "first"),
+    "hires_cam": lambda blurs, *g: hires_cam(*g, TARGET, "first"),
+    "elementwise_cam": lambda blurs, *g: elementwise_cam(*g, TARGET, "first"),
+    "layer_cam": lambda blurs, *g: layer_cam(*g, TARGET, "first"),
+    "finer_cam": lambda blurs, *g: finer_cam(*g, ClassScore(1), "first", 1, 1.0),
+    "shapley_cam": lambda blurs, *g: shapley_cam(*g, ResidualSoftmax(1), "maps"),
+    "eigen_cam": lambda blurs, *g: eigen_cam(*g, TARGET, "first"),
+    "kpca_cam": lambda blurs, *g: kpca_cam(*g, TARGET, "first", fitted=12),
+    "deep_feature_factorisation": lambda blurs, *g: deep_feature_factorisation(*g, TARGET, "first", concepts=2),
+    "score_cam": lambda blurs, *g: score_cam(*g, TARGET, "first"),
+    "ablation_cam": lambda blurs, *g: ablation_cam(*g, TARGET, "first"),
+    "layer_cam_fusion": lambda blurs, *g: layer_cam_fusion(*g, TARGET, TWO),
+    "zoom_cam": lambda blurs, *g: zoom_cam(*g, TARGET, TWO),
+    "refine_cam": lambda blurs, *g: refine_cam(*g, TARGET, TWO),
+    "poly_cam": lambda blurs, *g: poly_cam(*g, ClassProbability(1), TWO),
+    "full_grad": lambda blurs, *g: full_grad(*g, TARGET),
+    "guided_backprop": lambda blurs, *g: guided_backprop(*g, TARGET),
+    "smooth_grad": lambda blurs, *g: smooth_grad(KEY, *g, TARGET, samples=2),
+    "integrated_gradients": lambda blurs, *g: integrated_gradients(*g, TARGET, steps=3),
+    "occlusion": lambda blurs, *g: occlusion(*g, TARGET, patch=4, stride=2),
+    "rise": lambda blurs, *g: rise(KEY, *g, TARGET, masks=5),
 }
 
 
@@ -223,7 +239,7 @@ def test_blurs_are_measured_on_the_first_batch_unless_given(tiny):
     images = np.random.default_rng(2).standard_normal((11, 8, 6, 2)).astype(np.float32)
     explain = create_map("contour_cam", apply.network, layers=TWO)
     blurs = explain.blurs(variables, images, TARGET)
-    expected = [maps.blur_of(apply, variables, jnp.asarray(images[:8]), TARGET, layer) for layer in TWO]
+    expected = [blur_of(apply, variables, jnp.asarray(images[:8]), TARGET, layer) for layer in TWO]
     np.testing.assert_allclose(blurs, expected, rtol=1e-5)
     found = explain(variables, images, TARGET)
     np.testing.assert_array_equal(found, explain(variables, images, TARGET, blurs=blurs))

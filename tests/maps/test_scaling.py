@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.maps import by_maximum, level_without, min_max, positive, refuse_unusable, upsample
+from segjax.maps import by_maximum, min_max, positive, upsample
+from segjax.maps.scaling import level_without, refuse_unusable
 from segjax.types import InputError
 
 from .conftest import enlarged

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.maps import ClassDifference, ClassProbability, ClassScore, FinerScore, RegionScore, ResidualSoftmax
+from segjax.maps import ClassDifference, ClassProbability, ClassScore, RegionScore
+from segjax.maps.targets import FinerScore, ResidualSoftmax
 from segjax.types import InputError
 
 LOGITS = jnp.array([[1.0, 4.0, 2.0], [0.0, -1.0, 3.0]])

@@ -7,31 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segjax.evaluation import METRICS, Interval
-from segjax.reports import (
+from segjax.evaluation import Interval
+from segjax.evaluation.picture import METRICS
+from segjax.reports import Chart, Gallery, Line, Page, Panel, chart, dot_chart, line_chart, look, write_page
+from segjax.reports.gallery import (
     MAP_LEGEND,
     PREDICTION_LEGEND,
-    BeforeAfter,
-    Chart,
-    Gallery,
-    Line,
-    Page,
-    Panel,
-    before_after_chart,
-    chart,
-    dot_chart,
-    line_chart,
-    look,
     map_layer,
     outline_layer,
     outline_legend,
     prediction_look,
-    size_chart,
-    write_card,
-    write_index,
-    write_page,
-    write_status,
 )
+from segjax.reports.index import write_index
+from segjax.reports.lines import BeforeAfter, before_after_chart
+from segjax.reports.page import write_card, write_status
+from segjax.reports.sizes import size_chart
 
 LONG = "outlines drawn by a person who had never seen such cells, and repaired by a network afterwards"
 DECISIONS = pd.DataFrame(

@@ -3,8 +3,8 @@
 import pytest
 
 from segjax.evaluation import Interval
-from segjax.reports import Panel, dot_chart, means_said, svg
-from segjax.reports.charts import NARROW, inline
+from segjax.reports import Panel, dot_chart, svg
+from segjax.reports.charts import NARROW, inline, means_said
 
 NAN = float("nan")
 SERIES = {

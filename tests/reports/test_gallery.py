@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.reports import (
+from segjax.reports import look
+from segjax.reports.gallery import (
     CHANGE_LEGEND,
     LABEL_LEGEND,
     PREDICTION_LEGEND,
     change_layer,
     dice_scale,
     label_layer,
-    look,
     map_layer,
     outline_layer,
     outline_legend,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from segjax.reports import has_index, index, refresh_index, write_index
-from segjax.reports.page_facts import facts_of, pages_of
+from segjax.reports import index
+from segjax.reports.index import refresh_index, write_index
+from segjax.reports.page_facts import facts_of, has_index, pages_of
 from segjax.types import InputError
 from tests.reports.test_page import read
 

@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import Decision, Interval
-from segjax.reports import (
-    BeforeAfter,
-    Compared,
-    Line,
-    before_after_chart,
-    comparison_chart,
-    line_chart,
-    outcome_chart,
-    svg,
-)
+from segjax.reports import Line, line_chart, svg
 from segjax.reports.charts import NARROW, inline
+from segjax.reports.lines import BeforeAfter, Compared, before_after_chart, comparison_chart, outcome_chart
 
 NAN = float("nan")
 

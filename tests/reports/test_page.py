@@ -11,18 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from segjax.evaluation.picture import METRICS
-from segjax.reports import (
-    PREDICTION_LEGEND,
-    Gallery,
-    Page,
-    chart,
-    index_beside,
-    prediction_look,
-    write_card,
-    write_index,
-    write_page,
-    write_status,
-)
+from segjax.reports import Gallery, Page, chart, write_page
+from segjax.reports.gallery import PREDICTION_LEGEND, prediction_look
+from segjax.reports.index import write_index
+from segjax.reports.page import index_beside, write_card, write_status
 from segjax.reports.page_facts import facts_of
 from segjax.types import InputError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segjax.reports import scene_look
+from segjax.reports.scene import scene_look
 
 
 def layer_of(shown):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from segjax.evaluation import Interval
-from segjax.reports import Band, Spread, heat_chart, shots_chart, svg
+from segjax.reports import svg
 from segjax.reports.charts import NARROW
+from segjax.reports.shots import Band, Spread, heat_chart, shots_chart
 
 WHOLE = Interval(0.9, 0.88, 0.92, 3)
 BAND = Band("all 8 features", [1, 5], [Spread(0.5, 0.4, 0.55), Spread(0.7, 0.68, 0.74)])

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from segjax.reports import size_chart, svg
+from segjax.reports import svg
 from segjax.reports.charts import NARROW
+from segjax.reports.sizes import size_chart
 
 
 def test_every_object_is_in_a_bar_and_marks_are_named():

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segjax import files
-from segjax.sweeps import Row, read_failed, read_plan
+from segjax.sweeps import Row
+from segjax.sweeps.ledger import read_failed
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 from tests.tiny_ledger import TRIALS, Trial, add, open_ledger, plan_with, snapshot
 

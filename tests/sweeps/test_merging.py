@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segjax.sweeps import Ledger, Row, collect, merging, read_plan
+from segjax.sweeps import Ledger, Row, merging
+from segjax.sweeps.merging import collect
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 
 

@@ -5,8 +5,7 @@ from collections import Counter
 
 import pytest
 
-from segjax.sweeps import in_words
-from segjax.sweeps.pace import NONE_LEFT, UNKNOWN, Pace
+from segjax.sweeps.pace import NONE_LEFT, UNKNOWN, Pace, in_words
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from segjax.sweeps import plan as plan_module
-from segjax.sweeps import read_plan
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 from tests.tiny_ledger import TRIALS, add, open_ledger, plan_with, snapshot
 

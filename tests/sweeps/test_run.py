@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from segjax import interruption
-from segjax.sweeps import Ledger, Outcome, Row, failure_file, run_trials
+from segjax.sweeps import Ledger, Outcome, Row, run_trials
 from segjax.sweeps import run as module
+from segjax.sweeps.ledger import failure_file
 from segjax.types import InputError
 
 

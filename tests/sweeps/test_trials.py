@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segjax.sweeps import described, factors_of, file_stem, fingerprint, shard_of
+from segjax.sweeps.trials import described, factors_of, file_stem, fingerprint, shard_of
 from segjax.types import InputError
 
 few = settings(derandomize=True, deadline=None, max_examples=100)

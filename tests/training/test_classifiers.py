@@ -5,20 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.evaluation import mean_roc_auc
+from segjax.evaluation.classification import mean_roc_auc
 from segjax.models import create
-from segjax.training import (
-    Layout,
-    LoopConfig,
-    Member,
-    Pictures,
-    StepConfig,
-    fit,
-    fit_pack,
-    make_steps,
-    predict,
-    predict_logits,
-)
+from segjax.training import LoopConfig, Member, Pictures, StepConfig, fit, fit_pack, make_steps, predict, predict_logits
+from segjax.training.packs import Layout
 from segjax.training.steps import pure_step
 from segjax.types import InputError
 

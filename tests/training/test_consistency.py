@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 
 from segjax.models import create
-from segjax.training import (
-    LoopConfig,
-    Member,
-    Pictures,
-    StepConfig,
+from segjax.training import LoopConfig, Member, Pictures, StepConfig, fit_pack, make_steps
+from segjax.training.consistency import (
     check_consistent,
-    fit_pack,
-    layout_of,
+    class_evidence,
+    halved,
+    halved_view,
     make_consistent_steps,
-    make_steps,
+    map_difference,
+    tiled_view,
 )
-from segjax.training.consistency import class_evidence, halved, halved_view, map_difference, tiled_view
 from segjax.training.losses import cross_entropy
+from segjax.training.packs import layout_of
 from segjax.types import InputError
 
 CONFIG = StepConfig(loss="cross_entropy", learning_rate=0.01, augment=True)

@@ -5,17 +5,9 @@ import numpy as np
 import pytest
 
 from segjax.models import create
-from segjax.training import (
-    LoopConfig,
-    Member,
-    Pictures,
-    StepConfig,
-    fit_pack,
-    layout_of,
-    make_mean_teacher_steps,
-    make_steps,
-)
-from segjax.training.mean_teacher import TEACHER
+from segjax.training import LoopConfig, Member, Pictures, StepConfig, fit_pack, make_steps
+from segjax.training.mean_teacher import TEACHER, make_mean_teacher_steps
+from segjax.training.packs import layout_of
 from segjax.types import InputError
 
 CONFIG = StepConfig(loss="cross_entropy", learning_rate=0.01)

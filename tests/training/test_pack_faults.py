@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.training import Layout, LoopConfig, Pictures, fit_pack, packs, time_layouts
+from segjax.training import LoopConfig, Pictures, fit_pack, packs
 from segjax.training.memory import is_out_of_memory
+from segjax.training.packs import Layout, time_layouts
 from segjax.types import InputError
 from tests.training.test_packs import MEMBERS, STEPS, member, pictures
 

@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 
 from segjax.models import create
-from segjax.training import (
-    STRATEGIES,
-    Layout,
-    LoopConfig,
-    Member,
-    Pictures,
-    StepConfig,
-    candidate_layouts,
-    fit,
-    fit_pack,
-    layout_of,
-    make_steps,
-    time_layouts,
-)
+from segjax.training import LoopConfig, Member, Pictures, StepConfig, fit, fit_pack, make_steps
+from segjax.training.packs import STRATEGIES, Layout, candidate_layouts, layout_of, time_layouts
 from segjax.types import InputError
 
 STEP = StepConfig(learning_rate=0.05)

@@ -15,9 +15,9 @@ from orbax.checkpoint import v1 as ocp
 
 from segjax import interruption
 from segjax.interruption import Stopped, later
-from segjax.training import Layout, LoopConfig, Member, checkpoints, fit, fit_pack
+from segjax.training import LoopConfig, Member, checkpoints, fit, fit_pack
 from segjax.training.fit import Call, stop_where_asked
-from segjax.training.packs import drive
+from segjax.training.packs import Layout, drive
 from tests.training.test_packs import STEPS, pictures
 
 LOOP = LoopConfig(batch_size=2, epochs=2, restarts=1)

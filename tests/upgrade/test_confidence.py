@@ -8,7 +8,13 @@ import pytest
 from segjax.models import create
 from segjax.training import StepConfig, make_steps
 from segjax.types import InputError
-from segjax.upgrade import Weighted, averaged_probability, confidence_weights, ignore_unsure, make_weighted_steps
+from segjax.upgrade.confidence import (
+    Weighted,
+    averaged_probability,
+    confidence_weights,
+    ignore_unsure,
+    make_weighted_steps,
+)
 
 NETWORK = create("msd", depth=2)
 CONFIG = StepConfig(loss="both", learning_rate=1e-2, augment=True)

@@ -9,16 +9,11 @@ import numpy as np
 import pytest
 
 from segjax.annotations import Recipe
-from segjax.training import Layout, LoopConfig, Member, StepConfig, fit, fit_pack
+from segjax.training import LoopConfig, Member, StepConfig, fit, fit_pack
+from segjax.training.packs import Layout
 from segjax.types import InputError
-from segjax.upgrade import (
-    clean_pictures,
-    make_upgrade_steps,
-    mixture,
-    noisy_masks,
-    upgrade_network,
-    with_labels,
-)
+from segjax.upgrade import clean_pictures, make_upgrade_steps, mixture, upgrade_network
+from segjax.upgrade.learning import noisy_masks, with_labels
 
 STEP = StepConfig(learning_rate=1e-9)
 LOOP = LoopConfig(batch_size=4, epochs=3, restarts=0)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from segjax.upgrade import changes_of, number_objects
+from segjax.upgrade import number_objects
+from segjax.upgrade.objects import changes_of
 
 FULL = np.ones((40, 40), np.float32)
 

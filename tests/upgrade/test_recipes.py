@@ -5,7 +5,8 @@ import pytest
 
 from segjax.annotations import Recipe
 from segjax.types import InputError
-from segjax.upgrade import MOST_RECIPES, borrowed_objects, mixture, recipe_table, rejected_objects
+from segjax.upgrade import mixture
+from segjax.upgrade.recipes import MOST_RECIPES, borrowed_objects, recipe_table, rejected_objects
 
 
 def test_a_mixture_is_every_combination_and_no_error():

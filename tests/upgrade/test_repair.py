@@ -7,7 +7,9 @@ import pytest
 
 from segjax.models import create
 from segjax.types import InputError
-from segjax.upgrade import make_upgrade, upgrade_set, with_labels
+from segjax.upgrade import upgrade_set
+from segjax.upgrade.learning import with_labels
+from segjax.upgrade.repair import make_upgrade
 
 NETWORK = create("unet", width=2, levels=1, norm="none")
 SIZES = [(20, 24), (20, 24), (20, 24), (33, 18), (20, 24)]

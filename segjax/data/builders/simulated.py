@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from segjax.data.builders.base import GREY_16, RGB, AnnotatedSet, Entry, Record, tfds
 from segjax.data.builders.remarks import Written
-from segjax.simulators import COARSENINGS, MicroscopeSource, TissueSource, open_microscope
+from segjax.simulators import MicroscopeSource, TissueSource, open_microscope
+from segjax.simulators.phantoms import COARSENINGS
 
 
 @dataclass(kw_only=True)

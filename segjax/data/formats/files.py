@@ -47,7 +47,7 @@ def check_size(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> No
 
 
 def write_labels(
-    path: Path, labels: Int32[np.ndarray, "H W"], dtype: Literal["uint16", "int32", "smallest"] = "smallest"
+    path: str | Path, labels: Int32[np.ndarray, "H W"], dtype: Literal["uint16", "int32", "smallest"] = "smallest"
 ) -> None:
     """A label image as PNG (uint16 only) or compressed TIFF, values as they are.
 
@@ -57,6 +57,7 @@ def write_labels(
     Raises:
         InputError: ids below 0 or too large for the file, or a disk that cannot be written.
     """
+    path = Path(path)
     is_png, largest = path.suffix.lower() == ".png", int(labels.max(initial=0))
     fits = largest <= np.iinfo(np.uint16).max
     if labels.min(initial=0) < 0:

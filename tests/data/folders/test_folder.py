@@ -8,9 +8,9 @@ import tifffile
 from PIL import Image
 
 from segjax.annotations import to_target
-from segjax.data import pictures_by_class
 from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import FolderOptions
+from segjax.data.shots import pictures_by_class
 from segjax.types import InputError
 
 REAL = Path(__file__).resolve().parents[3].parent / "shared" / "data"

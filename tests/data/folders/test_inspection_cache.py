@@ -6,8 +6,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segjax.data import FolderOptions, FolderSource
 from segjax.data.folders import check, inspected, inspection_cache
+from segjax.data.folders.folder import FolderSource
+from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.listing import Problem
 
 

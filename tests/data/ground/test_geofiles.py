@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from segjax.data import read_georeference
 from segjax.data.ground import geofiles
 from segjax.data.ground.geofiles import missing_packages, write_mask
+from segjax.data.ground.georeference import read_georeference
 from segjax.types import Georeference, InputError
 
 needs_geo = pytest.mark.skipif(bool(missing_packages()), reason="the extra geo (rasterio, ...) is missing")

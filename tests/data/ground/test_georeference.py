@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from segjax.data import metres_per_pixel, open_source
+from segjax.data import open_source
 from segjax.data.ground import georeference
-from segjax.data.ground.georeference import check_same_place, read_georeference
+from segjax.data.ground.georeference import check_same_place, metres_per_pixel, read_georeference
 from segjax.types import Georeference, InputError
 
 needs_pyproj = pytest.mark.skipif(find_spec("pyproj") is None, reason="pyproj (extra geo) is not installed")

@@ -10,7 +10,8 @@ from experiments.annotation_upgrade.study import STUDY
 from experiments.harness.noisy_labels import Compared
 from experiments.harness.options import flag_of, flags, overlaid
 from experiments.harness.parsing import defaults_of, resolved
-from segjax.evaluation import Decision, holm
+from segjax.evaluation import Decision
+from segjax.evaluation.decision import holm
 from segjax.types import InputError
 from tests.experiments.annotation_upgrade.tables import rows, table_of
 

@@ -7,7 +7,8 @@ import pytest
 
 from experiments.harness.options import DataOptions, RunOptions
 from experiments.harness.page import cautions, claims_table, missing_table, save_charts, shared_in_title, undecided
-from segjax.evaluation import Claim, decide
+from segjax.evaluation import decide
+from segjax.evaluation.claims import Claim
 from segjax.reports import svg
 from tests.experiments.harness.tiny import Config, Source, Trial, charted
 

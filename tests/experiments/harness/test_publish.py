@@ -28,7 +28,8 @@ from experiments.harness.publish import (
     write_readme,
     write_results_page,
 )
-from segjax.evaluation import Claim, Decision
+from segjax.evaluation import Decision
+from segjax.evaluation.claims import Claim
 from segjax.sweeps.plan import _sealed
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, Trial, study

@@ -16,7 +16,8 @@ from experiments.harness.options import RunOptions, overlaid
 from experiments.harness.parsing import defaults_of, parse, resolved
 from experiments.harness.run import Sweep, opened, plan_of, replicates_of, table_of
 from segjax.data import open_source
-from segjax.sweeps import Ledger, read_plan
+from segjax.sweeps import Ledger
+from segjax.sweeps.plan import read_plan
 from segjax.types import InputError
 from tests.experiments.harness.tiny import Config, CountingTrainer, Data, Source, Training, Trial, measure, study
 

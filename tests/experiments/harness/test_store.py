@@ -21,7 +21,9 @@ from segjax import interruption
 from segjax.claims import holders
 from segjax.interruption import Stopped
 from segjax.models import create, load_weights, save_weights
-from segjax.training import Layout, Pictures, cores, packs
+from segjax.training import Pictures, packs
+from segjax.training.packs import Layout
+from segjax.training.parallel import cores
 from segjax.types import InputError
 from tests.experiments.harness.tiny import CountingTrainer, Training
 
