@@ -114,7 +114,7 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
         REPAIRED: "repairing is ahead",
         AS_THEY_ARE: "noisy labels gain as they are",
         NEITHER: "neither gains",
-        UNDECIDED: "it is not decided",
+        UNDECIDED: "nothing is decided",
     }
     numbers = [(words, looks.count(look)) for look, words in said.items() if look in looks]
     parts = [f"{words} at {number}{'' if place else f' of {where}'}" for place, (words, number) in enumerate(numbers)]
@@ -147,7 +147,7 @@ def region_claims(config: Config, table: Table, network: str) -> tuple[list[Clai
 def region_table(config: Config, table: Table, network: str) -> pd.DataFrame:
     """A row per place and thing learnt: Dice of every method, and the answer."""
     methods = {"clean only": CLEAN, "noisy": RAW, **_rival_names(config), "all clean": ALL_CLEAN}
-    methods |= {f"repaired{USES[use]}": use for use in config.repairs[1:]}
+    methods |= {METHODS[use]: use for use in config.repairs[1:]}
     rows = []
     for learnt, decided in answers(config, table, network).items():
         for place, three in decided.items():
@@ -162,9 +162,9 @@ def _rival_names(config: Config) -> dict[str, str]:
 def _row(
     config: Config, table: Table, network: str, place: Place, learnt: str, three: Compared, methods: Mapping[str, str]
 ) -> dict[str, object]:
-    first = config.region.learnt[0]  # other uses are compared for it alone
-    trials = {name: at_place(config, network, method, place, first) for name, method in methods.items()}
-    trials = {"repaired": at_place(config, network, config.repairs[0], place, learnt), **trials}
+    first, use = config.region.learnt[0], config.repairs[0]  # other uses are compared for what was learnt first alone
+    trials = {METHODS[use]: at_place(config, network, use, place, learnt)}
+    trials |= {name: at_place(config, network, method, place, first) for name, method in methods.items()}
     values = {name: table.interval("dice_pooled", trial) for name, trial in trials.items()}
     return {
         "noisy labels with": error_name(place.error, table.coarsening),

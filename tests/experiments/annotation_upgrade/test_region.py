@@ -124,6 +124,18 @@ def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
     assert claim.decision.mean == pytest.approx(9.6)
 
 
+def test_the_table_has_each_use_of_repaired_labels_under_its_own_name(tmp_path):
+    both = configured(tmp_path, repairs=("upgraded_iterated", "upgraded"))
+    parts = [rows(at_place(both, "unet", CLEAN, FIRST), dice_pooled=LOW)]
+    parts += [rows(at_place(both, "unet", RAW, FIRST), dice_pooled=LOW)]
+    for learnt, values in (("known", HIGH), ("estimated", BETWEEN)):
+        parts.append(rows(at_place(both, "unet", "upgraded_iterated", FIRST, learnt), dice_pooled=values))
+    parts.append(rows(at_place(both, "unet", "upgraded", FIRST, "known"), dice_pooled=MIDDLE))
+    shown = analyse(both, table_of(*parts)).tables["Where repairing pays"]
+    assert shown["Dice, repaired, in two rounds"].tolist() == ["0.916", "0.812"]
+    assert shown["Dice, repaired"].tolist() == ["0.820", "0.820"]  # for what was learnt first alone
+
+
 def test_too_few_test_sets_decide_nothing(config):
     few = measured(config, FIRST, LOW, MIDDLE, known=HIGH)
     found = analyse(config, table_of(*([row for row in part if row["seed"] < 2] for part in few)))
