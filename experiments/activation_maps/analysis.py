@@ -157,7 +157,7 @@ def _cautions(config: Config, table: Table) -> list[str]:
             )
             continue
         found = {kind: copied(table, network, kind) for kind in config.maps}
-        copies = [f"{MAP_TITLES[kind]} ({value:+.2f})" for kind, value in found.items() if value]
+        copies = [f"{MAP_TITLES[kind]} ({value:+z.2f})" for kind, value in found.items() if value]
         if copies:
             said.append(
                 f"Some maps of {name} largely copy the brightness of the picture (correlation): {joined(copies)}."

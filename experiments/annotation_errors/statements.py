@@ -78,7 +78,7 @@ def statements_table(found: Sequence[Judged]) -> pd.DataFrame:
             {
                 "published statement": one.statement,
                 "case": one.case,
-                "margin, Dice points": f"{one.decision.mean:+.1f}",
+                "margin, Dice points": f"{one.decision.mean:+z.1f}",
                 "95 % interval": _bounds(one.decision),
                 "test sets": one.decision.n,
                 "verdict": JUDGED[one.decision.verdict],
@@ -175,4 +175,4 @@ def _case(table: Table, network: str, error: str, level: float) -> str:
 
 
 def _bounds(found: Decision) -> str:
-    return f"{found.low:+.1f} to {found.high:+.1f}" if found.low == found.low else "-"
+    return f"{found.low:+z.1f} to {found.high:+z.1f}" if found.low == found.low else "-"

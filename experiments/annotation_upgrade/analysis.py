@@ -106,7 +106,7 @@ def verdict_on_networks(network: str, without: Decision, as_they_are: Decision) 
     verdicts = {found.verdict for found in compared.values()}
     known = {rival: round(found.mean, 1) for rival, found in compared.items() if found.verdict != "not decided"}
     unknown = [
-        f"{rival.removeprefix('with ')} ({found.mean:+.1f} Dice points)"
+        f"{rival.removeprefix('with ')} ({found.mean:+z.1f} Dice points)"
         for rival, found in compared.items()
         if rival not in known
     ]
@@ -220,7 +220,7 @@ def _cautions(config: Config, coarsening: float) -> list[str]:
     if coarsening != 1:
         said.append(
             f"A pixel of these pictures is as wide as {coarsening:g} published pixels. Outline errors are given in "
-            "published pixels."
+            "pixels of these pictures. The options count published pixels."
         )
     if len(config.segmentation.networks) > 1:
         name = network_name(config.segmentation.networks[0])

@@ -30,14 +30,13 @@ from experiments.annotation_upgrade.grid import (
 )
 from experiments.annotation_upgrade.pictures import AnnotatedPictures
 from experiments.harness.networks import pooled_dice
-from experiments.harness.recipes import PIXEL_ERRORS, RATE_ERRORS
 from experiments.harness.rival_options import ELSEWHERE, is_rival
 from experiments.harness.study import Context
 from segjax.evaluation import Interval
 from segjax.reports import Chart, Gallery, Line, Look, chart, line_chart, look
 from segjax.reports.gallery import PREDICTION_LEGEND, dice_scale, prediction_layer, prediction_look, truth_layer
 from segjax.reports.lines import BeforeAfter, before_after_chart, outcome_chart
-from segjax.reports.words import error_words, joined, network_name
+from segjax.reports.words import amount_of, joined, network_name
 from segjax.sweeps import ResultTable
 
 LABELS = ("label_dice", "upgraded_dice")  # before and after
@@ -127,18 +126,11 @@ def variants(config: Config, network: str, coarsening: float) -> dict[str, Trial
 
 
 def error_name(error: str, coarsening: float = 1.0) -> str:
-    """An error in words: "30 % omitted cells and outline errors of up to 4 px"."""
+    """An error in words, lengths in pixels of the pictures: "30 % omitted cells and outline errors of up to 4 px"."""
     if error in ("mixture", "none"):
         return {"mixture": "a mixture", "none": "no error"}[error]
-    parts = []
-    for part in error.split("+"):
-        name, _, level = part.partition("=")
-        words = error_words(name, coarsening if name in PIXEL_ERRORS else 1.0)
-        if name in RATE_ERRORS:
-            parts.append(f"{100 * float(level):g} % {words.thing}")
-        else:
-            parts.append(f"{words.thing} of {words.amount.format(f'{float(level):g}')}")
-    return joined(parts)
+    named = (part.partition("=") for part in error.split("+"))
+    return joined(amount_of(name, float(level), coarsening) for name, _, level in named)
 
 
 def charts_of(config: Config, table: Table) -> dict[str, Chart]:

@@ -71,7 +71,7 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
         f"The upgrade network {KNEW[learnt]}": {
             (region.errors.index(place.error), columns.index(place[1:])): Square(
                 three.look,
-                f"{three.over_clean.mean:+.1f}\n{three.over_noisy.mean:+.1f}",
+                f"{three.over_clean.mean:+z.1f}\n{three.over_noisy.mean:+z.1f}",
                 _tip(place, three, coarsening),
             )
             for place, three in decided.items()
@@ -79,13 +79,15 @@ def region_chart(config: Config, table: Table, network: str) -> Chart | None:
         for learnt, decided in found.items()
     }
     rows = [error_name(error, coarsening) for error in region.errors]
+    heads = [f"{clean} clean\n+ {noisy} noisy" for clean, noisy in columns]
     return chart(
         region_verdict(config, table, network).rstrip("."),
         f"For which noisy labels does it pay to repair them before {network_name(network)} learns from them?",
-        lambda narrow: place_chart(panels, rows, [f"{clean} + {noisy}" for clean, noisy in columns], LOOKS, narrow),
+        lambda narrow: place_chart(panels, rows, heads, LOOKS, narrow),
         region_table(config, table, network),
-        "A square is a number of clean + of noisy pictures. Its upper number is how many Dice points the repaired "
-        "labels gain over the clean pictures alone, its lower number how many over the noisy labels as they are.",
+        "Each field is one case: a kind of noisy labels, and numbers of pictures with clean and with noisy labels. Its "
+        "upper number is how many Dice points the repaired labels gain over the clean pictures alone, its lower number "
+        "how many over the noisy labels as they are.",
     )
 
 
@@ -99,16 +101,16 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
     """The answer in one sentence, of what the upgrade network learnt first."""
     found = answers(config, table, network)
     if not found:
-        return "There is no answer yet: no place has the trials that are compared."
+        return "There is no answer yet: no case has the trials that are compared."
     learnt, decided = next(iter(found.items()))
     looks, count = [three.look for three in decided.values()], len(decided)
-    where, network_said = f"{count} place{'' if count == 1 else 's'}", f"an upgrade network that {KNEW[learnt]}"
+    where, network_said = f"{count} case{'' if count == 1 else 's'}", f"an upgrade network that {KNEW[learnt]}"
     if TOO_FEW in looks:
         highest = sum(min(one.mean for one in three[:2]) > 0 for three in decided.values())
         sets = min(one.n for three in decided.values() for one in three)
         return (
             f"In {format_test_sets(sets)}, labels repaired by {network_said} gave a higher Dice than noisy labels "
-            f"as they are and than clean labels alone at {highest} of {where}."
+            f"as they are and than clean labels alone in {highest} of {where}."
         )
     said = {
         REPAIRED: "repairing is ahead",
@@ -117,7 +119,7 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
         UNDECIDED: "nothing is decided",
     }
     numbers = [(words, looks.count(look)) for look, words in said.items() if look in looks]
-    parts = [f"{words} at {number}{'' if place else f' of {where}'}" for place, (words, number) in enumerate(numbers)]
+    parts = [f"{words} in {number}{'' if place else f' of {where}'}" for place, (words, number) in enumerate(numbers)]
     return f"With {network_said}, {joined(parts)}."
 
 
@@ -138,7 +140,7 @@ def region_claims(config: Config, table: Table, network: str) -> tuple[list[Clai
         name: [at_place(config, network, method, place, learnt) for place in every] for name, method in rivals.items()
     }
     ours = [at_place(config, network, first, place, learnt) for place in every]
-    subject = f"{network_name(network)} with repaired labels{USES[first]}, mean of {len(every)} places"
+    subject = f"{network_name(network)} with repaired labels{USES[first]}, mean of {len(every)} cases"
     main = table.compare("dice_pooled", (subject, ours), trials)
     single = [claim for claim in comparisons(config, table, network).values() if claim.decision.n]
     return main, single

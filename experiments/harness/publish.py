@@ -56,7 +56,12 @@ class Published:
         """What keeps it from being full evidence."""
         dirty = any(not is_committed(opening["commit"]) for opening in self.facts["openings"])
         lacks = [NO_SEEDS] if self.found is None else []
-        return [*([CHANGED] if dirty else []), *lacks, *self.made, *self.facts.get("notes", [])]
+        return [*([CHANGED] if dirty else []), *lacks, *self.made]
+
+    @property
+    def notes(self) -> list[str]:
+        """What else a reader must know, as it was given when it was published."""
+        return list(self.facts.get("notes", []))
 
 
 def results_folder(study: AnyStudy) -> Path:
@@ -215,7 +220,7 @@ def _summary(run: Published) -> list[str]:
 
 
 def _marks(run: Published) -> list[str]:
-    return [f"**{mark}**" for mark in run.marks]
+    return [*(f"**{mark}**" for mark in run.marks), *(line for note in run.notes for line in ("", note))]
 
 
 def _folded(heading: str, frame: pd.DataFrame) -> list[str]:

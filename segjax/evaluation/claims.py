@@ -26,8 +26,8 @@ def format_interval(value: Interval, digits: int = 3) -> str:
     """A mean with its interval, where there are enough test sets for one; "-" without any."""
     if not value.n:
         return "-"
-    bounds = f" ({value.low:.{digits}f} to {value.high:.{digits}f})" if value.low == value.low else ""
-    return f"{value.mean:.{digits}f}{bounds}"
+    bounds = f" ({value.low:z.{digits}f} to {value.high:z.{digits}f})" if value.low == value.low else ""
+    return f"{value.mean:z.{digits}f}{bounds}"
 
 
 def format_test_sets(replicates: int) -> str:

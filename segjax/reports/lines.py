@@ -118,8 +118,8 @@ def comparison_chart(rows: Sequence[Compared], ahead: str, narrow: bool = False)
             _dots(right, [value], [place], _AFTER if value.mean > 0 else _BEFORE)
             tips(right, [value.mean], [place], [tip(f"{ahead} against {row.name}, Dice points", value, 1)])
             right.annotate(
-                f"{value.mean:+.1f}", (value.mean, place), xytext=(0, -13 if narrow else 6), textcoords="offset points",
-                ha="center", fontsize=8,
+                f"{value.mean:+z.1f}", (value.mean, place), xytext=(0, -13 if narrow else 6),
+                textcoords="offset points", ha="center", fontsize=8,
             )  # fmt: skip
     right.set_xlabel(f"{ahead} is ahead by, Dice points", color=INK)
     for axes in (left, right) if narrow else (left,):

@@ -143,17 +143,9 @@ def data_name(spec: str) -> str:
     return f"{parsed.name} ({parsed.scheme})"
 
 
-def error_words(error: str, coarsening: float = 1.0) -> ErrorWords:
-    """Words of an error; one that is not known here is called by its own name.
-
-    Args:
-        coarsening: edge of a pixel of the pictures in published pixels; where it is not 1, the words say which pixels
-            a strength counts.
-    """
-    known = ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}"))
-    if coarsening == 1 or not known.pixels:
-        return known
-    return known._replace(amount=known.amount.replace("px", "published px"))
+def error_words(error: str) -> ErrorWords:
+    """Words of an error; one that is not known here is called by its own name."""
+    return ERRORS.get(error, ErrorWords(error, f"strength of {error}", "strength {}"))
 
 
 def network_name(network: str) -> str:

@@ -97,7 +97,7 @@ def test_only_ends_that_matter_are_told(tmp_path, capfd):
 
 def test_a_terminal_shows_a_table_of_all(tmp_path, capfd):
     program = (
-        "print('[3/8] seed 0: Dice 0.9; 5 min left'); print('[bold]\\x1b[31mnow ' + os.environ['WHO'])\n"
+        "print('[3/8] seed 0: Dice 0.9; 5 min left'); print('[bold]\\x1b[31mnow ' + os.environ['WHO'], flush=True)\n"
         "sys.exit('bad' if os.environ['WHO'] == 'b' else 4)"
     )
     screen = io.StringIO()

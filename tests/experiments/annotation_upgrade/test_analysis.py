@@ -178,7 +178,7 @@ def test_worse_clean_labels_and_fewer_volumes_are_rows_and_claims(config):
             "50 % omitted cells": 0.91,
             "the same, by a network that learnt a mixture of errors": 0.85,
             "the same, by a network that learnt from 5 volumes": 0.88,
-            "the same, by a network that learnt from clean labels with outline errors of up to 6 published px": 0.8,
+            "the same, by a network that learnt from clean labels with outline errors of up to 1.5 px": 0.8,
         }
     )
     family = [rival for subject, rival in claims_of(config, table) if "knows the error" in subject]
@@ -326,5 +326,5 @@ def test_the_subject_of_the_main_comparison_says_how_repaired_labels_are_used(tm
 
 def test_errors_in_words():
     assert error_name("omission=0.3") == "30 % omitted cells"
-    assert error_name("omission=0.3+bias=4", 4.0) == "30 % omitted cells and outline errors of up to 4 published px"
+    assert error_name("omission=0.3+bias=4", 4.0) == "30 % omitted cells and outline errors of up to 1 px"
     assert error_name("mixture") == "a mixture"

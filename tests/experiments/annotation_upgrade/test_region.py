@@ -101,7 +101,7 @@ def _trial(config, subject, place):
 def test_the_answer_is_told_drawn_and_listed(config):
     found = analyse(config, four_places(config))
     assert found.verdict == (
-        "With an upgrade network that knew the error, repairing is ahead at 2 of 3 places and neither gains at 1."
+        "With an upgrade network that knew the error, repairing is ahead in 2 of 3 cases and neither gains in 1."
     )
     assert list(found.charts)[-1] == "region" and "region" in found.shown
     assert [claim.rival for claim in found.main] == ["clean pictures only", "noisy labels as they are"]
@@ -119,7 +119,7 @@ def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
     found = analyse(both, table_of(*(rows(at_place(both, "unet", use, FIRST), dice_pooled=uses[use]) for use in uses)))
     (claim,) = found.main
     assert (claim.subject, claim.rival) == (
-        "U-Net with repaired labels, in two rounds, mean of 4 places", "repaired labels",
+        "U-Net with repaired labels, in two rounds, mean of 4 cases", "repaired labels",
     )  # fmt: skip
     assert claim.decision.mean == pytest.approx(9.6)
 
@@ -141,7 +141,7 @@ def test_too_few_test_sets_decide_nothing(config):
     found = analyse(config, table_of(*([row for row in part if row["seed"] < 2] for part in few)))
     assert found.verdict == (
         "In 2 test sets, labels repaired by an upgrade network that knew the error gave a higher Dice than noisy "
-        "labels as they are and than clean labels alone at 1 of 1 place."
+        "labels as they are and than clean labels alone in 1 of 1 case."
     )
     assert found.tables["Where repairing pays"]["answer"].tolist() == ["too few test sets"]
 

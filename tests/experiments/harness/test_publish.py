@@ -119,8 +119,8 @@ def test_notes_stand_on_the_page(root, finished):
     known, out = finished()
     take_run(known, out, "first", ["Five seeds came first."])
     (published,) = published_runs(known)
-    assert published.marks == ["Five seeds came first."]
-    assert "**Five seeds came first.**" in write_results_page(known, [published]).read_text()
+    assert published.notes == ["Five seeds came first."] and published.marks == []
+    assert "\n\nFive seeds came first.\n\n" in write_results_page(known, [published]).read_text()
 
 
 def test_a_run_that_kept_no_values_per_seed_is_marked_and_shown_as_it_is(root):
