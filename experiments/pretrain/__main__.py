@@ -9,7 +9,7 @@ from rich.console import Console
 
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
-from experiments.pretrain import finished, upgrader
+from experiments.pretrain import finished, mounds, upgrader
 from experiments.pretrain.recipes import RECIPES
 from experiments.pretrain.train import Maker, open_material
 from experiments.pretrain.write import add_scores, kept_card, kept_scores, write_network
@@ -17,7 +17,7 @@ from segjax.models.pretrained import load_pretrained
 from segjax.types import InputError
 
 NAME = "pretrain"
-OTHERS = {"upgrader": upgrader.make}  # that a study's own training makes
+OTHERS = {"mounds": mounds.make, "upgrader": upgrader.make}  # that a study's own training makes
 
 
 @dataclass(frozen=True)
