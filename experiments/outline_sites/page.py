@@ -115,8 +115,8 @@ def notes(options: OutlineOptions, scene: Scene, run: SiteRun | ShippedSites, pa
     parts = np.count_nonzero(scene.known) / run.side**2
     if alarms.n and parts >= 2 and options.threshold is None and not past.has_failed:
         said.append(
-            f"The scene is as large as {parts:.0f} of the networks' pictures. If it held no site at all, about "
-            f"{alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."
+            f"The scene is as large as {parts:.0f} of the pictures that the networks learnt from. If it held no site "
+            f"at all, about {alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."
         )
     if past.dice.n < REPLICATES_FOR_VERDICT:
         said.append(
