@@ -1,13 +1,13 @@
 """How soon does `upgrade_folder` repair 20 pictures with 8 clean ones, and how good, from which start?
 
     python -m experiments.benchmarks.upgrade_starts
-    python -m experiments.benchmarks.upgrade_starts --only scratch
+    python -m experiments.benchmarks.upgrade_starts --only scratch --side 128
 
 The pictures are the middles of 28 fluorescence pictures of nuclei that the upgrader of the package never saw: 8 with
 clean labels, 20 with noisy ones, in which half of the objects are overlooked, some are included wrongly, and outlines
 are too large or too small. The command runs in a process of its own and is timed from its start to its end, with the
 compilation. Processor seconds are those of all its threads, which other work on the machine lengthens less. Dice is the
-mean over the 20 pictures against their clean labels. A row that is there already, of another start, stays.
+mean over the 20 pictures against their clean labels. Rows that are there already, of other starts or sides, stay.
 """
 
 import csv
@@ -29,9 +29,10 @@ from scipy import stats
 
 from experiments.harness.provenance import ROOT, comment, provenance
 from experiments.harness.start import run_command
-from experiments.pretrain.upgrader import KINDS, sides_of, sources
+from experiments.pretrain.upgrader import KINDS, SIDE, sides_of, sources
 from segjax.annotations import Recipe, degrade
 from segjax.data import read_labels
+from segjax.data.tiles import cut
 from segjax.evaluation import counts, dice
 from segjax.files import read_file, replacing, write_file
 from segjax.types import InputError, Sample
@@ -46,6 +47,7 @@ STARTS = {
 }
 COLUMNS = (
     "start",
+    "side",
     "clean",
     "noisy",
     "seconds",
@@ -66,6 +68,8 @@ class StartsBenchmark:
     """Folder of the public sets."""
     only: str = ""
     """One start alone."""
+    side: int = SIDE
+    """Of the middles, in pixels."""
     out: Path = Path("experiments/benchmarks/results")
     """Folder for upgrade_starts.csv."""
 
@@ -79,17 +83,20 @@ def main() -> None:
     options = tyro.cli(StartsBenchmark, description=__doc__)
     if options.only and options.only not in STARTS:
         raise InputError(f"only: unknown {options.only!r}; choose one of {', '.join(STARTS)}")
+    if not 64 <= options.side <= SIDE:
+        raise InputError(f"side: {options.side} is not from 64 to {SIDE}; give another")
     origin = provenance("python -m experiments.benchmarks.upgrade_starts")
-    samples = sides_of(sources(str(options.pictures))[KINDS[0]]).test
+    corner, samples = (SIDE - options.side) // 2, sides_of(sources(str(options.pictures))[KINDS[0]]).test
+    samples = [cut(one, corner, corner, options.side) for one in samples]
     path, commit = options.out / "upgrade_starts.csv", origin.pop("commit")
     for start in STARTS if not options.only else (options.only,):
-        row = {"start": start, **measured(start, samples), "commit": commit}
+        row = {"start": start, "side": options.side, **measured(start, samples), "commit": commit}
         print(row, flush=True)
-        kept = [one for one in rows_of(path) if one["start"] != start]
+        kept = [one for one in rows_of(path) if (one["start"], one["side"]) != (start, str(options.side))]
         text = io.StringIO()
         writer = csv.DictWriter(text, [*COLUMNS, "commit"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted([*kept, row], key=lambda one: list(STARTS).index(one["start"])))
+        writer.writerows(sorted([*kept, row], key=lambda one: (int(one["side"]), list(STARTS).index(one["start"]))))
         write_file(path, comment(origin) + text.getvalue())
 
 

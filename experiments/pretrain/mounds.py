@@ -36,7 +36,7 @@ DATA = (
     f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=48&without=1"
     "&backgrounds={pictures}/corona/background"
 )
-SCRATCH = (5, 20)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
+SCRATCH = (5,)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
 NETWORK, CLASSIFIER = "unet", "unet_classifier"
 SEGMENT = TrainOptions(
     StepConfig(loss="both", learning_rate=3e-3, augment=True),

