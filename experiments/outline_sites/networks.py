@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ class Finder(Protocol):
         ...
 
     @property
-    def scale(self) -> str:
+    def scale(self) -> Literal["max", "dtype"]:
         """How the values of their pictures came to be from 0 to 1, as `segjax.data.read_picture` names it."""
         ...
 
@@ -150,7 +150,7 @@ class SiteRun:
         return "channels" in parse_spec(self.config.source.data).options
 
     @property
-    def scale(self) -> str:
+    def scale(self) -> Literal["max", "dtype"]:
         """How the values of the run's pictures came to be from 0 to 1."""
         spec = parse_spec(self.config.source.data)
         return "max" if spec.scheme == "folder" and spec.options.get("scale", "max") == "max" else "dtype"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class ShippedSites:
     facts: Mapping[str, Any]
     channels: int = 1
     is_converted: bool = False
-    scale: str = "dtype"
+    scale: Literal["max", "dtype"] = "dtype"
     count: int = 1
 
     @property
@@ -74,8 +74,10 @@ class ShippedSites:
     @property
     def held_out(self) -> HeldOut:
         """How the networks did on simulated mounds that they never saw."""
-        values = (Interval(self.facts["held_out"][name], np.nan, np.nan, 1) for name in (DICE, FOUND, FALSE_ALARMS))
-        return HeldOut(*values, Trivial(*self.facts["trivial"]))
+        dice, found, alarms = (
+            Interval(self.facts["held_out"][name], np.nan, np.nan, 1) for name in (DICE, FOUND, FALSE_ALARMS)
+        )
+        return HeldOut(dice, found, alarms, Trivial(*self.facts["trivial"]))
 
 
 def open_shipped(name: str) -> ShippedSites:

@@ -126,11 +126,11 @@ class Trainings:
         learnt, held = (
             self._mixed(side, number) for side, number in ((split.train, count - own), (split.validation, max(2, own)))
         )
-        rows = np.resize(learnt, FEWEST)
-        sides = (Pictures(domain.images[side], domain.presence[side]) for side in (rows, held))
-        found = fit(
-            jax.random.key(stable_number(f"mounds {count}")), self.store.trainer.steps(kind), *sides, trainer.loop(kind)
+        train, validation = (
+            Pictures(domain.images[rows], domain.presence[rows]) for rows in (np.resize(learnt, FEWEST), held)
         )
+        key = jax.random.key(stable_number(f"mounds {count}"))
+        found = fit(key, self.store.trainer.steps(kind), train, validation, trainer.loop(kind))
         return halved(found.variables)
 
     def _mixed(self, side: Sequence[int], count: int) -> np.ndarray:

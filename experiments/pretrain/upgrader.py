@@ -17,7 +17,7 @@ from experiments.upgrade_folder.held_out import judge
 from segjax.data import open_source
 from segjax.data.pictures.images import convert_channels
 from segjax.data.splits import split_groups
-from segjax.data.tiles import cropped, tiled
+from segjax.data.tiles import cropped, cut, tile_starts
 from segjax.evaluation.references import median_radius
 from segjax.models import create
 from segjax.training import LoopConfig, Pictures, StepConfig, fit
@@ -84,12 +84,12 @@ def learnt_from(samples: Sequence[Sample], seed: int) -> Pictures:
 
     Inclusion and bias are those of each picture's own objects.
     """
-    parts = []
+    parts: list[Pictures] = []
     for sample in samples:
         if not sample.labels.any():
             continue
-        tiles = tiled(_Alone(sample), TILE)
-        images, labels = _stacked([tiles[place] for place in range(len(tiles))])
+        rows, columns = (tile_starts(side, TILE) for side in sample.labels.shape)
+        images, labels = _stacked([cut(sample, y, x, TILE) for y in rows for x in columns])
         shown = labels.any((1, 2)) & ~(labels > 0).all((1, 2))
         if shown.any():
             images, labels = images[shown], labels[shown]
@@ -100,21 +100,6 @@ def learnt_from(samples: Sequence[Sample], seed: int) -> Pictures:
             for values in (images, 1 - images):
                 parts.append(clean_pictures(values, labels, recipes, foreign=foreign, seed=seed + len(parts)))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-class _Alone:
-    """One picture as a source."""
-
-    def __init__(self, sample: Sample) -> None:
-        self._sample, self.spec, self.digest = sample, sample.name, sample.name
-        self.names, self.groups, self.shapes = (sample.name,), (sample.group,), (sample.labels.shape,)
-        self.class_names, self.label_names, self.test_groups, self.coarsening = ("object",), (), frozenset(), 1.0
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._sample
 
 
 def _stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +153,8 @@ def make(pictures: str, work: Path) -> Finished:
     opened = sources(pictures)
     sides = {kind: sides_of(source) for kind, source in opened.items()}
     simulated = {spec: open_source(spec) for spec in SIMULATED}
-    cells = [grey(one) for source in simulated.values() for one in cropped(source, SIDE)]
+    middles = [cropped(source, SIDE) for source in simulated.values()]
+    cells = [grey(source[place]) for source in middles for place in range(len(source))]
     tests = {kind: side.test for kind, side in sides.items()}
     train, validation = ([one for side in sides.values() for one in getattr(side, name)] for name in Sides._fields[:2])
     variables = trained("all", [*train, *cells], validation, work)

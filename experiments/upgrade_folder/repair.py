@@ -187,7 +187,7 @@ class Repair:
                 "--train options (a smaller learning rate, more epochs)"
             )
         facts = {"choice": self.choice._asdict()} if self.choice else {}
-        save_weights(self._saved, self._variables, networks.facts_of(self.network) | facts)
+        save_weights(self._saved, self._variables or {}, networks.facts_of(self.network) | facts)
         self.seconds = time.monotonic() - began
         before, after = self.held_out().means
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
