@@ -53,9 +53,11 @@ def main() -> None:
         raise InputError(f"name: unknown {options.name!r}; choose one of {', '.join(names)}")
     origin = provenance(f"python -m experiments.{NAME} {options.name}")  # before files are written
     if options.name in OTHERS:
+        if (folder := options.out / options.name).exists():
+            raise InputError(f"{folder}: holds weights already; move it away, or give another --out")
         made = OTHERS[options.name](str(options.pictures), options.work / options.name)
-        finished.write(options.out / options.name, made, origin)
-        console.print(f"written: {options.out / options.name}")
+        finished.write(folder, made, origin)
+        console.print(f"written: {folder}")
         return
     material, folder = open_material(RECIPES[options.name], str(options.pictures)), options.out / options.name
     makers = {kind: Maker(material, kind) for kind in material.recipe.networks}

@@ -53,6 +53,11 @@ class Finished:
     scores: Sequence[Sequence[Any]]
 
 
+def halved(variables: Any) -> Any:
+    """Variables rounded to float16."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
+
+
 def write(folder: Path, finished: Finished, origin: Mapping[str, str]) -> None:
     """Write a new folder of weights; one that is there already must be moved away first.
 

@@ -21,7 +21,7 @@ from experiments.harness.store import TrainingStore
 from experiments.harness.study import Context
 from experiments.outline_sites.held_out import trivial_mask
 from experiments.outline_sites.networks import smallest_area
-from experiments.pretrain.finished import Finished, Kept
+from experiments.pretrain.finished import Finished, Kept, halved
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND
 from experiments.site_segmentation.grid import OUTLINES, Config, Trial
 from experiments.site_segmentation.operating import POINT
@@ -121,11 +121,8 @@ class Trainings:
     def few_labels(self, count: int) -> Any:
         """Variables of the classifier, trained from scratch on so many labelled pictures, half of them with a mound."""
         domain, trainer, kind = self.context.data, self.trainer.classifiers, self.trainer.kind(self.classifier)
-        own = max(1, round(count / 5))
-        split = domain.split(0)
-        learnt, held = (
-            self._mixed(side, number) for side, number in ((split.train, count - own), (split.validation, max(2, own)))
-        )
+        split, own = domain.split(0), max(2, round(count / 5))  # to validate, with and without a mound
+        learnt, held = self._mixed(split.train, count - own), self._mixed(split.validation, own)
         train, validation = (
             Pictures(domain.images[rows], domain.presence[rows]) for rows in (np.resize(learnt, FEWEST), held)
         )
@@ -138,11 +135,6 @@ class Trainings:
         presence = self.context.data.presence
         kinds = [[index for index in side if presence[index] == kind] for kind in (1, 0)]
         return np.array([index for pair in zip(*kinds, strict=False) for index in pair][:count])
-
-
-def halved(variables: Any) -> Any:
-    """Rounded to float16."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
 
 
 def make(pictures: str, work: Path) -> Finished:

@@ -11,9 +11,10 @@ import numpy as np
 from skimage.segmentation import relabel_sequential
 
 from experiments.harness.pictures import stable_number
-from experiments.pretrain.finished import Finished, Kept
+from experiments.pretrain.finished import Finished, Kept, halved
 from experiments.upgrade_folder.config import FolderConfig, recipes_of
 from experiments.upgrade_folder.held_out import judge
+from segjax.annotations import Recipe
 from segjax.data import open_source
 from segjax.data.pictures.images import convert_channels
 from segjax.data.splits import split_groups
@@ -94,12 +95,16 @@ def learnt_from(samples: Sequence[Sample], seed: int) -> Pictures:
         if shown.any():
             images, labels = images[shown], labels[shown]
             foreign = borrowed_objects(labels)
-            recipes = recipes_of(FolderConfig("", Path()), median_radius(sample.labels[None]))
-            if not foreign.any():
-                recipes = [recipe for recipe in recipes if not recipe.inclusion]
+            recipes = recipes_for(sample, foreign)
             for values in (images, 1 - images):
                 parts.append(clean_pictures(values, labels, recipes, foreign=foreign, seed=seed + len(parts)))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def recipes_for(sample: Sample, foreign: np.ndarray) -> list[Recipe]:
+    """The errors that `upgrade_folder` draws by default in a picture; without foreign objects no inclusion."""
+    recipes = recipes_of(FolderConfig("", Path()), median_radius(sample.labels[None]))
+    return [recipe for recipe in recipes if foreign.any() or not recipe.inclusion]
 
 
 def _stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +130,7 @@ def trained(name: str, train: Sequence[Sample], validation: Sequence[Sample], wo
     if found.status != "ok":
         raise InputError(f"upgrader: its training {found.status}; give the recipe another step size")
     print(f"{name}: {len(found.losses)} epochs, the best is {found.best_epoch + 1}", flush=True)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables)
+    return halved(found.variables)
 
 
 def scored(variables: Any, count: int, tests: Mapping[str, Sequence[Sample]]) -> list[Score]:
@@ -138,7 +143,7 @@ def scored(variables: Any, count: int, tests: Mapping[str, Sequence[Sample]]) ->
                 continue
             images, labels = _stacked([sample])
             foreign = borrowed_objects(_stacked([sample, samples[number - 1]])[1])[:1]
-            recipes = recipes_of(FolderConfig("", Path()), median_radius(labels))
+            recipes = recipes_for(sample, foreign)
             clean = clean_pictures(images, labels, recipes, foreign=foreign, draws=DRAWS, seed=number)
             noisy = np.asarray(noisy_masks(None, clean.targets, max_objects=MOST_OBJECTS))
             repaired = np.stack([one.mask for one in upgrade_set(network, exact, clean.images, noisy, batch=DRAWS)])

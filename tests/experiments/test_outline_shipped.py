@@ -17,8 +17,7 @@ from experiments.outline_sites import __main__ as command
 from experiments.outline_sites.networks import Gated, open_run
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.shipped import open_shipped
-from experiments.pretrain.finished import Finished, Kept, write
-from experiments.pretrain.mounds import halved
+from experiments.pretrain.finished import Finished, Kept, halved, write
 from experiments.site_segmentation.grid import Trial
 from experiments.site_segmentation.operating import Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.pretrain.finished import Finished, Kept, write
-from experiments.pretrain.mounds import halved
+from experiments.pretrain.finished import Finished, Kept, halved, write
 from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.config import FolderConfig
 from experiments.upgrade_folder.pictures import open_folder
