@@ -1,6 +1,7 @@
 """Feature maps of trained networks at the resolution of the picture: extractors, and banks of several of them."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -113,7 +114,8 @@ class Extractor:
     def _maps(self, variables: Any, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
         _, maps = self.network.apply(variables, image[None], features=True)
         height, width = image.shape[:2]
-        return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
+        large = [enlarge(maps[layer][0], height, width, poolings_of(layer)) for layer in self.layers]
+        return jnp.concatenate(large, axis=-1)
 
 
 @lru_cache(maxsize=64)
@@ -126,15 +128,28 @@ def _shapes_of(network: Any, channels: int) -> tuple[Any, dict[str, tuple[int, .
     return jax.tree.map(np.shape, variables), {name: value.shape for name, value in maps.items()}
 
 
-def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:
+def poolings_of(layer: str) -> int | None:
+    """How often the map of a layer was pooled, which is the number at the end of its name; None without one."""
+    found = re.search(r"\d+$", layer)
+    return None if found is None else int(found[0])
+
+
+def enlarge(
+    values: Float[Array, "h w F"], height: int, width: int, poolings: int | None = None
+) -> Float[Array, "{height} {width} F"]:
     """A map of a pooled picture at the picture's resolution.
 
     Map pixel (i, j) of n poolings stands for the picture's pixels 2^n i ... 2^n i + 2^n - 1 and so on; between their
     centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one; those that
-    it added are cut off. A map that fits two numbers of poolings, of at most two rows, is taken for the smaller number.
+    it added are cut off.
+
+    Args:
+        poolings: n, where the size of the map fits it. Otherwise n is the smallest number that fits: of maps of at most
+            two rows two numbers may.
     """
     rows, columns, count = values.shape
-    factor = 2 ** next(n for n in range(height.bit_length()) if rows in (height >> n, -(-height >> n)))
+    numbers = range(height.bit_length()) if poolings is None else (poolings, *range(height.bit_length()))
+    factor = 2 ** next(n for n in numbers if rows in (height >> n, -(-height >> n)))
     if factor == 1:
         return values
     large = jax.image.resize(values, (rows * factor, columns * factor, count), "bilinear")
