@@ -77,8 +77,8 @@ PyTorch: `python -m experiments.benchmarks.map_parity` measures them.
 {remarks}
 
 Not compared: Captum's tests of layers without pixels, for which there are no maps. Quantus's top-k intersection,
-relevance rank accuracy, focus and weighted localisation have no counterpart here. Of its measures of faithfulness, pixel
-flipping (here deletion, with the mean in the place of the pixels) and ROAD have one. Their tests state ranges for
+relevance rank accuracy, focus and weighted localisation have no counterpart here. Of its measures of faithfulness,
+pixel flipping (here deletion, with the mean in the place of the pixels) and ROAD have one. Their tests state ranges for
 trained networks in which any probability and any share lies, so agreement with them says little; that of ROAD is left
 out. The tests of the other measures state ranges too, or types, but no value.
 
@@ -152,8 +152,10 @@ def _stated_verdicts(given: Sequence[Fixture]) -> Iterable[str]:
         own = [one for one in given if one.source == source]
         far = [one.difference for one in own if not one.remark]
         otherwise = len(own) - len(far)
-        agree = "lie in the range that is stated" if all(one.bounds for one in own) else "agree"
-        said = f"{source.split(' at ')[0]}: {len(far)} of {len(own)} values {agree}, largest difference {max(far):.1g}"
+        if all(one.bounds for one in own):
+            yield f"{_suite(own[0])}: {sum(not one for one in far)} of {len(own)} lie in the range that is stated."
+            continue
+        said = f"{_suite(own[0])}: {len(far)} of {len(own)} values agree, largest difference {max(far):.1g}"
         yield said + (f"; {otherwise} follow another rule, named below." if otherwise else ".")
 
 
@@ -212,8 +214,8 @@ def _said(value: Any, bounds: bool = False) -> str:
     return ", ".join(f"{one:.4g}" for one in numbers.ravel())
 
 
-def _far(one: Fixture) -> str:
-    return f"{one.difference:.1g}"
+def _suite(one: Fixture) -> str:
+    return one.source.split(" at ")[0]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
