@@ -126,13 +126,7 @@ def parity_page() -> str:
     header, measured = read_table(PARITY)
     columns = ("suite", "value", "stated", "ours", "difference")
     rows = [
-        (
-            one.source.split(" at ")[0],
-            one.title,
-            _said(one.stated, one.bounds),
-            _said(one.ours(), one.bounds),
-            _far(one),
-        )
+        (_suite(one), one.title, _said(one.stated, one.bounds), _said(one.ours(), one.bounds), f"{one.difference:.1g}")
         for one in given
     ]
     remarks = [one.remark for one in given if one.remark]

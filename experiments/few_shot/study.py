@@ -29,6 +29,7 @@ from experiments.few_shot.pictures import (
 from experiments.few_shot.trials import (
     ALL,
     ALL_LABELS,
+    FROM_SCRATCH,
     NONE,
     TRAIN,
     TURNED,
@@ -261,6 +262,9 @@ def bank_of(context: Here, trial: Trial) -> FeatureBank:
 def baseline_steps(context: Here, group: Trial) -> Steps:
     """The compiled steps of a baseline, from the weights of its extractor where it uses them."""
     extractor, config = bank_of(context, group).extractors[0], context.config
+    if group.method == FROM_SCRATCH:  # a kept extractor does not tell which weights its own training started from
+        kind = context.store.trainer.kind(needs(context, group)[0])
+        extractor = dataclasses.replace(extractor, network=network_for(config, context.data, kind))
     return shot_steps(extractor, config.train.step, group.method, config.extractor_rate)
 
 
