@@ -142,6 +142,13 @@ def rival_trials(config: Config, pictures: TypedPictures, network: str) -> list[
     return [dataclasses.replace(whole, method=ELSEWHERE) for whole in wholes]
 
 
+def judged(config: Config, pictures: TypedPictures, seed: int) -> list[int]:
+    """The query pictures of all types."""
+    candidates = config.first_candidates
+    types = (HeldOutType(config, pictures, seed, new, candidates) for new in pictures.types.values())
+    return sorted({int(index) for each in types for index in each.query})
+
+
 def measure_rival(context: Here, trial: Trial, rival: Rival) -> Outcome:
     """What another program predicted for the query pictures."""
     new = _new_type(context, trial)
@@ -373,5 +380,5 @@ STUDY = Study(
     gallery=gallery,
     together=lambda trial: described(group_of(trial)),
     keeps_networks=True,
-    rivals=RivalPart(rival_trials, measure_rival, needs_classes=True),
+    rivals=RivalPart(rival_trials, measure_rival, needs_classes=True, judged=judged),
 )
