@@ -214,10 +214,9 @@ def stand_in(seen: list[np.ndarray]) -> ModuleType:
     torch = ModuleType("torch")
     torch.from_numpy = lambda values: values.view(Tensor)
     torch.tensor = lambda values: np.array(values, np.float32).view(Tensor)
-    torch.no_grad = lambda: np.errstate()
     torch.nn = SimpleNamespace(functional=SimpleNamespace(interpolate=interpolate))
     model = SimpleNamespace(get_intermediate_layers=maps)
-    model.eval = lambda: model
+    model.eval = model.requires_grad_ = lambda *is_asked: model
     torch.hub = SimpleNamespace(load=lambda repository, name: model)
     return torch
 
@@ -225,9 +224,11 @@ def stand_in(seen: list[np.ndarray]) -> ModuleType:
 def test_the_script_of_the_guide_writes_features_that_the_study_takes(data, monkeypatch, tmp_path):
     guide = (Path(__file__).parents[2] / "experiments" / "README.md").read_text()
     (script,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert len(script.splitlines()) == 10  # as it is announced
     seen: list[np.ndarray] = []
     monkeypatch.setitem(sys.modules, "torch", stand_in(seen))
     monkeypatch.chdir(tmp_path)
+    Path("my_features/dinov2_s").mkdir(parents=True)
     own = f"{data}&tile=64"
     exec(compile(script.replace("folder:my_pictures?tile=128", own), "script", "exec"), {})
     config = dataclasses.replace(smoke(tmp_path / "run", own), features=("folder:my_features/dinov2_s",))
