@@ -77,7 +77,7 @@ def named(commit: str) -> str:
         InputError: there is no such commit.
     """
     command = ["git", "rev-parse", "--short", "--verify", "--quiet", f"{commit}^{{commit}}"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout.strip()
     if not found:
         raise InputError(f"commits: there is no commit {commit!r}; give commits of this repository")
     return found
@@ -93,7 +93,9 @@ def built(commit: str, folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder / "source", filter="data")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps"]
-    made = subprocess.run([*pip, "--wheel-dir", folder, folder / "source"], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [*pip, "--wheel-dir", folder, folder / "source"], capture_output=True, encoding="utf-8", check=False
+    )
     if made.returncode:
         raise InputError(f"commits: the wheel of {commit} cannot be built: {made.stderr.strip()}")
     (wheel,) = folder.glob("*.whl")
@@ -117,7 +119,9 @@ def _weights(wheel: Path) -> int:
 def answer(code: str, library: Path) -> float:
     """The number that some lines print in a new process that imports the library from a folder."""
     begun = f"import sys; sys.path.insert(0, {str(library)!r})\n{code}"
-    ended = subprocess.run([sys.executable, "-c", begun], cwd=library, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", begun], cwd=library, capture_output=True, encoding="utf-8", check=True
+    )
     number, place = ended.stdout.split()
     assert Path(place).is_relative_to(library), place
     return float(number)

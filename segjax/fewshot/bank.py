@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from segjax.fewshot.moments import picture_moments
+from segjax.models.options import options_of
 from segjax.ops.turns import turn, turn_back
 from segjax.types import InputError
 
@@ -89,9 +90,7 @@ class Extractor:
     def digest(self) -> str:
         """16 hexadecimal digits that change with anything that the features depend on."""
         digest = hashlib.sha256()
-        options = {field.name: getattr(self.network, field.name) for field in fields(self.network)}
-        used = {name: value for name, value in options.items() if name in type(self.network).OPTIONS}
-        digest.update(f"{self.kind} {sorted(used.items())} {self.layers}".encode())
+        digest.update(f"{self.kind} {sorted(options_of(self.network).items())} {self.layers}".encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
             digest.update(f"{jax.tree_util.keystr(path)} {np.shape(leaf)}".encode() + np.asarray(leaf).tobytes())
         if self.turned:

@@ -9,6 +9,7 @@ import numpy as np
 from segjax.fewshot.bank import Extractor
 from segjax.files import Damaged, replacing, set_aside
 from segjax.models import card, create, load_weights, save_weights
+from segjax.models.options import options_of
 from segjax.models.pretrained import CARD, load_pretrained, options_from, pretrained_options, shipped_names
 from segjax.models.weights import Weights
 from segjax.types import InputError
@@ -30,10 +31,9 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
         return
     with replacing(folder) as unfinished:
         for number, extractor in enumerate(extractors):
-            options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
             facts = {
                 "network": extractor.kind,
-                "options": options,
+                "options": options_of(extractor.network),
                 "layers": extractor.layers,
                 "turned": extractor.turned,
             }

@@ -241,7 +241,7 @@ def test_encoders(tmp_path):
     pytest.importorskip("segmentation_models_pytorch", reason="it is of the extra bench and missing")
     from experiments.benchmarks.encoders import encoders
 
-    encoders(("resnet18",), tmp_path)
+    encoders(("resnet18",), out=tmp_path)
     table = pd.read_csv(tmp_path / "encoders.csv", comment="#")
     assert table["package"].tolist() == ["segmentation_models_pytorch"] * 6 + ["torchvision"]
     assert (table["largest_value"] > 0).all() and (table["relative"] < 1e-4).all()
