@@ -20,6 +20,7 @@ from segjax.data.folders.check import inspect_folder
 from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.tables import first_few
+from segjax.data.formats.annotation import UNNAMED
 from segjax.data.formats.files import write_picture
 from segjax.data.spec import cut_source, divide_options, parse_spec
 from segjax.files import read_json, replacing, write_file, write_table
@@ -114,7 +115,7 @@ def _opened(text: str) -> tuple[Source, bool]:
     inspection = inspect_folder(path, options)
     problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
     source = FolderSource(path, options, text, dataclasses.replace(inspection, problems=problems))
-    return cut_source(source, cuts), source.has_classes
+    return cut_source(source, cuts), source.has_classes and source.class_names != (UNNAMED,)
 
 
 def _check_picture(found: Sample, own: Sample, text: str) -> None:
