@@ -20,7 +20,7 @@ from segjax.data.folders.check import inspect_folder
 from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.tables import first_few
-from segjax.data.formats.coco import UNNAMED
+from segjax.data.formats.annotation import UNNAMED
 from segjax.data.formats.files import write_picture
 from segjax.data.spec import cut_source, divide_options, parse_spec
 from segjax.files import read_json, replacing, write_file, write_table
