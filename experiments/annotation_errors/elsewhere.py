@@ -10,7 +10,7 @@ from segjax.evaluation.claims import Claim
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 
-LEVEL_LINES = f"Horizontal lines: programs from elsewhere. What they learnt from is {NOT_KNOWN}."
+LEVEL_LINES = f"Horizontal lines: programs from elsewhere. Their training data are {NOT_KNOWN}."
 Table = ResultTable[Trial]
 
 

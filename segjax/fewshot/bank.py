@@ -301,7 +301,7 @@ def statistics(parts: Iterable[tuple[int, Any]]) -> tuple[Float32[np.ndarray, " 
 
 
 def scale_of(std: Float32[np.ndarray, " F"]) -> Float32[np.ndarray, " F"]:
-    """What features are multiplied with to have deviation 1; those that are constant stay so."""
+    """The factor that gives each feature a deviation of 1; constant features stay as they are."""
     return 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
 
 

@@ -97,11 +97,11 @@ def load_extractors(place: Path | str) -> list[Extractor]:
 
 
 def _pretrained_extractors(name: str | Path) -> list[Extractor]:
-    """The networks of trained weights that are meant for it."""
+    """The networks of trained weights that serve as extractors."""
     found = card(name)
     chosen = [network for network, own in found.facts["networks"].items() if own["layers"]]
     if not chosen:
-        raise InputError(f"extractors: no network of the weights {found.name!r} is one; choose others")
+        raise InputError(f"extractors: no network of the weights {found.name!r} is an extractor; choose other weights")
     extractors = []
     for kind in chosen:
         saved, own = load_pretrained(kind, name)

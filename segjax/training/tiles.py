@@ -85,7 +85,7 @@ def _looked_at(
     """What a network says about each window."""
     for start in range(0, len(places), batch):
         chunk = places[start : start + batch]
-        filled = [*chunk, *chunk[-1:] * (batch - len(chunk))]  # one size, so that one compilation serves all
+        filled = [*chunk, *[chunk[-1]] * (batch - len(chunk))]  # one size, so that one compilation serves all
         found = look(np.stack([np.asarray(image[row.window, column.window]) for row, column in filled]))
         yield from zip(chunk, found, strict=False)
         on_share((start + len(chunk)) / len(places))
