@@ -29,6 +29,8 @@ FLOORS = {
     "segjax.reports": 4,
     "experiments.harness": 5,
     "experiments.check": 8,  # asks every study and command whether it takes some pictures
+    "experiments.pretrain": 8,  # makes the weights that commands start from, by what studies and commands train
+    "experiments.benchmarks": 9,  # times everything below
     "launch": 9,
 }
 STUDIES, COMMANDS = 6, 7  # the other rooms of experiments: those with a module `study`, and the rest

@@ -55,8 +55,8 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.segment_new_type": "",
     "experiments.export": "",
     "experiments.pretrain": "",
-    "experiments.upgrade_folder": "--network msd --depth 2 --train.epochs 2 --draws 1 --mistakes exactly"
-    " --omission 0.5",
+    "experiments.upgrade_folder": "--start scratch --network msd --depth 2 --train.epochs 2 --draws 1 "
+    "--mistakes exactly --omission 0.5",
     "launch.local": f"{MSD} --errors bias --levels 6",
     "launch.slurm": "",
     "launch.status": "",

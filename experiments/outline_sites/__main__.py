@@ -7,10 +7,11 @@ import experiments.outline_sites
 from experiments.harness.page import announce
 from experiments.harness.start import run_command
 from experiments.outline_sites.held_out import check_networks, held_out
-from experiments.outline_sites.networks import check_scene, open_run, probability_of, read_scene
+from experiments.outline_sites.networks import SiteRun, check_scene, open_run, probability_of, read_scene
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.page import amount, left_out, write_found_page
 from experiments.outline_sites.places import sites_in, smallest_site, write_sites
+from experiments.outline_sites.shipped import ShippedSites, open_shipped
 from segjax.data.ground.geofiles import check_geo
 from segjax.data.ground.scene import open_scene
 from segjax.files import replacing
@@ -28,10 +29,15 @@ def main() -> None:
     check_geo()
     options.check()
     scene = open_scene(options.scene)
-    run = open_run(options.run, options.learnt)
+    run: SiteRun | ShippedSites
+    if options.run is None:
+        run = open_shipped(options.weights)
+        past = run.held_out
+    else:
+        run = open_run(options.run, options.learnt)
+        past = held_out(run)
     metres = check_scene(scene, run)
-    past = held_out(run)
-    if not options.force:
+    if isinstance(run, SiteRun) and not options.force:
         check_networks(run, past)
     for caution in past.cautions:
         console.print(f"caution: {caution}")

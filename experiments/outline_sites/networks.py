@@ -1,24 +1,25 @@
-"""The networks of a run of study 4B, and what they say about a scene."""
+"""Networks that find sites, those of a run of study 4B among them, and what they say about a scene."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Array, Float32, Key
+from jaxtyping import Array, Float32, Int32, Key
+from skimage.segmentation import clear_border
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.options import overlaid
 from experiments.harness.publish import config_of, table_of_run
 from experiments.harness.store import TrainingStore
 from experiments.outline_sites.options import OutlineOptions
-from experiments.site_segmentation.findings import best_maps, best_of, learnt_by
+from experiments.site_segmentation.findings import best_maps, best_of, learnt_by, title_of
 from experiments.site_segmentation.grid import Config, Trial
 from experiments.site_segmentation.operating import POINT, Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer, gate_of
@@ -35,6 +36,65 @@ from segjax.types import InputError, Network
 LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a fraction of these
 BETWEEN_LINES = 20.0  # seconds
 WINDOWS = 8  # that are computed at once
+
+
+class Looking(NamedTuple):
+    """A network that looks at a scene, with its variables."""
+
+    network: Any
+    variables: Any
+
+
+class Finder(Protocol):
+    """Networks that find sites: of a run of study 4B, or trained weights that come with the package."""
+
+    @property
+    def title(self) -> str:
+        """What the networks were trained on, in words."""
+        ...
+
+    @property
+    def side(self) -> int:
+        """Of the pictures that they were trained on, in pixels; windows in a scene are as large."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of the pictures that they were trained on."""
+        ...
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether pictures in colour became grey for them, or grey ones coloured."""
+        ...
+
+    @property
+    def scale(self) -> Literal["max", "dtype"]:
+        """How the values of their pictures came to be from 0 to 1, as `segjax.data.read_picture` names it."""
+        ...
+
+    @property
+    def metres(self) -> float | None:
+        """Usual side of the pictures' pixels on the ground; None where that is not known."""
+        ...
+
+    def point(self, threshold: float | None) -> Point:
+        """When a piece counts as a site: by a threshold, or else by what was chosen for the networks."""
+        ...
+
+    def looking(self, threshold: float | None) -> Iterator[Looking]:
+        """The networks; with a threshold none of them is gated."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many networks there are."""
+        ...
+
+    @property
+    def smallest(self) -> tuple[float, str]:
+        """Pixels of the smallest piece that counts unless another limit is given, and where that comes from."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +129,58 @@ class SiteRun:
         return float(values["site_gate"].fillna(0.0).iloc[0]) if "site_gate" in values else 0.0
 
     @property
+    def title(self) -> str:
+        """What the networks were trained on, in words."""
+        return title_of(self.config, self.learnt)
+
+    @property
+    def side(self) -> int:
+        """Of the run's pictures, in pixels."""
+        return self.domain.images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Of the run's pictures."""
+        return self.domain.images.shape[3]
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the run's pictures were made grey, or coloured."""
+        return "channels" in parse_spec(self.config.source.data).options
+
+    @property
+    def scale(self) -> Literal["max", "dtype"]:
+        """How the values of the run's pictures came to be from 0 to 1."""
+        spec = parse_spec(self.config.source.data)
+        return "max" if spec.scheme == "folder" and spec.options.get("scale", "max") == "max" else "dtype"
+
+    @property
+    def count(self) -> int:
+        """How many networks there are."""
+        return len(self.seeds)
+
+    @property
+    def smallest(self) -> tuple[float, str]:
+        """Half of the smallest site that is outlined in the run's pictures, and no less than the run itself keeps."""
+        half, least = smallest_area(self.domain.labels) / 2, self.config.minimum_area
+        if half < least:
+            return least, f"{least} pixels, the limit of the run itself"
+        return half, "half of the smallest outlined site of the run"
+
+    def looking(self, threshold: float | None) -> Iterator[Looking]:
+        """The networks of all seeds; without a threshold gated where the run gated them."""
+        trainer = SiteTrainer(self.config, self.domain)
+        store, network = TrainingStore(self.config.run, trainer), trainer.network(self.learnt.network)
+        for seed in self.seeds:
+            trial, gate = replace(self.learnt, seed=seed), self.gate(seed) if threshold is None else 0.0
+            found = Looking(network, store.load(trial).variables)
+            if gate and (classifier := gate_of(self.config, trial)) is not None:
+                gated = Gated(network, trainer.classifiers.network(classifier.network))
+                parts = {"network": found.variables, "classifier": store.load(classifier).variables, "gate": gate}
+                found = Looking(gated, parts)
+            yield found
+
+    @property
     def metres(self) -> float | None:
         """Usual side of the pictures' pixels on the ground; None where that is not known."""
         sizes = [side for place in self.domain.places if place is not None and (side := metres_per_pixel(place))]
@@ -85,6 +197,8 @@ def open_run(folder: Path, learnt: str) -> SiteRun:
     if (study := plan["study"]) != STUDY.name:
         raise InputError(f"run: {folder} is of the study {study}; name the --out folder of a run of {STUDY.name}")
     config = overlaid(config_of(Config, plan["config"]), {"run": {"out": folder}})
+    sizes = replace(config.segmentation.sizes, encoder_weights="")  # networks that are trained start from no file
+    config = overlaid(config, {"segmentation": {"sizes": sizes}})
     if "shrink" in parse_spec(config.source.data).options:
         raise InputError(
             f"run: {folder} was trained on pictures with shrink=, but scenes are not shrunk; give another run"
@@ -121,15 +235,23 @@ def _of_trial(table: ResultTable[Trial], trial: Trial, seed: int | None = None) 
     return table.frame[(table.frame[[*setting]] == [*setting.values()]).all(axis=1)]
 
 
-def check_scene(scene: Scene, run: SiteRun) -> float:
-    """Refuse a scene that is not like the pictures of the run; gives the side of its pixels on the ground in metres.
+def smallest_area(labels: Int32[np.ndarray, "P H W"]) -> float:
+    """Pixels of the smallest object; those that a picture's border cuts do not count, unless all are cut."""
+    for pictures in ([clear_border(picture) for picture in labels], labels):
+        areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in pictures])
+        if (areas > 0).any():
+            return float(areas[areas > 0].min())
+    return 0.0
+
+
+def check_scene(scene: Scene, run: Finder) -> float:
+    """Refuse a scene that is not like the networks' pictures; gives the side of its pixels on the ground in metres.
 
     Raises:
         InputError: another number of bands, or pixels of another size on the ground, or of one that is not known.
     """
-    own, here = run.domain.images.shape[3], len(scene.bands)
-    is_converted = "channels" in parse_spec(run.config.source.data).options and {own, here} == {1, 3}
-    if own != here and not is_converted:
+    own, here = run.channels, len(scene.bands)
+    if own != here and not (run.is_converted and {own, here} == {1, 3}):
         raise InputError(
             f"{scene.path}: has {here} band(s), but the networks were trained on pictures of {own}; "
             f"give a scene of {own}, chosen for example with gdal_translate -b 1"
@@ -144,21 +266,19 @@ def check_scene(scene: Scene, run: SiteRun) -> float:
         a, b, _, d, e, _ = scene.georeference.transform
         wanted = f"{np.sqrt(abs(a * e - b * d)) * usual / found:.6g}"  # in units of the scene's coordinate system
         raise InputError(
-            f"{scene.path}: has pixels of {found:.3g} m, but the run's pictures have pixels of {usual:.3g} m; "
+            f"{scene.path}: has pixels of {found:.3g} m, but the networks' pictures have pixels of {usual:.3g} m; "
             f"resample the scene, for example with gdalwarp -tr {wanted} {wanted} -r average"
         )
     return found
 
 
-def read_scene(scene: Scene, run: SiteRun) -> Float32[np.ndarray, "H W C"]:
-    """The scene with the channels and the brightness that the networks know from the run's own pictures.
+def read_scene(scene: Scene, run: Finder) -> Float32[np.ndarray, "H W C"]:
+    """The scene with the channels and the brightness that the networks know from their own pictures.
 
     Raises:
         InputError: it cannot be read, is a mask, or has intensities that no picture can have.
     """
-    spec = parse_spec(run.config.source.data)
-    as_maximum = spec.scheme == "folder" and spec.options.get("scale", "max") == "max"
-    image = picture_of(scene, "max" if as_maximum else "dtype", run.domain.images.shape[3])
+    image = picture_of(scene, run.scale, run.channels)
     if len(np.unique(image[scene.known])) <= 2:
         raise InputError(f"{scene.path}: has only two values or fewer, as a mask has; give the picture itself")
     return image
@@ -187,28 +307,21 @@ class Gated:
 
 
 def probability_of(
-    run: SiteRun, image: Float32[np.ndarray, "H W C"], options: OutlineOptions, say: Callable[[str], None]
+    run: Finder, image: Float32[np.ndarray, "H W C"], options: OutlineOptions, say: Callable[[str], None]
 ) -> Float32[np.ndarray, "H W"]:
-    """Of a site at every pixel: the mean of the networks of all seeds.
+    """Of a site at every pixel: the mean of all networks.
 
     Args:
         say: told how far it is and how long the rest will take, every 20 seconds.
     """
-    trainer, side = SiteTrainer(run.config, run.domain), run.domain.images.shape[1]
-    store, network = TrainingStore(run.config.run, trainer), trainer.network(run.learnt.network)
-    total = np.zeros(image.shape[:2], np.float32)
+    side, total = run.side, np.zeros(image.shape[:2], np.float32)
     first: tuple[float, float] | None = None  # time and share of the first windows, whose time was that of compilation
     last = time.monotonic()
-    for place, seed in enumerate(run.seeds):
-        trial, gate = replace(run.learnt, seed=seed), run.gate(seed) if options.threshold is None else 0.0
-        looking, variables = network, store.load(trial).variables
-        if gate and (classifier := gate_of(run.config, trial)) is not None:
-            looking = Gated(network, trainer.classifiers.network(classifier.network))
-            variables = {"network": variables, "classifier": store.load(classifier).variables, "gate": gate}
+    for place, (network, variables) in enumerate(run.looking(options.threshold)):
 
         def reached(share: float, place: int = place) -> None:
             nonlocal first, last
-            now, done = time.monotonic(), (place + share) / len(run.seeds)
+            now, done = time.monotonic(), (place + share) / run.count
             if first is None:
                 first = now, done
             elif done < 1 and now - last > BETWEEN_LINES:
@@ -216,8 +329,8 @@ def probability_of(
                 left = (now - first[0]) / (done - first[1]) * (1 - done)
                 say(f"{100 * done:.0f} % of the scene looked at; about {in_words(left)} left")
 
-        total += blended_probability(looking, variables, image, side, round(options.overlap * side), reached)
-    return total / len(run.seeds)
+        total += blended_probability(network, variables, image, side, round(options.overlap * side), reached)
+    return total / run.count
 
 
 def blended_probability(

@@ -12,20 +12,25 @@ from segjax.types import InputError
 class OutlineOptions:
     """Where the networks are, what they look at, and what is written."""
 
-    run: Path
-    """The --out folder of a finished run of study 4B. Its pictures must still be where they were."""
     scene: Path
     """A GeoTIFF."""
     out: Path
     """A new folder for found.html, mask.tif, sites.gpkg, sites.geojson and sites.csv."""
+    run: Path | None = None
+    """The --out folder of a finished run of study 4B, whose networks look at the scene. Its pictures must still be
+    where they were. Train such networks where you have outlined sites of your region: they have seen how these look."""
+    weights: str = "mounds"
+    """Without --run: trained weights that come with segjax, or a folder of them as ./FOLDER. They are the default
+    because they need no pictures and no training. mounds learnt from simulated mounds on real CORONA ground, so that
+    nothing is known of how they do on real sites."""
     learnt: str = ""
     """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
     boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
     threshold: float | None = None
-    """A pixel belongs to a site where its probability is above this, from 0 to below 1. Default: the rule by which the
-    run tested its networks, with the means of the levels that it chose for them."""
+    """A pixel belongs to a site where its probability is above this, from 0 to below 1. Default: the rule by which
+    the networks were tested, with the level that was chosen for them (the mean, of several networks)."""
     smallest_hectares: float | None = None
-    """Smaller pieces are left out, 0 keeps all. Default: half of the smallest outlined site of the run."""
+    """Smaller pieces are left out, 0 keeps all. Default: half of the smallest site that the networks learnt from."""
     overlap: float = 0.5
     """Fraction of a window that it shares with its neighbour. More is slower and smoother."""
     force: bool = False
@@ -33,6 +38,8 @@ class OutlineOptions:
 
     def check(self) -> None:
         """Raises InputError where an option cannot be, or the folder is not a new one; names the option."""
+        if self.run is None and self.learnt:
+            raise InputError("learnt: chooses among the networks of a run; give --run too, or leave it out")
         for name, value in (("threshold", self.threshold), ("overlap", self.overlap)):
             if value is not None and not 0 <= value < 1:
                 raise InputError(f"{name} must be from 0 to below 1, not {value}")

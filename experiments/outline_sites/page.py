@@ -16,6 +16,7 @@ from experiments.outline_sites.held_out import HeldOut
 from experiments.outline_sites.networks import SiteRun
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.places import Found, Smallest, table_of
+from experiments.outline_sites.shipped import ShippedSites
 from experiments.site_segmentation.charts import STEPS, looks_of
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND, HALF, learnt_by, percent, title_of
 from experiments.site_segmentation.operating import Point
@@ -39,7 +40,7 @@ def write_found_page(
     options: OutlineOptions,
     scene: Scene,
     image: Float32[np.ndarray, "H W C"],
-    run: SiteRun,
+    run: SiteRun | ShippedSites,
     past: HeldOut,
     smallest: Smallest,
     found: Found,
@@ -53,7 +54,7 @@ def write_found_page(
     few = f"The {SHOWN} surest of {count} sites; all are in sites.csv beside this page"
     page = Page(
         title=f"Sites in {scene.path.name}",
-        question=f"Where do networks trained on {title_of(run.config, run.learnt)} find sites in the scene?",
+        question=f"Where do networks trained on {run.title} find sites in the scene?",
         verdict=verdict(found, scene, past),
         notes=notes(options, scene, run, past),
         lead=Gallery(
@@ -63,17 +64,21 @@ def write_found_page(
         table=table_of(found, scene).iloc[:SHOWN],
         table_title="Sites, the surest first" if count <= SHOWN else few,
         cautions=cautions(options, scene, run, past, smallest, found),
-        charts={"held_out": held_out_chart(run, past)},
-        galleries=[*site_gallery(found, image, run.domain.images.shape[1]), *held_out_gallery(run)],
+        charts={"held_out": held_out_chart(run, past)} if isinstance(run, SiteRun) else {},
+        galleries=[
+            *site_gallery(found, image, run.side),
+            *(held_out_gallery(run) if isinstance(run, SiteRun) else []),
+        ],
         glossary=(
             "A site's score is the mean probability over its pixels, from 0 to 1. Scores put the sites in order; they "
-            "are not the probability that a site is real. Held-out pictures are those of the run from which no network "
+            "are not the probability that a site is real. Held-out pictures are those from which no network "
             "learnt. The Dice says how well the marked pixels cover the true sites: 1 is perfect, 0 is no overlap. "
             "A site counts as found where any of its pixels is marked. A false alarm is a picture without a site in "
             "which anything is marked."
         ),
         config={
-            **dataclasses.asdict(options), "learnt": run.learnt.learnt, "smallest_hectares": smallest.hectares,
+            **dataclasses.asdict(options), "smallest_hectares": smallest.hectares,
+            **({"learnt": run.learnt.learnt} if isinstance(run, SiteRun) else {}),
         },
         provenance=_origin(run),
         index=index_beside(path),
@@ -104,14 +109,14 @@ def verdict(found: Found, scene: Scene, past: HeldOut) -> str:
     return f"{sites} found in {name}; {past.rates}."
 
 
-def notes(options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut) -> list[str]:
+def notes(options: OutlineOptions, scene: Scene, run: SiteRun | ShippedSites, past: HeldOut) -> list[str]:
     """How many false alarms to expect, and how many test sets say so."""
     alarms, said = past.false_positive_rate, []
-    parts = np.count_nonzero(scene.known) / np.prod(run.domain.images.shape[1:3])
+    parts = np.count_nonzero(scene.known) / run.side**2
     if alarms.n and parts >= 2 and options.threshold is None and not past.has_failed:
         said.append(
-            f"The scene is as large as {parts:.0f} of the run's pictures. If it held no site at all, about "
-            f"{alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."
+            f"The scene is as large as {parts:.0f} of the pictures that the networks learnt from. If it held no site "
+            f"at all, about {alarms.mean * parts:.0f} of these {parts:.0f} parts would still show a false alarm."
         )
     if past.dice.n < REPLICATES_FOR_VERDICT:
         said.append(
@@ -128,7 +133,7 @@ def left_out(smallest: Smallest, point: Point, found: Found) -> str:
     if found.unsure:
         said += (
             f" {_pieces(found.unsure)} left out with fewer than {point.pixels:.0f} pixels of a probability above "
-            f"{point.level:.3g}. The run chose both numbers on its validation pictures; --threshold replaces them."
+            f"{point.level:.3g}. Both numbers were chosen on validation pictures; --threshold replaces them."
         )
     return said
 
@@ -138,20 +143,21 @@ def _pieces(count: int) -> str:
 
 
 def cautions(
-    options: OutlineOptions, scene: Scene, run: SiteRun, past: HeldOut, smallest: Smallest, found: Found
+    options: OutlineOptions, scene: Scene, run: SiteRun | ShippedSites, past: HeldOut, smallest: Smallest, found: Found
 ) -> list[str]:
     """What to know before relying on the sites."""
-    said, ended, wanted = list(past.cautions), len(run.seeds), run.config.run.seeds
-    said.append(left_out(smallest, run.point(options.threshold), found))
-    if ended < wanted:
-        said.append(f"{ended} of the run's {wanted} networks ended well. Only these looked at the scene.")
+    said = [*past.cautions, left_out(smallest, run.point(options.threshold), found)]
+    if isinstance(run, SiteRun) and run.count < (wanted := run.config.run.seeds):
+        said.append(f"{run.count} of the run's {wanted} networks ended well. Only these looked at the scene.")
     if options.threshold is not None:
         said.append(
-            f"The values on held-out pictures are for the run's own level; here a threshold of {options.threshold:g} "
-            "takes its place."
+            "The values on held-out pictures are for the level of the networks; here a threshold of "
+            f"{options.threshold:g} takes its place."
         )
     if not scene.known.all():
         said.append(f"{percent(1 - float(scene.known.mean()))} of the scene has no data; nothing was looked for there.")
+    if isinstance(run, ShippedSites):
+        return [f"About the weights: {run.card.facts['about']['caution']}.", *said]
     about = run_cautions(run.config, run.domain.source, run.plan)
     return [*said, *(f"About the run: {caution}" for caution in about)]
 
@@ -226,10 +232,15 @@ def held_out_gallery(run: SiteRun) -> list[Gallery]:
     return [Gallery("Held-out pictures", caption, STEPS, PREDICTION_LEGEND, {"": looks_of(run.domain, kept)})]
 
 
-def _origin(run: SiteRun) -> Mapping[str, object]:
-    here, there = opening("outline_sites", sources_of("outline_sites")), run.plan["openings"][-1]
+def _origin(run: SiteRun | ShippedSites) -> Mapping[str, object]:
+    here = opening("outline_sites", sources_of("outline_sites"))
+    own = {name: here[name] for name in ("command", "commit", "code", "machine")}
+    if isinstance(run, ShippedSites):
+        made = {f"weights: {name}": text for name, text in run.facts["made by"].items()}
+        return {**own, **made, "weights: SHA-256": run.facts["sha256"], **here["versions"]}
+    there = run.plan["openings"][-1]
     return {
-        **{name: here[name] for name in ("command", "commit", "code", "machine")},
+        **own,
         "run": {name: there[name] for name in ("command", "commit", "code")},
         "run: configuration fingerprint": run.plan["fingerprint"],
         **here["versions"],

@@ -1,15 +1,13 @@
 """From probabilities to sites: which pieces are large enough, their outlines, places and files."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Int32
-from skimage.segmentation import clear_border
 
-from experiments.outline_sites.networks import SiteRun
+from experiments.outline_sites.networks import Finder
 from experiments.site_segmentation.operating import Point
 from segjax.data.ground.geofiles import crs_of, write_mask
 from segjax.data.ground.outlines import Outline, outlines_of, places_of, write_outlines
@@ -52,33 +50,16 @@ class Found(NamedTuple):
         return sum(outline.hectares for outline in self.outlines)
 
 
-def smallest_site(run: SiteRun, asked: float | None, metres: float) -> Smallest:
-    """What was asked for, or half of the smallest site that the run's pictures show as a whole.
-
-    Sites that a picture's border cuts do not count, unless all are cut. The default is never below the pixels that the
-    run itself drops.
+def smallest_site(run: Finder, asked: float | None, metres: float) -> Smallest:
+    """What was asked for, or the limit that the networks bring along.
 
     Args:
         metres: side of the scene's pixels, for pictures of which the size of pixels is not known.
     """
     if asked is not None:
         return Smallest(asked, "as --smallest-hectares says")
-    labels, least = run.domain.labels, run.config.minimum_area
-    areas = _areas([clear_border(picture) for picture in labels])
-    half = (areas if areas.size else _areas(labels)).min() / 2
-    hectares = max(half, least) * (run.metres or metres) ** 2 / 1e4
-    said = (
-        f"{least} pixels, the limit of the run itself"
-        if half < least
-        else "half of the smallest outlined site of the run"
-    )
-    return Smallest(float(hectares), said)
-
-
-def _areas(labels: Iterable[Int32[np.ndarray, "H W"]]) -> np.ndarray:
-    """Of every object in every picture, in pixels."""
-    areas = np.concatenate([np.bincount(picture.ravel())[1:] for picture in labels])
-    return areas[areas > 0]
+    pixels, reason = run.smallest
+    return Smallest(float(pixels * (run.metres or metres) ** 2 / 1e4), reason)
 
 
 def sites_in(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
+from experiments.pretrain import finished, mounds, upgrader
 from experiments.pretrain.recipes import RECIPES
 from experiments.pretrain.train import Maker, open_material
 from experiments.pretrain.write import add_scores, kept_card, kept_scores, write_network
@@ -16,6 +17,7 @@ from segjax.models.pretrained import load_pretrained
 from segjax.types import InputError
 
 NAME = "pretrain"
+OTHERS = {"mounds": mounds.make, "upgrader": upgrader.make}  # that a study's own training makes
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class PretrainOptions:
     """
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
-    """Which weights, by a name of the table in experiments/pretrain/recipes.py."""
+    """Which weights: a name of the table in experiments/pretrain/recipes.py, mounds or upgrader."""
     pictures: Path = Path("../shared/data")
     """Folder of the public sets."""
     out: Path = Path("segjax/pretrained")
     """Folder in which the folder NAME is written."""
+    work: Path = Path("runs/pretrain")
+    """Folder for trainings of mounds and upgrader that are not finished."""
 
 
 def main() -> None:
@@ -45,9 +49,16 @@ def main() -> None:
     """
     options = tyro.cli(PretrainOptions, prog=f"python -m experiments.{NAME}")
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    if options.name not in RECIPES:
-        raise InputError(f"name: unknown {options.name!r}; choose one of {', '.join(RECIPES)}")
+    if options.name not in (names := (*RECIPES, *OTHERS)):
+        raise InputError(f"name: unknown {options.name!r}; choose one of {', '.join(names)}")
     origin = provenance(f"python -m experiments.{NAME} {options.name}")  # before files are written
+    if options.name in OTHERS:
+        if (folder := options.out / options.name).exists():
+            raise InputError(f"{folder}: holds weights already; move it away, or give another --out")
+        made = OTHERS[options.name](str(options.pictures), options.work / options.name)
+        finished.write(folder, made, origin)
+        console.print(f"written: {folder}")
+        return
     material, folder = open_material(RECIPES[options.name], str(options.pictures)), options.out / options.name
     makers = {kind: Maker(material, kind) for kind in material.recipe.networks}
     for kind, maker in makers.items():

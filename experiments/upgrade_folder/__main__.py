@@ -48,7 +48,8 @@ def main() -> None:
             compared = comparison.found(results)
             page = write_review_page(config, folder, repair, results, compared)
             answers = [verdict(repair.held_out()), *([] if compared is None else [compared.verdict])]
-            for line in (*map("warning: {}".format, warnings(repair, results)), *answers):
+            choice = [] if repair.choice is None else [str(repair.choice)]
+            for line in (*map("warning: {}".format, warnings(repair, results)), *choice, *answers):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             console.print(f"labels: {config.out / 'labels'}", markup=False, highlight=False, soft_wrap=True)
             announce(page, console)

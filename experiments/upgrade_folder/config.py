@@ -15,6 +15,7 @@ from segjax.upgrade import mixture
 
 CLEAN, NOISY, PAIRS = "labels", "noisy", "pairs"
 STRENGTHS = ("omission", "inclusion", "bias", "jitter")
+SCRATCH = "scratch"  # no trained weights
 EVERY_RATE = {"omission": (0.25, 0.5, 0.7), "inclusion": (0.25, 0.5)}
 
 
@@ -61,8 +62,18 @@ class FolderConfig:
     noisy_labels: Literal["same", "instances", "components"] = "same"
     """Format of the noisy labels. instances: numbered objects. components: masks, whose pieces are the objects. same:
     as the clean labels."""
+    start: str = "upgrader"
+    """What the network starts from. upgrader: weights that come with segjax and have learnt to repair such errors on
+    other nuclei and cells; pictures in colour become grey for them. They learn from your clean labels, too, and are
+    used as they are where that repairs the held-out labels better; the page says which. scratch: random numbers, so
+    that the network learns from your clean labels alone. upgrader is the default because it takes a fraction of the
+    time and repairs about as well (the table experiments/benchmarks/results/upgrade_starts.csv). Or a folder of
+    weights, as ./FOLDER."""
+    tune: int = 40
+    """With trained weights: for how many epochs they learn from your clean labels. 0: they are used as they are."""
     network: str = "unet"
-    """unet, segnet or msd."""
+    """unet, segnet or msd. This, the sizes below and --train are for networks that start from scratch: those of --start
+    scratch, and those that --folds compares."""
     width: int = 16
     """Channels of the first level of unet or segnet."""
     levels: int = 3
@@ -102,9 +113,15 @@ def check_folder_config(config: FolderConfig) -> None:
     """
     if config.network not in NETWORKS:
         raise InputError(f"network: unknown {config.network!r}; choose one of {', '.join(NETWORKS)}")
-    for name, least in {"draws": 1, "window": 1, "shown": 0, "seed": 0, "folds": 0}.items():
+    for name, least in {"draws": 1, "window": 1, "shown": 0, "seed": 0, "folds": 0, "tune": 0}.items():
         if getattr(config, name) < least:
             raise InputError(f"{name} must be at least {least}, not {getattr(config, name)}")
+    own = [name for name in ("network", "width", "levels", "depth") if getattr(config, name) != _default(name)]
+    if own and config.start != SCRATCH and not config.folds:
+        raise InputError(
+            f"{own[0]}: is of networks that start from scratch, but this one starts from the weights "
+            f"{config.start!r}; leave the option out, or give --start {SCRATCH}"
+        )
     if config.folds == 1:
         raise InputError("folds: 1 leaves no picture to learn from; give 5 or more, or 0 for none")
     if not 0 <= config.minimum_relative_area < float("inf"):
@@ -123,6 +140,10 @@ def check_folder_config(config: FolderConfig) -> None:
     if config.foreign == "none" and any(rate > 0 for rate in config.inclusion):
         raise InputError("inclusion: needs objects to include; leave out --foreign none or --inclusion")
     mixture(**given) if given else None  # refuses strengths out of range, and too many of them
+
+
+def _default(name: str) -> Any:
+    return next(one.default for one in fields(FolderConfig) if one.name == name)
 
 
 def recipes_of(config: FolderConfig, median_radius: float) -> list[Recipe]:
@@ -164,5 +185,7 @@ def specs_of(config: FolderConfig) -> tuple[Path, dict[str, str], int | None]:
 
 def facts_of(config: FolderConfig) -> dict[str, Any]:
     """The options that decide what is written into the label files."""
-    others = ("out", "shown", "window", "accept_code", "folds")
+    others = ["out", "shown", "window", "accept_code", "folds"]
+    if config.start == SCRATCH:
+        others += ["start", "tune"]  # runs of earlier versions have no such options
     return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in others}

@@ -15,14 +15,15 @@ import numpy as np
 import segjax
 from experiments.harness import networks
 from experiments.harness.provenance import opening, sources_of
-from experiments.upgrade_folder.config import PAIRS, FolderConfig, facts_of, recipes_of
+from experiments.upgrade_folder.config import PAIRS, SCRATCH, FolderConfig, facts_of, recipes_of
 from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.pictures import Folder, divide, stacked
+from experiments.upgrade_folder.starts import Choice, Start, start_of, tuning
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation.references import median_radius
 from segjax.files import Damaged, set_aside, write_file
-from segjax.models import load_weights, save_weights
+from segjax.models import card, load_weights, save_weights
 from segjax.sweeps import Outcome, Row
 from segjax.sweeps.trials import fingerprint
 from segjax.training import Fit, Pictures, Steps, fit
@@ -64,6 +65,8 @@ def folder_plan(config: FolderConfig, folder: Folder) -> dict[str, Any]:
     facts = json.loads(json.dumps(facts_of(config), default=dataclasses.asdict))
     del facts["data"]  # however the folder is named, the digests say what is in it
     facts |= {"clean": folder.clean.digest, "noisy": folder.noisy.digest, "segjax": segjax.__version__}
+    if config.start != SCRATCH:
+        facts["weights"] = [own["sha256"] for own in card(config.start).facts["networks"].values()]
     if folder.pairs is not None:
         facts["pairs"] = folder.pairs.digest
     sources = sources_of(STUDY)
@@ -116,6 +119,10 @@ class Repair:
         """
         self._config, self._folder = config, folder
         images, labels = stacked(folder.clean)
+        self._start: Start | None = None
+        if config.start != SCRATCH:
+            self._start = start_of(config.start, images.shape[-1])
+            images = self._seen(images)
         self._among = tuple(range(len(labels))) if among is None else tuple(among)
         self.train_rows, self.validation_rows = divide(folder, labels, config.seed, self._among)
         own, foreign = list(self._among), None
@@ -137,12 +144,16 @@ class Repair:
             )
 
         self._train, self._validation = pictures(self.train_rows, 1), pictures(self.validation_rows, config.draws)
-        sizes = {"width": config.width, "levels": config.levels, "norm": "running"}
-        options = {"depth": config.depth} if config.network == "msd" else sizes
-        self.network = upgrade_network(config.network, images[self.train_rows], labels[self.train_rows], **options)
+        if self._start is not None:
+            self.network = self._start.network
+        else:
+            sizes = {"width": config.width, "levels": config.levels, "norm": "running"}
+            options = {"depth": config.depth} if config.network == "msd" else sizes
+            self.network = upgrade_network(config.network, images[self.train_rows], labels[self.train_rows], **options)
         self._steps: Steps = make_upgrade_steps(self.network, config.train.step, max_objects=self._max_objects)
         self._variables: Variables | None = None
         self._held_out: HeldOut | None = None
+        self.choice: Choice | None = None  # between trained weights as they are and what they learnt here
         self.seconds: float | None = None  # that this process trained for
 
     def _recipes(self, labels: np.ndarray, foreign: np.ndarray | None, radius: float) -> list[Recipe]:
@@ -175,32 +186,62 @@ class Repair:
                 f"the network {problem} after {result.restarts + 1} starts; give more clean labels, or other "
                 "--train options (a smaller learning rate, more epochs)"
             )
-        save_weights(self._saved, result.variables, networks.facts_of(self.network))
+        facts = {"choice": self.choice._asdict()} if self.choice else {}
+        save_weights(self._saved, self._variables or {}, networks.facts_of(self.network) | facts)
         self.seconds = time.monotonic() - began
         before, after = self.held_out().means
         rows = [Row("dice_before", before), Row("dice_after", after), Row("epochs", len(result.losses))]
+        if self.choice is not None:
+            rows += [Row("dice_as_they_are", self.choice.as_they_are), Row("dice_tuned", self.choice.tuned)]
         summary = f"held-out labels with drawn errors: Dice {before:.3f} before, {after:.3f} after"
         yield 0, Outcome(rows, summary, restarts=result.restarts)
 
     def train(self, checkpoints: Path, on_share: Callable[[float], None] = lambda share: None) -> Fit:
-        """Train the network, or go on from its checkpoint."""
-        result = trained(self._config, self._folder, self._steps, self._train, self._validation, checkpoints, on_share)
-        self._variables = result.variables
-        return result
+        """Train the network, or go on from its checkpoint; of trained weights what repairs held-out labels better."""
+        if self._start is None:
+            result = self._fit(self._config, checkpoints, on_share)
+            self._variables = result.variables
+            return result
+        self._variables = self._start.variables
+        result = Fit(self._variables, "ok", np.zeros((0, 2)), 0)
+        as_they_are, tuned = self._judged(), float("nan")
+        if self._config.tune:
+            result = self._fit(tuning(self._config), checkpoints, on_share)
+        if self._config.tune and result.status == "ok":
+            self._variables = result.variables
+            tuned = self._judged().means[1]
+        self.choice = Choice(self._config.start, self._config.tune, as_they_are.means[1], tuned)
+        if not self.choice.is_tuned:
+            self._variables, self._held_out = self._start.variables, as_they_are
+        return dataclasses.replace(result, variables=self._variables, status="ok")
+
+    def _fit(self, config: FolderConfig, checkpoints: Path, on_share: Callable[[float], None]) -> Fit:
+        return trained(config, self._folder, self._steps, self._train, self._validation, checkpoints, on_share)
+
+    def _seen(self, images: Sequence[np.ndarray] | np.ndarray) -> Any:
+        """Pictures as the network takes them."""
+        if self._start is None:
+            return images
+        seen = [self._start.seen(image) for image in images]
+        return np.stack(seen) if isinstance(images, np.ndarray) else seen
 
     def masks(self, images: np.ndarray, noisy: np.ndarray) -> np.ndarray:
         """Repaired masks bool [P, H, W] of pictures of one size, [P, H, W, C], and their noisy masks."""
-        return np.stack([one.mask for one in upgrade_set(self.network, self._variables or {}, images, noisy)])
+        found = upgrade_set(self.network, self._variables or {}, self._seen(images), noisy)
+        return np.stack([one.mask for one in found])
 
     def held_out(self) -> HeldOut:
         """What the network does to labels of held-out pictures with drawn errors; needs `learn` or `restore`."""
         if self._held_out is None:
-            images, clean = self._validation.images, self._validation.targets
-            noisy = np.asarray(noisy_masks(None, clean, max_objects=self._max_objects))
-            repaired = self.masks(images, noisy)
-            groups = [self._folder.clean.groups[row] for row in self.validation_rows for _ in range(self._config.draws)]
-            self._held_out = judge(groups, images, np.asarray(clean.labels), noisy, repaired)
+            self._held_out = self._judged()
         return self._held_out
+
+    def _judged(self) -> HeldOut:
+        images, clean = self._validation.images, self._validation.targets
+        noisy = np.asarray(noisy_masks(None, clean, max_objects=self._max_objects))
+        repaired = self.masks(images, noisy)
+        groups = [self._folder.clean.groups[row] for row in self.validation_rows for _ in range(self._config.draws)]
+        return judge(groups, images, np.asarray(clean.labels), noisy, repaired)
 
     def restore(self) -> None:
         """Take the network from OUT, where an earlier run has left it; one that is missing or damaged is trained again.
@@ -213,7 +254,9 @@ class Repair:
         reason = f"{self._saved}: is missing"
         if self._saved.exists():
             try:
-                self._variables = jax.device_put(load_weights(self._saved, is_ours=True).variables)
+                found = load_weights(self._saved, is_ours=True)
+                self._variables = jax.device_put(found.variables)
+                self.choice = Choice(**found.facts["choice"]) if "choice" in found.facts else None
                 return
             except Damaged as error:
                 reason = f"{error}; the old file is kept as {set_aside(self._saved)}"
@@ -238,7 +281,7 @@ class Repair:
         results = upgrade_set(
             self.network,
             self._variables or {},
-            [sample.image for sample in samples],
+            self._seen([sample.image for sample in samples]),
             [sample.labels > 0 for sample in samples],
             batch=min(BATCH, len(samples)),
             tile=window,

@@ -260,10 +260,11 @@ def _held_out_gallery(held_out: HeldOut) -> Gallery:
 
 def _method(folder: Folder, repair: Repair) -> str:
     learnt, held_out = len(repair.train_rows), len(repair.validation_rows)
-    return (
+    said = (
         f"The network learnt from {learnt} {folder.units} with clean labels, {held_out} more were held out. Errors "
         f"were drawn in their labels, and the network learnt to repair them ({mistakes(repair)})."
     )
+    return said if repair.choice is None else f"{said} {repair.choice}"
 
 
 def mistakes(repair: Repair) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from experiments.harness.networks import pooled_dice
 from experiments.harness.noisy_labels import AS_THEY_ARE, REPAIRED, TOO_FEW, UNDECIDED, Compared, points_of
-from experiments.upgrade_folder.config import CLEAN, NOISY, FolderConfig
+from experiments.upgrade_folder.config import CLEAN, NOISY, SCRATCH, FolderConfig
 from experiments.upgrade_folder.pictures import VALIDATION_SHARE, Folder, noisy_tiles, stacked
 from experiments.upgrade_folder.repair import Repair, Unit, trained
 from segjax.data.splits import group_folds
@@ -113,7 +113,7 @@ def units_of(config: FolderConfig) -> list[Unit]:
 def warning(config: FolderConfig, folder: Folder, seconds: float | None) -> str:
     """What the comparison will take, from what the network of the folder took."""
     words = f"comparing training sets: {config.folds} folds of {1 + len(TAUGHT)} trainings"
-    if seconds is None:
+    if seconds is None or config.start != SCRATCH:  # trained weights learn faster than the networks compared
         return words
     clean = len(folder.clean) * (1 - 1 / config.folds)
     noisy = np.mean([len(noisy_rows(folder, test)) for test in folds_of(config, folder)])

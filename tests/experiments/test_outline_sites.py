@@ -327,7 +327,10 @@ def test_expected_false_alarms_are_told_where_they_are_known(tmp_path, study_run
     known[:64] = False
     scene, options = SimpleNamespace(known=known), OutlineOptions(tmp_path, tmp_path, tmp_path)
     first, second = notes(options, scene, study_run, past(alarms=0.2))
-    assert first.startswith("The scene is as large as 45 of the run's pictures. If it held no site at all, about 9 of")
+    said = (
+        "The scene is as large as 45 of the pictures that the networks learnt from. If it held no site at all, about 9"
+    )
+    assert first.startswith(said)
     assert second == "The values on held-out pictures come from 1 test set; an interval needs 5."
     assert notes(options, scene, study_run, past(alarms=0.2, n=5)) == [first]
     for other in (past(alarms=np.nan), past(dice=0.1)):

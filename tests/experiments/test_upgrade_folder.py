@@ -35,8 +35,8 @@ from segjax.upgrade.objects import Change
 from tests.trial_files import forget
 
 QUICK = [
-    "--network", "msd", "--depth", "2", "--train.epochs", "12", "--train.learning-rate", "0.1", "--draws", "1",
-    "--mistakes", "exactly", "--omission", "0.5",
+    "--start", "scratch", "--network", "msd", "--depth", "2", "--train.epochs", "12", "--train.learning-rate", "0.1",
+    "--draws", "1", "--mistakes", "exactly", "--omission", "0.5",
 ]  # fmt: skip
 PLACES = [(row, column) for row in (3, 17, 31) for column in (3, 17, 31)]
 
@@ -178,13 +178,13 @@ def test_what_goes_wrong_is_learnt_from_pairs(folder, tmp_path):
     for number in range(3):
         _, labels = scene(number)
         save(folder / "pairs" / f"{number:03d}.tif", np.where(labels > 2, 0, labels))  # four of six are missing
-    config = FolderConfig(data=str(folder), out=tmp_path, mistakes="pairs")
+    config = FolderConfig(data=str(folder), out=tmp_path, mistakes="pairs", start="scratch")
     learnt = repair_module.Repair(config, open_folder(config))
     assert learnt.recipes == [Recipe(omission=0.667, scope="picture")]
 
 
 def config_of(folder, tmp_path, **options):
-    return FolderConfig(**{"data": str(folder), "out": tmp_path / "out", **options})
+    return FolderConfig(**{"data": str(folder), "out": tmp_path / "out", "start": "scratch", **options})
 
 
 def read(folder, tmp_path, **options):
@@ -206,6 +206,10 @@ def read(folder, tmp_path, **options):
         ({"minimum_relative_area": -1.0}, "minimum_relative_area must be 0 or more"),
         ({"folds": 1}, "folds: 1 leaves no picture to learn from"),
         ({"draws": 0}, "draws must be at least 1"),
+        ({"tune": -1}, "tune must be at least 0"),
+        ({"start": "upgrader", "width": 8}, "width: is of networks that start from scratch, but this one starts from"),
+        ({"start": "nuclei"}, "start: the weights 'nuclei' do not repair labels; give upgrader, or scratch"),
+        ({"start": "planets"}, "pretrained: unknown 'planets'; choose one of"),
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
         ({"data": "folder:x?annotations=masks"}, "option annotations cannot be given here"),
@@ -366,7 +370,7 @@ def grouped(folder, groups):
 
 def test_a_fold_is_seen_by_no_network_that_is_tested_on_it(folder, tmp_path, monkeypatch):
     errors = {"mistakes": "exactly", "omission": (0.5,), "inclusion": (0.5,)}
-    config = FolderConfig(grouped(folder, "abcdeabf"), tmp_path / "out", **errors, network="msd", folds=3)
+    config = config_of(folder, tmp_path, data=grouped(folder, "abcdeabf"), **errors, network="msd", folds=3)
     opened = open_folder(config)
     seen, owners = [], set()
 
@@ -411,7 +415,7 @@ def test_noisy_pictures_of_the_tested_groups_alone_are_refused(folder, tmp_path)
 
 def test_results_of_another_number_of_folds_are_not_taken(folder, tmp_path):
     def comparison(folds):
-        config = FolderConfig(grouped(folder, "abcdefgh"), tmp_path / "out", folds=folds)
+        config = config_of(folder, tmp_path, data=grouped(folder, "abcdefgh"), folds=folds)
         return Comparison(config, open_folder(config)), training_sets.units_of(config)
 
     (three, units), (five, others) = comparison(3), comparison(5)
@@ -426,7 +430,7 @@ def test_results_of_another_number_of_folds_are_not_taken(folder, tmp_path):
 
 
 def test_the_time_leaves_out_noisy_pictures_of_the_tested_groups(folder, tmp_path):
-    config = FolderConfig(grouped(folder, "abcdeabc"), tmp_path / "out", folds=5)
+    config = config_of(folder, tmp_path, data=grouped(folder, "abcdeabc"), folds=5)
     # 4 clean pictures and 12 / 5 noisy ones: 5 folds x 60 s x (1 + 3 x 6.4 / 4) = 1740 s
     assert training_sets.warning(config, open_folder(config), 60.0).endswith("about 29 min")
 
@@ -446,7 +450,7 @@ def test_folds_that_cannot_be_made_are_refused(folder, tmp_path):
 def test_the_time_of_the_folds_is_said_before(folder, tmp_path):
     save(folder / "images" / "007.png", scene(7)[0])
     save(folder / "noisy" / "007.tif", scene(7)[1])
-    config = FolderConfig(str(folder), tmp_path / "out", folds=5)
+    config = config_of(folder, tmp_path, folds=5)
     opened = open_folder(config)
     # 4 clean pictures and 3 noisy ones: 5 folds x 60 s x (1 + 3 x 7 / 4) = 1875 s
     assert training_sets.warning(config, opened, 60.0).endswith("5 folds of 4 trainings, about 31 min")

@@ -1,0 +1,116 @@
+"""How weights that repair labels and find sites are made: what they learn from and are scored on, and their files."""
+
+import csv
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.pretrain import __main__ as command
+from experiments.pretrain import mounds, upgrader
+from experiments.pretrain.finished import Finished, Kept, write
+from experiments.upgrade_folder.config import FolderConfig, recipes_of
+from segjax.evaluation.references import median_radius
+from segjax.models import card, create
+from segjax.types import InputError, Sample
+from segjax.upgrade.recipes import recipe_table
+from tests.experiments.test_pretrain import pictures  # noqa: F401
+from tests.experiments.test_upgrade_folder import scene
+
+
+def sample(seed, name="a"):
+    image, labels = scene(seed)
+    ids = labels.astype(np.int32) * 3  # not from 1 on without a gap
+    return Sample(image[..., None].astype(np.float32) / 255, ids, np.ones(18, np.int32), name, name)
+
+
+def test_pictures_are_learnt_from_as_they_are_and_inverted_with_errors_of_their_own_size():
+    one = sample(0)
+    empty = dataclasses.replace(one, labels=np.zeros_like(one.labels))
+    learnt = upgrader.learnt_from([empty, one], 0)  # the empty one teaches nothing
+    half = len(learnt.images) // 2
+    np.testing.assert_allclose(learnt.images[:half], 1 - learnt.images[half:], atol=1e-6)
+    assert half == 1 and learnt.images.shape[1:] == (upgrader.TILE, upgrader.TILE, 1)
+    assert sorted(np.unique(learnt.targets.labels)) == list(range(7))
+    table, _ = recipe_table(recipes_of(FolderConfig("", "."), median_radius(one.labels[None])))
+    np.testing.assert_array_equal(learnt.targets.recipes.bias[0], table.bias)
+
+
+@pytest.mark.slow
+def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path, monkeypatch):  # noqa: F811
+    small = {"KINDS": ("dish",), "NUCLEI": "folder:{pictures}/dishes", "SIMULATED": (), "SIDE": 24, "TILE": 24}
+    small |= {"NETWORK": {"width": 2, "levels": 1, "norm": "running"}, "LEAST": 8, "SCRATCH": (3,), "DRAWS": 2}
+    small |= {"LOOP": dataclasses.replace(upgrader.LOOP, epochs=1, restarts=0), "MOST_OBJECTS": 63}
+    for name, value in small.items():
+        monkeypatch.setattr(upgrader, name, value)
+    upgrader._steps.cache_clear()
+    seen = []
+    monkeypatch.setattr(
+        upgrader,
+        "learnt_from",
+        lambda samples, seed, inner=upgrader.learnt_from: (
+            seen.extend(one.name for one in samples),
+            inner(samples, seed),
+        )[1],
+    )
+    monkeypatch.setattr(
+        upgrader,
+        "fit",
+        lambda key, steps, train, *others, inner=upgrader.fit, **more: dataclasses.replace(
+            inner(key, steps, train, *others, **more), status="ok"
+        ),
+    )
+    made = upgrader.make(str(pictures), tmp_path / "work")
+    upgrader._steps.cache_clear()
+    write(tmp_path / "upgrader", made, {"command": "c", "commit": "abc", "machine": "m"})
+    with (tmp_path / "upgrader/scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["annotated_pictures"] for row in rows} == {"7", "3"}  # of 12 pictures 5 and 2, and 5 that are scored
+    assert len(rows) == 10 and not {row["picture"] for row in rows} & set(seen)
+    own = [float(row["dice_before"]) for row in rows if row["annotated_pictures"] == "7"]
+    assert f"these weights, 7 annotated pictures: Dice {np.mean(own):.3f} of the noisy labels" in str(
+        card(tmp_path / "upgrader")
+    )
+    network = create("unet", pretrained=tmp_path / "upgrader")
+    assert network.init(0, np.zeros((1, 16, 16, 2), np.float32))["params"]
+
+
+def test_a_card_of_finished_weights_says_all(tmp_path):
+    variables = {"params": {"kernel": np.zeros((2, 3), np.float16)}}
+    kept = Kept({"width": 2}, variables, {"discs": "Dice 0.900"}, {"side": 64})
+    made = Finished("finds discs", {"takes": "grey"}, "drawn here, CC0", {"unet": kept}, [("network",), ("unet",)])
+    write(tmp_path / "discs", made, {"command": "python", "commit": "def", "machine": "one", "more": "no"})
+    text = str(card(tmp_path / "discs"))
+    for part in (
+        "finds discs",
+        "takes: grey",
+        "licence: Apache-2.0",
+        "discs: Dice 0.900",
+        "commit: def",
+        "parameters: 6",
+    ):
+        assert part in text
+    facts = json.loads((tmp_path / "discs/card.json").read_text())["networks"]["unet"]
+    assert facts["side"] == 64 and set(facts["made by"]) == {"command", "commit", "machine"}
+    assert "drawn here, CC0" in (tmp_path / "discs/LICENSE.txt").read_text()
+
+
+def test_the_mounds_scores_are_told_by_what_was_learnt_from():
+    values = {("dice_pooled", ""): 0.8, ("false_positive_rate", ""): 0.25}
+    found = {("detection_rate", "a"): 1.0, ("detection_rate", "b"): 0.0}
+    assert mounds.told({90: values | found, 5: values | {("detection_rate", "a"): 0.0}}) == {
+        "these weights, 90 outlined mounds": "Dice 0.800, 50 % of the mounds found, something marked in 25 % of the "
+        "pictures without one",
+        "the same network, trained from scratch, 5 outlined mounds": "Dice 0.800, 0 % of the mounds found, something "
+        "marked in 25 % of the pictures without one",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(command.OTHERS))
+def test_weights_that_are_there_are_not_written_over(tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "argv", ["pretrain", name, "--out", str(tmp_path)])
+    with pytest.raises(InputError, match=rf"{name}: holds weights already; move it away, or give another --out"):
+        command.main()
