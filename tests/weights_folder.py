@@ -30,7 +30,7 @@ def write_weights(folder: Path, kinds=("unet", "msd"), channels=1, seed=0) -> di
         layers = EXTRACTORS.get(kind, ())
         statistics = {"mean": np.ones(4, np.float32), "std": np.full(4, 2, np.float32)} if layers else {}
         path = folder / f"{kind}.safetensors"
-        save_weights(path, {"variables": kept[kind], **statistics}, {})
+        save_weights(path, {"variables": kept[kind], **statistics}, {"network": kind, "version": VERSION})
         networks[kind] = {
             "file": path.name,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

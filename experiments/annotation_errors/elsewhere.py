@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
-from experiments.harness.rival_options import is_rival
+from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from segjax.evaluation.claims import Claim
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
 
-LEVEL_LINES = "Horizontal lines: programs from elsewhere. What they learnt from is not known here."
+LEVEL_LINES = f"Horizontal lines: programs from elsewhere. Their training data are {NOT_KNOWN}."
 Table = ResultTable[Trial]
 
 

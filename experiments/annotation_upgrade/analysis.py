@@ -225,6 +225,11 @@ def _cautions(config: Config, coarsening: float) -> list[str]:
     if len(config.segmentation.networks) > 1:
         name = network_name(config.segmentation.networks[0])
         said.append(f"The verdict and the charts are about {name}. The tables have all networks.")
+    if config.segmentation.sizes.encoder_weights:
+        said.append(
+            "Networks that segment start from the weights of --sizes.encoder-weights. Networks that repair labels "
+            "start from random ones: they take the noisy mask as an extra channel, and those weights have none for it."
+        )
     return said
 
 

@@ -30,7 +30,7 @@ from experiments.annotation_upgrade.grid import (
 )
 from experiments.annotation_upgrade.pictures import AnnotatedPictures
 from experiments.harness.networks import pooled_dice
-from experiments.harness.rival_options import ELSEWHERE, is_rival
+from experiments.harness.rival_options import ELSEWHERE, NOT_KNOWN, is_rival
 from experiments.harness.study import Context
 from segjax.evaluation import Interval
 from segjax.reports import Chart, Gallery, Line, Look, chart, line_chart, look
@@ -60,7 +60,7 @@ METHODS = {
     PREDICTIONS: "predicted",
     UPGRADED_PREDICTIONS: "predicted, then repaired",
     **{rival: rival.replace("_", " ") for rival in RIVALS},
-    ELSEWHERE: "not known here",
+    ELSEWHERE: NOT_KNOWN,
 }
 OTHER_METHODS = {
     CONFIDENT: "{} noisy pictures, confident learning",

@@ -151,9 +151,6 @@ class Config:
                     f"clean_shares: {share:g} must be at least 0 and below 1; give such shares (all clean is always "
                     "compared)"
                 )
-        if self.segmentation.sizes.encoder_weights:
-            why = "networks that repair labels take the labels as one more channel, which these weights lack"
-            raise InputError(f"sizes.encoder_weights: {why}; leave encoder_weights out")
         if self.segmentation.sizes.norm == "running" and "rivals" in self.questions and TEACHER in self.rivals:
             raise InputError(
                 f'sizes.norm: {TEACHER} does not work with "running"; choose another norm, or other --rivals'

@@ -126,7 +126,9 @@ class UpgradeTrainer(Trainer[Trial]):
     def _network(self, name: str, method: str) -> Any:
         sizes, domain = self._config.segmentation.sizes, self._domain
         if method == UPGRADE:
-            return upgrade_network(zoo_name(name), domain.images, domain.labels, **sizes.options(name))
+            # the noisy mask is a further channel, for which weights from a file have no numbers
+            options = dataclasses.replace(sizes, encoder_weights="").options(name)
+            return upgrade_network(zoo_name(name), domain.images, domain.labels, **options)
         return network_of(sizes, name, domain)
 
     def extent(self, training: Trial) -> Extent:

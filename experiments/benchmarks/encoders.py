@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments.benchmarks.timing import RESULTS, Row, header_of, report
+from experiments.benchmarks.timing import RESULTS, Row, Scale, header_of, report
 from experiments.harness.start import run_command
 from segjax.models import ENCODERS, create, load_smp, save_weights
 from segjax.types import InputError
@@ -34,18 +34,20 @@ QUICK = {"xla_backend_optimization_level": 0}
 PACKAGES = ("torch", "torchvision", "segmentation_models_pytorch")
 
 
-def encoders(encoders: tuple[str, ...] = tuple(ENCODERS), out: Path = RESULTS) -> None:
+def encoders(encoders: tuple[str, ...] = tuple(ENCODERS), scale: Scale = "full", out: Path = RESULTS) -> None:
     """Print a row per network and quantity, and keep them as OUT/encoders.csv.
 
     Args:
         encoders: Which encoders to compare.
+        scale: smoke: the first of them only, to see that everything runs.
         out: Folder for the table.
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise InputError(f"{', '.join(missing)} not installed; run: pip install -e '.[bench]'")
     if unknown := [name for name in encoders if name not in ENCODERS]:
         raise InputError(f"encoders: unknown {unknown[0]!r}; choose from {', '.join(ENCODERS)}")
-    rows = [row for encoder in encoders for row in (*_whole(encoder), *_encoder_alone(encoder))]
+    compared = encoders[:1] if scale == "smoke" else encoders
+    rows = [row for encoder in compared for row in (*_whole(encoder), *_encoder_alone(encoder))]
     report("encoders", header_of("encoders"), rows, out)
 
 

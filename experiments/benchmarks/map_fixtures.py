@@ -18,6 +18,7 @@ from segjax.maps.cam import grad_cam
 TORCH_CAM = "torch-cam at f44afef, tests/test_metrics.py"
 CAPTUM = "Captum at 0d273ec, tests/attr/layer/test_grad_cam.py"
 QUANTUS = "Quantus at 85bc29d, tests/metrics/test_localisation_metrics.py"
+QUANTUS_FAITHFULNESS = "Quantus (faithfulness) at 0029b2d, tests/metrics/test_faithfulness_metrics.py"
 
 FIRST_OF_EQUALS = "Of equally high pixels ours takes the first, Quantus any that hits."
 UNEQUAL_STEPS = "torch-cam removes 2, 2 and 1 pixels, ours equal shares, rounded to 2, 1 and 2."
@@ -43,11 +44,11 @@ class Fixture(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The largest of any number; of bounds, how far ours lies outside."""
+        """The largest of any number; of bounds, how far ours lie outside."""
         found = np.asarray(self.ours(), np.float64)
         if self.bounds:
             low, high = self.stated
-            return float(max(low - found, found - high, 0.0))
+            return float(max(low - found.min(), found.max() - high, 0.0))
         return float(np.abs(found - np.asarray(self.stated, np.float64)).max())
 
 
@@ -204,6 +205,29 @@ def _quantus() -> list[Fixture]:
     return found
 
 
+def _quantus_faithfulness() -> list[Fixture]:
+    """Of a classifier of random numbers and pictures of 28x28 pixels; the suite has trained ones of such pictures."""
+    generator = np.random.default_rng(0)
+    images = jnp.asarray(generator.uniform(0, 1, (2, 28, 28, 1)), jnp.float32)
+    weights = jnp.asarray(generator.normal(0, 0.1, (784, 10)), jnp.float32)
+    labels = (images.reshape(2, 784) @ weights).argmax(-1)
+    mean = jnp.full((1, 1, 1, 1), images.mean())
+
+    def probability(given: jax.Array) -> jax.Array:
+        return jax.nn.softmax(given.reshape(2, 784) @ weights)[jnp.arange(2), labels]
+
+    return [
+        Fixture(
+            QUANTUS_FAITHFULNESS,
+            f"pixel flipping, {count} of 784 pixels at a time, probability of the class",
+            (0.0, 1.0),
+            lambda count=count: deletion(probability, images, images[..., 0], mean, 784 // count).scores,
+            bounds=True,
+        )
+        for count in (28, 112)
+    ]
+
+
 def fixtures() -> list[Fixture]:
     """All, suite by suite."""
-    return [*_torch_cam(), *_captum(), *_quantus()]
+    return [*_torch_cam(), *_captum(), *_quantus(), *_quantus_faithfulness()]

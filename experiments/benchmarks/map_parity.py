@@ -31,10 +31,11 @@ from experiments.benchmarks.activation_maps import check_installed, equal_networ
 from experiments.benchmarks.timing import RESULTS, Row, Scale, chosen, header_of, report, rounded
 from experiments.harness.start import run_command
 from segjax.maps import MAPS, ClassScore, min_max, positive, upsample
+from segjax.maps.cam import grad_cam
 from segjax.maps.factors import factorise
 from segjax.maps.gradients import full_gradients
 from segjax.maps.layers import layers_and_gradients
-from segjax.maps.targets import FinerScore, ResidualSoftmax
+from segjax.maps.targets import ResidualSoftmax
 
 SIDES: dict[Scale, dict[str, int]] = {"full": {"vgg16": 64, "resnet18": 96}, "smoke": {"vgg16": 32, "resnet18": 64}}
 LONG = ("score_cam", "ablation_cam")  # of one picture
@@ -122,8 +123,7 @@ def our_map(name: str, side: Side) -> np.ndarray:
     more: tuple[Any, ...] = {"refine_cam": (LAYERS[side.name],), "full_grad": (), "guided_backprop": ()}.get(
         name, (LAYERS[side.name][-1],)
     )
-    options: dict[str, Any] = {"references": 1} if name == "finer_cam" else {}
-    make = functools.partial(MAPS[name].make, side.apply, **options)
+    make = functools.partial(MAPS[name].make, side.apply)
     explained = target.get(name, ClassScore(side.class_index))
     return np.asarray(jax.jit(lambda variables, x: make(variables, x, explained, *more))(side.variables, side.image))
 
@@ -136,22 +136,14 @@ def shown(found: Any, side: Side) -> jax.Array:
 def their_map(name: str, side: Side) -> np.ndarray:
     """As the package makes it, [B, H, W] in [0, 1]."""
     import pytorch_grad_cam
-    from pytorch_grad_cam.utils.model_targets import (
-        ClassifierOutputReST,
-        ClassifierOutputTarget,
-        FinerWeightedTarget,
-    )
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputReST, ClassifierOutputTarget
 
-    make = getattr(pytorch_grad_cam, OF_PACKAGE[name])
     layers = side.modules if name == "refine_cam" else [] if name == "full_grad" else side.modules[-1:]
-    targets: list[Any] = [ClassifierOutputTarget(side.class_index)] * len(side.image)
-    if name == "shapley_cam":
-        targets = [ClassifierOutputReST(side.class_index)] * len(side.image)
-    if name == "finer_cam":
-        logits = np.asarray(side.apply(side.variables, jnp.asarray(side.image)))
-        nearest = np.argsort(np.abs(logits - logits[:, [side.class_index]]), -1)[:, 1]
-        targets = [FinerWeightedTarget(side.class_index, [int(one)], FinerScore(0).strength) for one in nearest]
-    return make(model=side.model, target_layers=layers)(input_tensor=side.tensor, targets=targets)
+    explain = getattr(pytorch_grad_cam, OF_PACKAGE[name])(model=side.model, target_layers=layers)
+    if name == "finer_cam":  # it chooses the classes to compare with when it is given no target
+        return explain(input_tensor=side.tensor, target_idx=side.class_index)
+    target = ClassifierOutputReST if name == "shapley_cam" else ClassifierOutputTarget
+    return explain(input_tensor=side.tensor, targets=[target(side.class_index)] * len(side.image))
 
 
 def _plus_plus(side: Side, layer: str) -> np.ndarray:
@@ -172,6 +164,19 @@ def _divided(found: jax.Array) -> jax.Array:
 
 def _shown_their_way(found: Any, side: Side) -> jax.Array:
     return _divided(upsample(_divided(positive(jnp.asarray(found))), *side.image.shape[1:3]))
+
+
+def finer_their_way(side: Side) -> Any:
+    """Finer-CAM of the mean difference from the three classes most like it, each weighted by its probability."""
+
+    def target(logits: jax.Array) -> jax.Array:
+        own = logits[:, [side.class_index]]
+        nearest = jnp.argsort(jnp.abs(logits - own), -1)[:, 1:4]
+        weights = jnp.take_along_axis(jax.nn.softmax(logits), nearest, -1)
+        differences = own - jnp.take_along_axis(logits, nearest, -1)
+        return (weights * differences).sum(-1) / (weights.sum(-1) + 1e-9)
+
+    return shown(grad_cam(side.apply, side.variables, jnp.asarray(side.image), target, LAYERS[side.name][-1]), side)
 
 
 def plus_plus_their_way(side: Side) -> Any:
@@ -217,6 +222,7 @@ def full_grad_their_way(side: Side) -> Any:
 
 THEIR_WAY: dict[str, tuple[str, Callable[[Side], Any]]] = {
     "grad_cam_plus_plus": ("1e-6 and 1e-7 added to divisors", plus_plus_their_way),
+    "finer_cam": ("strength 1, classes weighted by their probability", finer_their_way),
     "refine_cam": ("layers scaled from their minimum, 1e-6 and 1e-7 added to divisors", refined_their_way),
     "score_cam": ("masks enlarged from corner to corner", scored_their_way),
     "full_grad": ("every channel and colour scaled by itself, 1e-7 added to divisors", full_grad_their_way),

@@ -108,7 +108,8 @@ class Config:
     """Numbers of annotated pictures at which heads and baselines are compared and objects are counted."""
     baselines: tuple[str, ...] = arranges(BASELINES)
     """Networks trained on the annotated pictures. last_layer, whole_network: the extractor, in part or whole.
-    decoupled: the whole extractor, more slowly than its new last layer. from_scratch: a new network."""
+    decoupled: the whole extractor, more slowly than its new last layer. from_scratch: a new network, which starts as
+    extractors do, from --sizes.encoder-weights where they are given."""
     first_draws: int = decides(10)
     """Number of draws in which baselines are trained and objects are counted: the first of --draws."""
     baseline_steps: int = decides(200)

@@ -29,6 +29,7 @@ from experiments.few_shot.pictures import (
 from experiments.few_shot.trials import (
     ALL,
     ALL_LABELS,
+    FROM_SCRATCH,
     NONE,
     TRAIN,
     TURNED,
@@ -139,6 +140,13 @@ def rival_trials(config: Config, pictures: TypedPictures, network: str) -> list[
     """A program from elsewhere on every type, on the test pictures of the network with all labels."""
     wholes = [grid.whole_of(config, network, 0, name) for name in pictures.types]
     return [dataclasses.replace(whole, method=ELSEWHERE) for whole in wholes]
+
+
+def judged(config: Config, pictures: TypedPictures, seed: int) -> list[int]:
+    """The query pictures of all types."""
+    candidates = config.first_candidates
+    types = (HeldOutType(config, pictures, seed, new, candidates) for new in pictures.types.values())
+    return sorted({int(index) for each in types for index in each.query})
 
 
 def measure_rival(context: Here, trial: Trial, rival: Rival) -> Outcome:
@@ -261,6 +269,9 @@ def bank_of(context: Here, trial: Trial) -> FeatureBank:
 def baseline_steps(context: Here, group: Trial) -> Steps:
     """The compiled steps of a baseline, from the weights of its extractor where it uses them."""
     extractor, config = bank_of(context, group).extractors[0], context.config
+    if group.method == FROM_SCRATCH:  # a kept extractor does not tell which weights its own training started from
+        kind = context.store.trainer.kind(needs(context, group)[0])
+        extractor = dataclasses.replace(extractor, network=network_for(config, context.data, kind))
     return shot_steps(extractor, config.train.step, group.method, config.extractor_rate)
 
 
@@ -369,5 +380,5 @@ STUDY = Study(
     gallery=gallery,
     together=lambda trial: described(group_of(trial)),
     keeps_networks=True,
-    rivals=RivalPart(rival_trials, measure_rival, needs_classes=True),
+    rivals=RivalPart(rival_trials, measure_rival, needs_classes=True, judged=judged),
 )

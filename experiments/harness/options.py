@@ -129,7 +129,7 @@ class Sizes:
         dtype: "bfloat16" computes with 16 bits, which is faster on GPUs and TPUs only.
         encoder_width: channels of the first layers of an encoder (unet+resnet18 and others).
         encoder_weights: a .safetensors file of torchvision's weights that encoders start from. They need
-            encoder-width 64 and norm "running".
+            encoder-width 64 and norm "running". Networks that repair labels start from random weights all the same.
     """
 
     unet_width: int = 64

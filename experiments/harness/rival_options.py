@@ -20,11 +20,13 @@ class RivalOptions:
 
     rival: tuple[str, ...] = arranges(())
     """Other programs to compare with, each as NAME=folder:PATH. The folder holds the test pictures and the labels that
-    the program predicted for them, in any format that --data reads. Every test picture needs a prediction. Where the
-    pictures have one class, or the labels tell no classes apart, everything that is marked counts. Elsewhere classes
-    are matched by name if the folder names them (class_names=FILE.csv), and by number if it does not."""
+    the program predicted for them, in any format that --data reads. Every picture that --write-test-pictures writes
+    needs a prediction. Where the pictures have one class, or the labels tell no classes apart, everything that is
+    marked counts. Elsewhere classes are matched by name if the folder names them (class_names=FILE.csv), and by number
+    if it does not."""
     write_test_pictures: Path | None = arranges(None)
-    """Write the test pictures of all seeds into this new folder, for another program to predict; train nothing."""
+    """Write the test pictures that any seed judges into this new folder, for another program to predict; train
+    nothing."""
 
     def check(self) -> None:
         """Raises InputError where a rival is not NAME=folder:PATH, or a name is given twice."""

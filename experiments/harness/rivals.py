@@ -1,7 +1,7 @@
 """Labels that another program predicted for a study's test pictures: written for it, read from it, and measured.
 
-A rival trains nothing here. Its trials stand beside those of networks in the same tables. Every test picture of every
-seed must have a prediction for the very picture that the study tests on, or the run is refused before anything is
+A rival trains nothing here. Its trials stand beside those of networks in the same tables. Every picture that any seed
+judges must have a prediction for the very picture that the study tests on, or the run is refused before anything is
 trained: nothing is imputed.
 """
 
@@ -20,6 +20,7 @@ from segjax.data.folders.check import inspect_folder
 from segjax.data.folders.folder import FolderSource
 from segjax.data.folders.folder_options import FolderOptions
 from segjax.data.folders.tables import first_few
+from segjax.data.formats.annotation import UNNAMED
 from segjax.data.formats.files import write_picture
 from segjax.data.spec import cut_source, divide_options, parse_spec
 from segjax.files import read_json, replacing, write_file, write_table
@@ -54,20 +55,14 @@ class Rival:
         return np.stack([(sample.labels if own is None else sample.of_class(own)) > 0 for sample in samples])
 
 
-def tested_pictures(data: Any, seeds: int) -> dict[int, list[int]]:
-    """The test pictures of some seeds: index in the source to the seeds that test on it."""
-    found: dict[int, list[int]] = {}
-    for seed in range(seeds):
-        for index in data.split(seed).test:
-            found.setdefault(index, []).append(seed)
-    return dict(sorted(found.items()))
-
-
-def read_rivals(options: RivalOptions, data: Any, seeds: int, needs_classes: bool = False) -> dict[str, Rival]:
+def read_rivals(
+    options: RivalOptions, pictures: Source, test: Iterable[int], needs_classes: bool = False
+) -> dict[str, Rival]:
     """Rivals by the factor `network` of their trials.
 
     Args:
-        data: the study's pictures: their source and the split of each seed.
+        pictures: of the study.
+        test: index in them of the pictures that are judged.
         needs_classes: the study asks for several classes.
 
     Raises:
@@ -77,7 +72,7 @@ def read_rivals(options: RivalOptions, data: Any, seeds: int, needs_classes: boo
     found = {}
     for name, text in options.specs().items():
         try:
-            one = _read(name, text, data.source, list(tested_pictures(data, seeds)), needs_classes)
+            one = _read(name, text, pictures, list(test), needs_classes)
         except InputError as error:
             raise InputError(f"rival {name}: {error}") from error
         found[one.network] = one
@@ -114,7 +109,7 @@ def _opened(text: str) -> tuple[Source, bool]:
     inspection = inspect_folder(path, options)
     problems = [problem for problem in inspection.problems if problem.spoils == "anything"]
     source = FolderSource(path, options, text, dataclasses.replace(inspection, problems=problems))
-    return cut_source(source, cuts), source.has_classes
+    return cut_source(source, cuts), source.has_classes and source.class_names != (UNNAMED,)
 
 
 def _check_picture(found: Sample, own: Sample, text: str) -> None:
@@ -199,21 +194,23 @@ def class_cautions(rivals: Iterable[Rival], pictures: Source) -> list[str]:
     ]
 
 
-def write_test_pictures(folder: Path, data: Any, seeds: int) -> int:
-    """Write the test pictures of all seeds as FOLDER/images/NAME.tif, and pictures.csv; returns how many there are.
+def write_test_pictures(folder: Path, source: Source, tested: Mapping[int, Sequence[int]]) -> int:
+    """Write test pictures as FOLDER/images/NAME.tif, and pictures.csv; returns how many there are.
+
+    Args:
+        tested: index in the source to the seeds that test on the picture.
 
     Raises:
         InputError: the folder exists, a picture's name is no file name, or the disk cannot be written.
     """
     if folder.exists():
         raise InputError(f"write_test_pictures: {folder} exists already; choose a new folder")
-    test, source = tested_pictures(data, seeds), data.source
-    if unfit := [source.names[index] for index in test if Path(source.names[index]).name != source.names[index]]:
+    if unfit := [source.names[index] for index in tested if Path(source.names[index]).name != source.names[index]]:
         raise InputError(f"write_test_pictures: {unfit[0]!r} is no file name; rename the picture")
     with replacing(folder) as unfinished:
         (unfinished / "images").mkdir(parents=True)
-        for index in test:
+        for index in tested:
             write_picture(unfinished / "images" / f"{source.names[index]}.tif", source[index].image)
-        rows = [(source.names[i], source.groups[i], " ".join(map(str, tested))) for i, tested in test.items()]
+        rows = [(source.names[i], source.groups[i], " ".join(map(str, seeds))) for i, seeds in tested.items()]
         write_table(unfinished / "pictures.csv", [("picture", "group", "tested by seeds"), *rows])
-    return len(test)
+    return len(tested)

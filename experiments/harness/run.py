@@ -22,7 +22,7 @@ from experiments.harness.provenance import opening, sources_of
 from experiments.harness.rival_options import RivalOptions
 from experiments.harness.rivals import keep_origins, read_rivals, write_test_pictures
 from experiments.harness.start import LEFT_TO_OTHERS, SOME_FAILED, requeued
-from experiments.harness.study import Config, Context, Data, Study, StudyData, with_rivals
+from experiments.harness.study import Config, Context, Data, Study, StudyData, judged_pictures, with_rivals
 from segjax.claims import Claims
 from segjax.interruption import check
 from segjax.sweeps import Ledger, Outcome, Replicates, ResultTable, run_trials
@@ -80,11 +80,13 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     console.print(f"reading {config.source.data}", soft_wrap=True)
     data = study.read(config)
     elsewhere = getattr(config, "elsewhere", RivalOptions())
+    is_asked = elsewhere.rival or elsewhere.write_test_pictures
+    tested = judged_pictures(study, config, data) if is_asked else {}
     if (folder := elsewhere.write_test_pictures) is not None:
-        count = write_test_pictures(folder, data, config.run.seeds)
+        count = write_test_pictures(folder, data.source, tested)
         console.print(f"{count} test pictures are in {folder / 'images'}; {NEXT.format(folder=folder)}", soft_wrap=True)
         return 0
-    rivals = read_rivals(elsewhere, data, config.run.seeds, study.rivals is not None and study.rivals.needs_classes)
+    rivals = read_rivals(elsewhere, data.source, tested, study.rivals is not None and study.rivals.needs_classes)
     study = with_rivals(study, rivals)
     context, trials = ready(study, config, data)
     check()  # a stop that came while modules were loaded or pictures read may have been lost

@@ -1,6 +1,6 @@
 """The contract of a study: what is varied, what is trained, what is measured, and what is made of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -95,11 +95,13 @@ class RivalPart(Generic[Config, Data, Trial, AnyTraining]):
         trials: the trials of a rival with seed 0; the last argument is their factor `network`.
         measure: values of a rival's trial, the same as of a network's.
         needs_classes: whether the labels must tell the classes of the pictures apart.
+        judged: the test pictures of a seed whose predictions are asked for; without, all of them.
     """
 
     trials: Callable[[Config, Data, str], Sequence[Trial]]
     measure: Callable[[Context[Config, Data, AnyTraining], Trial, Rival], Outcome]
     needs_classes: bool = False
+    judged: Callable[[Config, Data, int], Iterable[int]] = lambda config, data, seed: data.split(seed).test
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,16 @@ class Study(Generic[Config, Data, Trial, AnyTraining]):
     )
     keeps_networks: bool = False
     rivals: RivalPart[Config, Data, Trial, AnyTraining] | None = None
+
+
+def judged_pictures(study: Study[Any, Any, Any, Any], config: Any, data: Any) -> dict[int, list[int]]:
+    """The pictures that other programs are asked to predict: index in the source to the seeds that test on them."""
+    found: dict[int, list[int]] = {}
+    if study.rivals is not None:
+        for seed in range(config.run.seeds):
+            for index in study.rivals.judged(config, data, seed):
+                found.setdefault(int(index), []).append(seed)
+    return dict(sorted(found.items()))
 
 
 def with_rivals(study: Study[Any, Any, Any, Any], rivals: Mapping[str, Rival]) -> Study[Any, Any, Any, Any]:

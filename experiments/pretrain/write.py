@@ -6,19 +6,20 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 import segjax
+from experiments.harness.networks import facts_of
 from experiments.pretrain.train import Made, Material, Score
 from segjax.files import read_file, read_json, write_file, write_table
-from segjax.models import save_weights
-from segjax.models.pretrained import CARD, VERSION
+from segjax.models import create, save_weights
+from segjax.models.pretrained import CARD, CHOSE, LEARNT, PICTURES, SCORED, VERSION, UsedPicture, picture_digest
 from segjax.types import InputError
 
-SCORES, LICENCE = "scores.csv", "LICENSE.txt"
+SCORES, SUMMARY, LICENCE = "scores.csv", "summary.csv", "LICENSE.txt"
 LICENCE_TEXT = """The weights in this folder are licensed under the Apache License, Version 2.0, as segjax is
 (https://www.apache.org/licenses/LICENSE-2.0). They were trained on pictures of other people:
 
@@ -47,12 +48,15 @@ def about(material: Material) -> dict[str, str]:
     channels = "1 channel" if material.samples[0].image.shape[-1] == 1 else "3 channels"
     small, large = material.diameters
     counts = [len(side) for side in (material.train, material.validation, material.test)]
+    groups = "each picture is a group of its own" if _is_alone(material) else "no group is on two sides"
+    held_out = f"; {', '.join(recipe.held_out)} were left out, so that they stay new" if recipe.held_out else ""
     return {
         "takes": f"float32 [B, H, W, C] with {channels} and values from 0 to 1: {recipe.values}",
         "size": f"the median diameter of a picture's objects was from {small:.0f} to {large:.0f} px",
         "gives": f"logits of {', '.join(material.classes)}",
-        "learnt from": f"{counts[0]} pictures, with {counts[1]} others that chose the best epoch",
-        "scored on": f"{counts[2]} pictures that it never saw, whole; {SCORES} names them",
+        "learnt from": f"{counts[0]} pictures, with {counts[1]} others that chose the best epoch{held_out}",
+        "scored on": f"{counts[2]} pictures that it never saw, whole; {groups}; {PICTURES} names the pictures of all "
+        "sides",
         "pictures": recipe.origin,
         "data": f"{recipe.data.format(pictures='PICTURES')} (digest {material.source.digest})",
         "licence": f"Apache-2.0, as segjax; {LICENCE} lies beside the weights",
@@ -67,7 +71,8 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
     """
     card, path = kept_card(folder, material), folder / f"{kind}.safetensors"
     statistics = {"mean": made.mean, "std": made.std} if made.mean is not None else {}
-    save_weights(path, {"variables": made.variables, **statistics}, {"network": kind, "version": VERSION})
+    facts = {**facts_of(create(kind, **made.options)), "version": VERSION}
+    save_weights(path, {"variables": made.variables, **statistics}, facts)
     card["networks"][kind] = {
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -79,7 +84,19 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
         "made by": {name: origin[name] for name in ("command", "commit", "machine")},
     }
     write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
+    write_table(folder / PICTURES, [UsedPicture._fields, *used(material)])
     write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+def used(material: Material) -> list[UsedPicture]:
+    """Every picture of a recipe with its side, in order of their names."""
+    sides = {LEARNT: material.train, CHOSE: material.validation, SCORED: material.test}
+    samples = [(side, material.source[index]) for side, indices in sides.items() for index in indices]
+    return sorted(UsedPicture(one.name, one.group, side, picture_digest(one.image)) for side, one in samples)
+
+
+def _is_alone(material: Material) -> bool:
+    return len(set(material.source.groups)) == len(material.source)
 
 
 def kept_scores(folder: Path) -> list[Score]:
@@ -92,24 +109,48 @@ def kept_scores(folder: Path) -> list[Score]:
 
 
 def add_scores(folder: Path, material: Material, scores: Sequence[Score]) -> None:
-    """Add a network's scores to the table, and to the card as one line."""
+    """Add a network's scores to the table of pictures, to that of means, and to the card as one line."""
     table = [*kept_scores(folder), *scores]
     write_table(folder / SCORES, [Score._fields, *table])
     card = kept_card(folder, material)
+    means = [Mean._fields]
     for kind, own in card["networks"].items():
-        own["scores"] = told([one for one in table if one.network == kind])
+        found = means_of([one for one in table if one.network == kind])
+        means += [tuple(round(value, 4) if isinstance(value, float) else value for value in one) for one in found]
+        own["scores"] = told(found)
+    write_table(folder / SUMMARY, means)
     write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
-def told(scores: Sequence[Score]) -> dict[str, str]:
-    """Mean scores of a network as texts: those of the weights, then those of others that learnt from fewer pictures."""
-    texts = {}
-    for place, count in enumerate(dict.fromkeys(one.annotated_pictures for one in scores)):
+class Mean(NamedTuple):
+    """Mean scores of a network over the held-out pictures; the weights are those with the most annotated pictures."""
+
+    network: str
+    annotated_pictures: int
+    pictures: int
+    dice: float
+    lowest_dice: float
+    highest_dice: float
+    f1: float
+
+
+def means_of(scores: Sequence[Score]) -> list[Mean]:
+    """Of one network: those of the weights, then those of others that learnt from fewer pictures."""
+    means = []
+    for count in sorted({one.annotated_pictures for one in scores}, reverse=True):
         own = [one for one in scores if one.annotated_pictures == count]
         dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
-        what = "these weights" if place == 0 else "the same network, trained from scratch"
-        texts[f"{what}, {count} annotated pictures"] = (
-            f"Dice {np.nanmean(dice):.3f} ({np.nanmin(dice):.3f} to {np.nanmax(dice):.3f}), "
-            f"object F1 {np.nanmean(f1):.3f}"
-        )
-    return texts
+        found = (np.nanmean(dice), np.nanmin(dice), np.nanmax(dice), np.nanmean(f1))
+        means.append(Mean(own[0].network, count, len(own), *(float(number) for number in found)))
+    return means
+
+
+def told(means: Sequence[Mean]) -> dict[str, str]:
+    """The scores of a network as texts."""
+    return {
+        f"the same network trained from scratch on {one.annotated_pictures} annotated pictures"
+        if place
+        else f"these weights, of {one.annotated_pictures} annotated pictures": f"Dice {one.dice:.3f} "
+        f"({one.lowest_dice:.3f} to {one.highest_dice:.3f}), object F1 {one.f1:.3f}"
+        for place, one in enumerate(means)
+    }

@@ -1,8 +1,9 @@
 """Feature maps of trained networks at the resolution of the picture: extractors, and banks of several of them."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from segjax.fewshot.moments import picture_moments
+from segjax.models.options import options_of
 from segjax.ops.turns import turn, turn_back
 from segjax.types import InputError
 
@@ -88,9 +90,7 @@ class Extractor:
     def digest(self) -> str:
         """16 hexadecimal digits that change with anything that the features depend on."""
         digest = hashlib.sha256()
-        options = {field.name: getattr(self.network, field.name) for field in fields(self.network)}
-        used = {name: value for name, value in options.items() if name in type(self.network).OPTIONS}
-        digest.update(f"{self.kind} {sorted(used.items())} {self.layers}".encode())
+        digest.update(f"{self.kind} {sorted(options_of(self.network).items())} {self.layers}".encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
             digest.update(f"{jax.tree_util.keystr(path)} {np.shape(leaf)}".encode() + np.asarray(leaf).tobytes())
         if self.turned:
@@ -113,7 +113,8 @@ class Extractor:
     def _maps(self, variables: Any, image: Float[Array, "H W C"]) -> Float[Array, "H W F"]:
         _, maps = self.network.apply(variables, image[None], features=True)
         height, width = image.shape[:2]
-        return jnp.concatenate([enlarge(maps[layer][0], height, width) for layer in self.layers], axis=-1)
+        large = [enlarge(maps[layer][0], height, width, poolings_of(layer)) for layer in self.layers]
+        return jnp.concatenate(large, axis=-1)
 
 
 @lru_cache(maxsize=64)
@@ -126,15 +127,28 @@ def _shapes_of(network: Any, channels: int) -> tuple[Any, dict[str, tuple[int, .
     return jax.tree.map(np.shape, variables), {name: value.shape for name, value in maps.items()}
 
 
-def enlarge(values: Float[Array, "h w F"], height: int, width: int) -> Float[Array, "{height} {width} F"]:
+def poolings_of(layer: str) -> int | None:
+    """How often the map of a layer was pooled, which is the number at the end of its name; None without one."""
+    found = re.search(r"\d+$", layer)
+    return None if found is None else int(found[0])
+
+
+def enlarge(
+    values: Float[Array, "h w F"], height: int, width: int, poolings: int | None = None
+) -> Float[Array, "{height} {width} F"]:
     """A map of a pooled picture at the picture's resolution.
 
     Map pixel (i, j) of n poolings stands for the picture's pixels 2^n i ... 2^n i + 2^n - 1 and so on; between their
     centres values are interpolated bilinearly. Rows and columns that pooling left out repeat the last one; those that
-    it added are cut off. A map that fits two numbers of poolings, of at most two rows, is taken for the smaller number.
+    it added are cut off.
+
+    Args:
+        poolings: n, where the size of the map fits it. Otherwise n is the smallest number that fits: of maps of at most
+            two rows two numbers may.
     """
     rows, columns, count = values.shape
-    factor = 2 ** next(n for n in range(height.bit_length()) if rows in (height >> n, -(-height >> n)))
+    numbers = range(height.bit_length()) if poolings is None else (poolings, *range(height.bit_length()))
+    factor = 2 ** next(n for n in numbers if rows in (height >> n, -(-height >> n)))
     if factor == 1:
         return values
     large = jax.image.resize(values, (rows * factor, columns * factor, count), "bilinear")
@@ -287,7 +301,7 @@ def statistics(parts: Iterable[tuple[int, Any]]) -> tuple[Float32[np.ndarray, " 
 
 
 def scale_of(std: Float32[np.ndarray, " F"]) -> Float32[np.ndarray, " F"]:
-    """What features are multiplied with to have deviation 1; those that are constant stay so."""
+    """The factor that gives each feature a deviation of 1; constant features stay as they are."""
     return 1 / np.where(std > _SMALLEST_DEVIATION, std, 1.0)
 
 

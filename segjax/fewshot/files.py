@@ -9,6 +9,7 @@ import numpy as np
 from segjax.fewshot.bank import Extractor
 from segjax.files import Damaged, replacing, set_aside
 from segjax.models import card, create, load_weights, save_weights
+from segjax.models.options import options_of
 from segjax.models.pretrained import CARD, load_pretrained, options_from, pretrained_options, shipped_names
 from segjax.models.weights import Weights
 from segjax.types import InputError
@@ -30,10 +31,9 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
         return
     with replacing(folder) as unfinished:
         for number, extractor in enumerate(extractors):
-            options = {name: getattr(extractor.network, name) for name in type(extractor.network).OPTIONS}
             facts = {
                 "network": extractor.kind,
-                "options": options,
+                "options": options_of(extractor.network),
                 "layers": extractor.layers,
                 "turned": extractor.turned,
             }
@@ -97,11 +97,11 @@ def load_extractors(place: Path | str) -> list[Extractor]:
 
 
 def _pretrained_extractors(name: str | Path) -> list[Extractor]:
-    """The networks of trained weights that are meant for it."""
+    """The networks of trained weights that serve as extractors."""
     found = card(name)
     chosen = [network for network, own in found.facts["networks"].items() if own["layers"]]
     if not chosen:
-        raise InputError(f"extractors: no network of the weights {found.name!r} is one; choose others")
+        raise InputError(f"extractors: no network of the weights {found.name!r} is an extractor; choose other weights")
     extractors = []
     for kind in chosen:
         saved, own = load_pretrained(kind, name)

@@ -99,7 +99,7 @@ def finer_cam(
         raise InputError(
             "target: Finer-CAM compares a class with others by itself, so name the class, as in target=ClassScore(1); "
             "where the logits are one of several outputs, make grad_cam with "
-            'target=lambda output: FinerScore(1)(output["logits"])'
+            'target=lambda output: segjax.maps.targets.FinerScore(1)(output["logits"])'
         )
     return grad_cam(apply, variables, image, FinerScore(target.index, references, strength), layer)
 

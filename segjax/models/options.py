@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from segjax.types import InputError
 
@@ -70,3 +71,8 @@ def check_options(network: str, given: Mapping[str, object], options: Mapping[st
             raise InputError(f"network {network}: unknown option {name!r}; its options are {', '.join(options)}")
         if not options[name].accepts(value):
             raise InputError(f"network {network}: {name} must be {options[name].values}, not {value!r}")
+
+
+def options_of(network: Any) -> dict[str, Any]:
+    """The options that `create` makes a network with, with their values."""
+    return {name: getattr(network, name) for name in type(network).OPTIONS}

@@ -1,29 +1,51 @@
 """Trained weights: those that come with the package, by name, and folders of the same form; each has a card.
 
 A folder of trained weights holds NETWORK.safetensors for each network, card.json, which says how they were made and
-how good they are, and LICENSE.txt. `python -m experiments.pretrain` of the project's checkout makes such folders.
+how good they are, pictures.csv, which names the pictures that they were made of, and LICENSE.txt. `python -m
+experiments.pretrain` of the project's checkout makes such folders.
 """
 
+import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32
 
 from segjax.files import Damaged, read_file, read_json
 from segjax.models.weights import Weights, load_weights
 from segjax.types import InputError
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
-CARD = "card.json"
+CARD, PICTURES = "card.json", "pictures.csv"
 VERSION = 1  # of the networks; one more whenever old weights would give other logits
 FREE = ("remat", "dtype")  # options that the weights do not decide
 _FACTS = {"version": int, "segjax": str, "title": str, "about": dict, "networks": dict}
 _REMEDY = "install segjax again, or make it anew with python -m experiments.pretrain"
+LEARNT, CHOSE, SCORED = "learnt from", "chose the epoch", "scored on"  # sides of pictures
+
+
+class UsedPicture(NamedTuple):
+    """A picture that weights were made of, or scored on.
+
+    Attributes:
+        picture: its name.
+        group: its volume, patient or map sheet; one group has one side.
+        side: `LEARNT`, `CHOSE` or `SCORED`.
+        digest: as `picture_digest` gives it.
+    """
+
+    picture: str
+    group: str
+    side: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -105,11 +127,36 @@ def card(name: str | Path) -> Card:
     return Card(str(name), folder, facts)
 
 
+def used_pictures(name: str | Path) -> tuple[UsedPicture, ...]:
+    """The pictures that trained weights learnt from, that chose their epoch, and that they were scored on.
+
+    Raises:
+        InputError: as `card`, or the list is missing or has other columns.
+    """
+    path = card(name).folder / PICTURES
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_file(path).decode())))
+        return tuple(UsedPicture(**row) for row in rows)
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; {_REMEDY}") from None
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: is no list of pictures; {_REMEDY}") from None
+
+
+def picture_digest(image: Float32[np.ndarray, "H W C"]) -> str:
+    """16 hexadecimal digits of a picture's content.
+
+    They follow from its shape and the order of its values, so that it does not matter what these were divided by.
+    """
+    ranks = np.unique(image, return_inverse=True)[1].astype("<u4")
+    return hashlib.sha256(f"{image.shape}".encode() + ranks.tobytes()).hexdigest()[:16]
+
+
 def load_pretrained(network: str, name: str | Path) -> Weights:
     """Trained variables in float32 as "variables", and what the file holds beside them, with the facts of the card.
 
     Raises:
-        InputError: as `card`, no weights for such a network, or a file that is missing.
+        InputError: as `card`, no weights for such a network, a file that is missing, or one of another version.
         Damaged: the file is not the one that the card was written for.
     """
     found = card(name)
@@ -121,7 +168,12 @@ def load_pretrained(network: str, name: str | Path) -> Weights:
         raise InputError(f"{path}: is missing; {_REMEDY}") from None
     if digest != own["sha256"]:
         raise Damaged(f"{path}: is damaged (its SHA-256 is not the one on its card); {_REMEDY}")
-    variables = load_weights(path, is_ours=True).variables  # of 16 bits
+    variables, facts = load_weights(path, is_ours=True)  # of 16 bits
+    if (stored := facts.get("version")) != VERSION:
+        raise InputError(
+            f"{path}: these weights are for version {stored} of the networks, but this segjax has version {VERSION}; "
+            f"{_REMEDY}"
+        )
     return Weights(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables), dict(own))
 
 
@@ -159,6 +211,10 @@ def _of_network(found: Card, network: str) -> Mapping[str, Any]:
     )
 
 
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple)
+
+
 class Pretrained(nn.Module):
     """A network that may start from trained weights.
 
@@ -190,10 +246,12 @@ class Pretrained(nn.Module):
         trained = load_pretrained(kind, self.pretrained).variables["variables"]
         fresh = self.clone(pretrained=None)
         wanted = jax.eval_shape(lambda key, x: fresh.init(key, x, *others, **options), rngs, image)
-        if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, trained):
+        shapes = [jax.tree.leaves(jax.tree.map(jnp.shape, tree), is_leaf=_is_shape) for tree in (trained, wanted)]
+        if others := [own for own, other in zip(*shapes, strict=True) if own != other]:  # kernels of the first layer
+            channels = others[0][-2]
             raise InputError(
-                f"network {kind}: the weights {str(self.pretrained)!r} do not take pictures with {image.shape[-1]} "
-                f"channel(s); convert the pictures (card({str(self.pretrained)!r}) says how)"
+                f"the weights {str(self.pretrained)!r} take pictures with {channels} channel{'s'[: channels > 1]}, "
+                f"not {image.shape[-1]}; convert the pictures (card({str(self.pretrained)!r}) says how)"
             )
         return trained
 

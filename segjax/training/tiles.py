@@ -1,16 +1,15 @@
 """Prediction of a picture of any size by any network: whole or window by window, also averaged over flips and turns."""
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, TypedDict
 
-import jax
 import numpy as np
 from jaxtyping import Float32
 
 from segjax.ops.turns import looks, turn, turn_back
-from segjax.types import InputError, Network
+from segjax.types import InputError
 
 Apply = Callable[[Float32[np.ndarray, "B h w C"]], Any]
 
@@ -72,25 +71,36 @@ def predict_tiled(
     (50, 70, 1)
     """
     layout = _Layout.of(image, tile, halo, stride, blend)
-    image = layout.padded(image)
-    places = list(product(layout.rows, layout.columns))
     if batch < 1:
         raise InputError(f"batch must be at least 1, not {batch}")
-    batch = 1 if tile is None else batch
-    result, weights = out, _Weights(layout) if blend else None
+    look = partial(averaged, apply, flips=flips, rotations=rotations)
+    places = list(product(layout.rows, layout.columns))
+    parts = _looked_at(look, layout.padded(image), places, 1 if tile is None else batch, on_share)
+    return _joined(parts, layout, blend, out)
+
+
+def _looked_at(
+    look: Apply, image: Any, places: "Sequence[_Place]", batch: int, on_share: Callable[[float], None]
+) -> "Iterator[tuple[_Place, Float32[np.ndarray, 'h w K']]]":
+    """What a network says about each window."""
     for start in range(0, len(places), batch):
         chunk = places[start : start + batch]
-        filled = [*chunk, *chunk[-1:] * (batch - len(chunk))]  # one size, so that one compilation serves all
-        seen = np.stack([np.asarray(image[row.window, column.window]) for row, column in filled])
-        found = averaged(apply, seen, flips, rotations)
-        if start == 0:
-            result = _room(out, (*layout.shape, found.shape[-1]), blend)
-        for (row, column), values in zip(chunk, found, strict=False):
-            if weights is None:
-                result[row.kept, column.kept] = values[row.inside, column.inside]
-            else:
-                weights.add(result, row.window, column.window, values)
+        filled = [*chunk, *[chunk[-1]] * (batch - len(chunk))]  # one size, so that one compilation serves all
+        found = look(np.stack([np.asarray(image[row.window, column.window]) for row, column in filled]))
+        yield from zip(chunk, found, strict=False)
         on_share((start + len(chunk)) / len(places))
+
+
+def _joined(parts: "Iterable[tuple[_Place, np.ndarray]]", layout: "_Layout", blend: bool, out: Any) -> Any:
+    """The picture that the values of all windows make."""
+    result, weights = None, _Weights(layout) if blend else None
+    for (row, column), values in parts:
+        if result is None:
+            result = _room(out, (*layout.shape, values.shape[-1]), blend)
+        if weights is None:
+            result[row.kept, column.kept] = values[row.inside, column.inside]
+        else:
+            weights.add(result, row.window, column.window, values)
     if weights is not None:
         weights.divide(result, layout.shape[0])
     return result
@@ -140,20 +150,6 @@ def _turned(apply: Apply, images: np.ndarray, number: int) -> np.ndarray:
     return turn_back(values, number)
 
 
-@lru_cache(maxsize=16)
-def probabilities(network: Network) -> Callable[..., Any]:
-    """(variables, images) -> softmax; each picture alone, so that batch statistics are those of the picture."""
-    return jax.jit(
-        jax.vmap(lambda variables, image: jax.nn.softmax(network.apply(variables, image[None])[0]), (None, 0))
-    )
-
-
-@lru_cache(maxsize=16)
-def logits(network: Network) -> Callable[..., Any]:
-    """(variables, images) -> logits: the same function for every picture, so that windows of one size compile once."""
-    return jax.jit(network.apply)
-
-
 class _Span(NamedTuple):
     """Along one axis: a window, and the part of the picture that it gives."""
 
@@ -163,6 +159,9 @@ class _Span(NamedTuple):
     @property
     def inside(self) -> slice:
         return slice(self.kept.start - self.window.start, self.kept.stop - self.window.start)
+
+
+_Place = tuple[_Span, _Span]  # of a window, along rows and columns
 
 
 class _Layout(NamedTuple):

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Float32
 
 from segjax.training import exact_tiling, predict_tiled
 from segjax.training.state import Variables
-from segjax.training.tiles import logits
 from segjax.types import InputError, Network
 from segjax.upgrade.learning import with_labels
 
@@ -70,7 +69,7 @@ def upgrade_set(
         raise InputError(f"batch must be at least 1, not {batch}")
     pairs = (_checked(index, images[index], masks[index]) for index in range(len(images)))
     if tile is not None:
-        apply, exact = partial(logits(network), params), exact_tiling(network)
+        apply, exact = partial(_compiled(network), params), exact_tiling(network)
         for image, mask in pairs:
             seen = np.asarray(with_labels(image, mask))
             values = predict_tiled(apply, seen, tile=tile, batch=batch, **exact)
@@ -84,6 +83,12 @@ def upgrade_set(
             found = Upgraded(*map(np.asarray, result))
             for place in range(len(chunk)):
                 yield Upgraded(found.mask[place], found.probability[place])
+
+
+@lru_cache(maxsize=16)
+def _compiled(network: Network) -> Callable[..., Any]:
+    """(variables, images) -> logits: the same function for every set, so that windows of one size compile once."""
+    return jax.jit(network.apply)
 
 
 def _checked(index: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

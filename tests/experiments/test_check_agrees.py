@@ -42,6 +42,7 @@ UNREACHABLE = {
     "fractions {tuple(fractions)}": "studies give fractions of their own",
     "validation_share={validation_share}": "studies give a share of their own",
     "fold={fold} must be": "the fold is the seed modulo the number of folds",
+    "give its spec as text": "the command line gives text",
     "cannot be read ({error.strerror})": "a table without leave to read it, which root has always",
 }
 

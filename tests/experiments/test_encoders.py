@@ -1,14 +1,22 @@
 """U-Nets with encoders as networks of every study that segments."""
 
+from types import SimpleNamespace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from experiments.annotation_upgrade.analysis import _cautions
+from experiments.few_shot import study as few_shot_study
+from experiments.few_shot.study import baseline_steps, needs, network_for
+from experiments.few_shot.trials import group_of
 from experiments.harness.options import SegmentationOptions, Sizes, deciding, overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.run import opened
 from experiments.publish import study_of
+from segjax.fewshot import Extractor
 from segjax.models import create
 from segjax.types import InputError
 
@@ -19,7 +27,11 @@ FROM_FILE = {"encoder_width": 2, "norm": "running"}
 
 def configured(study, tmp_path, **sizes):
     known = study_of(study)
+    own = (
+        {"rivals": ("confident_learning",)} if study == "annotation_upgrade" else {}
+    )  # a mean teacher needs batch norm
     changes = {
+        **own,
         "run": {"out": tmp_path},
         "segmentation": {"networks": (NETWORK,), "sizes": {"encoder_width": 8, **sizes}},
     }
@@ -77,9 +89,39 @@ def test_what_came_later_counts_only_where_it_is_used_and_a_file_by_its_content(
     assert facts(**FROM_FILE, encoder_weights=str(copy)) != first
 
 
-def test_repairing_networks_are_refused_weights_that_lack_a_label_channel(weights, tmp_path):
-    with pytest.raises(InputError, match=r"sizes\.encoder_weights: a network that repairs labels sees them"):
-        configured("annotation_upgrade", tmp_path, **FROM_FILE, encoder_weights=str(weights))
+@pytest.mark.slow
+def test_networks_that_repair_labels_start_from_random_weights(weights, tmp_path):
+    """They see the noisy mask as a further channel, for which the file has no numbers."""
+    known, config = configured("annotation_upgrade", tmp_path, **FROM_FILE, encoder_weights=str(weights))
+    context, _ = opened(known, config)
+    trainer = context.store.trainer
+    first = {}
+    for method in ("segmentation", "upgrade"):
+        kind = f"{NETWORK}-{method}"
+        params = trainer.make_steps(kind).init(jax.random.key(0), trainer.blank(kind).images).params
+        first[method] = np.asarray(params["encoder"]["conv1"]["kernel"])
+    assert len(np.unique(first["segmentation"])) == 1 and len(np.unique(first["upgrade"])) > 1
+    assert first["upgrade"].shape[2] == first["segmentation"].shape[2] + 1
+    assert "Networks that repair labels start from random" in _cautions(config, 1.0)[-1]
+
+
+@pytest.mark.slow
+def test_a_baseline_from_scratch_starts_from_the_file_that_is_given(weights, tmp_path):
+    """Also where the extractor was read from disk, which does not keep the file."""
+    known, config = configured("few_shot", tmp_path, **FROM_FILE, encoder_weights=str(weights))
+    config = overlaid(config, {"banks": ("joint_ignored",), "baselines": ("from_scratch",), "feature_counts": (1,)})
+    context, trials = opened(known, config)
+    trial = next(one for one in trials if one.method == "from_scratch")
+    (training,) = needs(context, trial)
+    trainer = context.store.trainer
+    blank = trainer.blank(trainer.kind(training)).images
+    network = network_for(config, context.data, trainer.kind(training)).clone(encoder_weights=None)
+    extractor = Extractor(network, jax.jit(network.init)(jax.random.key(0), jnp.asarray(blank[:1])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(few_shot_study, "bank_of", lambda context, group: SimpleNamespace(extractors=[extractor]))
+        state = baseline_steps(context, group_of(trial)).init(jax.random.key(1), blank)
+    kernel = np.asarray(state.params["encoder"]["layer1"]["block0"]["conv1"]["kernel"])
+    assert (kernel == 0.5).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -50,6 +51,17 @@ def write(folder: Path, data: str, features) -> str:
     return f"folder:{folder}"
 
 
+def predicted(folder: Path, data: str, write_pictures) -> str:
+    """A folder of the test pictures with their true labels and classes; gives the option's value."""
+    write_pictures(("--write-test-pictures", str(folder)))
+    own = Path(data.removeprefix("folder:").partition("?")[0])
+    for kind in ("labels", "classes"):
+        (folder / kind).mkdir()
+        for path in (folder / "images").iterdir():
+            shutil.copy(own / kind / f"{path.stem}.png", folder / kind)
+    return f"truth=folder:{folder}?class_names=disc,square,ring"
+
+
 def coarse(image):
     """Mean and spread of squares of 4 x 4 pixels, and a constant."""
     squares = image.reshape(8, 4, 8, 4).swapaxes(1, 2).reshape(8, 8, 16)
@@ -57,7 +69,8 @@ def coarse(image):
 
 
 @pytest.mark.slow
-def test_features_that_are_those_of_an_extractor_give_its_results(data, tmp_path, monkeypatch, capsys):
+def test_a_whole_study_with_features_of_an_extractor_and_the_truth_as_a_rival(data, tmp_path, monkeypatch, capsys):
+    """Features that are those of an extractor give its results, and the truth scores 1."""
     out = tmp_path / "run"
     options = ["--data", data, "--out", str(out), *SMALL]
     started(monkeypatch, capsys, *options)
@@ -68,16 +81,21 @@ def test_features_that_are_those_of_an_extractor_give_its_results(data, tmp_path
     raw = jax.jit(extractor.raw)
     ours = write(tmp_path / "ours", data, lambda image: np.asarray(raw(extractor.variables, image)))
     other = write(tmp_path / "coarse", data, coarse)
-    text = started(monkeypatch, capsys, *options, "--features", ours, other, "--resume")
+    truth = predicted(tmp_path / "truth", data, lambda place: started(monkeypatch, capsys, *options, *place))
+    text = started(monkeypatch, capsys, *options, "--features", ours, other, "--rival", truth, "--resume")
     done = len(trials_in(before))
-    assert f"{done} of {done + 2 * 2 * 3} trials are done already; 12 to do" in text
+    assert f"{done} of {done + 2 * 2 * 3 + 2} trials are done already; 14 to do" in text
     assert json.loads((out / "plan.json").read_text())["fingerprint"] == fingerprint
     table = pd.read_csv(out / "results.csv", dtype=str, keep_default_na=False)
     assert set(table["status"]) == {"ok"}
-    pd.testing.assert_frame_equal(table[~table["bank"].str.contains("@")].reset_index(drop=True), before)
+    is_new = table["bank"].str.contains("@") | table["network"].str.contains("@")
+    pd.testing.assert_frame_equal(table[~is_new].reset_index(drop=True), before)
+    truths = table[table["network"].str.startswith("truth@")].set_index(["type", "metric"])["value"].astype(float)
+    assert truths["square", "dice_pooled"] == truths["ring", "dice_pooled"] == truths["ring", "f1"] == 1
+    assert truths["square", "f1"] < 1  # masks count, in which squares that touch are one object
 
     kept = ["type", "method", "feature_selection", "shots", "features", "candidates", "picture", "metric", "value"]
-    rows = table[(table["type"] == "ring") & (table["method"] != "all_labels")]
+    rows = table[(table["type"] == "ring") & ~table["method"].isin(["all_labels", "elsewhere"])]
     own, same = (rows[rows["bank"].str.startswith(bank)][kept].reset_index(drop=True) for bank in ("joint", "ours@"))
     assert len(own) > 40 and set(own["feature_selection"]) == {"all", "relevance"}
     pd.testing.assert_frame_equal(own, same)
@@ -87,6 +105,7 @@ def test_features_that_are_those_of_an_extractor_give_its_results(data, tmp_path
 
     page = (out / "report.html").read_text()
     assert "Another model computed the features ours and coarse." in page and "features coarse" in page
+    assert "The labels of truth were predicted elsewhere. Its training data are not known here" in page
     stems = {path.stem for path in (out / "figures").iterdir()}
     assert {"extractors", "dice_against_features_coarse", "heads_and_baselines_with_2_shots_ours"} <= stems
 
@@ -214,10 +233,9 @@ def stand_in(seen: list[np.ndarray]) -> ModuleType:
     torch = ModuleType("torch")
     torch.from_numpy = lambda values: values.view(Tensor)
     torch.tensor = lambda values: np.array(values, np.float32).view(Tensor)
-    torch.no_grad = lambda: np.errstate()
     torch.nn = SimpleNamespace(functional=SimpleNamespace(interpolate=interpolate))
     model = SimpleNamespace(get_intermediate_layers=maps)
-    model.eval = lambda: model
+    model.eval = model.requires_grad_ = lambda *is_asked: model
     torch.hub = SimpleNamespace(load=lambda repository, name: model)
     return torch
 
@@ -225,9 +243,11 @@ def stand_in(seen: list[np.ndarray]) -> ModuleType:
 def test_the_script_of_the_guide_writes_features_that_the_study_takes(data, monkeypatch, tmp_path):
     guide = (Path(__file__).parents[2] / "experiments" / "README.md").read_text()
     (script,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert len([line for line in script.splitlines() if line]) == 10  # as it is announced
     seen: list[np.ndarray] = []
     monkeypatch.setitem(sys.modules, "torch", stand_in(seen))
     monkeypatch.chdir(tmp_path)
+    Path("my_features/dinov2_s").mkdir(parents=True)
     own = f"{data}&tile=64"
     exec(compile(script.replace("folder:my_pictures?tile=128", own), "script", "exec"), {})
     config = dataclasses.replace(smoke(tmp_path / "run", own), features=("folder:my_features/dinov2_s",))

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from experiments.pretrain import __main__ as command
-from experiments.pretrain.recipes import RECIPES, Recipe
+from experiments.pretrain.recipes import RECIPES, Jitter, Recipe, Schedule
 from experiments.pretrain.train import SHARES, Maker, Score, open_material
-from experiments.pretrain.write import add_scores, kept_card, told, write_network
+from experiments.pretrain.write import add_scores, kept_card, means_of, told, write_network
 from segjax.data import PatchConfig
 from segjax.fewshot import load_extractors
 from segjax.models import card, create
@@ -32,7 +32,8 @@ TINY = Recipe(
     crop=24,
     scratch=(3,),
     patches=PatchConfig(size=16, batch_size=2, window=4),
-    steps=8,
+    jitter=Jitter(size=12, smallest=8),
+    schedule=Schedule(starts=2, tried=4, rates=(2e-3, 1e-3), steps=8, patience=4),
 )
 
 
@@ -59,7 +60,9 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     run(monkeypatch, pictures, tmp_path / "one")
     told_once = capsys.readouterr().out
     folder = tmp_path / "one" / "discs"
-    assert {path.name for path in folder.iterdir()} == {*("card.json", "LICENSE.txt", "unet.safetensors", "scores.csv")}
+    assert {path.name for path in folder.iterdir()} == {
+        *("card.json", "LICENSE.txt", "unet.safetensors", "scores.csv", "summary.csv", "pictures.csv")
+    }
     found = card(folder)
     assert found.networks == ("unet",)
     for part in ("discs", "drawn here, CC0", "6 pictures, with 2 others", "4 pictures that it never saw", "digest"):
@@ -114,7 +117,7 @@ def test_pictures_are_divided_by_name_alone_and_groups_stay_whole(pictures):
     assert sum(SHARES) == 1
     few, chosen = material.of(3)
     assert set(few) < sides[0] and set(chosen) < sides[1] and len(few) + len(chosen) == 3
-    with pytest.raises(InputError, match=r"scratch: 12 pictures cannot be taken"):
+    with pytest.raises(InputError, match=r"scratch: 12 annotated pictures are too many; there are 6"):
         material.of(12)
 
 
@@ -137,8 +140,8 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
 
 def test_scores_are_told_as_mean_and_range():
     scores = [Score("unet", 8, "a", 0.5, 1.0), Score("unet", 8, "b", 0.7, float("nan")), Score("unet", 3, "a", 0.25, 0)]
-    few = "the same network, trained from scratch, 3 annotated pictures"
-    assert list(told(scores).items()) == [
-        ("these weights, 8 annotated pictures", "Dice 0.600 (0.500 to 0.700), object F1 1.000"),
+    few = "the same network trained from scratch on 3 annotated pictures"
+    assert list(told(means_of(scores)).items()) == [
+        ("these weights, of 8 annotated pictures", "Dice 0.600 (0.500 to 0.700), object F1 1.000"),
         (few, "Dice 0.250 (0.250 to 0.250), object F1 0.000"),
     ]

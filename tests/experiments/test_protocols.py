@@ -1,5 +1,6 @@
 """The switch for published protocols, the page that explains it, and the labels that are drawn."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -20,10 +21,13 @@ SMALL = "microscope:hl60?size=quarter&volumes=6&slices=4&crop=104"
 
 
 def leaves(settings):
-    """The options of nested settings by their names alone."""
+    """The options of nested settings by their names alone; not those that came later and are not used."""
     for name, value in settings.items():
-        nested = value if isinstance(value, dict) else vars(value) if hasattr(value, "__dict__") else None
-        yield from [(name, value)] if nested is None else leaves(nested)
+        nested = value
+        if dataclasses.is_dataclass(value):
+            later = {one.name for one in dataclasses.fields(value) if one.metadata.get("added")}
+            nested = {one: own for one, own in vars(value).items() if one not in later}
+        yield from leaves(nested) if isinstance(nested, dict) else [(name, value)]
 
 
 def settings_as_written(study, protocol, data):

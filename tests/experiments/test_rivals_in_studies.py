@@ -13,6 +13,7 @@ from experiments.annotation_errors.__main__ import main
 from experiments.annotation_errors.grid import Trial as ErrorTrial
 from experiments.annotation_upgrade.grid import CLEAN, laboratory
 from experiments.few_shot.grid import whole_of
+from experiments.few_shot.pictures import HeldOutType
 from experiments.harness.examples import Examples
 from experiments.harness.networks import network_of
 from experiments.harness.options import overlaid
@@ -21,7 +22,7 @@ from experiments.harness.rival_options import RivalOptions, is_rival
 from experiments.harness.rivals import read_rivals, write_test_pictures
 from experiments.harness.run import ready
 from experiments.harness.store import Trained
-from experiments.harness.study import with_rivals
+from experiments.harness.study import judged_pictures, with_rivals
 from experiments.publish import study_of
 from experiments.site_segmentation.grid import OUTLINES
 from experiments.site_segmentation.grid import Trial as SiteTrial
@@ -82,7 +83,7 @@ UPGRADE = {
     "clean_errors": (),
 }
 SITES = {"source": {"data": "terrain:mounds?pixels=64&metres=6.64&sheets=4&pictures=3&without=1", "folds": 4}}
-TYPES = {"shots": (1,), "compare_shots": (1,), "candidates": 2, "types": (1, 2)}
+TYPES = {"shots": (1,), "compare_shots": (1,), "candidates": 2, "queries": 1, "types": (1, 2)}
 NAMES = "class_names=disc,square"
 STUDIES = {
     "annotation_upgrade": (UPGRADE, lambda config, name: laboratory(config, "msd", CLEAN)),
@@ -115,7 +116,7 @@ def opened(typed, tmp_path_factory):
     def read(name):
         if name not in found:
             study = study_of(name)
-            own = {"run": {"out": tmp_path_factory.mktemp(name)}, "segmentation": {"networks": ("msd",)}}
+            own = {"run": {"out": tmp_path_factory.mktemp(name), "seeds": 1}, "segmentation": {"networks": ("msd",)}}
             changes = {"source": {"data": typed}, **STUDIES[name][0], **own}
             config = resolved(study, overlaid(defaults_of(study, "smoke"), changes))
             found[name] = study, config, study.read(config)
@@ -128,7 +129,8 @@ def measured(study, config, data, folder):
     """Values of the trials of a rival folder."""
     names = f"?{NAMES}" if study.rivals.needs_classes else ""
     options = RivalOptions((f"other=folder:{folder}{names}",))
-    known = with_rivals(study, read_rivals(options, data, 1, study.rivals.needs_classes))
+    judged = judged_pictures(study, config, data)
+    known = with_rivals(study, read_rivals(options, data.source, judged, study.rivals.needs_classes))
     context, trials = ready(known, config, data)
     own = [trial for trial in trials if is_rival(trial.network)]
     assert own and all(known.needs(context, trial) == [] for trial in own)
@@ -143,11 +145,17 @@ def write_classes(folder, name, labels, classes):
     Image.fromarray(classes.astype(np.uint8)).save(folder / "classes" / f"{name}.png")
 
 
+def test_a_picture_that_is_not_judged_needs_no_prediction(opened):
+    study, config, data = opened("few_shot")
+    queries = {index for new in (1, 2) for index in HeldOutType(config, data, 0, new).query.tolist()}
+    assert set(judged_pictures(study, config, data)) == queries < set(data.split(0).test)
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_truth_scores_1(opened, tmp_path, name):
     study, config, data = opened(name)
-    write_test_pictures(tmp_path / "truth", data, 1)
-    for index in data.split(0).test:
+    write_test_pictures(tmp_path / "truth", data.source, judged_pictures(study, config, data))
+    for index in judged_pictures(study, config, data):
         sample = data.source[index]
         classes = np.append(0, sample.classes)[sample.labels]
         write_classes(tmp_path / "truth", sample.name, sample.labels, classes)
@@ -182,8 +190,8 @@ def test_our_own_predictions_score_as_our_network(opened, tmp_path, monkeypatch,
     monkeypatch.setattr(type(context.store), "load", lambda self, training: Trained(variables, "ok", 0, {}))
     kind = next(iter(getattr(data, "types", {"": 1})))
     ours = study.measure(context, STUDIES[name][1](config, kind))
-    write_test_pictures(tmp_path / "own", data, 1)
-    for index in data.split(0).test:
+    write_test_pictures(tmp_path / "own", data.source, judged_pictures(study, config, data))
+    for index in judged_pictures(study, config, data):
         mask = predicted[index]
         if name == "site_segmentation":
             mask = tidied(mask > 0, config.minimum_area)

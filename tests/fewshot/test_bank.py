@@ -103,6 +103,25 @@ def test_a_map_whose_size_was_rounded_up_is_cut_to_the_picture(length, rows):
     assert found.shape == (length, length, 1)
 
 
+@pytest.mark.parametrize("length", [33, 40, 47])
+def test_a_map_of_two_rows_is_enlarged_by_the_number_in_its_layers_name(length):
+    """Two rows of a map with stride 32, rounded up, are also what stride 16 leaves, rounded down."""
+
+    class Deep:
+        stride = 32
+
+        def init(self, key, image):
+            return {}
+
+        def apply(self, variables, image, features=False):
+            rows = -(-image.shape[1] // 32)
+            low = jnp.arange(rows, dtype=jnp.float32).reshape(1, rows, 1, 1) * jnp.ones((1, 1, rows, 1))
+            return image, {"down5": low}
+
+    found = Extractor(Deep(), {}, ("down5",)).raw({}, jnp.zeros((length, length, 1)))[:, 0, 0]
+    np.testing.assert_allclose(found, np.clip((np.arange(length) + 0.5) / 32 - 0.5, 0, 1), atol=1e-6)
+
+
 def test_a_unet_with_an_encoder_is_kept_as_an_extractor_without_the_file_that_it_started_from(tmp_path):
     network = create("unet", encoder="resnet18", width=8, input_mean=(0.4, 0.5, 0.6))
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

@@ -65,7 +65,7 @@ def test_a_name_that_is_a_folder_of_extractors_too_is_refused(shelf, tmp_path, m
     ("place", "said"),
     [
         ("stars", r"unknown 'stars'; choose one of dots, lines"),
-        ("lines", r"no network of the weights 'lines' is one"),
+        ("lines", r"no network of the weights 'lines' is an extractor"),
         (Path("dots"), r"dots has no file extractor-\*.safetensors; .* come with segjax \(dots, lines\)"),
         ("runs/stars", r"runs/stars has no file extractor-"),
     ],

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from segjax.models import create
 from segjax.training import exact_tiling, predict_tiled
-from segjax.training.tiles import _cut, _overlapping, logits, probabilities
+from segjax.training.tiles import _cut, _overlapping
 from segjax.types import InputError
 
 NETWORKS = [
@@ -56,7 +56,7 @@ def test_tiles_give_the_logits_of_the_whole_picture(name, options, shape):
     image = np.random.default_rng(0).random((*shape, 2), np.float32)
     drawn = network.init(jax.random.key(0), jnp.asarray(image[None]))
     variables = jax.tree.map(lambda leaf: leaf + 0.1, drawn)  # MSD starts with zeros in its last layer
-    apply = partial(logits(network), variables)
+    apply = partial(jax.jit(network.apply), variables)
     whole = np.asarray(apply(image[None])[0])
     assert whole.std() > 0
     for batch in (1, 4):
@@ -128,25 +128,12 @@ def test_blended_windows_are_the_weighted_mean_worked_out_pixel_by_pixel(shape, 
                     weights[y + row, x + column] += weight
     expected = (sums / weights)[: shape[0], : shape[1]]
     for batch in (1, 4):
-        found = predict_tiled(blur, image, tile=tile, halo=halo, blend=True, flips=flips, batch=batch)
+        shares = []
+        found = predict_tiled(
+            blur, image, tile=tile, halo=halo, blend=True, flips=flips, batch=batch, on_share=shares.append
+        )
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_windows_of_a_network_with_batch_statistics_have_their_own():
-    network = create("unet", width=2, levels=1, norm="batch")
-    image = picture(24, 40)
-    variables = network.init(jax.random.key(0), jnp.asarray(image[None, :, :24]))
-    apply, shares = partial(probabilities(network), variables), []
-    found = predict_tiled(apply, image, tile=16, halo=4, blend=True, on_share=shares.append)
-    assert shares == [0.5, 1.0]
-    parts = {
-        start: np.asarray(jax.nn.softmax(network.apply(variables, jnp.asarray(image[None, :, start : start + 24]))[0]))
-        for start in (0, 16)
-    }
-    # row 11 is furthest from the border: column 20 lies 4 pixels inside the first window and 5 inside the second
-    expected = (4 * parts[0][11, 20] + 5 * parts[16][11, 4]) / 9
-    np.testing.assert_allclose(found[11, 20], expected, atol=1e-5)
-    np.testing.assert_allclose(found[:, 24:], parts[16][:, 8:], atol=1e-5)
+        assert shares[-1] == 1 and shares == sorted(shares)
 
 
 @pytest.mark.parametrize("options", [{}, {"blend": True}], ids=str)

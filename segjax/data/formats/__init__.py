@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from segjax.data.formats.annotation import Annotation, Loss, Picture, Plane
+from segjax.data.formats.annotation import UNNAMED, Annotation, Loss, Picture, Plane
 from segjax.files import write_table
 from segjax.types import InputError
 
@@ -104,7 +104,7 @@ def _read_colours(path: Path, picture: Picture, reading: Reading) -> Annotation:
 
 def _write_colours(folder: Path, items: Items, manner: Manner) -> Iterator[Loss]:
     """Colour-coded masks in labels/ with colours.csv beside it: evenly spread hues, black background."""
-    colours, names = _module("colours"), manner.class_names or ("object",)
+    colours, names = _module("colours"), manner.class_names or (UNNAMED,)
     rows = [("#000000", colours.BACKGROUND), ("#FFFFFF", colours.IGNORED)]
     for number, name in enumerate(names):
         red, green, blue = (round(255 * part) for part in hsv_to_rgb(number / len(names), 1.0, 0.9))

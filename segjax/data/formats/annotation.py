@@ -11,6 +11,8 @@ from jaxtyping import Bool, Int32
 from segjax.data.folders.tables import first_few
 from segjax.types import Georeference, InputError
 
+UNNAMED = "object"  # the one class of a file that must name classes, and whose objects have none
+
 
 @dataclass(frozen=True)
 class Loss:

@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segjax.data.folders.tables import first_few
-from segjax.data.formats.annotation import Annotation, Loss, Picture, Piece, check_formats, painted
+from segjax.data.formats.annotation import UNNAMED, Annotation, Loss, Picture, Piece, check_formats, painted
 from segjax.data.formats.polygons import compare, outlines_of
 from segjax.files import read_file, write_file
 from segjax.types import InputError
 
-UNNAMED = "object"  # the one category of a file whose objects have no classes
 _FARTHEST = 1_000_000  # pixels; pycocotools counts in fifths of a pixel, with 32 bits
 
 

@@ -20,7 +20,7 @@ GIVEN = fixtures()
 
 def test_each_suite_is_there():
     suites = [one.source.split()[0] for one in GIVEN]
-    assert {name: suites.count(name) for name in set(suites)} == {"torch-cam": 8, "Captum": 5, "Quantus": 26}
+    assert {name: suites.count(name) for name in set(suites)} == {"torch-cam": 8, "Captum": 5, "Quantus": 28}
 
 
 @pytest.mark.parametrize("fixture", [one for one in GIVEN if not one.remark], ids=lambda one: one.title)
@@ -44,6 +44,22 @@ def test_a_difference_is_seen():
     assert Fixture("", "", (0.5, 1), lambda: 0.25, bounds=True).difference == 0.25
     assert Fixture("", "", (0.5, 1), lambda: 1.5, bounds=True).difference == 0.5
     assert Fixture("", "", (0.5, 1), lambda: 0.75, bounds=True).difference == 0
+    assert Fixture("", "", (0.5, 1), lambda: [0.75, 1.25], bounds=True).difference == 0.25
+
+
+def test_the_verdict_counts_maps_as_they_are_and_then_with_steps_in_common():
+    differences = [
+        ("grad_cam", "", 1e-6, 2e-6),
+        ("score_cam", "", 0.001, 0.2),
+        ("score_cam", "other masks", 0.01, 1e-6),  # the step in common, although the map as it is came nearer
+    ]
+    rows = [
+        {"map": name, "network": network, "way": way, "largest_difference": str(difference), "error_ours": ""}
+        for name, way, *pair in differences
+        for network, difference in zip(("vgg16", "resnet18"), pair, strict=True)
+    ]
+    said = map_pages._measured_verdict(rows)
+    assert "1 of 2 maps agree to 0.0001" in said and said.endswith("the largest difference of any map is 0.01.")
 
 
 def test_every_map_of_the_package_was_measured_and_agrees_where_its_steps_are_taken():

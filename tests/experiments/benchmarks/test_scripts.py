@@ -3,16 +3,20 @@
 import importlib
 import re
 import sys
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import few_shot, patches, timing
+from experiments.benchmarks import few_shot, package, patches, timing
+from experiments.benchmarks.api_pages import rooms
 from segjax.types import InputError
 
+ROOT = Path(__file__).parents[3]
 TIMES = ["contest", "side", "way", "rounds", "median_ms", "low_ms", "high_ms", "ratio"]
 
 
@@ -237,7 +241,7 @@ def test_encoders(tmp_path):
     pytest.importorskip("segmentation_models_pytorch", reason="it is of the extra bench and missing")
     from experiments.benchmarks.encoders import encoders
 
-    encoders(("resnet18",), tmp_path)
+    encoders(("resnet18",), out=tmp_path)
     table = pd.read_csv(tmp_path / "encoders.csv", comment="#")
     assert table["package"].tolist() == ["segmentation_models_pytorch"] * 6 + ["torchvision"]
     assert (table["largest_value"] > 0).all() and (table["relative"] < 1e-4).all()
@@ -270,3 +274,24 @@ def test_claims(monkeypatch, tmp_path):
     assert table.groupby("quantity", sort=False).size().to_dict() == {"trials there": 8, "workers": 2, "rows": 4}
     assert np.isfinite(table[["median_ms", "low_ms", "high_ms", "exponent"]].to_numpy()).all()
     assert (tmp_path / "claims.svg").read_text().count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_the_package_is_measured_as_it_is_installed(monkeypatch, tmp_path):
+    library = tmp_path / "segjax.whl"
+    with zipfile.ZipFile(library, "w", zipfile.ZIP_DEFLATED) as files:
+        for path in (ROOT / "segjax").rglob("*"):
+            if "__pycache__" not in path.parts:
+                files.write(path, path.relative_to(ROOT))
+    monkeypatch.setattr(package, "named", lambda commit: commit)
+    monkeypatch.setattr(package, "built", lambda commit, folder: library)
+    package.package(("one",), rounds=1, out=tmp_path)
+    (row,) = pd.read_csv(tmp_path / "package.csv", comment="#").to_dict("records")
+    assert row["public_names"] == sum(len(room.__all__) for room in rooms().values())
+    assert row["wheel_mb"] == pytest.approx(library.stat().st_size / 1e6, rel=1e-3)
+    assert 0 < row["trained_weights_mb"] < row["wheel_mb"] and row["import_s"] > 0
+
+
+def test_a_commit_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no commit 'of-no-one'"):
+        package.package(("of-no-one",), out=tmp_path)

@@ -13,6 +13,7 @@ from PIL import Image
 from experiments.harness.options import deciding
 from experiments.harness.rival_options import RivalOptions, factor_of, is_rival
 from experiments.harness.rivals import class_cautions, keep_origins, read_rivals, rival_cautions, write_test_pictures
+from experiments.harness.study import RivalPart, judged_pictures
 from experiments.publish import study_names, study_of
 from segjax.data import Split, open_source
 from segjax.data.folders.conversion import convert_folder
@@ -20,6 +21,7 @@ from segjax.reports.words import network_name
 from segjax.types import InputError, Sample
 
 TEST = (1, 3)
+TESTED = {1: [0], 3: [1]}
 
 
 class Pictures:
@@ -47,8 +49,15 @@ class Pictures:
 
 
 def pictures(**options):
-    """Pictures of a study; seeds 0 and 1 test on the second and on the fourth."""
+    """Pictures of a study; even seeds test on the second and odd ones on the fourth."""
     return SimpleNamespace(source=Pictures(**options), split=lambda seed: Split((0,), (2,), (TEST[seed % 2],)))
+
+
+def test_every_test_picture_is_judged_unless_the_study_says_otherwise():
+    config = SimpleNamespace(run=SimpleNamespace(seeds=3))
+    every, some = RivalPart(None, None), RivalPart(None, None, judged=lambda config, data, seed: [seed])
+    found = [judged_pictures(SimpleNamespace(rivals=part), config, pictures()) for part in (every, some, None)]
+    assert found == [{1: [0, 2], 3: [1]}, {0: [0], 1: [1], 2: [2]}, {}]
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def data():
 @pytest.fixture
 def folder(data, tmp_path) -> Path:
     """The written test pictures with their true labels."""
-    write_test_pictures(tmp_path / "rival", data, 2)
+    write_test_pictures(tmp_path / "rival", data.source, TESTED)
     save(data, tmp_path / "rival" / "labels" / "{}.png")
     return tmp_path / "rival"
 
@@ -72,8 +81,8 @@ def save(data, place, made=lambda sample: sample.labels, kind=np.uint8):
         Image.fromarray(np.asarray(made(sample)).astype(kind)).save(path)
 
 
-def rival(data, folder, options="", **needs):
-    (found,) = read_rivals(RivalOptions((f"other=folder:{folder}{options}",)), data, 2, **needs).values()
+def rival(data, folder, options="", test=TEST, **needs):
+    (found,) = read_rivals(RivalOptions((f"other=folder:{folder}{options}",)), data.source, test, **needs).values()
     return found
 
 
@@ -85,7 +94,7 @@ def truth(data, target=None):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_written_pictures_are_the_test_pictures(tmp_path, channels):
     data = pictures(channels=channels)
-    assert write_test_pictures(tmp_path / "new", data, 2) == 2
+    assert write_test_pictures(tmp_path / "new", data.source, TESTED) == 2
     table = pd.read_csv(tmp_path / "new" / "pictures.csv")
     assert table.to_numpy().tolist() == [["slide.1@0,8", "g1", 0], ["slide.3@0,8", "g3", 1]]
     save(data, tmp_path / "new" / "labels" / "{}.png")
@@ -95,7 +104,7 @@ def test_written_pictures_are_the_test_pictures(tmp_path, channels):
         image = data.source[index].image
         np.testing.assert_allclose(sample.image, image / image.max(), atol=0.0021 if channels == 3 else 1e-5)
     again = tmp_path / "again"
-    write_test_pictures(again, data, 2)
+    write_test_pictures(again, data.source, TESTED)
     assert all(
         path.read_bytes() == (tmp_path / "new" / "images" / path.name).read_bytes() for path in again.glob("images/*")
     )
@@ -104,7 +113,7 @@ def test_written_pictures_are_the_test_pictures(tmp_path, channels):
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path, data):
     with pytest.raises(InputError, match="exists already; choose a new folder"):
-        write_test_pictures(tmp_path, data, 1)
+        write_test_pictures(tmp_path, data.source, TESTED)
 
 
 def test_everything_marked_counts_where_no_classes_are_told_apart(data, folder):
@@ -151,7 +160,7 @@ def test_equal_and_flat_pictures_such_as_tiles_of_an_empty_margin_are_predicted_
     black = np.zeros((40, 48, 1), np.float32)
     monkeypatch.setattr(Pictures, "__getitem__", lambda own, index: dataclasses.replace(whole(own, index), image=black))
     data = pictures()
-    write_test_pictures(tmp_path / "flat", data, 2)
+    write_test_pictures(tmp_path / "flat", data.source, TESTED)
     save(data, tmp_path / "flat" / "labels" / "{}.png")
     np.testing.assert_array_equal(rival(data, tmp_path / "flat").masks(TEST, 1), truth(data))
 
@@ -165,11 +174,11 @@ def test_predictions_of_whole_pictures_are_cut_as_the_test_pictures(tmp_path):
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(content).save(tmp_path / folder / f"{name}.png")
     source = open_source(f"folder:{tmp_path}?annotations=predicted&tile=24")
-    data = SimpleNamespace(source=source, split=lambda seed: Split((0,), (4,), (8, 9, 10, 11)))
-    found = rival(data, tmp_path, "?annotations=predicted&tile=24")
+    data, test = SimpleNamespace(source=source), (8, 9, 10, 11)
+    found = rival(data, tmp_path, "?annotations=predicted&tile=24", test)
     np.testing.assert_array_equal(found.masks([9, 11], 1), [source[index].labels > 0 for index in (9, 11)])
     with pytest.raises(InputError, match=r"4 of 4 test pictures have no prediction in folder:.*: c@0,0, c@0,16, "):
-        rival(data, tmp_path, "?annotations=predicted")
+        rival(data, tmp_path, "?annotations=predicted", test)
 
 
 def classes_of(sample):
