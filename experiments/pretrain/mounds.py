@@ -1,6 +1,6 @@
 """`mounds`: a classifier of pictures with a settlement mound, and a network that outlines it, as study 4B trains them.
 
-The mounds are simulated and planted into real CORONA pictures. `python -m experiments.outline_sites` starts from them.
+The mounds are simulated and planted into real CORONA pictures. `experiments.outline_sites --weights` takes the weights.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ SCRATCH = (5,)  # outlined mounds, or labelled pictures, of networks that are tr
 NETWORK, CLASSIFIER = "unet", "unet_classifier"
 SEGMENT = TrainOptions(
     StepConfig(loss="both", learning_rate=3e-3, augment=True),
-    LoopConfig(batch_size=8, epochs=16, stop="plateau", patience=5),
+    LoopConfig(batch_size=8, epochs=60, stop="plateau", patience=12),
 )
 CLASSIFY = TrainOptions(
     StepConfig(loss="cross_entropy", learning_rate=3e-3, augment=True),
-    LoopConfig(batch_size=16, epochs=8, stop="plateau", patience=4),
+    LoopConfig(batch_size=16, epochs=40, stop="plateau", patience=10),
 )
 FEWEST = 200  # pictures in an epoch of a classifier; fewer are repeated
 ORIGIN = (

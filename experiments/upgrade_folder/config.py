@@ -66,9 +66,11 @@ class FolderConfig:
     """What the network starts from. upgrader: weights that come with segjax and have learnt to repair such errors on
     other nuclei and cells; pictures in colour become grey for them. They learn from your clean labels, too, and are
     used as they are where that repairs the held-out labels better; the page says which. scratch: random numbers, so
-    that the network learns from your clean labels alone. upgrader is the default because it takes a fraction of the
-    time and repairs about as well (the table experiments/benchmarks/results/upgrade_starts.csv). Or a folder of
-    weights, as ./FOLDER."""
+    that the network learns from your clean labels alone. upgrader is the default because it takes a tenth of the
+    time or less and repaired nuclei about as well (experiments/benchmarks/results/upgrade_starts.csv). As they are, the
+    weights harm labels of bright-field pictures, of which they have seen three; the command
+    python -c "from segjax.models import card; print(card('upgrader'))" prints their scores. Or a folder of weights, as
+    ./FOLDER."""
     tune: int = 40
     """With trained weights: for how many epochs they learn from your clean labels. 0: they are used as they are."""
     network: str = "unet"

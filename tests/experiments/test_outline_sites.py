@@ -295,7 +295,7 @@ def test_the_smallest_site_comes_from_the_sites_of_the_run(study_run):
     ],
 )
 def test_options_that_cannot_be_are_named(tmp_path, change, said):
-    options = OutlineOptions(tmp_path, tmp_path / "scene.tif", tmp_path / "out")
+    options = OutlineOptions(tmp_path / "scene.tif", tmp_path / "out", run=tmp_path)
     options.check()
     with pytest.raises(InputError, match=said):
         dataclasses.replace(options, **change).check()

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -74,7 +75,7 @@ def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path,
         card(tmp_path / "upgrader")
     )
     network = create("unet", pretrained=tmp_path / "upgrader")
-    assert network.init(0, np.zeros((1, 16, 16, 2), np.float32))["params"]
+    assert network.init(jax.random.key(0), np.zeros((1, 16, 16, 2), np.float32))["params"]
 
 
 def test_a_card_of_finished_weights_says_all(tmp_path):
