@@ -1,4 +1,4 @@
-"""Trained weights that find sites: those that come with the package, or a folder that `experiments.pretrain` wrote."""
+"""Trained weights that find sites: a folder that `experiments.pretrain mounds` wrote."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,5 +89,7 @@ def open_shipped(name: str) -> ShippedSites:
     found = card(name)
     own = found.facts["networks"].get(NETWORK, {})
     if CLASSIFIER not in found.networks or "point" not in own:
-        raise InputError(f"weights: {name!r} do not find sites; give mounds, or --run with a run of site_segmentation")
+        raise InputError(
+            f"weights: {name!r} do not find sites; give the folder that experiments.pretrain mounds wrote, or --run"
+        )
     return ShippedSites(found, own)
