@@ -138,7 +138,9 @@ class Desk:
         module = module_of(command)
         if (need := NEEDS.get(module)) is not None:
             self.run(next(one for one in COMMANDS if module_of(one) == need))
-        own = self.folder / module if module == "experiments.upgrade_folder" else self.folder
+        own = self.folder
+        if "experiments.upgrade_folder" in (module, need):
+            own = self.folder / "experiments.upgrade_folder"
         if own != self.folder:
             guide_inputs.half_noisy(own / "my_pictures")
         for name, make in guide_inputs.MADE.items():

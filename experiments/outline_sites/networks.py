@@ -46,7 +46,7 @@ class Looking(NamedTuple):
 
 
 class Finder(Protocol):
-    """Networks that find sites: of a run of study 4B, or trained weights."""
+    """Networks that find sites: of a run of study 4B, or a folder of trained weights."""
 
     @property
     def title(self) -> str:

@@ -20,9 +20,9 @@ class OutlineOptions:
     """The --out folder of a finished run of study 4B, whose networks look at the scene. Its pictures must still be
     where they were. Train such networks where you have outlined sites of your region: they have seen how these look."""
     weights: str = ""
-    """In place of --run: a folder of trained weights, as ./FOLDER, or the name of weights that come with segjax. None
-    that find sites come with it yet; `python -m experiments.pretrain mounds` makes them from simulated mounds on real
-    CORONA ground, which says nothing of how they do on real sites."""
+    """In place of --run: a folder of trained weights, as ./FOLDER, which needs no pictures and no training. `python -m
+    experiments.pretrain mounds --out FOLDER` makes FOLDER/mounds: networks that learn from simulated mounds on real
+    CORONA ground, so that nothing is known of how they do on real sites. None come with segjax."""
     learnt: str = ""
     """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
     boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""
@@ -39,7 +39,7 @@ class OutlineOptions:
     def check(self) -> None:
         """Raises InputError where an option cannot be, or the folder is not a new one; names the option."""
         if (self.run is None) == (not self.weights):
-            raise InputError("run: give --run with a finished run of site_segmentation, or --weights; one of the two")
+            raise InputError("run, weights: give one of the two, a finished run of study 4B or a folder of weights")
         if self.run is None and self.learnt:
             raise InputError("learnt: chooses among the networks of a run; give --run too, or leave it out")
         for name, value in (("threshold", self.threshold), ("overlap", self.overlap)):

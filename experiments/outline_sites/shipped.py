@@ -1,4 +1,4 @@
-"""Trained weights that find sites, as `python -m experiments.pretrain mounds` writes them."""
+"""Trained weights that find sites: a folder that `experiments.pretrain mounds` wrote."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -90,6 +90,6 @@ def open_shipped(name: str) -> ShippedSites:
     own = found.facts["networks"].get(NETWORK, {})
     if CLASSIFIER not in found.networks or "point" not in own:
         raise InputError(
-            f"weights: {name!r} do not find sites; give those of python -m experiments.pretrain mounds, or --run"
+            f"weights: {name!r} do not find sites; give the folder that experiments.pretrain mounds wrote, or --run"
         )
     return ShippedSites(found, own)

@@ -26,6 +26,7 @@ from segjax.types import InputError
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 CARD, PICTURES = "card.json", "pictures.csv"
 VERSION = 1  # of the networks; one more whenever old weights would give other logits
+MOST_CHANNELS = 8  # that a message looks for
 FREE = ("remat", "dtype")  # options that the weights do not decide
 _FACTS = {"version": int, "segjax": str, "title": str, "about": dict, "networks": dict}
 _REMEDY = "install segjax again, or make it anew with python -m experiments.pretrain"
@@ -211,10 +212,6 @@ def _of_network(found: Card, network: str) -> Mapping[str, Any]:
     )
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple)
-
-
 class Pretrained(nn.Module):
     """A network that may start from trained weights.
 
@@ -245,13 +242,17 @@ class Pretrained(nn.Module):
         kind = type(self).__name__.lower()
         trained = load_pretrained(kind, self.pretrained).variables["variables"]
         fresh = self.clone(pretrained=None)
-        wanted = jax.eval_shape(lambda key, x: fresh.init(key, x, *others, **options), rngs, image)
-        shapes = [jax.tree.leaves(jax.tree.map(jnp.shape, tree), is_leaf=_is_shape) for tree in (trained, wanted)]
-        if others := [own for own, other in zip(*shapes, strict=True) if own != other]:  # kernels of the first layer
-            channels = others[0][-2]
+
+        def fits(channels: int) -> bool:
+            one = jax.ShapeDtypeStruct((*image.shape[:-1], channels), image.dtype)
+            wanted = jax.eval_shape(lambda x: fresh.init(jax.random.key(0), x, *others, **options), one)
+            return bool(jax.tree.map(jnp.shape, wanted) == jax.tree.map(jnp.shape, trained))
+
+        if not fits(image.shape[-1]):
+            known = next((f"{n} channel{'s'[: n > 1]}" for n in range(1, MOST_CHANNELS + 1) if fits(n)), "others")
             raise InputError(
-                f"the weights {str(self.pretrained)!r} take pictures with {channels} channel{'s'[: channels > 1]}, "
-                f"not {image.shape[-1]}; convert the pictures (card({str(self.pretrained)!r}) says how)"
+                f"the weights {str(self.pretrained)!r} take pictures with {known}, not {image.shape[-1]}; convert the "
+                f"pictures (card({str(self.pretrained)!r}) says how)"
             )
         return trained
 

@@ -87,13 +87,10 @@ def test_the_level_and_the_gate_are_those_of_the_card(weights):
 
 
 def test_weights_that_find_no_sites_are_refused(tmp_path):
-    with pytest.raises(
-        InputError,
-        match=r"weights: 'nuclei' do not find sites; give those of python -m experiments.pretrain mounds, or",
-    ):
+    with pytest.raises(InputError, match=r"weights: 'nuclei' do not find sites; give the folder"):
         open_shipped("nuclei")
     for given in ({}, {"run": tmp_path, "weights": "./mounds"}):
-        with pytest.raises(InputError, match=r"run: give --run with a finished run .*, or --weights; one of the two"):
+        with pytest.raises(InputError, match="run, weights: give one of the two"):
             OutlineOptions(tmp_path / "scene.tif", tmp_path / "out", **given).check()
     options = OutlineOptions(tmp_path / "scene.tif", tmp_path / "out", weights="./mounds", learnt="points")
     with pytest.raises(InputError, match="learnt: chooses among the networks of a run; give --run too"):

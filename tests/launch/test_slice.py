@@ -22,7 +22,7 @@ TELLING = """
 import runpy, sys
 from experiments.harness.run import Sweep
 from segjax.claims import Claims
-from segjax.sweeps import described
+from segjax.sweeps.trials import described
 
 take, run = Claims.take, Sweep.run
 
