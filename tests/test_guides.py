@@ -97,6 +97,7 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
         "--write-test-pictures",
     ),
     "python -m experiments.benchmarks.api_pages": ("tests/experiments/benchmarks/test_api_pages.py", "api_page()"),
+    "python -m experiments.pretrain NAME": ("tests/experiments/test_pretrain.py", '"pretrain", "discs"'),
     "python -m experiments.batch_size": ("tests/test_contributing.py", "batch_size"),
 }
 
