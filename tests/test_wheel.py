@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 INSIDE = """
 import importlib
 import pkgutil
+import re
 from importlib.util import find_spec
 
 import jax
@@ -49,7 +50,7 @@ for name, options in sizes.items():
 
 for name in shipped_names():
     assert (card(name).folder / "LICENSE.txt").is_file(), name
-    channels = 3 if "3 channels" in card(name).facts["about"]["takes"] else 1
+    channels = int(re.search(r"with (\\d) channels?", card(name).facts["about"]["takes"])[1])
     picture = jnp.zeros((1, 64, 64, channels))
     for kind in card(name).networks:
         network = create(kind, pretrained=name)  # the three lines that a person writes
@@ -97,4 +98,4 @@ def test_the_wheel_alone_gives_every_room_of_the_library_and_every_network(pytho
     assert {"segjax.types", "segjax.data.spec", "segjax.simulators.terrain", "segjax.maps.contour"} <= imported
     assert {"refused segjax.data.builders", "refused segjax.data.prepared"} <= set(told)
     assert sum(line.startswith("applied ") for line in told) == 9
-    assert {f"trained nuclei {kind}" for kind in ("unet", "segnet", "msd")} <= set(told)
+    assert {f"trained nuclei {kind}" for kind in ("unet", "segnet", "msd")} | {"trained upgrader unet"} <= set(told)

@@ -175,8 +175,8 @@ def make(pictures: str, work: Path) -> Finished:
     return Finished(
         title="repairs labels of nuclei and cells: overlooked, wrongly included and carelessly outlined objects",
         about={
-            "takes": "float32 [B, H, W, 2]: grey, divided by the picture's largest value; then the noisy mask as 0 and "
-            "1 (segjax.upgrade.upgrade_set puts them together)",
+            "takes": "float32 [B, H, W, C] with 2 channels: grey, divided by the picture's largest value; then the "
+            "noisy mask as 0 and 1 (segjax.upgrade.upgrade_set puts them together)",
             "gives": "logits of background, object",
             "errors": "the mixture of upgrade_folder: omission up to 70 %, inclusion up to 50 %, bias up to a third of "
             "the median radius of a picture's objects",
