@@ -70,7 +70,7 @@ def main() -> None:
             learnt_from = count or maker.all
             if any(one[:2] == (kind, learnt_from) for one in kept_scores(folder)):
                 continue
-            variables = maker.train(count) if count else load_pretrained(kind, folder).variables["variables"]
+            variables = maker.train(count).variables if count else load_pretrained(kind, folder).variables["variables"]
             add_scores(folder, material, maker.scores(variables, learnt_from))
             for measured, value in kept_card(folder, material)["networks"][kind]["scores"].items():
                 console.print(f"{kind}: {measured}: {value}")

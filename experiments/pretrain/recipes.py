@@ -32,11 +32,11 @@ class Schedule:
         patience: steps without a gain after which the next one follows.
     """
 
-    starts: int = 2
-    tried: int = 72
+    starts: int = 3
+    tried: int = 144
     rates: tuple[float, ...] = (2e-3, 4e-4)
-    steps: int = 400
-    patience: int = 144
+    steps: int = 4000
+    patience: int = 432
 
 
 @dataclass(frozen=True)

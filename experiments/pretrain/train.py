@@ -139,13 +139,22 @@ class Made(NamedTuple):
     Attributes:
         options: of `segjax.models.create`.
         variables: float16.
+        ended: how long it was trained, and what ended that.
         mean, std: float32 [F] of its features, where it is an extractor.
     """
 
     options: dict[str, Any]
     variables: dict[str, Any]
+    ended: str
     mean: Float32[np.ndarray, " F"] | None
     std: Float32[np.ndarray, " F"] | None
+
+
+class Trained(NamedTuple):
+    """Variables rounded to float16, and what ended their training."""
+
+    variables: dict[str, Any]
+    ended: str
 
 
 class Maker:
@@ -163,28 +172,28 @@ class Maker:
 
     def make(self) -> Made:
         """The network that is kept."""
-        variables, layers = self.train(self.all), self.material.recipe.extractors.get(self.kind, ())
+        (variables, ended), layers = self.train(self.all), self.material.recipe.extractors.get(self.kind, ())
         if not layers:
-            return Made(self.options, variables, None, None)
+            return Made(self.options, variables, ended, None, None)
         extractor = Extractor(self.network, _exact(variables), layers, turned=True)
         images = [one.image for one in self.material.samples[:MOST_FOR_STATISTICS]]
         known = with_statistics(extractor, images)
-        return Made(self.options, variables, known.mean, known.std)
+        return Made(self.options, variables, ended, known.mean, known.std)
 
-    def train(self, count: int) -> dict[str, Any]:
-        """Variables rounded to float16, from nothing and so many annotated pictures."""
+    def train(self, count: int) -> Trained:
+        """The network from nothing and so many annotated pictures."""
         recipe, material = self.material.recipe, self.material
         train, validation = material.of(count)
         feed = Jittered(Patches(material.learning, train, recipe.patches, material.target), recipe.jitter)
         held = [material.learning[index] for index in validation]
         chosen = Pictures(np.stack([one.image for one in held]), np.stack([material.target(one) for one in held]))
-        found = self._learn(stable_number(f"{self.kind} {count}"), feed, chosen)
+        found, ended = self._learn(stable_number(f"{self.kind} {count}"), feed, chosen)
         if found.status != "ok":
             raise InputError(f"{self.kind}: its training {found.status}; give the recipe other step sizes")
-        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables)
+        return Trained(jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables), ended)
 
-    def _learn(self, seed: int, feed: Jittered, chosen: Pictures) -> Fit:
-        """The training of the lowest validation loss, by the rule of the recipe's schedule."""
+    def _learn(self, seed: int, feed: Jittered, chosen: Pictures) -> tuple[Fit, str]:
+        """The training of the lowest validation loss, by the rule of the recipe's schedule, and what ended it."""
         schedule = self.material.recipe.schedule
 
         def epochs(steps: int) -> int:
@@ -199,10 +208,14 @@ class Maker:
             return fit(key, replace(self._steps, init=begin), feed, chosen, loop, learning_rate=rate)
 
         tries = [stage(number, None, schedule.rates[0], schedule.tried) for number in range(schedule.starts)]
-        best = min(tries, key=_lowest)
+        best, told = min(tries, key=_lowest), [f"the best of {len(tries)} attempts"]
         for number, rate in enumerate(schedule.rates, schedule.starts):
-            best = min(best, stage(number, best, rate, schedule.steps), key=_lowest)
-        return best
+            found = stage(number, best, rate, schedule.steps)
+            steps, most = (length * feed.patches.steps for length in (len(found.losses), epochs(schedule.steps)))
+            why = "by the most that it may be" if steps == most else "as the validation loss no longer gained"
+            told.append(f"{steps} steps of {rate:g}, ended {why}")
+            best = min(best, found, key=_lowest)
+        return best, "; ".join(told)
 
     def scores(self, variables: Mapping[str, Any], count: int) -> list[Score]:
         """Of the held-out pictures, whole, by a network that learnt from so many."""

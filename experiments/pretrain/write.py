@@ -81,7 +81,7 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
         "layers": material.recipe.extractors.get(kind, ()),
         "turned": kind in material.recipe.extractors,
         "scores": {},
-        "made by": {name: origin[name] for name in ("command", "commit", "machine")},
+        "made by": {"training": made.ended} | {name: origin[name] for name in ("command", "commit", "machine")},
     }
     write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
     write_table(folder / PICTURES, [UsedPicture._fields, *used(material)])
