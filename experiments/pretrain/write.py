@@ -34,6 +34,7 @@ def kept_card(folder: Path, material: Material) -> dict[str, Any]:
         InputError: the card is of other pictures, another recipe or another version.
     """
     fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
+    fresh["objects"] = material.objects
     if not (folder / CARD).exists():
         return {**fresh, "networks": {}}
     found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
@@ -46,7 +47,7 @@ def about(material: Material) -> dict[str, str]:
     """The texts of a card, by their headings."""
     recipe = material.recipe
     channels = "1 channel" if material.samples[0].image.shape[-1] == 1 else "3 channels"
-    small, large = material.diameters
+    small, large = material.objects["diameters"]
     counts = [len(side) for side in (material.train, material.validation, material.test)]
     groups = "each picture is a group of its own" if _is_alone(material) else "no group is on two sides"
     held_out = f"; {', '.join(recipe.held_out)} were left out, so that they stay new" if recipe.held_out else ""
