@@ -5,11 +5,11 @@
 
 Shots and queries are pictures that the networks never saw: neither did they learn from them, nor was the epoch chosen
 on them, as the content of the pictures says. Shots show the type. Queries are drawn whether they show it or not, from
-other groups. Both are written to a folder, and the command `python -m experiments.segment_new_type` is timed from its
-start to its end, with the compilation, in a process of its own. Dice is that of all pixels of the queries together, the
-median over draws. As in study 3, the other types of the list below count as background, all others count nowhere, and
-rbc12 is cut into tiles at half its size. The last column is the median Dice of study 3 with as many shots: of other
-draws, by networks that learnt from other pictures of that set.
+other groups; where none would show it, those that do come first. Both are written to a folder, and the command `python
+-m experiments.segment_new_type` is timed from its start to its end, with the compilation, in a process of its own. Dice
+is that of all pixels of the queries together, the median over draws. As in study 3, the other types of the list below
+count as background, all others count nowhere, and rbc12 is cut into tiles at half its size. The last column is the
+median Dice of study 3 with as many shots: of other draws, by networks that learnt from other pictures of that set.
 """
 
 import csv
@@ -156,9 +156,7 @@ def one_draw(
     order = jax.random.permutation(jax.random.key(stable_number(f"{index} {draw}")), len(whole))
     samples = [whole[int(place)] for place in order]
     showing = [one for one in samples if np.count_nonzero(one.of_class(index)) >= LEAST_PIXELS]
-    shots = showing[: options.shots]
-    groups = {one.group for one in shots}
-    queries = [one for one in samples if one.group not in groups][: options.queries]
+    shots, queries = divided(samples, showing, options.shots, options.queries)
     if len(shots) < options.shots or not any(one.of_class(index).any() for one in queries):
         raise InputError(f"shots: too few new pictures show class {index}; give fewer shots")
     with tempfile.TemporaryDirectory() as folder:
@@ -179,6 +177,24 @@ def one_draw(
             truth = (sample.of_class(index) > 0) & judged
             common, total = common + 2 * int((found & truth).sum()), total + int(found.sum() + truth.sum())
     return seconds, common / total
+
+
+def divided(
+    samples: Sequence[Sample], showing: Sequence[Sample], shots: int, queries: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Shots and queries, the first of their groups' pictures; of a rare type, the queries that show it come first.
+
+    Shots are of half of the groups that show the type, or of as many as have enough pictures of it.
+    """
+    groups = list(dict.fromkeys(one.group for one in showing))
+    count = (len(groups) + 1) // 2
+    while count < len(groups) and sum(one.group in groups[:count] for one in showing) < shots:
+        count += 1
+    own, shown = groups[:count], {one.name for one in showing}
+    others = [one for one in samples if one.group not in own]
+    if not any(one.name in shown for one in others[:queries]):
+        others.sort(key=lambda one: one.name not in shown)
+    return [one for one in showing if one.group in own][:shots], others[:queries]
 
 
 def _timed(options: NewTypeBenchmark, folder: Path) -> float:

@@ -11,7 +11,7 @@ from experiments.benchmarks import new_type
 from experiments.pretrain.recipes import RECIPES
 from segjax.data import open_source, write_labels
 from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, picture_digest
-from segjax.types import InputError
+from segjax.types import InputError, Sample
 from tests.weights_folder import write_weights
 
 
@@ -59,6 +59,28 @@ def test_a_set_without_a_picture_that_networks_saw_is_refused(sets, weights, mon
     (sets / "dishes/classes/1.png").unlink()
     with pytest.raises(InputError, match="dishes has no picture like other name 1, which the networks saw"):
         new_type.seen_names("nuclei", sets, "dishes")
+
+
+@pytest.mark.parametrize(
+    ("shots", "kept", "asked"),
+    [
+        (2, "01", "ghijkl"),  # half of the groups with the type are enough
+        (3, "012", "kl"),  # a third is needed
+        (9, "0123", ""),
+    ],
+)
+def test_groups_have_one_side_and_a_rare_type_is_asked_for(shots, kept, asked):
+    def sample(name, group):
+        return Sample(np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.int32), np.zeros(0, np.int32), group, name)
+
+    showing = [sample(name, group) for name, group in zip("abgk", "0123", strict=True)]
+    rest = [sample(name, group) for name, group in zip("hijl", "2223", strict=True)]
+    learnt, queries = new_type.divided([*rest, *showing], showing, shots, 9)
+    assert [one.name for one in learnt] == list("abgk"[: len(kept)][:shots])
+    assert {one.name for one in queries} == set(asked) and {one.group for one in learnt} == set(kept)
+    if asked:
+        found = new_type.divided([*rest, *showing], showing, shots, 1)[1]
+        assert [one.name for one in found] == [asked[0] if asked[0] in "gk" else "k"]
 
 
 def test_types_that_networks_learnt_are_refused(weights):
