@@ -15,20 +15,19 @@ median Dice of study 3 with as many shots: of other draws, by networks that lear
 import csv
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
 import tyro
 from PIL import Image
 
+from experiments.benchmarks.commands import timed
 from experiments.harness.pictures import stable_number
 from experiments.harness.provenance import ROOT, comment, provenance
 from experiments.harness.start import run_command
@@ -49,7 +48,17 @@ TYPES = {  # the set and the number of the class
 LEAST_PIXELS = 30  # of the type in a shot
 READING = ("channels", "shrink", "scale")  # options of a set that change its pictures
 STUDY = ROOT / "experiments/few_shot/results/red_blood_cells/trials.csv"
-COLUMNS = "type,set,new_pictures,shots,queries,draws,seconds,dice,lowest_dice,highest_dice,study_3_dice"
+COLUMNS = (
+    "type,set,new_pictures,shots,queries,draws,seconds,processor_seconds,dice,lowest_dice,highest_dice,study_3_dice"
+)
+
+
+class Drawn(NamedTuple):
+    """What came of one draw; see `experiments.benchmarks.commands.Timed`."""
+
+    seconds: float
+    processor_seconds: float
+    dice: float
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,10 @@ def main() -> None:
         samples = new_samples(options, spec)
         kin = [other for set_, other in TYPES.values() if set_ == spec]
         found = [one_draw(options, samples, index, kin, draw) for draw in range(options.draws)]
-        seconds, dice = zip(*found, strict=True)
+        seconds, processor, dice = zip(*found, strict=True)
         numbers = statistics.median(dice), min(dice), max(dice)
-        texts = [f"{statistics.median(seconds):.1f}", *(f"{number:.3f}" for number in numbers)]
+        texts = [f"{statistics.median(values):.1f}" for values in (seconds, processor)]
+        texts += [f"{number:.3f}" for number in numbers]
         counts = len({one.group for one in samples}), options.shots, options.queries, options.draws
         known = study_dice(name, options.shots)
         lines.append(",".join([name, spec.partition("?")[0], *map(str, counts), *texts, known]))
@@ -149,10 +159,8 @@ def new_samples(options: NewTypeBenchmark, spec: str) -> list[Sample]:
     return [source[place] for place, name in enumerate(source.names) if name.partition("@")[0] not in seen]
 
 
-def one_draw(
-    options: NewTypeBenchmark, whole: Sequence[Sample], index: int, kin: Sequence[int], draw: int
-) -> tuple[float, float]:
-    """Seconds of the command, and Dice; of the other types those of `kin` are background."""
+def one_draw(options: NewTypeBenchmark, whole: Sequence[Sample], index: int, kin: Sequence[int], draw: int) -> Drawn:
+    """The command with some shots and queries; of the other types those of `kin` are background."""
     order = jax.random.permutation(jax.random.key(stable_number(f"{index} {draw}")), len(whole))
     samples = [whole[int(place)] for place in order]
     showing = [one for one in samples if np.count_nonzero(one.of_class(index)) >= LEAST_PIXELS]
@@ -169,14 +177,16 @@ def one_draw(
                 Image.fromarray(classes).save(given / f"shots/classes/{sample.name}.png")
             for sample in queries:
                 _picture(sample).save(given / f"query/{sample.name}.png")
-        seconds = _timed(options, Path(folder))
+        command = ["--extractors", options.extractors, "--no-check", "--query", f"{folder}/given/query"]
+        command += ["--shots", f"folder:{folder}/given/shots?channels={options.channels}", "--out", f"{folder}/out"]
+        done = timed("segment_new_type", command)
         common = total = 0
         for sample in queries:
             judged = ~_unjudged(sample, kin)
             found = (read_labels(Path(folder) / f"out/{sample.name}.tif") > 0) & judged
             truth = (sample.of_class(index) > 0) & judged
             common, total = common + 2 * int((found & truth).sum()), total + int(found.sum() + truth.sum())
-    return seconds, common / total
+    return Drawn(done.seconds, done.processor_seconds, common / total)
 
 
 def divided(
@@ -195,20 +205,6 @@ def divided(
     if not any(one.name in shown for one in others[:queries]):
         others.sort(key=lambda one: one.name not in shown)
     return [one for one in showing if one.group in own][:shots], others[:queries]
-
-
-def _timed(options: NewTypeBenchmark, folder: Path) -> float:
-    """Seconds of the command, which writes label images to FOLDER/out."""
-    given = folder / "given"
-    command = [sys.executable, "-m", "experiments.segment_new_type", "--extractors", options.extractors, "--no-check"]
-    command += ["--shots", f"folder:{given}/shots?channels={options.channels}", "--query", f"{given}/query"]
-    began = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--out", f"{folder}/out"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
-    if done.returncode:
-        raise InputError(f"extractors: {done.stderr.strip()}")
-    return time.perf_counter() - began
 
 
 def _unjudged(sample: Sample, kin: Sequence[int]) -> np.ndarray:

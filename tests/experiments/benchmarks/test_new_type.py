@@ -1,6 +1,7 @@
 """Shots and queries are written apart, and label files are compared with the truth where the type was judged."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 import segjax.models.pretrained as pretrained
 from experiments.benchmarks import new_type
+from experiments.benchmarks.commands import Timed, timed
 from experiments.pretrain.recipes import RECIPES
 from segjax.data import open_source, write_labels
 from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, picture_digest
@@ -102,7 +104,9 @@ def test_dice_is_that_of_the_label_files_where_the_type_was_judged(sets, monkeyp
     truth = {one.name: one for one in samples}
     wrong, seen, kin = {}, {}, [2]
 
-    def command(options, folder):
+    def command(name, given):
+        folder = Path(given[-1]).parent
+        assert name == "segment_new_type" and given[:2] == ["--extractors", "nuclei"] and given[-2] == "--out"
         shots = open_source(f"folder:{folder}/given/shots")
         seen["shots"], seen["queries"] = set(shots.names), {path.stem for path in (folder / "given/query").iterdir()}
         for shot in shots:  # the type is class 1, another that takes no part is left out
@@ -115,17 +119,24 @@ def test_dice_is_that_of_the_label_files_where_the_type_was_judged(sets, monkeyp
             labels = (truth[name].labels > 0).astype(np.int32)  # the other type too
             labels[0, : wrong.get("pixels", 0)] = 1
             write_labels(folder / f"out/{name}.tif", labels)
-        return 1.5
+        return Timed(1.5, 2.5, "")
 
-    monkeypatch.setattr(new_type, "_timed", command)
-    assert new_type.one_draw(options, samples, 2, kin, 0) == (1.5, 1.0)
+    monkeypatch.setattr(new_type, "timed", command)
+    assert new_type.one_draw(options, samples, 2, kin, 0) == (1.5, 2.5, 1.0)
     assert len(seen["shots"]) == 2 and len(seen["queries"]) == 4 and not seen["shots"] & seen["queries"]
     assert not {truth[name].group for name in seen["shots"]} & {truth[name].group for name in seen["queries"]}
     wrong["pixels"] = 5
     areas = sum(int((truth[name].of_class(2) > 0).sum()) for name in seen["queries"])
-    assert new_type.one_draw(options, samples, 2, kin, 0)[1] == pytest.approx(2 * areas / (2 * areas + 4 * 5))
+    assert new_type.one_draw(options, samples, 2, kin, 0).dice == pytest.approx(2 * areas / (2 * areas + 4 * 5))
     wrong["pixels"], kin = 0, [1, 2]  # the other type is background now
     every = sum(int((truth[name].labels > 0).sum()) for name in seen["queries"])
-    assert new_type.one_draw(options, samples, 2, kin, 0)[1] == pytest.approx(2 * areas / (areas + every))
+    assert new_type.one_draw(options, samples, 2, kin, 0).dice == pytest.approx(2 * areas / (areas + every))
     with pytest.raises(InputError, match=r"shots: too few new pictures show class 2; give fewer shots"):
         new_type.one_draw(dataclasses.replace(options, shots=8), samples, 2, [2], 0)
+
+
+def test_a_command_is_timed_or_says_what_is_wrong():
+    found = timed("segment_new_type", ["--help"])
+    assert found.said and found.processor_seconds > 0 and found.seconds > 0
+    with pytest.raises(InputError, match=r"(?s)segment_new_type: .*--query"):
+        timed("segment_new_type", [])
