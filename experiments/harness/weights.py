@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
 
 from segjax.evaluation.references import median_radius
 from segjax.models.pretrained import SCORED, UsedPicture
+from segjax.types import IGNORED
 
 LARGEST_FACTOR = 1.5  # by which objects may be smaller or larger; training enlarges and shrinks them about as much
 CLEAR = 0.02  # least difference of values between objects and background that has a sign
 LISTED = 3  # pictures that a sentence names
 
 
-class Objects(NamedTuple):
+class Shown(NamedTuple):
     """The objects of one picture.
 
     Attributes:
@@ -27,15 +28,26 @@ class Objects(NamedTuple):
     above: float
 
 
-def objects_of(image: Float32[np.ndarray, "H W C"], labels: Int32[np.ndarray, "H W"]) -> Objects | None:
-    """Of labels 1..N, 0 for background and -1 for what nobody judged; None where there is no object."""
+def objects_of(
+    image: Float32[np.ndarray, "H W C"],
+    labels: Int32[np.ndarray, "H W"],
+    ignored: Bool[np.ndarray, "H W"] | None = None,
+) -> Shown | None:
+    """What is measured of a picture's objects; None where there are none.
+
+    Args:
+        labels: 1..N are objects, 0 is background, -1 was not judged.
+        ignored: pixels that were not judged, where labels do not say it.
+    """
+    if ignored is not None:
+        labels = np.where(ignored, np.int32(IGNORED), labels)
     if not (labels > 0).any():
         return None
     means = [float(image[side].mean(dtype=np.float64)) if side.any() else np.nan for side in (labels > 0, labels == 0)]
-    return Objects(2 * median_radius(np.maximum(labels, 0)[None]), means[0] - means[1])
+    return Shown(2 * median_radius(np.maximum(labels, 0)[None]), means[0] - means[1])
 
 
-def told(classes: Sequence[str], learnt: Sequence[Objects]) -> dict[str, Any]:
+def told(classes: Sequence[str], learnt: Sequence[Shown]) -> dict[str, Any]:
     """What a card holds of the objects that networks learnt from.
 
     Args:
@@ -56,14 +68,14 @@ def told(classes: Sequence[str], learnt: Sequence[Objects]) -> dict[str, Any]:
     }
 
 
-def unlike(known: Mapping[str, Any], shown: Sequence[Objects]) -> list[str]:
+def unlike(known: Mapping[str, Any], shown: Sequence[Shown]) -> list[str]:
     """How annotated objects differ from those that networks learnt from, as sentences.
 
     Args:
         known: as `told` gives it; {}: nothing is known.
         shown: of each annotated picture that has objects.
 
-    >>> print(*unlike({"diameters": [9, 50], "brighter": True}, [Objects(20, -0.3)]))
+    >>> print(*unlike({"diameters": [9, 50], "brighter": True}, [Shown(20, -0.3)]))
     In 1 of 1 annotated pictures the objects are darker than the background, but the networks learnt from brighter ones.
     """
     said: list[str] = []
@@ -86,12 +98,13 @@ def unlike(known: Mapping[str, Any], shown: Sequence[Objects]) -> list[str]:
     return said
 
 
-def seen(used: Sequence[UsedPicture], given: Mapping[str, str]) -> list[str]:
+def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pictures") -> list[str]:
     """Which pictures networks learnt from or chose their epoch on, as sentences; those that gave scores are new.
 
     Args:
         used: as `segjax.models.pretrained.used_pictures` lists them.
         given: digests by the names of some pictures, as `segjax.models.pretrained.picture_digest` gives them.
+        noun: what these are called.
     """
     digests = {one.digest for one in used if one.side != SCORED}
     names = {one.picture for one in used if one.side != SCORED}
@@ -100,18 +113,19 @@ def seen(used: Sequence[UsedPicture], given: Mapping[str, str]) -> list[str]:
     said = []
     if same:
         said.append(
-            f"The networks learnt from {_some(same, len(given))}, or chose their epoch on them. What is measured on "
-            "these says nothing of new pictures."
+            f"The networks learnt from {some(same, len(given), noun)}, or chose their epoch on them. What is measured "
+            "on these says nothing of new pictures."
         )
     if namesakes:
         said.append(
-            f"{_some(namesakes, len(given))} have names of some that the networks learnt from, or chose their epoch "
-            "on, but another content. If they are the same in another size or format, what is measured on these says "
-            "nothing of new pictures."
+            f"{some(namesakes, len(given), noun)} have names of some that the networks learnt from, or chose their "
+            "epoch on, but another content. If they are the same in another size or format, what is measured on these "
+            "says nothing of new pictures."
         )
     return said
 
 
-def _some(names: Sequence[str], total: int) -> str:
+def some(names: Sequence[str], total: int, noun: str = "pictures") -> str:
+    """How many of all, and the first of them: "2 of 5 pictures (a, b)"."""
     listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
-    return f"{len(names)} of {total} pictures ({listed})"
+    return f"{len(names)} of {total} {noun} ({listed})"
