@@ -4,6 +4,7 @@ import dataclasses
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,7 +127,7 @@ def test_runs_from_scratch_have_the_fingerprint_of_earlier_versions(tmp_path):
 def test_trained_weights_say_which_pictures_of_a_folder_they_saw(tmp_path):
     folder, variables = (
         make_folder(tmp_path / "mine"),
-        create("unet", **SIZES).init(jax.random.key(0), np.zeros((1, 16, 16, 2), np.float32)),
+        create("unet", **SIZES).init(jax.random.key(0), jnp.zeros((1, 16, 16, 2))),
     )
     for path in (folder / "images").iterdir():
         Image.open(path).convert("RGB").save(path)  # they saw grey ones
