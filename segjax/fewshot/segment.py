@@ -86,6 +86,8 @@ class Shot(NamedTuple):
         diameter: median over the objects, each as a disc of its area, in pixels.
         fold: shots of one fold were held out together; the type was then learnt from all others.
         dice, f1, confidence: of the shot as that type segmented it; confidence as that of `Found`.
+        above: mean of the values of its objects less that of the background.
+        digest: of its content, as `segjax.models.pretrained.picture_digest` gives it.
     """
 
     name: str
@@ -98,6 +100,8 @@ class Shot(NamedTuple):
     dice: float | None = None
     f1: float | None = None
     confidence: float | None = None
+    above: float | None = None
+    digest: str | None = None
 
 
 class Found(NamedTuple):
