@@ -1,6 +1,7 @@
 """Answer, charts, tables and claims of study 5: what is ahead at each budget, what more is worth, what prices turn."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,7 @@ from segjax.evaluation import Interval
 from segjax.evaluation.claims import Claim, format_interval
 from segjax.evaluation.picture import METRICS
 from segjax.evaluation.saturation import LEAST_POINTS, expected_gain
-from segjax.reports import Chart, chart
-from segjax.reports.charts import means_said
-from segjax.reports.priced import Bought, Priced, priced_chart
+from segjax.reports.priced import Bought, Priced, front_chart
 from segjax.reports.words import data_name, joined, network_name
 from segjax.sweeps import ResultTable
 
@@ -40,6 +39,17 @@ GLOSSARY = (
 Table = ResultTable[Trial]
 
 
+class Worth(NamedTuple):
+    """What a curve says of more hours, in Dice points, and what it really was where that is known."""
+
+    spent_on: str
+    start: float
+    end: float
+    gain: Interval
+    was: float | None = None
+    is_beyond: bool = False
+
+
 def way_name(trial: Trial, networks: Sequence[str]) -> str:
     """What a budget is spent on, and the network where there are several."""
     several = len(networks) > 1 and trial.network != NONE
@@ -48,30 +58,29 @@ def way_name(trial: Trial, networks: Sequence[str]) -> str:
 
 def analyse(config: Config, table: Table) -> Analysis:
     """What budgets are best spent on."""
-    whole = carried(table, config.budgets)
+    ways, whole = ways_of(config, table), carried(table, config.budgets)
     families = {hours: claims_at(config, whole, hours) for hours in config.budgets}
-    asked = asked_of(config.budgets)
-    drawn = {metric: priced_of(config, table, metric) for metric in AXES}
-    priced, gains = drawn["dice_pooled"], gains_of(config, table)
-    turned = turned_by_prices(priced)
+    asked, priced = asked_of(config.budgets), {metric: priced_of(config, table, metric) for metric in AXES}
+    dice = priced["dice_pooled"]
+    gains, checked, turned = gains_of(table, ways), predictions_of(table, ways), dice.turned(FACTORS)
     tables = {
-        "The front": front_table(config, table, priced),
-        "What twice the hours are worth": gains,
-        "The last budget, predicted from those before it": predictions_of(config, table),
-        "Where half or twice a price changes what reaches most": turned,
+        "The front": _front_table(dice),
+        "What twice the hours are worth": _worth_table(gains),
+        "The last budget, predicted from those before it": _worth_table(checked),
+        "Where half or twice a price changes what reaches most": _turned_table(dice, turned),
         "All values": table.overview([*AXES, "label_dice", "pictures", "hours"]),
     }
+    said = "; ".join(said_at(hours, families[hours], ways) for hours in asked)
     return Analysis(
         title=f"What an hour of annotation is worth: {data_name(config.source.data)}",
         question=QUESTION,
-        verdict=_capital("; ".join(said_at(whole, config, hours, families[hours]) for hours in asked)) + ".",
-        notes=[*_gain_said(gains), *_turned_said(turned, priced)],
+        verdict=f"{said[0].upper()}{said[1:]}.",
+        notes=[*_gain_said(gains), *_turned_said(dice, turned)],
         claims=[claim for own in families.values() for claim in own],
         main=[claim for hours in asked for claim in families[hours]],
-        charts={f"{metric}_by_hours": _chart(priced, AXES[metric]) for metric, priced in drawn.items()},
-        priced=priced,
+        charts={f"{metric}_by_hours": front_chart(one) for metric, one in priced.items()},
+        priced=dice,
         tables={name: frame for name, frame in tables.items() if len(frame)},
-        cautions=["Gains beyond the largest budget extrapolate a fitted curve."] if len(gains) else [],
         metrics=METRICS,
         shown=["dice_pooled_by_hours"],
         glossary=GLOSSARY,
@@ -96,12 +105,12 @@ def ways_of(config: Config, table: Table) -> dict[str, list[Trial]]:
 
 def claims_at(config: Config, table: Table, hours: float) -> list[Claim]:
     """What reaches most for a budget against everything else, one family as it was chosen afterwards."""
-    own = {name: trial for name, trials in ways_of(config, table).items() for trial in trials if trial.budget == hours}
-    means = {name: table.interval("dice_pooled", trial).mean for name, trial in own.items()}
+    own = {name: one for name, trials in ways_of(config, table).items() for one in trials if one.budget == hours}
+    means = {name: value.mean for name, one in own.items() if (value := table.interval("dice_pooled", one)).n}
     if not means:
         return []
     best = max(means, key=means.__getitem__)
-    rivals = {f"{name}, {hours:g} h": trial for name, trial in own.items() if name != best}
+    rivals = {f"{name}, {hours:g} h": one for name, one in own.items() if name != best}
     return table.compare("dice_pooled", (f"{best}, {hours:g} h", own[best]), rivals)
 
 
@@ -111,20 +120,19 @@ def asked_of(budgets: Sequence[float]) -> list[float]:
     return known or sorted({budgets[0], budgets[len(budgets) // 2], budgets[-1]})
 
 
-def said_at(table: Table, config: Config, hours: float, claims: Sequence[Claim]) -> str:
+def said_at(hours: float, claims: Sequence[Claim], ways: dict[str, list[Trial]]) -> str:
     """What to do with a budget, and by how much that is ahead, or what cannot be told."""
     if not claims:
-        only = [name for name, own in ways_of(config, table).items() if any(one.budget == hours for one in own)]
-        return f"for {hours:g} h, {joined(only) or 'nothing'} alone can be judged"
-    best, rivals = claims[0].subject.rpartition(",")[0], {one: one.rival.rpartition(",")[0] for one in claims}
-    nearest = min(claims, key=lambda claim: claim.decision.mean)
-    margin = f"{format_interval(Interval(*nearest.decision[:4]), 1)} Dice points over {rivals[nearest]}"
-    open_ones = [rivals[claim] for claim in claims if claim.decision.verdict == "not decided"]
+        return f"for {hours:g} h, only {joined(ways) if len(ways) == 1 else 'one kind of annotation'} can be judged"
+    best, *names = (name.rpartition(",")[0] for name in (claims[0].subject, *(claim.rival for claim in claims)))
+    nearest, rival = min(zip(claims, names, strict=True), key=lambda pair: pair[0].decision.mean)
+    margin = f"{format_interval(Interval(*nearest.decision[:4]), 1)} Dice points"
+    open_ones = [name for name, claim in zip(names, claims, strict=True) if claim.decision.verdict == "not decided"]
     if open_ones:
-        what = "any other" if len(open_ones) == len(claims) else joined(open_ones)
-        return f"for {hours:g} h, {best} reach most, but whether more than {what} cannot be told"
-    is_decided = nearest.decision.verdict == "ahead"
-    return f"for {hours:g} h, {'take' if is_decided else 'most is reached with'} {best}, {margin}"
+        return f"for {hours:g} h, it cannot be told which is best: {' or '.join([best, *open_ones])}"
+    if nearest.decision.verdict == "ahead":
+        return f"for {hours:g} h, take {best}: {margin} ahead of {rival}"
+    return f"for {hours:g} h, most is reached with {best}: {margin} more than with {rival}"
 
 
 def priced_of(config: Config, table: Table, metric: str) -> Priced:
@@ -132,123 +140,94 @@ def priced_of(config: Config, table: Table, metric: str) -> Priced:
     prices = vars(config.prices.prices())
 
     def counts(trial: Trial) -> dict[str, float]:
-        found = {name: table.interval(f"{COUNT}{name}", trial).mean for name in prices}
-        return {name: float(count) for name, count in found.items() if count == count}
+        found = {name: table.interval(f"{COUNT}{name}", trial) for name in prices}
+        return {name: count.mean for name, count in found.items() if count.n}
 
-    ways = ways_of(config, table)
-    curves = {
-        name: [Bought(counts(one), value) for one in trials if (value := table.interval(metric, one)).n]
-        for name, trials in ways.items()
-    }
-    careful = next((one for trials in ways.values() for one in trials[::-1] if one.arm == "careful"), None)
-    each = {} if careful is None else counts(careful)
-    picture = {name: count / each["picture"] for name, count in each.items()} if each else {}
-    return Priced(prices, TITLES, {k: v for k, v in curves.items() if v}, config.budgets, picture, AXES[metric])
-
-
-def front_table(config: Config, table: Table, priced: Priced) -> pd.DataFrame:
-    """The purchases than which none is both no dearer and better."""
-    lines = [
-        {"spent on": name, "hours": f"{hours:.2f}", "pictures": f"{one.counts['picture']:.1f}"}
-        | {AXES["dice_pooled"]: format_interval(one.value)}
-        for hours, name, one in priced.front()
-    ]
-    return pd.DataFrame(lines)
-
-
-def _spent(config: Config, table: Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Mean hours of each purchase and values by replicate, of what has enough budgets for a curve."""
-    found = {}
+    curves: dict[str, list[Bought]] = {}
+    picture: dict[str, float] = {}
     for name, trials in ways_of(config, table).items():
-        values = pd.concat([table.values("dice_pooled", trial) for trial in trials], axis=1).to_numpy(float)
-        hours = np.asarray([table.interval("hours", trial).mean for trial in trials])
-        if len(np.unique(hours)) >= LEAST_POINTS and np.isfinite(values).all(1).any():
-            found[name] = hours, values
+        values = [(counts(trial), table.interval(metric, trial)) for trial in trials]
+        curves[name] = [Bought(count, value) for count, value in values if value.n]
+        if trials[0].arm == "careful":
+            picture = {name: count / values[-1][0]["picture"] for name, count in values[-1][0].items()}
+    known = {name: points for name, points in curves.items() if points}
+    return Priced(prices, TITLES, known, config.budgets, picture, AXES[metric])
+
+
+def gains_of(table: Table, ways: dict[str, list[Trial]]) -> list[Worth]:
+    """By how much a fitted curve rises while the hours double, from every purchase on."""
+    return [
+        Worth(name, start, 2 * start, _gain(table, hours, values, start, 2 * start), None, 2 * start > hours[-1])
+        for name, (hours, values) in _spent(table, ways).items()
+        for start in map(float, hours)
+    ]
+
+
+def predictions_of(table: Table, ways: dict[str, list[Trial]]) -> list[Worth]:
+    """What the purchases before the last one say of it, beside what it was."""
+    found = []
+    for name, (hours, values) in _spent(table, ways).items():
+        if len(np.unique(hours[:-1])) >= LEAST_POINTS:
+            start, end = map(float, hours[-2:])
+            gain = _gain(table, hours[:-1], values[:, :-1], start, end)
+            found.append(Worth(name, start, end, gain, float(np.mean(values[:, -1] - values[:, -2])), True))
     return found
 
 
-def gains_of(config: Config, table: Table) -> pd.DataFrame:
-    """Dice points by which a fitted curve rises while the hours double, from every purchase on."""
+def _spent(table: Table, ways: dict[str, list[Trial]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Mean hours of each purchase and Dice points by replicate, of what has enough budgets for a curve."""
+    found = {}
+    for name, trials in ways.items():
+        values = pd.concat([table.values("dice_pooled", trial) for trial in trials], axis=1).dropna().to_numpy(float)
+        hours = np.asarray([table.interval("hours", trial).mean for trial in trials])
+        if len(np.unique(hours)) >= LEAST_POINTS and len(values):
+            found[name] = hours, 100 * values
+    return found
+
+
+def _gain(table: Table, hours: np.ndarray, values: np.ndarray, start: float, end: float) -> Interval:
+    """In Dice points."""
+    gain = expected_gain(hours, values / 100, start, end, overlap=table.replicates.overlap)
+    return Interval(100 * gain.mean, 100 * gain.low, 100 * gain.high, gain.n)
+
+
+def _worth_table(found: Sequence[Worth]) -> pd.DataFrame:
     lines = []
-    for name, (hours, values) in _spent(config, table).items():
-        for start in hours:
-            gain = expected_gain(hours, values, float(start), 2 * float(start), overlap=table.replicates.overlap)
-            lines.append(
-                {"spent on": name, "from, h": f"{start:.2f}", "to, h": f"{2 * start:.2f}", **_points(gain)}
-                | {"beyond the runs": "yes" if 2 * start > hours.max() else "no"}
-            )
+    for one in found:
+        line = {"spent on": one.spent_on, "from, h": f"{one.start:.2f}", "to, h": f"{one.end:.2f}"}
+        line |= {"Dice points": format_interval(one.gain, 1), "beyond the data": "yes" if one.is_beyond else "no"}
+        if one.was is not None:
+            is_inside = "yes" if one.gain.low <= one.was <= one.gain.high else "no"
+            line |= {"was": f"{one.was:+.1f}", "inside": is_inside if one.gain.low == one.gain.low else "-"}
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
-def predictions_of(config: Config, table: Table) -> pd.DataFrame:
-    """What the purchases before the last one say of it, beside what it was."""
-    lines = []
-    for name, (hours, values) in _spent(config, table).items():
-        if len(np.unique(hours[:-1])) < LEAST_POINTS:
-            continue
-        before, last = float(hours[-2]), float(hours[-1])
-        gain = expected_gain(hours[:-1], values[:, :-1], before, last, overlap=table.replicates.overlap)
-        was = float(np.nanmean(values[:, -1] - values[:, -2]))
-        inside = "-" if gain.low != gain.low else "yes" if gain.low <= was <= gain.high else "no"
-        lines.append(
-            {"spent on": name, "from, h": f"{before:.2f}", "to, h": f"{last:.2f}", **_points(gain)}
-            | {"was": f"{100 * was:+.1f}", "inside": inside}
-        )
-    return pd.DataFrame(lines)
-
-
-def _points(gain: Interval) -> dict[str, str]:
-    return {"Dice points": format_interval(Interval(100 * gain.mean, 100 * gain.low, 100 * gain.high, gain.n), 1)}
-
-
-def turned_by_prices(priced: Priced) -> pd.DataFrame:
-    """Where half or twice one price changes what reaches most."""
-    lines = []
-    for name in priced.movable:
-        for factor in FACTORS:
-            other = priced.moved(**{name: factor})
-            for hours in priced.budgets:
-                before, after = priced.best_at(hours), other.best_at(hours)
-                if before != after:
-                    seconds = f"{other.prices[name]:.3g} s for {priced.titles[name]}"
-                    lines.append(
-                        {"price": seconds, "hours": f"{hours:g}", "before": before or "-", "then": after or "-"}
-                    )
-    return pd.DataFrame(lines)
-
-
-def _gain_said(gains: pd.DataFrame) -> list[str]:
-    if not len(gains):
-        return []
-    last = gains.groupby("spent on", sort=False).tail(1)
-    best = last.loc[last["Dice points"].map(lambda text: float(text.split()[0])).idxmax()]
-    worth = f"{best['Dice points']} Dice points, extrapolated"
-    return [f"Twice the largest budget is worth most for {best['spent on']}: {worth}."]
-
-
-def _turned_said(turned: pd.DataFrame, priced: Priced) -> list[str]:
-    cases = len(priced.movable) * len(FACTORS) * len(priced.budgets)
-    return [f"Half or twice one price changes what reaches most in {len(turned)} of {cases} cases."] if cases else []
-
-
-def _chart(priced: Priced, axis: str) -> Chart:
-    front = priced.front()
-    names = list(dict.fromkeys(name for _, name, _ in front))
-    numbers = [
-        {"spent on": name, "hours": round(priced.hours(one.counts), 4), axis: round(one.value.mean, 4)}
-        | {"95 % interval from": round(one.value.low, 4), "to": round(one.value.high, 4), "test sets": one.value.n}
-        for name, points in priced.curves.items()
-        for one in points
-    ]
-    caption = means_said(one.value for points in priced.curves.values() for one in points)
-    return chart(
-        f"On the front: {joined(names)}" if names else "Nothing is known yet",
-        f"{axis} by hours of annotation",
-        lambda narrow: priced_chart(priced, narrow),
-        pd.DataFrame(numbers),
-        f"{caption} Grey: the front; everything else costs no less and reaches no more.",
+def _front_table(priced: Priced) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"hours": f"{hours:.2f}", "spent on": name, "pictures": f"{one.counts['picture']:.1f}"}
+        | {priced.axis: format_interval(one.value)}
+        for hours, name, one in priced.front()
     )
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _turned_table(priced: Priced, turned: Sequence[tuple[str, float, float, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"price": f"{factor * priced.prices[name]:.3g} s for {priced.titles[name]}", "hours": f"{hours:g}"}
+        | {"before": before or "-", "then": then or "-"}
+        for name, factor, hours, before, then in turned
+    )
+
+
+def _gain_said(gains: Sequence[Worth]) -> list[str]:
+    last = {one.spent_on: one for one in gains}
+    if not last:
+        return []
+    best = max(last.values(), key=lambda one: one.gain.mean)
+    worth = f"{format_interval(best.gain, 1)} Dice points by a fitted curve, which extrapolates"
+    return [f"Twice the last purchase is worth most for {best.spent_on}: {worth}."]
+
+
+def _turned_said(priced: Priced, turned: Sequence[object]) -> list[str]:
+    cases = len(priced.movable) * len(FACTORS) * len(priced.budgets)
+    return [f"Half or twice one price changes what reaches most in {len(turned)} of {cases} cases."] if cases else []

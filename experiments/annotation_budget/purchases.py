@@ -33,6 +33,7 @@ class Purchases:
         self.labels = functools.lru_cache(maxsize=1 << 14)(self._labels)
         self.counts = functools.lru_cache(maxsize=1 << 14)(self._counts)
         self.of = functools.cache(self._of)
+        self._radius = functools.cache(self._usual_radius)
 
     @property
     def recipe(self) -> Recipe:
@@ -44,7 +45,6 @@ class Purchases:
         """The pictures that can be bought."""
         return [int(index) for index in self._domain.split(seed).train]
 
-    @functools.cache  # noqa: B019
     def validation(self, seed: int) -> list[int]:
         """The pictures that choose the best epoch, spread over all that there are for it."""
         every = self._domain.split(seed).validation
@@ -136,8 +136,7 @@ class Purchases:
             found = (labels > 0).astype(np.int32)
         return np.where(self._domain.ignored[index], IGNORED, found).astype(np.int32)
 
-    @functools.cache  # noqa: B019
-    def _radius(self, seed: int) -> float:
+    def _usual_radius(self, seed: int) -> float:
         """Of the usual object, as the validation pictures show it; of all pictures where those show none."""
         shown = self._domain.labels[self.validation(seed)]
         return median_radius(shown if shown.any() else self._domain.labels[self.pool(seed)])

@@ -1,5 +1,6 @@
 """Study 5: the pictures, what networks learn from each purchase, and the values that are measured."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -56,18 +57,22 @@ def read(config: Config, opener: Opener = open_source) -> BudgetDomain:
     for arm in config.arms:
         if arm in domain.withheld:
             raise InputError(f"arms: {arm}: {domain.withheld[arm]}; or leave {arm} out")
-    trials = list_trials(config, domain)
-    for option, given in (("budget", config.budgets), ("arm", config.arms)):
-        for value in given:
-            if value not in [getattr(trial, option) for trial in trials if trial.seed == 0]:
-                purchases = purchases_of(config, domain)
-                cheapest = min(purchases.seconds(purchases.counts("careful", 0, index)) for index in purchases.pool(0))
-                what = f"{value:g} h buy nothing" if option == "budget" else f"no budget is enough for {value}"
-                raise InputError(
-                    f"{option}s: {what} in every seed, where the cheapest picture with careful outlines takes "
-                    f"{cheapest / SECONDS:.2g} h; give larger --budgets, or leave it out"
-                )
+    _check_budgets(config, domain)
     return domain
+
+
+def _check_budgets(config: Config, domain: "BudgetDomain") -> None:
+    """Raises InputError where a budget buys nothing, or none is enough for an arm that was asked for."""
+    bought, purchases = affordable(config, domain), purchases_of(config, domain)
+    used = {hours for own in bought.values() for hours in own}
+    useless = [f"{hours:g} h buy nothing" for hours in config.budgets if hours not in used]
+    useless += [f"no budget is enough for {arm}" for arm in config.arms if not bought[arm]]
+    if useless:
+        cheapest = min(purchases.seconds(purchases.counts("careful", 0, index)) for index in purchases.pool(0))
+        raise InputError(
+            f"budgets: {useless[0]} in every seed, where careful outlines of the cheapest picture take "
+            f"{cheapest / SECONDS:.2g} h; give larger budgets, or leave out what they are too small for"
+        )
 
 
 def _reason_without_labels(config: Config, domain: Domain) -> str:
@@ -78,19 +83,25 @@ def _reason_without_labels(config: Config, domain: Domain) -> str:
     return ""
 
 
+def affordable(config: Config, domain: BudgetDomain) -> dict[str, list[float]]:
+    """The budgets that buy something in every seed, by arm."""
+    purchases = purchases_of(config, domain)
+    seeds = range(min(config.run.seeds, domain.splitting.distinct))
+    return {
+        arm: [hours for hours in config.budgets if all(purchases.buys(Trial(NONE, seed, arm, hours)) for seed in seeds)]
+        for arm in config.arms or [arm for arm in ARMS if arm not in domain.withheld]
+    }
+
+
 def list_trials(config: Config, domain: BudgetDomain) -> list[Trial]:
-    """Every trial once, seed by seed: the arms and budgets that buy something in every seed, up to a pool's end."""
-    purchases, found = purchases_of(config, domain), []
-    distinct = range(min(config.run.seeds, domain.splitting.distinct))
-    for arm in config.arms or [arm for arm in ARMS if arm not in domain.withheld]:
-        for network in (NONE,) if arm in TRAINS_NONE else config.segmentation.networks:
-            bought = [h for h in config.budgets if all(purchases.buys(Trial(network, s, arm, h)) for s in distinct)]
-            for seed in range(config.run.seeds):
-                for hours in bought:
-                    found.append(Trial(network, seed, arm, hours))
-                    if purchases.is_at_end(found[-1]):
-                        break
-    return sorted(found, key=lambda trial: trial.seed)
+    """Every trial once, seed by seed; an arm that has bought the whole pool has no larger budgets."""
+    found, purchases = [], purchases_of(config, domain)
+    for seed in range(config.run.seeds):
+        for arm, budgets in affordable(config, domain).items():
+            ended = [hours for hours in budgets if purchases.is_at_end(Trial(NONE, seed, arm, hours))]
+            for network in (NONE,) if arm in TRAINS_NONE else config.segmentation.networks:
+                found += [Trial(network, seed, arm, h) for h in budgets if not ended or h <= ended[0]]
+    return found
 
 
 def measure(context: Here, trial: Trial) -> Outcome:
@@ -137,10 +148,16 @@ def _with_head(config: Config, domain: Domain, learnt: Learnt, test: np.ndarray)
     shots = [index for index in learnt.pictures if domain.labels[index].any()]
     if not shots:
         return np.zeros(domain.labels[test].shape, bool)
-    bank = FeatureBank(load_extractors(config.extractors))
+    bank = bank_of(config.extractors)
     masks = np.where(domain.ignored[shots], IGNORED, domain.labels[shots])
     found = fit_new_type(bank, list(domain.images[shots]), list(masks))
     return np.stack([found.segment(bank, domain.images[index]) > 0 for index in test])
+
+
+@functools.lru_cache(maxsize=1)
+def bank_of(extractors: str) -> FeatureBank:
+    """Their features, compiled once."""
+    return FeatureBank(load_extractors(extractors))
 
 
 def _examples(
@@ -180,11 +197,11 @@ def cautions(config: Config, domain: BudgetDomain) -> list[str]:
     bought = purchases_of(config, domain)
     rows = bought.validation(0)
     hours = bought.seconds(sum_of([bought.counts("careful", 0, index) for index in rows])) / SECONDS
-    said = [
-        f"{len(rows)} validation pictures are outlined carefully, the same for all, and not counted: {hours:.2g} h."
-    ]
-    withheld = {} if config.arms else domain.withheld
-    return [*said, *(f"Not compared: {ARMS[arm]}, because {reason}." for arm, reason in withheld.items())]
+    kept = f"The validation pictures are {len(rows)} with careful outlines, the same for all"
+    few = {arm: "no budget is enough" for arm, budgets in affordable(config, domain).items() if not budgets}
+    lacking = few | ({} if config.arms else dict(domain.withheld))
+    why = [f"Not compared: {ARMS[arm]}. Reason: {reason}." for arm, reason in lacking.items()]
+    return [f"{kept}; their {hours:.2g} h are not counted.", *why]
 
 
 def passes(context: Here, trial: Trial) -> dict[tuple[Training, str], float]:

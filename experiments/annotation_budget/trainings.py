@@ -42,6 +42,7 @@ class BudgetTrainer(Trainer[Training]):
 
     def __init__(self, config: Config, domain: Domain, bought: Purchases) -> None:
         self._config, self._domain, self._bought = config, domain, bought
+        self.network = functools.cache(self._network)
         self._presence = np.asarray(domain.labels.any((1, 2)), np.int32)
 
     def needs(self, training: Training) -> Sequence[Training]:
@@ -61,8 +62,7 @@ class BudgetTrainer(Trainer[Training]):
             return make_upgrade_steps(network, config.train.step, max_objects=self._domain.largest_id)
         return make_steps(network, config.train.step)
 
-    @functools.cache  # noqa: B019
-    def network(self, kind: str) -> Any:
+    def _network(self, kind: str) -> Any:
         """The module of a kind."""
         (name, _, part), config, domain = kind.partition("-"), self._config, self._domain
         if part == CLASSIFIER:
@@ -100,11 +100,11 @@ class BudgetTrainer(Trainer[Training]):
     def job(self, training: Training, load: Load) -> Job:
         validation, length = self._bought.validation(training.seed), self._length(training.seed)
         if training.part == UPGRADER:
-            careful = self._bought.of(training)[0].pictures
-            return Job(self._to_repair(np.resize(careful, length), 1), self._to_repair(validation, DRAWS))
+            rows = np.resize(self._bought.of(training)[0].pictures, length)
+            return Job(self._to_repair(rows, 1), self._to_repair(validation, DRAWS))
         if training.part == CLASSIFIER:
-            marked = np.resize(self._bought.of(training)[0].pictures, length)
-            learnt, choosing = (Pictures(self._domain.images[i], self._presence[i]) for i in (marked, validation))
+            rows = np.resize(self._bought.of(training)[0].pictures, length)
+            learnt, choosing = (Pictures(self._domain.images[i], self._presence[i]) for i in (rows, validation))
             return Job(learnt, choosing)
         found = self.learnt(training, load)
         rows, images = np.resize(np.arange(len(found.pictures)), length), self._domain.images

@@ -3,15 +3,18 @@
 `priced.js.j2` does the same in a page, where a reader moves the prices.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from segjax.evaluation.decision import Interval
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, nothing, tidy, tip, tips
+from segjax.reports.charts import GREY, INK, NARROW, STYLES, Chart, chart, means_said, nothing, tidy, tip, tips
+from segjax.reports.words import joined
 
 SECONDS = 3600.0  # of an hour
 _DASHES = ("-", "--")
@@ -80,6 +83,16 @@ class Priced(NamedTuple):
         known = {name: value for name, value in found.items() if value == value}
         return max(known, key=known.__getitem__) if known else ""
 
+    def turned(self, factors: Sequence[float]) -> list[tuple[str, float, float, str, str]]:
+        """Where another price changes what reaches most: the price, its factor, hours, and the best before and then."""
+        return [
+            (name, factor, hours, before, then)
+            for name in self.movable
+            for factor in factors
+            for hours in self.budgets
+            if (before := self.best_at(hours)) != (then := self.moved(**{name: factor}).best_at(hours))
+        ]
+
     def front(self) -> list[tuple[float, str, Bought]]:
         """Hours, name and purchase of every purchase than which none is both no dearer and better, the cheapest first.
 
@@ -120,6 +133,25 @@ def style_of(number: int) -> tuple[str, str, str]:
 def _numbers(value: Interval) -> dict[str, float | None]:
     has_bounds = value.low == value.low
     return {"mean": value.mean, "low": value.low if has_bounds else None, "high": value.high if has_bounds else None}
+
+
+def front_chart(priced: Priced) -> Chart:
+    """`priced_chart` with what is on the front as its title, and its numbers."""
+    values = [one.value for points in priced.curves.values() for one in points]
+    numbers = [
+        {"spent on": name, "hours": round(priced.hours(one.counts), 4), priced.axis: round(one.value.mean, 4)}
+        | {"95 % interval from": round(one.value.low, 4), "to": round(one.value.high, 4), "test sets": one.value.n}
+        for name, points in priced.curves.items()
+        for one in points
+    ]
+    names = joined(dict.fromkeys(name for _, name, _ in priced.front())) if values else "nothing yet"
+    return chart(
+        f"On the front: {names}",
+        f"{priced.axis} by hours of annotation",
+        functools.partial(priced_chart, priced),
+        pd.DataFrame(numbers),
+        f"{means_said(values)} Grey: the front. Everything else costs no less and reaches no more.",
+    )
 
 
 def priced_chart(priced: Priced, narrow: bool = False) -> Figure:
