@@ -46,8 +46,8 @@ class Purchases:
         return [int(index) for index in self._domain.split(seed).train]
 
     def validation(self, seed: int) -> list[int]:
-        """The pictures that choose the best epoch, spread over all that there are for it."""
-        every = self._domain.split(seed).validation
+        """The pictures that choose the best epoch, with and without an object in the proportion that there is."""
+        every = sorted(self._domain.split(seed).validation, key=lambda index: not self._domain.labels[index].any())
         chosen = np.linspace(0, len(every) - 1, min(len(every), self._config.validation_pictures)).astype(int)
         return [int(every[place]) for place in chosen]
 
@@ -96,11 +96,12 @@ class Purchases:
         return [(own.get(arm, "careful"), 1.0)]
 
     def buys(self, trial: Trial) -> bool:
-        """Whether a budget is enough for an arm; repaired ones need pictures of both kinds while there are any."""
+        """Whether a budget is enough for an arm; for repairs, for an object of each kind while there are pictures."""
         for training in trainings_of(self._config, trial) or [Training(**vars(trial))]:
             first, *others = self.of(training)
             is_whole = len(first.pictures) == len(self.pool(trial.seed))
-            if trial.arm == "repaired" and not (first.pictures and (is_whole or others[0].pictures)):
+            is_shown = self._domain.labels[list(first.pictures)].any()
+            if trial.arm == "repaired" and not (is_shown and (is_whole or others[0].pictures)):
                 return False
             if not any(part.pictures for part in (first, *others)):
                 return False

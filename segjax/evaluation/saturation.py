@@ -21,7 +21,7 @@ class Saturating(NamedTuple):
     rate: float
     first: float
 
-    def at(self, x: float) -> float:
+    def at(self, x: float | int) -> float:
         """The value at x."""
         return float(self.top - self.drop * (x / self.first) ** -self.rate)
 
@@ -55,7 +55,12 @@ def fit_saturating(x: Float[np.ndarray, " B"], y: Float[np.ndarray, " B"]) -> Sa
 
 
 def expected_gain(
-    x: Float[np.ndarray, " B"], values: Float[np.ndarray, "R B"], start: float, end: float, *, overlap: float = 0.0
+    x: Float[np.ndarray, " B"],
+    values: Float[np.ndarray, "R B"],
+    start: float | int,
+    end: float | int,
+    *,
+    overlap: float = 0.0,
 ) -> Interval:
     """How much the curve through the means over replicates rises from `start` to `end`, with its 95 % interval.
 
