@@ -25,6 +25,7 @@ FLOORS = {
     "segjax.upgrade": 3,
     "segjax.fewshot": 3,
     "segjax.maps": 3,
+    "segjax.classical": 3,
     "segjax.sweeps": 4,
     "segjax.reports": 4,
     "experiments.harness": 5,
@@ -49,6 +50,7 @@ ONLY_IN = {
     "roifile": "segjax.data",
     "pycocotools": "segjax.data",
     "imagecodecs": "segjax.data",
+    "sklearn": ("segjax.classical", "experiments.benchmarks"),
     "tensorflow": (),
     "torch": "experiments.benchmarks",
 }
