@@ -36,7 +36,9 @@ ARMS = {
     "boxes": "boxes",
     "image_labels": "image labels",
     "few_shot": "careful outlines for a few-shot head",
+    "classical": "careful outlines for a random forest",
 }
+TRAINS_NONE = ("few_shot", "classical")  # networks of their own
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class Config:
     arms: tuple[str, ...] = arranges(())
     """What the budgets are spent on: any of careful and quick (outlines), mixture (of both), repaired (quick outlines
     repaired by a network that learnt from careful ones), corrected (proposals of a network), points, boxes,
-    image_labels (through the maps of a classifier), few_shot (a head on features of other networks). None: all that the
-    pictures can feed; the page says why others are not."""
+    image_labels (through the maps of a classifier), few_shot (careful outlines for a head on features of other
+    networks), classical (for a random forest). None: all that the pictures can feed; the page says why others are
+    not."""
     order: Literal["lot", "foreground"] = decides("lot")
     """How pictures are drawn from the pool. lot: all are as likely. foreground: those in which more stands out by
     Otsu's threshold are likelier."""
@@ -230,6 +233,3 @@ def trainings_of(config: Config, trial: Trial) -> list[Training]:
         "image_labels": ["classifier", ""],
     }
     return [Training(trial.network, trial.seed, trial.arm, trial.budget, part) for part in parts.get(trial.arm, [""])]
-
-
-TRAINS_NONE = ("few_shot",)

@@ -16,6 +16,7 @@ from experiments.annotation_budget.trainings import BudgetTrainer, Learnt
 from experiments.harness.annotating import sum_of
 from experiments.harness.examples import places_shown, ranks_shown
 from experiments.harness.extractors import reason_without_extractors
+from experiments.harness.ladder import fitted
 from experiments.harness.networks import check_trainable, pooled_dice, prediction_rows
 from experiments.harness.pictures import Domain, Opener, Splitting, open_target, read_domain
 from experiments.harness.store import Trained, TrainingStore
@@ -26,7 +27,7 @@ from segjax.fewshot import FeatureBank, fit_new_type, load_extractors
 from segjax.reports import Gallery, look
 from segjax.reports.gallery import LABEL_LEGEND, PREDICTION_LEGEND, label_layer, prediction_look
 from segjax.sweeps import Outcome, Row
-from segjax.training import predict
+from segjax.training import Pictures, predict
 from segjax.types import IGNORED, InputError
 
 Here = Context[Config, "BudgetDomain", Training]
@@ -111,7 +112,8 @@ def measure(context: Here, trial: Trial) -> Outcome:
     training = Training(**vars(trial))
     if trial.arm in TRAINS_NONE:
         shots = trainer.learnt(training, context.store.load)
-        predicted, trained = _with_head(config, domain, shots, test), Trained({}, "ok", 0, trainer.facts(shots))
+        trained = Trained({}, "ok", 0, trainer.facts(shots))
+        predicted = _without_training(config, domain, trial, shots, test)
     else:
         training = _best(context, trial)
         trained = context.store.load(training)
@@ -143,13 +145,17 @@ def _best(context: Here, trial: Trial) -> Training:
     return max([*others, last], key=validated)
 
 
-def _with_head(config: Config, domain: Domain, learnt: Learnt, test: np.ndarray) -> Bool[np.ndarray, "P H W"]:
-    """What a head finds that is fitted to the pictures with an object; nothing where there are none."""
+def _without_training(
+    config: Config, domain: Domain, trial: Trial, learnt: Learnt, test: np.ndarray
+) -> Bool[np.ndarray, "P H W"]:
+    """What a head on features, or a forest, finds after the pictures bought; nothing where those show no object."""
     shots = [index for index in learnt.pictures if domain.labels[index].any()]
     if not shots:
         return np.zeros(domain.labels[test].shape, bool)
-    bank = bank_of(config.extractors)
-    masks = np.where(domain.ignored[shots], IGNORED, domain.labels[shots])
+    if trial.arm == "classical":
+        pictures = Pictures(domain.images[learnt.pictures], learnt.targets)
+        return fitted("forest", trial.seed, pictures).masks(domain.images[test])
+    bank, masks = bank_of(config.extractors), np.where(domain.ignored[shots], IGNORED, domain.labels[shots])
     found = fit_new_type(bank, list(domain.images[shots]), list(masks))
     return np.stack([found.segment(bank, domain.images[index]) > 0 for index in test])
 
