@@ -32,6 +32,7 @@ PUBLISHED_LEVELS = {
     "jitter": (2.0, 4.0, 8.0),
     "shift": (2.0, 4.0, 8.0),
     "polygon": (12.0, 8.0, 4.0),
+    "markov": (30.0, 60.0, 120.0),
 }
 
 
@@ -52,11 +53,12 @@ class Config:
     train: TrainOptions = decides(TrainOptions())
     errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
     """Errors to try. omission: objects are missing. inclusion: foreign objects are marked. bias: outlines are too wide
-    or too narrow. jitter: outlines are shaky. shift: labels are displaced. polygon: outlines have few corners."""
+    or too narrow. jitter: outlines are shaky. shift: labels are displaced. polygon: outlines have few corners. markov:
+    outlines have wandered, mostly outwards, by about a pixel in 20 steps, neighbouring points together."""
     levels: tuple[float, ...] = arranges(())
-    """Strengths of the errors. Numbers below 1 are rates (omission, inclusion), others are pixels (bias, jitter, shift)
-    or corners (polygon). Pixels are those of the published pictures: in coarser pictures, 6 may be 1 pixel. None: the
-    published strengths."""
+    """Strengths of the errors. Numbers below 1 are rates (omission, inclusion), others are pixels (bias, jitter,
+    shift), corners (polygon) or steps (markov). Pixels are those of the published pictures: in coarser pictures, 6 may
+    be 1 pixel. None: the published strengths."""
 
     def resolved(self) -> "Config":
         """The configuration, checked, with the source of foreign objects filled in.
@@ -73,7 +75,7 @@ class Config:
             if not (0 < level < 1 or (level >= 1 and level == int(level))):
                 raise InputError(
                     f"levels: {level:g} is no strength; give rates between 0 and 1 (omission, inclusion) or whole "
-                    "numbers of pixels or corners (bias, jitter, shift, polygon)"
+                    "numbers of pixels, corners or steps (bias, jitter, shift, polygon, markov)"
                 )
         for error in self.errors:
             if not self.levels_of(error):

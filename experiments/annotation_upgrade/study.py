@@ -73,7 +73,7 @@ from segjax.upgrade.recipes import rejected_objects
 VALIDATION_DRAWS = 2  # fixed noisy versions of every clean picture that chooses an upgrade network's best epoch
 PAIRS = 5  # pictures with clean and noisy labels, from which an error is estimated
 SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
-PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift")
+PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift", "markov")
 Masks = Bool[np.ndarray, "P H W"]
 Rows = Int[np.ndarray, " P"]
 Ids = Int[np.ndarray, "P H W"]

@@ -8,7 +8,8 @@ from segjax.types import InputError
 
 RATE_ERRORS = ("omission", "inclusion")
 PIXEL_ERRORS = ("bias", "jitter", "shift")  # strengths in published pixels; they scale with coarser pixels
-ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, "polygon")
+COUNT_ERRORS = ("polygon", "markov")  # corners, and steps, which move an outline by pixels of the pictures at hand
+ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, *COUNT_ERRORS)
 
 
 def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarsening: float, option: str) -> Recipe:
@@ -26,7 +27,7 @@ def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarse
         if level == 0:
             continue
         fields[error] = level / coarsening if error in PIXEL_ERRORS else level
-        if error == "polygon":
+        if error in COUNT_ERRORS:
             fields[error] = int(level)
         if error == "bias":
             pixels = fields[error]
@@ -65,5 +66,7 @@ def strengths_of(error: str, option: str) -> dict[str, float]:
         if not (0 < level <= 1 if name in RATE_ERRORS else 0 < level < float("inf")):
             kind = "a rate above 0 and up to 1" if name in RATE_ERRORS else "a number above 0"
             raise InputError(f"{option}: {name} in {error!r} must be {kind}, not {number}")
+        if name in COUNT_ERRORS and level != int(level):
+            raise InputError(f"{option}: {name} in {error!r} must be a whole number, not {number}")
         strengths[name] = level
     return strengths

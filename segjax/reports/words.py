@@ -49,6 +49,7 @@ ERRORS = {
     "shift": _length("shifted labels"),
     "merge": _rate("merged touching cells"),
     "split": _rate("split cells"),
+    "markov": ErrorWords("outlines with Markov noise", "outlines with Markov noise, steps", "{} steps"),
 }
 NETWORKS = {
     "unet": "U-Net",
