@@ -19,6 +19,7 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.prices import PriceOptions
+from experiments.harness.recipes import strengths_of
 from segjax.maps import MAPS
 from segjax.models import CLASSIFIERS
 from segjax.training import LoopConfig, StepConfig
@@ -72,10 +73,9 @@ class Config:
     validation_pictures: int = decides(8)
     """Most pictures that choose the best epoch. They are outlined carefully, the same ones for every arm, and cost
     nothing."""
-    quick_omission: float = decides(0.1)
-    """Rate of objects that a quick annotator overlooks."""
-    quick_jitter: float = decides(4.0)
-    """By how much quick outlines are off, in published pixels (standard deviation)."""
+    quick: str | None = decides(None)
+    """What goes wrong with quick outlines, such as omission=0.1+jitter=4 (a rate, and published pixels). None: 5 % of
+    the objects are overlooked, and outlines are off by a tenth of the usual radius."""
     careful_share: float = decides(0.4)
     """Share of the budget for the careful outlines of the arm repaired; the rest goes to quick ones."""
     shares: tuple[float, ...] = decides((0.25, 0.5, 0.75))
@@ -108,16 +108,15 @@ class Config:
         check_choices("budgets", self.budgets, self.budgets)
         check_choices("classifier", (self.classifier,), CLASSIFIERS)
         check_choices("map", (self.map,), MAPS)
-        check_least(self, target=1, validation_pictures=1, rounds=2, epoch_pictures=1, quick_jitter=0)
+        check_least(self, target=1, validation_pictures=1, rounds=2, epoch_pictures=1)
         for hours in self.budgets:
             if not 0 < hours < float("inf"):
                 raise InputError(f"budgets: {hours} is not a budget; give hours, above 0")
         if not self.budgets:
             raise InputError("budgets: there are none; give hours, such as --budgets 1 5 20")
-        if not 0 <= self.quick_omission < 1:
-            raise InputError(f"quick_omission: {self.quick_omission} is no rate; give a number from 0 to below 1")
-        if not self.quick_omission and not self.quick_jitter:
-            raise InputError("quick_omission, quick_jitter: both are 0, so quick outlines are careful ones; raise one")
+        for name in strengths_of(self.quick, "quick") if self.quick is not None else ():
+            if name in ("bias", "inclusion"):
+                raise InputError(f"quick: {name} is not drawn object by object; give omission, jitter or another error")
         for name in ("careful_share", "shares", "redrawn_below"):
             for value in given if isinstance(given := getattr(self, name), tuple) else (given,):
                 if not 0 < value < 1:

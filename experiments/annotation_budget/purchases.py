@@ -1,15 +1,19 @@
 """What budgets buy: which pictures, annotated in which way, and how many of the things that have a price."""
 
 import functools
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array, Key
 
 from experiments.annotation_budget.grid import Config, Training, Trial, trainings_of
 from experiments.harness.annotating import Counts, Labels, around_points, counts_of, in_boxes, standing_out, sum_of
 from experiments.harness.pictures import Domain
-from segjax.annotations import Recipe, jitter
+from experiments.harness.recipes import recipe_from, strengths_of
+from segjax.annotations import Recipe, annotate
+from segjax.annotations.annotators import points, quick_recipe
 from segjax.annotations.purchase import buy
 from segjax.evaluation.references import median_radius
 from segjax.types import IGNORED
@@ -35,11 +39,13 @@ class Purchases:
         self.of = functools.cache(self._of)
         self._radius = functools.cache(self._usual_radius)
 
-    @property
+    @functools.cached_property
     def recipe(self) -> Recipe:
-        """What goes wrong with quick outlines."""
-        jittered = self._config.quick_jitter / self._domain.source.coarsening
-        return Recipe(omission=self._config.quick_omission, jitter=jittered, scope="picture")
+        """What goes wrong with quick outlines, object by object, as rates of few objects would be rounded to none."""
+        if self._config.quick is None:
+            return replace(quick_recipe(self._domain.labels), scope="object")
+        strengths, coarsening = strengths_of(self._config.quick, "quick"), self._domain.source.coarsening
+        return recipe_from(strengths, {"scope": "object"}, coarsening, "quick")
 
     def pool(self, seed: int) -> list[int]:
         """The pictures that can be bought."""
@@ -116,21 +122,17 @@ class Purchases:
         return counts_of(kind, self.labels(kind, seed, index), self._domain.source.coarsening)
 
     def _labels(self, kind: str, seed: int, index: int) -> Labels:
-        """The objects of a picture as they are annotated; quick outlines miss some, and are off."""
+        """The objects of a picture as they are annotated."""
         truth = self._domain.labels[index]
         if kind != "quick":
             return truth
-        for_objects, for_outlines = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
-        ids = np.unique(truth[truth > 0])
-        missed = ids[np.asarray(jax.random.bernoulli(for_objects, self._config.quick_omission, ids.shape))]
-        drawn = np.where(np.isin(truth, missed), 0, truth)
-        return np.asarray(jitter(for_outlines, drawn, float(self.recipe.jitter)))
+        return annotate(_key(seed, index), truth, self.recipe, max_objects=self._domain.largest_id).labels
 
     def target(self, kind: str, seed: int, index: int) -> Labels:
         """What a network is told: 1 object, 0 background, -1 what an annotation leaves open."""
         labels = self.labels(kind, seed, index)
         if kind == "points":
-            found = around_points(labels, self._radius(seed))
+            found = around_points(points(_key(seed, index), labels) > 0, self._radius(seed))
         elif kind == "boxes":
             found = in_boxes(labels)
         else:
@@ -141,6 +143,11 @@ class Purchases:
         """Of the usual object, as the validation pictures show it; of all pictures where those show none."""
         shown = self._domain.labels[self.validation(seed)]
         return median_radius(shown if shown.any() else self._domain.labels[self.pool(seed)])
+
+
+def _key(seed: int, index: int) -> Key[Array, ""]:
+    """Of what is drawn for a picture."""
+    return jax.random.fold_in(jax.random.key(seed), index)
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,12 +11,13 @@ from jaxtyping import Int32
 
 from experiments.annotation_budget.grid import COUNT, Config, Training, trainings_of
 from experiments.annotation_budget.purchases import SECONDS, Purchases
-from experiments.harness.annotating import Counts, Labels, corrected, sum_of
+from experiments.harness.annotating import Counts, Labels, counts_of_correction, sum_of
 from experiments.harness.map_options import OURS
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, standardisation
 from experiments.harness.options import zoo_name
 from experiments.harness.pictures import Domain
 from experiments.harness.store import Extent, Job, Load, Trainer
+from segjax.annotations import correct
 from segjax.maps import create_map
 from segjax.maps.masks import level_of, mask_of
 from segjax.ops.components import components
@@ -93,9 +94,7 @@ class BudgetTrainer(Trainer[Training]):
 
     def _to_repair(self, rows: Sequence[int] | np.ndarray, draws: int) -> Pictures:
         chosen, domain, recipe = np.asarray(rows), self._domain, self._bought.recipe
-        return clean_pictures(
-            domain.images[chosen], domain.labels[chosen], recipe, errors=("omission", "jitter"), draws=draws
-        )
+        return clean_pictures(domain.images[chosen], domain.labels[chosen], recipe, draws=draws)
 
     def job(self, training: Training, load: Load) -> Job:
         validation, length = self._bought.validation(training.seed), self._length(training.seed)
@@ -172,12 +171,13 @@ class BudgetTrainer(Trainer[Training]):
                 break
             masks = predict(self.steps(self.kind(before)), load(before).variables, self._domain.images[free]) > 0
             made = {
-                index: corrected(components(mask), self._domain.labels[index], self._config.redrawn_below, coarsening)
+                index: correct(components(mask), self._domain.labels[index], self._config.redrawn_below)
                 for index, mask in zip(free, masks, strict=True)
             }
+            costs = {index: counts_of_correction(one, coarsening) for index, one in made.items()}
             left = number * share - self._bought.seconds(sum_of(counts))
-            pictures = self._bought.take(seed, number, left, {index: cost for index, (_, cost) in made.items()})
-            labels |= {index: made[index][0] for index in pictures}
-            counts += [made[index][1] for index in pictures]
+            pictures = self._bought.take(seed, number, left, costs)
+            labels |= {index: made[index].labels for index in pictures}
+            counts += [costs[index] for index in pictures]
         targets = [self._judged(one > 0, index) for index, one in labels.items()]
         return Learnt(list(labels), np.stack(targets), sum_of(counts))

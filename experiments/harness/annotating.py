@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float32, Int32, Integer
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from segjax.annotations.annotators import Correction
 from segjax.annotations.prices import outline_lengths
-from segjax.evaluation import overlaps
 from segjax.ops.components import components
 from segjax.types import IGNORED
 
@@ -42,40 +42,19 @@ def sum_of(counts: Iterable[Counts]) -> Counts:
     return found
 
 
-def corrected(proposal: Labels, truth: Labels, redrawn_below: float, coarsening: float = 1.0) -> tuple[Labels, Counts]:
-    """Proposed objects after an annotator has looked at each, with what that took.
-
-    Each true object has at most one proposal, by falling intersection over union, and each proposal one object. A
-    proposal stays where its intersection over union reaches `redrawn_below`, and is redrawn below. Proposals of no
-    object are removed; objects without a proposal get careful outlines.
-    """
-    table, ids = overlaps(proposal, truth), [np.unique(one[one > 0]) for one in (proposal, truth)]
-    iou, owner = table.shared / table.union, dict[int, int]()
-    labels, left = np.zeros_like(truth), set(ids[1].tolist())
-    redrawn = 0
-    for pair in np.argsort(-iou, kind="stable"):
-        proposed, true = int(ids[0][table.prediction[pair]]), int(ids[1][table.truth[pair]])
-        if true in left and proposed not in owner:
-            owner[proposed] = true
-            left.remove(true)
-            redrawn += bool(iou[pair] < redrawn_below)
-            labels[proposal == proposed if iou[pair] >= redrawn_below else truth == true] = true
-    missing = np.where(np.isin(truth, list(left)), truth, 0)
-    counts = {**counts_of("careful", missing, coarsening), "look": float(len(ids[0])), "correction": float(redrawn)}
-    return np.where(missing > 0, missing, labels).astype(np.int32), counts
+def counts_of_correction(found: Correction, coarsening: float = 1.0) -> Counts:
+    """The same of proposed objects that are looked at, and corrected where they are wrong."""
+    done = {"look": float(found.looked), "correction": float(found.redrawn)}
+    return {**counts_of("careful", found.drawn, coarsening), **done}
 
 
-def around_points(labels: Labels, radius: float) -> Labels:
-    """A point in each object, at the pixel of its own nearest to its centre of mass, and what is told of its place.
+def around_points(marked: Mask, radius: float) -> Labels:
+    """What points say of their surroundings.
 
     1 within `INNER` times the usual radius of a point, 0 beyond `OUTER` times, -1 between.
     """
-    marked = np.zeros(labels.shape, bool)
-    for number in np.unique(labels[labels > 0]):
-        own = np.argwhere(labels == number)
-        marked[tuple(own[np.argmin(((own - own.mean(0)) ** 2).sum(1))])] = True
     if not marked.any():
-        return np.zeros(labels.shape, np.int32)
+        return np.zeros(marked.shape, np.int32)
     distance = ndimage.distance_transform_edt(~marked)
     return np.where(distance <= INNER * radius, 1, np.where(distance <= OUTER * radius, IGNORED, 0)).astype(np.int32)
 

@@ -1,5 +1,6 @@
 """What budgets buy, counted by hand on pictures of squares."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from experiments.annotation_budget.purchases import Part, Purchases
 from experiments.annotation_budget.study import BudgetDomain, affordable, list_trials
 from experiments.harness.options import overlaid
 from experiments.harness.pictures import Splitting
+from segjax.annotations.annotators import quick_recipe
 from segjax.types import IGNORED
 from tests.experiments.harness.tiny import Source
 
@@ -66,27 +68,28 @@ def test_a_budget_buys_as_many_pictures_as_fit(arm, kind, price):
 
 def test_quick_outlines_cost_what_is_drawn_and_what_is_missed_costs_nothing():
     pictures = domain((9,) * 8)
-    found = Purchases(config(quick_omission=0.5, quick_jitter=0.0), pictures)
+    found = Purchases(config(quick="omission=0.5"), pictures)
     drawn = {index: len(np.unique(found.labels("quick", 0, index))) - 1 for index in found.pool(0)}
     assert 0 < sum(drawn.values()) < 9 * len(drawn)
     for index, count in drawn.items():
         assert found.counts("quick", 0, index)["quick"] == count
         kept = found.labels("quick", 0, index)
         np.testing.assert_array_equal(kept, np.where(kept > 0, pictures.labels[index], 0))  # no jitter: as they are
-    other = Purchases(config(quick_omission=0.5, quick_jitter=0.0), pictures)
+    other = Purchases(config(quick="omission=0.5"), pictures)
     assert all((other.labels("quick", 0, i) == found.labels("quick", 0, i)).all() for i in drawn)
 
 
 def test_jitter_is_in_published_pixels():
-    assert Purchases(config(quick_jitter=4.0), domain(coarsening=4.0)).recipe.jitter == 1.0
+    assert Purchases(config(quick="jitter=4"), domain(coarsening=4.0)).recipe.jitter == 1.0
+    assert Purchases(config(), domain()).recipe == replace(quick_recipe(domain().labels), scope="object")
 
 
 def test_a_mixture_divides_the_budget_and_no_picture_is_bought_twice():
     # 0.5 of 480 s are one careful picture of 220 s; the 260 s that are left are two quick ones of 120 s
-    careful, quick = bought("mixture", 480, "share-0.5", quick_omission=0.0, quick_jitter=0.1)
+    careful, quick = bought("mixture", 480, "share-0.5", quick="jitter=0.01")
     assert (len(careful.pictures), len(quick.pictures)) == (1, 2)
     assert not set(careful.pictures) & set(quick.pictures)
-    careful, quick = bought("repaired", 480, careful_share=0.25, quick_omission=0.0, quick_jitter=0.1)
+    careful, quick = bought("repaired", 480, careful_share=0.25, quick="jitter=0.01")
     assert (len(careful.pictures), len(quick.pictures)) == (0, 4)
 
 
