@@ -26,7 +26,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 # One after the other: two timings at once would disturb each other. BENCH_OPTIONS="--scale smoke" shows that all run.
-BENCHMARKS = training_step inference packs annotation_errors upgrading metrics growth memory map_loop few_shot activation_maps decisions patches claims \
+BENCHMARKS = training_step inference packs annotation_errors upgrading metrics growth memory map_loop few_shot activation_maps decisions compared_labels patches claims \
 	encoders map_parity
 bench: $(VENV)/installed-bench
 	for name in $(BENCHMARKS); do $(BIN)/python -m experiments.benchmarks.$$name $(BENCH_OPTIONS) || exit 1; done

@@ -38,6 +38,7 @@ SMALL = {  # what is appended to the commands of a module
     "experiments": "",
     "experiments.check": "",
     "experiments.index": "",
+    "experiments.compare_labels": "",
     "experiments.convert": "",
     "experiments.prepare": "",
     "experiments.read_parquet": "",
@@ -95,6 +96,10 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "python -m experiments.annotation_errors --data folder:my_pictures --out runs/cells": (
         "tests/experiments/test_rivals_in_studies.py",
         "--write-test-pictures",
+    ),
+    "python -m experiments.benchmarks.compared_labels": (
+        "tests/experiments/benchmarks/test_scripts.py",
+        '"compared_labels"',
     ),
     "python -m experiments.benchmarks.api_pages": ("tests/experiments/benchmarks/test_api_pages.py", "api_page()"),
     "python -m experiments.pretrain NAME": ("tests/experiments/test_pretrain.py", '"pretrain", "discs"'),

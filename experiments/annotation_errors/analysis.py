@@ -15,7 +15,15 @@ from experiments.annotation_errors.elsewhere import (
     rival_claims,
 )
 from experiments.annotation_errors.grid import Config, Trial
-from experiments.annotation_errors.statements import judged, published, published_kind, statements_table
+from experiments.annotation_errors.statements import (
+    MARK_NAME,
+    MARKED,
+    corrected_nuclei,
+    judged,
+    published,
+    published_kind,
+    statements_table,
+)
 from experiments.harness.ladder import is_rung
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
@@ -249,7 +257,7 @@ def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFra
     charts = {}
     if shown:
         charts["costs"] = _cost_chart(shown, table.coarsening)
-    errors = [own for name, own in shown.items() if name != PASTED]
+    errors, marks = [own for name, own in shown.items() if name != PASTED], corrected_nuclei()
     for metric, name in CURVES.items():
         found, beside = doses(table, metric), paper if metric == "dice_pooled" else None
         if found["n"].sum():
@@ -261,7 +269,7 @@ def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFra
                 title,
                 f"{_capital(name)} on clean test labels after training on noisy labels",
                 lambda narrow, drawn=drawn, name=name, beside=beside: dose_response(  # type: ignore[misc]
-                    drawn, _capital(name), beside, table.coarsening, narrow
+                    drawn, _capital(name), beside, table.coarsening, narrow, marks, MARK_NAME
                 ),
                 _numbers(drawn[~again(drawn)], _capital(name), table.coarsening),
                 _caption(drawn, beside, any(_is_pasted(trial) for trial in table.trials())),
@@ -323,6 +331,8 @@ def _numbers(found: pd.DataFrame, name: str, coarsening: float) -> pd.DataFrame:
 
 def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -> str:
     said = [means_said(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())]
+    if corrected_nuclei().keys() & set(found["error"]):
+        said.append(MARKED)
     if is_pasted:
         said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
     if any(map(is_rival, found["network"])):

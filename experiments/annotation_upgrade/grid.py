@@ -23,7 +23,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
-from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
+from experiments.harness.recipes import RATE_ERRORS, recipe_from, spelled, strengths_of
 from experiments.harness.rival_options import RivalOptions
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
@@ -63,7 +63,8 @@ class Config:
     """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
     predictions, rivals, region. region: for which errors and numbers of pictures repairing pays."""
     error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
-    """Error of the noisy labels."""
+    """Error of the noisy labels, as omission=0.3+jitter=2, or a file recipe.json that compare_labels wrote; give
+    --scope object with that."""
     errors: tuple[str, ...] = arranges(
         (
             *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3, 0.5, 0.7)),
@@ -127,6 +128,7 @@ class Config:
         Raises:
             InputError: names the option and what it may be.
         """
+        self = dataclasses.replace(self, error=spelled(self.error, "error"))
         self.segmentation.check()
         self.elsewhere.check()
         self.classical.check()

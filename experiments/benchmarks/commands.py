@@ -1,13 +1,17 @@
-"""How long commands take, each in a process of its own, from its start to its end."""
+"""How long commands take, each in a process of its own, from its start to its end; and the tables of such runs."""
 
+import csv
+import io
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from experiments.harness.provenance import ROOT
+from experiments.harness.provenance import ROOT, comment
+from segjax.files import read_file, write_file
 from segjax.types import InputError
 
 
@@ -43,3 +47,29 @@ def timed(name: str, options: Sequence[str]) -> Timed:
     if done.returncode:
         raise InputError(f"{name}: {done.stderr.strip()}")
     return Timed(seconds, since.ru_utime + since.ru_stime - used.ru_utime - used.ru_stime, done.stdout[-1000:])
+
+
+def add_row(
+    path: Path, origin: Mapping[str, str], row: Mapping[str, Any], order: Callable[[Mapping[str, Any]], Any]
+) -> None:
+    """Write a row into a table; the others stay, each with the commit that it was measured at.
+
+    Args:
+        origin: as `experiments.harness.provenance.provenance` says it.
+        order: of the rows; a row of the same order as the new one is replaced.
+    """
+    commit = origin["commit"]
+    rows = {order(one): one for one in [*_rows_of(path), {**row, "commit": commit}]}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*row, "commit"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[place] for place in sorted(rows))
+    write_file(path, comment({name: value for name, value in origin.items() if name != "commit"}) + text.getvalue())
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table that is there; none where there is no table."""
+    if not path.exists():
+        return []
+    lines = read_file(path).decode().splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))

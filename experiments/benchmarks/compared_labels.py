@@ -68,7 +68,8 @@ def study(seed: int, pictures: int, recipe: Recipe) -> Found:
         clean = picture(draws, f"{index}")
         key = jax.random.fold_in(jax.random.key(seed), index)
         drawn = annotate(key, clean.labels, recipe, clean.classes, class_count=2, max_objects=CELLS)
-        pairs.append((clean, dataclasses.replace(clean, labels=drawn.labels, classes=drawn.classes)))
+        other: dict[str, Any] = drawn._asdict()
+        pairs.append((clean, dataclasses.replace(clean, **other)))
     return compare(pairs, has_classes=True)
 
 

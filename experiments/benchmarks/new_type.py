@@ -9,7 +9,8 @@ other groups; where none would show it, those that do come first. Both are writt
 -m experiments.segment_new_type` is timed from its start to its end, with the compilation, in a process of its own. Dice
 is that of all pixels of the queries together, the median over draws. As in study 3, the other types of the list below
 count as background, all others count nowhere, and rbc12 is cut into tiles at half its size. The last column is the
-median Dice of study 3 with as many shots: of other draws, by networks that learnt from other pictures of that set.
+median Dice of study 3 with as many shots: of other draws, by networks that learnt from other pictures of that set. Rows
+of other types that are there already stay.
 """
 
 import csv
@@ -27,14 +28,14 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from experiments.benchmarks.commands import timed
+from experiments.benchmarks.commands import add_row, timed
 from experiments.harness.pictures import stable_number
-from experiments.harness.provenance import ROOT, comment, provenance
+from experiments.harness.provenance import ROOT, provenance
 from experiments.harness.start import run_command
 from experiments.pretrain.recipes import RBC12, RECIPES
 from segjax.data import open_source, read_labels
 from segjax.data.spec import parse_spec
-from segjax.files import replacing, write_file
+from segjax.files import replacing
 from segjax.models import card
 from segjax.models.pretrained import SCORED, picture_digest, used_pictures
 from segjax.types import InputError, Sample
@@ -48,9 +49,6 @@ TYPES = {  # the set and the number of the class
 LEAST_PIXELS = 30  # of the type in a shot
 READING = ("channels", "shrink", "scale")  # options of a set that change its pictures
 STUDY = ROOT / "experiments/few_shot/results/red_blood_cells/trials.csv"
-COLUMNS = (
-    "type,set,new_pictures,shots,queries,draws,seconds,processor_seconds,dice,lowest_dice,highest_dice,study_3_dice"
-)
 
 
 class Drawn(NamedTuple):
@@ -97,21 +95,23 @@ def main() -> None:
     chosen = [options.only] if options.only else [*TYPES]
     refuse_learnt(options.extractors, chosen)
     origin = provenance(f"python -m experiments.benchmarks.new_type {shlex.join(sys.argv[1:])}")
-    lines = [COLUMNS]
     for name in chosen:
         spec, index = TYPES[name]
         samples = new_samples(options, spec)
         kin = [other for set_, other in TYPES.values() if set_ == spec]
         found = [one_draw(options, samples, index, kin, draw) for draw in range(options.draws)]
         seconds, processor, dice = zip(*found, strict=True)
-        numbers = statistics.median(dice), min(dice), max(dice)
-        texts = [f"{statistics.median(values):.1f}" for values in (seconds, processor)]
-        texts += [f"{number:.3f}" for number in numbers]
-        counts = len({one.group for one in samples}), options.shots, options.queries, options.draws
-        known = study_dice(name, options.shots)
-        lines.append(",".join([name, spec.partition("?")[0], *map(str, counts), *texts, known]))
-        print(lines[-1], flush=True)
-    write_file(options.out / f"new_type_{options.extractors}.csv", comment(origin) + "\n".join(lines) + "\n")
+        row = {
+            **{"type": name, "set": spec.partition("?")[0], "new_pictures": len({one.group for one in samples})},
+            **{"shots": options.shots, "queries": options.queries, "draws": options.draws},
+            **{"seconds": f"{statistics.median(seconds):.1f}"},
+            **{"processor_seconds": f"{statistics.median(processor):.1f}", "dice": f"{statistics.median(dice):.3f}"},
+            **{"lowest_dice": f"{min(dice):.3f}", "highest_dice": f"{max(dice):.3f}"},
+            "study_3_dice": study_dice(name, options.shots),
+        }
+        print(row, flush=True)
+        path = options.out / f"new_type_{options.extractors}.csv"
+        add_row(path, origin, row, lambda one: list(TYPES).index(one["type"]))
 
 
 def refuse_learnt(weights: str, types: Sequence[str]) -> None:

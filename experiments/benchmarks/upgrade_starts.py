@@ -10,8 +10,6 @@ compilation. Processor seconds are those of all its threads, which other work on
 mean over the 20 pictures against their clean labels. Rows that are there already, of other starts or sides, stay.
 """
 
-import csv
-import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +21,15 @@ import tyro
 from PIL import Image
 from scipy import stats
 
-from experiments.benchmarks.commands import timed
-from experiments.harness.provenance import comment, provenance
+from experiments.benchmarks.commands import add_row, timed
+from experiments.harness.provenance import provenance
 from experiments.harness.start import run_command
 from experiments.pretrain.upgrader import KINDS, SIDE, sides_of, sources
 from segjax.annotations import Recipe, degrade
 from segjax.data import read_labels
 from segjax.data.tiles import cut
 from segjax.evaluation import counts, dice
-from segjax.files import read_file, replacing, write_file
+from segjax.files import replacing
 from segjax.types import InputError, Sample
 from segjax.upgrade.recipes import borrowed_objects
 
@@ -42,19 +40,6 @@ STARTS = {
     "upgrader": [],
     "upgrader, as it is": ["--tune", "0"],
 }
-COLUMNS = (
-    "start",
-    "side",
-    "clean",
-    "noisy",
-    "seconds",
-    "processor_seconds",
-    "dice_before",
-    "dice_after",
-    "gain",
-    "low",
-    "high",
-)
 
 
 @dataclass(frozen=True)
@@ -85,24 +70,15 @@ def main() -> None:
     origin = provenance("python -m experiments.benchmarks.upgrade_starts")
     corner, samples = (SIDE - options.side) // 2, sides_of(sources(str(options.pictures))[KINDS[0]]).test
     samples = [cut(one, corner, corner, options.side) for one in samples]
-    path, commit = options.out / "upgrade_starts.csv", origin.pop("commit")
     for start in STARTS if not options.only else (options.only,):
-        row = {"start": start, "side": options.side, **measured(start, samples), "commit": commit}
+        row = {"start": start, "side": options.side, **measured(start, samples)}
         print(row, flush=True)
-        kept = [one for one in rows_of(path) if (one["start"], one["side"]) != (start, str(options.side))]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*COLUMNS, "commit"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*kept, row], key=lambda one: (int(one["side"]), list(STARTS).index(one["start"]))))
-        write_file(path, comment(origin) + text.getvalue())
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table that is there; none where there is no table."""
-    if not path.exists():
-        return []
-    lines = read_file(path).decode().splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+        add_row(
+            options.out / "upgrade_starts.csv",
+            origin,
+            row,
+            lambda one: (int(one["side"]), list(STARTS).index(one["start"])),
+        )
 
 
 def measured(start: str, samples: list[Sample]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Annotation errors by name and strength, as they are given on command lines, and the recipes they stand for."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segjax.annotations import Recipe
+from segjax.files import read_file
 from segjax.types import InputError
 
 RATE_ERRORS = ("omission", "inclusion")
@@ -39,6 +41,30 @@ def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarse
                 )
             fields[error] = round(pixels)
     return Recipe(**fields, **drawn)
+
+
+def spelled(error: str, option: str) -> str:
+    """An error's text; of a file NAME.json, such as `compare_labels` writes, the text of what masks show of its recipe.
+
+    Merged and split objects and confused classes leave no trace in masks and are left out.
+
+    Raises:
+        InputError: there is no such file, it is no recipe, or masks show nothing of it; names the option.
+    """
+    if not error.endswith(".json"):
+        return error
+    try:
+        recipe = Recipe.from_json(read_file(Path(error)).decode())
+    except FileNotFoundError:
+        raise InputError(f"{option}: {error} is not a file; correct the name") from None
+    except ValueError as reason:  # of the encoding, or of the recipe
+        raise InputError(f"{option}: {error} is not a recipe ({reason}); give one that compare_labels wrote") from None
+    strengths = [f"{name}={getattr(recipe, name):g}" for name in ERRORS if recipe.has(name)]
+    if not strengths:
+        raise InputError(
+            f"{option}: the recipe in {error} has no error that masks show; give one of {', '.join(ERRORS)}"
+        )
+    return "+".join(strengths)
 
 
 def strengths_of(error: str, option: str) -> dict[str, float]:

@@ -58,7 +58,9 @@ class Card:
         folder: where the weights lie.
         facts: of the file card.json: "title"; "about", texts by heading; "networks", for each its "file", "sha256",
             "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers"
-            and "turned" of the features for few-shot segmentation (no layers: it is no extractor).
+            and "turned" of the features for few-shot segmentation (no layers: it is no extractor); "objects" that they
+            learnt from: "classes", "diameters" in pixels (the smallest and the largest median of a picture), and
+            "brighter" than the background or not (None: some are, some are not). Missing or {}: not known.
     """
 
     name: str

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from experiments.pretrain.jitter import Jittered
 from experiments.pretrain.recipes import RECIPES, Jitter
@@ -69,11 +70,9 @@ def test_values_stay_from_0_to_1_and_vary():
 def test_masks_move_with_their_pictures_by_nearest_neighbour():
     for images, targets in batches(feed()):
         assert np.issubdtype(targets.dtype, np.integer)
-        inner = np.ones_like(targets, bool)  # away from edges, over which values are interpolated
-        for axis in (1, 2):
-            for step in (-1, 1):
-                inner &= np.roll(targets, step, axis) == targets
-        assert inner.mean() > 0.5
+        around = {"size": (1, 5, 5), "mode": "nearest"}  # values are interpolated over edges
+        inner = minimum_filter(targets, **around) == maximum_filter(targets, **around)
+        assert inner.mean() > 0.2 and len(np.unique(targets[inner])) > 1
         np.testing.assert_allclose(images[..., 0][inner], targets[inner] / 4, atol=1e-6)
 
 

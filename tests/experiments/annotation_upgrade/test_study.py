@@ -310,6 +310,14 @@ def test_what_resolve_refuses(tiny, change, message):
         overlaid(tiny, change).resolved()
 
 
+def test_the_error_may_be_a_recipe_in_a_file(tiny, tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(Recipe(omission=0.1, jitter=2, merge=0.3, scope="object").to_json())
+    config = overlaid(tiny, {"error": str(file)}).resolved()
+    assert config.error == "omission=0.1+jitter=2"
+    assert {trial.error for trial in config.trials(4)} >= {config.error}
+
+
 def test_a_mean_teacher_cannot_have_running_averages(tiny):
     sizes = dataclasses.replace(tiny.segmentation.sizes, norm="running")
     with pytest.raises(InputError, match=r"sizes.norm: mean_teacher does not work"):

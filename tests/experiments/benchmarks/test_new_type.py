@@ -9,7 +9,7 @@ from PIL import Image
 
 import segjax.models.pretrained as pretrained
 from experiments.benchmarks import new_type
-from experiments.benchmarks.commands import Timed, timed
+from experiments.benchmarks.commands import Timed, add_row, timed
 from experiments.pretrain.recipes import RECIPES
 from segjax.data import open_source, write_labels
 from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, picture_digest
@@ -140,3 +140,10 @@ def test_a_command_is_timed_or_says_what_is_wrong():
     assert found.said and found.processor_seconds > 0 and found.seconds > 0
     with pytest.raises(InputError, match=r"(?s)segment_new_type: .*--query"):
         timed("segment_new_type", [])
+
+
+def test_a_row_takes_the_place_of_its_like_and_the_others_stay(tmp_path):
+    path, order = tmp_path / "table.csv", lambda one: "ab".index(one["type"])
+    for kind, dice, commit in (("b", 0.5, "one"), ("a", 0.25, "two"), ("b", 0.75, "three")):
+        add_row(path, {"commit": commit, "command": "c"}, {"type": kind, "dice": dice}, order)
+    assert path.read_text() == "# command: c\ntype,dice,commit\na,0.25,two\nb,0.75,three\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.harness.recipes import ERRORS, recipe_from, strengths_of
+from experiments.harness.recipes import ERRORS, recipe_from, spelled, strengths_of
 from segjax.annotations import Recipe
 from segjax.types import InputError
 
@@ -26,3 +26,18 @@ def test_every_error_by_name_becomes_its_field():
 def test_a_text_that_is_no_error_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         strengths_of(text, "error")
+
+
+def test_a_recipe_in_a_file_becomes_the_text_of_what_masks_show(tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(Recipe(omission=0.0041, jitter=0.36, merge=0.2, split=0.1, confusion=0.3, scope="object").to_json())
+    assert spelled(str(file), "error") == "omission=0.0041+jitter=0.36"
+    assert spelled("bias=2", "error") == "bias=2"
+    file.write_text(Recipe(merge=0.2).to_json())
+    with pytest.raises(InputError, match=r"error: the recipe in .*recipe.json has no error that masks show"):
+        spelled(str(file), "error")
+    file.write_text("{}x")
+    with pytest.raises(InputError, match=r"error: .*recipe.json is not a recipe \(recipe: not JSON"):
+        spelled(str(file), "error")
+    with pytest.raises(InputError, match=r"error: .*none.json is not a file"):
+        spelled(str(tmp_path / "none.json"), "error")
