@@ -14,6 +14,7 @@ demo: $(VENV)/installed-demo
 	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
 	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
 	$(BIN)/python -m experiments.site_segmentation --scale demo --out runs/demo_sites
+	$(BIN)/python -m experiments.annotation_budget --scale demo --out runs/demo_budget
 	@$(BIN)/python -m experiments.index runs
 
 test: $(VENV)/installed-dev

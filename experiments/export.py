@@ -1,6 +1,7 @@
 """Save a trained network as one file that any program with JAX calls, without this project's code.
 
     python -m experiments.export repaired/network.safetensors repair.stablehlo
+    python -m experiments.export nuclei/unet nuclei.stablehlo --pixels uint8 --scale max
     python -m experiments.export weights.safetensors nuclei.stablehlo --network unet --options width=16 norm=running \\
         --pixels uint8 --scale max
 
@@ -8,9 +9,10 @@ The file holds the weights and what is done to pictures before the network sees 
 it needs the packages jax and flatbuffers and three lines, which the command prints. It gives logits for every pixel, or
 of a classifier for every picture.
 
-Which weights. The studies few_shot, activation_maps and site_segmentation keep their networks in OUT/networks, few_shot
-also extractors in OUT/extractors, and upgrade_folder keeps OUT/network.safetensors. These files say which network they
-are for. For others, and for files of earlier versions, give --network and the --options that it was trained with.
+Which weights. NAME/NETWORK are trained weights that come with the package, such as nuclei/unet. The studies few_shot,
+activation_maps and site_segmentation keep their networks in OUT/networks, few_shot also extractors in OUT/extractors,
+and upgrade_folder keeps OUT/network.safetensors. These files say which network they are for. For others, and for files
+of earlier versions, give --network and the --options that it was trained with.
 
 Which pictures. By default the network takes what it was trained on, float32 in [0, 1]. With --pixels uint8 or uint16
 the file takes the numbers as a camera stores them, and --scale says what they are divided by. Give the scale that the
@@ -37,6 +39,7 @@ from experiments.harness.start import run_command
 from segjax.export import PLATFORMS, export_network
 from segjax.files import write_file
 from segjax.models import create, load_weights
+from segjax.models.pretrained import load_pretrained, pretrained_options, shipped_names
 from segjax.types import InputError
 
 
@@ -45,7 +48,7 @@ class ExportOptions:
     """Weights, the file to write, and the pictures that it takes."""
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Weights of a network, a .safetensors file."""
+    """Weights of a network: a .safetensors file, or NAME/NETWORK of those that come with the package."""
     out: Annotated[Path, tyro.conf.Positional]
     """The new file, for example nuclei.stablehlo."""
     network: str = ""
@@ -70,6 +73,11 @@ def read_network(options: ExportOptions) -> tuple[Any, Any]:
     Raises:
         InputError: the file cannot be read, or it is not known which network it is for.
     """
+    name, kind = str(options.weights.parent), options.weights.name
+    if name in shipped_names() and not options.weights.exists():
+        if options.network or options.options:
+            raise InputError(f"network, options: {options.weights} decides both; leave them out")
+        return create(kind, **pretrained_options(kind, name)), load_pretrained(kind, name).variables["variables"]
     variables, facts = load_weights(options.weights)
     if options.network:
         network = create(options.network, **dict(_option(text) for text in options.options))

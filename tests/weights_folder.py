@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 import segjax
+from segjax.files import write_table
 from segjax.models import create, save_weights
-from segjax.models.pretrained import VERSION
+from segjax.models.pretrained import VERSION, UsedPicture
 
 TINY = {
     "unet": {"width": 2, "levels": 1, "norm": "running"},
@@ -20,7 +21,9 @@ TINY = {
 EXTRACTORS = {"unet": ("down0", "up0")}
 
 
-def write_weights(folder: Path, kinds=("unet", "msd"), channels=1, seed=0) -> dict[str, dict]:
+def write_weights(
+    folder: Path, kinds=("unet", "msd"), channels=1, seed=0, used=(), classes=("dot",)
+) -> dict[str, dict]:
     """Writes the files; returns the variables of each network, as they are on disk."""
     generator, kept, networks = np.random.default_rng(seed), {}, {}
     for kind in kinds:
@@ -42,5 +45,7 @@ def write_weights(folder: Path, kinds=("unet", "msd"), channels=1, seed=0) -> di
             "made by": {"commit": "abc1234"},
         }
     facts = {"version": VERSION, "segjax": segjax.__version__, "title": "random numbers", "about": {"licence": "CC0"}}
+    facts["objects"] = {"classes": classes, "diameters": [4.0, 40.0], "brighter": True}
+    write_table(folder / "pictures.csv", [UsedPicture._fields, *used])
     (folder / "card.json").write_text(json.dumps({**facts, "networks": networks}))
     return kept

@@ -1,10 +1,12 @@
 """Answer, tables, charts and claims of study 1, beside the published curves."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
+from experiments.annotation_errors.beside import rung_claims
 from experiments.annotation_errors.elsewhere import LEVEL_LINES, again, against_clean, level_lines, rival_claims
 from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.statements import (
@@ -16,6 +18,7 @@ from experiments.annotation_errors.statements import (
     published_kind,
     statements_table,
 )
+from experiments.harness.ladder import is_rung
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
 from segjax.evaluation import Interval
@@ -66,8 +69,9 @@ def analyse(config: Config, table: Table) -> Analysis:
     paper = published(kind) if kind else None
     costs = costs_of(table)
     weak = untaught(table)
-    shown = strongest([cost for cost in costs if cost.trial.network not in weak])
-    families = rival_claims(table, lambda trial: _named(trial, table.coarsening))
+    shown = strongest([cost for cost in costs if cost.trial.network not in weak and not is_rung(cost.trial.network)])
+    named = functools.partial(_named, coarsening=table.coarsening)
+    families = [*rung_claims(table, named), *rival_claims(table, named)]
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
@@ -122,7 +126,8 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
 
 def untaught(table: Table) -> dict[str, float]:
     """Networks that do not reach `LEARNT` with clean labels, with their Dice: what errors cost them says nothing."""
-    own = [one for one in table.trials() if one == Trial(one.network, 0) and not is_rival(one.network)]
+    networks = [one for one in table.trials() if not (is_rival(one.network) or is_rung(one.network))]
+    own = [one for one in networks if one == Trial(one.network, 0)]
     clean = {one.network: table.interval("dice_pooled", one) for one in own}
     return {network: dice.mean for network, dice in clean.items() if dice.mean < LEARNT}
 

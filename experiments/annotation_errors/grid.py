@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from experiments.harness.ladder import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -48,6 +49,7 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
+    classical: Annotated[BaselineOptions, Flat] = field(default_factory=BaselineOptions)
     train: TrainOptions = decides(TrainOptions())
     errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
     """Errors to try. omission: objects are missing. inclusion: foreign objects are marked. bias: outlines are too wide
@@ -66,6 +68,7 @@ class Config:
         """
         self.segmentation.check()
         self.elsewhere.check()
+        self.classical.check()
         check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("errors", self.errors, ERRORS)
         for level in self.levels:
@@ -114,7 +117,7 @@ class Config:
             Trial(network, seed, error, level)
             for seed in range(self.run.seeds)
             for error, level in settings
-            for network in self.segmentation.networks
+            for network in (*self.segmentation.networks, *self.classical.baselines)
         ]
 
 
@@ -156,6 +159,7 @@ class Trial:
     """One training on noisy labels.
 
     Attributes:
+        network: it, or a rung of the ladder that is fitted to the same labels.
         error: the error in the labels; "none" for clean labels.
         level: its strength: a rate, published pixels, or corners. At 0, inclusion has foreign objects in the pictures
             that nobody annotated.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from experiments.annotation_upgrade.places import Place, RegionOptions
 from experiments.harness import protocols
+from experiments.harness.ladder import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -56,6 +57,7 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
+    classical: Annotated[BaselineOptions, Flat] = field(default_factory=BaselineOptions)
     train: TrainOptions = decides(TrainOptions())
     questions: tuple[str, ...] = arranges(QUESTIONS[:-1])
     """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
@@ -129,10 +131,13 @@ class Config:
         self = dataclasses.replace(self, error=spelled(self.error, "error"))
         self.segmentation.check()
         self.elsewhere.check()
+        self.classical.check()
         protocols.check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
         check_choices("repairs", self.repairs, REPAIRS)
+        if self.classical.baselines and not self.asks_of_networks:
+            raise InputError("baselines: they answer the questions rivals and pays; add one of them to --questions")
         if not self.repairs:
             raise InputError(f"repairs: names no use of repaired labels; give at least one of {', '.join(REPAIRS)}")
         self.region.check()
@@ -158,6 +163,11 @@ class Config:
                 f'sizes.norm: {TEACHER} does not work with "running"; choose another norm, or other --rivals'
             )
         return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
+
+    @property
+    def asks_of_networks(self) -> bool:
+        """Whether networks are trained on the repaired labels of the laboratory."""
+        return bool({"rivals", "pays"} & {*self.questions})
 
     def errors_by_option(self) -> dict[str, tuple[str, ...]]:
         """Every error that is drawn, by the option that names it."""
@@ -188,6 +198,7 @@ class Config:
             groups: how many groups there are to train on; numbers of volumes up to it are compared.
         """
         settings = [list(_settings(self, network, groups)) for network in self.segmentation.networks]
+        settings += [[laboratory(self, rung, method) for method in (CLEAN, RAW)] for rung in self.classical.baselines]
         seeds = range(self.run.seeds)
         return list(dict.fromkeys(replace(trial, seed=seed) for seed in seeds for some in settings for trial in some))
 

@@ -12,11 +12,7 @@ mean over the 20 pictures against their clean labels. Rows that are there alread
 
 import csv
 import io
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,8 @@ import tyro
 from PIL import Image
 from scipy import stats
 
-from experiments.harness.provenance import ROOT, comment, provenance
+from experiments.benchmarks.commands import timed
+from experiments.harness.provenance import comment, provenance
 from experiments.harness.start import run_command
 from experiments.pretrain.upgrader import KINDS, SIDE, sides_of, sources
 from segjax.annotations import Recipe, degrade
@@ -112,28 +109,18 @@ def measured(start: str, samples: list[Sample]) -> dict[str, Any]:
     """One row of the table; the interval of the gain is of the mean over pictures, by Student's t."""
     with tempfile.TemporaryDirectory() as place:
         before = written(Path(place), samples)
-        used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        command = [sys.executable, "-m", "experiments.upgrade_folder", "--data", f"{place}/given?empty=keep"]
-        done = subprocess.run(
-            [*command, "--noisy-labels", "components", "--out", f"{place}/out", *STARTS[start]],
-            cwd=ROOT,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        seconds, since = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            raise InputError(f"{start}: {done.stderr.strip()}")
-        print(done.stdout[-1000:], flush=True)
+        given = ["--data", f"{place}/given?empty=keep", "--noisy-labels", "components", "--out", f"{place}/out"]
+        done = timed("upgrade_folder", [*given, *STARTS[start]])
+        print(done.said, flush=True)
         noisy = samples[CLEAN:]
         masks = [read_labels(Path(place) / f"out/labels/{named(one)}.tif") > 0 for one in noisy]
     after = np.array([dice_of(mask, one) for mask, one in zip(masks, noisy, strict=True)])
     gain = after - before
     low, high = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain))
-    processor = since.ru_utime + since.ru_stime - used.ru_utime - used.ru_stime
     numbers = {"dice_before": before.mean(), "dice_after": after.mean(), "gain": gain.mean(), "low": low, "high": high}
     return {
-        **{"clean": CLEAN, "noisy": len(noisy), "seconds": f"{seconds:.0f}", "processor_seconds": f"{processor:.0f}"},
+        **{"clean": CLEAN, "noisy": len(noisy)},
+        **{"seconds": f"{done.seconds:.0f}", "processor_seconds": f"{done.processor_seconds:.0f}"},
         **{name: f"{number:.3f}" for name, number in numbers.items()},
     }
 

@@ -14,7 +14,7 @@ import segjax
 from experiments.pretrain.write import LICENCE, LICENCE_TEXT, SCORES
 from segjax.files import replacing, write_file, write_table
 from segjax.models import save_weights
-from segjax.models.pretrained import CARD, VERSION
+from segjax.models.pretrained import CARD, PICTURES, VERSION, UsedPicture
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Finished:
         origin: of the pictures, with their licence.
         networks: by their names in `segjax.models.create`.
         scores: rows of the table of scores, the heads first.
+        pictures: that they are made of.
+        objects: that they learnt from, as `experiments.harness.weights.told` gives them; {}: no command asks.
     """
 
     title: str
@@ -51,6 +53,8 @@ class Finished:
     origin: str
     networks: Mapping[str, Kept]
     scores: Sequence[Sequence[Any]]
+    pictures: Sequence[UsedPicture]
+    objects: Mapping[str, Any] = field(default_factory=dict)
 
 
 def halved(variables: Any) -> Any:
@@ -83,7 +87,8 @@ def write(folder: Path, finished: Finished, origin: Mapping[str, str]) -> None:
             }
         licence = {"licence": f"Apache-2.0, as segjax; {LICENCE} lies beside the weights"}
         card = {"version": VERSION, "segjax": segjax.__version__, "title": finished.title}
-        card |= {"about": dict(finished.about) | licence, "networks": networks}
+        card |= {"about": dict(finished.about) | licence, "objects": dict(finished.objects), "networks": networks}
+        write_table(new / PICTURES, [UsedPicture._fields, *finished.pictures])
         write_table(new / SCORES, finished.scores)
         write_file(new / LICENCE, LICENCE_TEXT.format(origin=finished.origin))
         write_file(new / CARD, json.dumps(card, indent=1) + "\n")

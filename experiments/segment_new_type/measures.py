@@ -1,18 +1,22 @@
 """What is measured of a picture, how it differs from the shots, and how held-out shots were segmented."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from experiments.harness.weights import LARGEST_FACTOR, Shown, objects_of, seen, some, unlike
 from segjax.evaluation import Interval, interval
 from segjax.evaluation.references import median_radius
 from segjax.fewshot import NewType, Objects
+from segjax.fewshot.files import extractor_files
 from segjax.fewshot.held_out import folds_of
 from segjax.fewshot.segment import Shot
+from segjax.models import card
+from segjax.models.pretrained import picture_digest, shipped_names, used_pictures
 
-LARGEST_FACTOR = 1.5  # by which a picture may lie outside the range of the shots
 WORDS = {  # what a picture below, or above, that range is
     "brightness": ("darker", "brighter"),
     "contrast": ("lower contrast", "higher contrast"),
@@ -71,6 +75,40 @@ def differences(picture: Measured, shots: Sequence[Shot]) -> list[str]:
         elif value > max(known) * LARGEST_FACTOR:
             found.append(above)
     return found
+
+
+def as_shot(
+    picture: Measured, group: str, image: Float32[np.ndarray, "H W C"], labels: Int32[np.ndarray, "H W"]
+) -> Shot:
+    """What a type keeps of an annotated picture."""
+    objects, spread = objects_of(image, labels), (picture.brightness, picture.contrast)
+    return Shot(
+        picture.name,
+        group,
+        *spread,
+        picture.objects,
+        picture.diameter or 0.0,
+        above=None if objects is None else objects.above,
+        digest=picture_digest(image),
+    )
+
+
+def of_weights(extractors: str, shots: Sequence[Shot], query: Mapping[str, str]) -> tuple[str, ...]:
+    """What trained weights say of the pictures: which of them they saw, and how the objects differ from theirs.
+
+    Nothing is known of extractors that a study kept, nor of the content of shots of earlier versions.
+
+    Args:
+        query: digests of the pictures to segment, by their names.
+    """
+    if extractor_files(extractors):
+        return ()
+    weights = extractors if extractors in shipped_names() else Path(extractors)
+    used, facts = used_pictures(weights), card(weights).facts
+    digests = {shot.name: shot.digest for shot in shots if shot.digest}
+    objects = [Shown(shot.diameter, shot.above) for shot in shots if shot.above is not None]
+    said = [*seen(used, digests, "shots"), *seen(used, query, "pictures to segment")]
+    return (*said, *unlike(facts.get("objects", {}), objects))
 
 
 class Summary(NamedTuple):
@@ -139,7 +177,7 @@ def cautions(learnt: NewType, pictures: Sequence[Measured]) -> list[str]:
             )
     said += [_differing(words, pictures) for words in dict.fromkeys(w for one in pictures for w in one.differences)]
     if empty := [one.name for one in pictures if not one.objects]:
-        said.append(f"No object was found in {_some(empty, len(pictures))}.")
+        said.append(f"No object was found in {some(empty, len(pictures))}.")
     return said
 
 
@@ -156,7 +194,7 @@ def _differing(words: str, pictures: Sequence[Measured]) -> str:
     names = [one.name for one in pictures if words in one.differences]
     than = "than every shot" if words in WORDS["brightness"] else "than in every shot"
     return (
-        f"{words.capitalize()} {than}, by a factor of more than {LARGEST_FACTOR:g}: {_some(names, len(pictures))}. "
+        f"{words.capitalize()} {than}, by a factor of more than {LARGEST_FACTOR:g}: {some(names, len(pictures))}. "
         "Look at these pictures before you use their objects."
     )
 
@@ -164,8 +202,3 @@ def _differing(words: str, pictures: Sequence[Measured]) -> str:
 def amount(count: int, noun: str) -> str:
     """A number with its noun: "1 object", "2 objects"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _some(names: Sequence[str], total: int) -> str:
-    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} of {total} pictures ({listed})"

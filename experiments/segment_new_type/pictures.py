@@ -12,6 +12,7 @@ from segjax.data.pictures.images import PICTURE_SUFFIXES
 from segjax.data.spec import parse_spec
 from segjax.fewshot import FeatureBank, load_extractors
 from segjax.fewshot.segment import Reading
+from segjax.models.pretrained import picture_digest
 from segjax.types import IGNORED, InputError, Sample, Source
 
 
@@ -99,10 +100,18 @@ def query_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def check_query(paths: list[Path], bank: FeatureBank, reading: Reading) -> None:
-    """Read every picture, one at a time, so that a bad one stops the command before minutes of learning."""
+def checked_query(paths: list[Path], bank: FeatureBank, reading: Reading) -> dict[str, str]:
+    """Read every picture, one at a time, so that a bad one stops the command before minutes of learning.
+
+    Returns:
+        Digests of their content, by their names.
+    """
+    digests = {}
     for path in paths:
-        _check(read_query(path, reading), f"query: {path}", bank)
+        image = read_query(path, reading)
+        _check(image, f"query: {path}", bank)
+        digests[path.stem] = picture_digest(image)
+    return digests
 
 
 def read_query(path: Path, reading: Reading) -> Float32[np.ndarray, "H W C"]:

@@ -13,7 +13,6 @@ from experiments.segment_new_type.config import PAGE, TABLE, NewTypeOptions
 from experiments.segment_new_type.measures import (
     Measured,
     amount,
-    cautions,
     is_checked,
     is_poor,
     summary,
@@ -64,7 +63,7 @@ def write_report(options: NewTypeOptions, segmented: Segmented, origin: Mapping[
         lead=_gallery(segmented),
         table=picture_table(pictures, learnt.shots),
         table_title="Pictures, those to check first at the top",
-        cautions=cautions(learnt, pictures),
+        cautions=segmented.cautions,
         charts=_charts(learnt.shots),
         galleries=[_held_out_gallery(segmented)] if segmented.examples else [],
         tables={

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from experiments.segment_new_type.config import KEPT, NewTypeOptions, check_options, refuse_files_in_the_way
-from experiments.segment_new_type.measures import Measured, amount, measured, summary
+from experiments.segment_new_type.measures import Measured, amount, as_shot, cautions, measured, of_weights, summary
 from experiments.segment_new_type.pictures import (
     Annotated,
-    check_query,
+    checked_query,
     open_bank,
     open_shots,
     query_paths,
@@ -47,6 +47,7 @@ class Segmented:
         paths: of these pictures.
         labels: of the label images.
         examples: held-out shots; () with a type of an earlier run, which does not keep them.
+        known: what trained weights say of shots and pictures; see `of_weights`.
     """
 
     learnt: NewType
@@ -54,6 +55,12 @@ class Segmented:
     paths: tuple[Path, ...]
     labels: tuple[Path, ...]
     examples: tuple[Example, ...] = ()
+    known: tuple[str, ...] = ()
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a user has to know before relying on the objects."""
+        return [*self.known, *cautions(self.learnt, self.pictures)]
 
 
 def segment_folder(options: NewTypeOptions, say: Say = lambda line: None) -> Segmented:
@@ -73,15 +80,16 @@ def segment_folder(options: NewTypeOptions, say: Say = lambda line: None) -> Seg
     if options.learnt is None:
         assert options.shots is not None  # `check_options` has refused
         source, reading = open_shots(options.shots, options.target)
-        check_query(paths, bank, reading)
+        digests = checked_query(paths, bank, reading)
         learnt, examples = _learn(options, read_shots(source, options.target, bank), bank, say)
         learnt = replace(learnt, reading=reading)
         learnt.save(options.out / KEPT)
     else:
         learnt = NewType.load(options.learnt, bank)
-        check_query(paths, bank, learnt.reading)
+        digests = checked_query(paths, bank, learnt.reading)
+    known = of_weights(options.extractors, learnt.shots, digests)
     pictures = [_segment(learnt, bank, *places, say) for places in zip(paths, targets, strict=True)]
-    return Segmented(learnt, tuple(pictures), tuple(paths), tuple(targets), examples)
+    return Segmented(learnt, tuple(pictures), tuple(paths), tuple(targets), examples, known)
 
 
 def _segment(learnt: NewType, bank: FeatureBank, path: Path, target: Path, say: Say) -> Measured:
@@ -101,10 +109,11 @@ def _learn(
     learnt = shots.learn()
     seconds = time.monotonic() - began
     say(f"learnt the type from {amount(len(shots), 'shot')} in {seconds:.0f} s")
-    measures = [measured(*one) for one in zip(annotated.names, annotated.images, annotated.masks, strict=True)]
     facts = [
-        Shot(one.name, group, one.brightness, one.contrast, one.objects, one.diameter or 0.0)
-        for one, group in zip(measures, annotated.groups, strict=True)
+        as_shot(measured(name, image, mask), group, image, mask)
+        for name, group, image, mask in zip(
+            annotated.names, annotated.groups, annotated.images, annotated.masks, strict=True
+        )
     ]
     folds = folds_of(annotated.groups) if options.check else ()
     if not folds:

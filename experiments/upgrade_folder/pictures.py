@@ -26,12 +26,14 @@ class Folder:
     Attributes:
         path: of the folder.
         clean: pictures with clean labels, cut to one size.
+        whole: the same as they are.
         noisy: pictures with noisy labels, whole.
         pairs: noisy labels of pictures that have clean ones, cut alike; None where there are none.
     """
 
     path: Path
     clean: Source
+    whole: FolderSource
     noisy: FolderSource
     pairs: Source | None
 
@@ -67,8 +69,8 @@ def open_folder(config: FolderConfig) -> Folder:
     if tile is None and len(set(clean.shapes)) > 1:
         tile = TILE
     if tile is None:
-        return Folder(path, clean, noisy, pairs)
-    return Folder(path, tiled(clean, tile), noisy, pairs and tiled(pairs, tile))
+        return Folder(path, clean, clean, noisy, pairs)
+    return Folder(path, tiled(clean, tile), clean, noisy, pairs and tiled(pairs, tile))
 
 
 def check_out(path: Path, out: Path) -> None:

@@ -1,6 +1,7 @@
 """Training the upgrade network of a folder, and repairing its noisy labels picture by picture."""
 
 import dataclasses
+import functools
 import json
 import time
 import warnings
@@ -18,7 +19,7 @@ from experiments.harness.provenance import opening, sources_of
 from experiments.upgrade_folder.config import PAIRS, SCRATCH, FolderConfig, facts_of, recipes_of
 from experiments.upgrade_folder.held_out import HeldOut, judge
 from experiments.upgrade_folder.pictures import Folder, divide, stacked
-from experiments.upgrade_folder.starts import Choice, Start, start_of, tuning
+from experiments.upgrade_folder.starts import Choice, Start, of_weights, start_of, tuning
 from segjax.annotations import Recipe
 from segjax.data import write_labels
 from segjax.evaluation.references import median_radius
@@ -171,6 +172,11 @@ class Repair:
             )
         rows, noisy = rows[taking_part], stacked(pairs)[1][taking_part] > 0
         return [estimate_recipe(labels[rows], noisy, foreign=None if foreign is None else foreign[rows])]
+
+    @functools.cached_property
+    def of_weights(self) -> list[str]:
+        """What the trained weights say of the pictures, as sentences."""
+        return [] if self._start is None else of_weights(self._config.start, self._start, self._folder)
 
     @property
     def _saved(self) -> Path:

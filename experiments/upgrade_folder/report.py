@@ -290,6 +290,7 @@ def warnings(repair: Repair, results: pd.DataFrame) -> list[str]:
             "Repair did not improve the held-out labels. Do not use the repaired labels. Give clean labels of more "
             "pictures, or name the errors that were made."
         )
+    found += repair.of_weights
     failed = sorted(results.loc[results["status"] == "failed", "file"].unique())
     if failed:
         found.append(

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.harness.weights import objects_of, seen, unlike
 from experiments.upgrade_folder.config import SCRATCH, FolderConfig
+from experiments.upgrade_folder.pictures import Folder
 from segjax.data.pictures.images import convert_channels
 from segjax.export import channels_of
 from segjax.models import card, create
-from segjax.models.pretrained import load_pretrained
+from segjax.models.pretrained import load_pretrained, picture_digest, used_pictures
 from segjax.training.state import Variables
 from segjax.types import InputError, Network
 
@@ -79,6 +81,21 @@ def start_of(weights: str, channels: int) -> Start:
             f"give --start {SCRATCH}"
         )
     return Start(network, variables, wanted)
+
+
+def of_weights(weights: str, start: Start, folder: Folder) -> list[str]:
+    """What the trained weights say of a folder: which pictures they saw, and how its objects differ from theirs."""
+    used, said, objects = used_pictures(weights), [], []
+    for source, noun in ((folder.whole, "pictures with clean labels"), (folder.noisy, "pictures to repair")):
+        digests = {}
+        for sample in (source[index] for index in range(len(source))):
+            image = start.seen(sample.image)
+            digests[sample.name] = picture_digest(image)
+            if source is folder.whole:
+                objects.append(objects_of(image, sample.labels, sample.ignored))
+        said += seen(used, digests, noun)
+    shown = [one for one in objects if one is not None]
+    return [*said, *unlike(card(weights).facts.get("objects", {}), shown)]
 
 
 def tuning(config: FolderConfig) -> FolderConfig:

@@ -16,12 +16,13 @@ from segjax.fewshot.bank import Extractor, FeatureBank
 from segjax.fewshot.files import load_as
 from segjax.fewshot.grid import best_threshold, check_shots
 from segjax.fewshot.heads import GIVE_LOG_ODDS, Head, create_head, name_of
-from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
 from segjax.fewshot.linear import Logistic
 from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
+from segjax.fewshot.targets import DELINEATIONS, border_target, type_target
 from segjax.models import save_weights
 from segjax.ops.components import components
+from segjax.ops.instances import GROUPINGS, instances
 from segjax.types import IGNORED, InputError, check_least
 
 THRESHOLDS = ("best", "zero")
@@ -86,6 +87,8 @@ class Shot(NamedTuple):
         diameter: median over the objects, each as a disc of its area, in pixels.
         fold: shots of one fold were held out together; the type was then learnt from all others.
         dice, f1, confidence: of the shot as that type segmented it; confidence as that of `Found`.
+        above: mean of the values of its objects less that of the background.
+        digest: of its content, as `segjax.models.pretrained.picture_digest` gives it.
     """
 
     name: str
@@ -98,6 +101,8 @@ class Shot(NamedTuple):
     dice: float | None = None
     f1: float | None = None
     confidence: float | None = None
+    above: float | None = None
+    digest: str | None = None
 
 
 class Found(NamedTuple):

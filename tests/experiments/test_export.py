@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from jax import export
 
+import segjax.models.pretrained as pretrained
 from experiments import export as command
 from experiments.harness.networks import facts_of, network_from
 from segjax.models import CLASSIFIERS, NETWORKS, create, load_weights, save_weights
 from segjax.types import InputError
+from tests.weights_folder import TINY, write_weights
 
 MSD = create("msd", depth=2, input_mean=(0.1,), input_std=(0.3,))
 IMAGES = np.random.default_rng(0).integers(0, 200, (1, 14, 15, 1), np.uint8)
@@ -58,6 +60,20 @@ def test_an_extractor_of_16_bits_is_saved_by_the_options_that_are_given(tmp_path
     images = IMAGES.astype(np.float32) / 255
     expected = jax.jit(MSD.apply)(jax.tree.map(lambda leaf: leaf.astype(np.float32), halves), images)
     np.testing.assert_allclose(call(out, images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_the_package_are_saved_by_their_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
+    kept, out = write_weights(tmp_path / "shipped/dots"), tmp_path / "dots.stablehlo"
+    run(monkeypatch, "dots/msd", out, "--platforms", "cpu")
+    images = IMAGES.astype(np.float32) / 255
+    exact = jax.tree.map(lambda leaf: leaf.astype(np.float32), kept["msd"])
+    expected = jax.jit(create("msd", **TINY["msd"]).apply)(exact, images)
+    np.testing.assert_allclose(call(out, images), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(InputError, match=r"network, options: dots/msd decides both; leave them out"):
+        run(monkeypatch, "dots/msd", tmp_path / "two", "--network", "msd")
+    with pytest.raises(InputError, match=r"network stars: there are no weights 'dots' for it; these are for unet, msd"):
+        run(monkeypatch, "dots/stars", tmp_path / "two")
 
 
 @pytest.mark.parametrize(

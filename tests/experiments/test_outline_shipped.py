@@ -52,7 +52,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "mine"
     write(
         folder,
-        Finished("finds discs", about, "drawn here, CC0", networks, [("network",)]),
+        Finished("finds discs", about, "drawn here, CC0", networks, [("network",)], []),
         dict.fromkeys(("command", "commit", "machine"), "here"),
     )
     return folder

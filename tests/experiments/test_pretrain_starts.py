@@ -15,10 +15,14 @@ from experiments.pretrain.finished import Finished, Kept, write
 from experiments.upgrade_folder.config import FolderConfig, recipes_of
 from segjax.evaluation.references import median_radius
 from segjax.models import card, create
+from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, used_pictures
 from segjax.types import InputError, Sample
 from segjax.upgrade.recipes import recipe_table
 from tests.experiments.test_pretrain import pictures  # noqa: F401
 from tests.experiments.test_upgrade_folder import scene
+
+SIDES = (LEARNT, CHOSE, SCORED)
+USED = UsedPicture("a", "b", LEARNT, "0" * 16)
 
 
 def sample(seed, name="a"):
@@ -70,6 +74,11 @@ def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path,
         rows = list(csv.DictReader(file))
     assert {row["annotated_pictures"] for row in rows} == {"7", "3"}  # of 12 pictures 5 and 2, and 5 that are scored
     assert len(rows) == 10 and not {row["picture"] for row in rows} & set(seen)
+    sides = {side: {one.picture for one in used_pictures(tmp_path / "upgrader") if one.side == side} for side in SIDES}
+    assert [len(sides[side]) for side in SIDES] == [5, 2, 5]
+    assert {row["picture"].partition("@")[0] for row in rows} == sides[SCORED]
+    assert {name.partition("@")[0] for name in seen} <= sides[LEARNT] | sides[CHOSE]
+    assert card(tmp_path / "upgrader").facts["objects"]["classes"] == ["object"]
     own = [float(row["dice_before"]) for row in rows if row["annotated_pictures"] == "7"]
     assert f"these weights, 7 annotated pictures: Dice {np.mean(own):.3f} of the noisy labels" in str(
         card(tmp_path / "upgrader")
@@ -81,7 +90,9 @@ def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path,
 def test_a_card_of_finished_weights_says_all(tmp_path):
     variables = {"params": {"kernel": np.zeros((2, 3), np.float16)}}
     kept = Kept({"width": 2}, variables, {"discs": "Dice 0.900"}, {"side": 64})
-    made = Finished("finds discs", {"takes": "grey"}, "drawn here, CC0", {"unet": kept}, [("network",), ("unet",)])
+    made = Finished(
+        "finds discs", {"takes": "grey"}, "drawn here, CC0", {"unet": kept}, [("network",), ("unet",)], [USED]
+    )
     write(tmp_path / "discs", made, {"command": "python", "commit": "def", "machine": "one", "more": "no"})
     text = str(card(tmp_path / "discs"))
     for part in (
@@ -95,6 +106,7 @@ def test_a_card_of_finished_weights_says_all(tmp_path):
         assert part in text
     facts = json.loads((tmp_path / "discs/card.json").read_text())["networks"]["unet"]
     assert facts["side"] == 64 and set(facts["made by"]) == {"command", "commit", "machine"}
+    assert used_pictures(tmp_path / "discs") == (USED,)
     assert "drawn here, CC0" in (tmp_path / "discs/LICENSE.txt").read_text()
 
 

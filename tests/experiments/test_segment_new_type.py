@@ -1,6 +1,8 @@
 """The command segments a folder, keeps what it learnt, and names what is wrong."""
 
 import dataclasses
+import html
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,14 @@ import pytest
 import tifffile
 from PIL import Image
 
+from experiments.harness.provenance import opening
+from experiments.segment_new_type.report import write_report
 from experiments.segment_new_type.segment import segment_folder
 from segjax.data import read_labels
 from segjax.fewshot import Extractor, FeatureBank, NewType, Objects, fit_new_type, load_extractors, save_extractors
 from segjax.fewshot.bank import with_statistics
 from segjax.models import create
+from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, picture_digest
 from segjax.types import InputError
 from tests.new_type_folder import dish, later, two_shots
 from tests.weights_folder import write_weights
@@ -187,3 +192,29 @@ def test_the_networks_of_the_package_are_given_by_name(options, tmp_path, monkey
         np.testing.assert_array_equal(read_labels(one), read_labels(two))
     with pytest.raises(InputError, match=r"unknown 'stars'; choose one of dots"):
         segment_folder(dataclasses.replace(options, extractors="stars"))
+
+
+def test_trained_weights_say_which_pictures_they_saw_and_whether_objects_are_of_another_kind(options, tmp_path):
+    seen = {name: dish(seed)[0].astype(np.float32)[..., None] for name, seed in (("old", 0), ("7", 99), ("8", 8))}
+    sides = zip(seen.items(), (LEARNT, CHOSE, SCORED), strict=True)
+    used = [UsedPicture(name, name, side, picture_digest(image)) for (name, image), side in sides]
+    write_weights(tmp_path / "mine", used=used)
+    options = dataclasses.replace(options, extractors=str(tmp_path / "mine"))
+    first = segment_folder(options)
+    shot, namesake = first.known  # picture 8 gave scores alone, and the discs are bright, as those of the weights
+    assert "learnt from 1 of 2 shots (0), or chose their epoch on them" in shot
+    assert "1 of 2 pictures to segment (7) have names of some" in namesake and "but another content" in namesake
+    assert first.cautions[:2] == [shot, namesake]
+    assert segment_folder(later(options, out=tmp_path / "again")).known == first.known
+
+    card = json.loads((tmp_path / "mine/card.json").read_text())
+    card["objects"] |= {"brighter": False, "diameters": [10, 20]}
+    (tmp_path / "mine/card.json").write_text(json.dumps(card))
+    of_another_kind = segment_folder(dataclasses.replace(options, out=tmp_path / "other"))
+    bright, small = of_another_kind.known[2:]
+    assert "In 2 of 2 annotated pictures the objects are brighter than the background" in bright
+    assert "median diameter of 5 px, but the networks learnt from pictures with medians from 10 to 20 px" in small
+    page = write_report(options, of_another_kind, opening("segment_new_type", {}))
+    text = html.unescape(page.read_text())
+    for line in of_another_kind.known:
+        assert line in text

@@ -1,9 +1,11 @@
 """Trained weights repair a folder as they are, or after learning from it: whichever repairs held-out labels better."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -12,9 +14,11 @@ from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.config import FolderConfig
 from experiments.upgrade_folder.pictures import open_folder
 from experiments.upgrade_folder.repair import NETWORK, Repair, folder_plan
-from experiments.upgrade_folder.starts import Choice, start_of, tuning
+from experiments.upgrade_folder.report import warnings
+from experiments.upgrade_folder.starts import Choice, Start, start_of, tuning
 from segjax.annotations import Recipe
 from segjax.models import create, load_weights
+from segjax.models.pretrained import CHOSE, LEARNT, SCORED, UsedPicture, picture_digest
 from segjax.training import Fit, LoopConfig, StepConfig, fit
 from segjax.types import InputError
 from segjax.upgrade import clean_pictures, make_upgrade_steps
@@ -35,7 +39,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "mine"
     made = {"unet": Kept(SIZES, halved(found.variables), {})}
     origin = dict.fromkeys(("command", "commit", "machine"), "here")
-    write(folder, Finished("repairs squares", {}, "drawn here, CC0", made, [("network",)]), origin)
+    write(folder, Finished("repairs squares", {}, "drawn here, CC0", made, [("network",)], []), origin)
     return folder
 
 
@@ -117,3 +121,35 @@ def test_runs_from_scratch_have_the_fingerprint_of_earlier_versions(tmp_path):
     assert not {"start", "tune", "weights"} & facts.keys()
     facts = folder_plan(dataclasses.replace(config, start="nuclei"), open_folder(config))["facts"]
     assert facts["start"] == "nuclei" and len(facts["weights"]) == 3 and tuning(config).train.loop.epochs == 40
+
+
+def test_trained_weights_say_which_pictures_of_a_folder_they_saw(tmp_path):
+    folder, variables = (
+        make_folder(tmp_path / "mine"),
+        create("unet", **SIZES).init(jax.random.key(0), np.zeros((1, 16, 16, 2), np.float32)),
+    )
+    for path in (folder / "images").iterdir():
+        Image.open(path).convert("RGB").save(path)  # they saw grey ones
+    opened = open_folder(FolderConfig(str(folder), tmp_path / "out"))
+    start = Start(create("unet", **SIZES), variables, 1)
+    clean, noisy = opened.whole[0], opened.noisy[0]
+    used = [
+        UsedPicture("old", "", LEARNT, picture_digest(start.seen(clean.image))),
+        UsedPicture(noisy.name, "", CHOSE, "0" * 16),
+        UsedPicture(opened.noisy.names[1], "", SCORED, picture_digest(start.seen(opened.noisy[1].image))),
+    ]
+    kept = {"unet": Kept(SIZES, halved(variables), {})}
+    objects = {"classes": ["square"], "diameters": [20.0, 30.0], "brighter": False}
+    made = Finished("repairs squares", {}, "drawn here, CC0", kept, [("network",)], used, objects)
+    write(tmp_path / "weights", made, dict.fromkeys(("command", "commit", "machine"), "here"))
+    config = FolderConfig(str(folder), tmp_path / "out", start=str(tmp_path / "weights"))
+    repair = Repair(config, open_folder(config))
+    seen, namesake, bright, small = repair.of_weights
+    assert f"learnt from 1 of {len(opened.whole)} pictures with clean labels ({clean.name})" in seen
+    assert f"1 of {len(opened.noisy)} pictures to repair ({noisy.name}) have names of some" in namesake
+    assert f"In {len(opened.whole)} of {len(opened.whole)} annotated pictures the objects are brighter" in bright
+    assert "a median diameter of 8 px, but the networks learnt from pictures with medians from 20 to 30 px" in small
+    results = pd.DataFrame({"status": ["ok"], "file": ["network"]})
+    repair._held_out = SimpleNamespace(means=(0.1, 0.9))
+    assert warnings(repair, results) == repair.of_weights
+    assert Repair(dataclasses.replace(config, start="scratch"), opened).of_weights == []

@@ -1,5 +1,6 @@
 """Trained weights by name: they come as they were saved, or the refusal says why not."""
 
+import hashlib
 import json
 from functools import partial
 
@@ -12,8 +13,8 @@ from flax import nnx
 
 import segjax.models.pretrained as pretrained
 from segjax.files import Damaged
-from segjax.models import card, create
-from segjax.models.pretrained import VERSION, shipped_names
+from segjax.models import card, create, save_weights
+from segjax.models.pretrained import CHOSE, LEARNT, SCORED, VERSION, UsedPicture, shipped_names, used_pictures
 from segjax.training import StepConfig, make_steps
 from segjax.types import InputError
 from tests.weights_folder import TINY, write_weights
@@ -135,6 +136,56 @@ def test_damage_is_named_with_its_file(shelf, tmp_path):
     (path.parent / "card.json").write_text("{}")
     with pytest.raises(InputError, match=r"card.json: is not a card of trained weights \(it lacks version\)"):
         card("dots")
+
+
+def test_a_file_of_another_version_is_refused_beside_a_card_of_this_one(shelf, tmp_path):
+    path = tmp_path / "shipped/dots/msd.safetensors"
+    save_weights(path, {"variables": shelf["msd"]}, {"network": "msd", "version": VERSION + 1})
+    networks = json.loads((path.parent / "card.json").read_text())["networks"]
+    networks["msd"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    change_card(path.parent, networks=networks)
+    with pytest.raises(
+        InputError, match=rf"msd.safetensors: .* for version {VERSION + 1} .* this segjax has version {VERSION}"
+    ):
+        create("msd", pretrained="dots").init(jax.random.key(0), IMAGE)
+
+
+def test_used_pictures_are_those_of_the_table(tmp_path):
+    used = (UsedPicture("a", "one", LEARNT, "0" * 16), UsedPicture("b, c", "two", SCORED, "f" * 16))
+    write_weights(tmp_path / "mine", kinds=("msd",), used=used)
+    assert used_pictures(tmp_path / "mine") == used
+    path = tmp_path / "mine/pictures.csv"
+    path.write_text("picture,group\na,one\n")
+    with pytest.raises(InputError, match=r"pictures.csv: is no list of pictures; install segjax again, or make it"):
+        used_pictures(tmp_path / "mine")
+    path.unlink()
+    with pytest.raises(InputError, match=r"pictures.csv: is missing; install segjax again, or make it anew"):
+        used_pictures(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_weights_of_the_package_name_their_pictures_and_objects(name):
+    used, objects = used_pictures(name), card(name).facts["objects"]
+    assert {one.side for one in used} == {LEARNT, CHOSE, SCORED}
+    assert len({one.digest for one in used}) == len(used) == len({one.picture for one in used})
+    sides = {}
+    for one in used:
+        sides.setdefault(one.group, set()).add(one.side)
+    assert all(len(found) == 1 for found in sides.values())  # no group is on two sides
+    assert objects["classes"] and objects["brighter"] in (True, False, None)
+    assert 0 < objects["diameters"][0] <= objects["diameters"][1]
+
+
+def test_a_digest_does_not_tell_what_values_were_divided_by():
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.float32)
+    digest = pretrained.picture_digest(picture)
+    assert len(digest) == 16 and int(digest, 16) >= 0
+    for divisor in (255, picture.max(), 65535):
+        assert pretrained.picture_digest(picture / np.float32(divisor)) == digest
+    other = picture.copy()
+    other[4, 4, 1] = 255 - other[4, 4, 1]
+    changed = (other, picture[::-1], picture[:8], picture.reshape(7, 9, 3), picture[..., :1], 255 - picture)
+    assert len({digest, *map(pretrained.picture_digest, changed)}) == 1 + len(changed)
 
 
 def test_pictures_with_other_channels_are_refused(shelf):
