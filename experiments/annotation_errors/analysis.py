@@ -7,13 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments.annotation_errors.beside import rung_claims
-from experiments.annotation_errors.elsewhere import (
-    LEVEL_LINES,
-    again,
-    against_clean,
-    level_lines,
-    rival_claims,
-)
+from experiments.annotation_errors.elsewhere import LEVEL_LINES, again, against_clean, level_lines, rival_claims
 from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.statements import (
     MARK_NAME,
