@@ -25,8 +25,6 @@ from segjax.types import InputError, Sample, Source, check_least
 if TYPE_CHECKING:
     from segjax.training import Pictures
 
-_EXAMPLES = 5  # names of pictures that a refusal gives
-
 
 @dataclass(frozen=True)
 class StripOptions:
@@ -74,6 +72,7 @@ def draw(options: StripOptions) -> dict[str, float]:
     from experiments.harness.networks import pooled_dice
     from experiments.harness.pictures import check_target
     from segjax.data import open_source
+    from segjax.data.folders.tables import first_few
     from segjax.files import write_file
     from segjax.reports.strip import draw_strip
     from segjax.reports.words import network_name
@@ -81,9 +80,8 @@ def draw(options: StripOptions) -> dict[str, float]:
     source = open_source(options.data)
     check_target(source, options.target)
     if options.picture not in source.names:
-        some = ", ".join(source.names[:_EXAMPLES])
         raise InputError(
-            f"picture: {options.data} has no {options.picture!r}; its {len(source)} pictures are {some}, ..."
+            f"picture: {options.data} has no {options.picture!r}; name one of its own: {first_few(source.names)}"
         )
     sample = source[source.names.index(options.picture)]
     known = others(source, sample, options)

@@ -42,6 +42,7 @@ SMALL = {  # what is appended to the commands of a module
     "experiments.prepare": "",
     "experiments.read_parquet": "",
     "experiments.benchmarks.round_trips": "--to coco",
+    "experiments.ladder": "--baselines otsu --annotated 1",
     "experiments.cut_scene": "--tile 32 --block 3 --per-site 1 --without 1 --distance 100",
     "experiments.annotation_errors": f"{MSD} --levels 0.5 6",
     "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2 --compare-at 2",

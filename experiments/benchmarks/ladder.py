@@ -114,9 +114,9 @@ def by_unet(steps: Steps, seed: int, pictures: Pictures, epochs: int, images: np
     cut = max(1, count - max(1, round(count / 5)))
     train, validation = np.arange(cut), np.arange(min(cut, count - 1), count)
     listed = np.resize(train, max(EPOCH, cut))
-    sides = [Pictures(pictures.images[side], pictures.targets[side]) for side in (listed, validation)]
+    learnt, choosing = (Pictures(pictures.images[side], pictures.targets[side]) for side in (listed, validation))
     loop = LoopConfig(batch_size=4, epochs=epochs, stop="plateau", patience=10)
-    return predict(steps, fit(jax.random.key(seed), steps, *sides, loop).variables, images) > 0
+    return predict(steps, fit(jax.random.key(seed), steps, learnt, choosing, loop).variables, images) > 0
 
 
 def rows_of(spec: str, domain: Domain, found: Values) -> list[Row]:

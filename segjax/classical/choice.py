@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Integer
 
-from segjax.arguments import checked
 from segjax.types import IGNORED, InputError
 
 SURE = 6.9  # score of what is marked without a probability: that of 0.999
@@ -36,12 +35,11 @@ class Annotated(NamedTuple):
         return float(2 * (masks & is_true).sum() / sizes) if is_true.any() else 0.0
 
 
-@checked
 def annotated(images: Float[np.ndarray, "P H W C"], targets: Integer[np.ndarray, "P H W"] | None) -> Annotated:
     """Pictures with their targets; None: nothing is annotated.
 
     Raises:
-        InputError: arrays of other types or shapes, no picture, or a target that is not -1, 0 or 1.
+        InputError: no picture, or a target that is not -1, 0 or 1.
     """
     if not len(images):
         raise InputError("images: there is no picture; give at least one")
@@ -92,6 +90,8 @@ def best_level(
 ) -> tuple[float, float]:
     """The level above which pixels are marked for the highest Dice, and this Dice; of equals the highest level.
 
+    Pixels without any probability are never marked.
+
     Args:
         weights: how many pixels each one stands for.
 
@@ -102,7 +102,8 @@ def best_level(
     values, own = probability[order], weights[order]
     found, marked = np.cumsum(own * is_object[order]), np.cumsum(own)
     scores = 2 * found / (marked + found[-1])
-    scores[:-1][values[:-1] == values[1:]] = -1.0  # equal ones are marked together or not at all
+    scores[:-1][values[:-1] == values[1:]] = 0.0  # equal ones are marked together or not at all
+    scores[values <= 0] = 0.0
     last = int(np.argmax(scores))
     below = values[last + 1] if last + 1 < len(values) else 0.0
     return float((values[last] + below) / 2), float(scores[last])

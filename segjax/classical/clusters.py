@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Integer
 from scipy import ndimage
 
+from segjax.arguments import checked
 from segjax.classical.choice import Annotated, annotated, log_odds, logits_of, sampled
 from segjax.classical.grey import check_several
 from segjax.types import check_least
@@ -71,6 +72,7 @@ class ClusterRung(ABC):
     def membership(self, fitted: ClusterFit, features: Float[np.ndarray, "N F"]) -> Float[np.ndarray, " N"]:
         """Probability that pixels belong to the clusters of objects."""
 
+    @checked
     def fit(
         self, seed: int, images: Float[np.ndarray, "P H W C"], targets: Integer[np.ndarray, "P H W"] | None = None
     ) -> ClusterFit:
@@ -78,6 +80,7 @@ class ClusterRung(ABC):
         known = annotated(images, targets)
         return max(self._fits(seed, known), key=lambda one: one[0])[1]
 
+    @checked
     def apply(self, fitted: ClusterFit, images: Float[np.ndarray, "B H W C"], /) -> Float32[np.ndarray, "B H W 2"]:
         """See `Baseline.apply`."""
         shown = annotated(images, None).images

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Integer
 from skimage.feature import multiscale_basic_features
 
+from segjax.arguments import checked
 from segjax.classical.choice import Annotated, annotated, best_level, log_odds, logits_of, sampled
 from segjax.classical.grey import check_several
 from segjax.types import InputError, check_least
@@ -77,6 +78,7 @@ class Forest:
         check_several(self, leaves=1)
         check_least(self, trees=1, coarsest=1, pixels=100)
 
+    @checked
     def fit(
         self, seed: int, images: Float[np.ndarray, "P H W C"], targets: Integer[np.ndarray, "P H W"] | None = None
     ) -> ForestFit:
@@ -92,6 +94,7 @@ class Forest:
         leaf, level = self._chosen(seed, sample)
         return ForestFit(self._learnt(seed, leaf, self.trees, sample), leaf, level)
 
+    @checked
     def apply(self, fitted: ForestFit, images: Float[np.ndarray, "B H W C"], /) -> Float32[np.ndarray, "B H W 2"]:
         """See `Baseline.apply`."""
         shown, shift = annotated(images, None).images, log_odds(fitted.level)

@@ -12,18 +12,20 @@ from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold, sobel, threshold_local, threshold_multiotsu, threshold_otsu
 from skimage.segmentation import watershed
 
+from segjax.arguments import checked
 from segjax.classical.choice import SURE, annotated, logits_of
 from segjax.types import InputError, check_least
 
 Grey = Float[np.ndarray, "H W"]
 Mask = Bool[np.ndarray, "H W"]
+Strengths = tuple[int | float, ...]
 _BINS = 256
 
 
 class GreyFit(NamedTuple):
     """What was chosen: strengths, and whether objects are brighter than the background."""
 
-    strengths: tuple[float, ...]
+    strengths: Strengths
     is_bright: bool
 
 
@@ -36,13 +38,14 @@ class GreyRung(ABC):
     """
 
     @abstractmethod
-    def strengths(self) -> Sequence[tuple[float, ...]]:
+    def strengths(self) -> Sequence[Strengths]:
         """All that are tried."""
 
     @abstractmethod
-    def mask(self, grey: Grey, *strengths: float) -> Mask:
+    def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         """What is bright in a picture; nothing where all pixels are equal."""
 
+    @checked
     def fit(
         self, seed: int, images: Float[np.ndarray, "P H W C"], targets: Integer[np.ndarray, "P H W"] | None = None
     ) -> GreyFit:
@@ -57,6 +60,7 @@ class GreyRung(ABC):
             found.append((value, GreyFit(strengths, is_bright)))
         return max(found, key=lambda one: one[0])[1]
 
+    @checked
     def apply(self, fitted: GreyFit, images: Float[np.ndarray, "B H W C"], /) -> Float32[np.ndarray, "B H W 2"]:
         """See `Baseline.apply`."""
         greys = annotated(images, None).images.mean(-1)
@@ -68,12 +72,12 @@ class GreyRung(ABC):
         return self.mask(grey if fitted.is_bright else -grey, *fitted.strengths)
 
 
-def check_several(rung: Any, **least: float) -> None:
+def check_several(rung: Any, **least: int) -> None:
     """Raises InputError where an option of strengths to try is empty, or one is below its least."""
     for name in least:
         if not isinstance(getattr(rung, name), tuple | list) or not getattr(rung, name):
             raise InputError(f"{name} must be one or several numbers, not {getattr(rung, name)!r}; give them as (1, 2)")
-    check_least(rung, **least)  # type: ignore[arg-type]
+    check_least(rung, **least)
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,10 @@ class Otsu(GreyRung):
     def __post_init__(self) -> None:
         check_several(self, sigmas=0)
 
-    def strengths(self) -> Sequence[tuple[float, ...]]:
+    def strengths(self) -> Sequence[Strengths]:
         return [(sigma,) for sigma in self.sigmas]
 
-    def mask(self, grey: Grey, *strengths: float) -> Mask:
+    def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         smooth = ndimage.gaussian_filter(grey, strengths[0])
         return smooth > threshold_otsu(smooth, _BINS)
 
@@ -118,10 +122,10 @@ class Adaptive(GreyRung):
         if even := [window for window in self.windows if window % 2 != 1]:
             raise InputError(f"windows: {even[0]} is not an odd number of pixels; give {even[0] + 1:.0f}")
 
-    def strengths(self) -> Sequence[tuple[float, ...]]:
+    def strengths(self) -> Sequence[Strengths]:
         return list(product(self.windows, self.offsets))
 
-    def mask(self, grey: Grey, *strengths: float) -> Mask:
+    def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         window, offset = strengths
         smooth = ndimage.gaussian_filter(grey, 1.0)
         return smooth > threshold_local(smooth, int(window), "gaussian", offset=-offset * float(smooth.std()))
@@ -148,10 +152,10 @@ class Growing(GreyRung):
         if max(self.stops) > 1:
             raise InputError(f"stops: {max(self.stops):g} is more than 1, the upper level; give numbers from 0 to 1")
 
-    def strengths(self) -> Sequence[tuple[float, ...]]:
+    def strengths(self) -> Sequence[Strengths]:
         return [(stop,) for stop in self.stops]
 
-    def mask(self, grey: Grey, *strengths: float) -> Mask:
+    def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         smooth = ndimage.gaussian_filter(grey, 1.0)
         low, high = two_levels(smooth)
         return apply_hysteresis_threshold(smooth, low + strengths[0] * (high - low), high)
@@ -176,10 +180,10 @@ class Watershed(GreyRung):
     def __post_init__(self) -> None:
         check_several(self, sigmas=0)
 
-    def strengths(self) -> Sequence[tuple[float, ...]]:
+    def strengths(self) -> Sequence[Strengths]:
         return [(sigma,) for sigma in self.sigmas]
 
-    def mask(self, grey: Grey, *strengths: float) -> Mask:
+    def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         smooth = ndimage.gaussian_filter(grey, strengths[0])
         low, high = two_levels(smooth)
         markers = np.where(smooth > high, 2, np.where(smooth <= low, 1, 0))
