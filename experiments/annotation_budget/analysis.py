@@ -27,7 +27,7 @@ TITLES = {
 }  # fmt: skip
 GLOSSARY = (
     "A budget buys annotations of whole pictures, drawn by lot from a pool, until the next one does not fit. Hours "
-    "are what was spent. All arms have the same lots, test pictures, validation pictures and training steps; a few- "
+    "are what was spent. All arms have the same lots, test pictures, validation pictures and training steps; a few-"
     "shot head is fitted until it gains no more. Quick outlines miss objects and are off. Points: a disc of 0.7 times "
     "the median radius is object, beyond 1.4 times is background, what lies between counts nowhere. Boxes: the "
     "ellipse in the box is object, the rest of the box counts nowhere. Repaired: a network that learnt from the "
