@@ -14,6 +14,7 @@ demo: $(VENV)/installed-demo
 	$(BIN)/python -m experiments.annotation_errors --scale demo --out runs/demo
 	$(BIN)/python -m experiments.annotation_upgrade --scale demo --out runs/demo_upgrade
 	$(BIN)/python -m experiments.site_segmentation --scale demo --out runs/demo_sites
+	$(BIN)/python -m experiments.annotation_budget --scale demo --out runs/demo_budget
 	@$(BIN)/python -m experiments.index runs
 
 test: $(VENV)/installed-dev
@@ -25,7 +26,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 # One after the other: two timings at once would disturb each other. BENCH_OPTIONS="--scale smoke" shows that all run.
-BENCHMARKS = training_step inference packs annotation_errors upgrading metrics growth memory map_loop few_shot activation_maps decisions patches claims \
+BENCHMARKS = training_step inference packs annotation_errors upgrading metrics growth memory map_loop few_shot activation_maps decisions compared_labels patches claims \
 	encoders map_parity
 bench: $(VENV)/installed-bench
 	for name in $(BENCHMARKS); do $(BIN)/python -m experiments.benchmarks.$$name $(BENCH_OPTIONS) || exit 1; done

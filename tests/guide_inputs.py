@@ -57,6 +57,14 @@ def half_noisy(folder: Path) -> None:
         save(folder / ("labels" if seed < 5 else "noisy") / f"{seed}.png", labels * (seed < 5 or labels % 2))
 
 
+def twice(folder: Path) -> None:
+    """Three pictures annotated twice, the second time without every other object."""
+    for seed in range(3):
+        image, labels = cells(seed, 64)
+        for name, pixels in (("images", image), ("labels", labels), ("quick", labels * (labels % 2))):
+            save(folder / name / f"{seed}.png", pixels)
+
+
 def rois(folder: Path) -> None:
     """Pictures with ROIs of Fiji."""
     pictures(folder.with_name("to_rois"), 2, 64)
@@ -109,6 +117,7 @@ MADE: dict[str, Callable[[Path], None]] = {
     "my_pictures": pictures,
     "my_shots": lambda folder: pictures(folder, 2, 64),
     "my_rois": rois,
+    "my_twice": twice,
     "my_tiles": tiles,
     "scene.tif": scene,
     "train.parquet": parquet,

@@ -38,13 +38,16 @@ SMALL = {  # what is appended to the commands of a module
     "experiments": "",
     "experiments.check": "",
     "experiments.index": "",
+    "experiments.compare_labels": "",
     "experiments.convert": "",
     "experiments.prepare": "",
     "experiments.read_parquet": "",
     "experiments.benchmarks.round_trips": "--to coco",
+    "experiments.ladder": "--baselines otsu --annotated 1",
     "experiments.cut_scene": "--tile 32 --block 3 --per-site 1 --without 1 --distance 100",
     "experiments.annotation_errors": f"{MSD} --levels 0.5 6",
     "experiments.annotation_upgrade": f"{MSD} --questions quality --clean 2 --noisy 2 --clean-counts 2 --compare-at 2",
+    "experiments.annotation_budget": f"--scale smoke {UNET} --arms careful points --budgets 0.5",
     "experiments.few_shot": f"--scale smoke {UNET} --banks joint_ignored --heads logistic --baselines"
     " --feature-counts 1 --feature-selections first --shots 1 --compare-shots 1 --draws 2",
     "experiments.activation_maps": f"--scale smoke --questions cues --train.epochs 2 --epochs-looked-at 1 {CLASSIFIER}"
@@ -75,7 +78,7 @@ NEEDS = {  # modules whose command in the guides makes the files
 GEO = ("experiments.cut_scene", "experiments.site_segmentation", "experiments.outline_sites")
 SLOW = (*GEO, "experiments.annotation_errors", "experiments.annotation_upgrade", "experiments.few_shot")
 SLOW += ("experiments.activation_maps", "experiments.segment_new_type", "experiments.upgrade_folder")
-SLOW += ("experiments.export", "experiments.index", "launch.local", "launch.status")
+SLOW += ("experiments.annotation_budget", "experiments.export", "experiments.index", "launch.local", "launch.status")
 ELSEWHERE = {  # beginnings of commands that need what a test has not; the file that runs them, and its words for them
     "make demo": ("Makefile", "python -m experiments.annotation_errors --scale demo"),
     "make test": (".ci/run", "make test"),
@@ -95,6 +98,10 @@ ELSEWHERE = {  # beginnings of commands that need what a test has not; the file 
     "python -m experiments.annotation_errors --data folder:my_pictures --out runs/cells": (
         "tests/experiments/test_rivals_in_studies.py",
         "--write-test-pictures",
+    ),
+    "python -m experiments.benchmarks.compared_labels": (
+        "tests/experiments/benchmarks/test_scripts.py",
+        '"compared_labels"',
     ),
     "python -m experiments.benchmarks.api_pages": ("tests/experiments/benchmarks/test_api_pages.py", "api_page()"),
     "python -m experiments.pretrain NAME": ("tests/experiments/test_pretrain.py", '"pretrain", "discs"'),

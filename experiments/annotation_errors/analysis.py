@@ -1,19 +1,24 @@
 """Answer, tables, charts and claims of study 1, beside the published curves."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
-from experiments.annotation_errors.elsewhere import (
-    LEVEL_LINES,
-    again,
-    against_clean,
-    level_lines,
-    rival_claims,
-)
+from experiments.annotation_errors.beside import rung_claims
+from experiments.annotation_errors.elsewhere import LEVEL_LINES, again, against_clean, level_lines, rival_claims
 from experiments.annotation_errors.grid import Config, Trial
-from experiments.annotation_errors.statements import judged, published, published_kind, statements_table
+from experiments.annotation_errors.statements import (
+    MARK_NAME,
+    MARKED,
+    corrected_nuclei,
+    judged,
+    published,
+    published_kind,
+    statements_table,
+)
+from experiments.harness.ladder import is_rung
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
 from segjax.evaluation import Interval
@@ -64,8 +69,9 @@ def analyse(config: Config, table: Table) -> Analysis:
     paper = published(kind) if kind else None
     costs = costs_of(table)
     weak = untaught(table)
-    shown = strongest([cost for cost in costs if cost.trial.network not in weak])
-    families = rival_claims(table, lambda trial: _named(trial, table.coarsening))
+    shown = strongest([cost for cost in costs if cost.trial.network not in weak and not is_rung(cost.trial.network)])
+    named = functools.partial(_named, coarsening=table.coarsening)
+    families = [*rung_claims(table, named), *rival_claims(table, named)]
     return Analysis(
         title=f"What annotation errors cost: {data_name(config.source.data)}",
         question=QUESTION,
@@ -120,7 +126,8 @@ def strongest(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
 
 def untaught(table: Table) -> dict[str, float]:
     """Networks that do not reach `LEARNT` with clean labels, with their Dice: what errors cost them says nothing."""
-    own = [one for one in table.trials() if one == Trial(one.network, 0) and not is_rival(one.network)]
+    networks = [one for one in table.trials() if not (is_rival(one.network) or is_rung(one.network))]
+    own = [one for one in networks if one == Trial(one.network, 0)]
     clean = {one.network: table.interval("dice_pooled", one) for one in own}
     return {network: dice.mean for network, dice in clean.items() if dice.mean < LEARNT}
 
@@ -244,7 +251,7 @@ def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFra
     charts = {}
     if shown:
         charts["costs"] = _cost_chart(shown, table.coarsening)
-    errors = [own for name, own in shown.items() if name != PASTED]
+    errors, marks = [own for name, own in shown.items() if name != PASTED], corrected_nuclei()
     for metric, name in CURVES.items():
         found, beside = doses(table, metric), paper if metric == "dice_pooled" else None
         if found["n"].sum():
@@ -256,7 +263,7 @@ def _charts(table: Table, shown: Mapping[str, Sequence[Cost]], paper: pd.DataFra
                 title,
                 f"{_capital(name)} on clean test labels after training on noisy labels",
                 lambda narrow, drawn=drawn, name=name, beside=beside: dose_response(  # type: ignore[misc]
-                    drawn, _capital(name), beside, table.coarsening, narrow
+                    drawn, _capital(name), beside, table.coarsening, narrow, marks, MARK_NAME
                 ),
                 _numbers(drawn[~again(drawn)], _capital(name), table.coarsening),
                 _caption(drawn, beside, any(_is_pasted(trial) for trial in table.trials())),
@@ -318,6 +325,8 @@ def _numbers(found: pd.DataFrame, name: str, coarsening: float) -> pd.DataFrame:
 
 def _caption(found: pd.DataFrame, paper: pd.DataFrame | None, is_pasted: bool) -> str:
     said = [means_said(Interval(row.mean, row.low, row.high, row.n) for row in found.itertuples())]
+    if corrected_nuclei().keys() & set(found["error"]):
+        said.append(MARKED)
     if is_pasted:
         said.append("At 0 % wrongly included objects, foreign objects are in the pictures, and none is marked.")
     if any(map(is_rival, found["network"])):

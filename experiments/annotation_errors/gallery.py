@@ -12,6 +12,7 @@ from experiments.annotation_errors.analysis import labels_of
 from experiments.annotation_errors.grid import Config, Trial
 from experiments.annotation_errors.pictures import ErrorDomains
 from experiments.harness.examples import ranks_shown
+from experiments.harness.ladder import strip_gallery
 from experiments.harness.pictures import Domain, faulty_targets
 from experiments.harness.study import Context
 from segjax.reports import Gallery, Look, look, words
@@ -45,7 +46,13 @@ def gallery(context: Here) -> list[Gallery]:
         caption = "Test pictures of seed 0, ranked by Dice in each row. Each kind of error has its strongest level."
         steps = ("picture", "ground truth", "prediction")
         galleries.append(Gallery("Worst, median and best test picture", caption, steps, PREDICTION_LEGEND, rows))
-    return [*(one for one in galleries if one is not None), _labels(context)]
+    return [*(one for one in (*galleries, _strip(context)) if one is not None), _labels(context)]
+
+
+def _strip(context: Here) -> Gallery | None:
+    networks = (*context.config.segmentation.networks, *context.config.classical.baselines)
+    kept = {network: context.examples.load(Trial(network, 0)) for network in networks}
+    return strip_gallery(kept, context.data.plain.images, context.data.plain.labels)
 
 
 def _predicted(context: Here) -> Iterator[Predicted]:

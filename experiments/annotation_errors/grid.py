@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from experiments.harness.ladder import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -31,6 +32,7 @@ PUBLISHED_LEVELS = {
     "jitter": (2.0, 4.0, 8.0),
     "shift": (2.0, 4.0, 8.0),
     "polygon": (12.0, 8.0, 4.0),
+    "markov": (30.0, 60.0, 120.0),
 }
 
 
@@ -47,14 +49,16 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
+    classical: Annotated[BaselineOptions, Flat] = field(default_factory=BaselineOptions)
     train: TrainOptions = decides(TrainOptions())
     errors: tuple[str, ...] = arranges(("omission", "inclusion", "bias"))
     """Errors to try. omission: objects are missing. inclusion: foreign objects are marked. bias: outlines are too wide
-    or too narrow. jitter: outlines are shaky. shift: labels are displaced. polygon: outlines have few corners."""
+    or too narrow. jitter: outlines are shaky. shift: labels are displaced. polygon: outlines have few corners. markov:
+    outlines have wandered, mostly outwards, by about a pixel in 20 steps, neighbouring points together."""
     levels: tuple[float, ...] = arranges(())
-    """Strengths of the errors. Numbers below 1 are rates (omission, inclusion), others are pixels (bias, jitter, shift)
-    or corners (polygon). Pixels are those of the published pictures: in coarser pictures, 6 may be 1 pixel. None: the
-    published strengths."""
+    """Strengths of the errors. Numbers below 1 are rates (omission, inclusion), others are pixels (bias, jitter,
+    shift), corners (polygon) or steps (markov). Pixels are those of the published pictures: in coarser pictures, 6 may
+    be 1 pixel. None: the published strengths."""
 
     def resolved(self) -> "Config":
         """The configuration, checked, with the source of foreign objects filled in.
@@ -64,13 +68,14 @@ class Config:
         """
         self.segmentation.check()
         self.elsewhere.check()
+        self.classical.check()
         check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("errors", self.errors, ERRORS)
         for level in self.levels:
             if not (0 < level < 1 or (level >= 1 and level == int(level))):
                 raise InputError(
                     f"levels: {level:g} is no strength; give rates between 0 and 1 (omission, inclusion) or whole "
-                    "numbers of pixels or corners (bias, jitter, shift, polygon)"
+                    "numbers of pixels, corners or steps (bias, jitter, shift, polygon, markov)"
                 )
         for error in self.errors:
             if not self.levels_of(error):
@@ -112,7 +117,7 @@ class Config:
             Trial(network, seed, error, level)
             for seed in range(self.run.seeds)
             for error, level in settings
-            for network in self.segmentation.networks
+            for network in (*self.segmentation.networks, *self.classical.baselines)
         ]
 
 
@@ -154,6 +159,7 @@ class Trial:
     """One training on noisy labels.
 
     Attributes:
+        network: it, or a rung of the ladder that is fitted to the same labels.
         error: the error in the labels; "none" for clean labels.
         level: its strength: a rate, published pixels, or corners. At 0, inclusion has foreign objects in the pictures
             that nobody annotated.

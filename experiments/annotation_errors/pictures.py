@@ -62,7 +62,7 @@ def read(config: Config, opener: Opener = open_source) -> ErrorDomains:
     data = _read(config, opener)
     for error in config.errors:
         for level in config.levels_of(error):
-            _check_recipe(config, data.domain(error), error, level)
+            _check_changes(config, data.domain(error), error, level)
     check_trainable(config.segmentation, data.plain, config.run.seeds)
     return data
 
@@ -76,6 +76,9 @@ def drawn_targets(domain: Domain, split: Split, recipe: Recipe, seed: int) -> In
 def _read(config: Config, opener: Opener) -> ErrorDomains:
     options, splitting = config.annotations, Splitting.of(config.source)
     source = open_target(config.source, options.target, opener)
+    for error in config.errors:  # before the pictures are read, which can take minutes
+        for level in config.levels_of(error):
+            config.recipe(error, level, source.coarsening)
     plain = read_domain(source, splitting, options.target)
     if "inclusion" not in config.errors:
         return ErrorDomains(plain, None)
@@ -89,8 +92,7 @@ def _read(config: Config, opener: Opener) -> ErrorDomains:
     return ErrorDomains(plain, plain)
 
 
-def _check_recipe(config: Config, domain: Domain, error: str, level: float) -> None:
-    config.recipe(error, level, domain.source.coarsening)
+def _check_changes(config: Config, domain: Domain, error: str, level: float) -> None:
     scope = config.annotations.scope
     if error in ("omission", "inclusion") and scope != "object":
         objects = domain.labels if error == "omission" else domain.foreign

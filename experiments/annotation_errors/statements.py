@@ -8,6 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
+from experiments.harness.recipes import ERRORS
+from segjax.annotations import Recipe
 from segjax.data.spec import parse_spec
 from segjax.evaluation import Decision, decide
 from segjax.reports import words
@@ -18,6 +20,11 @@ PUBLISHED = ("unet", "segnet", "msd")
 FREE_UP_TO = 0.3  # published: no more omitted cells cost U-Net and MSD less than a Dice point
 FREE = 1.0
 JUDGED = {"ahead": "holds", "behind": "does not hold", "not decided": "not decided", "too few": "too few test sets"}
+MARK_NAME = "public nuclei, against their corrections"
+MARKED = (
+    "Dotted: the errors in the public outlines of 20 pictures of nuclei (Data Science Bowl 2018), found by comparing "
+    "them with later corrections; inclusions are counted per nucleus."
+)
 Table = ResultTable[Trial]
 
 
@@ -33,6 +40,12 @@ class Judged(NamedTuple):
     statement: str
     case: str
     decision: Decision
+
+
+def corrected_nuclei() -> dict[str, float]:
+    """Strengths of the errors that `compare_labels` found in public labels of nuclei that others corrected later."""
+    recipe = Recipe.from_json((Path(__file__).parent / "corrected_nuclei.json").read_text(encoding="utf-8"))
+    return {name: getattr(recipe, name) for name in ERRORS if recipe.has(name)}
 
 
 def published_kind(data: str) -> str | None:

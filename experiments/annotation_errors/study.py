@@ -1,5 +1,7 @@
 """Study 1: the pictures, how networks are trained on noisy labels, and the values that are measured."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -8,6 +10,7 @@ from experiments.annotation_errors.gallery import gallery
 from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial, published
 from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
+from experiments.harness.ladder import fitted_to_job, is_rung, strip_example
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import Domain
 from experiments.harness.rivals import Rival
@@ -51,10 +54,14 @@ class FaultyTrainer(Trainer[Trial]):
 
 
 def measure(context: Context[Config, ErrorDomains, Trial], trial: Trial) -> Outcome:
-    """The trial's network on clean test labels."""
-    trained, domain = context.store.load(trial), context.data.domain(trial.error)
-    test = np.asarray(context.data.split(trial.seed).test)
-    steps = context.store.trainer.steps(trial.network)
+    """The trial's network, or its rung of the ladder, on clean test labels."""
+    domain, test = context.data.domain(trial.error), np.asarray(context.data.split(trial.seed).test)
+    if is_rung(trial.network):
+        job = context.store.trainer.job(trial, context.store.load)
+        masks = fitted_to_job(trial.network, trial.seed, job).masks(domain.images[test])
+        found = _measured(context, domain, test, masks)
+        return dataclasses.replace(found, rows=[*found.rows, Row("label_dice", job.facts["label_dice"])])
+    trained, steps = context.store.load(trial), context.store.trainer.steps(trial.network)
     predicted = predict(steps, trained.variables, domain.images[test]) > 0
     found = _measured(context, domain, test, predicted)
     rows = [*found.rows, Row("label_dice", trained.facts["label_dice"])]
@@ -76,7 +83,8 @@ def _measured(
 ) -> Outcome:
     rows, pooled = prediction_rows(predicted, domain, test, context.config.segmentation.tolerance)
     shown = places_shown(dice(counts(predicted & ~domain.ignored[test], domain.labels[test] > 0)))
-    examples = {"indices": test[shown], "masks": predicted[shown]}
+    strip = strip_example(test, predicted, domain.labels[test] > 0)
+    examples = {"indices": test[shown], "masks": predicted[shown], **strip}
     return Outcome([*rows, Row("dice_pooled", pooled)], f"Dice {pooled:.3f}", examples=examples)
 
 
@@ -91,7 +99,7 @@ STUDY = Study(
     read=read,
     trials=lambda config, data: config.trials(data.has_own_foreign),
     trainings=lambda config, data: TrainingStore(config.run, FaultyTrainer(config, data)),
-    needs=lambda context, trial: [trial],
+    needs=lambda context, trial: [] if is_rung(trial.network) else [trial],
     measure=measure,
     analyse=analyse,
     gallery=gallery,

@@ -14,6 +14,7 @@ from experiments.annotation_upgrade.charts import (
     error_name,
     from_elsewhere,
     retrained,
+    rungs_of,
     trained,
     variants,
 )
@@ -57,7 +58,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         if metric in table.frame:
             tables[metric] = readable(table.overview([metric]), coarsening)
     asked = f"Does {network_name(networks[0])} segment better if it is trained on the repaired labels too?"
-    if not asks_of_networks(config):
+    if not config.asks_of_networks:
         asked = "How good are the repaired labels?"
     told = (
         f"{config.clean} pictures have clean labels. {config.noisy} others have noisy labels, with "
@@ -83,11 +84,6 @@ def analyse(config: Config, table: Table) -> Analysis:
         glossary=_glossary(config),
         failures=readable(table.failures(), coarsening),
     )
-
-
-def asks_of_networks(config: Config) -> bool:
-    """Whether networks are trained on the repaired labels of the laboratory."""
-    return bool({"rivals", "pays"} & {*config.questions})
 
 
 def verdict_on_networks(network: str, without: Decision, as_they_are: Decision) -> str:
@@ -142,10 +138,10 @@ def verdict_on_labels(raised: Decision, before: float, after: float) -> str:
 
 
 def methods_compared(config: Config, table: Table, network: str) -> list[Claim]:
-    """Training on clean and repaired labels against every other method of the laboratory, and other programs."""
+    """Training on clean and repaired labels against every other method, the ladder, and other programs."""
     (_, upgraded), *others = trained(config, network).items()
     subject = f"{network_name(network)} with repaired labels{USES[config.repairs[0]]}"
-    return table.compare("dice_pooled", (subject, upgraded), dict(others) | from_elsewhere(table))
+    return table.compare("dice_pooled", (subject, upgraded), dict(others) | rungs_of(config) | from_elsewhere(table))
 
 
 def labels_raised(config: Config, table: Table, network: str) -> list[Claim]:
@@ -203,10 +199,10 @@ def _verdict(config: Config, table: Table) -> str:
     found = {claim.rival: claim.decision for claim in methods_compared(config, table, network)}
     if clean in found and raw in found:
         return verdict_on_networks(network_name(network), found[clean], found[raw])
-    if REGION in config.questions and not asks_of_networks(config):
+    if REGION in config.questions and not config.asks_of_networks:
         return region_verdict(config, table, network)
     raised = labels_raised(config, table, network)
-    if not raised or asks_of_networks(config):
+    if not raised or config.asks_of_networks:
         return NO_ANSWER
     before, after = (table.interval(metric, labels_upgraded(config, network)).mean for metric in LABELS)
     return verdict_on_labels(raised[0].decision, before, after)

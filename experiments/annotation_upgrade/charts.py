@@ -29,6 +29,7 @@ from experiments.annotation_upgrade.grid import (
     within_budget,
 )
 from experiments.annotation_upgrade.pictures import AnnotatedPictures
+from experiments.harness.ladder import strip_gallery
 from experiments.harness.networks import pooled_dice
 from experiments.harness.rival_options import ELSEWHERE, NOT_KNOWN, is_rival
 from experiments.harness.study import Context
@@ -93,6 +94,19 @@ def trained(config: Config, network: str) -> dict[str, Trial]:
     }
 
 
+def rungs_of(config: Config) -> dict[str, Trial]:
+    """Rungs of the ladder by the pictures that they are fitted to."""
+    pictures = {
+        CLEAN: f"{config.clean} clean pictures only",
+        RAW: f"{config.clean} clean + {config.noisy} noisy pictures",
+    }
+    return {
+        f"{said}, {network_name(rung)}": laboratory(config, rung, method)
+        for rung in config.classical.baselines
+        for method, said in pictures.items()
+    }
+
+
 def from_elsewhere(table: Table) -> dict[str, Trial]:
     """Programs from elsewhere by their names."""
     return {network_name(trial.network): trial for trial in table.trials() if is_rival(trial.network)}
@@ -149,7 +163,7 @@ def charts_of(config: Config, table: Table) -> dict[str, Chart]:
 
 def pay_chart(config: Config, table: Table, network: str) -> Chart | None:
     """Dice of the networks of the laboratory, by their training pictures."""
-    values = _values(table, "dice_pooled", trained(config, network) | from_elsewhere(table))
+    values = _values(table, "dice_pooled", trained(config, network) | rungs_of(config) | from_elsewhere(table))
     upgraded, clean, raw, *_ = trained(config, network)
     if upgraded not in values:
         return None
@@ -323,7 +337,8 @@ def gallery(context: Context[Config, AnnotatedPictures, Trial]) -> list[Gallery]
     found: dict[str, list[Look]] = {}
     predictions = []
     methods = list(trained(config, network).items())
-    for name, trial in (*methods[:3], methods[-1]):  # the main ones, and the best that there could be
+    # the main ones, the best that there could be, and those without a network
+    for name, trial in (*methods[:3], methods[-1], *rungs_of(config).items()):
         for rank, index, mask in _kept(context, trial, ("masks",)):
             predictions.append((domain.images[index], domain.labels[index], mask))
             found.setdefault(f"Trained on {name}", []).append(prediction_look(rank, *predictions[-1]))
@@ -344,8 +359,14 @@ def gallery(context: Context[Config, AnnotatedPictures, Trial]) -> list[Gallery]
             found,
         ),
     ]
+    networks = (network, *config.classical.baselines)
+    kept = {name: context.examples.load(laboratory(config, name, CLEAN)) for name in networks}
     scale = dice_scale(predictions)
-    return [one for one in (*galleries, scale) if one is not None and one.rows]
+    return [
+        one
+        for one in (*galleries, strip_gallery(kept, domain.images, domain.labels), scale)
+        if one is not None and one.rows
+    ]
 
 
 def _kept(

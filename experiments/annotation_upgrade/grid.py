@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from experiments.annotation_upgrade.places import Place, RegionOptions
 from experiments.harness import protocols
+from experiments.harness.ladder import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,
@@ -22,7 +23,7 @@ from experiments.harness.options import (
     check_choices,
     decides,
 )
-from experiments.harness.recipes import RATE_ERRORS, recipe_from, strengths_of
+from experiments.harness.recipes import RATE_ERRORS, recipe_from, spelled, strengths_of
 from experiments.harness.rival_options import RivalOptions
 from segjax.annotations import Recipe
 from segjax.training import LoopConfig, StepConfig
@@ -56,12 +57,14 @@ class Config:
     segmentation: Annotated[SegmentationOptions, Flat] = SegmentationOptions()
     annotations: Annotated[AnnotationOptions, Flat] = AnnotationOptions()
     elsewhere: Annotated[RivalOptions, Flat] = field(default_factory=RivalOptions)
+    classical: Annotated[BaselineOptions, Flat] = field(default_factory=BaselineOptions)
     train: TrainOptions = decides(TrainOptions())
     questions: tuple[str, ...] = arranges(QUESTIONS[:-1])
     """Questions to answer. About labels: quality, clean_errors, mismatch. About networks trained on them: pays,
     predictions, rivals, region. region: for which errors and numbers of pictures repairing pays."""
     error: str = arranges("omission=0.7+inclusion=0.7+bias=6")
-    """Error of the noisy labels."""
+    """Error of the noisy labels, as omission=0.3+jitter=2, or a file recipe.json that compare_labels wrote; give
+    --scope object with that."""
     errors: tuple[str, ...] = arranges(
         (
             *(f"{error}={rate}" for error in RATE_ERRORS for rate in (0.1, 0.2, 0.3, 0.5, 0.7)),
@@ -125,12 +128,16 @@ class Config:
         Raises:
             InputError: names the option and what it may be.
         """
+        self = dataclasses.replace(self, error=spelled(self.error, "error"))
         self.segmentation.check()
         self.elsewhere.check()
+        self.classical.check()
         protocols.check_protocol(self, published(self.run.scale, self.annotations.protocol, self.source.data))
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("rivals", self.rivals, RIVALS)
         check_choices("repairs", self.repairs, REPAIRS)
+        if self.classical.baselines and not self.asks_of_networks:
+            raise InputError("baselines: they answer the questions rivals and pays; add one of them to --questions")
         if not self.repairs:
             raise InputError(f"repairs: names no use of repaired labels; give at least one of {', '.join(REPAIRS)}")
         self.region.check()
@@ -156,6 +163,11 @@ class Config:
                 f'sizes.norm: {TEACHER} does not work with "running"; choose another norm, or other --rivals'
             )
         return dataclasses.replace(self, annotations=self.annotations.resolved(self.source.data))
+
+    @property
+    def asks_of_networks(self) -> bool:
+        """Whether networks are trained on the repaired labels of the laboratory."""
+        return bool({"rivals", "pays"} & {*self.questions})
 
     def errors_by_option(self) -> dict[str, tuple[str, ...]]:
         """Every error that is drawn, by the option that names it."""
@@ -186,6 +198,7 @@ class Config:
             groups: how many groups there are to train on; numbers of volumes up to it are compared.
         """
         settings = [list(_settings(self, network, groups)) for network in self.segmentation.networks]
+        settings += [[laboratory(self, rung, method) for method in (CLEAN, RAW)] for rung in self.classical.baselines]
         seeds = range(self.run.seeds)
         return list(dict.fromkeys(replace(trial, seed=seed) for seed in seeds for some in settings for trial in some))
 

@@ -74,10 +74,11 @@ def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
     """All pictures, with foreign objects pasted in where an error needs them.
 
     Raises:
-        InputError: the data cannot be used, or inclusion has no foreign objects to include.
+        InputError: the data cannot be used, an error cannot be drawn, or inclusion has no foreign objects to include.
     """
     options, splitting = config.annotations, Splitting.of(config.source, CLEAN_VALIDATION)
     source = open_target(config.source, options.target, opener)
+    check_errors(config, source.coarsening)  # before the pictures are read, which can take minutes
     errors = [error for some in config.errors_by_option().values() for error in some]
     needs_foreign = [error for error in errors if "inclusion" in strengths_of(error, "error")]
     if needs_foreign and options.extra is not None:
@@ -97,17 +98,16 @@ def domain_with_foreign(config: Config, opener: Opener = open_source) -> Domain:
     return domain
 
 
-def check_sets(data: AnnotatedPictures) -> None:
-    """Refuse errors that cannot be drawn and sets that are too large, before anything is trained.
-
-    Raises:
-        InputError: names the option, and what to do.
-    """
-    config = data.config
+def check_errors(config: Config, coarsening: float) -> None:
+    """Raises InputError where an error cannot be drawn on pictures with so coarse pixels; names the option."""
     for option, errors in config.errors_by_option().items():
         for error in errors:
-            config.recipe(error, data.source.coarsening, option)
-    for trial in config.trials(data.groups):
+            config.recipe(error, coarsening, option)
+
+
+def check_sets(data: AnnotatedPictures) -> None:
+    """Raises InputError where sets are too large, before anything is trained; names the option and what to do."""
+    for trial in data.config.trials(data.groups):
         annotations = data.annotations(trial.seed)
         annotations.clean(trial.clean_pictures, trial.volumes)
         annotations.noisy(trial.clean_pictures, trial.trained_total - trial.trained_clean)

@@ -43,6 +43,7 @@ from experiments.annotation_upgrade.trainings import (
     upgrader_of,
 )
 from experiments.harness.examples import places_shown
+from experiments.harness.ladder import fitted_to_job, is_rung, strip_example
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.options import zoo_name
 from experiments.harness.pictures import stable_number
@@ -72,7 +73,7 @@ from segjax.upgrade.recipes import rejected_objects
 VALIDATION_DRAWS = 2  # fixed noisy versions of every clean picture that chooses an upgrade network's best epoch
 PAIRS = 5  # pictures with clean and noisy labels, from which an error is estimated
 SEGMENTATION = "segmentation"  # the kind of all methods that differ in their labels only
-PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift")
+PUBLISHED, OTHERS = ("omission", "inclusion", "bias"), ("jitter", "polygon", "shift", "markov")
 Masks = Bool[np.ndarray, "P H W"]
 Rows = Int[np.ndarray, " P"]
 Ids = Int[np.ndarray, "P H W"]
@@ -295,9 +296,13 @@ def upgraded(steps: Steps, variables: Any, images: np.ndarray, masks: Masks) -> 
 
 
 def measure(context: Context[Config, AnnotatedPictures, Trial], trial: Trial) -> Outcome:
-    """Noisy labels of the test pictures before and after upgrading, or a segmentation network on them."""
+    """Noisy labels of the test pictures before and after upgrading; or a network or a rung that segments them."""
     domain, annotations = context.data.domain, context.data.annotations(trial.seed)
     training, test = training_of(trial), annotations.test
+    if is_rung(trial.network):
+        job = context.store.trainer.job(trial, context.store.load)
+        found = _segmented(context, test, fitted_to_job(trial.network, trial.seed, job).masks(domain.images[test]))
+        return dataclasses.replace(found, rows=[*found.rows, *(Row(*fact) for fact in job.facts.items())])
     trained, tolerance = context.store.load(training), context.config.segmentation.tolerance
     steps, images = context.store.trainer.steps(context.store.trainer.kind(training)), domain.images[test]
     if trial.method != UPGRADE:
@@ -326,7 +331,8 @@ def _segmented(context: Context[Config, AnnotatedPictures, Trial], test: Rows, m
     """Values of the masks of the test pictures."""
     rows, pooled = prediction_rows(masks, context.data.domain, test, context.config.segmentation.tolerance)
     shown = _shown(rows)
-    examples = {"indices": test[shown], "masks": masks[shown]}
+    strip = strip_example(test, masks, context.data.domain.labels[test] > 0)
+    examples = {"indices": test[shown], "masks": masks[shown], **strip}
     return Outcome([*rows, Row("dice_pooled", pooled)], f"Dice {pooled:.3f}", examples=examples)
 
 
@@ -346,7 +352,7 @@ STUDY = Study(
     read=read,
     trials=lambda config, data: config.trials(data.groups),
     trainings=lambda config, data: TrainingStore(config.run, UpgradeTrainer(config, data)),
-    needs=lambda context, trial: [training_of(trial)],
+    needs=lambda context, trial: [] if is_rung(trial.network) else [training_of(trial)],
     measure=measure,
     analyse=analyse,
     gallery=gallery,

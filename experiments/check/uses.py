@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.activation_maps.study import STUDY as ACTIVATION_MAPS
+from experiments.annotation_budget.study import STUDY as ANNOTATION_BUDGET
 from experiments.annotation_errors.study import STUDY as ANNOTATION_ERRORS
 from experiments.annotation_upgrade.study import STUDY as ANNOTATION_UPGRADE
 from experiments.check.findings import Asked
@@ -23,7 +24,14 @@ from experiments.upgrade_folder.config import FolderConfig, check_folder_config
 from experiments.upgrade_folder.pictures import divide, open_folder, stacked
 from segjax.types import InputError, Source
 
-STUDIES: tuple[AnyStudy, ...] = (ANNOTATION_ERRORS, ANNOTATION_UPGRADE, FEW_SHOT, ACTIVATION_MAPS, SITE_SEGMENTATION)
+STUDIES: tuple[AnyStudy, ...] = (
+    ANNOTATION_ERRORS,
+    ANNOTATION_UPGRADE,
+    FEW_SHOT,
+    ACTIVATION_MAPS,
+    SITE_SEGMENTATION,
+    ANNOTATION_BUDGET,
+)
 Words = tuple[str, ...]
 # without foreign objects to include, with one object in a picture, and with pixels that 6 published ones do not fill
 _ERRORS: dict[str, tuple[Words, ...]] = {

@@ -16,6 +16,7 @@ from experiments.few_shot.findings import (
 )
 from experiments.few_shot.grid import Config
 from experiments.few_shot.trials import CALIBRATED, NONE, TRAIN
+from experiments.harness.ladder import is_rung
 from experiments.harness.study import Analysis
 from segjax.evaluation.claims import format_interval, format_test_sets
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
@@ -171,14 +172,15 @@ def cautions(found: Findings) -> list[str]:
 
 
 def methods_table(found: Findings) -> pd.DataFrame:
-    """One line per head or baseline and number of shots; baselines have only the first few draws, cut at score 0."""
+    """One line per head or baseline and number of shots; baselines have only the first few draws."""
     lines = []
     for shots in found.config.compare_shots:
         for method in dict.fromkeys((found.config.head, *found.config.heads, *found.baselines)):
             if found.known_types(method, shots):
                 trials = found.few(shots, method)
                 own = ("dice_pooled", "dice_first_draws", "dice_zero_first_draws")
-                metrics = ("", "", "dice_pooled") if method in BASELINES else own
+                of_networks = ("", "", "dice_pooled") if method in BASELINES else own
+                metrics = ("", "dice_pooled", "") if is_rung(method) else of_networks
                 values = [format_interval(found.table.interval(one, trials)) if one else "-" for one in metrics]
                 f1 = format_interval(found.table.interval("f1", trials))
                 behind = format_interval(found.share_behind(shots, method), 1)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, bank_words, counted, nearest_shots
 from experiments.few_shot.trials import Trial
+from experiments.harness.ladder import is_rung
 from segjax.evaluation.claims import Claim
 from segjax.reports import Chart, chart
 from segjax.reports.charts import means_said
@@ -60,11 +61,14 @@ def _charts_of_bank(found: Findings) -> dict[str, Chart]:
         rows = _compared(found, METHODS[found.config.head], rivals, shots, claims)
         if len(rows) > 1:
             caption = ""
-            if found.baselines:
+            first = f"the first {found.config.first_draws} draws"
+            if not all(map(is_rung, found.baselines)):
                 caption = (
-                    f"Networks trained on the annotated pictures have the first {found.config.first_draws} draws and "
-                    "predict pixels that score above 0. In the difference to them, the head does the same."
+                    f"Networks trained on the annotated pictures have {first} and predict pixels that score above 0. "
+                    "In the difference to them, the head does the same."
                 )
+            if any(map(is_rung, found.baselines)):
+                caption = f"{caption} Ways without a network have {first}.".strip()
             question = f"Ways to learn a new type from {counted(shots)}{found.with_bank}, mean over types and draws"
             charts[f"heads_and_baselines_with_{shots}_shots"] = _comparison(rows, "the first", question, caption, shots)
     return charts

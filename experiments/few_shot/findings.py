@@ -20,7 +20,9 @@ from experiments.few_shot.trials import (
     Trial,
     is_from_files,
 )
+from experiments.harness.ladder import is_rung
 from experiments.harness.rival_options import ELSEWHERE, rivals_among
+from segjax.classical import LADDER
 from segjax.evaluation import Decision, Interval, interval
 from segjax.evaluation.claims import Claim
 from segjax.reports.words import joined, network_name
@@ -41,6 +43,7 @@ METHODS = {
     "whole_network": "whole network trained on the annotated pictures",
     "decoupled": "whole network trained on the annotated pictures, its extractor more slowly",
     "from_scratch": "new network trained on the annotated pictures",
+    **{rung: network_name(rung) for rung in LADDER},
     ELSEWHERE: "predicted elsewhere",
 }
 SELECTIONS = {
@@ -67,7 +70,7 @@ class Findings:
     Attributes:
         bank: it.
         files: all banks of features from files.
-        baselines: networks trained on the shots that stand beside the heads of this bank.
+        baselines: networks trained on the shots and rungs fitted to them that stand beside the heads of this bank.
     """
 
     def __init__(self, config: Config, table: Table, bank: str = "") -> None:
@@ -187,12 +190,14 @@ class Findings:
         return self._against(shots, others, "dice_pooled", "dice_pooled", "Dice", self.elsewhere())
 
     def against_baselines(self, shots: int) -> list[Claim]:
-        """The study's head against networks trained on the shots, in the draws that these have.
+        """The study's head against networks trained on the shots and rungs fitted to them, in the draws these have.
 
-        They are cut at score 0, so beside them the head is cut there as well, not at its own threshold.
+        Networks are cut at score 0, so beside them the head is cut there as well, not at its own threshold. Rungs are
+        cut where their Dice on the shots is highest, and beside them the head is, too.
         """
-        label = "Dice at score 0"
-        return self._against(shots, self.baselines, "dice_zero_first_draws", "dice_pooled", label)
+        networks, rungs = ([one for one in self.baselines if is_rung(one) == kind] for kind in (False, True))
+        at_zero = self._against(shots, networks, "dice_zero_first_draws", "dice_pooled", "Dice at score 0")
+        return at_zero + self._against(shots, rungs, "dice_first_draws", "dice_pooled", "Dice, first draws")
 
     def elsewhere(self) -> dict[str, list[Trial]]:
         """Programs from elsewhere by their names, on every type."""

@@ -22,6 +22,7 @@ from experiments.few_shot.trials import (
     Trial,
     is_from_files,
 )
+from experiments.harness.ladder import is_rung
 from experiments.harness.options import (
     DataOptions,
     Flat,
@@ -34,10 +35,11 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
+from segjax.classical import LADDER
 from segjax.fewshot import HEADS
 from segjax.fewshot.baselines import BASELINES
 from segjax.fewshot.draws import FEATURE_SELECTIONS
-from segjax.fewshot.instances import GROUPINGS
+from segjax.ops.instances import GROUPINGS
 from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
@@ -107,9 +109,11 @@ class Config:
     compare_shots: tuple[int, ...] = arranges((1, 5, 10))
     """Numbers of annotated pictures at which heads and baselines are compared and objects are counted."""
     baselines: tuple[str, ...] = arranges(BASELINES)
-    """Networks trained on the annotated pictures. last_layer, whole_network: the extractor, in part or whole.
-    decoupled: the whole extractor, more slowly than its new last layer. from_scratch: a new network, which starts as
-    extractors do, from --sizes.encoder-weights where they are given."""
+    """What heads are compared with. Networks trained on the annotated pictures: last_layer, whole_network (the
+    extractor, in part or whole), decoupled (the whole extractor, more slowly than its new last layer), from_scratch (a
+    new network, which starts as extractors do, from --sizes.encoder-weights where they are given). Without a network,
+    fitted to the annotated pictures: otsu, adaptive (thresholds), growing, watershed (regions), kmeans,
+    gaussian_mixture (clusters of colour and texture), forest (a random forest on features of several scales)."""
     first_draws: int = decides(10)
     """Number of draws in which baselines are trained and objects are counted: the first of --draws."""
     baseline_steps: int = decides(200)
@@ -237,8 +241,9 @@ def few(
 ) -> Trial:
     """A head with all features, or a baseline, where `whole` has all labels; by default the study's head and bank."""
     method, bank = method or config.head, bank or config.banks[0]
-    if method == FROM_SCRATCH:
-        return dataclasses.replace(whole, method=method, shots=shots)
+    if method == FROM_SCRATCH or is_rung(method):
+        network = NONE if is_rung(method) else whole.network
+        return dataclasses.replace(whole, network=network, method=method, shots=shots)
     network = NONE if is_from_files(bank) else whole.network
     selection, count = NONE if method in BASELINES else ALL, counts.get((network, bank), 0)
     return dataclasses.replace(
@@ -287,7 +292,7 @@ def _check(config: Config) -> None:
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
-    check_choices("baselines", config.baselines, BASELINES)
+    check_choices("baselines", config.baselines, (*BASELINES, *LADDER))
     check_choices("grouping", (config.grouping,), GROUPINGS)
     if not 0 < config.extractor_rate <= 1:
         raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")

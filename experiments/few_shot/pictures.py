@@ -38,7 +38,7 @@ from segjax.data.feature_files import FeatureFiles, open_features
 from segjax.data.splits import split_groups
 from segjax.fewshot.bank import LAST_FULL_LAYER
 from segjax.fewshot.draws import check_apart
-from segjax.fewshot.instances import type_target
+from segjax.fewshot.targets import type_target
 from segjax.types import IGNORED, InputError
 
 HELD_BACK = 0.3  # share of the training groups that extractors do not see, where candidates come from there

@@ -41,6 +41,7 @@ from experiments.few_shot.trials import (
     is_from_files,
 )
 from experiments.harness.examples import places_shown
+from experiments.harness.ladder import fitted, is_rung
 from experiments.harness.networks import blank_pictures, network_of
 from experiments.harness.pictures import stable_number
 from experiments.harness.rival_options import ELSEWHERE
@@ -55,8 +56,8 @@ from segjax.fewshot.baselines import BASELINES, shot_steps
 from segjax.fewshot.draws import Draws, draw_support
 from segjax.fewshot.files import kept_extractors
 from segjax.fewshot.grid import FeatureSet, Grid, fit_grid
-from segjax.fewshot.instances import instances
 from segjax.fewshot.stored import StoredBank
+from segjax.ops.instances import instances
 from segjax.sweeps import Outcome, Row
 from segjax.sweeps.trials import described
 from segjax.training import LoopConfig, Pictures, Steps, fit, make_steps, predict
@@ -110,7 +111,7 @@ def needs(context: Here, trial: Trial) -> list[Training]:
     classes, new = tuple(context.data.types.values()), context.data.types[trial.type]
     if trial.method == ALL_LABELS:
         return [all_labels(trial.network, trial.seed, new, context.config.full_supervision)]
-    if is_from_files(trial.bank):
+    if is_from_files(trial.bank) or is_rung(trial.method):
         return []
     seen = TRAIN if context.config.candidates_from == TRAIN else "seen"
     bank, together = _bank_name(context, trial), context.config.new_together
@@ -124,6 +125,8 @@ def measure(context: Here, trial: Trial) -> Outcome:
         return _with_all_labels(context, trial, new)
     if trial.method in BASELINES:
         return _baseline(context, trial, new)
+    if is_rung(trial.method):
+        return _rung(context, trial, new)
     return _head(context, trial, new)
 
 
@@ -176,6 +179,20 @@ def _baseline(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
         rows += _mask_rows(new, masks, _name(draw))
         examples = examples or _examples(new, masks, chosen)
     return Outcome(rows, _summary(rows), status, restarts, examples)
+
+
+def _rung(context: Here, trial: Trial, new: HeldOutType) -> Outcome:
+    """A rung of the ladder fitted to the shots of each of the first few draws."""
+    images, draws = context.data.images, _draws(new, trial.method)
+    rows: list[Row] = []
+    examples: dict[str, np.ndarray] = {}
+    for draw in range(context.config.first_draws):
+        chosen = new.support[draws.support(draw, trial.shots)]
+        shots = Pictures(images[chosen], new.targets(chosen))
+        masks = fitted(trial.method, stable_number(f"{trial.seed} {draw}"), shots).masks(images[new.query])
+        rows += _mask_rows(new, masks, _name(draw))
+        examples = examples or _examples(new, masks, chosen)
+    return Outcome(rows, _summary(rows), examples=examples)
 
 
 def _head(context: Here, trial: Trial, new: HeldOutType) -> Outcome:

@@ -24,9 +24,9 @@ class Trial:
     """One way to segment a type, over all draws of its shots.
 
     Attributes:
-        network: of the extractors, or the one that is trained; "none" of features from files.
+        network: of the extractors, or the one that is trained; "none" of features from files and of rungs.
         type: the new one, by name.
-        method: a head, a baseline trained on the shots, or "all_labels".
+        method: a head, a baseline trained on the shots, a rung of the ladder fitted to them, or "all_labels".
         bank: which extractors; "none" without any; NAME@DIGEST of features from files.
         feature_selection: how the features of a head were selected; "all" where none was left out.
         shots: their number; 0 with all labels.

@@ -208,7 +208,8 @@ class AnnotationOptions:
     """What an error is drawn for once: the data set (the same objects everywhere), each volume (group), each picture or
     each object."""
     outline_scope: Literal["dataset", "volume", "picture", "object"] | None = decides(None)
-    """The same for errors of outlines: bias, jitter, shift, polygon. Not coarser than --scope. None: as --scope."""
+    """The same for errors of outlines: bias, jitter, shift, polygon, markov. Not coarser than --scope. None: as
+    --scope."""
     omission_rounding: Literal["down", "at_least_one"] = decides("down")
     """How many objects a rate of omission drops. down: the rate times their number, rounded down. at_least_one: the
     same, but never none."""

@@ -52,6 +52,7 @@ def write_study_page(
         verdict=found.verdict,
         notes=[*_partial(trials, missing), *undecided(found.claims), *found.notes],
         lead=charts[0][1] if charts else None,
+        priced=found.priced,
         table=decisions,
         table_title=title,
         charts=dict(charts[1:]),

@@ -1,14 +1,17 @@
 """Annotation errors by name and strength, as they are given on command lines, and the recipes they stand for."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from segjax.annotations import Recipe
+from segjax.files import read_file
 from segjax.types import InputError
 
 RATE_ERRORS = ("omission", "inclusion")
 PIXEL_ERRORS = ("bias", "jitter", "shift")  # strengths in published pixels; they scale with coarser pixels
-ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, "polygon")
+COUNT_ERRORS = ("polygon", "markov")  # corners, and steps, which move an outline by pixels of the pictures at hand
+ERRORS = (*RATE_ERRORS, *PIXEL_ERRORS, *COUNT_ERRORS)
 
 
 def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarsening: float, option: str) -> Recipe:
@@ -26,7 +29,7 @@ def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarse
         if level == 0:
             continue
         fields[error] = level / coarsening if error in PIXEL_ERRORS else level
-        if error == "polygon":
+        if error in COUNT_ERRORS:
             fields[error] = int(level)
         if error == "bias":
             pixels = fields[error]
@@ -38,6 +41,30 @@ def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarse
                 )
             fields[error] = round(pixels)
     return Recipe(**fields, **drawn)
+
+
+def spelled(error: str, option: str) -> str:
+    """An error's text; of a file NAME.json, such as `compare_labels` writes, the text of what masks show of its recipe.
+
+    Merged and split objects and confused classes leave no trace in masks and are left out.
+
+    Raises:
+        InputError: there is no such file, it is no recipe, or masks show nothing of it; names the option.
+    """
+    if not error.endswith(".json"):
+        return error
+    try:
+        recipe = Recipe.from_json(read_file(Path(error)).decode())
+    except FileNotFoundError:
+        raise InputError(f"{option}: {error} is not a file; correct the name") from None
+    except ValueError as reason:  # of the encoding, or of the recipe
+        raise InputError(f"{option}: {error} is not a recipe ({reason}); give one that compare_labels wrote") from None
+    strengths = [f"{name}={getattr(recipe, name):g}" for name in ERRORS if recipe.has(name)]
+    if not strengths:
+        raise InputError(
+            f"{option}: the recipe in {error} has no error that masks show; give one of {', '.join(ERRORS)}"
+        )
+    return "+".join(strengths)
 
 
 def strengths_of(error: str, option: str) -> dict[str, float]:
@@ -65,5 +92,7 @@ def strengths_of(error: str, option: str) -> dict[str, float]:
         if not (0 < level <= 1 if name in RATE_ERRORS else 0 < level < float("inf")):
             kind = "a rate above 0 and up to 1" if name in RATE_ERRORS else "a number above 0"
             raise InputError(f"{option}: {name} in {error!r} must be {kind}, not {number}")
+        if name in COUNT_ERRORS and level != int(level):
+            raise InputError(f"{option}: {name} in {error!r} must be a whole number, not {number}")
         strengths[name] = level
     return strengths

@@ -14,6 +14,7 @@ from segjax.data import Split
 from segjax.evaluation.claims import Claim
 from segjax.evaluation.picture import Metric
 from segjax.reports import Chart, Gallery
+from segjax.reports.priced import Priced
 from segjax.sweeps import Outcome, ResultTable
 from segjax.types import Source
 
@@ -64,6 +65,7 @@ class Analysis:
         claims: comparisons; each is a row of the tables of decisions.
         main: those of them that the first screen and README's table of results show.
         charts: by the stem of the file that each is saved as; the first shows the answer.
+        priced: what the first chart shows, where readers can move prices.
         tables: by heading, in the order of the page.
         cautions: what a reader has to know before relying on it.
         metrics: formulas and rules of the metrics in the tables.
@@ -79,6 +81,7 @@ class Analysis:
     claims: Sequence[Claim] = ()
     main: Sequence[Claim] = ()
     charts: Mapping[str, Chart] = field(default_factory=dict)
+    priced: Priced | None = None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     cautions: Sequence[str] = ()
     metrics: Mapping[str, Metric] = field(default_factory=dict)

@@ -65,13 +65,15 @@ def main() -> None:
         if kind not in kept_card(folder, material)["networks"]:
             write_network(folder, kind, maker.make(), material, origin)
             console.print(f"trained: {kind}")
-    for count in (None, *material.recipe.scratch):  # the weights themselves first
+    rivals = [(count, draw) for count, draws in material.recipe.scratch.items() for draw in range(draws)]
+    for count, draw in ((None, 0), *rivals):  # the weights themselves first
         for kind, maker in makers.items():
             learnt_from = count or maker.all
-            if any(one[:2] == (kind, learnt_from) for one in kept_scores(folder)):
+            if any(one[:3] == (kind, learnt_from, draw) for one in kept_scores(folder)):
                 continue
-            variables = maker.train(count).variables if count else load_pretrained(kind, folder).variables["variables"]
-            add_scores(folder, material, maker.scores(variables, learnt_from))
+            kept = load_pretrained(kind, folder).variables["variables"]
+            variables = maker.train(count, draw).variables if count else kept
+            add_scores(folder, material, maker.scores(variables, learnt_from, draw))
             for measured, value in kept_card(folder, material)["networks"][kind]["scores"].items():
                 console.print(f"{kind}: {measured}: {value}")
     console.print(f"written: {folder}")

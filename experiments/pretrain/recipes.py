@@ -1,7 +1,7 @@
 """What each set of trained weights is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segjax.data import PatchConfig
@@ -74,7 +74,8 @@ class Recipe:
         classes: names of the outputs; (): background and the classes of the pictures.
         held_out: classes of the pictures that nothing is learnt from and nothing is scored on, so that they stay new.
         crop: side in pixels of the middle of each picture that is learnt from, so that large pictures count no more.
-        scratch: numbers of annotated pictures of networks that are trained beside it, for comparison.
+        scratch: numbers of annotated pictures of networks that are trained beside it, for comparison, and how many
+            networks are trained for each number, from other pictures each.
         patches, jitter, step, schedule: how, with which loss and for how long every network is trained.
     """
 
@@ -87,7 +88,7 @@ class Recipe:
     classes: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     crop: int = 256
-    scratch: tuple[int, ...] = (5, 20)
+    scratch: Mapping[int, int] = field(default_factory=lambda: {5: 3, 20: 1})
     patches: PatchConfig = PATCHES
     jitter: Jitter = Jitter()
     step: StepConfig = STEP
@@ -114,7 +115,7 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         classes=("background", "nucleus"),
-        scratch=(5,),
+        scratch={5: 3},
     ),
     "blood_cells": Recipe(
         title="red blood cells of ten types in stained smears, as features for further types",
@@ -125,7 +126,7 @@ RECIPES: Mapping[str, Recipe] = {
         extractors={"unet": UNET_MAPS},
         held_out=("normal cell", "spherocyte", "target cell"),  # the types of study 3 with these pictures
         crop=240,
-        scratch=(5,),
+        scratch={5: 3},
     ),
     "simulated_tissue": Recipe(
         title="nuclei of six types in simulated stained tissue, as features for further types",
@@ -135,6 +136,6 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         crop=128,
-        scratch=(5,),
+        scratch={5: 3},
     ),
 }

@@ -37,12 +37,14 @@ class Score(NamedTuple):
     """Of one held-out picture, by a network that learnt from so many; objects of all classes count alike.
 
     Attributes:
+        draw: which of the networks that learnt from so many, each from other pictures.
         dice: of all pixels that were judged.
         f1: of the objects; those of a prediction are its connected pieces.
     """
 
     network: str
     annotated_pictures: int
+    draw: int
     picture: str
     dice: float
     f1: float
@@ -94,8 +96,11 @@ class Material:
         parts = [objects_of(image, np.where(target > 0, labels, target)) for image, target, labels in shown]
         return told(self.classes[1:], [one for one in parts if one is not None])
 
-    def of(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """So many annotated pictures: to learn from, and about a fifth of them to choose the best epoch."""
+    def of(self, count: int, draw: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """So many annotated pictures: to learn from, and about a fifth of them to choose the best epoch.
+
+        Those of a draw follow on those of the draw before, and begin again where there are no more.
+        """
         if count == len(self.train) + len(self.validation):
             return self.train, self.validation
         own = max(1, round(count / 5))
@@ -105,7 +110,9 @@ class Material:
                 f"scratch: {count} annotated pictures are too {'few' if count < 2 else 'many'}; there are "
                 f"{len(self.train)} to learn from. Give a number from 2 to {most}."
             )
-        return self.train[: count - own], self.validation[:own]
+        sides = zip((self.train, self.validation), (count - own, own), strict=True)
+        train, validation = (np.resize(np.roll(side, -draw * wanted), wanted).tolist() for side, wanted in sides)
+        return tuple(train), tuple(validation)
 
 
 def open_material(recipe: Recipe, pictures: str) -> Material:
@@ -180,14 +187,14 @@ class Maker:
         known = with_statistics(extractor, images)
         return Made(self.options, variables, ended, known.mean, known.std)
 
-    def train(self, count: int) -> Trained:
-        """The network from nothing and so many annotated pictures."""
+    def train(self, count: int, draw: int = 0) -> Trained:
+        """The network from nothing and so many annotated pictures, others in every draw."""
         recipe, material = self.material.recipe, self.material
-        train, validation = material.of(count)
+        train, validation = material.of(count, draw)
         feed = Jittered(Patches(material.learning, train, recipe.patches, material.target), recipe.jitter)
         held = [material.learning[index] for index in validation]
         chosen = Pictures(np.stack([one.image for one in held]), np.stack([material.target(one) for one in held]))
-        found, ended = self._learn(stable_number(f"{self.kind} {count}"), feed, chosen)
+        found, ended = self._learn(stable_number(f"{self.kind} {count}") + draw, feed, chosen)
         if found.status != "ok":
             raise InputError(f"{self.kind}: its training {found.status}; give the recipe other step sizes")
         return Trained(jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables), ended)
@@ -217,7 +224,7 @@ class Maker:
             best = min(best, found, key=_lowest)
         return best, "; ".join(told)
 
-    def scores(self, variables: Mapping[str, Any], count: int) -> list[Score]:
+    def scores(self, variables: Mapping[str, Any], count: int, draw: int = 0) -> list[Score]:
         """Of the held-out pictures, whole, by a network that learnt from so many."""
         exact, found = _exact(variables), []
         for index in self.material.test:
@@ -227,7 +234,8 @@ class Maker:
             mask = np.asarray(self._apply(exact, sample.image[None])[0]).argmax(-1) > 0
             mask &= target != IGNORED
             own, objects = counts(mask, truth > 0), overlaps(components(mask), truth)
-            found.append(Score(self.kind, count, sample.name, round(float(dice(own)), 4), round(f1(objects), 4)))
+            values = round(float(dice(own)), 4), round(f1(objects), 4)
+            found.append(Score(self.kind, count, draw, sample.name, *values))
         return found
 
 

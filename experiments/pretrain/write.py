@@ -116,7 +116,7 @@ def kept_scores(folder: Path) -> list[Score]:
     if not (folder / SCORES).exists():
         return []
     rows = csv.DictReader(io.StringIO(read_file(folder / SCORES).decode()))
-    numbers = {"annotated_pictures": int, "dice": float, "f1": float}
+    numbers = {"annotated_pictures": int, "draw": int, "dice": float, "f1": float}
     return [Score(**{name: numbers.get(name, str)(value) for name, value in row.items()}) for row in rows]
 
 
@@ -135,10 +135,16 @@ def add_scores(folder: Path, material: Material, scores: Sequence[Score]) -> Non
 
 
 class Mean(NamedTuple):
-    """Mean scores of a network over the held-out pictures; the weights are those with the most annotated pictures."""
+    """Mean scores of a network over the held-out pictures; the weights are those with the most annotated pictures.
+
+    Attributes:
+        draws: how many networks learnt from so many pictures; the scores are means over all of them.
+        lowest_dice, highest_dice: of the pictures where there is one network, of the networks where there are several.
+    """
 
     network: str
     annotated_pictures: int
+    draws: int
     pictures: int
     dice: float
     lowest_dice: float
@@ -151,18 +157,25 @@ def means_of(scores: Sequence[Score]) -> list[Mean]:
     means = []
     for count in sorted({one.annotated_pictures for one in scores}, reverse=True):
         own = [one for one in scores if one.annotated_pictures == count]
-        dice, f1 = (np.array([getattr(one, name) for one in own]) for name in ("dice", "f1"))
-        found = (np.nanmean(dice), np.nanmin(dice), np.nanmax(dice), np.nanmean(f1))
-        means.append(Mean(own[0].network, count, len(own), *(float(number) for number in found)))
+        draws = sorted({one.draw for one in own})
+        dice, f1 = (
+            np.array([[getattr(one, name) for one in own if one.draw == draw] for draw in draws])
+            for name in ("dice", "f1")
+        )
+        spread = dice[0] if len(draws) == 1 else np.nanmean(dice, 1)
+        found = (np.nanmean(dice), np.nanmin(spread), np.nanmax(spread), np.nanmean(f1))
+        means.append(Mean(own[0].network, count, *dice.shape, *(float(number) for number in found)))
     return means
 
 
 def told(means: Sequence[Mean]) -> dict[str, str]:
     """The scores of a network as texts."""
-    return {
-        f"the same network trained from scratch on {one.annotated_pictures} annotated pictures"
-        if place
-        else f"these weights, of {one.annotated_pictures} annotated pictures": f"Dice {one.dice:.3f} "
-        f"({one.lowest_dice:.3f} to {one.highest_dice:.3f}), object F1 {one.f1:.3f}"
-        for place, one in enumerate(means)
-    }
+    texts = {}
+    for place, one in enumerate(means):
+        subject = f"these weights, of {one.annotated_pictures} annotated pictures"
+        if place:
+            subject = f"the same network trained from scratch on {one.annotated_pictures} annotated pictures"
+        spread = "pictures" if one.draws == 1 else f"{one.draws} networks, each of other pictures"
+        limits = f"{one.lowest_dice:.3f} to {one.highest_dice:.3f} over {spread}"
+        texts[subject] = f"Dice {one.dice:.3f} ({limits}), object F1 {one.f1:.3f}"
+    return texts

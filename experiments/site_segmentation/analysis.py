@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments.harness.classifiers import USABLE_AUC
+from experiments.harness.ladder import is_rung
 from experiments.harness.map_options import OURS
 from experiments.harness.rival_options import ELSEWHERE, NOT_KNOWN
 from experiments.harness.study import Analysis
@@ -245,9 +246,11 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
     rows = []
     for place, network in enumerate(networks):
         is_weak = bool(weaknesses(table, network))
-        for trial in (learnt_by if place else compared_with)(table, network):  # programs from elsewhere stand once
-            dice = table.interval(DICE, trial)
+        for trial in (learnt_by if place else compared_with)(table, network):  # what stands beside every network, once
+            dice, has_no_name = table.interval(DICE, trial), trial.method == ELSEWHERE or is_rung(trial.network)
             trained_on = NOT_KNOWN if trial.method == ELSEWHERE else title_of(config, trial)
+            if is_rung(trial.network):
+                trained_on = outlines_said(trial.outlines)
             row: dict[str, Any] = {"network": network_name(trial.network), "trained on": trained_on}
             row |= {"Dice": format_interval(dice), "test sets": dice.n}
             for metric in COLUMNS if config.level == "half" else (*COLUMNS, *CHOSEN):
@@ -259,7 +262,7 @@ def networks_table(config: Config, table: Table, networks: Sequence[str]) -> pd.
                 part = "-" if trial.method == ELSEWHERE else percent(share(table, trial).mean)
                 row["share of the Dice with all outlines"] = part
                 row["worth in outlines"] = "-" if trial.method in (OUTLINES, ELSEWHERE) else worth(table, trial)
-            rows.append({**row, "name for --learnt": "-" if trial.method == ELSEWHERE else trial.learnt})
+            rows.append({**row, "name for --learnt": "-" if has_no_name else trial.learnt})
     return pd.DataFrame(rows)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.examples import ranks_shown
+from experiments.harness.ladder import is_rung, strip_gallery
 from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.study import Context
 from experiments.site_segmentation.findings import (
@@ -19,6 +20,7 @@ from experiments.site_segmentation.findings import (
     best_of,
     compared_with,
     curve,
+    full_title_of,
     learnt_by,
     masks_of,
     outlines_said,
@@ -62,8 +64,11 @@ def _found(config: Config, table: Table, network: str) -> Chart | None:
     kinds = {
         "trained on maps": {row: value for row, value in dice.items() if drawn[row].method == FROM_MAPS},
         "trained on drawn annotations": {
-            row: value for row, value in dice.items() if drawn[row].method not in (FROM_MAPS, ELSEWHERE)
+            row: value
+            for row, value in dice.items()
+            if drawn[row].method not in (FROM_MAPS, ELSEWHERE) and not is_rung(drawn[row].network)
         },
+        "without a network": {row: value for row, value in dice.items() if is_rung(drawn[row].network)},
         "predicted elsewhere": {row: value for row, value in dice.items() if drawn[row].method == ELSEWHERE},
     }
     rates = {
@@ -198,7 +203,7 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
         if is_mask:
             masks[f"{way_title(trial.way)}, {network_name(trial.classifier)}"] = looks
         else:
-            networks[f"{network_name(trial.network)} trained on {title_of(config, trial)}"] = looks
+            networks[full_title_of(config, trial)] = looks
             shown += [(context.data.images[index], context.data.labels[index], mask) for index, mask in _pairs(kept)]
     text = "{}: the worst, the median and the best test picture with a site, by Dice (seed 0).{}"
     without = " Beside them, the picture without a site in which most is marked."
@@ -209,7 +214,10 @@ def gallery(context: Context[Config, LabelledDomain, Training]) -> list[Gallery]
         Gallery("Masks made of maps", text.format("For each map", ""), MASK_STEPS, PREDICTION_LEGEND, masks),
     ]
     scale = dice_scale(shown)
-    return [*(one for one in found if one.rows), *([scale] if scale is not None else [])]
+    names = (*config.segmentation.networks, *filter(is_rung, config.baselines))
+    kept_by = {name: context.examples.load(yardstick(name)) for name in names}
+    strip = strip_gallery(kept_by, context.data.images, context.data.labels)
+    return [*(one for one in found if one.rows), *(one for one in (strip, scale) if one is not None)]
 
 
 def looks_of(domain: LabelledDomain, kept: Mapping[str, np.ndarray]) -> list[Look]:

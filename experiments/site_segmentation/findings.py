@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from experiments.harness.classifiers import USABLE_AUC
+from experiments.harness.ladder import is_rung, rungs_among
 from experiments.harness.map_options import MAP_TITLES
 from experiments.harness.rival_options import is_rival
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, MASKS, NONE, OUTLINES, Config, Trial, Way
@@ -42,8 +43,8 @@ BASELINE_TITLES = {
 
 def networks_of(table: Table) -> list[str]:
     """The networks that segment, the one with the highest Dice from all outlines first."""
-    own = [trial.network for trial in table.trials() if trial.network != NONE and not is_rival(trial.network)]
-    names = dict.fromkeys(own)
+    every = dict.fromkeys(trial.network for trial in table.trials())
+    names = [name for name in every if not (name == NONE or is_rival(name) or is_rung(name))]
     return sorted(names, key=lambda name: -np.nan_to_num(table.interval(DICE, yardstick(name)).mean))
 
 
@@ -60,8 +61,9 @@ def learnt_by(table: Table, network: str) -> list[Trial]:
 
 
 def compared_with(table: Table, network: str) -> list[Trial]:
-    """As `learnt_by`, and then the programs from elsewhere, which stand beside every network."""
-    return [*learnt_by(table, network), *(trial for trial in table.trials() if is_rival(trial.network))]
+    """As `learnt_by`, and then the rungs and the programs from elsewhere, which stand beside every network."""
+    rungs = [trial for rung in rungs_among(table) for trial in learnt_by(table, rung)]
+    return [*learnt_by(table, network), *rungs, *(trial for trial in table.trials() if is_rival(trial.network))]
 
 
 def title_of(config: Config, trial: Trial) -> str:
@@ -71,13 +73,15 @@ def title_of(config: Config, trial: Trial) -> str:
         return f"maps ({way_title(trial.way)}{f' of {network_name(trial.classifier)}' if several else ''})"
     if is_rival(trial.network):
         return network_name(trial.network)
+    if is_rung(trial.network):
+        return f"{network_name(trial.network)} from {outlines_said(trial.outlines)}"
     return outlines_said(trial.outlines) if trial.method == OUTLINES else BASELINE_TITLES[trial.method]
 
 
 def full_title_of(config: Config, trial: Trial) -> str:
     """A trial's network with the annotations that it is trained on."""
-    title = title_of(config, trial)
-    return title if is_rival(trial.network) else f"{network_name(trial.network)} trained on {title}"
+    title, stands_alone = title_of(config, trial), is_rival(trial.network) or is_rung(trial.network)
+    return title if stands_alone else f"{network_name(trial.network)} trained on {title}"
 
 
 def outlines_said(count: int) -> str:

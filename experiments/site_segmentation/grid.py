@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.ladder import is_rung
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,
@@ -20,6 +21,7 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
+from segjax.classical import LADDER
 from segjax.maps import MAPS
 from segjax.maps.masks import COMPLETIONS, RULES
 from segjax.training import LoopConfig, StepConfig
@@ -67,7 +69,9 @@ class Config:
     baselines: tuple[str, ...] = arranges(BASELINES)
     """For comparison, networks are also trained on cheap annotations: any of points (a disc of the usual size on each
     site), walked_points (a point that a random walk lets grow on the picture), boxes (an ellipse in the bounding box of
-    each site)."""
+    each site). Without a network, fitted to outlines: otsu, adaptive (thresholds), growing, watershed (regions),
+    kmeans, gaussian_mixture (clusters of colour and texture), forest (a random forest on features of several
+    scales)."""
     point_radius: float = decides(0.0)
     """Radius of the disc on a point, in pixels. 0 stands for 75 m where the size of a pixel is known, and for a twelfth
     of the picture elsewhere."""
@@ -102,7 +106,7 @@ class Config:
         check_choices("maps", self.maps, MAPS)
         check_choices("rules", self.rules, RULES)
         check_choices("completions", self.completions, COMPLETIONS)
-        check_choices("baselines", self.baselines, BASELINES)
+        check_choices("baselines", self.baselines, (*BASELINES, *LADDER))
         sizes = self.classification.classifier_sizes
         for way in self.ways():
             for network in self.classification.classifiers:
@@ -216,7 +220,7 @@ class Trial:
     """Masks of a classifier's maps, or a network that segments; the latter is its own training.
 
     Attributes:
-        network: that segments; "none" where masks themselves are measured.
+        network: that segments, or a rung of the ladder; "none" where masks themselves are measured.
         method: what the network learns from: "maps", a baseline, or "outlines"; "masks" where there is none.
         classifier: whose maps make the masks.
         map, rule, completion: how masks are made.
@@ -251,9 +255,9 @@ class Trial:
 
     @property
     def trainings(self) -> "list[Training]":
-        """The classifier whose maps it needs, then the network that segments."""
+        """The classifier whose maps it needs, then the network that segments, where there is one."""
         classifier = [] if self.needed_classifier is None else [self.needed_classifier]
-        return [*classifier, *([] if self.method == MASKS else [self])]
+        return [*classifier, *([] if self.method == MASKS or is_rung(self.network) else [self])]
 
 
 Training = Classifier | Trial
@@ -285,4 +289,8 @@ def _settings(config: Config) -> Iterator[Trial]:
         for count in config.outlines:
             yield Trial(network, 0, OUTLINES, outlines=count)
         for method in config.baselines:
-            yield Trial(network, 0, method)
+            if not is_rung(method):
+                yield Trial(network, 0, method)
+    for rung in filter(is_rung, config.baselines):
+        for count in (0, *config.outlines):
+            yield Trial(rung, 0, OUTLINES, outlines=count)

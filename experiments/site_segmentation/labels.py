@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float32
-from scipy import ndimage
 
+from experiments.harness.annotating import ellipses_in_boxes
 from experiments.harness.classifier_options import Classifier
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
@@ -19,7 +19,6 @@ from segjax.evaluation.references import fixed_discs
 from segjax.maps import Explainer
 from segjax.maps.masks import complete_seeds, level_of, mask_of, tidied
 from segjax.maps.scaling import level_without, refuse_unusable
-from segjax.ops.components import components
 from segjax.types import InputError
 
 Mask = Bool[np.ndarray, "H W"]
@@ -165,15 +164,3 @@ class Labels:
             level = level_of(way.rule, one, image, made.level)
             found[index] = mask_of(image, one, level, way.completion, self._config.minimum_area)
         return found
-
-
-def ellipses_in_boxes(truth: Mask) -> Mask:
-    """The ellipse that fills the bounding box of every 8-connected component."""
-    labels = components(truth)
-    rows, columns = np.indices(truth.shape)
-    found = np.zeros_like(truth)
-    for box in ndimage.find_objects(labels):
-        centre = [(part.start + part.stop - 1) / 2 for part in box]
-        half = [(part.stop - part.start) / 2 for part in box]
-        found |= ((rows - centre[0]) / half[0]) ** 2 + ((columns - centre[1]) / half[1]) ** 2 <= 1
-    return found

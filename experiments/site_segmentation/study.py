@@ -17,6 +17,7 @@ from experiments.harness.classifiers import (
     read_labelled,
 )
 from experiments.harness.examples import places_shown
+from experiments.harness.ladder import Fitted, fitted_to_job, is_rung, strip_example
 from experiments.harness.networks import blank_pictures, check_trainable, network_of, pooled_dice, prediction_rows
 from experiments.harness.options import zoo_name
 from experiments.harness.pictures import Opener
@@ -162,8 +163,9 @@ def _measure_masks(context: Here, trial: Trial) -> Outcome:
 
 
 def _measure_network(context: Here, trial: Trial) -> Outcome:
-    """A network that segments, on all test pictures."""
-    config, domain, trained = context.config, context.data, context.store.load(trial)
+    """A network that segments, or a rung of the ladder, on all test pictures."""
+    config, domain = context.config, context.data
+    status, restarts, known = _learnt(context, trial)
     test = np.asarray(domain.split(trial.seed).test)
     is_shown, is_empty = _kinds(domain, test)
     probability, presence, point = _probability(context, trial, test), _presence(context, trial, test), Point()
@@ -176,12 +178,26 @@ def _measure_network(context: Here, trial: Trial) -> Outcome:
         rows = [Row(metric, float(value)) for metric, value in chosen]
     predicted = _masks(config, point, probability, presence)
     found = _found(config, domain, test, predicted)
-    rows = [*found.rows, *rows, *(Row(metric, value) for metric, value in trained.facts.items())]
+    rows = [*found.rows, *rows, *(Row(metric, value) for metric, value in known.items())]
     if trial.needed_classifier is not None:
         rows.append(Row("auc", _auc(context, trial.needed_classifier)))
     if trial.seed == 0 and not missing_packages():
         write_files(config.run.out / "sites" / file_stem(trial), domain, test.tolist(), predicted, probability)
-    return Outcome(rows, f"{found.summary} ({trained.status})", trained.status, trained.restarts, found.examples)
+    return Outcome(rows, f"{found.summary} ({status})", status, restarts, found.examples)
+
+
+def _learnt(context: Here, trial: Trial) -> tuple[str, int, dict[str, float]]:
+    """How the training of a trial's network ended, how often it was begun again, and facts about its labels."""
+    if is_rung(trial.network):
+        return "ok", 0, context.store.trainer.job(trial, context.store.load).facts
+    return context.store.load(trial)[1:]
+
+
+@functools.lru_cache(maxsize=1)
+def _rung(context: Here, trial: Trial) -> Fitted:
+    """A trial's rung, fitted once."""
+    job = context.store.trainer.job(trial, context.store.load)
+    return fitted_to_job(trial.network, trial.seed, job)
 
 
 def measure_rival(context: Here, trial: Trial, rival: Rival) -> Outcome:
@@ -206,6 +222,7 @@ def _found(
     ]
     examples = _examples(test[is_shown], predicted[is_shown], sites)
     examples |= _false_alarms(test[is_empty], predicted[is_empty])
+    examples |= strip_example(test[is_shown], predicted[is_shown], domain.labels[test][is_shown] > 0)
     return Outcome(rows, f"Dice {pooled:.3f}", examples=examples)
 
 
@@ -239,6 +256,8 @@ def _masks(
 
 def _probability(context: Here, trial: Trial, indices: Int[np.ndarray, " P"]) -> Float32[np.ndarray, "P H W"]:
     """Of a site at every pixel of some pictures."""
+    if is_rung(trial.network):
+        return _rung(context, trial).probability(context.data.images[indices])
     network = cast(SiteTrainer, context.store.trainer).network(trial.network)
     logits = predict_logits(network, context.store.load(trial).variables, context.data.images[indices])
     return np.asarray(jax.nn.softmax(logits)[..., 1])

@@ -1,4 +1,4 @@
-"""Errors about which pixels belong together: touching objects given one id, objects cut in two.
+"""Errors about what belongs together: touching objects given one id, objects cut in two, objects of another class.
 
 Pure functions of a key that work under `jit` and under `vmap` over keys and strengths. The leading axes of a label
 map are the slices of one volume: what is merged or cut is so in all of them.
@@ -8,12 +8,14 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from segjax.annotations.checks import check_ids, check_rate
 from segjax.annotations.errors import MAX_OBJECTS, Labels, Rate
 from segjax.annotations.ids import choose, clip_ids, look_up, present_ids
 from segjax.arguments import checked
+from segjax.types import InputError
 
 # Touching regions of a plane form a planar graph, which has fewer than 3 edges per node; pieces and slices add some.
 _PAIRS_PER_OBJECT = 8
@@ -67,6 +69,36 @@ def splitting(
     check_rate("rate", rate)
     check_ids("labels", labels, max_objects)
     return split(key, jnp.asarray(labels, jnp.int32), jnp.float32(rate), max_objects=max_objects, independent=False)
+
+
+@checked
+def confusion(
+    key: PRNGKeyArray, classes: Int[Array | np.ndarray, " N"], rate: Rate, count: int, *, independent: bool = False
+) -> Int[Array, " N"]:
+    """Give int(rate * n) of the n objects another class, drawn at random; each other class is as likely.
+
+    Args:
+        classes: class of object i at position i - 1, from 1 to `count`; 0 stands for an id without an object.
+        rate: in [0, 1]; 0 returns the classes as they are.
+        count: number of classes, 2 or more.
+        independent: a coin with probability `rate` for every object instead of an exact count.
+
+    Raises:
+        InputError: rate outside [0, 1], fewer than two classes, or (outside `jit`) a class that is not among them.
+
+    >>> sorted(confusion(jax.random.key(0), jnp.array([1, 1, 1, 1]), 0.5, 2).tolist())
+    [1, 1, 2, 2]
+    """
+    check_rate("rate", rate)
+    if count < 2:
+        raise InputError(f"count: {count} leaves no other class to confuse with; give 2 or more, or a rate of 0")
+    check_ids("classes", classes, count)
+    classes = jnp.asarray(classes, jnp.int32)
+    for_objects, for_classes = jax.random.split(key)
+    is_object = jnp.concatenate([jnp.zeros(1, bool), classes > 0])
+    chosen = choose(for_objects, is_object, jnp.float32(rate), independent)[1:]
+    away = jax.random.randint(for_classes, classes.shape, 1, count)
+    return jnp.where(chosen, (classes - 1 + away) % count + 1, classes)
 
 
 @partial(jax.jit, static_argnames=("max_objects", "independent"))

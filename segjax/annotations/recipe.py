@@ -26,9 +26,11 @@ Strength = Any
 # Its shape is compared with that of the labels by `degrade` itself.
 Foreign = Int[Array | np.ndarray, "..."]
 
-_BEYOND = ("jitter", "polygon", "shift", "merge", "split")
-_WHOLE = ("bias", "polygon")
-_OUTLINES = ("bias", "jitter", "polygon", "shift")
+_BEYOND = ("jitter", "polygon", "shift", "merge", "split", "markov", "confusion")
+_WHOLE = ("bias", "polygon", "markov")
+_OUTLINES = ("bias", "jitter", "polygon", "shift", "markov")
+# Their keys are split from one; later errors fold their place into it, so that these keep their draws.
+_FIRST = ("omission", "inclusion", "bias", "jitter", "polygon", "shift", "merge", "split")
 _CHOICES = {
     "scope": get_args(Scope),
     "outline_scope": (None, *get_args(Scope)),
@@ -43,7 +45,7 @@ class Recipe:
     """What goes wrong with labels: which errors, how strong, drawn per what.
 
     Strengths are the leaves of a pytree, so that recipes can be passed through `jit` and `vmap`; scopes and roundings
-    are static, and so is a jitter, polygon, shift, merge or split of 0, which costs nothing. Recipes with single
+    are static, and so is a 0 of any error but omission, inclusion and bias, which costs nothing. Recipes with single
     numbers are hashable.
 
     Attributes:
@@ -55,8 +57,11 @@ class Recipe:
         shift: length of the displacement of the whole annotation, in pixels.
         merge: rate of touching pairs of objects that get one id, in [0, 1].
         split: rate of objects cut in two, in [0, 1].
+        markov: steps of the process that moves outlines (see `markov`, with its published probabilities); whole, 0 or
+            more.
+        confusion: rate of objects that get another class, in [0, 1]; for `annotate`, as a mask has no classes.
         scope: what shares one draw: "dataset", "volume", "picture" or "object"; see `degrade` and `degrade_groups`.
-        outline_scope: the same for bias, jitter, polygon and shift, at least as fine as `scope`; None: `scope`.
+        outline_scope: the same for bias, jitter, polygon, shift and markov, at least as fine as `scope`; None: `scope`.
         omission_rounding: how many of n objects a rate r drops: "down" int(r n), "at_least_one" max(1, int(r n)).
         inclusion_rounding: how many of n foreign objects a rate r adds: "down" int(r n), "up" ceil(r n), "leave_one"
             min(ceil(r n), n - 1), which is n - max(1, int((1 - r) n)).
@@ -73,17 +78,20 @@ class Recipe:
     shift: Strength = 0.0
     merge: Strength = 0.0
     split: Strength = 0.0
+    markov: Strength = 0
+    confusion: Strength = 0.0
     scope: str = "volume"
     outline_scope: str | None = None
     omission_rounding: str = "down"
     inclusion_rounding: str = "down"
 
     def __post_init__(self) -> None:
-        for name in ("omission", "inclusion", "merge", "split"):
+        for name in ("omission", "inclusion", "merge", "split", "confusion"):
             check_rate(name, getattr(self, name))
         for name in ("jitter", "shift"):
             check_length(name, getattr(self, name))
         check_whole("bias", self.bias)
+        check_whole("markov", self.markov)
         check_whole("polygon", self.polygon, 3, outline.MAX_VERTICES)
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
@@ -151,8 +159,10 @@ class Recipe:
             "shift": "shift by {:.4g} px",
             "merge": "{:.4g} % of touching pairs merged",
             "split": "{:.4g} % of objects split",
+            "markov": "{} steps of Markov noise",
+            "confusion": "{:.4g} % of classes confused",
         }
-        percent = ("omission", "inclusion", "merge", "split")
+        percent = ("omission", "inclusion", "merge", "split", "confusion")
         parts = []
         for name in filter(self.has, _strength_names()):
             value = getattr(self, name)
@@ -199,15 +209,15 @@ def degrade(
 ) -> Bool[Array, "*slices H W"]:
     """Apply a recipe to the labels of one volume and return the mask that an annotator with such errors would draw.
 
-    Order: merge, split; omission, inclusion; polygon, jitter, shift; bias. Merging and splitting change what omission
-    and per-object bias take for one object; they leave no trace in a mask otherwise. Every error has its own key, so
-    that adding one leaves the draws of the others as they are.
+    Order: merge, split; omission, inclusion; polygon, jitter, markov, shift; bias. Merging and splitting change what
+    omission and per-object bias take for one object; they leave no trace in a mask otherwise. Every error has its own
+    key, so that adding one leaves the draws of the others as they are.
 
     Scopes: "dataset" and "volume" draw once for the call; "picture" draws anew for every leading index. "object"
     decides for every object by itself, for the whole call: omission, inclusion and splitting (and merging, per
     touching pair) become independent coins with probability `rate` instead of exact counts, bias has a sign and a q
-    of its own for each object, and a shrinking object shrinks from its neighbours too; polygon, jitter and shift are
-    drawn as per volume. Where `outline_scope` differs, polygon, jitter, shift and bias follow it, the others `scope`.
+    of its own for each object, and a shrinking object shrinks from its neighbours too; polygon, jitter, markov and
+    shift are drawn as per volume. Where `outline_scope` differs, outlines and bias follow it, the others `scope`.
 
     Args:
         labels: ids of the objects, 0 background; an id in several slices is one object.
@@ -217,7 +227,7 @@ def degrade(
         max_objects: largest id of `labels` and of `extra`, see `omission` and `inclusion`.
 
     Raises:
-        InputError: inclusion without `extra`, shapes that differ, or (outside `jit`) an id below 0 or above
+        InputError: inclusion without `extra`, confusion, shapes that differ, or (outside `jit`) an id below 0 or above
         `max_objects`.
 
     >>> labels = np.array([[1, 0, 2, 0, 3, 0, 4]])
@@ -235,6 +245,8 @@ def _checked(key, outline_key, labels, recipe, extra, among, max_objects):
             raise InputError(f"extra: shape {extra.shape} differs from that of the labels {labels.shape}")
     elif not isinstance(recipe.inclusion, jax.core.Tracer) and np.any(np.asarray(recipe.inclusion) > 0):
         raise InputError("extra: inclusion needs the labels of foreign objects; pass them, or set inclusion to 0")
+    if recipe.has("confusion"):
+        raise InputError("confusion: a mask has no classes; set it to 0, or use `annotate`, which draws classes too")
     foreign = None if extra is None else jnp.asarray(extra, jnp.int32)
     return _degrade((key, outline_key), jnp.asarray(labels, jnp.int32), recipe, foreign, among, max_objects)
 
@@ -309,26 +321,42 @@ def _anew(draw, scope, key, labels, extra):
 
 def _draw(key, labels, extra, *, recipe, among, max_objects, part=None):
     """Errors of objects and then of outlines, or one part of them alone."""
-    keys = dict(zip(_strength_names(), jax.random.split(key, len(_strength_names())), strict=True))
+    keys = strength_keys(key)
     each_outline = (recipe.outline_scope or recipe.scope) == "object"
     keeps_ids = recipe.scope == "object" or each_outline or recipe.has("polygon")
     if part != "outlines":
-        labels = _draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids)
+        labels = draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids)
     if part == "objects":
         return labels
     ids = max_objects * (1 + recipe.has("split") + (extra is not None)) if keeps_ids else 1
-    if recipe.has("polygon"):
-        labels = outline.draw_polygon(keys["polygon"], labels, recipe.polygon, max_objects=ids)
-    if recipe.has("jitter"):
-        labels = outline.draw_jitter(keys["jitter"], labels, recipe.jitter)
-    if recipe.has("shift"):
-        labels = outline.draw_shift(keys["shift"], labels, recipe.shift)
+    labels = draw_outlines(keys, labels, recipe, ids)
     if each_outline:
         return errors.bias_per_object(keys["bias"], labels, recipe.bias, max_objects=ids)
     return errors.draw_bias(keys["bias"], labels > 0, recipe.bias)
 
 
-def _draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids):
+def strength_keys(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
+    """A key for every error; those that came later leave those of the first as they are."""
+    keys = dict(zip(_FIRST, jax.random.split(key, len(_FIRST)), strict=True))
+    later = [name for name in _strength_names() if name not in _FIRST]
+    return keys | {name: jax.random.fold_in(key, place) for place, name in enumerate(later, start=len(_FIRST))}
+
+
+def draw_outlines(keys, labels, recipe, max_objects):
+    """Polygon, jitter, Markov noise, then shift, on labels or a mask; an error of 0 is left out."""
+    if recipe.has("polygon"):
+        labels = outline.draw_polygon(keys["polygon"], labels, recipe.polygon, max_objects=max_objects)
+    if recipe.has("jitter"):
+        labels = outline.draw_jitter(keys["jitter"], labels, recipe.jitter)
+    if recipe.has("markov"):
+        ids = labels.astype(jnp.int32)
+        labels = outline.draw_markov(keys["markov"], ids, recipe.markov, max_objects=max_objects)
+    if recipe.has("shift"):
+        labels = outline.draw_shift(keys["shift"], labels, recipe.shift)
+    return labels
+
+
+def draw_objects(keys, labels, extra, recipe, among, max_objects, keeps_ids):
     """Merging, splitting, omission, then inclusion; a mask only, where no later error needs to know objects."""
     each = recipe.scope == "object"
     if recipe.has("merge"):

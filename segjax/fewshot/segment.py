@@ -16,12 +16,13 @@ from segjax.fewshot.bank import Extractor, FeatureBank
 from segjax.fewshot.files import load_as
 from segjax.fewshot.grid import best_threshold, check_shots
 from segjax.fewshot.heads import GIVE_LOG_ODDS, Head, create_head, name_of
-from segjax.fewshot.instances import DELINEATIONS, GROUPINGS, border_target, instances, type_target
 from segjax.fewshot.linear import Logistic
 from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
+from segjax.fewshot.targets import DELINEATIONS, border_target, type_target
 from segjax.models import save_weights
 from segjax.ops.components import components
+from segjax.ops.instances import GROUPINGS, instances
 from segjax.types import IGNORED, InputError, check_least
 
 THRESHOLDS = ("best", "zero")

@@ -22,6 +22,8 @@ def dose_response(
     published: pd.DataFrame | None = None,
     coarsening: float = 1.0,
     narrow: bool = False,
+    marks: Mapping[str, float] | None = None,
+    mark_name: str = "found elsewhere",
 ) -> Figure:
     """One panel per error, one line per network: means with their 95 % intervals, where these are known.
 
@@ -35,6 +37,8 @@ def dose_response(
         published: rows with network, error, level and dice; drawn dashed, for networks among the doses.
         coarsening: edge of a pixel of the pictures in published pixels, which levels of some errors count.
         narrow: for phones: panels below each other.
+        marks: a strength of some errors, drawn as a dotted upright line where the panel reaches as far.
+        mark_name: what the marks are, for the legend.
     """
     errors = words.in_order(set(doses["error"]))
     columns = 1 if narrow else min(_PANELS_IN_ROW, max(1, len(errors)))
@@ -56,12 +60,16 @@ def dose_response(
         if published is not None:
             _published(axes, published[published["error"] == error], at, styles, coarsening)
         _ticks(axes, error, at, coarsening)
+        if marks and error in marks and not words.error_words(error).falling:
+            axes.axvline(words.shown_level(error, marks[error], coarsening), color=INK, ls=":", lw=1.4, label="mark")
     for axes in list(panels.flat)[len(errors) :]:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel(ylabel, color=INK)
     _limit(panels[0, 0], doses, published)
     handles = _legend(styles, published, has_labels)
+    if marks and any(error in marks for error in errors):
+        handles.append(Line2D([], [], color=INK, ls=":", lw=1.4, label=mark_name))
     figure.legend(handles=handles, loc="outside lower center", ncols=1 if narrow else 3, frameon=False, fontsize=9)
     return figure
 

@@ -19,6 +19,7 @@ from segjax.reports import words
 from segjax.reports.charts import Chart, inline
 from segjax.reports.gallery import Gallery, Legend
 from segjax.reports.page_facts import INDEX, has_index
+from segjax.reports.priced import Priced
 
 MOST_DECISIONS = 12  # rows of the first screen's table; further ones are folded
 
@@ -32,6 +33,7 @@ class Page:
         verdict: the answer, in one sentence.
         notes: at most two short sentences that the answer must not be read without.
         lead: the chart, or pictures, that show the answer.
+        priced: what that chart shows, for sliders that move its prices.
         table: the numbers behind the answer, the most important first.
         table_title: its heading.
         cautions: what a reader has to know before relying on the page.
@@ -52,6 +54,7 @@ class Page:
     verdict: str
     notes: Sequence[str] = ()
     lead: Chart | Gallery | None = None
+    priced: Priced | None = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     table_title: str = "Decisions"
     cautions: Sequence[str] = ()

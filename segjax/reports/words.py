@@ -49,6 +49,7 @@ ERRORS = {
     "shift": _length("shifted labels"),
     "merge": _rate("merged touching cells"),
     "split": _rate("split cells"),
+    "markov": ErrorWords("outlines with Markov noise", "outlines with Markov noise, steps", "{} steps"),
 }
 NETWORKS = {
     "unet": "U-Net",
@@ -61,6 +62,13 @@ NETWORKS = {
     "resnet50": "ResNet-50",
     "msd_classifier": "MSD classifier",
     "unet_classifier": "U-Net classifier",
+    "otsu": "Otsu's threshold",
+    "adaptive": "adaptive threshold",
+    "growing": "seeded growing",
+    "watershed": "watershed of the gradient",
+    "kmeans": "k-means",
+    "gaussian_mixture": "Gaussian mixture",
+    "forest": "random forest",
 }
 TERMS = {"puzzle": "Puzzle-CAM term", "seam": "SEAM term"}  # that a classifier's training adds to its loss
 METRIC_NAMES = {
@@ -149,7 +157,7 @@ def error_words(error: str) -> ErrorWords:
 
 
 def network_name(network: str) -> str:
-    """Name of a network as papers write it.
+    """Name of a network, or of a way to segment without one, as papers write it.
 
     "vgg16+puzzle" is VGG16 with the term of Puzzle-CAM, "unet+resnet18" U-Net on ResNet-18, "NAME@DIGEST" a program
     whose predictions were read from files with this digest.

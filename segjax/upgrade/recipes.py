@@ -67,7 +67,7 @@ def recipe_table(
     if given.shape != (len(recipes),) or not np.all(np.isfinite(given)) or given.min() < 0 or given.sum() == 0:
         raise InputError(f"weights: give {len(recipes)} numbers from 0 on, one per recipe, not all 0")
     rows = Recipe.stack([*recipes, *[recipes[0]] * (MOST_RECIPES - len(recipes))])
-    kinds = {"bias": np.int32, "polygon": np.int32}
+    kinds = {"bias": np.int32, "polygon": np.int32, "markov": np.int32}
     absent: dict[str, Any] = {
         name: np.zeros(MOST_RECIPES, kinds.get(name, np.float32)) for name in errors if not rows.has(name)
     }

@@ -38,6 +38,9 @@ def test_prints_itself():
     assert str(Recipe(merge=0.2, shift=3, split=0.1)).endswith(
         "20 % of touching pairs merged + 10 % of objects split, drawn per volume"
     )
+    assert (
+        str(Recipe(markov=60, confusion=0.1)) == "60 steps of Markov noise + 10 % of classes confused, drawn per volume"
+    )
     assert str(Recipe()) == "no errors"
     assert str(Recipe(omission=np.array([0.1, 0.2]))) == "omission of several strengths, drawn per volume"
 
@@ -62,6 +65,9 @@ def test_prints_itself():
         ("shift", -2, "shift: -2"),
         ("merge", 2, "merge: 2"),
         ("split", None, "split: None"),
+        ("markov", 2.5, "markov: 2.5 is not a whole number, at least 0"),
+        ("markov", -3, "markov: -3"),
+        ("confusion", 1.1, "confusion: 1.1 is not a rate"),
         ("scope", "slide", "scope: 'slide' is not one of dataset, volume, picture, object"),
     ],
 )
@@ -302,3 +308,11 @@ def test_inclusion_without_foreign_objects_and_odd_shapes_are_refused():
         degrade(key, LABELS, Recipe(0.1), max_objects=19)
     with pytest.raises(InputError, match="extras: there are 1 volumes of foreign objects for 2"):
         degrade_groups(key, [LABELS, LABELS], Recipe(inclusion=0.1), [EXTRA])
+
+
+def test_later_errors_leave_the_draws_of_the_first_as_they_were():
+    first = ("omission", "inclusion", "bias", "jitter", "polygon", "shift", "merge", "split")
+    keys, before = recipe.strength_keys(jax.random.key(4)), jax.random.split(jax.random.key(4), len(first))
+    for name, key in zip(first, before, strict=True):
+        assert (jax.random.key_data(keys[name]) == jax.random.key_data(key)).all()
+    assert len({str(jax.random.key_data(key)) for key in keys.values()}) == len(first) + 2

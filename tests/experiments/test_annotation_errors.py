@@ -198,6 +198,7 @@ def test_levels_go_to_the_errors_of_their_kind(tiny):
     assert config.levels_of("omission") == config.levels_of("inclusion") == (0.3, 0.7)
     assert config.levels_of("bias") == (6.0, 12.0)
     assert config.levels_of("polygon") == (12.0, 6.0)
+    assert config.levels_of("markov") == (6.0, 12.0)
     assert overlaid(tiny, dict(levels=())).levels_of("bias") == (2.0, 4.0, 6.0)
 
 
@@ -205,6 +206,7 @@ def test_pixel_strengths_scale_with_coarser_pixels(tiny):
     assert tiny.recipe("bias", 6.0, 2.0) == Recipe(bias=3)
     assert tiny.recipe("shift", 3.0, 2.0) == Recipe(shift=1.5)
     assert tiny.recipe("polygon", 8.0, 2.0) == Recipe(polygon=8)
+    assert tiny.recipe("markov", 8.0, 2.0) == Recipe(markov=8)
 
 
 def test_trials_come_seed_by_seed_and_only_pasted_inclusion_has_a_zero_point(tiny):

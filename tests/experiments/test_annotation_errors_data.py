@@ -59,7 +59,7 @@ def dice(overlap, one, other):
 
 @pytest.mark.slow
 def test_own_folder_with_every_error(study, folder):
-    errors = ["omission", "inclusion", "jitter", "shift", "polygon"]
+    errors = ["omission", "inclusion", "jitter", "shift", "polygon", "markov"]
     extra = "microscope:granulocytes?size=sixth&volumes=2&slices=1"
     data = f"folder:{folder}?groups=(patient.)"
     table, found, split, page = study(
@@ -67,7 +67,7 @@ def test_own_folder_with_every_error(study, folder):
     )  # fmt: skip
     assert set(found) == {
         ("none", 0), ("omission", 0.5), ("inclusion", 0), ("inclusion", 0.5),
-        ("jitter", 4), ("shift", 4), ("polygon", 4),
+        ("jitter", 4), ("shift", 4), ("polygon", 4), ("markov", 4),
     }  # fmt: skip
     # Half of two equal squares: 2 (1 / 2) / (3 / 2). Foreign objects that are not annotated leave the labels clean.
     assert found["omission", 0.5] == pytest.approx(2 / 3)
@@ -83,6 +83,8 @@ def test_own_folder_with_every_error(study, folder):
     assert any(found["shift", 4] == pytest.approx(value, abs=1e-5) for value in possible)
     # Four corners on the outline of a square span between half of it (less what whole pixels round off) and all of it.
     assert dice(0.45, 1, 0.45) < found["polygon", 4] < 1
+    # Four steps move outlines by a fifth of a pixel; the flips and the blur round off the corners.
+    assert 0.8 < found["markov", 4] < 1
     patients = {side: {name[:8] for name in split[side]} for side in ("train", "validation", "test")}
     assert sum(len(names) for names in patients.values()) == GROUPS == len(set.union(*patients.values()))
     assert set(table["picture"]) - {""} == set(split["test"])

@@ -28,6 +28,7 @@ from segjax.types import InputError
 
 USUAL = Asked()
 BY_NAME = {study.name: study for study in STUDIES}
+OUTLINED = {"annotation_errors", "annotation_upgrade", "annotation_budget"}  # studies that outlines are enough for
 TERRAIN = "terrain:mounds?pixels=64&metres=6.64&sheets=12&pictures=12&without=1"
 HL60 = "microscope:hl60?size=sixth&volumes=8&slices=2&crop=48"
 TISSUE = "microscope:tissue?size=quarter&volumes=4&slices=4&crop=48"
@@ -83,14 +84,14 @@ def accepted(use, *more):
 @pytest.mark.parametrize(
     ("data", "runs"),
     [
-        (HL60, {"annotation_errors", "annotation_upgrade"}),
-        (TISSUE, {"annotation_errors", "annotation_upgrade", "few_shot"}),
-        (TERRAIN, {"annotation_errors", "annotation_upgrade", "activation_maps", "site_segmentation"}),
+        (HL60, OUTLINED),
+        (TISSUE, OUTLINED | {"few_shot"}),
+        (TERRAIN, OUTLINED | {"activation_maps", "site_segmentation"}),
     ],
 )
 def test_simulators(data, runs):
     findings, uses = found(data)
-    assert findings.is_usable and len(uses) == 7
+    assert findings.is_usable and len(uses) == 8
     assert {name for name, use in uses.items() if use.command} == runs
     for use in uses.values():
         if use.command:

@@ -31,7 +31,7 @@ TINY = Recipe(
     extractors={"unet": ("down0", "up0")},
     classes=("background", "disc"),
     crop=24,
-    scratch=(3,),
+    scratch={3: 2},
     patches=PatchConfig(size=16, batch_size=2, window=4),
     jitter=Jitter(size=12, smallest=8),
     schedule=Schedule(starts=2, tried=4, rates=(2e-3, 1e-3), steps=8, patience=4),
@@ -76,7 +76,7 @@ def test_one_command_makes_weights_that_are_used_by_their_folder(pictures, tmp_p
     with (folder / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["picture"] for row in rows} == unseen
-    assert {row["annotated_pictures"] for row in rows} == {"8", "3"}
+    assert {(row["annotated_pictures"], row["draw"]) for row in rows} == {("8", "0"), ("3", "0"), ("3", "1")}
     by_hand = np.mean([float(row["dice"]) for row in rows if row["annotated_pictures"] == "8"])
     assert f"Dice {by_hand:.3f}"[:-1] in told_once
 
@@ -105,7 +105,7 @@ def test_the_same_weights_come_again(pictures, tmp_path):
     for place in ("one", "two"):
         made = maker.make()
         write_network(tmp_path / place, "msd", made, material, origin)
-        add_scores(tmp_path / place, material, [Score("msd", 8, "a", 0.5, 1.0)])
+        add_scores(tmp_path / place, material, [Score("msd", 8, 0, "a", 0.5, 1.0)])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path
     few = maker.train(3).variables
@@ -119,6 +119,10 @@ def test_pictures_are_divided_by_name_alone_and_groups_stay_whole(pictures):
     assert sum(SHARES) == 1
     few, chosen = material.of(3)
     assert set(few) < sides[0] and set(chosen) < sides[1] and len(few) + len(chosen) == 3
+    others, second = material.of(3, draw=1)
+    assert set(others) < sides[0] - set(few) and set(second) == sides[1] - set(chosen)
+    again = material.of(3, draw=3)[0]  # the first six pictures are used up
+    assert set(again) == set(few)
     with pytest.raises(InputError, match=r"scratch: 12 annotated pictures are too many; there are 6"):
         material.of(12)
 
@@ -141,9 +145,11 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
 
 
 def test_scores_are_told_as_mean_and_range():
-    scores = [Score("unet", 8, "a", 0.5, 1.0), Score("unet", 8, "b", 0.7, float("nan")), Score("unet", 3, "a", 0.25, 0)]
-    few = "the same network trained from scratch on 3 annotated pictures"
-    assert list(told(means_of(scores)).items()) == [
-        ("these weights, of 8 annotated pictures", "Dice 0.600 (0.500 to 0.700), object F1 1.000"),
-        (few, "Dice 0.250 (0.250 to 0.250), object F1 0.000"),
-    ]
+    drawn = [(0, "a", 0.25), (0, "b", 0.35), (1, "a", 0.45), (1, "b", 0.55)]
+    few = [Score("unet", 3, draw, picture, dice, 0) for draw, picture, dice in drawn]
+    scores = [Score("unet", 8, 0, "a", 0.5, 1.0), Score("unet", 8, 0, "b", 0.7, float("nan")), *few]
+    three = "the same network trained from scratch on 3 annotated pictures"
+    assert told(means_of(scores)) == {
+        "these weights, of 8 annotated pictures": "Dice 0.600 (0.500 to 0.700 over pictures), object F1 1.000",
+        three: "Dice 0.400 (0.300 to 0.500 over 2 networks, each of other pictures), object F1 0.000",
+    }

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments.harness import run as harness
+from experiments.harness.annotating import ellipses_in_boxes
 from experiments.harness.classifier_options import ClassifierSizes
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.map_options import OURS
@@ -20,7 +21,7 @@ from experiments.harness.store import TrainingStore
 from experiments.outline_sites.__main__ import main as outline_sites
 from experiments.site_segmentation.__main__ import main
 from experiments.site_segmentation.grid import MASKS, NONE, Config, Trial, Way, way_of
-from experiments.site_segmentation.labels import check_outlines, ellipses_in_boxes, sides_of
+from experiments.site_segmentation.labels import check_outlines, sides_of
 from experiments.site_segmentation.operating import POINT
 from experiments.site_segmentation.study import STUDY, SiteTrainer, needs, write_files
 from segjax.data.ground.geofiles import missing_packages

@@ -18,11 +18,11 @@ from segjax.fewshot import (
     segment_new_type,
 )
 from segjax.fewshot.files import kept_extractors
-from segjax.fewshot.instances import type_target
 from segjax.fewshot.linear import Logistic, Ridge, SoftDice
 from segjax.fewshot.prototypes import CosinePrototype
 from segjax.fewshot.segment import Reading, Shot
 from segjax.fewshot.streaming import fit_streamed
+from segjax.fewshot.targets import type_target
 from segjax.models import load_weights, save_weights
 from segjax.types import InputError
 

@@ -40,6 +40,10 @@ STUDIES = {
         "--data", CELLS, "--networks", "msd", "--sizes.msd-depth", "1", "--train.epochs", "4",
         "--errors", "omission", "bias", "--seeds", "2",
     ),
+    "annotation_budget": (
+        "--data", MIXED, *SMALL_UNET, "--train.epochs", "2", "--arms", "careful", "repaired",
+        "--budgets", "0.3",
+    ),
     "annotation_upgrade": (
         "--data", MIXED, *SMALL_UNET, "--train.epochs", "2", "--questions", "quality", "rivals",
         "--rivals", "mean_teacher",

@@ -5,9 +5,12 @@ import io
 import pandas as pd
 import pytest
 
+from segjax.reports import Page, write_page
+from segjax.reports.priced import front_chart
 from tests.pages.browser import opened
 from tests.pages.made import STEPS
 from tests.pages.made import full as full_page
+from tests.reports.test_priced import made
 
 pytestmark = pytest.mark.slow  # a browser is started
 
@@ -142,3 +145,21 @@ def test_dark_mode_follows_the_reader(browser, written):
     light, dark = ([sum(map(int, one[4:-1].split(","))) for one in pair] for pair in colours)
     assert light[0] > 600 > 200 > light[1]
     assert dark[0] < 200 < 600 < dark[1]
+
+
+def test_a_moved_price_draws_the_front_again(browser, tmp_path):
+    priced = made()
+    write_page(tmp_path / "p.html", Page("t", "q", "v", lead=front_chart(priced), priced=priced))
+    with opened(browser, tmp_path / "p.html", 1200) as (page, complaints):
+        said, slider = page.locator(".priced .said"), page.locator("input[name=outline]")
+        assert "boxes at 0.1 h (0.650)" in said.inner_text()
+        slider.focus()
+        for _ in range(4):  # steps of 2 ** -0.25
+            slider.press("ArrowLeft")
+        half = priced.moved(outline=0.5)
+        assert slider.get_attribute("aria-valuetext") == "40 s"
+        assert f"outlines at 0.1 h ({half.value_at('outlines', 0.1):.3f})" in said.inner_text()
+        assert page.locator("svg.again circle").count() == 5 and not page.locator(".chart .wide").first.is_visible()
+        page.get_by_role("button", name="prices as they were").click()
+        assert page.locator("svg.again").count() == 0 and page.locator(".chart .wide").first.is_visible()
+    assert complaints == []

@@ -170,3 +170,14 @@ def test_more_than_three_errors_take_a_second_row():
     assert [panel.get_xlabel().split(",")[0] for panel in axes if panel.axison] == [
         "omitted cells", "outline errors of up to … pixels", "jittered outlines", "shifted labels"
     ]  # fmt: skip
+
+
+def test_a_mark_stands_at_its_strength_in_its_panel_alone():
+    doses = frame(*[("msd", error, level, 0.9) for error in ("omission", "bias") for level in (0.0, 0.5)])
+    figure = dose_response(doses, marks={"omission": 0.02}, mark_name="corrected nuclei")
+    omission, bias = figure.axes
+    (mark,) = [line for line in omission.lines if line.get_label() == "mark"]
+    assert list(mark.get_xdata()) == [2, 2]
+    assert not [line for line in bias.lines if line.get_label() == "mark"]
+    assert "corrected nuclei" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(dose_response(doses, marks={"jitter": 1.0}).legends[0].get_texts()) < len(figure.legends[0].get_texts())

@@ -14,6 +14,7 @@ from segjax.reports import words
         ("none", 0.0, "clean", "clean labels"),
         ("bias", 4.0, "up to 4 px", "outline errors of up to 4 px"),
         ("polygon", 6.0, "6 corners", "polygon outlines of 6 corners"),
+        ("markov", 60.0, "60 steps", "outlines with Markov noise of 60 steps"),
         ("smear", 1.5, "strength 1.5", "smear of strength 1.5"),
     ],
 )

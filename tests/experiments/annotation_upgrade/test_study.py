@@ -35,6 +35,7 @@ from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.store import Trained
 from segjax.annotations import Recipe
+from segjax.simulators.microscope import MicroscopeSource
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 from segjax.upgrade import learning
@@ -309,6 +310,14 @@ def test_what_resolve_refuses(tiny, change, message):
         overlaid(tiny, change).resolved()
 
 
+def test_the_error_may_be_a_recipe_in_a_file(tiny, tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(Recipe(omission=0.1, jitter=2, merge=0.3, scope="object").to_json())
+    config = overlaid(tiny, {"error": str(file)}).resolved()
+    assert config.error == "omission=0.1+jitter=2"
+    assert {trial.error for trial in config.trials(4)} >= {config.error}
+
+
 def test_a_mean_teacher_cannot_have_running_averages(tiny):
     sizes = dataclasses.replace(tiny.segmentation.sizes, norm="running")
     with pytest.raises(InputError, match=r"sizes.norm: mean_teacher does not work"):
@@ -327,12 +336,18 @@ def test_a_mean_teacher_cannot_have_running_averages(tiny):
             {"noisy": 400, "questions": ("rivals",)},
             "noisy: 400 noisy and .* lower --noisy, --budgets or --region.noisy$",
         ),
-        ({"errors": ("bias=4",), "questions": ("quality",)}, "errors: bias 4 is 0.67 pixels"),
     ],
 )
 def test_what_is_refused_once_pictures_are_known(tiny, domain, change, message):
     with pytest.raises(InputError, match=message):
         check_sets(AnnotatedPictures(overlaid(tiny, change).resolved(), domain))
+
+
+def test_an_error_that_cannot_be_drawn_is_refused_before_a_picture_is_read(tiny, monkeypatch):
+    monkeypatch.setattr(MicroscopeSource, "__getitem__", lambda self, index: pytest.fail("read"))
+    config = overlaid(tiny, {"errors": ("bias=4",), "questions": ("quality",)}).resolved()
+    with pytest.raises(InputError, match=r"errors: bias 4 is 0.67 pixels"):
+        domain_with_foreign(config)
 
 
 def test_inclusion_needs_foreign_objects(tmp_path):

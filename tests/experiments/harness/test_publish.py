@@ -261,7 +261,8 @@ def test_an_option_that_this_version_lacks_is_refused():
 
 def test_studies_are_found_by_their_folders():
     assert command.study_names() == [
-        "activation_maps", "annotation_errors", "annotation_upgrade", "few_shot", "site_segmentation"
+        "activation_maps", "annotation_budget", "annotation_errors", "annotation_upgrade", "few_shot",
+        "site_segmentation",
     ]  # fmt: skip
     assert command.study_of("annotation_errors").name == "annotation_errors"
     with pytest.raises(InputError, match="study: unknown 'tiny'; choose one of activation_maps"):

@@ -1,0 +1,74 @@
+"""Compare two annotations: the command."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import experiments.compare_labels as room
+from experiments.harness.start import run_command
+
+TABLE, RECIPE = "differences.csv", "recipe.json"
+SAID = {
+    "missing": "missing objects",
+    "additional": "additional objects",
+    "outline": "other outlines",
+    "other_class": "other classes",
+    "merged": "merged objects",
+    "split": "split objects",
+}
+PER = {"objects": "object", "same": "object in both", "touching": "touching pair"}
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Which annotations are compared."""
+
+    first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FIRST")]
+    """The annotation that is believed: a folder, or a spec with options such as 'folder:PATH?annotations=labels'."""
+    second: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SECOND")]
+    """The other annotation of the same pictures."""
+    out: Path
+    """Folder for differences.csv and recipe.json."""
+
+
+def main() -> None:
+    """Print the differences; write them as a table and as a recipe.
+
+    Raises:
+        InputError: the annotations cannot be read, or are not of the same pictures.
+    """
+    options = tyro.cli(CompareOptions, prog="python -m experiments.compare_labels", description=room.__doc__)
+    from experiments.compare_labels.estimate import CHANCES, compare, read_pair, recipe_of
+    from segjax.data import open_source
+    from segjax.files import write_file, write_table
+
+    specs = [one if one.startswith("folder:") else f"folder:{one}" for one in (options.first, options.second)]
+    first, second = map(open_source, specs)
+    has_classes = min(len(first.class_names), len(second.class_names)) > 1
+    found = compare(read_pair(first, second), has_classes)
+    recipe = recipe_of(found)
+    header = ("difference", "events", "per", "chances", "rate", "low", "high", "pictures")
+    rows: list[tuple[object, ...]] = [header]
+    for kind, each in found.rates.items():
+        rows.append((kind, found.events[kind], CHANCES[kind], found.chances[kind], *_rounded(each)))
+        if each.n:
+            share = f"{100 * each.mean:.2f} % (95 % interval {100 * each.low:.2f} to {100 * each.high:.2f})"
+            print(f"{SAID[kind]}: {found.events[kind]}, {share} per {PER[CHANCES[kind]]}")
+    for name, said, each in (("jitter", "jitter of outlines", found.jitter), ("offset", "outlines lie", found.offset)):
+        rows.append((name, "", "pixels", "", *_rounded(each)))
+        if each.n:
+            bounds = f" (95 % interval {each.low:.2f} to {each.high:.2f})" if each.low == each.low else ""
+            print(f"{said}: {each.mean:.2f} px{bounds}{' further out' if name == 'offset' else ''}")
+    write_table(options.out / TABLE, rows)
+    write_file(options.out / RECIPE, recipe.to_json() + "\n")
+    print(f"recipe: {recipe}; it is in {options.out / RECIPE}")
+
+
+def _rounded(each: tuple[float, float, float, int]) -> tuple[object, ...]:
+    return (*("" if value != value else round(value, 5) for value in each[:3]), each[3])
+
+
+if __name__ == "__main__":
+    run_command(main)
