@@ -124,7 +124,7 @@ def measure(context: Here, trial: Trial) -> Outcome:
     if trial.arm == "mixture":
         facts["careful_share"] = training.share
     rows += [Row("dice_pooled", pooled), *(Row(name, float(value)) for name, value in facts.items())]
-    said = f"Dice {pooled:.3f} with {facts['pictures']:.0f} pictures in {facts['hours']:.2f} h ({trained.status})"
+    said = f"Dice {pooled:.3f}, pictures: {facts['pictures']:.0f}, hours: {facts['hours']:.2f} ({trained.status})"
     learnt = trainer.learnt(training, context.store.load) if trial.seed == 0 else None
     examples = {} if learnt is None else _examples(domain, test, predicted, learnt)
     return Outcome(rows, said, trained.status, trained.restarts, examples)
