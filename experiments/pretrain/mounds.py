@@ -34,7 +34,7 @@ from segjax.types import InputError
 
 METRES, SIDE = 3.32, 128  # of a pixel on the ground; pixels of a picture, and of the windows in a scene
 DATA = (
-    f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=144&without=1"
+    f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=48&without=1"
     "&backgrounds={pictures}/corona/background"
 )
 SCRATCH = (5,)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
