@@ -19,7 +19,7 @@ from experiments.harness.pictures import stable_number
 from experiments.harness.run import opened
 from experiments.harness.store import TrainingStore
 from experiments.harness.study import Context
-from experiments.outline_sites.held_out import trivial_mask
+from experiments.outline_sites.held_out import Trivial, trivial_mask
 from experiments.outline_sites.networks import smallest_area
 from experiments.pretrain.finished import Finished, Kept, halved
 from experiments.pretrain.write import used
@@ -156,10 +156,9 @@ def make(pictures: str, work: Path) -> Finished:
     labelled |= {count: study.few_labels(count) for count in SCRATCH}
     aucs = {count: study.auc(variables) for count, variables in labelled.items()}
     scores += [Score(CLASSIFIER, count, "auc", "", round(value, 4)) for count, value in aucs.items()]
-    if min(aucs[next(iter(aucs))], values[every][DICE, ""]) <= 0.5:
-        raise InputError("mounds: the networks have not learnt enough to be kept; give the recipe more epochs")
-    held_out = {name: values_of(values[every], name) for name in (DICE, FOUND, FALSE_ALARMS)}
     trivial = trivial_mask(domain, (0,))
+    check_learnt(aucs[next(iter(aucs))], values[every][DICE, ""], trivial)
+    held_out = {name: values_of(values[every], name) for name in (DICE, FOUND, FALSE_ALARMS)}
     facts = {
         "metres": METRES,
         "side": SIDE,
@@ -200,6 +199,15 @@ def make(pictures: str, work: Path) -> Finished:
         scores=[Score._fields, *scores],
         pictures=used(domain.source, (split.train, split.validation, split.test)),
     )
+
+
+def check_learnt(auc: float, dice: float, trivial: Trivial) -> None:
+    """Raises InputError where a classifier is no better than chance, or outlines are than a mask without a network."""
+    if auc <= 0.5 or dice <= trivial.dice:
+        raise InputError(
+            f"mounds: on unseen ground the classifier has an area under the curve of {auc:.3f} (chance is 0.5) and the "
+            f"outlines a Dice of {dice:.3f} ({trivial.name} has {trivial.dice:.3f}); give the recipe more epochs"
+        )
 
 
 def values_of(values: dict[tuple[str, str], float], metric: str) -> list[float]:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.outline_sites.held_out import Trivial
 from experiments.pretrain import __main__ as command
 from experiments.pretrain import mounds, upgrader
 from experiments.pretrain.finished import Finished, Kept, write
@@ -119,6 +120,15 @@ def test_the_mounds_scores_are_told_by_what_was_learnt_from():
         "the same network, trained from scratch, 5 outlined mounds": "Dice 0.800, 0 % of the mounds found, something "
         "marked in 25 % of the pictures without one",
     }
+
+
+def test_mounds_are_kept_where_they_are_ahead_of_what_needs_no_network():
+    disc = Trivial("a disc in the middle of every picture", 0.1)
+    mounds.check_learnt(0.76, 0.37, disc)
+    with pytest.raises(InputError, match=r"curve of 0.500 .* a Dice of 0.370 \(a disc in the middle of every picture"):
+        mounds.check_learnt(0.5, 0.37, disc)
+    with pytest.raises(InputError, match=r"a Dice of 0.100"):
+        mounds.check_learnt(0.76, 0.1, disc)
 
 
 @pytest.mark.parametrize("name", sorted(command.OTHERS))
