@@ -49,6 +49,8 @@ _FEWER: dict[str, tuple[Words, ...]] = {
     ),
     "few_shot": (("--shots", "1", "3", "5"), ("--shots", "1", "2", "--compare-shots", "2")),
     "site_segmentation": (("--outlines", "1", "2"), ("--outlines", "1")),
+    # pictures in colour, and those that no trained weights can take
+    "annotation_budget": (("--extractors", "blood_cells"), ("--arms", "careful", "quick", "points", "boxes")),
 }
 _MOST_LABELS = 6
 
