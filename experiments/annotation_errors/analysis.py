@@ -18,7 +18,7 @@ from experiments.annotation_errors.statements import (
     published_kind,
     statements_table,
 )
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from experiments.harness.study import Analysis
 from segjax.evaluation import Interval

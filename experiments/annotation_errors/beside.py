@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from experiments.annotation_errors.grid import Trial
-from experiments.harness.ladder import is_rung, rungs_among
+from experiments.harness.ladder import rungs_among
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.rival_options import is_rival
 from segjax.evaluation.claims import Claim
 from segjax.sweeps import ResultTable

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from experiments.harness.ladder import BaselineOptions
+from experiments.harness.ladder_options import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,

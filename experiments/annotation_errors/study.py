@@ -10,7 +10,8 @@ from experiments.annotation_errors.gallery import gallery
 from experiments.annotation_errors.grid import BASE, SCALES, Config, Trial, published
 from experiments.annotation_errors.pictures import ErrorDomains, drawn_targets, read
 from experiments.harness.examples import places_shown
-from experiments.harness.ladder import fitted_to_job, is_rung, strip_example
+from experiments.harness.ladder import fitted_to_job, strip_example
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.pictures import Domain
 from experiments.harness.rivals import Rival

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from experiments.annotation_upgrade.places import Place, RegionOptions
 from experiments.harness import protocols
-from experiments.harness.ladder import BaselineOptions
+from experiments.harness.ladder_options import BaselineOptions
 from experiments.harness.options import (
     AnnotationOptions,
     DataOptions,

@@ -43,7 +43,8 @@ from experiments.annotation_upgrade.trainings import (
     upgrader_of,
 )
 from experiments.harness.examples import places_shown
-from experiments.harness.ladder import fitted_to_job, is_rung, strip_example
+from experiments.harness.ladder import fitted_to_job, strip_example
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.networks import blank_pictures, network_of, pooled_dice, prediction_rows
 from experiments.harness.options import zoo_name
 from experiments.harness.pictures import stable_number

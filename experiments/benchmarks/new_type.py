@@ -122,7 +122,7 @@ def refuse_learnt(weights: str, types: Sequence[str]) -> None:
 
 def study_dice(name: str, shots: int) -> str:
     """The median Dice of study 3 with so many shots and the method of the command; nothing where it has none."""
-    with STUDY.open(newline="") as file:
+    with STUDY.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     setting = {"type": name, "shots": str(shots), "method": "logistic", "feature_selection": "all"}
     found = [row["dice_pooled_median"] for row in rows if setting.items() <= row.items()]

@@ -16,7 +16,7 @@ from experiments.few_shot.findings import (
 )
 from experiments.few_shot.grid import Config
 from experiments.few_shot.trials import CALIBRATED, NONE, TRAIN
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.study import Analysis
 from segjax.evaluation.claims import format_interval, format_test_sets
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT

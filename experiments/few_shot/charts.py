@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.few_shot.findings import METHODS, SELECTIONS, Findings, bank_words, counted, nearest_shots
 from experiments.few_shot.trials import Trial
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from segjax.evaluation.claims import Claim
 from segjax.reports import Chart, chart
 from segjax.reports.charts import means_said

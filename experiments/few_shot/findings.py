@@ -20,7 +20,7 @@ from experiments.few_shot.trials import (
     Trial,
     is_from_files,
 )
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.rival_options import ELSEWHERE, rivals_among
 from segjax.classical import LADDER
 from segjax.evaluation import Decision, Interval, interval

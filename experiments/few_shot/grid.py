@@ -22,7 +22,7 @@ from experiments.few_shot.trials import (
     Trial,
     is_from_files,
 )
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.options import (
     DataOptions,
     Flat,

@@ -41,7 +41,8 @@ from experiments.few_shot.trials import (
     is_from_files,
 )
 from experiments.harness.examples import places_shown
-from experiments.harness.ladder import fitted, is_rung
+from experiments.harness.ladder import fitted
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.networks import blank_pictures, network_of
 from experiments.harness.pictures import stable_number
 from experiments.harness.rival_options import ELSEWHERE

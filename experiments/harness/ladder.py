@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from experiments.harness.options import arranges, check_choices
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.store import Job
 from segjax.classical import LADDER, Baseline, create_baseline
 from segjax.reports import Gallery
@@ -18,20 +18,6 @@ from segjax.sweeps import ResultTable
 from segjax.training import Pictures
 
 _INDEX, _MASK = "strip_index", "strip_mask"  # of the examples that trials leave
-
-
-@dataclass(frozen=True)
-class BaselineOptions:
-    """Ways to segment without a network."""
-
-    baselines: tuple[str, ...] = arranges(())
-    """Ways to segment without a network to compare with, each fitted to the same annotated pictures and labels as the
-    networks: any of otsu, adaptive (thresholds), growing, watershed (regions), kmeans, gaussian_mixture (clusters of
-    colour and texture), forest (a random forest on features of several scales)."""
-
-    def check(self) -> None:
-        """Raises InputError where a baseline is unknown or given twice."""
-        check_choices("baselines", self.baselines, LADDER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +34,6 @@ class Fitted:
     def masks(self, images: Float32[np.ndarray, "P H W C"]) -> Bool[np.ndarray, "P H W"]:
         """What it marks in some pictures."""
         return self.baseline.apply(self.fit, images).argmax(-1) > 0
-
-
-def is_rung(network: str) -> bool:
-    """Whether a factor `network` or a method is a rung of the ladder, not a network."""
-    return network in LADDER
 
 
 def rungs_among(table: ResultTable[Any]) -> list[str]:

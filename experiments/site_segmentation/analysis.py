@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from experiments.harness.classifiers import USABLE_AUC
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.map_options import OURS
 from experiments.harness.rival_options import ELSEWHERE, NOT_KNOWN
 from experiments.harness.study import Analysis

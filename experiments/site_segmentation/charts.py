@@ -8,7 +8,8 @@ import pandas as pd
 
 from experiments.harness.classifiers import LabelledDomain
 from experiments.harness.examples import ranks_shown
-from experiments.harness.ladder import is_rung, strip_gallery
+from experiments.harness.ladder import strip_gallery
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.rival_options import ELSEWHERE
 from experiments.harness.study import Context
 from experiments.site_segmentation.findings import (

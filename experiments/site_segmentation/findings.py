@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from experiments.harness.classifiers import USABLE_AUC
-from experiments.harness.ladder import is_rung, rungs_among
+from experiments.harness.ladder import rungs_among
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.map_options import MAP_TITLES
 from experiments.harness.rival_options import is_rival
 from experiments.site_segmentation.grid import BASELINES, FROM_MAPS, MASKS, NONE, OUTLINES, Config, Trial, Way

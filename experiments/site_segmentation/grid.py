@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
-from experiments.harness.ladder import is_rung
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,

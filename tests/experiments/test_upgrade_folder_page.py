@@ -74,7 +74,8 @@ def test_five_held_out_pictures_decide_whether_repair_pays():
 def test_what_speaks_against_the_repaired_labels_is_said():
     results = pd.DataFrame({"file": ["network", "labels/a.tif"], "status": ["ok", "failed"]})
     worse, better = (
-        SimpleNamespace(held_out=lambda one=one: one) for one in (held_out((0.7, 0.7)), held_out((0.7, 0.8)))
+        SimpleNamespace(held_out=lambda one=one: one, of_weights=[])
+        for one in (held_out((0.7, 0.7)), held_out((0.7, 0.8)))
     )
     assert "Do not use the repaired labels." in warnings(worse, results)[0]
     (said,) = warnings(better, results)
