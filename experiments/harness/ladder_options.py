@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from experiments.harness.options import arranges, check_choices
-from segjax.classical import LADDER
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,13 @@ class BaselineOptions:
 
     def check(self) -> None:
         """Raises InputError where a baseline is unknown or given twice."""
+        from segjax.classical import LADDER  # heavy
+
         check_choices("baselines", self.baselines, LADDER)
 
 
 def is_rung(network: str) -> bool:
     """Whether a factor `network` or a method is a rung of the ladder, not a network."""
+    from segjax.classical import LADDER  # heavy
+
     return network in LADDER
