@@ -35,7 +35,6 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
-from segjax.classical import LADDER
 from segjax.fewshot import HEADS
 from segjax.fewshot.baselines import BASELINES
 from segjax.fewshot.draws import FEATURE_SELECTIONS
@@ -292,6 +291,8 @@ def _check(config: Config) -> None:
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
+    from segjax.classical import LADDER  # heavy
+
     check_choices("baselines", config.baselines, (*BASELINES, *LADDER))
     check_choices("grouping", (config.grouping,), GROUPINGS)
     if not 0 < config.extractor_rate <= 1:
