@@ -291,9 +291,10 @@ def _check(config: Config) -> None:
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
-    from segjax.classical import LADDER  # heavy
+    if set(config.baselines) - set(BASELINES):
+        from segjax.classical import LADDER  # heavy
 
-    check_choices("baselines", config.baselines, (*BASELINES, *LADDER))
+        check_choices("baselines", config.baselines, (*BASELINES, *LADDER))
     check_choices("grouping", (config.grouping,), GROUPINGS)
     if not 0 < config.extractor_rate <= 1:
         raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")

@@ -16,9 +16,10 @@ class BaselineOptions:
 
     def check(self) -> None:
         """Raises InputError where a baseline is unknown or given twice."""
-        from segjax.classical import LADDER  # heavy
+        if self.baselines:
+            from segjax.classical import LADDER  # heavy
 
-        check_choices("baselines", self.baselines, LADDER)
+            check_choices("baselines", self.baselines, LADDER)
 
 
 def is_rung(network: str) -> bool:
