@@ -22,7 +22,7 @@ from experiments.few_shot.trials import (
     Trial,
     is_from_files,
 )
-from experiments.harness.ladder_options import is_rung
+from experiments.harness.ladder_options import RUNGS, is_rung
 from experiments.harness.options import (
     DataOptions,
     Flat,
@@ -291,10 +291,7 @@ def _check(config: Config) -> None:
     check_choices("feature_selections", config.feature_selections, FEATURE_SELECTIONS)
     check_choices("heads", config.heads, HEADS)
     check_choices("head", (config.head,), HEADS)
-    if set(config.baselines) - set(BASELINES):
-        from segjax.classical import LADDER  # heavy
-
-        check_choices("baselines", config.baselines, (*BASELINES, *LADDER))
+    check_choices("baselines", config.baselines, (*BASELINES, *RUNGS))
     check_choices("grouping", (config.grouping,), GROUPINGS)
     if not 0 < config.extractor_rate <= 1:
         raise InputError(f"extractor_rate: {config.extractor_rate} cannot be used; give a share above 0, at most 1")

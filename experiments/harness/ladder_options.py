@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from experiments.harness.options import arranges, check_choices
 
+# the names of `segjax.classical.LADDER`, which takes long to load
+RUNGS = ("otsu", "adaptive", "growing", "watershed", "kmeans", "gaussian_mixture", "forest")
+
 
 @dataclass(frozen=True)
 class BaselineOptions:
@@ -16,14 +19,9 @@ class BaselineOptions:
 
     def check(self) -> None:
         """Raises InputError where a baseline is unknown or given twice."""
-        if self.baselines:
-            from segjax.classical import LADDER  # heavy
-
-            check_choices("baselines", self.baselines, LADDER)
+        check_choices("baselines", self.baselines, RUNGS)
 
 
 def is_rung(network: str) -> bool:
     """Whether a factor `network` or a method is a rung of the ladder, not a network."""
-    from segjax.classical import LADDER  # heavy
-
-    return network in LADDER
+    return network in RUNGS
