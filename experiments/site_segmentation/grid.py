@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
-from experiments.harness.ladder_options import is_rung
+from experiments.harness.ladder_options import RUNGS, is_rung
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,
@@ -21,7 +21,6 @@ from experiments.harness.options import (
     decides,
 )
 from experiments.harness.rival_options import RivalOptions
-from segjax.classical import LADDER
 from segjax.maps import MAPS
 from segjax.maps.masks import COMPLETIONS, RULES
 from segjax.training import LoopConfig, StepConfig
@@ -106,7 +105,7 @@ class Config:
         check_choices("maps", self.maps, MAPS)
         check_choices("rules", self.rules, RULES)
         check_choices("completions", self.completions, COMPLETIONS)
-        check_choices("baselines", self.baselines, (*BASELINES, *LADDER))
+        check_choices("baselines", self.baselines, (*BASELINES, *RUNGS))
         sizes = self.classification.classifier_sizes
         for way in self.ways():
             for network in self.classification.classifiers:
