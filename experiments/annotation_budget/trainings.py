@@ -17,7 +17,7 @@ from experiments.harness.networks import blank_pictures, network_of, pooled_dice
 from experiments.harness.options import zoo_name
 from experiments.harness.pictures import Domain
 from experiments.harness.store import Extent, Job, Load, Trainer
-from segjax.annotations import correct
+from segjax.annotations.annotators import correct
 from segjax.maps import create_map
 from segjax.maps.masks import level_of, mask_of
 from segjax.ops.components import components

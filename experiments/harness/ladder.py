@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float32, Int
 
 from experiments.harness.ladder_options import is_rung
 from experiments.harness.store import Job
-from segjax.classical import LADDER, Baseline, create_baseline
+from segjax.classical import LADDER, create_baseline
+from segjax.classical.baseline import Baseline
 from segjax.reports import Gallery
 from segjax.reports.gallery import PREDICTION_LEGEND, prediction_look
 from segjax.reports.words import network_name

@@ -3,6 +3,6 @@
 The ladder of Vădineanu, Deep learning solutions for domain-specific image segmentation (2025), Figure 1.1.
 """
 
-from segjax.classical.baseline import LADDER, Baseline, create_baseline, segment_objects
+from segjax.classical.baseline import LADDER, create_baseline, segment_objects
 
-__all__ = ["LADDER", "Baseline", "create_baseline", "segment_objects"]
+__all__ = ["LADDER", "create_baseline", "segment_objects"]

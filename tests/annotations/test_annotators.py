@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from segjax.annotations import Recipe, annotate, boxes, confusion, correct, degrade, image_label, points, quick_recipe
+from segjax.annotations import Recipe, annotate, confusion, degrade
+from segjax.annotations.annotators import boxes, correct, image_label, points, quick_recipe
 from segjax.types import InputError
 
 quick = settings(derandomize=True, deadline=None, max_examples=25)

@@ -8,7 +8,8 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_local, threshold_otsu
 
-from segjax.classical import LADDER, Baseline, create_baseline, segment_objects
+from segjax.classical import LADDER, create_baseline, segment_objects
+from segjax.classical.baseline import Baseline
 from segjax.classical.choice import annotated, best_level, sampled
 from segjax.classical.clusters import colour_and_texture, objects_among
 from segjax.classical.grey import two_levels

@@ -17,6 +17,7 @@ from experiments.few_shot.findings import Findings
 from experiments.few_shot.grid import few, whole_of
 from experiments.few_shot.trials import Trial as FewTrial
 from experiments.harness.ladder import fitted, fitted_to_job, strip_example, strip_gallery
+from experiments.harness.ladder_options import RUNGS
 from experiments.harness.options import overlaid
 from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.run import ready
@@ -26,6 +27,7 @@ from experiments.publish import study_of
 from experiments.site_segmentation.analysis import networks_table
 from experiments.site_segmentation.grid import OUTLINES
 from experiments.site_segmentation.grid import Trial as SiteTrial
+from segjax.classical import LADDER
 from segjax.data import open_source
 from segjax.sweeps import Replicates, ResultTable
 from segjax.training import Pictures
@@ -40,6 +42,10 @@ def discs(count: int) -> Pictures:
     masks = np.stack([np.hypot(rows - 12 - number, columns - 16) < 6 for number in range(count)])
     noise = np.random.default_rng(0).normal(0, 0.02, masks.shape)
     return Pictures((0.2 + 0.5 * masks + noise)[..., None].astype(np.float32), masks.astype(np.int32))
+
+
+def test_options_name_the_rungs_that_there_are():
+    assert tuple(LADDER) == RUNGS
 
 
 def test_a_job_gives_every_annotated_picture_once():

@@ -11,7 +11,7 @@ from experiments.harness.annotating import (
     standing_out,
     sum_of,
 )
-from segjax.annotations import correct
+from segjax.annotations.annotators import correct
 from segjax.annotations.prices import KINDS, Prices
 from segjax.types import IGNORED
 
