@@ -81,10 +81,8 @@ def check_several(rung: Any, **least: int) -> None:
 
 
 @dataclass(frozen=True)
-class Otsu(GreyRung):
-    """A threshold for each picture that parts its smoothed grey values into two classes of least variance.
-
-    Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), by scikit-image.
+class SmoothedRung(GreyRung):
+    """A rung whose strength is how much it smooths the picture beforehand.
 
     Attributes:
         sigmas: of the Gaussian that smooths the picture, in pixels, to choose from.
@@ -97,6 +95,14 @@ class Otsu(GreyRung):
 
     def strengths(self) -> Sequence[Strengths]:
         return [(sigma,) for sigma in self.sigmas]
+
+
+@dataclass(frozen=True)
+class Otsu(SmoothedRung):
+    """A threshold for each picture that parts its smoothed grey values into two classes of least variance.
+
+    Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), by scikit-image.
+    """
 
     def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         smooth = ndimage.gaussian_filter(grey, strengths[0])
@@ -162,7 +168,7 @@ class Growing(GreyRung):
 
 
 @dataclass(frozen=True)
-class Watershed(GreyRung):
+class Watershed(SmoothedRung):
     """Regions of the sure objects and the sure background, grown until they meet where the picture is steepest.
 
     Two levels part the smoothed grey values into three classes (Otsu's method for several). What is above the upper one
@@ -170,18 +176,7 @@ class Watershed(GreyRung):
     gradient (Sobel).
 
     Source: Beucher and Lantuéjoul (1979) and Meyer and Beucher (1990), by scikit-image.
-
-    Attributes:
-        sigmas: of the Gaussian that smooths the picture, in pixels, to choose from.
     """
-
-    sigmas: tuple[float, ...] = (1.0, 0.0, 2.0, 4.0)
-
-    def __post_init__(self) -> None:
-        check_several(self, sigmas=0)
-
-    def strengths(self) -> Sequence[Strengths]:
-        return [(sigma,) for sigma in self.sigmas]
 
     def mask(self, grey: Grey, *strengths: int | float) -> Mask:
         smooth = ndimage.gaussian_filter(grey, strengths[0])
