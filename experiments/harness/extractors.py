@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import Float32
 
+from experiments.harness.weights import made_of
 from segjax.data.spec import Spec, parse_spec
 from segjax.fewshot import FeatureBank, load_extractors
 from segjax.models import card
-from segjax.models.pretrained import SCORED, picture_digest, shipped_names, used_pictures
+from segjax.models.pretrained import picture_digest, shipped_names, used_pictures
 from segjax.types import InputError, Source
 
 SIMULATED = ("microscope", "terrain")
@@ -34,11 +35,10 @@ def reason_without_extractors(name: str, source: Source, images: Float32[np.ndar
 
 def _seen(name: str, source: Source, images: Float32[np.ndarray, "P H W C"]) -> str:
     """The name of a picture that weights were made of; "" where there is none."""
-    used = [one for one in used_pictures(name) if one.side != SCORED]
-    digests, names = {one.digest for one in used}, {one.picture for one in used}
+    digests, names = made_of(used_pictures(name))
     own, theirs = (parse_spec(text) for text in (source.spec, card(name).facts["about"]["data"].partition(" (")[0]))
     if own.scheme in SIMULATED:
-        is_alike = all(place(own) == place(theirs) for place in (lambda one: one.scheme, lambda one: one.name, _seed))
+        is_alike = (own.scheme, own.name, _seed(own)) == (theirs.scheme, theirs.name, _seed(theirs))
     else:
         is_alike = theirs.scheme not in SIMULATED
     for picture, image in zip(source.names, images, strict=True):

@@ -98,6 +98,12 @@ def unlike(known: Mapping[str, Any], shown: Sequence[Shown]) -> list[str]:
     return said
 
 
+def made_of(used: Sequence[UsedPicture]) -> tuple[set[str], set[str]]:
+    """Digests and names of the pictures that networks learnt from or chose their epoch on; scores alone change none."""
+    kept = [one for one in used if one.side != SCORED]
+    return {one.digest for one in kept}, {one.picture for one in kept}
+
+
 def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pictures") -> list[str]:
     """Which pictures networks learnt from or chose their epoch on, as sentences; those that gave scores are new.
 
@@ -106,8 +112,7 @@ def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pic
         given: digests by the names of some pictures, as `segjax.models.pretrained.picture_digest` gives them.
         noun: what these are called.
     """
-    digests = {one.digest for one in used if one.side != SCORED}
-    names = {one.picture for one in used if one.side != SCORED}
+    digests, names = made_of(used)
     same = [name for name, digest in given.items() if digest in digests]
     namesakes = [name for name in given if name in names and name not in same]
     said = []
