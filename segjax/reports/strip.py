@@ -45,9 +45,8 @@ def draw_strip(
             axis.imshow(np.asarray(pictures[place]), interpolation="nearest")
             said = said_of[place - 1] if 0 < place <= len(said_of) else ""
             axis.set_title(f"{names[place]}\n{said}", fontsize=9)
-    patches = [
-        Patch(color=np.array(ImageColor.getrgb(colour)[:3]) / 255, label=said) for colour, said in PREDICTION_LEGEND
-    ]
+    hexadecimal = ["#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(colour)) for colour, _ in PREDICTION_LEGEND]
+    patches = [Patch(color=one, label=said) for one, (_, said) in zip(hexadecimal, PREDICTION_LEGEND, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=9)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
