@@ -66,6 +66,13 @@ def export_network(
     Raises:
         InputError: variables of another network, an argument out of range, or a network that cannot be exported for
             any size; the message says what to give.
+
+    >>> from segjax.models import create
+    >>> network = create("msd", depth=1)
+    >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    >>> content = export_network(network, variables, pixels="uint8", platforms=["cpu"])
+    >>> export.deserialize(bytearray(content)).call(np.zeros((2, 12, 9, 1), np.uint8)).shape
+    (2, 12, 9, 2)
     """
     _check(pixels, scale, platforms)
     own = channels_of(network, variables)

@@ -44,7 +44,8 @@ def write_weights(
             "scores": {"these weights": "Dice 0.871"},
             "made by": {"commit": "abc1234"},
         }
-    facts = {"version": VERSION, "segjax": segjax.__version__, "title": "random numbers", "about": {"licence": "CC0"}}
+    facts = {"version": VERSION, "segjax": segjax.__version__, "title": "random numbers"}
+    facts["about"] = {"data": "folder:PICTURES/dots (digest 0)", "licence": "CC0"}
     facts["objects"] = {"classes": classes, "diameters": [4.0, 40.0], "brighter": True}
     write_table(folder / "pictures.csv", [UsedPicture._fields, *used])
     (folder / "card.json").write_text(json.dumps({**facts, "networks": networks}))

@@ -107,6 +107,8 @@ def made_of(used: Sequence[UsedPicture]) -> tuple[set[str], set[str]]:
 def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pictures") -> list[str]:
     """Which pictures networks learnt from or chose their epoch on, as sentences; those that gave scores are new.
 
+    Parts of a picture that was cut have another content, and are known by its name.
+
     Args:
         used: as `segjax.models.pretrained.used_pictures` lists them.
         given: digests by the names of some pictures, as `segjax.models.pretrained.picture_digest` gives them.
@@ -114,7 +116,7 @@ def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pic
     """
     digests, names = made_of(used)
     same = [name for name, digest in given.items() if digest in digests]
-    namesakes = [name for name in given if name in names and name not in same]
+    namesakes = [name for name in given if name.partition("@")[0] in names and name not in same]  # tiles too
     said = []
     if same:
         said.append(
@@ -124,8 +126,8 @@ def seen(used: Sequence[UsedPicture], given: Mapping[str, str], noun: str = "pic
     if namesakes:
         said.append(
             f"{some(namesakes, len(given), noun)} have names of some that the networks learnt from, or chose their "
-            "epoch on, but another content. If they are the same in another size or format, what is measured on these "
-            "says nothing of new pictures."
+            "epoch on, but another content. If they are the same in another size or format, or parts of them, what is "
+            "measured on these says nothing of new pictures."
         )
     return said
 

@@ -1,12 +1,13 @@
 """Find sites in a georeferenced scene with the networks of a run of study 4B, or with trained weights.
 
     python -m experiments.outline_sites --run runs/sites --scene scene.tif --out runs/found
-    python -m experiments.outline_sites --weights ./weights/mounds --scene scene.tif --out runs/found
+    python -m experiments.outline_sites --weights mounds --scene scene.tif --out runs/found
 
-You need networks and a scene. The networks are those of a finished run of study 4B, or a folder of weights, made by
-python -m experiments.pretrain mounds. The scene is a GeoTIFF of any size with as many bands as the pictures that the
-networks learnt from. Its pixels may differ from theirs by 10 % in size on the ground. The networks look at the scene in
-overlapping windows of the size that they were trained on, and their probabilities are averaged.
+You need networks and a scene. The networks are those of a finished run of study 4B, or trained weights: mounds, which
+come with segjax, or a folder that python -m experiments.pretrain mounds made. The scene is a GeoTIFF of any size with
+as many bands as the pictures that the networks learnt from. Its pixels may differ from theirs by 10 % in size on the
+ground. The networks look at the scene in overlapping windows of the size that they were trained on, and their
+probabilities are averaged.
 
 Files. The command writes a new folder, all at once or not at all. Open found.html first: it shows the sites, and how
 the networks did on held-out pictures. mask.tif and sites.gpkg are in the coordinate system of the scene. QGIS shows

@@ -20,9 +20,9 @@ class OutlineOptions:
     """The --out folder of a finished run of study 4B, whose networks look at the scene. Its pictures must still be
     where they were. Train such networks where you have outlined sites of your region: they have seen how these look."""
     weights: str = ""
-    """In place of --run: a folder of trained weights, as ./FOLDER, which needs no pictures and no training. `python -m
-    experiments.pretrain mounds --out FOLDER` makes FOLDER/mounds: networks that learn from simulated mounds on real
-    CORONA ground, so that nothing is known of how they do on real sites. None come with segjax."""
+    """In place of --run: the name of trained weights that come with segjax, mounds, or a folder of such, as ./FOLDER.
+    They need no pictures and no training. They learnt from simulated mounds on real CORONA ground, so that nothing is
+    known of how they do on real sites."""
     learnt: str = ""
     """What the networks were trained on: maps, as MAP:RULE:COMPLETION (contour_cam:otsu:none); points, walked_points or
     boxes; outlines:5 (those of 5 sites); outlines (all of them). Default: the maps with the highest mean Dice."""

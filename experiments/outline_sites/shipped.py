@@ -90,6 +90,7 @@ def open_shipped(name: str) -> ShippedSites:
     own = found.facts["networks"].get(NETWORK, {})
     if CLASSIFIER not in found.networks or "point" not in own:
         raise InputError(
-            f"weights: {name!r} do not find sites; give the folder that experiments.pretrain mounds wrote, or --run"
+            f"weights: {name!r} do not find sites; give mounds, or a folder that experiments.pretrain mounds wrote, or "
+            "give --run"
         )
     return ShippedSites(found, own)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -26,12 +26,14 @@ class Kept:
         variables: float16.
         scores: texts by what was measured.
         facts: what commands that use the network must know beside these.
+        ended: how long it was trained, and what ended that; "": the card does not say.
     """
 
     options: Mapping[str, Any]
     variables: Any
     scores: Mapping[str, str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Finished:
         scores: rows of the table of scores, the heads first.
         pictures: that they are made of.
         objects: that they learnt from, as `experiments.harness.weights.told` gives them; {}: no command asks.
+        scale: what their values were divided by, as `segjax.data.read_picture` takes it.
     """
 
     title: str
@@ -55,11 +58,7 @@ class Finished:
     scores: Sequence[Sequence[Any]]
     pictures: Sequence[UsedPicture]
     objects: Mapping[str, Any] = field(default_factory=dict)
-
-
-def halved(variables: Any) -> Any:
-    """Variables rounded to float16."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), variables)
+    scale: Literal["max", "dtype"] = "max"
 
 
 def write(folder: Path, finished: Finished, origin: Mapping[str, str]) -> None:
@@ -82,11 +81,12 @@ def write(folder: Path, finished: Finished, origin: Mapping[str, str]) -> None:
                 "layers": (),
                 "turned": False,
                 "scores": dict(kept.scores),
-                "made by": {name: origin[name] for name in ("command", "commit", "machine")},
+                "made by": ({"training": kept.ended} if kept.ended else {})
+                | {name: origin[name] for name in ("command", "commit", "machine")},
                 **kept.facts,
             }
         licence = {"licence": f"Apache-2.0, as segjax; {LICENCE} lies beside the weights"}
-        card = {"version": VERSION, "segjax": segjax.__version__, "title": finished.title}
+        card = {"version": VERSION, "segjax": segjax.__version__, "title": finished.title, "scale": finished.scale}
         card |= {"about": dict(finished.about) | licence, "objects": dict(finished.objects), "networks": networks}
         write_table(new / PICTURES, [UsedPicture._fields, *finished.pictures])
         write_table(new / SCORES, finished.scores)

@@ -19,13 +19,16 @@ from experiments.harness.pictures import stable_number
 from experiments.harness.run import opened
 from experiments.harness.store import TrainingStore
 from experiments.harness.study import Context
+from experiments.harness.weights import objects_of
+from experiments.harness.weights import told as objects_told
 from experiments.outline_sites.held_out import Trivial, trivial_mask
 from experiments.outline_sites.networks import smallest_area
-from experiments.pretrain.finished import Finished, Kept, halved
+from experiments.pretrain.finished import Finished, Kept
+from experiments.pretrain.schedule import halved
 from experiments.pretrain.write import used
-from experiments.site_segmentation.findings import DICE, FALSE_ALARMS, FOUND
+from experiments.site_segmentation.findings import AT_HALF, DICE, FALSE_ALARMS, FOUND, percent
 from experiments.site_segmentation.grid import OUTLINES, Config, Trial
-from experiments.site_segmentation.operating import POINT
+from experiments.site_segmentation.operating import HALF, POINT
 from experiments.site_segmentation.study import STUDY, SiteTrainer
 from segjax.evaluation.classification import mean_roc_auc
 from segjax.models import load_weights, save_weights
@@ -34,7 +37,7 @@ from segjax.types import InputError
 
 METRES, SIDE = 3.32, 128  # of a pixel on the ground; pixels of a picture, and of the windows in a scene
 DATA = (
-    f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=48&without=1"
+    f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=96&without=1"
     "&backgrounds={pictures}/corona/background"
 )
 SCRATCH = (5,)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
@@ -184,12 +187,16 @@ def make(pictures: str, work: Path) -> Finished:
     return Finished(
         title="finds settlement mounds in grey satellite pictures like those of CORONA, and outlines them",
         about={
-            "takes": f"float32 [B, H, W, 1]: grey from 0 to 1, best {SIDE}x{SIDE} pixels of {METRES} m",
+            "takes": "float32 [B, H, W, C] with 1 channel and values from 0 to 1: grey, divided by the data type's "
+            f"largest value, best {SIDE}x{SIDE} pixels of {METRES} m",
             "gives": "logits of no site, site: of every pixel (unet), of the picture (unet_classifier)",
             "caution": "all mounds that they saw are simulated, so how they do on real sites is not known; the "
             "ground is real film",
             "learnt from": f"{counts[0]} pictures, half of them with a mound, and {counts[1]} others that chose the "
             "best epoch and the level from which on a mound counts",
+            "trained": "until the validation loss no longer gained, or to the most epochs that they may have: "
+            f"{SEGMENT.loop.epochs} ({NETWORK}) and {CLASSIFY.loop.epochs} ({CLASSIFIER}); how many it took is not "
+            "kept",
             "scored on": f"{counts[2]} pictures on ground that it never saw; scores.csv names them",
             "pictures": ORIGIN,
             "data": f"{DATA.format(pictures='PICTURES')} (digest {domain.source.digest})",
@@ -198,7 +205,15 @@ def make(pictures: str, work: Path) -> Finished:
         networks=networks,
         scores=[Score._fields, *scores],
         pictures=used(domain.source, (split.train, split.validation, split.test)),
+        scale="dtype",
+        objects=objects_learnt(domain, split.train),
     )
+
+
+def objects_learnt(domain: LabelledDomain, train: Sequence[int]) -> dict[str, Any]:
+    """What the card holds of the mounds in some pictures."""
+    parts = [objects_of(domain.images[index], domain.labels[index], domain.ignored[index]) for index in train]
+    return objects_told(["mound"], [one for one in parts if one is not None])
 
 
 def check_learnt(auc: float, dice: float, trivial: Trivial) -> None:
@@ -224,12 +239,18 @@ def _who(place: int) -> str:
 
 
 def told(values: dict[int, dict[tuple[str, str], float]]) -> dict[str, str]:
-    """What the networks that outline found, as texts by the number of outlined mounds."""
+    """What the networks that outline found, by the number of outlined mounds; each text names its level and gate."""
     texts = {}
     for place, (count, own) in enumerate(values.items()):
-        dice, found, alarms = (np.mean(values_of(own, metric)) for metric in (DICE, FOUND, FALSE_ALARMS))
-        texts[f"{_who(place)}, {count} outlined mounds"] = (
-            f"Dice {dice:.3f}, {100 * found:.0f} % of the mounds found, something marked in {100 * alarms:.0f} % of "
-            "the pictures without one"
+        dice, found, alarms = (float(np.mean(values_of(own, metric))) for metric in (DICE, FOUND, FALSE_ALARMS))
+        level, pixels, gate, plain_found, plain_alarms = (own[metric, ""] for metric in (*POINT, *AT_HALF))
+        text = (
+            f"pieces with {pixels:.0f} px or more above a probability of {level:g} count, in pictures that "
+            f"{CLASSIFIER} gives {gate:.3f} or more: Dice {dice:.3f}, {percent(found)} of the mounds found, "
+            f"something marked in {percent(alarms)} of the pictures without one; every piece above {HALF:g} "
+            f"counts, in all pictures: {percent(plain_found)} found, something marked in {percent(plain_alarms)}"
         )
+        if place:
+            text += f"; its level was chosen, and {CLASSIFIER} trained, with the labelled pictures of all"
+        texts[f"{_who(place)}, {count} outlined mounds"] = text
     return texts

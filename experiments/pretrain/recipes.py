@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.pretrain.schedule import Schedule
 from segjax.data import PatchConfig
 from segjax.training import StepConfig
 
@@ -22,25 +23,7 @@ RBC12 = (  # at half its size, as study 3 has it
 )
 PATCHES = PatchConfig(size=128, batch_size=4, window=64)
 STEP = StepConfig(loss="both")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long a network is trained: until the validation loss stops gaining, whatever it learns from.
-
-    Attributes:
-        starts: attempts from different initial weights; the one with the lowest validation loss goes on.
-        tried: steps of an attempt.
-        rates: step sizes of Adam, one after the other, each from the best weights that were found before.
-        steps: most steps with one of them.
-        patience: steps without a gain after which the next one follows.
-    """
-
-    starts: int = 3
-    tried: int = 144
-    rates: tuple[float, ...] = (2e-3, 4e-4)
-    steps: int = 4000
-    patience: int = 432
+SCHEDULE = Schedule()
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,7 @@ class Recipe:
     patches: PatchConfig = PATCHES
     jitter: Jitter = Jitter()
     step: StepConfig = STEP
-    schedule: Schedule = Schedule()
+    schedule: Schedule = SCHEDULE
 
 
 GREY = "grey, divided by the picture's largest value; objects are brighter than the background"
@@ -136,6 +119,5 @@ RECIPES: Mapping[str, Recipe] = {
         networks={"unet": NUCLEI_SIZES["unet"]},
         extractors={"unet": UNET_MAPS},
         crop=128,
-        scratch={5: 3},
     ),
 }

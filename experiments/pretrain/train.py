@@ -1,8 +1,8 @@
 """Training one network of a recipe, and its scores on pictures that it never saw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from experiments.harness.pictures import stable_number
 from experiments.harness.weights import objects_of, told
 from experiments.pretrain.jitter import Jittered
 from experiments.pretrain.recipes import Recipe
+from experiments.pretrain.schedule import learn
 from segjax.data import Patches, open_source
 from segjax.data.patches import class_target
 from segjax.data.splits import split_groups
@@ -23,10 +24,7 @@ from segjax.fewshot import Extractor
 from segjax.fewshot.bank import with_statistics
 from segjax.models import create
 from segjax.ops.components import components
-from segjax.training import LoopConfig, Pictures, fit, make_steps
-from segjax.training.fit import Fit
-from segjax.training.state import TrainState
-from segjax.training.steps import Steps
+from segjax.training import Pictures, make_steps
 from segjax.types import IGNORED, InputError, Sample, Source
 
 SHARES = (0.5, 1 / 6, 1 / 3)  # to learn from, to choose the best epoch, to score on
@@ -194,35 +192,8 @@ class Maker:
         feed = Jittered(Patches(material.learning, train, recipe.patches, material.target), recipe.jitter)
         held = [material.learning[index] for index in validation]
         chosen = Pictures(np.stack([one.image for one in held]), np.stack([material.target(one) for one in held]))
-        found, ended = self._learn(stable_number(f"{self.kind} {count}") + draw, feed, chosen)
-        if found.status != "ok":
-            raise InputError(f"{self.kind}: its training {found.status}; give the recipe other step sizes")
-        return Trained(jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), found.variables), ended)
-
-    def _learn(self, seed: int, feed: Jittered, chosen: Pictures) -> tuple[Fit, str]:
-        """The training of the lowest validation loss, by the rule of the recipe's schedule, and what ended it."""
-        schedule = self.material.recipe.schedule
-
-        def epochs(steps: int) -> int:
-            return max(1, round(steps / feed.patches.steps))
-
-        def stage(number: int, start: Fit | None, rate: float, steps: int) -> Fit:
-            begin = self._steps.init if start is None else partial(_begun, self._steps, start.variables)
-            loop = LoopConfig(
-                epochs=epochs(steps), stop="plateau", patience=epochs(schedule.patience), restarts=3 * (start is None)
-            )
-            key = jax.random.fold_in(jax.random.key(seed), number)
-            return fit(key, replace(self._steps, init=begin), feed, chosen, loop, learning_rate=rate)
-
-        tries = [stage(number, None, schedule.rates[0], schedule.tried) for number in range(schedule.starts)]
-        best, told = min(tries, key=_lowest), [f"the best of {len(tries)} attempts"]
-        for number, rate in enumerate(schedule.rates, schedule.starts):
-            found = stage(number, best, rate, schedule.steps)
-            steps, most = (length * feed.patches.steps for length in (len(found.losses), epochs(schedule.steps)))
-            why = "by the most that it may be" if steps == most else "as the validation loss no longer gained"
-            told.append(f"{steps} steps of {rate:g}, ended {why}")
-            best = min(best, found, key=_lowest)
-        return best, "; ".join(told)
+        seed, per_epoch = stable_number(f"{self.kind} {count}") + draw, feed.patches.steps
+        return Trained(*learn(self.kind, seed, self._steps, feed, chosen, recipe.schedule, per_epoch=per_epoch))
 
     def scores(self, variables: Mapping[str, Any], count: int, draw: int = 0) -> list[Score]:
         """Of the held-out pictures, whole, by a network that learnt from so many."""
@@ -237,18 +208,6 @@ class Maker:
             values = round(float(dice(own)), 4), round(f1(objects), 4)
             found.append(Score(self.kind, count, draw, sample.name, *values))
         return found
-
-
-def _begun(steps: Steps, variables: Any, key: Any, images: Any, rate: Any) -> TrainState:
-    """The state of a training that goes on from some variables; steps give their states away, so these are copied."""
-    own = jax.tree.map(jnp.copy, dict(variables))
-    params = own.pop("params")
-    return replace(steps.init(key, images, rate), params=params, model_state=own)
-
-
-def _lowest(found: Fit) -> float:
-    """Validation loss of the epoch that a training keeps."""
-    return float(np.nanmin(found.losses[:, 1], initial=np.inf))
 
 
 def _exact(variables: Mapping[str, Any]) -> dict[str, Any]:

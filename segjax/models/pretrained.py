@@ -56,11 +56,12 @@ class Card:
     Attributes:
         name: as it was asked for.
         folder: where the weights lie.
-        facts: of the file card.json: "title"; "about", texts by heading; "networks", for each its "file", "sha256",
-            "options", "parameters", "scores" (texts by what was measured), "made by" (texts by heading), and "layers"
-            and "turned" of the features for few-shot segmentation (no layers: it is no extractor); "objects" that they
-            learnt from: "classes", "diameters" in pixels (the smallest and the largest median of a picture), and
-            "brighter" than the background or not (None: some are, some are not). Missing or {}: not known.
+        facts: of the file card.json: "title"; "scale", as the property; "about", texts by heading; "networks", for each
+            its "file", "sha256", "options", "parameters", "scores" (texts by what was measured), "made by" (texts by
+            heading), and "layers" and "turned" of the features for few-shot segmentation (no layers: it is no
+            extractor); "objects" that they learnt from: "classes", "diameters" in pixels (the smallest and the largest
+            median of a picture), and "brighter" than the background or not (None: some are, some are not). Missing or
+            {}: not known.
     """
 
     name: str
@@ -71,6 +72,11 @@ class Card:
     def networks(self) -> tuple[str, ...]:
         """The networks that there are weights for."""
         return tuple(self.facts["networks"])
+
+    @property
+    def scale(self) -> str:
+        """What pictures are divided by, as `segjax.data.read_picture` takes it: "max" or "dtype"."""
+        return str(self.facts.get("scale", "max"))  # cards of earlier versions do not say it
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.facts['title']}", ""]
@@ -118,7 +124,7 @@ def card(name: str | Path) -> Card:
     else:
         listed = ", ".join(names) or "none"
         raise InputError(
-            f"pretrained: unknown {name!r}; choose one of {listed}, or give a folder of weights as ./FOLDER"
+            f"there are no trained weights {name!r}; choose one of {listed}, or give a folder of weights as ./FOLDER"
         )
     facts = read_json(folder / CARD, "a card of trained weights", _FACTS, _REMEDY)
     if facts["version"] != VERSION:
@@ -172,12 +178,19 @@ def load_pretrained(network: str, name: str | Path) -> Weights:
     if digest != own["sha256"]:
         raise Damaged(f"{path}: is damaged (its SHA-256 is not the one on its card); {_REMEDY}")
     variables, facts = load_weights(path, is_ours=True)  # of 16 bits
-    if (stored := facts.get("version")) != VERSION:
+    check_version(path, facts, _REMEDY)
+    return Weights(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables), dict(own))
+
+
+def check_version(
+    path: Path, facts: Mapping[str, Any], remedy: str = "make them anew, or use the segjax that wrote them"
+) -> None:
+    """Raises InputError where a file is of another version of the networks; a file that says none is of version 1."""
+    if (stored := facts.get("version", 1)) != VERSION:
         raise InputError(
             f"{path}: these weights are for version {stored} of the networks, but this segjax has version {VERSION}; "
-            f"{_REMEDY}"
+            f"{remedy}"
         )
-    return Weights(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables), dict(own))
 
 
 def pretrained_options(network: str, name: str | Path) -> dict[str, Any]:

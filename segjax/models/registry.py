@@ -103,6 +103,8 @@ def create(name: str, pretrained: str | Path | None = None, **options: Any) -> N
             of another network, or an option that contradicts them.
     """
     networks: dict[str, Any] = {**NETWORKS, **CLASSIFIERS}
+    if "encoder_weights" in options and options["encoder_weights"] is None:
+        del options["encoder_weights"]
     if not isinstance(name, str) or name not in networks:
         raise InputError(f"unknown network {name!r}; choose one of {', '.join(networks)}")
     if name == "unet" and (own := options.keys() & {"encoder", "encoder_weights"}):

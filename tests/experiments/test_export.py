@@ -10,7 +10,8 @@ from jax import export
 import segjax.models.pretrained as pretrained
 from experiments import export as command
 from experiments.harness.networks import facts_of, network_from
-from segjax.models import CLASSIFIERS, NETWORKS, create, load_weights, save_weights
+from segjax.models import CLASSIFIERS, NETWORKS, card, create, load_weights, save_weights
+from segjax.models.pretrained import VERSION, shipped_names
 from segjax.types import InputError
 from tests.weights_folder import TINY, write_weights
 
@@ -62,6 +63,22 @@ def test_an_extractor_of_16_bits_is_saved_by_the_options_that_are_given(tmp_path
     np.testing.assert_allclose(call(out, images), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name != "upgrader"])
+def test_weights_of_the_package_take_pictures_of_cameras_as_they_were_trained(name, tmp_path, monkeypatch):
+    kind, takes = card(name).networks[-1], card(name).facts["about"]["takes"]
+    images = np.random.default_rng(0).integers(0, 200, (1, 24, 32, 1 if "1 channel" in takes else 3), np.uint8)
+    run(monkeypatch, f"{name}/{kind}", tmp_path / "one", "--pixels", "uint8", "--platforms", "cpu", "--size", 24, 32)
+    network = create(kind, pretrained=name)
+    scaled = images.astype(np.float32) / (255 if "the data type's largest value" in takes else images.max())
+    expected = jax.jit(network.apply)(network.init(jax.random.key(0), scaled), scaled)
+    np.testing.assert_allclose(call(tmp_path / "one", images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_upgrader_takes_no_pictures_of_cameras(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="pixels: upgrader/unet repairs labels, and sees them as a channel"):
+        run(monkeypatch, "upgrader/unet", tmp_path / "two.stablehlo", "--pixels", "uint8")
+
+
 def test_weights_of_the_package_are_saved_by_their_name(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
     kept, out = write_weights(tmp_path / "shipped/dots"), tmp_path / "dots.stablehlo"
@@ -95,10 +112,18 @@ def test_what_cannot_be_saved_is_refused(tmp_path, monkeypatch, variables, optio
     assert not (tmp_path / "one.stablehlo").exists()
 
 
+def test_a_network_of_another_version_is_not_saved(tmp_path, monkeypatch, variables):
+    weights = tmp_path / "network.safetensors"
+    save_weights(weights, variables, facts_of(MSD) | {"version": VERSION + 1})
+    with pytest.raises(InputError, match=rf"network.safetensors: these weights are for version {VERSION + 1} of"):
+        run(monkeypatch, weights, tmp_path / "one.stablehlo")
+
+
 @pytest.mark.parametrize("name", [*NETWORKS, *CLASSIFIERS])
 def test_a_file_tells_its_network(name, tmp_path):
     options = {"input_mean": (0.1, 0.2)} if name == "msd" else {}
     network = create(name, classes=3, **options)
     save_weights(tmp_path / "weights.safetensors", {"params": np.zeros(1, np.float32)}, facts_of(network))
-    assert network_from(load_weights(tmp_path / "weights.safetensors").facts) == network
+    facts = load_weights(tmp_path / "weights.safetensors").facts
+    assert network_from(facts) == network and facts["version"] == VERSION
     assert facts_of(object()) == {}

@@ -17,7 +17,8 @@ from experiments.outline_sites import __main__ as command
 from experiments.outline_sites.networks import Gated, open_run
 from experiments.outline_sites.options import OutlineOptions
 from experiments.outline_sites.shipped import open_shipped
-from experiments.pretrain.finished import Finished, Kept, halved, write
+from experiments.pretrain.finished import Finished, Kept, write
+from experiments.pretrain.schedule import halved
 from experiments.site_segmentation.grid import Trial
 from experiments.site_segmentation.operating import Point
 from experiments.site_segmentation.study import STUDY, SiteTrainer
@@ -86,8 +87,16 @@ def test_the_level_and_the_gate_are_those_of_the_card(weights):
     assert (found.metres, found.side, found.smallest[0], found.held_out.trivial.dice) == (6.64, 64, 20.0, 0.2)
 
 
+def test_the_mounds_of_the_package_are_found_by_their_name():
+    found = open_shipped("mounds")
+    assert (found.metres, found.side) == (3.32, 128)
+    assert found.held_out.dice.mean > found.held_out.trivial.dice and 0 <= found.held_out.false_positive_rate.mean < 1
+    ((network, variables),) = found.looking(0.7)
+    assert network.apply(variables, jnp.zeros((1, 128, 128, 1))).shape == (1, 128, 128, 2)
+
+
 def test_weights_that_find_no_sites_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"weights: 'nuclei' do not find sites; give the folder"):
+    with pytest.raises(InputError, match=r"weights: 'nuclei' do not find sites; give mounds, or a folder"):
         open_shipped("nuclei")
     for given in ({}, {"run": tmp_path, "weights": "./mounds"}):
         with pytest.raises(InputError, match="run, weights: give one of the two"):

@@ -19,6 +19,7 @@ from experiments.pretrain.write import add_scores, kept_card, means_of, told, wr
 from segjax.data import PatchConfig
 from segjax.fewshot import load_extractors
 from segjax.models import card, create
+from segjax.models.pretrained import LEARNT, used_pictures
 from segjax.types import InputError
 from tests.new_type_folder import dish
 
@@ -142,6 +143,11 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["pretrain", "stars"])
     with pytest.raises(InputError, match=rf"unknown 'stars'; choose one of {', '.join(RECIPES)}"):
         command.main()
+
+
+def test_a_network_from_nothing_with_20_pictures_stands_beside_weights_of_more():
+    counts = {name: sum(one.side == LEARNT for one in used_pictures(name)) for name in RECIPES}
+    assert {name: 20 in recipe.scratch for name, recipe in RECIPES.items()} == {n: c > 20 for n, c in counts.items()}
 
 
 def test_scores_are_told_as_mean_and_range():

@@ -11,7 +11,7 @@ import pytest
 
 from experiments.outline_sites.held_out import Trivial
 from experiments.pretrain import __main__ as command
-from experiments.pretrain import mounds, upgrader
+from experiments.pretrain import mounds, schedule, upgrader
 from experiments.pretrain.finished import Finished, Kept, write
 from experiments.upgrade_folder.config import FolderConfig, recipes_of
 from segjax.evaluation.references import median_radius
@@ -48,7 +48,7 @@ def test_pictures_are_learnt_from_as_they_are_and_inverted_with_errors_of_their_
 def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path, monkeypatch):  # noqa: F811
     small = {"KINDS": ("dish",), "NUCLEI": "folder:{pictures}/dishes", "SIMULATED": (), "SIDE": 24, "TILE": 24}
     small |= {"NETWORK": {"width": 2, "levels": 1, "norm": "running"}, "LEAST": 8, "SCRATCH": (3,), "DRAWS": 2}
-    small |= {"LOOP": dataclasses.replace(upgrader.LOOP, epochs=1, restarts=0), "MOST_OBJECTS": 63}
+    small |= {"SCHEDULE": schedule.Schedule(1, 1, (1e-3,), 1, 1), "MOST_OBJECTS": 63}
     for name, value in small.items():
         monkeypatch.setattr(upgrader, name, value)
     upgrader._steps.cache_clear()
@@ -62,9 +62,9 @@ def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path,
         )[1],
     )
     monkeypatch.setattr(
-        upgrader,
+        schedule,
         "fit",
-        lambda key, steps, train, *others, inner=upgrader.fit, **more: dataclasses.replace(
+        lambda key, steps, train, *others, inner=schedule.fit, **more: dataclasses.replace(
             inner(key, steps, train, *others, **more), status="ok"
         ),
     )
@@ -84,6 +84,7 @@ def test_an_upgrader_is_scored_on_pictures_that_it_never_saw(pictures, tmp_path,
     assert f"these weights, 7 annotated pictures: Dice {np.mean(own):.3f} of the noisy labels" in str(
         card(tmp_path / "upgrader")
     )
+    assert "training: one attempt; 2 steps of 0.001, ended by the most" in str(card(tmp_path / "upgrader"))
     network = create("unet", pretrained=tmp_path / "upgrader")
     assert network.init(jax.random.key(0), np.zeros((1, 16, 16, 2), np.float32))["params"]
 
@@ -92,7 +93,13 @@ def test_a_card_of_finished_weights_says_all(tmp_path):
     variables = {"params": {"kernel": np.zeros((2, 3), np.float16)}}
     kept = Kept({"width": 2}, variables, {"discs": "Dice 0.900"}, {"side": 64})
     made = Finished(
-        "finds discs", {"takes": "grey"}, "drawn here, CC0", {"unet": kept}, [("network",), ("unet",)], [USED]
+        title="finds discs",
+        about={"takes": "grey"},
+        origin="drawn here, CC0",
+        networks={"unet": kept},
+        scores=[("network",), ("unet",)],
+        pictures=[USED],
+        scale="dtype",
     )
     write(tmp_path / "discs", made, {"command": "python", "commit": "def", "machine": "one", "more": "no"})
     text = str(card(tmp_path / "discs"))
@@ -107,19 +114,40 @@ def test_a_card_of_finished_weights_says_all(tmp_path):
         assert part in text
     facts = json.loads((tmp_path / "discs/card.json").read_text())["networks"]["unet"]
     assert facts["side"] == 64 and set(facts["made by"]) == {"command", "commit", "machine"}
+    assert card(tmp_path / "discs").scale == "dtype"
     assert used_pictures(tmp_path / "discs") == (USED,)
     assert "drawn here, CC0" in (tmp_path / "discs/LICENSE.txt").read_text()
 
 
-def test_the_mounds_scores_are_told_by_what_was_learnt_from():
-    values = {("dice_pooled", ""): 0.8, ("false_positive_rate", ""): 0.25}
-    found = {("detection_rate", "a"): 1.0, ("detection_rate", "b"): 0.0}
-    assert mounds.told({90: values | found, 5: values | {("detection_rate", "a"): 0.0}}) == {
-        "these weights, 90 outlined mounds": "Dice 0.800, 50 % of the mounds found, something marked in 25 % of the "
-        "pictures without one",
-        "the same network, trained from scratch, 5 outlined mounds": "Dice 0.800, 0 % of the mounds found, something "
-        "marked in 25 % of the pictures without one",
-    }
+def test_the_mounds_scores_are_told_with_the_level_and_the_gate_that_they_hold_for():
+    point = {"site_level": 0.9, "site_pixels": 3, "site_gate": 0.5791}
+    half = {"half_detection_rate": 0.75, "half_false_positive_rate": 0.5}
+    pooled = {"dice_pooled": 0.8, "false_positive_rate": 0.25, **point, **half}
+    values = {(metric, ""): value for metric, value in pooled.items()} | {("detection_rate", "b"): 0.0}
+    told = mounds.told({90: values | {("detection_rate", "a"): 1.0}, 5: values})
+    these, few = (
+        told["these weights, 90 outlined mounds"],
+        told["the same network, trained from scratch, 5 outlined mounds"],
+    )
+    said = (
+        "pieces with 3 px or more above a probability of 0.9 count, in pictures that unet_classifier gives 0.579 or "
+        "more: Dice 0.800, {} % of the mounds found, something marked in 25 % of the pictures without one; every piece "
+        "above 0.5 counts, in all pictures: 75 % found, something marked in 50 %"
+    )
+    assert these == said.format(50)
+    assert few == said.format(0) + (
+        "; its level was chosen, and unet_classifier trained, with the labelled pictures of all"
+    )
+
+
+def test_the_card_of_the_mounds_tells_the_scores_of_its_table():
+    values = {}
+    with (card("mounds").folder / "scores.csv").open() as file:
+        for row in csv.DictReader(file):
+            if row["network"] == mounds.NETWORK:
+                own = values.setdefault(int(row["annotated_pictures"]), {})
+                own[row["metric"], row["picture"]] = float(row["value"])
+    assert card("mounds").facts["networks"][mounds.NETWORK]["scores"] == mounds.told(values)
 
 
 def test_mounds_are_kept_where_they_are_ahead_of_what_needs_no_network():

@@ -209,3 +209,8 @@ def test_the_receptive_field_holds_all_that_an_output_pixel_depends_on(encoder, 
         places = np.flatnonzero(compiled(variables, row))
         furthest.append(max(row - places[0], places[-1] - row))
     assert max(furthest) == reach
+
+
+def test_no_file_of_weights_may_be_said_so():
+    assert create("unet", encoder="resnet18", encoder_weights=None) == create("unet", encoder="resnet18")
+    assert create("unet", encoder_weights=None) == create("unet")

@@ -87,8 +87,11 @@ def test_a_network_without_weights_is_as_before():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (partial(create, "unet", pretrained="stars"), r"unknown 'stars'; choose one of dots, lines, or give a folder"),
-        (partial(card, ""), r"unknown ''; choose one of dots, lines"),
+        (
+            partial(create, "unet", pretrained="stars"),
+            r"no trained weights 'stars'; choose one of dots, lines, or give",
+        ),
+        (partial(card, ""), r"no trained weights ''; choose one of dots, lines"),
         (partial(create, "unet", pretrained="lines"), r"network unet: there are no weights 'lines' for it.* for msd$"),
         (
             partial(create, "unet", pretrained="dots", width=3),
@@ -218,6 +221,7 @@ def test_a_folder_of_weights_is_taken_like_a_name(shelf, tmp_path):
 def test_the_card_says_everything(shelf):
     text = str(card("dots"))
     assert repr(card("dots")) == text
+    assert card("dots").scale == "max"  # of a card that does not say it
     for part in (
         "dots: random numbers",
         "licence: CC0",

@@ -66,6 +66,8 @@ def test_pictures_that_were_seen_are_told_by_content_and_less_surely_by_name():
     (line,) = seen(USED, {"a": "7", "c": "8"})
     assert line.startswith("1 of 2 pictures (a) have names of some that the networks learnt from")
     assert "but another content" in line
+    (line,) = seen(USED, {"a@0,48": "7", "c@0,48": "8", "d@0,48": "9"})
+    assert line.startswith("1 of 3 pictures (a@0,48) have names of some") and "or parts of them" in line
     first, second = seen(USED, {"a": "1", "b": "7", "q": "1"})
     assert "2 of 3 pictures (a, q)" in first and "1 of 3 pictures (b)" in second
     assert "(0, 1, 2, ...)" in seen(USED, {str(number): "1" for number in range(4)})[0]
