@@ -1,17 +1,19 @@
 """Answer, charts, tables and claims of study 5: what is ahead at each budget, what more is worth, what prices turn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.annotation_budget.grid import ARMS, COUNT, NONE, Config, Trial
+from experiments.annotation_budget.statements import judged
+from experiments.harness.statements import statements_table
 from experiments.harness.study import Analysis
-from segjax.evaluation import Interval
+from segjax.evaluation import Interval, interval
 from segjax.evaluation.claims import Claim, format_interval
 from segjax.evaluation.picture import METRICS
-from segjax.evaluation.saturation import LEAST_POINTS, expected_gain
+from segjax.evaluation.saturation import LEAST_POINTS, gains_by_replicate
 from segjax.reports.priced import Bought, Priced, front_chart
 from segjax.reports.words import data_name, joined, network_name
 from segjax.sweeps import ResultTable
@@ -26,58 +28,91 @@ TITLES = {
     "correction": "a redrawn proposal", "look": "a proposal looked at", "picture": "a picture opened",
 }  # fmt: skip
 GLOSSARY = (
-    "A budget buys annotations of whole pictures, drawn by lot from a pool, until the next one does not fit. Hours "
-    "are what was spent. All arms have the same lots, test pictures, validation pictures and training steps; a few-"
-    "shot head is fitted until it gains no more. Quick outlines miss objects and are off. Points: a disc of 0.7 times "
-    "the median radius is object, beyond 1.4 times is background, what lies between counts nowhere. Boxes: the "
-    "ellipse in the box is object, the rest of the box counts nowhere. Repaired: a network that learnt from the "
-    "careful outlines repairs the quick ones. Corrected: the network of the round before proposes, and what overlaps "
-    "too little is redrawn. Where an arm has bought the whole pool, larger budgets buy no more of it, and its values "
-    "stay. Another price changes the hours of what was bought; between purchases, values are read off along the "
-    "logarithm of hours."
+    "A budget buys annotations of whole pictures, drawn by lot from a pool, until the next one does not fit. Pictures "
+    "that cost more than the whole budget are passed over, so that a small one buys careful outlines of pictures with "
+    "few objects. Hours are what was spent. All arms have the same lots and test pictures, and all networks the same "
+    "validation pictures and the same rule for how long they train. A baseline and a few-shot head need no validation "
+    "pictures. The head learns from those pictures alone that show an object. Quick outlines miss objects and are "
+    "off. Points: a disc of 0.7 times the median radius is object, beyond 1.4 times is background, what lies between "
+    "counts nowhere. Boxes: the ellipse in the box is object, the rest of the box counts nowhere. Repaired: a network "
+    "that learnt from the careful outlines repairs the quick ones. Corrected: the network of the round before "
+    "proposes, and what overlaps too little is redrawn, as well as a careful outline would be, at the price of a "
+    "correction. Networks learn masks, whose pieces are the objects; the head also learns the lines between touching "
+    "objects. A network that marks nothing counts with what it marks. Where an arm has bought the whole pool, larger "
+    "budgets buy no more of it, and its values stay. Another price changes the hours of what was bought; between "
+    "purchases, values are read off along the logarithm of hours."
 )
+SAID = ("ahead", "behind", "not decided", "too few")  # verdicts
 Table = ResultTable[Trial]
 
 
 class Worth(NamedTuple):
-    """What a curve says of more hours, in Dice points, and what it really was where that is known."""
+    """What a curve says of more hours, in Dice points; and what it was, and by how much it is off, where known.
+
+    The interval of `gain` counts the fit alone, that of `off` also the noise of what it was.
+    """
 
     spent_on: str
     start: float
     end: float
     gain: Interval
+    is_beyond: bool
     was: float | None = None
-    is_beyond: bool = False
+    off: Interval | None = None
+
+    @property
+    def is_right(self) -> bool | None:
+        """Whether the interval of how much it is off holds 0; None: it has none."""
+        return self.off.low <= 0 <= self.off.high if self.off and self.off.low == self.off.low else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval of the gain holds what it was."""
+        return self.was is not None and self.gain.low <= self.was <= self.gain.high
 
 
-def way_name(trial: Trial, networks: Sequence[str]) -> str:
+def way_name(trial: Trial, config: Config) -> str:
     """What a budget is spent on, and the network where there are several."""
-    several = len(networks) > 1 and trial.network != NONE
-    return ARMS[trial.arm] + (f" ({network_name(trial.network)})" if several else "")
+    several = len(config.segmentation.networks) > 1 and trial.network != NONE
+    spent_on = ARMS[trial.arm]
+    if trial.arm == "mixture":
+        spent_on = ("two of " if len(config.mixed) > 2 else "") + joined(ARMS[kind] for kind in config.mixed)
+    if trial.arm == "classical" and config.baseline != "forest":
+        spent_on = f"careful outlines for {network_name(config.baseline)}"
+    return spent_on + (f" ({network_name(trial.network)})" if several else "")
 
 
 def analyse(config: Config, table: Table) -> Analysis:
     """What budgets are best spent on."""
+    table = carried(with_collapsed(table), config.budgets, within=True)
     ways, whole = ways_of(config, table), carried(table, config.budgets)
     families = {hours: claims_at(config, whole, hours) for hours in config.budgets}
-    asked, priced = asked_of(config.budgets), {metric: priced_of(config, table, metric) for metric in AXES}
+    enough = next((hours for hours in config.budgets if _is_all_bought(whole, hours)), None)
+    asked = asked_of(config.budgets, enough)
+    priced = {metric: priced_of(config, table, metric) for metric in AXES}
     dice = priced["dice_pooled"]
-    gains, checked, turned = gains_of(table, ways), predictions_of(table, ways), dice.turned(FACTORS)
+    gains, checked, cases = gains_of(table, ways), predictions_of(table, ways), dice.cases(FACTORS)
     tables = {
         "The front": _front_table(dice),
+        "Beside two papers": statements_table(judged(whole)),
         "What twice the hours are worth": _worth_table(gains),
         "The last budget, predicted from those before it": _worth_table(checked),
-        "Where half or twice a price changes what reaches most": _turned_table(dice, turned),
+        "Where half or twice a price changes what reaches most": _turned_table(dice, cases),
         "All values": table.overview([*AXES, "label_dice", "pictures", "hours"]),
     }
-    said = "; ".join(said_at(hours, families[hours], ways) for hours in asked)
+    said = "; ".join(said_at(budget_name(hours, enough), families[hours], ways) for hours in asked)
     return Analysis(
         title=f"What an hour of annotation is worth: {data_name(config.source.data)}",
         question=QUESTION,
         verdict=f"{said[0].upper()}{said[1:]}.",
-        notes=[*_gain_said(gains), *_turned_said(dice, turned)],
+        notes=[
+            *_gain_said(gains, families[config.budgets[-1]]),
+            *_checked_said(checked),
+            *_turned_said(cases),
+            *_objects_said(priced, asked),
+        ],
         claims=[claim for own in families.values() for claim in own],
-        main=[claim for hours in asked for claim in families[hours]],
+        main=[leading(own) for hours in asked if (own := families[hours])],
         charts={f"{metric}_by_hours": front_chart(one) for metric, one in priced.items()},
         priced=dice,
         tables={name: frame for name, frame in tables.items() if len(frame)},
@@ -87,11 +122,26 @@ def analyse(config: Config, table: Table) -> Analysis:
     )
 
 
-def carried(table: Table, budgets: Sequence[float]) -> Table:
-    """With the values of trials that used up their pool at all larger budgets, which buy the same."""
-    ended = table.frame[table.frame["at_end"] == 1] if "at_end" in table.frame else table.frame[:0]
-    more = [ended[ended["budget"] < hours].assign(budget=hours) for hours in budgets]
-    frame = pd.concat([table.frame, *more], ignore_index=True)
+def with_collapsed(table: Table) -> Table:
+    """With the values of networks that mark nothing: that is what their purchase taught them, and no failure."""
+    frame = table.frame.assign(status=table.frame["status"].replace("collapsed", "ok"))
+    return ResultTable(frame, Trial, table.replicates, table.coarsening, table.rows)
+
+
+def carried(table: Table, budgets: Sequence[float], within: bool = False) -> Table:
+    """With the values of trials that used up their pool at larger budgets, which buy the same.
+
+    Args:
+        within: up to the largest budget that some seed had for the same arm and network, so that all seeds have a value
+            at every point of a curve.
+    """
+    frame, arm = table.frame, ["network", "arm"]
+    ended = frame[frame["at_end"] == 1] if "at_end" in frame else frame[:0]
+    most = ended[arm].merge(frame.groupby(arm)["budget"].max().reset_index(), on=arm)["budget"].to_numpy()
+    more = [
+        ended[(ended["budget"] < hours) & ((hours <= most) | (not within))].assign(budget=hours) for hours in budgets
+    ]
+    frame = pd.concat([frame, *more], ignore_index=True)
     return ResultTable(frame, Trial, table.replicates, table.coarsening, table.rows)
 
 
@@ -99,40 +149,79 @@ def ways_of(config: Config, table: Table) -> dict[str, list[Trial]]:
     """The trials of everything that budgets are spent on, by its name, by rising budget."""
     found: dict[str, list[Trial]] = {}
     for trial in sorted(table.trials(), key=lambda trial: (list(ARMS).index(trial.arm), trial.budget)):
-        found.setdefault(way_name(trial, config.segmentation.networks), []).append(trial)
+        found.setdefault(way_name(trial, config), []).append(trial)
     return found
 
 
 def claims_at(config: Config, table: Table, hours: float) -> list[Claim]:
-    """What reaches most for a budget against everything else, one family as it was chosen afterwards."""
-    own = {name: one for name, trials in ways_of(config, table).items() for one in trials if one.budget == hours}
-    means = {name: value.mean for name, one in own.items() if (value := table.interval("dice_pooled", one)).n}
-    if not means:
-        return []
-    best = max(means, key=means.__getitem__)
-    rivals = {f"{name}, {hours:g} h": one for name, one in own.items() if name != best}
-    return table.compare("dice_pooled", (f"{best}, {hours:g} h", own[best]), rivals)
+    """Everything that a budget is spent on against careful outlines (or what comes first), one family.
+
+    Each network is compared with its own careful outlines, and these, and what needs no network, with the first ones.
+    """
+    own = [
+        (f"{name}, {hours:g} h", one) for name, trials in ways_of(config, table).items() for one in trials
+        if one.budget == hours
+    ]  # fmt: skip
+    usual = {one.network: (name, one) for name, one in reversed(own) if one.network != NONE}
+    rivals = [usual.get(one.network, own[0]) for _, one in own]
+    pairs = [(one, own[0] if one == rival else rival) for one, rival in zip(own, rivals, strict=True)]
+    claims = table.compare_pairs("dice_pooled", pairs[1:])
+    return [claim for claim in claims if claim.decision.n]
 
 
-def asked_of(budgets: Sequence[float]) -> list[float]:
-    """The budgets that the verdict speaks of: 1, 5 and 20 hours, or the least, the middle and the largest."""
+def _is_all_bought(table: Table, hours: float) -> bool:
+    """Whether a budget buys the whole pool in every way, so that larger ones buy the same."""
+    own = [trial for trial in table.trials() if trial.budget == hours]
+    return bool(own) and all(table.interval("at_end", trial).mean == 1 for trial in own)
+
+
+def asked_of(budgets: Sequence[float], enough: float | None = None) -> list[float]:
+    """The budgets that the verdict speaks of: 1, 5 and 20 hours, or the least, the middle and the largest.
+
+    Args:
+        enough: the budget that stands for all larger ones, if any.
+    """
     known = [hours for hours in ASKED if hours in budgets]
-    return known or sorted({budgets[0], budgets[len(budgets) // 2], budgets[-1]})
+    known = known or sorted({budgets[0], budgets[len(budgets) // 2], budgets[-1]})
+    return sorted({hours if enough is None else min(hours, enough) for hours in known})
 
 
-def said_at(hours: float, claims: Sequence[Claim], ways: dict[str, list[Trial]]) -> str:
+def budget_name(hours: float, enough: float | None) -> str:
+    """A budget in words."""
+    return f"{hours:g} h and more, which buy the whole pool" if hours == enough else f"{hours:g} h"
+
+
+def leading(claims: Sequence[Claim]) -> Claim:
+    """Of what is ahead, or else of all, what is so by most."""
+    ahead = [claim for claim in claims if claim.decision.verdict == "ahead"]
+    return max(ahead or claims, key=lambda claim: claim.decision.mean)
+
+
+def said_at(budget: str, claims: Sequence[Claim], ways: dict[str, list[Trial]]) -> str:
     """What to do with a budget, and by how much that is ahead, or what cannot be told."""
     if not claims:
-        return f"for {hours:g} h, only {joined(ways) if len(ways) == 1 else 'one kind of annotation'} can be judged"
-    best, *names = (name.rpartition(",")[0] for name in (claims[0].subject, *(claim.rival for claim in claims)))
-    nearest, rival = min(zip(claims, names, strict=True), key=lambda pair: pair[0].decision.mean)
-    margin = f"{format_interval(Interval(*nearest.decision[:4]), 1)} Dice points"
-    open_ones = [name for name, claim in zip(names, claims, strict=True) if claim.decision.verdict == "not decided"]
-    if open_ones:
-        return f"for {hours:g} h, it cannot be told which is best: {' or '.join([best, *open_ones])}"
-    if nearest.decision.verdict == "ahead":
-        return f"for {hours:g} h, take {best}: {margin} ahead of {rival}"
-    return f"for {hours:g} h, most is reached with {best}: {margin} more than with {rival}"
+        return f"for {budget}, only {joined(ways) if len(ways) == 1 else 'one kind of annotation'} can be judged"
+    best = leading(claims)
+    usual, margin = _name(best.rival), f"{format_interval(Interval(*best.decision[:4]), 1)} Dice points"
+    by = {verdict: [claim for claim in claims if claim.decision.verdict == verdict] for verdict in SAID}
+    if by["too few"]:
+        return f"for {budget}, {_name(best.subject)} reach {margin} more than {usual}"
+    is_open = [_name(claim.subject) for claim in by["not decided"]]
+    if best.decision.verdict == "ahead":
+        others = [_name(claim.subject) for claim in by["ahead"] if claim != best]
+        beside = f"; {joined(others)} are ahead of these as well" if others else ""
+        above = [_name(one.subject) for one in by["not decided"] if one.decision.mean > best.decision.mean]
+        beside += f"; for {joined(above)}, which reached more on average, it cannot be told" if above else ""
+        return f"for {budget}, take {_name(best.subject)}: {margin} ahead of {usual}{beside}"
+    if not is_open:
+        return f"for {budget}, take {usual}: everything else is behind, {_name(best.subject)} least ({margin})"
+    which = f"any of {joined(is_open)} beats" if is_open[1:] else f"{is_open[0]} beat"
+    which = "anything beats" if 1 < len(claims) == len(is_open) else which
+    return f"for {budget}, it cannot be told whether {which} {usual}"
+
+
+def _name(spent: str) -> str:
+    return spent.rpartition(",")[0]
 
 
 def priced_of(config: Config, table: Table, metric: str) -> Priced:
@@ -141,23 +230,28 @@ def priced_of(config: Config, table: Table, metric: str) -> Priced:
 
     def counts(trial: Trial) -> dict[str, float]:
         found = {name: table.interval(f"{COUNT}{name}", trial) for name in prices}
-        return {name: count.mean for name, count in found.items() if count.n}
+        every = table.interval("hours", trial)
+        # a seed whose purchase lacks a part has no count of it
+        return {name: count.mean * count.n / every.n for name, count in found.items() if count.n}
 
     curves: dict[str, list[Bought]] = {}
+    ended: set[str] = set()
     picture: dict[str, float] = {}
     for name, trials in ways_of(config, table).items():
         values = [(counts(trial), table.interval(metric, trial)) for trial in trials]
         curves[name] = [Bought(count, value) for count, value in values if value.n]
         if trials[0].arm == "careful":
             picture = {name: count / values[-1][0]["picture"] for name, count in values[-1][0].items()}
+        if table.interval("at_end", trials[-1]).mean == 1:
+            ended.add(name)
     known = {name: points for name, points in curves.items() if points}
-    return Priced(prices, TITLES, known, config.budgets, picture, AXES[metric])
+    return Priced(prices, TITLES, known, config.budgets, picture, AXES[metric], frozenset(ended))
 
 
 def gains_of(table: Table, ways: dict[str, list[Trial]]) -> list[Worth]:
     """By how much a fitted curve rises while the hours double, from every purchase on."""
     return [
-        Worth(name, start, 2 * start, _gain(table, hours, values, start, 2 * start), None, 2 * start > hours[-1])
+        Worth(name, start, 2 * start, _mean(table, _gains(hours, values, start, 2 * start)), 2 * start > hours[-1])
         for name, (hours, values) in _spent(table, ways).items()
         for start in map(float, hours)
     ]
@@ -169,8 +263,9 @@ def predictions_of(table: Table, ways: dict[str, list[Trial]]) -> list[Worth]:
     for name, (hours, values) in _spent(table, ways).items():
         if len(np.unique(hours[:-1])) >= LEAST_POINTS:
             start, end = map(float, hours[-2:])
-            gain = _gain(table, hours[:-1], values[:, :-1], start, end)
-            found.append(Worth(name, start, end, gain, float(np.mean(values[:, -1] - values[:, -2])), True))
+            gains, was = _gains(hours[:-1], values[:, :-1], start, end), values[:, -1] - values[:, -2]
+            off = _mean(table, gains - was)
+            found.append(Worth(name, start, end, _mean(table, gains), True, float(np.mean(was)), off))
     return found
 
 
@@ -185,10 +280,13 @@ def _spent(table: Table, ways: dict[str, list[Trial]]) -> dict[str, tuple[np.nda
     return found
 
 
-def _gain(table: Table, hours: np.ndarray, values: np.ndarray, start: float, end: float) -> Interval:
-    """In Dice points."""
-    gain = expected_gain(hours, values / 100, start, end, overlap=table.replicates.overlap)
-    return Interval(100 * gain.mean, 100 * gain.low, 100 * gain.high, gain.n)
+def _gains(hours: np.ndarray, points: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Of each replicate, in Dice points."""
+    return 100 * np.asarray(gains_by_replicate(hours, points / 100, start, end))
+
+
+def _mean(table: Table, values: np.ndarray) -> Interval:
+    return interval(values, overlap=table.replicates.overlap)
 
 
 def _worth_table(found: Sequence[Worth]) -> pd.DataFrame:
@@ -196,9 +294,10 @@ def _worth_table(found: Sequence[Worth]) -> pd.DataFrame:
     for one in found:
         line = {"spent on": one.spent_on, "from, h": f"{one.start:.2f}", "to, h": f"{one.end:.2f}"}
         line |= {"Dice points": format_interval(one.gain, 1), "beyond the data": "yes" if one.is_beyond else "no"}
-        if one.was is not None:
-            is_inside = "yes" if one.gain.low <= one.was <= one.gain.high else "no"
-            line |= {"was": f"{one.was:+.1f}", "inside": is_inside if one.gain.low == one.gain.low else "-"}
+        if one.off is not None:
+            said = {True: "yes", False: "no", None: "-"}[one.is_right]
+            line |= {"was": f"{one.was:+.1f}", "was in the interval": "yes" if one.holds else "no"}
+            line |= {"off by": format_interval(one.off, 1), "off by 0 is in the interval": said}
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -211,23 +310,54 @@ def _front_table(priced: Priced) -> pd.DataFrame:
     )
 
 
-def _turned_table(priced: Priced, turned: Sequence[tuple[str, float, float, str, str]]) -> pd.DataFrame:
+def _turned_table(priced: Priced, cases: Sequence[tuple[str, float, float, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(
         {"price": f"{factor * priced.prices[name]:.3g} s for {priced.titles[name]}", "hours": f"{hours:g}"}
         | {"before": before or "-", "then": then or "-"}
-        for name, factor, hours, before, then in turned
+        for name, factor, hours, before, then in cases
+        if before != then
     )
 
 
-def _gain_said(gains: Sequence[Worth]) -> list[str]:
+def _gain_said(gains: Sequence[Worth], claims: Sequence[Claim]) -> list[str]:
+    """Of what reaches most with the largest budget."""
     last = {one.spent_on: one for one in gains}
-    if not last:
+    ahead = max(claims, key=lambda claim: claim.decision.mean, default=None)
+    best = next(iter(last.values()), None)
+    if ahead is not None:
+        best = last.get(_name(ahead.subject if ahead.decision.mean > 0 else ahead.rival))
+    if best is None:
         return []
-    best = max(last.values(), key=lambda one: one.gain.mean)
-    worth = f"{format_interval(best.gain, 1)} Dice points by a fitted curve, which extrapolates"
-    return [f"Twice the last purchase is worth most for {best.spent_on}: {worth}."]
+    gain = f"{format_interval(best.gain, 1)} Dice points by a fitted curve, which extrapolates"
+    spent = f"Twice the {best.start:.2g} h spent on {best.spent_on}"
+    return [f"{spent} would be worth {gain}. The interval is of the fit alone."]
 
 
-def _turned_said(priced: Priced, turned: Sequence[object]) -> list[str]:
-    cases = len(priced.movable) * len(FACTORS) * len(priced.budgets)
-    return [f"Half or twice one price changes what reaches most in {len(turned)} of {cases} cases."] if cases else []
+def _checked_said(checked: Sequence[Worth]) -> list[str]:
+    known = [one for one in checked if one.is_right is not None]
+    if not known:
+        return []
+    said = f"For {sum(one.is_right is True for one in known)} of {len(known)} kinds of annotation, what the last budget"
+    said += (
+        " brought does not differ from what the curve through the other budgets foretold, by an interval that counts"
+    )
+    said += f" the noise of both; the interval of the fit alone holds it for {sum(one.holds for one in known)}."
+    return [said]
+
+
+def _turned_said(cases: Sequence[tuple[str, float, float, str, str]]) -> list[str]:
+    turned = sum(before != then for *_, before, then in cases)
+    said = f"By the means alone, half or twice one price changes what reaches most in {turned} of {len(cases)} cases."
+    return [said] if cases else []
+
+
+def _objects_said(priced: Mapping[str, Priced], asked: Sequence[float]) -> list[str]:
+    """Where something else is best at finding objects than at marking their pixels."""
+    pixels, objects = priced.values()
+    best = {hours: (objects.best_at(hours), pixels.best_at(hours)) for hours in asked}
+    other = [
+        f"{one} at {hours:g} h"
+        for hours, (one, usual) in best.items()
+        if one and objects.value_at(one, hours) > objects.value_at(usual, hours)
+    ]
+    return [f"By F1 of the objects, and by the means alone, most is reached with {joined(other)}."] if other else []

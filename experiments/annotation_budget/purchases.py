@@ -38,6 +38,7 @@ class Purchases:
         self.counts = functools.lru_cache(maxsize=1 << 14)(self._counts)
         self.of = functools.cache(self._of)
         self._radius = functools.cache(self._usual_radius)
+        self._standing_out = functools.cache(lambda index: standing_out(domain.images[index]))
 
     @functools.cached_property
     def recipe(self) -> Recipe:
@@ -72,7 +73,7 @@ class Purchases:
             return ()
         weights = None
         if self._config.order == "foreground":
-            shares = np.asarray([standing_out(self._domain.images[index]) for index in pictures])
+            shares = np.asarray([self._standing_out(index) for index in pictures])
             weights = shares if shares.any() else None
         bought = buy(jax.random.fold_in(jax.random.key(seed), number), float(seconds), prices, weights)
         return tuple(pictures[place] for place in bought.pictures)
@@ -93,9 +94,10 @@ class Purchases:
 
     def _shares(self, training: Training) -> list[tuple[str, float]]:
         config, arm = self._config, training.arm
-        if arm in ("mixture", "repaired"):
-            share = training.share if arm == "mixture" else config.careful_share
-            return [("careful", share), ("quick", 1 - share)]
+        if arm == "mixture":
+            return list(training.shares.items())
+        if arm == "repaired":
+            return [("careful", config.careful_share), ("quick", 1 - config.careful_share)]
         if arm == "corrected":
             return [("careful", 1 / config.rounds)]
         own = {"image_labels": "image_label", "quick": "quick", "points": "points", "boxes": "boxes"}

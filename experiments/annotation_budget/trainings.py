@@ -118,12 +118,18 @@ class BudgetTrainer(Trainer[Training]):
         label_dice = pooled_dice(learnt.targets == 1, truth)
         return {"label_dice": label_dice, "pictures": float(len(learnt.pictures)), **counted}
 
+    def pictures(self, training: Training, load: Load) -> list[int]:
+        """What was bought, as indices into the source."""
+        if training.arm == "corrected":
+            return self._corrected(training, load).pictures
+        return [index for part in self._bought.of(training) for index in part.pictures]
+
     def learnt(self, training: Training, load: Load) -> Learnt:
         """What the network that is judged learns from."""
         if training.arm == "corrected":
             return self._corrected(training, load)
         parts, bought, seed = self._bought.of(training), self._bought, training.seed
-        pictures = [index for part in parts for index in part.pictures]
+        pictures = self.pictures(training, load)
         counts = sum_of([bought.counts(part.kind, seed, index) for part in parts for index in part.pictures])
         if training.arm == "image_labels":
             return Learnt(pictures, self._through_maps(training, pictures, load), counts)
@@ -171,7 +177,11 @@ class BudgetTrainer(Trainer[Training]):
                 break
             masks = predict(self.steps(self.kind(before)), load(before).variables, self._domain.images[free]) > 0
             made = {
-                index: correct(components(mask), self._domain.labels[index], self._config.redrawn_below)
+                index: correct(
+                    components(mask & ~self._domain.ignored[index]),
+                    self._domain.labels[index],
+                    self._config.redrawn_below,
+                )
                 for index, mask in zip(free, masks, strict=True)
             }
             costs = {index: counts_of_correction(one, coarsening) for index, one in made.items()}

@@ -44,9 +44,10 @@ def main() -> None:
     from segjax.data import open_source
     from segjax.files import write_file, write_table
 
-    specs = [one if one.startswith("folder:") else f"folder:{one}" for one in (options.first, options.second)]
-    first, second = map(open_source, specs)
+    first, second = (open_source(spec_of(one)) for one in (options.first, options.second))
     has_classes = min(len(first.class_names), len(second.class_names)) > 1
+    if not has_classes and max(len(first.class_names), len(second.class_names)) > 1:
+        print("classes are not compared, since only one of the annotations has them")
     found = compare(read_pair(first, second), has_classes)
     recipe = recipe_of(found)
     header = ("difference", "events", "per", "chances", "rate", "low", "high", "pictures")
@@ -64,6 +65,15 @@ def main() -> None:
     write_table(options.out / TABLE, rows)
     write_file(options.out / RECIPE, recipe.to_json() + "\n")
     print(f"recipe: {recipe}; it is in {options.out / RECIPE}")
+
+
+def spec_of(given: str) -> str:
+    """The spec of a folder; a picture in which nobody found an object takes part, as that may be a difference."""
+    from segjax.data.spec import parse_spec
+
+    text = given if given.startswith("folder:") else f"folder:{given}"
+    options = parse_spec(text).options
+    return text if "empty" in options else f"{text}{'&' if options else '?'}empty=keep"
 
 
 def _rounded(each: tuple[float, float, float, int]) -> tuple[object, ...]:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.harness.rivals import is_same_picture
 from segjax.annotations import Recipe, jitter
 from segjax.evaluation import Interval, interval
 from segjax.evaluation.differences import Differences, differences, rate
 from segjax.types import InputError, Sample, Source
 
-_SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # pixels, of the simulated curve that is inverted
+_SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # pixels, of the curve to invert
 _DRAWS = 4
 Labels = np.ndarray[Any, Any]
 
@@ -45,7 +46,7 @@ CHANCES = {
 
 
 def read_pair(first: Source, second: Source) -> list[tuple[Sample, Sample]]:
-    """The pictures of two annotations, in the order of the first.
+    """The pictures of two annotations, in the order of the first, which are compared by content.
 
     Raises:
         InputError: they are not of the same pictures, or differ in sizes or classes; all such pictures are named.
@@ -62,9 +63,21 @@ def read_pair(first: Source, second: Source) -> list[tuple[Sample, Sample]]:
     pairs = [(first[index], second[place[name]]) for index, name in enumerate(first.names)]
     if other_size := [one.name for one, other in pairs if one.labels.shape != other.labels.shape]:
         raise InputError(f"second: has another size than the first in {_few(other_size)}; give labels of equal size")
+    if unlike := [one.name for one, other in pairs if not is_same_picture(one.image, other.image)]:
+        raise InputError(f"second: shows other pictures than the first in {_few(unlike)}; give the same pictures")
     if not any(one.labels.any() for one, _ in pairs):
         raise InputError("first: has no object in any picture, so there is nothing to compare; exchange the two")
     return pairs
+
+
+def judged(one: Sample, other: Sample) -> tuple[Labels, Labels]:
+    """The labels of both without objects that reach into pixels that one of them leaves unjudged."""
+    labels, ignored = (one.labels, other.labels), [each.ignored for each in (one, other) if each.ignored is not None]
+    if not ignored:
+        return labels
+    open_pixels = np.logical_or.reduce(ignored)
+    first, second = (np.where(np.isin(each, each[open_pixels]), 0, each) for each in labels)
+    return first, second
 
 
 def compare(pairs: Sequence[tuple[Sample, Sample]], has_classes: bool) -> Found:
@@ -72,12 +85,12 @@ def compare(pairs: Sequence[tuple[Sample, Sample]], has_classes: bool) -> Found:
 
     The standard deviation of the distances between outlines underestimates the jitter, since distances are to the
     nearest outline. So jitter of known strengths is drawn on each picture's first annotation, and the strength is read
-    off where that has the distances found.
+    off where that has the distances found. Pictures whose outlines no strength explains have none.
     """
     found = []
     for one, other in pairs:
         classes = (one.classes, other.classes) if has_classes else (None, None)
-        found.append(differences(one.labels, other.labels, *classes))
+        found.append(differences(*judged(one, other), *classes))
     events, chances, rates = {}, {}, {}
     for kind, of in CHANCES.items():
         counts = [getattr(each, kind) for each in found]
@@ -86,13 +99,15 @@ def compare(pairs: Sequence[tuple[Sample, Sample]], has_classes: bool) -> Found:
         possible = [getattr(each, of) for each in found]
         events[kind], chances[kind] = sum(counts), sum(possible)
         rates[kind] = rate(counts, possible)
-    drawn = [(one.labels, each) for (one, _), each in zip(pairs, found, strict=True) if each.distances.size]
-    strengths = [_jitter_of(labels, each, index) for index, (labels, each) in enumerate(drawn)]
+    drawn = [(judged(*pair)[0], each) for pair, each in zip(pairs, found, strict=True) if each.distances.size]
+    strengths = [jitter_of(labels, each, index) for index, (labels, each) in enumerate(drawn)]
     offsets = [float(each.distances.mean()) for _, each in drawn]
-    return Found(events, chances, rates, interval(strengths), interval(offsets))
+    known = [strength for strength in strengths if strength == strength]
+    return Found(events, chances, rates, interval(known), interval(offsets))
 
 
-def _jitter_of(labels: Labels, found: Differences, index: int) -> float:
+def jitter_of(labels: Labels, found: Differences, index: int) -> float:
+    """The strength of jitter that explains the distances of one picture, in pixels; NaN where none does."""
     wanted = float(found.distances.std())
     if wanted == 0:
         return 0.0
@@ -103,8 +118,8 @@ def _jitter_of(labels: Labels, found: Differences, index: int) -> float:
         drawn = [differences(labels, np.asarray(jitter(one, labels, sigma))).distances for one in keys]
         curve.append(max(curve[-1], float(np.mean([each.std() for each in drawn if each.size] or [0.0]))))
         if curve[-1] > wanted:
-            break
-    return float(np.interp(wanted, curve, _SIGMAS[: len(curve)]))
+            return float(np.interp(wanted, curve, _SIGMAS[: len(curve)]))
+    return float("nan")  # outlines lie further off than any jitter here explains
 
 
 def recipe_of(found: Found) -> Recipe:

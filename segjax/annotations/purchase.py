@@ -43,7 +43,7 @@ def buy(key: PRNGKeyArray, budget: int | float, costs: Numbers, foreground: Numb
 
     Args:
         budget: seconds, above 0.
-        costs: seconds of each picture, above 0, as of `Prices.of`.
+        costs: seconds of each picture, 0 or more, as of `Prices.of`.
         foreground: share of foreground in each picture by a cheap guess, in [0, 1]. With it, the lot is weighted: each
             next picture is drawn with a probability in proportion to its share, those without any last, by lot.
             None: every picture is as likely.
@@ -63,8 +63,8 @@ def buy(key: PRNGKeyArray, budget: int | float, costs: Numbers, foreground: Numb
         raise InputError(f"budget: {budget!r} is not a budget; give seconds, above 0")
     if not len(costs):
         raise InputError("costs: there are no pictures; give at least one")
-    if not ((costs > 0) & (costs < np.inf)).all():
-        raise InputError("costs: every picture must have a price above 0; correct the prices")
+    if not ((costs >= 0) & (costs < np.inf)).all():
+        raise InputError("costs: a picture has a negative price or none; correct the prices")
     if budget < costs.min():
         raise InputError(
             f"budget: {budget:g} s buys nothing, as the cheapest picture costs {costs.min():g} s; give more, or lower "

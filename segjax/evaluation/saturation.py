@@ -10,11 +10,14 @@ from segjax.evaluation.decision import Interval, interval
 from segjax.types import InputError
 
 LEAST_POINTS = 4  # one more than the curve has parameters
-_LOWEST, _HIGHEST = (-1.0, 0.0, 0.01), (1.0, 2.0, 4.0)  # of top, drop and rate
+_LOWEST, _HIGHEST = (-1.0, -2.0, 0.01), (1.0, 2.0, 4.0)  # of top, drop and rate
 
 
 class Saturating(NamedTuple):
-    """The curve top - drop (x / first)^-rate: `top` is never reached, and `drop` below it is the value at `first`."""
+    """The curve top - drop (x / first)^-rate: `top` is never reached, and `drop` below it is the value at `first`.
+
+    With a negative drop it falls.
+    """
 
     top: float
     drop: float
@@ -27,7 +30,7 @@ class Saturating(NamedTuple):
 
 
 def fit_saturating(x: Float[np.ndarray, " B"], y: Float[np.ndarray, " B"]) -> Saturating:
-    """The inverse power law that is nearest to values by least squares; it never falls.
+    """The inverse power law that is nearest to values by least squares.
 
     Args:
         x: what was spent, above 0, at `LEAST_POINTS` different places or more.
@@ -47,9 +50,14 @@ def fit_saturating(x: Float[np.ndarray, " B"], y: Float[np.ndarray, " B"]) -> Sa
     if not (np.isfinite(y).all() and np.isfinite(x).all() and (x > 0).all()):
         raise InputError("x, y: give finite values at places above 0")
     first, rise = float(x.min()), float(np.ptp(y))
-    start = np.clip((float(y.max()) + 0.1 * rise, 1.1 * rise, 0.5), _LOWEST, _HIGHEST)
+    ends = float(y[np.argmin(x)]), float(y[np.argmax(x)])
+    start = (ends[1], ends[1] - ends[0], 0.5) if ends[1] < ends[0] else (float(y.max()) + 0.1 * rise, 1.1 * rise, 0.5)
     found, _ = curve_fit(
-        lambda place, top, drop, rate: top - drop * place**-rate, x / first, y, start, bounds=(_LOWEST, _HIGHEST)
+        lambda place, top, drop, rate: top - drop * place**-rate,
+        x / first,
+        y,
+        np.clip(start, _LOWEST, _HIGHEST),
+        bounds=(_LOWEST, _HIGHEST),
     )
     return Saturating(float(found[0]), float(found[1]), float(found[2]), first)
 
@@ -64,14 +72,11 @@ def expected_gain(
 ) -> Interval:
     """How much the curve through the means over replicates rises from `start` to `end`, with its 95 % interval.
 
-    The replicates are left out in turn. `segjax.evaluation.interval` counts the jackknife's pseudo-values n f -
-    (n - 1) f_i, of which f is the rise with all replicates and f_i that without replicate i.
+    `segjax.evaluation.interval` counts `gains_by_replicate`.
 
     Args:
         values: a row per replicate; rows with a NaN are left out.
         overlap: as of `interval`.
-
-    Sources: Tukey, Annals of Mathematical Statistics 29 (1958) 614, for the pseudo-values.
 
     Raises:
         InputError: as `fit_saturating`.
@@ -79,6 +84,26 @@ def expected_gain(
     >>> x = np.array([1.0, 2, 4, 8])
     >>> round(expected_gain(x, np.tile(0.9 - 0.4 / x, (5, 1)), 8, 16).mean, 3)
     0.025
+    """
+    return interval(gains_by_replicate(x, values, start, end), overlap=overlap)
+
+
+def gains_by_replicate(
+    x: Float[np.ndarray, " B"], values: Float[np.ndarray, "R B"], start: float | int, end: float | int
+) -> list[float]:
+    """The rise of `expected_gain` as a value per replicate without a NaN: the pseudo-values of the jackknife.
+
+    The replicates are left out in turn. The pseudo-values are n f - (n - 1) f_i, of which f is the rise with all
+    replicates and f_i that without replicate i.
+
+    Source: Tukey, Annals of Mathematical Statistics 29 (1958) 614.
+
+    Raises:
+        InputError: as `fit_saturating`.
+
+    >>> x = np.array([1.0, 2, 4, 8])
+    >>> [round(gain, 3) for gain in gains_by_replicate(x, np.tile(0.9 - 0.4 / x, (2, 1)), 8, 16)]
+    [0.025, 0.025]
     """
     known = values[np.isfinite(values).all(1)]
 
@@ -88,7 +113,7 @@ def expected_gain(
 
     count = len(known)
     if count < 2:
-        return interval([rise(known)] if count else [])
+        return [rise(known)] if count else []
     every = rise(known)
     without = [rise(np.delete(known, place, axis=0)) for place in range(count)]
-    return interval([count * every - (count - 1) * one for one in without], overlap=overlap)
+    return [count * every - (count - 1) * one for one in without]

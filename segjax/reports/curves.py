@@ -39,6 +39,13 @@ def dose_response(
         narrow: for phones: panels below each other.
         marks: a strength of some errors, drawn as a dotted upright line where the panel reaches as far.
         mark_name: what the marks are, for the legend.
+
+    >>> row = {"network": "unet", "low": 0.8, "high": 1.0, "label_dice": 1.0}
+    >>> points = [("omission", 0.0, 0.95), ("omission", 0.5, 0.9), ("bias", 0.0, 0.95), ("bias", 2.0, 0.85)]
+    >>> doses = pd.DataFrame([{**row, "error": error, "level": level, "mean": mean} for error, level, mean in points])
+    >>> omission, bias = dose_response(doses).axes
+    >>> omission.get_xlabel(), [label.get_text() for label in omission.get_xticklabels()]
+    ('omitted cells, %', ['0', '50'])
     """
     errors = words.in_order(set(doses["error"]))
     columns = 1 if narrow else min(_PANELS_IN_ROW, max(1, len(errors)))

@@ -41,6 +41,11 @@ def dot_chart(
     Args:
         narrow: for phones: panels stand below each other.
         rows: all of them, in another order.
+
+    >>> values = {"otsu": Interval(0.6, 0.5, 0.7, 5), "unet": Interval(0.9, 0.8, 1.0, 5)}
+    >>> (axes,) = dot_chart([Panel("Dice", {"test pictures": values})]).axes
+    >>> [label.get_text() for label in axes.get_yticklabels()], axes.get_yticks().tolist()
+    (['unet', 'otsu'], [1.0, 0.0])
     """
     rows = rows or _ordered(panels)
     names = list(dict.fromkeys(name for panel in panels for name in panel.series))

@@ -115,6 +115,11 @@ def look(caption: str, image: Float[np.ndarray, "H W C"], *layers: Layer, widest
 
     Args:
         widest: pixels up to which the picture is not reduced.
+
+    >>> truth = np.array([[0, 1, 1], [0, 0, 0]])
+    >>> found = look("a cell", np.zeros((2, 3, 1)), truth_layer(truth))
+    >>> found.shape, len(found.layers), found.picture[1:4]
+    ((2, 3), 1, b'PNG')
     """
     return Look(caption, _picture(image, widest), [_png(layer) for layer in layers], image.shape[:2])
 

@@ -44,6 +44,11 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, n
     """Lines with 95 % intervals over a logarithmic axis, one panel per name; without values a note.
 
     Intervals that are NaN are not drawn. On phones (`narrow`) panels stand below each other.
+
+    >>> values = [Interval(0.6, 0.5, 0.7, 5), Interval(0.9, 0.8, 1.0, 5)]
+    >>> (axes,) = line_chart({"nuclei": [Line("unet", [1, 10], values)]}, "pictures", "Dice").axes
+    >>> axes.get_xscale(), [label.get_text() for label in axes.get_xticklabels()]
+    ('log', ['1', '10'])
     """
     count = len(panels)
     size = (NARROW, 1.0 + 3.1 * max(count, 1)) if narrow else (max(6.6, 1.2 + 3.4 * count), 4.6)

@@ -75,6 +75,13 @@ def write_page(path: Path | str, page: Page) -> None:
 
     Raises:
         InputError: the file cannot be written; a page that was there before is kept.
+
+    >>> import tempfile
+    >>> page = Page("Omission", "How many objects may be left out?", verdict="A tenth of them costs nothing")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page(Path(folder, "page.html"), page)
+    ...     page.verdict in Path(folder, "page.html").read_text(encoding="utf-8")
+    True
     """
     galleries = [*([page.lead] if isinstance(page.lead, Gallery) else []), *page.galleries]
     pictures = _Pictures()

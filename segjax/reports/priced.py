@@ -36,7 +36,8 @@ class Priced(NamedTuple):
         curves: purchases by the name of what they are spent on.
         budgets: hours at which the best is asked for.
         picture: counts of one picture of the usual kind, which the upper axis counts; {}: there is no such axis.
-        axis: what stands upwards.
+        axis: what stands upwards, from 0 to 1.
+        ended: curves whose last purchase bought all there is, so that more hours buy no more.
     """
 
     prices: Mapping[str, float]
@@ -45,6 +46,7 @@ class Priced(NamedTuple):
     budgets: Sequence[float]
     picture: Mapping[str, float]
     axis: str
+    ended: frozenset[str] = frozenset()
 
     def moved(self, **factors: float) -> "Priced":
         """With some prices multiplied."""
@@ -83,15 +85,28 @@ class Priced(NamedTuple):
         known = {name: value for name, value in found.items() if value == value}
         return max(known, key=known.__getitem__) if known else ""
 
-    def turned(self, factors: Sequence[float]) -> list[tuple[str, float, float, str, str]]:
-        """Where another price changes what reaches most: the price, its factor, hours, and the best before and then."""
+    def cases(self, factors: Sequence[float]) -> list[tuple[str, float, float, str, str]]:
+        """What reaches most at another price: the price, its factor, hours, and the best before and then.
+
+        Budgets of which it is not known are left out: at the lower price, they buy more than was bought, or at the
+        higher one, less.
+        """
         return [
-            (name, factor, hours, before, then)
+            (name, factor, hours, self.best_at(hours), then.best_at(hours))
             for name in self.movable
             for factor in factors
             for hours in self.budgets
-            if (before := self.best_at(hours)) != (then := self.moved(**{name: factor}).best_at(hours))
+            if self.is_known(then := self.moved(**{name: factor}), hours)
         ]
+
+    def is_known(self, then: "Priced", hours: float) -> bool:
+        """Whether what was bought says what a budget buys in every way at other prices."""
+        for name, points in self.curves.items():
+            before, after = (prices.hours(points[-1].counts) for prices in (self, then))
+            is_more = name not in self.ended and hours * before > self.budgets[-1] * after * (1 + 1e-9)
+            if is_more or (math.isnan(then.value_at(name, hours)) and not math.isnan(self.value_at(name, hours))):
+                return False
+        return True
 
     def front(self) -> list[tuple[float, str, Bought]]:
         """Hours, name and purchase of every purchase than which none is both no dearer and better, the cheapest first.
@@ -117,6 +132,7 @@ class Priced(NamedTuple):
             "curves": [
                 {
                     "name": name,
+                    "ended": name in self.ended,
                     "colour": style_of(names.index(name))[0].replace("#000000", "currentColor"),
                     "points": [{"counts": dict(one.counts), **_numbers(one.value)} for one in points],
                 }
@@ -171,6 +187,8 @@ def priced_chart(priced: Priced, narrow: bool = False) -> Figure:
     front = priced.front()
     values = [one.value.mean for _, _, one in front]
     axes.plot([hours for hours, _, _ in front], values, color=GREY, lw=5, alpha=0.35, zorder=0, label="front")
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, 0), min(top, 1))  # intervals may reach beyond what a value can be
     axes.set_xscale("log")
     axes.set_xticks(priced.budgets, [f"{hours:g}" for hours in priced.budgets])
     axes.minorticks_off()

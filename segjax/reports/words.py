@@ -194,7 +194,13 @@ def amount(error: str, level: Level, coarsening: float = 1.0) -> str:
 
 
 def amount_of(error: str, level: Level, coarsening: float = 1.0) -> str:
-    """One strength and its error: "30 % omitted cells", "outline errors of up to 4 px"."""
+    """One strength and its error: "30 % omitted cells", "outline errors of up to 4 px".
+
+    Several errors at once, such as "omission=0.3+bias=4", bring their strengths along.
+    """
+    if "=" in error:
+        parts = (part.partition("=") for part in error.split("+"))
+        return joined(amount_of(name, float(strength), coarsening) for name, _, strength in parts)
     return "clean labels" if is_clean(error, level) else _of_thing(error, amount(error, level, coarsening))
 
 

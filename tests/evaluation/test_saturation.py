@@ -19,10 +19,12 @@ def test_exact_curves_are_found(top, drop, rate):
     assert found.at(40.0) == pytest.approx(top - drop * 160**-rate, abs=1e-3)
 
 
-def test_a_flat_curve_gains_nothing_and_a_falling_one_never_falls():
+def test_a_flat_curve_gains_nothing_and_a_falling_one_falls():
     assert fit_saturating(X, np.full(6, 0.7)).at(100.0) == pytest.approx(0.7, abs=1e-6)
-    falling = fit_saturating(X, 0.8 - 0.01 * X)
-    assert falling.at(40.0) >= falling.at(20.0) - 1e-9
+    falling = 0.6 + 0.2 * (X / X[0]) ** -0.5
+    assert fit_saturating(X, falling).at(40.0) == pytest.approx(0.6 + 0.2 * 160**-0.5, abs=1e-3)
+    noisy = np.stack([falling + off for off in (-0.01, 0.0, 0.02)])
+    assert expected_gain(X, noisy, 1.0, 2.0).mean == pytest.approx(0.2 * (8**-0.5 - 4**-0.5), abs=1e-3)
 
 
 def test_gains_of_replicates_with_curves_of_one_rate():

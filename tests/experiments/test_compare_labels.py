@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.compare_labels.estimate import compare, read_pair, recipe_of
-from segjax.annotations import Recipe, annotate
+from experiments.compare_labels.__main__ import spec_of
+from experiments.compare_labels.estimate import compare, jitter_of, read_pair, recipe_of
+from segjax.annotations import Recipe, annotate, jitter
 from segjax.data import open_source
-from segjax.types import InputError
+from segjax.evaluation.differences import differences
+from segjax.types import InputError, Sample
 
 PICTURES, SIDE = 6, 96
 
@@ -62,6 +65,29 @@ def test_a_known_recipe_is_found_within_its_intervals(folder):
     assert 0.1 < recipe.omission < 0.3 and 0.2 < recipe.merge < 0.6 and 1 < recipe.jitter < 2
 
 
+def test_objects_where_one_annotation_leaves_pixels_open_are_no_difference():
+    one, other = (np.zeros((12, 12), np.int32) for _ in range(2))
+    one[1:4, 1:4] = other[1:4, 1:4] = 1
+    one[6:9, 6:9], other[1:4, 8:11] = 2, 2
+    ignored = np.zeros((12, 12), bool)
+    samples = [
+        Sample(np.zeros((12, 12, 1), np.float32), labels, np.ones(2, np.int32), "g", "p") for labels in (one, other)
+    ]
+    assert compare([(samples[0], samples[1])], False).events["missing"] == 1
+    ignored[8, 8] = ignored[1, 8] = True
+    open_ones = dataclasses.replace(samples[1], ignored=ignored)
+    found = compare([(samples[0], open_ones)], False)
+    assert found.events["missing"] == found.events["additional"] == 0 and found.chances["missing"] == 1
+
+
+def test_strong_jitter_is_found_and_what_no_jitter_explains_has_no_strength():
+    rows, columns = np.mgrid[:200, :200]
+    disc = (np.hypot(rows - 100, columns - 100) < 60).astype(np.int32)
+    shaken = differences(disc, np.asarray(jitter(jax.random.key(1), disc, 14.0)))
+    assert jitter_of(disc, shaken, 0) == pytest.approx(14, abs=2)
+    assert np.isnan(jitter_of(disc, shaken._replace(distances=np.array([0.0, 100.0])), 0))
+
+
 def test_equal_annotations_give_a_recipe_without_errors(folder):
     same = open_source(f"folder:{folder}")
     assert str(recipe_of(compare(read_pair(same, same), has_classes=False))) == "no errors"
@@ -96,6 +122,20 @@ def test_other_pictures_sizes_and_classes_are_named_before_anything_is_computed(
     write(smaller, [grid(index)[:90] if index == 2 else grid(index) for index in range(PICTURES)])
     with pytest.raises(InputError, match="second: has another size than the first in p2; give labels of equal size"):
         read_pair(first, open_source(f"folder:{smaller}"))
+
+
+def test_labels_of_other_pictures_under_the_same_names_are_refused(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    Image.fromarray(np.eye(SIDE, dtype=np.uint8) * 255).save(other / "images/p3.png")
+    with pytest.raises(InputError, match="second: shows other pictures than the first in p3; give the same"):
+        read_pair(*(open_source(f"folder:{one}?annotations=labels") for one in (folder, other)))
+
+
+def test_a_picture_in_which_one_found_nothing_is_a_difference(folder):
+    Image.fromarray(np.zeros((SIDE, SIDE), np.uint16)).save(folder / "quick/p0.png")
+    first, second = (open_source(spec_of(f"{folder}?annotations={name}")) for name in ("labels", "quick"))
+    assert compare(read_pair(first, second), has_classes=False).events["missing"] >= 25
+    assert spec_of("folder:here") == "folder:here?empty=keep" and spec_of("h?empty=refuse") == "folder:h?empty=refuse"
 
 
 def test_a_first_annotation_without_objects_is_refused(folder):

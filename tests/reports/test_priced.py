@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -53,10 +54,13 @@ def test_what_reaches_most_and_where_prices_turn_it():
     assert [priced.best_at(hours) for hours in (0.01, *priced.budgets)] == ["", "boxes", "boxes", "outlines"]
     assert priced.movable == ["outline", "box", "picture"]  # a price of 0 stays 0, whatever it is multiplied with
     assert priced.moved(outline=0.5).prices["outline"] == 40 and priced.prices["outline"] == 80
-    # outlines at half the price: 100 s a picture, so that 0.1 h buy 3.6 of them; at a tenth: 36 s
-    assert priced.turned((0.5,)) == [("outline", 0.5, 0.1, "boxes", "outlines")]
-    # at twice the price of a box, three pictures take 180 s, more than 0.04 h
-    assert ("box", 2.0, 0.04, "boxes", "") in priced.turned((2.0,))
+    # outlines at half the price: 100 s a picture, so that 0.1 h buy 3.6 of them, and 0.5 h more than was bought
+    halved = [case for case in priced.cases((0.5,)) if case[0] == "outline"]
+    assert halved == [("outline", 0.5, 0.04, "boxes", "boxes"), ("outline", 0.5, 0.1, "boxes", "outlines")]
+    ended = priced._replace(ended=frozenset({"outlines"}))
+    assert ("outline", 0.5, 0.5, "outlines", "outlines") in ended.cases((0.5,))
+    # at twice the price of a box, three pictures take 180 s, more than 0.04 h, which buy fewer that nobody learnt from
+    assert [case[2] for case in priced.cases((2.0,)) if case[0] == "box"] == [0.1, 0.5]
 
 
 def test_the_front_is_what_nothing_dominates():
@@ -86,28 +90,53 @@ def test_the_chart_has_every_curve_the_front_and_an_axis_of_pictures():
     assert found.title == "On the front: boxes and outlines" and len(found.table) == 5
     assert priced_chart(made()._replace(curves={})).texts[0].get_text() == "no results yet"
     assert not priced_chart(made()._replace(picture={})).axes[0].child_axes
+    wide = made()._replace(curves={"outlines": [Bought({"outline": 2.0}, value(0.9, 0.4))]})
+    assert priced_chart(wide).axes[0].get_ylim()[1] == 1  # intervals may reach further than a Dice
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def by_node(program: str) -> str:
+    """What a program prints that has the page's script before it."""
+    whole = f"const document = {{ querySelectorAll: () => [] }};\n{SCRIPT.read_text()}\n{program}"
+    return subprocess.run(["node", "-e", whole], capture_output=True, text=True, check=True).stdout
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+@needs_node
+@pytest.mark.parametrize("ended", [frozenset(), frozenset({"outlines"}), frozenset({"outlines", "boxes"})])
+@pytest.mark.parametrize("factors", [{}, {"outline": 0.25}, {"outline": 2.0}, {"box": 4.0}, {"picture": 0.5}])
+def test_the_script_knows_what_was_not_bought(factors, ended):
+    priced = made()._replace(ended=ended)
+    then = priced.moved(**factors)
+    program = f"""
+const facts = {json.dumps(priced.facts())};
+console.log(JSON.stringify(facts.budgets.map((h) => isKnown(facts, {json.dumps(then.prices)}, h))));
+"""
+    expected = [priced.is_known(then, hours) for hours in priced.budgets]
+    assert json.loads(by_node(program)) == expected
+    assert all(expected) or factors
+
+
+@needs_node
 @pytest.mark.parametrize("factors", [{}, {"outline": 0.25}, {"box": 4.0, "picture": 0.5}, {"outline": 2.0}])
 def test_the_script_counts_as_the_library_does(factors):
     priced = made().moved(**factors)
     hours = [0.01, 0.034, 0.05, 0.07, 0.1, 0.3, 0.8, 5.0]
     asked = f"""
-const document = {{ querySelectorAll: () => [] }};
-{SCRIPT.read_text()}
 const facts = {json.dumps(priced.facts())};
 const at = (h) => facts.curves.map((one) => valueAt(one.points, facts.prices, h));
 console.log(JSON.stringify({hours}.map((h) => [bestAt(facts.curves, facts.prices, h)?.[0] ?? "", ...at(h)])));
 console.log(drawn(facts, facts.prices));
 """
-    said = subprocess.run(["node", "-e", asked], capture_output=True, text=True, check=True).stdout
-    first, _, picture = said.partition("\n")
+    first, _, picture = by_node(asked).partition("\n")
     for hour, (best, *values) in zip(hours, json.loads(first), strict=True):
         assert best == priced.best_at(hour)
         expected = [priced.value_at(name, hour) for name in priced.curves]
         assert [math.nan if one is None else one for one in values] == pytest.approx(expected, nan_ok=True)
     assert picture.count("<circle") == 5 and "NaN" not in picture and "outlines" in picture
+    (front,) = re.findall('class="front" d="([^"]*)"', picture)
+    assert front.count("L") == len(priced.front()) - 1
 
 
 def test_a_page_holds_the_numbers_and_a_slider_for_each_price(tmp_path):

@@ -15,6 +15,7 @@ from segjax.reports import words
         ("bias", 4.0, "up to 4 px", "outline errors of up to 4 px"),
         ("polygon", 6.0, "6 corners", "polygon outlines of 6 corners"),
         ("markov", 60.0, "60 steps", "outlines with Markov noise of 60 steps"),
+        ("omission=0.3+bias=4", 1.0, "strength 1", "30 % omitted cells and outline errors of up to 4 px"),
         ("smear", 1.5, "strength 1.5", "smear of strength 1.5"),
     ],
 )

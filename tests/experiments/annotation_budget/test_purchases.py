@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.annotation_budget.grid import BASE, NONE, Training, Trial
+from experiments.annotation_budget.analysis import way_name
+from experiments.annotation_budget.grid import BASE, NONE, Training, Trial, trainings_of
 from experiments.annotation_budget.purchases import Part, Purchases
 from experiments.annotation_budget.study import BudgetDomain, affordable, list_trials
 from experiments.harness.options import overlaid
 from experiments.harness.pictures import Splitting
+from segjax.annotations import Recipe
 from segjax.annotations.annotators import quick_recipe
-from segjax.types import IGNORED
+from segjax.types import IGNORED, InputError
 from tests.experiments.harness.tiny import Source
 
 SIDE = 24
@@ -66,6 +68,14 @@ def test_a_budget_buys_as_many_pictures_as_fit(arm, kind, price):
     assert bought(arm, price - 1)[0].pictures == ()
 
 
+def test_quick_outlines_may_be_a_recipe_in_a_file_without_what_is_not_drawn_object_by_object(tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(Recipe(omission=0.1, inclusion=0.2, jitter=2, scope="object").to_json())
+    assert config(quick=str(file)).resolved().quick == "omission=0.1+jitter=2"
+    with pytest.raises(InputError, match="quick: inclusion is not drawn object by object"):
+        config(quick="inclusion=0.2").resolved()
+
+
 def test_quick_outlines_cost_what_is_drawn_and_what_is_missed_costs_nothing():
     pictures = domain((9,) * 8)
     found = Purchases(config(quick="omission=0.5"), pictures)
@@ -86,11 +96,25 @@ def test_jitter_is_in_published_pixels():
 
 def test_a_mixture_divides_the_budget_and_no_picture_is_bought_twice():
     # 0.5 of 480 s are one careful picture of 220 s; the 260 s that are left are two quick ones of 120 s
-    careful, quick = bought("mixture", 480, "share-0.5", quick="jitter=0.01")
+    careful, quick = bought("mixture", 480, "careful-quick-0.5", quick="jitter=0.01")
     assert (len(careful.pictures), len(quick.pictures)) == (1, 2)
     assert not set(careful.pictures) & set(quick.pictures)
+    careful, drawn = bought("mixture", 480, "careful-boxes-0.5")
+    assert (careful.kind, len(careful.pictures), drawn.kind) == ("careful", 1, "boxes")
+    assert len(drawn.pictures) > 2  # at 40 s each, where two quick ones fit
     careful, quick = bought("repaired", 480, careful_share=0.25, quick="jitter=0.01")
     assert (len(careful.pictures), len(quick.pictures)) == (0, 4)
+
+
+def test_of_several_kinds_every_pair_is_mixed_by_every_share():
+    own = config(mixed=("careful", "quick", "boxes"), shares=(0.25, 0.5))
+    trainings = trainings_of(own, Trial("unet", 0, "mixture", 1.0))
+    assert [training.part for training in trainings] == [
+        "careful-quick-0.25", "careful-quick-0.5", "careful-boxes-0.25", "careful-boxes-0.5", "quick-boxes-0.25",
+        "quick-boxes-0.5",
+    ]  # fmt: skip
+    assert trainings[0].shares == {"careful": 0.25, "quick": 0.75}
+    assert way_name(trainings[0], own) == "two of careful outlines, quick outlines and boxes"
 
 
 def test_repairs_need_careful_objects_and_quick_ones_while_there_are_pictures():
