@@ -202,7 +202,7 @@ def _readable(config: Config, frame: pd.DataFrame) -> pd.DataFrame:
     """With words for names, and shares in percent."""
     titles = {
         "network": lambda network: "no classifier" if network == REFERENCE else network_name(network),
-        "map": lambda kind: TITLES.get(kind, kind),
+        "map": lambda kind: TITLES.get(kind, network_name(kind)),
         "epochs": lambda epochs: epochs or config.train.loop.epochs,
         **{name: lambda value: None if pd.isna(value) else percent(float(value)) for name in SHARES},
     }

@@ -73,15 +73,19 @@ def _of_map(config: Config, table: Table, stem: str) -> Chart | None:
     series = _series(config, table, {MAP_TITLES[kind]: (kind, metric) for kind in config.maps})
     if not series:
         return None
-    kinds = (FIXED_DISC, MATCHED_DISC)
-    discs = {TITLES[kind]: table.interval(metric, Trial(REFERENCE, 0, kind)) for kind in kinds}
-    panels = [Panel(label, series, discs)]
+    discs, rungs = (
+        {TITLES.get(kind, network_name(kind)): table.interval(metric, Trial(REFERENCE, 0, kind)) for kind in kinds}
+        for kinds in ((FIXED_DISC, MATCHED_DISC), config.classical.baselines)
+    )
+    panels = [Panel(label, series, discs | rungs)]
     alarms = _series(config, table, {MAP_TITLES[kind]: (kind, "false_positive_rate") for kind in config.maps})
     if metric == "iou" and alarms:
         panels.append(Panel("false alarms, % of the pictures without the object", alarms, is_share=True))
     said = [means_said(value for rows in series.values() for value in rows.values()), _pale(config, table)]
     if any(value.n for value in discs.values()):
         said.append("Grey lines: discs on the true centre, which no map knows.")
+    if any(value.n for value in rungs.values()):
+        said.append(f"Grey lines, too: {joined(rungs)}, fitted to the outlined pictures that choose thresholds.")
     return chart(
         _highest(config, table, series, label),
         question + (" How often does it mark pictures without the object?" if len(panels) > 1 else ""),

@@ -1,11 +1,12 @@
 """The grid of study 4A: its configuration, and its trials, each one look at a trained classifier."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from experiments.harness.classifier_options import Classifier, ClassifierOptions, ClassifierSizes
+from experiments.harness.ladder_options import BaselineOptions
 from experiments.harness.map_options import OURS, MapOptions, reason_without_map
 from experiments.harness.options import (
     DataOptions,
@@ -53,6 +54,7 @@ class Config:
     maps_over_training: tuple[str, ...] = arranges((OURS, "grad_cam"))
     """For the question training: the maps that are followed."""
     map_options: MapOptions = decides(make=MapOptions)
+    classical: Annotated[BaselineOptions, Flat] = field(default_factory=BaselineOptions)
 
     def resolved(self) -> "Config":
         """The configuration, checked.
@@ -61,6 +63,9 @@ class Config:
             InputError: names the option and what it may be.
         """
         self.classification.check(self.train.loop)
+        self.classical.check()
+        if self.classical.baselines and "maps" not in self.questions:
+            raise InputError("baselines: they answer the question maps; add it to --questions")
         check_choices("questions", self.questions, QUESTIONS)
         check_choices("maps", self.maps, MAPS)
         check_choices("maps_over_training", self.maps_over_training, MAPS)
@@ -97,7 +102,7 @@ def _training(loop: LoopConfig, rate: float, weights: tuple[float, ...] = ()) ->
 
 BASE = Config(
     RunOptions(Path()),
-    DataOptions("terrain:mounds", simulation="pixels=512&metres=1.66&sheets=40&pictures=200"),
+    DataOptions("terrain:mounds", simulation="terrain:pixels=512&metres=1.66&sheets=40&pictures=200"),
     ClassifierOptions(("vgg16", "resnet18", "resnet50", "msd_classifier", "unet_classifier")),
     _training(LoopConfig(batch_size=8, epochs=1000, stop="plateau", patience=10), 1e-3, (0.1, 0.9)),
 )
@@ -107,7 +112,7 @@ FEW_MAPS = (OURS, "cam", "grad_cam", "layer_cam_fusion")
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
-        "source": {"folds": 3, "simulation": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1"},
+        "source": {"folds": 3, "simulation": "terrain:pixels=64&metres=6.64&sheets=6&pictures=6&without=1"},
         "classification": {
             "classifiers": ("resnet18", "msd_classifier"),
             "classifier_sizes": ClassifierSizes(resnet_width=2, msd_depth=3),
@@ -121,7 +126,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 1},
-        "source": {"simulation": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
+        "source": {"simulation": "terrain:pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
         "classification": {"classifiers": ("resnet18",), "classifier_sizes": SMALL},
         "train": _training(LoopConfig(batch_size=16, epochs=14), 3e-3),
         "questions": ("maps", "cues"),
@@ -132,7 +137,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 8},
-        "source": {"simulation": "pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
+        "source": {"simulation": "terrain:pixels=96&metres=4.98&sheets=24&pictures=40&without=1", "replicates": 8},
         "classification": {"classifiers": ("vgg16", "resnet18", "unet_classifier"), "classifier_sizes": SMALL},
         "train": _training(LoopConfig(batch_size=16, epochs=10), 3e-3),
         "test_pictures": 24,
@@ -149,7 +154,7 @@ class Trial:
     Attributes:
         network: the classifier; `REFERENCE` where none is needed.
         map: the map that is judged; `CLASSIFIER`: how well it tells pictures apart; `CUES`: what it goes by; one of
-            `REFERENCES`: masks and maps that every map is compared with.
+            `REFERENCES`, or a rung of the ladder: masks and maps that every map is compared with.
         epochs: after how many the classifier is looked at; 0: after all.
     """
 
@@ -171,7 +176,7 @@ def _looks(config: Config) -> Iterator[Trial]:
         yield from (Trial(network, seed, CLASSIFIER) for seed in seeds)
     for seed in seeds:
         if "maps" in config.questions:
-            yield from (Trial(REFERENCE, seed, kind) for kind in REFERENCES)
+            yield from (Trial(REFERENCE, seed, kind) for kind in (*REFERENCES, *config.classical.baselines))
         for network in networks:
             if "maps" in config.questions:
                 yield from (Trial(network, seed, kind) for kind in has[network])

@@ -15,6 +15,8 @@ from scipy import ndimage
 
 from experiments.activation_maps.grid import FIXED_DISC, MATCHED_DISC
 from experiments.harness.classifiers import LabelledDomain
+from experiments.harness.ladder import fitted
+from experiments.harness.ladder_options import is_rung
 from experiments.harness.pictures import stable_number
 from segjax.data import Split
 from segjax.evaluation import (
@@ -41,7 +43,9 @@ from segjax.maps.masks import level_of
 from segjax.maps.targets import LOG_ODDS
 from segjax.ops.fill import fill_from_neighbours
 from segjax.sweeps import Row
+from segjax.training import Pictures
 from segjax.training.fit import in_batches
+from segjax.types import IGNORED
 
 BLUR = 10.0  # pixels: the blurred picture that insertion starts from
 ROAD_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -138,9 +142,19 @@ def _judged(values: np.ndarray, known: Masks) -> list[np.ndarray]:
 
 
 def reference_rows(kind: str, seed: int, chosen: Chosen, domain: LabelledDomain) -> list[Row]:
-    """Rows of discs with the true centre, or of maps that only the stride of their layer limits."""
+    """Rows of discs with the true centre, of maps that only the stride of their layer limits, or of a rung.
+
+    A rung of the ladder is fitted to the outlined pictures that choose the thresholds of maps.
+    """
     if not _are_outlined(chosen, domain):
         return []
+    if is_rung(kind):
+        targets = np.where(domain.ignored, IGNORED, domain.labels > 0)[list(chosen.outlined)].astype(np.int32)
+        rung = fitted(kind, seed, Pictures(domain.images[list(chosen.outlined)], targets))
+        empty = rung.masks(domain.images[list(chosen.empty)]) & ~domain.ignored[list(chosen.empty)]
+        alarms = float(np.mean(empty.any((1, 2)))) if chosen.empty else np.nan
+        rows = _mask_rows(rung.masks(domain.images[list(chosen.shown)]), chosen, domain)
+        return [*rows, Row("false_positive_rate", alarms)]
     truths = domain.labels[chosen.all] > 0
     shown = truths[chosen.tested]
     if kind == FIXED_DISC:

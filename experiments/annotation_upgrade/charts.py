@@ -143,8 +143,7 @@ def error_name(error: str, coarsening: float = 1.0) -> str:
     """An error in words, lengths in pixels of the pictures: "30 % omitted cells and outline errors of up to 4 px"."""
     if error in ("mixture", "none"):
         return {"mixture": "a mixture", "none": "no error"}[error]
-    named = (part.partition("=") for part in error.split("+"))
-    return joined(amount_of(name, float(level), coarsening) for name, _, level in named)
+    return amount_of(error, 1, coarsening)
 
 
 def charts_of(config: Config, table: Table) -> dict[str, Chart]:

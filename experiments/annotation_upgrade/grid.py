@@ -205,7 +205,7 @@ class Config:
 
 BASE = Config(
     RunOptions(Path(), seeds=5),
-    DataOptions(simulation="size=paper"),
+    DataOptions(simulation="microscope:size=paper"),
     SegmentationOptions(networks=("unet",)),
     train=TrainOptions(
         StepConfig(learning_rate=1e-3), LoopConfig(epochs=1000, stop="plateau", patience=10, shuffle=False)
@@ -218,7 +218,7 @@ AUGMENTED = StepConfig(loss="both", learning_rate=5e-3, augment=True)
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
-        "source": {"simulation": "size=sixth&volumes=8&slices=2&crop=48"},
+        "source": {"simulation": "microscope:size=sixth&volumes=8&slices=2&crop=48"},
         "segmentation": {"sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5)},
         "train": TrainOptions(StepConfig(learning_rate=1e-3, augment=True), LoopConfig(epochs=2, batch_size=2)),
         "error": "omission=0.5+inclusion=0.5+bias=6",
@@ -237,7 +237,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 2},
-        "source": {"simulation": "size=sixth&volumes=15&slices=4&crop=48", "replicates": 2},
+        "source": {"simulation": "microscope:size=sixth&volumes=15&slices=4&crop=48", "replicates": 2},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(AUGMENTED, LoopConfig(epochs=9, batch_size=4)),
         "error": SEVERE,
@@ -256,7 +256,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 8},
-        "source": {"simulation": "size=sixth&volumes=30&slices=8&crop=48", "replicates": 8},
+        "source": {"simulation": "microscope:size=sixth&volumes=30&slices=8&crop=48", "replicates": 8},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(AUGMENTED, LoopConfig(epochs=24, batch_size=4)),
         "error": SEVERE,

@@ -124,10 +124,16 @@ def region_verdict(config: Config, table: Table, network: str) -> str:
 
 
 def region_claims(config: Config, table: Table, network: str) -> tuple[list[Claim], list[Claim]]:
-    """The claims of the main list, which are means over all places, and those of every place."""
+    """The claims of the main list, which are means over the places of an error, and those of every place."""
     if REGION not in config.questions:
         return [], []
-    every = config.region.places()
+    main = [claim for error in config.region.errors for claim in _claims_of_error(config, table, network, error)]
+    return main, [claim for claim in comparisons(config, table, network).values() if claim.decision.n]
+
+
+def _claims_of_error(config: Config, table: Table, network: str, error: str) -> list[Claim]:
+    """Repaired labels against all rivals with one error: one family."""
+    places = [place for place in config.region.places() if place.error == error]
     rivals = {
         "clean pictures only": CLEAN,
         "noisy labels as they are": RAW,
@@ -137,13 +143,12 @@ def region_claims(config: Config, table: Table, network: str) -> tuple[list[Clai
     first, learnt = config.repairs[0], config.region.learnt[0]
     rivals |= {f"repaired labels{USES[use]}": use for use in config.repairs[1:]}
     trials = {
-        name: [at_place(config, network, method, place, learnt) for place in every] for name, method in rivals.items()
+        name: [at_place(config, network, method, place, learnt) for place in places] for name, method in rivals.items()
     }
-    ours = [at_place(config, network, first, place, learnt) for place in every]
-    subject = f"{network_name(network)} with repaired labels{USES[first]}, mean of {len(every)} cases"
-    main = table.compare("dice_pooled", (subject, ours), trials)
-    single = [claim for claim in comparisons(config, table, network).values() if claim.decision.n]
-    return main, single
+    ours = [at_place(config, network, first, place, learnt) for place in places]
+    several = f", mean of {len(places)} cases" if len(places) > 1 else ""
+    subject = f"{network_name(network)}, {error_name(error, table.coarsening)}: repaired labels{USES[first]}{several}"
+    return table.compare("dice_pooled", (subject, ours), trials)
 
 
 def region_table(config: Config, table: Table, network: str) -> pd.DataFrame:

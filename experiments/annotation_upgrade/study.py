@@ -95,9 +95,16 @@ class UpgradeTrainer(Trainer[Trial]):
         self._config, self._data, self._domain = config, data, data.domain
 
     def kind(self, training: Trial) -> str:
-        """Of one network, upgrade or not, and by a loss or a teacher."""
+        """Of one network, upgrade or not, and by a loss, or by a teacher and how many steps it takes to count fully."""
         own_steps = {method: method for method in (UPGRADE, TEACHER, WEIGHTED, *LOSSES)} | {AGAIN: UPGRADE}
-        return f"{training.network}-{own_steps.get(training.method, SEGMENTATION)}"
+        kind = f"{training.network}-{own_steps.get(training.method, SEGMENTATION)}"
+        return f"{kind}-{self._ramp_up(training)}" if training.method == TEACHER else kind
+
+    def _ramp_up(self, training: Trial) -> int:
+        """Steps of a third of the epochs; with stop="plateau" of `patience` epochs at most: all have more."""
+        loop = self._config.train.loop
+        epochs = min(loop.epochs // 3, loop.patience) if loop.stop == "plateau" else loop.epochs // 3
+        return max(1, epochs * -(-self.extent(training).train // loop.batch_size))
 
     def needs(self, training: Trial) -> Sequence[Trial]:
         return needs_of(training)
@@ -106,15 +113,13 @@ class UpgradeTrainer(Trainer[Trial]):
         return self._config.train.loop
 
     def make_steps(self, kind: str) -> Steps:
-        name, _, method = kind.partition("-")
+        name, method, *ramp_up = kind.split("-")
         config, domain, step = self._config, self._domain, self._config.train.step
         network = self._network(name, method)
         if method == UPGRADE:
             return make_upgrade_steps(network, step, max_objects=domain.largest_id, rounding=config.rounding)
         if method == TEACHER:
-            per_epoch = -(-config.epoch_pictures // config.train.loop.batch_size)
-            ramp_up = max(1, config.train.loop.epochs * per_epoch // 3)
-            return make_mean_teacher_steps(network, step, ramp_up=ramp_up)
+            return make_mean_teacher_steps(network, step, ramp_up=int(ramp_up[0]))
         if method == SEGMENTATION:
             return make_steps(network, step)
         plain = self.steps(f"{name}-{SEGMENTATION}")
@@ -140,7 +145,7 @@ class UpgradeTrainer(Trainer[Trial]):
         return Extent(max(self._config.epoch_pictures, training.trained_total or train), validating)
 
     def blank(self, kind: str) -> Pictures:
-        name, _, method = kind.partition("-")
+        name, method = kind.split("-")[:2]
         size = self._config.train.loop.batch_size
         if method == UPGRADE:
             rows = self._data.annotations(0).order[:size]

@@ -25,6 +25,7 @@ from segjax.data import write_labels
 from segjax.evaluation.references import median_radius
 from segjax.files import Damaged, set_aside, write_file
 from segjax.models import card, load_weights, save_weights
+from segjax.models.pretrained import check_version
 from segjax.sweeps import Outcome, Row
 from segjax.sweeps.trials import fingerprint
 from segjax.training import Fit, Pictures, Steps, fit
@@ -261,6 +262,7 @@ class Repair:
         if self._saved.exists():
             try:
                 found = load_weights(self._saved, is_ours=True)
+                check_version(self._saved, found.facts)
                 self._variables = jax.device_put(found.variables)
                 self.choice = Choice(**found.facts["choice"]) if "choice" in found.facts else None
                 return

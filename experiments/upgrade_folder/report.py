@@ -1,4 +1,4 @@
-"""What a person reviews: the list of all changes, and a page that says whether repair pays here and what changed."""
+"""What a person reviews: the list of all changes, and a page: whether labels became better, and what changed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,9 @@ GLOSSARY = (
 TRAINING_SETS = (
     "For the question which labels to train on, each fold of the pictures with clean labels was held out in turn. The "
     "other pictures trained an upgrade network, and one network each on clean labels alone, with the noisy labels as "
-    "they are, and with the repaired ones, in equally many steps per epoch. A test set is the pictures of a fold."
+    "they are, and with the repaired ones, in equally many steps per epoch. A test set is the pictures of a fold. The "
+    "repaired labels are used as they are written; study 2 also tries to repair in two rounds, which this command does "
+    "not."
 )
 
 
@@ -94,12 +96,12 @@ def write_review_page(
     path = config.out / "review.html"
     page = Page(
         title=f"Repaired labels of {folder.path.name}",
-        question="Does repair pay for these labels, and what did it change?",
+        question="Does repair make these labels better, and what did it change?",
         verdict=" ".join([verdict(held_out), *([] if compared is None else [compared.verdict])]),
-        notes=notes(held_out),
+        notes=notes(held_out, knows_training_sets=compared is not None),
         lead=Gallery("Largest changes", summary(folder, changes), STEPS, CHANGE_LEGEND, {"": looks[:FIRST]}),
         table=claims_table([held_out.claim]).rename(columns={"test sets": "held-out pictures"}),
-        table_title="Does repair pay?",
+        table_title="Does repair make labels better?",
         cautions=[*warnings(repair, results), *_cautions(repair, plan["openings"])],
         charts=_charts(held_out),
         galleries=[
@@ -134,20 +136,26 @@ def verdict(held_out: HeldOut) -> str:
     if decided == "too few":
         return f"With drawn errors, {found}."
     answers = {
-        "ahead": "Repair pays here",
-        "behind": "Repair does harm here",
-        "not decided": "Whether repair pays here is not decided",
+        "ahead": "Repair makes labels better here",
+        "behind": "Repair makes labels worse here",
+        "not decided": "It is not decided whether repair makes labels better here",
     }
     return f"{answers[decided]}: with drawn errors, {found}."
 
 
-def notes(held_out: HeldOut) -> list[str]:
-    """What the answer must not be read without."""
+def notes(held_out: HeldOut, knows_training_sets: bool) -> list[str]:
+    """What the answer must not be read without; `knows_training_sets`: --folds has told which labels to train on."""
     said = ["The held-out pictures also decided when training stopped, so expect slightly less for other pictures."]
     if (count := held_out.claim.decision.n) < REPLICATES_FOR_VERDICT:
         pictures = "picture is" if count == 1 else "pictures are"
         said.append(
-            f"{count} held-out {pictures} too few to decide whether repair pays; {REPLICATES_FOR_VERDICT} are needed."
+            f"{count} held-out {pictures} too few to decide whether repair makes labels better; "
+            f"{REPLICATES_FOR_VERDICT} are needed."
+        )
+    if not knows_training_sets:
+        said.append(
+            "A network does not always learn more from better labels. --folds 5 finds out whether to train on clean, "
+            "noisy or repaired labels."
         )
     return said
 

@@ -70,11 +70,12 @@ def start_of(weights: str, channels: int) -> Start:
     Raises:
         InputError: there are no such weights, they do not repair labels, or they take other pictures.
     """
-    kind = card(weights).networks[0]
+    found = card(weights)
+    if "errors" not in found.facts["about"]:
+        raise InputError(f"start: the weights {weights!r} do not repair labels; give upgrader, or {SCRATCH}")
+    kind = found.networks[0]
     network, variables = create(kind, pretrained=weights), load_pretrained(kind, weights).variables["variables"]
     wanted = channels_of(network, variables) - 1
-    if not wanted:
-        raise InputError(f"start: the weights {weights!r} do not repair labels; give upgrader, or {SCRATCH}")
     if channels != wanted and (channels, wanted) != (3, 1):
         raise InputError(
             f"start: the weights {weights!r} are for pictures of {wanted} channel(s), and these have {channels}; "

@@ -53,6 +53,14 @@ def estimate_recipe(
 
     Raises:
         InputError: no pictures, shapes that differ, or labels without any object.
+
+    >>> clean = np.zeros((1, 9, 20), np.int32)
+    >>> clean[0, 3:6, 3:6], clean[0, 3:6, 13:16] = 1, 2
+    >>> noisy = np.zeros((1, 9, 20), bool)
+    >>> noisy[0, 2:7, 2:7] = True  # the first object a pixel too large, the second left out
+    >>> recipe = estimate_recipe(clean, noisy)
+    >>> recipe.omission, recipe.bias
+    (0.5, 1)
     """
     if clean.shape != noisy.shape or len(clean) == 0:
         raise InputError(f"noisy: give a mask for each of the {len(clean)} clean label maps, and at least one")

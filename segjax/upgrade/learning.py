@@ -75,6 +75,11 @@ def clean_pictures(
 
     Raises:
         InputError: labels that are empty or full everywhere, a recipe that cannot apply, or too many recipes.
+
+    >>> images, labels = np.zeros((2, 8, 8, 1), np.float32), np.stack([np.eye(8, dtype=np.int32)] * 2)
+    >>> pictures = clean_pictures(images, labels, Recipe(bias=2), draws=3)  # each picture three times, with three seeds
+    >>> pictures.images.shape, len(set(pictures.targets.seeds.tolist()))
+    ((6, 8, 8, 1), 6)
     """
     check_masks("labels", labels > 0)
     if draws < 1:
@@ -120,6 +125,10 @@ def upgrade_network(
 
     Raises:
         InputError: as `segjax.models.create`.
+
+    >>> images, labels = np.full((1, 2, 2, 1), 0.5, np.float32), np.array([[[1, 0], [0, 0]]], np.int32)
+    >>> upgrade_network("msd", images, labels, depth=3).input_mean  # of the picture, and of the label channel
+    (0.5, 0.25)
     """
     if name == "msd" and not {"input_mean", "input_std"} & set(options):
         channels = np.moveaxis(np.asarray(with_labels(images, labels > 0), np.float64), -1, 0)
@@ -152,6 +161,15 @@ def make_upgrade_steps(
         rounding: how many of the n objects of a picture a rate r drops or adds. "down": int(r n). "random": r n rounded
             up or down at random, so that its mean is r n where pictures show few objects. "published": of objects as
             the recipe says; of foreign ones all but max(1, int((1 - r) n)).
+
+    >>> images, labels = np.zeros((2, 8, 8, 1), np.float32), np.stack([np.eye(8, dtype=np.int32)] * 2)
+    >>> steps = make_upgrade_steps(create("msd", depth=1), StepConfig())
+    >>> state = steps.init(jax.random.key(0), images)
+    >>> state.params["head_kernel"].shape  # from picture, noisy mask and one layer to background and object
+    (3, 2)
+    >>> pictures = clean_pictures(images, labels, Recipe(bias=1))
+    >>> [part.shape for part in jax.eval_shape(steps.validate, state.variables, *pictures)]  # loss, foreground pixels
+    [(2,), (2,)]
     """
     plain, step = make_steps(network, config), pure_step(network, config)
 

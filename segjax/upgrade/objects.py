@@ -70,6 +70,14 @@ def number_objects(
         mask, probability: as `upgrade` gives them.
         before: noisy labels, 0 background; a mask's `components` where there are no ids.
         minimum_area: new objects of fewer pixels are left out.
+
+    >>> before = np.array([[7, 7, 0, 3, 0, 0]], np.int32)
+    >>> mask = np.array([[True, True, False, False, False, True]])
+    >>> repaired = number_objects(mask, mask.astype(np.float32), before)
+    >>> repaired.labels.tolist()
+    [[7, 7, 0, 0, 0, 8]]
+    >>> [(one.object, one.change) for one in repaired.changes]
+    [(3, 'removed'), (7, 'kept'), (8, 'added')]
     """
     mask, probability, before = np.asarray(mask), np.asarray(probability), np.asarray(before)
     markers = _matched(mask, before)

@@ -27,6 +27,9 @@ def mixture(scope: str = "picture", **strengths: Sequence[float | int]) -> list[
 
     Raises:
         InputError: no error, an unknown one, or more than 64 combinations.
+
+    >>> [(recipe.omission, recipe.bias) for recipe in mixture(omission=[0.3], bias=[2, 4])]
+    [(0.0, 0), (0.0, 2), (0.0, 4), (0.3, 0), (0.3, 2), (0.3, 4)]
     """
     known = [field.name for field in fields(Recipe) if field.name not in Recipe().drawn]
     for name in strengths:

@@ -62,6 +62,14 @@ def upgrade_set(
     Raises:
         InputError: another number of masks than pictures, sizes that differ, a batch below 1, or a network that cannot
             be tiled.
+
+    >>> from segjax.models import create
+    >>> network = create("msd", depth=1)  # knows nothing yet: each pixel is an object with probability 1/2
+    >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 2)))
+    >>> images, masks = [np.zeros((6, 4, 1), np.float32)], [np.zeros((6, 4), bool)]
+    >>> (upgraded,) = upgrade_set(network, variables, images, masks, batch=1)
+    >>> upgraded.mask.shape, float(upgraded.probability.max())
+    ((6, 4), 0.5)
     """
     if len(images) != len(masks):
         raise InputError(f"masks: there are {len(masks)} for {len(images)} pictures; give one for each")

@@ -93,6 +93,7 @@ def table_at(out: Path) -> ResultTable[Trial]:
 def test_the_whole_study(tmp_path, monkeypatch, capsys):
     traces, out = counted(monkeypatch), tmp_path / "run"
     options = [*TINY, "--maps", OURS, "cam", "rise", "--maps-over-training", "cam", "--out", str(out)]
+    options += ["--baselines", "otsu"]
     text = run(monkeypatch, capsys, *options)
     assert "report:" in text and "failed" not in text
     assert len(traces) == 1  # however long classifiers are trained
@@ -102,7 +103,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert list(table.columns) == columns
     found = {(row.map, row.epochs) for row in table.itertuples()}
     assert found == {
-        *((kind, 0) for kind in (CLASSIFIER, CUES, OURS, "cam", "rise", *REFERENCES)),
+        *((kind, 0) for kind in (CLASSIFIER, CUES, OURS, "cam", "rise", *REFERENCES, "otsu")),
         (CLASSIFIER, 1),
         (CUES, 1),
         ("cam", 1),
@@ -121,7 +122,12 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     assert tested and tested <= set(split["test"])
     page = (out / "report.html").read_text()
     assert "What classifiers look at: simulated satellite pictures with mounds" in page
-    for text in ("Nothing can be concluded about maps", "Maps on pictures", "Maps by the area of the object"):
+    for text in (
+        "Nothing can be concluded about maps",
+        "Grey lines, too: Otsu",
+        "Maps on pictures",
+        "Maps by the area of the object",
+    ):
         assert text in page, text
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg"}
 
@@ -220,6 +226,18 @@ def test_a_disc_of_75_metres_is_as_large_as_the_ground_says(domain):
         disc = np.hypot(y - rows.mean(), x - columns.mean()) <= 75 / 6.64
         both, either = np.sum(disc & truth), np.sum(disc | truth)
         assert values[domain.source.names[index]] == pytest.approx(both / either)
+
+
+def test_a_rung_of_the_ladder_is_fitted_to_the_outlines_that_choose_thresholds(domain):
+    shown = dataclasses.replace(domain, images=(domain.labels > 0).astype(np.float32)[..., None])
+    chosen = chosen_pictures(shown, make_split(shown.source, fold=0, folds=4), 2, 3)
+    values = means_of(reference_rows("otsu", 0, chosen, shown))
+    assert values["iou"] == 1 and values["false_positive_rate"] == 0
+    with pytest.raises(InputError, match="baselines: they answer the question maps"):
+        resolved(
+            STUDY,
+            overlaid(defaults_of(STUDY, "smoke"), {"questions": ("cues",), "classical": {"baselines": ("otsu",)}}),
+        )
 
 
 def test_regions_divide_the_picture():

@@ -28,7 +28,8 @@ from experiments.upgrade_folder.training_sets import Comparison
 from segjax.annotations import Recipe
 from segjax.export import channels_of
 from segjax.files import write_file
-from segjax.models import load_weights
+from segjax.models import load_weights, save_weights
+from segjax.models.pretrained import VERSION
 from segjax.types import InputError
 from segjax.upgrade.learning import CleanLabels
 from segjax.upgrade.objects import Change
@@ -119,7 +120,8 @@ def test_a_folder_is_repaired_and_its_own_files_stay(repaired):
     assert "Objects added: 9, removed: 0" in page and "Label images without any change: 0 of 3" in page
     assert page.count("least sure: object") >= 3 and "1 held-out picture is too few to decide" in page
     assert (
-        "With drawn errors, repair raised the Dice of held-out labels from " in page and "Repair pays here" not in page
+        "With drawn errors, repair raised the Dice of held-out labels from " in page
+        and "Repair makes labels better here" not in page
     )
     assert "also decided when training stopped" in page and "With drawn errors, repair raised" in text
     results = pd.read_csv(out / "results.csv").query("file == 'network'").set_index("metric")["value"]
@@ -172,6 +174,9 @@ def test_a_network_that_is_missing_or_damaged_is_trained_again(repaired, tmp_pat
     with pytest.warns(UserWarning, match=r"kept as .*network\.safetensors\.damaged; the network is trained"):
         run(folder, out)
     chex.assert_trees_all_equal(load_weights(path).variables, before)
+    save_weights(path, before, facts | {"version": VERSION + 1})
+    with pytest.raises(InputError, match=rf"network\.safetensors: these weights are for version {VERSION + 1} of"):
+        run(folder, out)
 
 
 def test_what_goes_wrong_is_learnt_from_pairs(folder, tmp_path):
@@ -209,11 +214,13 @@ def read(folder, tmp_path, **options):
         ({"tune": -1}, "tune must be at least 0"),
         ({"start": "upgrader", "width": 8}, "width: is of networks that start from scratch, but this one starts from"),
         ({"start": "nuclei"}, "start: the weights 'nuclei' do not repair labels; give upgrader, or scratch"),
-        ({"start": "planets"}, "pretrained: unknown 'planets'; choose one of"),
+        ({"start": "blood_cells"}, "start: the weights 'blood_cells' do not repair labels"),
+        ({"start": "planets"}, "there are no trained weights 'planets'; choose one of"),
         ({"data": "microscope:hl60"}, "is not a folder"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
         ({"data": "folder:x?annotations=masks"}, "option annotations cannot be given here"),
-        ({"data": "folder:x?shrink=2"}, "option shrink cannot be given here"),
+        ({"data": "folder:x?shrink=2"}, "option shrink cannot be given here, because .*; leave it out, or shrink the"),
+        ({"data": "folder:x?crop=64"}, "option crop cannot be given here, because .*; leave it out, or crop the files"),
         ({"data": "folder:x?tile=big"}, "tile=big is not a whole number"),
         ({"data": "folder:x?typo=1"}, "option 'typo' is unknown"),
     ],

@@ -48,27 +48,37 @@ def test_few_held_out_pictures_give_numbers_and_no_verdict():
         verdict(few)
         == "With drawn errors, repair raised the Dice of held-out labels from 0.650 to 0.800, by 15.0 points."
     )
-    assert notes(few)[1] == "2 held-out pictures are too few to decide whether repair pays; 5 are needed."
-    assert "1 held-out picture is too few" in notes(held_out((0.7, 0.6)))[1]
+    assert (
+        notes(few, knows_training_sets=True)[1]
+        == "2 held-out pictures are too few to decide whether repair makes labels better; 5 are needed."
+    )
+    assert "1 held-out picture is too few" in notes(held_out((0.7, 0.6)), knows_training_sets=True)[1]
     assert "repair lowered the Dice of held-out labels from 0.700 to 0.600, by 10.0 points" in verdict(
         held_out((0.7, 0.6))
     )
 
 
-def test_five_held_out_pictures_decide_whether_repair_pays():
+def test_five_held_out_pictures_decide_whether_repair_makes_labels_better():
     gain = np.array([0.1, 0.12, 0.09, 0.11, 0.1])
     pairs = np.stack([np.full(5, 0.7), 0.7 + gain], axis=1)
     better, worse = held_out(*pairs), held_out(*pairs[:, ::-1])
-    assert verdict(better).startswith("Repair pays here: with drawn errors, repair raised the Dice of held-out labels")
-    assert verdict(worse).startswith("Repair does harm here: ")
+    assert verdict(better).startswith(
+        "Repair makes labels better here: with drawn errors, repair raised the Dice of held-out labels"
+    )
+    assert verdict(worse).startswith("Repair makes labels worse here: ")
     level = held_out((0.7, 0.8), (0.7, 0.6), (0.7, 0.75), (0.7, 0.65), (0.7, 0.71))
-    assert verdict(level).startswith("Whether repair pays here is not decided: ")
+    assert verdict(level).startswith("It is not decided whether repair makes labels better here: ")
     decision = better.claim.decision
     assert (decision.low, decision.high) == pytest.approx(interval(100 * gain)[1:3])
     for one in (better, worse, level):  # these pictures are not independent of the training, and the page says so
-        assert notes(one) == [
+        assert notes(one, knows_training_sets=True) == [
             "The held-out pictures also decided when training stopped, so expect slightly less for other pictures."
         ]
+
+
+def test_that_better_labels_train_better_networks_is_not_said_without_folds():
+    (said,) = set(notes(held_out((0.7, 0.8)), False)) - set(notes(held_out((0.7, 0.8)), True))
+    assert said.startswith("A network does not always learn more from better labels. --folds 5 finds out")
 
 
 def test_what_speaks_against_the_repaired_labels_is_said():

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments.pretrain.finished import Finished, Kept, halved, write
+from experiments.pretrain.finished import Finished, Kept, write
+from experiments.pretrain.schedule import halved
 from experiments.upgrade_folder import repair as repair_module
 from experiments.upgrade_folder.config import FolderConfig
 from experiments.upgrade_folder.pictures import open_folder
@@ -40,7 +41,9 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "mine"
     made = {"unet": Kept(SIZES, halved(found.variables), {})}
     origin = dict.fromkeys(("command", "commit", "machine"), "here")
-    write(folder, Finished("repairs squares", {}, "drawn here, CC0", made, [("network",)], []), origin)
+    write(
+        folder, Finished("repairs squares", {"errors": "omission"}, "drawn here, CC0", made, [("network",)], []), origin
+    )
     return folder
 
 
@@ -141,7 +144,7 @@ def test_trained_weights_say_which_pictures_of_a_folder_they_saw(tmp_path):
     ]
     kept = {"unet": Kept(SIZES, halved(variables), {})}
     objects = {"classes": ["square"], "diameters": [20.0, 30.0], "brighter": False}
-    made = Finished("repairs squares", {}, "drawn here, CC0", kept, [("network",)], used, objects)
+    made = Finished("repairs squares", {"errors": "omission"}, "drawn here, CC0", kept, [("network",)], used, objects)
     write(tmp_path / "weights", made, dict.fromkeys(("command", "commit", "machine"), "here"))
     config = FolderConfig(str(folder), tmp_path / "out", start=str(tmp_path / "weights"))
     repair = Repair(config, open_folder(config))

@@ -104,11 +104,24 @@ def test_the_answer_is_told_drawn_and_listed(config):
         "With an upgrade network that knew the error, repairing is ahead in 2 of 3 cases and neither gains in 1."
     )
     assert list(found.charts)[-1] == "region" and "region" in found.shown
-    assert [claim.rival for claim in found.main] == ["clean pictures only", "noisy labels as they are"]
-    assert found.main[0].decision.mean == pytest.approx((19.6 + 19.6 - 10) / 3)
+    assert [claim.rival for claim in found.main] == ["clean pictures only", "noisy labels as they are"] * 2
+    assert found.main[0].decision.mean == pytest.approx((19.6 - 10) / 2)  # of the first error
+    assert found.main[2].decision.mean == pytest.approx(19.6)
     first = found.tables["Where repairing pays"].iloc[0]
     assert first["repaired over noisy, points"].startswith("9.6 (") and first["answer"] == "repairing is ahead"
     assert "For which" in found.charts["region"].question and found.charts["region"].table.shape[0] == 5
+
+
+def test_the_rivals_of_one_error_are_one_family(config):
+    table = four_places(config)
+    found = [claim.decision.p for claim in analyse(config, table).main[:2]]
+    ours = [at_place(config, "unet", "upgraded", place, "known") for place in (FIRST, SECOND)]
+    pairs = [
+        ((("", ours), ("", [at_place(config, "unet", rival, place) for place in (FIRST, SECOND)])))
+        for rival in (CLEAN, RAW)
+    ]
+    alone = [table.compare_pairs("dice_pooled", [pair])[0].decision.p for pair in pairs]
+    assert found == pytest.approx(holm(alone)) and found != pytest.approx(alone)
 
 
 def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
@@ -119,7 +132,7 @@ def test_the_first_use_of_repaired_labels_is_compared_with_the_others(tmp_path):
     found = analyse(both, table_of(*(rows(at_place(both, "unet", use, FIRST), dice_pooled=uses[use]) for use in uses)))
     (claim,) = found.main
     assert (claim.subject, claim.rival) == (
-        "U-Net with repaired labels, in two rounds, mean of 4 cases", "repaired labels",
+        "U-Net, 50 % omitted cells: repaired labels, in two rounds, mean of 2 cases", "repaired labels",
     )  # fmt: skip
     assert claim.decision.mean == pytest.approx(9.6)
 

@@ -36,6 +36,7 @@ from experiments.harness.parsing import defaults_of, resolved
 from experiments.harness.store import Trained
 from segjax.annotations import Recipe
 from segjax.simulators.microscope import MicroscopeSource
+from segjax.training import LoopConfig
 from segjax.training import steps as steps_module
 from segjax.types import InputError
 from segjax.upgrade import learning
@@ -260,6 +261,23 @@ def test_the_extent_of_a_training_is_that_of_its_pictures(tiny, domain):
         if not needs_of(training):
             job = trainer.job(training, load=lambda need: pytest.fail("nothing is needed"))
             assert trainer.extent(training) == (len(job.train.images), len(job.validation.images))
+
+
+@pytest.mark.parametrize(
+    ("loop", "epochs"),
+    [
+        (LoopConfig(epochs=24, batch_size=4), 8),
+        (LoopConfig(epochs=1000, batch_size=4, stop="plateau", patience=10), 10),  # the shortest training has 11
+        (LoopConfig(epochs=2, batch_size=4), 0),
+    ],
+)
+def test_a_mean_teacher_counts_fully_before_its_training_can_end(tiny, domain, loop, epochs):
+    config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, loop=loop))
+    trainer = UpgradeTrainer(config, AnnotatedPictures(config, domain))
+    training = training_of(laboratory(config, "unet", "mean_teacher"))
+    steps_of_an_epoch = -(-len(trainer.job(training, load=None).train.images) // 4)
+    assert trainer.kind(training) == f"unet-mean_teacher-{max(1, epochs * steps_of_an_epoch)}"
+    assert trainer.steps(trainer.kind(training)).train
 
 
 def test_counts_of_pictures(tiny):
