@@ -163,6 +163,11 @@ def cautions(found: Findings) -> list[str]:
             "That model may have seen these pictures before, the test pictures among them. Our extractors learnt from "
             "the training pictures and the labels of the other types."
         )
+    if any(method in BASELINES for method in found.baselines):
+        said.append(
+            f"Networks trained on the annotated pictures, for comparison, get {config.baseline_steps} steps each "
+            "(--baseline-steps): no annotated picture is left over to tell when to stop."
+        )
     if config.train.loop.stop == "fixed":
         said.append(
             f"Networks are trained for {config.train.loop.epochs} epochs, whether or not their validation loss still "

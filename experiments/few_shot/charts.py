@@ -311,5 +311,5 @@ def _type_line(found: Findings, place: int, shots: int) -> dict[str, object]:
         "intersection over union with all labels": found.mean("iou_pooled", whole),
         "F1 of objects with all labels": found.mean("f1", whole),
         "behind all labels, Dice points": 100 * (all_labels - median),
-        SHARE: float("nan") if trial.type in found.weak else 100 * (1 - median / all_labels),
+        SHARE: 100 * (1 - median / all_labels) if all_labels and trial.type not in found.weak else float("nan"),
     }

@@ -1,6 +1,7 @@
 """The results of study 3, with questions put to them."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -121,10 +122,15 @@ class Findings:
         reached = {trial.type: self.mean(self.of_all_labels, trial) for trial in self.whole()}
         return {name: value for name, value in reached.items() if value < CALIBRATED}
 
-    @property
+    @cached_property
     def weak(self) -> dict[str, float]:
-        """Those of `low` of which it is known that more can be had: the types of the simulation that was calibrated."""
-        return self.low if self.config.source.data.startswith("microscope:tissue") else {}
+        """Those of `low` for which it is known that more can be had: the types of the simulation that was calibrated,
+        and others for which a few annotated pictures reach more."""
+        if self.config.source.data.startswith("microscope:tissue"):
+            return self.low
+        few = [trial for shots in self.shots for trial in self.few(shots)]
+        more = {trial.type for trial in few if self.median(trial) > self.low.get(trial.type, math.inf)}
+        return {name: value for name, value in self.low.items() if name in more}
 
     def judged(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those of the types that are not weak."""
@@ -132,18 +138,19 @@ class Findings:
 
     def of_types(self) -> str:
         """Over which types a mean of `judged` is taken."""
-        count = len(self.judged(self.whole()))
+        judged = [trial.type for trial in self.judged(self.whole())]
         if not self.weak:
-            return f"mean of {count} types"
-        return "the one type with full supervision" if count == 1 else f"mean of {count} types with full supervision"
+            return f"mean of {len(judged)} types"
+        return f"{'mean of ' if judged[1:] else ''}{joined(judged)} only" if judged else "no type"
 
     def share_behind(self, shots: int, method: str = "", metric: str = "dice_pooled") -> Interval:
-        """By how many percent Dice is lower than with full supervision: mean of the types, then over test sets."""
-        pairs = zip(self.judged(self.few(shots, method)), self.judged(self.whole()), strict=True)
-        values = [
-            100 * (1 - self.table.values(metric, trial) / self.table.values(self.of_all_labels, whole))
-            for trial, whole in pairs
-        ]
+        """By how many percent Dice is lower than with full supervision: mean of the types, then over test sets.
+
+        Where full supervision found nothing of a type, there is no share.
+        """
+        reached = (self.table.values(self.of_all_labels, whole) for whole in self.judged(self.whole()))
+        pairs = zip(self.judged(self.few(shots, method)), reached, strict=True)
+        values = [100 * (1 - self.table.values(metric, trial) / whole[whole > 0]) for trial, whole in pairs]
         found = pd.concat([pd.Series(dtype=float), *values], axis=1).mean(axis=1).dropna()
         return interval(found.to_numpy(), overlap=self.table.replicates.overlap)
 
@@ -172,7 +179,8 @@ class Findings:
 
     def behind(self) -> tuple[list[Gap], list[Claim]]:
         """All labels against the median draw of every number of shots, as gaps and as claims, where they are full."""
-        subject = f"{network_name(self.network)} with all labels", self.judged(self.whole())
+        of_types = f" ({self.of_types()})" if self.weak else ""
+        subject = f"{network_name(self.network)} with all labels{of_types}", self.judged(self.whole())
         pairs = [(subject, (self.named(shots), self.judged(self.few(shots)))) for shots in self.shots]
         claims = self.table.compare_pairs(self.of_all_labels, pairs, rival_metric="dice_pooled_median")
         known = [(shots, claim) for shots, claim in zip(self.shots, claims, strict=True) if claim.decision.n]

@@ -161,7 +161,7 @@ class Config:
 
 BASE = Config(
     RunOptions(Path(), seeds=5),
-    DataOptions("microscope:tissue", simulation="size=half&volumes=30&slices=16"),
+    DataOptions("microscope:tissue", simulation="microscope:size=half&volumes=30&slices=16"),
     SegmentationOptions(networks=("unet",)),
     TrainOptions(
         StepConfig(learning_rate=1e-3),
@@ -174,7 +174,7 @@ CALIBRATED_SIZES = Sizes(unet_width=16, unet_levels=3, segnet_width=16, segnet_l
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
-        "source": {"simulation": "size=quarter&volumes=4&slices=3&crop=48"},
+        "source": {"simulation": "microscope:size=quarter&volumes=4&slices=3&crop=48"},
         "segmentation": {"sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5)},
         "train": TrainOptions(StepConfig(learning_rate=1e-3), LoopConfig(epochs=2, batch_size=2)),
         "maps": "full",
@@ -193,7 +193,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 1},
-        "source": {"simulation": "size=quarter&volumes=6&slices=6&crop=80"},
+        "source": {"simulation": "microscope:size=quarter&volumes=6&slices=6&crop=80"},
         "segmentation": {"sizes": SMALL},
         "train": TrainOptions(
             dataclasses.replace(STEP, learning_rate=3e-3),
@@ -213,7 +213,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 5},
-        "source": {"simulation": "size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
+        "source": {"simulation": "microscope:size=quarter&volumes=12&slices=16&crop=64", "replicates": 5},
         "segmentation": {"sizes": CALIBRATED_SIZES},
         "train": TrainOptions(STEP, LoopConfig(epochs=200, batch_size=4, stop="plateau")),
         "full_supervision": "every",

@@ -51,8 +51,11 @@ def open_shots(shots: str, target: int) -> tuple[Source, Reading]:
     spec = parse_spec(text)
     if spec.scheme != "folder":
         raise InputError(f"shots: {shots!r} is not a folder; give one with images/ and labels/")
-    if "shrink" in spec.options:
-        raise InputError("shots: shrink cannot be given here; shrink the shots and the pictures to segment beforehand")
+    for option, remedy in (("shrink", "shrink"), ("bands", "choose the bands of")):
+        if option in spec.options:
+            raise InputError(
+                f"shots: {option} cannot be given here; {remedy} the shots and the pictures to segment beforehand"
+            )
     source = open_source(text)
     if not 1 <= target <= len(source.class_names):
         raise InputError(

@@ -23,11 +23,13 @@ from experiments.segment_new_type.segment import Segmented
 from segjax.data import read_labels
 from segjax.evaluation import Interval
 from segjax.evaluation.decision import REPLICATES_FOR_VERDICT
+from segjax.fewshot.heads import GIVE_LOG_ODDS, HEADS
 from segjax.fewshot.segment import Shot
 from segjax.files import spreadsheet_safe, write_file
 from segjax.reports import Chart, Gallery, Look, Page, Panel, chart, dot_chart, look, write_page
 from segjax.reports.gallery import PREDICTION_LEGEND, outline_layer, outline_legend, prediction_look
 from segjax.reports.page import index_beside
+from segjax.reports.words import joined
 
 METRICS = {"dice": "Dice", "f1": "object F1"}
 UNMEASURED = "not measured"
@@ -38,9 +40,9 @@ GLOSSARY = (
     "pixels: 0 is no overlap, 1 is perfect. Object F1 compares objects. A found object counts where its intersection "
     "over union with an annotated object is above 0.5. An object's diameter is the diameter of a disc of the same "
     "area. Confidence is the mean probability of the objects' pixels, counted from the threshold: 0.5 is a guess, 1 "
-    "is certain. It says how clear a decision was, not whether it is right. Only the heads logistic, soft_dice and "
-    "hidden_layer give probabilities. Brightness is the mean and contrast the standard deviation of a picture's "
-    "values, from 0 to 1."
+    "is certain. It says how clear a decision was, not whether it is right. Only the heads "
+    f"{joined(name for name, head in HEADS.items() if head in GIVE_LOG_ODDS)} give probabilities. Brightness is the "
+    "mean and contrast the standard deviation of a picture's values, from 0 to 1."
 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from segjax.fewshot.moments import picture_moments
+from segjax.models import CLASSIFIERS
 from segjax.models.options import options_of
 from segjax.ops.turns import turn, turn_back
 from segjax.types import InputError
@@ -45,6 +46,10 @@ class Extractor:
     turned: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.network, tuple(CLASSIFIERS.values())):
+            raise InputError(
+                f"network: {self.kind} classifies whole pictures; give one that segments ({', '.join(LAST_FULL_LAYER)})"
+            )
         known = tuple(self._shapes)
         if not self.layers:
             object.__setattr__(self, "layers", LAST_FULL_LAYER[self.kind])
@@ -218,8 +223,8 @@ class FeatureBank:
         """Standardised features of one picture; compiled once per size of picture.
 
         Raises:
-            InputError: another number of channels than the extractors', NaN or infinite values, or a picture too small
-                for a network.
+            InputError: another number of channels than the extractors', whole numbers, NaN or infinite values, or a
+                picture too small for a network.
         """
         check_picture(image, self.channels)
         return self._compiled(self._variables, jnp.asarray(image, jnp.float32))
@@ -263,7 +268,8 @@ def with_statistics(extractor: Extractor, images: Sequence[np.ndarray]) -> Extra
     """The extractor with mean and deviation of its features over all pixels of some pictures, one at a time.
 
     Raises:
-        InputError: no picture, another number of channels than the extractor's, or NaN or infinite values.
+        InputError: no picture, another number of channels than the extractor's, whole numbers, or NaN or infinite
+            values.
     """
     if len(images) == 0:
         raise InputError("images: there are none to standardise the features with; give at least one")
@@ -306,10 +312,12 @@ def scale_of(std: Float32[np.ndarray, " F"]) -> Float32[np.ndarray, " F"]:
 
 
 def check_picture(image: np.ndarray, channels: int, name: str = "images: one") -> None:
-    """Raises InputError unless the picture has the extractor's number of channels and finite values throughout."""
+    """Raises InputError unless a picture has the extractor's number of channels and finite floating-point values."""
     if image.ndim != 3 or image.shape[-1] != channels:
         raise InputError(
             f"{name} has the shape {image.shape}; give pictures [H, W, {channels}], as the extractors were trained on"
         )
+    if not jnp.issubdtype(image.dtype, jnp.floating):  # such as a file's 0 to 255
+        raise InputError(f"{name} holds {image.dtype}; give float32 from 0 to 1, as segjax.data.read_picture gives it")
     if not np.isfinite(image).all():
         raise InputError(f"{name} holds NaN or infinite values; replace them before use")

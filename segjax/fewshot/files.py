@@ -10,7 +10,15 @@ from segjax.fewshot.bank import Extractor
 from segjax.files import Damaged, replacing, set_aside
 from segjax.models import card, create, load_weights, save_weights
 from segjax.models.options import options_of
-from segjax.models.pretrained import CARD, load_pretrained, options_from, pretrained_options, shipped_names
+from segjax.models.pretrained import (
+    CARD,
+    VERSION,
+    check_version,
+    load_pretrained,
+    options_from,
+    pretrained_options,
+    shipped_names,
+)
 from segjax.models.weights import Weights
 from segjax.types import InputError
 
@@ -24,6 +32,15 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
 
     Raises:
         InputError: the folder holds something else.
+
+    >>> import tempfile
+    >>> import jax
+    >>> network = create("msd", depth=1)
+    >>> extractor = Extractor(network, network.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1))))
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     save_extractors(Path(place, "kept"), [extractor, extractor])
+    ...     [path.name for path in extractor_files(Path(place, "kept"))]
+    ['extractor-0.safetensors', 'extractor-1.safetensors']
     """
     if extractor_files(folder):
         if [one.digest for one in load_extractors(folder)] != [one.digest for one in extractors]:
@@ -32,6 +49,7 @@ def save_extractors(folder: Path, extractors: Sequence[Extractor]) -> None:
     with replacing(folder) as unfinished:
         for number, extractor in enumerate(extractors):
             facts = {
+                "version": VERSION,
                 "network": extractor.kind,
                 "options": options_of(extractor.network),
                 "layers": extractor.layers,
@@ -49,7 +67,7 @@ def kept_extractors(folder: Path, count: int, make: Callable[[], Sequence[Extrac
     What was there is set aside with a warning. No other process may do the same at the same time.
 
     Raises:
-        InputError: the disk is full, or the folder cannot be written.
+        InputError: the disk is full, the folder cannot be written, or it is of another version of the networks.
     """
     if folder.exists():
         try:
@@ -77,6 +95,10 @@ def load_extractors(place: Path | str) -> list[Extractor]:
 
     Raises:
         InputError: there are none, a file is damaged, or a name is also that of a folder with extractors.
+
+    >>> (extractor,) = load_extractors("nuclei")
+    >>> extractor.kind, extractor.channels
+    ('unet', 1)
     """
     paths, names = extractor_files(place), shipped_names()
     if paths and place in names:
@@ -91,9 +113,14 @@ def load_extractors(place: Path | str) -> list[Extractor]:
     if not (Path(place) / CARD).is_file():
         raise InputError(
             f"extractors: {place} has no file {_EXTRACTORS}; give the folder in which a study saved them, or the name "
-            f"of some that come with segjax ({', '.join(names)})"
+            f"of some that come with segjax ({', '.join(shipped_extractors())})"
         )
     return _pretrained_extractors(Path(place))
+
+
+def shipped_extractors() -> list[str]:
+    """The names of the trained weights of the package that hold extractors."""
+    return [name for name in shipped_names() if any(own["layers"] for own in card(name).facts["networks"].values())]
 
 
 def _pretrained_extractors(name: str | Path) -> list[Extractor]:
@@ -101,7 +128,10 @@ def _pretrained_extractors(name: str | Path) -> list[Extractor]:
     found = card(name)
     chosen = [network for network, own in found.facts["networks"].items() if own["layers"]]
     if not chosen:
-        raise InputError(f"extractors: no network of the weights {found.name!r} is an extractor; choose other weights")
+        raise InputError(
+            f"extractors: no network of the weights {found.name!r} is an extractor; choose one of "
+            f"{', '.join(shipped_extractors())}"
+        )
     extractors = []
     for kind in chosen:
         saved, own = load_pretrained(kind, name)
@@ -112,7 +142,7 @@ def _pretrained_extractors(name: str | Path) -> list[Extractor]:
 
 
 def load_extractor(path: Path) -> Extractor:
-    """One extractor. Raises InputError where the file is not one or is damaged."""
+    """One extractor. Raises InputError where the file is not one, is damaged, or is of another version."""
     saved, facts = load_as("an extractor", path, ("network", "options", "layers"))
     network = create(facts["network"], **options_from(facts["options"]))
     statistics = saved.get("mean"), saved.get("std")
@@ -121,9 +151,15 @@ def load_extractor(path: Path) -> Extractor:
 
 
 def load_as(what: str, path: Path, needed: Sequence[str]) -> Weights:
-    """A file of weights of ours. Raises Damaged where its content does not hold, or lacks a fact that it needs."""
+    """A file of weights of ours.
+
+    Raises:
+        Damaged: its content does not hold, or lacks a fact that it needs.
+        InputError: it is of another version of the networks.
+    """
     loaded = load_weights(path, is_ours=True)
     missing = [name for name in needed if name not in loaded.facts]
     if missing:
         raise Damaged(f"{path} is not {what}: it lacks {', '.join(missing)}; give another file")
+    check_version(path, loaded.facts)
     return loaded

@@ -21,6 +21,7 @@ from segjax.fewshot.moments import Params
 from segjax.fewshot.streaming import fit_streamed
 from segjax.fewshot.targets import DELINEATIONS, border_target, type_target
 from segjax.models import save_weights
+from segjax.models.pretrained import VERSION
 from segjax.ops.components import components
 from segjax.ops.instances import GROUPINGS, instances
 from segjax.types import IGNORED, InputError, check_least
@@ -146,7 +147,7 @@ class NewType:
         Raises:
             InputError: another bank than the one that the type was learnt on, or a picture that the bank refuses.
         """
-        self._check(bank)
+        self._check(bank, "extractors")
         return np.asarray(self.head.predict(self.params, bank.features(image))) - np.float32(self.threshold)
 
     def find(self, bank: FeatureBank, image: Float32[np.ndarray, "H W C"]) -> Found:
@@ -163,16 +164,19 @@ class NewType:
         """Numbered objects of the type in one picture, 0 elsewhere. Raises InputError as `scores`."""
         return self.find(bank, image).labels
 
-    def _check(self, bank: FeatureBank) -> None:
+    def _check(self, bank: FeatureBank, name: str) -> None:
+        """Raises InputError for another bank; its message begins with the name."""
         if bank.digest != self.bank_digest:
             raise InputError(
-                f"extractors: this type was learnt on features of the bank {self.bank_digest}, not of {bank.digest}; "
-                "give the extractors it was learnt with, or learn it again"
+                f"{name}: this type was learnt on features of the bank {self.bank_digest}, not of {bank.digest}; the "
+                "extractors have changed since, or are others: give those that it was learnt with, or learn again from "
+                "the shots"
             )
 
     def save(self, path: Path) -> None:
         """Write everything but the extractors to one file."""
         facts = {
+            "version": VERSION,
             "head": name_of(self.head),
             "options": dataclasses.asdict(self.head),  # type: ignore[call-overload]
             "threshold": self.threshold,
@@ -185,13 +189,13 @@ class NewType:
 
     @staticmethod
     def load(path: Path, bank: FeatureBank) -> "NewType":
-        """A saved type. Raises InputError where the file is not one, or belongs to another bank."""
+        """A saved type. Raises InputError where the file is not one, or belongs to another bank or version."""
         saved, facts = load_as("a saved type", path, ("head", "options", "threshold", "objects", "bank", "reading"))
         params, border = jax.device_put((saved["params"], saved["border"]))
         head, objects = create_head(facts["head"], **facts["options"]), Objects(**facts["objects"])
         reading, shots = Reading(**facts["reading"]), tuple(Shot(**shot) for shot in facts.get("shots", ()))
         loaded = NewType(head, params, facts["threshold"], border or None, objects, facts["bank"], reading, shots)
-        loaded._check(bank)
+        loaded._check(bank, str(path))
         return loaded
 
 
@@ -290,6 +294,15 @@ def fit_new_type(
         InputError: pictures and masks that do not fit each other or the extractors, NaN or infinite values, a picture
             that does not show the type, no background, only ignored pixels, or a head that needs more memory than
             `objects.most_bytes`.
+
+    >>> from segjax.models import create
+    >>> network, image = create("msd", depth=1), np.zeros((8, 8, 1), np.float32)
+    >>> image[2:5, 2:5] = 1.0
+    >>> extractor = Extractor(network, network.init(jax.random.key(0), jnp.asarray(image)[None]))
+    >>> bank = FeatureBank.standardised([extractor], [image])
+    >>> learnt = fit_new_type(bank, [image], [image[..., 0] > 0], create_head("ridge"))
+    >>> learnt.segment(bank, np.roll(image, 3, axis=1))[3].tolist()  # what is bright, in another picture
+    [0, 0, 0, 0, 0, 1, 1, 1]
     """
     return Shots(bank, images, masks, head, objects).learn()
 
@@ -312,6 +325,15 @@ def segment_new_type(
 
     Raises:
         InputError: as `fit_new_type`; a query picture that the extractors cannot take, before anything is learnt.
+
+    >>> from segjax.models import create
+    >>> network, image = create("msd", depth=1), np.zeros((8, 8, 1), np.float32)
+    >>> image[2:5, 2:5] = 1.0
+    >>> extractor = Extractor(network, network.init(jax.random.key(0), jnp.asarray(image)[None]))
+    >>> shots = [image], [image[..., 0] > 0]
+    >>> (found,) = segment_new_type([extractor], *shots, query=[image[:, ::-1]], head=create_head("ridge"))
+    >>> found[3].tolist()  # what is bright, in another picture
+    [0, 0, 0, 1, 1, 1, 0, 0]
     """
     known = all(extractor.mean is not None for extractor in extractors)
     bank = FeatureBank(extractors) if known else FeatureBank.standardised(extractors, images)

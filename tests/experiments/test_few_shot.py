@@ -83,7 +83,7 @@ def test_the_whole_study(data, tmp_path, monkeypatch, capsys):
     assert not set(split["train"]) & set(split["test"])
     page = (out / "report.html").read_text()
     assert "How few annotated pictures are enough" in page and "full supervision" in page
-    assert '<p class="verdict">In 1 test set, ' in page
+    assert '<p class="verdict">In 1 test set, ' in page or "is too weak to stand for full supervision" in page
     assert "No difference is decided" in page and "stays below Dice 0.75" in page
     assert "worst: Dice" in page and "Annotated pictures" in page
     assert {path.stem for path in (out / "figures").iterdir()} == {
@@ -477,18 +477,33 @@ def test_a_weak_reference_is_no_full_supervision(config):
     # seeds: 1 - 0.6 / 0.8, ..., 1 - 0.64 / 0.84
     assert found.share_behind(2).mean == pytest.approx(np.mean([20 / (0.8 + 0.01 * seed) for seed in range(5)]))
     said = analyse(config, found.table)
-    assert said.verdict.endswith("(Dice 0.620 against 0.820, the one type with full supervision).")
+    assert said.verdict.endswith("(Dice 0.620 against 0.820, a only).")
+    assert said.claims[0].subject == "U-Net with all labels (a only)"
     assert said.notes == [
         "U-Net with all labels stays below Dice 0.75, the least that simulated types are calibrated to, for b (0.620) "
         "(on the test pictures): a distance to it says little."
     ]
     assert analyse(real, made_up(real, values).table).notes == said.notes
     assert made_up(real, values).weak == {}  # nobody knows whether more can be had
+    better = {**values, ("b", "logistic", 2): dice(0.63)}
+    assert made_up(real, better).weak == {"b": pytest.approx(0.62)}  # a few pictures reach more than all labels
+    assert made_up(real, better).share_behind(2).mean == pytest.approx(found.share_behind(2).mean)
     assert "Dice is 24 % " in said.charts["dice_against_shots"].caption
     alone = made_up(config, {key: value for key, value in values.items() if key[0] == "b"})
     said = analyse(config, alone.table)
     assert said.verdict.startswith("There is no answer yet: U-Net with all labels is too weak")
     assert not said.claims and "%" not in said.charts["dice_against_shots"].caption
+
+
+def test_where_full_supervision_found_nothing_there_is_no_share(config):
+    values = {("a", "all_labels", 0): dice(0.8), ("a", "logistic", 2): dice(0.6)}
+    frame = made_up(config, values).table.frame
+    frame.loc[(frame["method"] == "all_labels") & (frame["seed"] == 1), "dice_pooled"] = 0.0
+    found = Findings(config, ResultTable(frame, Trial, Replicates(tuple("vwxyz"))))
+    others = [20 / (0.8 + 0.01 * seed) for seed in (0, 2, 3, 4)]  # seeds add 0, 0.01, ... 0.04
+    assert found.share_behind(2).mean == pytest.approx(np.mean(others)) and found.share_behind(2).n == 4
+    frame.loc[frame["method"] != "logistic", "dice_pooled"] = 0.0
+    assert analyse(config, ResultTable(frame, Trial, Replicates(tuple("vwxyz")))).tables
 
 
 def test_f1_stands_beside_another_study_in_the_mean_of_the_types(config):

@@ -168,6 +168,7 @@ def test_options_that_the_learnt_type_decides_are_refused(change, name, options)
         ({"target": 2}, "target: class 2"),
         ({"shots": "microscope:hl60"}, "is not a folder"),
         ({"shots": "folder:shots?shrink=2"}, "shrink cannot be given here"),
+        ({"shots": "folder:shots?bands=3,2,1"}, "bands cannot be given here; choose the bands of the shots and"),
         ({"query": "nothing"}, "there is no folder"),
         ({"query": "shots"}, "has no picture"),
         ({"extractors": "query"}, "has no file"),
@@ -190,7 +191,7 @@ def test_the_networks_of_the_package_are_given_by_name(options, tmp_path, monkey
     by_folder = dataclasses.replace(options, extractors=str(tmp_path / "shipped" / "dots"), out=tmp_path / "again")
     for one, two in zip(by_name, segment_folder(by_folder).labels, strict=True):
         np.testing.assert_array_equal(read_labels(one), read_labels(two))
-    with pytest.raises(InputError, match=r"unknown 'stars'; choose one of dots"):
+    with pytest.raises(InputError, match=r"no trained weights 'stars'; choose one of dots"):
         segment_folder(dataclasses.replace(options, extractors="stars"))
 
 

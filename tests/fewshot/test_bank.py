@@ -11,7 +11,7 @@ import pytest
 from segjax.fewshot import Extractor, FeatureBank, load_extractors, save_extractors
 from segjax.fewshot.bank import enlarge, with_statistics
 from segjax.fewshot.moments import class_moments
-from segjax.models import create
+from segjax.models import CLASSIFIERS, create
 from segjax.types import InputError
 
 
@@ -185,6 +185,14 @@ def test_a_picture_is_checked_without_its_features(extractors):
         bank.check(pictures(1, 3, 16)[0], "mine.png")
     with pytest.raises(InputError, match=r"mine.png has the shape \(18, 16, 3\)"):
         bank.check(pictures(1, channels=3)[0], "mine.png")
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_is_no_extractor(name):
+    with pytest.raises(
+        InputError, match=r"network: .* classifies whole pictures; give one that segments \(unet, segnet, msd\)"
+    ):
+        Extractor(create(name), {})
 
 
 @pytest.mark.slow

@@ -64,9 +64,9 @@ def test_a_name_that_is_a_folder_of_extractors_too_is_refused(shelf, tmp_path, m
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("stars", r"unknown 'stars'; choose one of dots, lines"),
-        ("lines", r"no network of the weights 'lines' is an extractor"),
-        (Path("dots"), r"dots has no file extractor-\*.safetensors; .* come with segjax \(dots, lines\)"),
+        ("stars", r"no trained weights 'stars'; choose one of dots, lines"),
+        ("lines", r"no network of the weights 'lines' is an extractor; choose one of dots"),
+        (Path("dots"), r"dots has no file extractor-\*.safetensors; .* come with segjax \(dots\)"),
         ("runs/stars", r"runs/stars has no file extractor-"),
     ],
 )

@@ -24,6 +24,7 @@ from segjax.fewshot.segment import Reading, Shot
 from segjax.fewshot.streaming import fit_streamed
 from segjax.fewshot.targets import type_target
 from segjax.models import load_weights, save_weights
+from segjax.models.pretrained import VERSION
 from segjax.types import InputError
 
 
@@ -93,8 +94,11 @@ def test_a_saved_type_belongs_to_its_extractors(tmp_path, tiny, bank, shots):
     image = dishes(1, 3)[0][0]
     np.testing.assert_array_equal(loaded.segment(again, image), learnt.segment(bank, image))
     other = FeatureBank.standardised([tiny("msd", 1)], shots[0])
-    for use in (lambda: NewType.load(tmp_path / "type.safetensors", other), lambda: learnt.segment(other, image)):
-        with pytest.raises(InputError, match=f"{bank.digest}, not of {other.digest}"):
+    uses = {"extractors": lambda: learnt.segment(other, image)}
+    uses["type.safetensors"] = lambda: NewType.load(tmp_path / "type.safetensors", other)
+    for name, use in uses.items():
+        said = f"{name}: .* {bank.digest}, not of {other.digest}; the extractors have changed since, or are others"
+        with pytest.raises(InputError, match=said):
             use()
 
 
@@ -107,6 +111,27 @@ def test_a_saved_type_knows_how_pictures_are_read(tmp_path, bank, shots):
     for make in (lambda: Reading("min"), lambda: Reading(channels=2)):
         with pytest.raises(InputError):
             make()
+
+
+def test_files_of_another_version_of_the_networks_are_refused_with_both(tmp_path, tiny, bank, shots):
+    fit_new_type(bank, *shots, Ridge()).save(tmp_path / "type.safetensors")
+    save_extractors(tmp_path / "kept", [tiny("msd", 0)])
+    reads = {
+        "type": lambda path: NewType.load(path, bank),
+        "kept/extractor-0": lambda path: load_extractors(path.parent),
+    }
+    for name, read in reads.items():
+        path = tmp_path / f"{name}.safetensors"
+        variables, facts = load_weights(path)
+        assert facts.pop("version") == VERSION == 1
+        save_weights(path, variables, facts)
+        read(path)  # files of earlier versions of segjax say none
+        save_weights(path, variables, facts | {"version": VERSION + 1})
+        said = (
+            rf"{path.name}: these weights are for version {VERSION + 1} of the networks, .* has version {VERSION}; make"
+        )
+        with pytest.raises(InputError, match=said):
+            read(path)
 
 
 @pytest.mark.parametrize("name", ["unet", "segnet", "msd"])
