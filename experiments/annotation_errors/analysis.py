@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.annotation_errors.beside import rung_claims
 from experiments.annotation_errors.elsewhere import LEVEL_LINES, again, against_clean, level_lines, rival_claims
-from experiments.annotation_errors.grid import Config, Trial
+from experiments.annotation_errors.grid import Config, Trial, includes
 from experiments.annotation_errors.statements import (
     MARK_NAME,
     MARKED,
@@ -16,10 +16,11 @@ from experiments.annotation_errors.statements import (
     judged,
     published,
     published_kind,
-    statements_table,
 )
 from experiments.harness.ladder_options import is_rung
+from experiments.harness.recipes import is_combined
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
+from experiments.harness.statements import statements_table
 from experiments.harness.study import Analysis
 from segjax.evaluation import Interval
 from segjax.evaluation.claims import Claim, format_test_sets
@@ -99,7 +100,7 @@ def costs_of(table: Table) -> list[Cost]:
     for network in dict.fromkeys(trial.network for trial in table.trials()):
         own = [trial for trial in table.trials() if trial.network == network]
         clean, pasted = Trial(network, 0), Trial(network, 0, "inclusion")
-        on_pasted = [trial for trial in own if trial.error == "inclusion" and trial.level > 0 and pasted in own]
+        on_pasted = [trial for trial in own if includes(trial.error) and trial.level > 0 and pasted in own]
         others = [trial for trial in own if trial != clean and trial not in on_pasted]
         for baseline, rivals in ((clean, others), (pasted, on_pasted)):
             names = [(_named(one, table.coarsening), one) for one in (baseline, *rivals)]
@@ -212,7 +213,7 @@ def labels_of(trial: Trial, coarsening: float) -> str:
 
 
 def doses(table: Table, metric: str) -> pd.DataFrame:
-    """Every network, error and level with mean, low, high, n and label_dice; level 0 first.
+    """Every network, single error and level with mean, low, high, n and label_dice; level 0 first.
 
     At level 0 stand the trials with clean labels, but for inclusion those of pasted objects that nobody annotated,
     where there are any.
@@ -220,7 +221,7 @@ def doses(table: Table, metric: str) -> pd.DataFrame:
     trials, lines = [trial for trial in table.trials() if not is_rival(trial.network)], []
     for network in dict.fromkeys(trial.network for trial in trials):
         own = [trial for trial in trials if trial.network == network]
-        for error in words.in_order({trial.error for trial in own}):
+        for error in words.in_order({trial.error for trial in own if not is_combined(trial.error)}):
             there = {trial.level: trial for trial in own if trial.error == error}
             for level in words.by_severity(error, [0.0, *there]):
                 trial = there.get(level, Trial(network, 0))

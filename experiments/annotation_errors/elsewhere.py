@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from experiments.annotation_errors.grid import Trial
+from experiments.annotation_errors.grid import Trial, includes
 from experiments.harness.rival_options import NOT_KNOWN, is_rival
 from segjax.evaluation.claims import Claim
 from segjax.reports.words import network_name
@@ -29,7 +29,7 @@ def rival_claims(table: Table, named: Callable[[Trial], str]) -> list[list[Claim
     for network in dict.fromkeys(trial.network for trial in table.trials() if rivals and not is_rival(trial.network)):
         clean, pasted = Trial(network, 0), Trial(network, 0, "inclusion")
         own = [trial for trial in table.trials() if trial.network == network]
-        plain = [trial for trial in own if trial.error != "inclusion" or pasted not in own]
+        plain = [trial for trial in own if not includes(trial.error) or pasted not in own]
         pairs = [((named(trial), trial), rival) for trial in sorted(plain, key=clean.__ne__) for rival in rivals]
         families.append([claim for claim in table.compare_pairs("dice_pooled", pairs) if claim.decision.n])
     return families

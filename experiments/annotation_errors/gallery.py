@@ -14,6 +14,7 @@ from experiments.annotation_errors.pictures import ErrorDomains
 from experiments.harness.examples import ranks_shown
 from experiments.harness.ladder import strip_gallery
 from experiments.harness.pictures import Domain, faulty_targets
+from experiments.harness.recipes import is_combined
 from experiments.harness.study import Context
 from segjax.reports import Gallery, Look, look, words
 from segjax.reports.gallery import LABEL_LEGEND, PREDICTION_LEGEND, dice_scale, label_layer, prediction_look
@@ -78,7 +79,7 @@ def _labels(context: Here) -> Gallery:
     areas = [int((data.plain.labels[index] > 0).sum()) for index in train]
     picture = train[int(np.argsort(areas)[len(areas) // 2])]
     rows = {
-        words.error_words(error).thing.capitalize(): [
+        _error_name(error, data.plain.source.coarsening): [
             _label_look(config, data.domain(error), picture, error, level) for level in config.levels_of(error)
         ]
         for error in config.errors
@@ -87,9 +88,15 @@ def _labels(context: Here) -> Gallery:
     return Gallery("What the errors do to labels", caption, ("picture", "labels"), LABEL_LEGEND, rows)
 
 
+def _error_name(error: str, coarsening: float) -> str:
+    if is_combined(error):
+        return words.amount_of(error, 1, coarsening)
+    return words.error_words(error).thing.capitalize()
+
+
 def _label_look(config: Config, domain: Domain, picture: int, error: str, level: float) -> Look:
     volume = tuple(i for i, group in enumerate(domain.source.groups) if group == domain.source.groups[picture])
     recipe = config.recipe(error, level, domain.source.coarsening)
     mask = faulty_targets(jax.random.key(0), domain, volume, recipe)[volume.index(picture)] > 0
-    said = words.amount(error, level, domain.source.coarsening)
+    said = "together" if is_combined(error) else words.amount(error, level, domain.source.coarsening)
     return look(said, domain.images[picture], label_layer(domain.labels[picture], mask))

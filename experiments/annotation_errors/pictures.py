@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32
 
-from experiments.annotation_errors.grid import Config
+from experiments.annotation_errors.grid import Config, includes, strengths_at
 from experiments.harness.networks import check_trainable
 from experiments.harness.pictures import (
     Domain,
@@ -49,7 +49,7 @@ class ErrorDomains:
 
     def domain(self, error: str) -> Domain:
         """Pictures that the trials of an error are trained and tested on."""
-        return self.with_foreign if error == "inclusion" and self.with_foreign is not None else self.plain
+        return self.with_foreign if includes(error) and self.with_foreign is not None else self.plain
 
 
 def read(config: Config, opener: Opener = open_source) -> ErrorDomains:
@@ -62,7 +62,8 @@ def read(config: Config, opener: Opener = open_source) -> ErrorDomains:
     data = _read(config, opener)
     for error in config.errors:
         for level in config.levels_of(error):
-            _check_changes(config, data.domain(error), error, level)
+            for name, strength in strengths_at(error, level).items():
+                _check_changes(config, data.domain(error), name, strength)
     check_trainable(config.segmentation, data.plain, config.run.seeds)
     return data
 
@@ -80,7 +81,7 @@ def _read(config: Config, opener: Opener) -> ErrorDomains:
         for level in config.levels_of(error):
             config.recipe(error, level, source.coarsening)
     plain = read_domain(source, splitting, options.target)
-    if "inclusion" not in config.errors:
+    if not any(map(includes, config.errors)):
         return ErrorDomains(plain, None)
     if options.extra is not None:
         return ErrorDomains(plain, read_domain(pasted(source, open_source(options.extra)), splitting, options.target))

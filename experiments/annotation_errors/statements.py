@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from experiments.annotation_errors.grid import Trial
 from experiments.harness.recipes import ERRORS
+from experiments.harness.statements import Judged, judged_family
 from segjax.annotations import Recipe
 from segjax.data.spec import parse_spec
-from segjax.evaluation import Decision, decide
 from segjax.reports import words
 from segjax.reports.words import network_name
 from segjax.sweeps import ResultTable
@@ -19,27 +18,12 @@ from segjax.sweeps import ResultTable
 PUBLISHED = ("unet", "segnet", "msd")
 FREE_UP_TO = 0.3  # published: no more omitted cells cost U-Net and MSD less than a Dice point
 FREE = 1.0
-JUDGED = {"ahead": "holds", "behind": "does not hold", "not decided": "not decided", "too few": "too few test sets"}
 MARK_NAME = "public nuclei, against their corrections"
 MARKED = (
     "Dotted: the errors in the public outlines of 20 pictures of nuclei (Data Science Bowl 2018), found by comparing "
     "them with later corrections; inclusions are counted per nucleus."
 )
 Table = ResultTable[Trial]
-
-
-class Judged(NamedTuple):
-    """A published statement for one network.
-
-    Attributes:
-        statement: in the words of this project.
-        case: the network and the labels that it is judged on.
-        decision: in Dice points, positive where the statement holds.
-    """
-
-    statement: str
-    case: str
-    decision: Decision
 
 
 def corrected_nuclei() -> dict[str, float]:
@@ -72,33 +56,19 @@ def published(kind: str) -> pd.DataFrame:
 def judged(table: Table, kind: str | None) -> list[Judged]:
     """The published statements that a run has the trials for; the cases of each are one family.
 
+    That wrongly included objects harm small cells most and large ones hardly has no published number. What a single run
+    can decide of it is which error costs more there.
+
     Args:
         kind: the published set that the pictures stand for; wrongly included objects are larger than the cells of
             "granulocytes" and smaller than those of "hl60". None: nothing is said of them.
     """
     found = [*_nearly_free(table), *_msd_ahead(table), *_growing(table)]
     if kind == "granulocytes":
-        found += _dearer(table, "inclusion", "bias", "Wrongly included objects ruin small cells: they cost more than")
+        found += _dearer(table, "inclusion", "bias", "Small cells: wrongly included objects cost more than")
     if kind == "hl60":
-        found += _dearer(table, "omission", "inclusion", "Large cells hardly suffer: omitted cells cost more than")
+        found += _dearer(table, "omission", "inclusion", "Large cells: omitted ones cost more than")
     return found
-
-
-def statements_table(found: Sequence[Judged]) -> pd.DataFrame:
-    """A row per statement and case, as pages show them."""
-    return pd.DataFrame(
-        [
-            {
-                "published statement": one.statement,
-                "case": one.case,
-                "margin, Dice points": f"{one.decision.mean:+z.1f}",
-                "95 % interval": _bounds(one.decision),
-                "test sets": one.decision.n,
-                "verdict": JUDGED[one.decision.verdict],
-            }
-            for one in found
-        ]
-    )
 
 
 def _nearly_free(table: Table) -> list[Judged]:
@@ -157,9 +127,7 @@ def _dearer(table: Table, dear: str, cheap: str, said: str) -> list[Judged]:
 
 
 def _family(table: Table, said: str, cases: Sequence[tuple[str, pd.Series]]) -> list[Judged]:
-    known = [(case, values) for case, values in cases if len(values)]
-    decisions = decide([values.to_numpy(float) for _, values in known], overlap=table.replicates.overlap)
-    return [Judged(said, case, found) for (case, _), found in zip(known, decisions, strict=True)]
+    return judged_family(said, cases, table.replicates.overlap)
 
 
 def _cost(table: Table, network: str, error: str, level: float) -> pd.Series:
@@ -185,7 +153,3 @@ def _trial(network: str, level: float) -> Trial:
 
 def _case(table: Table, network: str, error: str, level: float) -> str:
     return f"{network_name(network)}, {words.amount_of(error, level, table.coarsening)}"
-
-
-def _bounds(found: Decision) -> str:
-    return f"{found.low:+z.1f} to {found.high:+z.1f}" if found.low == found.low else "-"

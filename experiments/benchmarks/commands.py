@@ -14,6 +14,8 @@ from experiments.harness.provenance import ROOT, comment
 from segjax.files import read_file, write_file
 from segjax.types import InputError
 
+_OWN = ("commit", "machine")  # of each row
+
 
 class Timed(NamedTuple):
     """A command that ended well.
@@ -52,19 +54,19 @@ def timed(name: str, options: Sequence[str]) -> Timed:
 def add_row(
     path: Path, origin: Mapping[str, str], row: Mapping[str, Any], order: Callable[[Mapping[str, Any]], Any]
 ) -> None:
-    """Write a row into a table; the others stay, each with the commit that it was measured at.
+    """Write a row into a table; the others stay, each with the commit and the machine that it was measured with.
 
     Args:
         origin: as `experiments.harness.provenance.provenance` says it.
         order: of the rows; a row of the same order as the new one is replaced.
     """
-    commit = origin["commit"]
-    rows = {order(one): one for one in [*_rows_of(path), {**row, "commit": commit}]}
+    whole = {**row, **{name: origin[name] for name in _OWN}}
+    rows = {order(one): one for one in [*_rows_of(path), whole]}
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*row, "commit"], lineterminator="\n")
+    writer = csv.DictWriter(text, list(whole), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows[place] for place in sorted(rows))
-    write_file(path, comment({name: value for name, value in origin.items() if name != "commit"}) + text.getvalue())
+    write_file(path, comment({name: value for name, value in origin.items() if name not in _OWN}) + text.getvalue())
 
 
 def _rows_of(path: Path) -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@
 Round cells of two classes, most of which touch others, are drawn at random. Each study degrades its own set of pictures
 with a known recipe, a coin per object, and estimates the recipe from both. `true` is what was set, `estimate` the mean
 of the estimates over the studies, `covered` the share of studies whose 95 % interval holds the true value. `alone` has
-one error at a time, `together` has all of them. Below 0.95, less the chance of few studies, an interval is too narrow
-or its centre is off: errors that hide each other, such as a cell that is missing and merged, do so.
+one error at a time, `together` has all of them but inclusion, for which every other cell is a foreign one. Below 0.95,
+less the chance of few studies, an interval is too narrow or its centre is off: errors that hide each other, such as a
+cell that is missing and merged, do so.
 """
 
 import dataclasses
@@ -30,13 +31,20 @@ SIDE, CELLS, RADII = 160, 60, (7, 11)  # pixels, cells tried per picture, pixels
 STUDIES: dict[Scale, tuple[int, int]] = {"full": (10, 6), "smoke": (1, 5)}  # studies, pictures of each
 ALONE: dict[str, tuple[float, ...]] = {
     "omission": (0.02, 0.1, 0.3),
+    "inclusion": (0.02, 0.1, 0.3),
     "merge": (0.05, 0.2, 0.5),
     "split": (0.02, 0.1, 0.3),
     "confusion": (0.05, 0.2),
     "jitter": (0.5, 1.0, 2.0),
 }
 TOGETHER: dict[str, Any] = {"omission": 0.1, "merge": 0.1, "split": 0.05, "confusion": 0.1, "jitter": 1.0}
-KINDS = {"omission": "missing", "merge": "merged", "split": "split", "confusion": "other_class"}
+KINDS = {
+    "omission": "missing",
+    "inclusion": "additional",
+    "merge": "merged",
+    "split": "split",
+    "confusion": "other_class",
+}
 
 
 @dataclass(frozen=True)
@@ -66,11 +74,22 @@ def study(seed: int, pictures: int, recipe: Recipe) -> Found:
     draws, pairs = np.random.default_rng(seed), []
     for index in range(pictures):
         clean = picture(draws, f"{index}")
+        if recipe.inclusion:
+            pairs.append(included(draws, clean, recipe.inclusion))
+            continue
         key = jax.random.fold_in(jax.random.key(seed), index)
         drawn = annotate(key, clean.labels, recipe, clean.classes, class_count=2, max_objects=CELLS)
         other: dict[str, Any] = drawn._asdict()
         pairs.append((clean, dataclasses.replace(clean, **other)))
-    return compare(pairs, has_classes=True)
+    return compare(pairs, has_classes=not recipe.inclusion)
+
+
+def included(draws: np.random.Generator, whole: Sample, rate: float) -> tuple[Sample, Sample]:
+    """A picture of which only the cells with odd ids are clean labels, and the same with some of the others marked."""
+    foreign = (whole.labels > 0) & (whole.labels % 2 == 0)
+    marked = draws.random(whole.labels.max() + 1)[whole.labels] < rate
+    clean = dataclasses.replace(whole, labels=np.where(foreign, 0, whole.labels))
+    return clean, dataclasses.replace(whole, labels=np.where(foreign & ~marked, 0, whole.labels))
 
 
 def of_error(found: Found, error: str) -> Interval:

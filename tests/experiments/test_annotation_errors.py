@@ -41,6 +41,20 @@ def run(monkeypatch, capsys, *options: str) -> str:
     return capsys.readouterr().out
 
 
+def test_several_errors_at_once_are_one_error_with_its_own_strengths(tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(Recipe(omission=0.1, inclusion=0.2, jitter=6, scope="object").to_json())
+    config = resolved(STUDY, overlaid(defaults_of(STUDY, "smoke"), {"errors": ("bias", "omission=0.5", str(file))}))
+    text = "omission=0.1+inclusion=0.2+jitter=6"
+    assert config.errors == ("bias", "omission=0.5", text)
+    asked = [(trial.error, trial.level) for trial in config.trials(False) if trial.network == "unet"]
+    assert asked == [("none", 0), ("bias", 6), ("omission=0.5", 1), ("inclusion", 0), (text, 1)]
+    drawn = config.annotations.drawn
+    assert config.recipe(text, 1, 6) == Recipe(omission=0.1, inclusion=0.2, jitter=1, **drawn)
+    with pytest.raises(InputError, match=r"errors: 'smear' in 'omission=0.5[+]smear=1' is unknown"):
+        resolved(STUDY, overlaid(config, {"errors": ("omission=0.5+smear=1",)}))
+
+
 @pytest.mark.slow
 def test_one_trace_of_the_training_step_serves_all_strengths_and_seeds(tmp_path, monkeypatch, capsys):
     traced = []

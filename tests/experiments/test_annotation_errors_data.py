@@ -59,7 +59,8 @@ def dice(overlap, one, other):
 
 @pytest.mark.slow
 def test_own_folder_with_every_error(study, folder):
-    errors = ["omission", "inclusion", "jitter", "shift", "polygon", "markov"]
+    both = "omission=0.5+inclusion=0.5"
+    errors = ["omission", "inclusion", "jitter", "shift", "polygon", "markov", both]
     extra = "microscope:granulocytes?size=sixth&volumes=2&slices=1"
     data = f"folder:{folder}?groups=(patient.)"
     table, found, split, page = study(
@@ -67,12 +68,14 @@ def test_own_folder_with_every_error(study, folder):
     )  # fmt: skip
     assert set(found) == {
         ("none", 0), ("omission", 0.5), ("inclusion", 0), ("inclusion", 0.5),
-        ("jitter", 4), ("shift", 4), ("polygon", 4), ("markov", 4),
+        ("jitter", 4), ("shift", 4), ("polygon", 4), ("markov", 4), (both, 1),
     }  # fmt: skip
     # Half of two equal squares: 2 (1 / 2) / (3 / 2). Foreign objects that are not annotated leave the labels clean.
     assert found["omission", 0.5] == pytest.approx(2 / 3)
     assert found["none", 0] == found["inclusion", 0] == 1
     assert 0.1 < found["inclusion", 0.5] < 1
+    assert found[both, 1] < found["omission", 0.5]
+    assert "50 % omitted cells and 50 % wrongly included objects" in page.replace("\N{NO-BREAK SPACE}", " ")
     # A field of standard deviation 4 moves outlines of a 10-pixel square, but not beyond recognition.
     assert 0.3 < found["jitter", 4] < 1
     # All squares of a patient move 4 pixels in one direction; the three patients that are not tested differ in it.

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.annotation_errors.statements import judged, statements_table
+from experiments.annotation_errors.statements import judged
+from experiments.harness.statements import statements_table
 from tests.experiments.made_up_costs import made_up
 
 STEPS = np.array([0.0, 0.01, 0.02, 0.01, 0.03])

@@ -91,9 +91,14 @@ def test_types_that_networks_learnt_are_refused(weights):
         new_type.refuse_learnt("nuclei", ["square", "disc"])
 
 
-@pytest.mark.parametrize(("name", "dice"), [("normal cell", "0.642"), ("target cell", "0.401"), ("monocyte", "")])
+@pytest.mark.parametrize(("name", "dice"), [("normal cell", "0.642"), ("target cell", "0.401")])
 def test_study_3_is_quoted_where_it_has_the_type(name, dice):
     assert new_type.study_dice(name, 5) == dice and new_type.study_dice(name, 4) == ""
+
+
+def test_a_run_of_study_3_that_nobody_has_published_has_no_dice(monkeypatch, tmp_path):
+    monkeypatch.setattr(new_type, "STUDY", tmp_path)
+    assert new_type.study_dice("monocyte", 5) == ""
 
 
 def test_dice_is_that_of_the_label_files_where_the_type_was_judged(sets, monkeypatch):
@@ -145,5 +150,7 @@ def test_a_command_is_timed_or_says_what_is_wrong():
 def test_a_row_takes_the_place_of_its_like_and_the_others_stay(tmp_path):
     path, order = tmp_path / "table.csv", lambda one: "ab".index(one["type"])
     for kind, dice, commit in (("b", 0.5, "one"), ("a", 0.25, "two"), ("b", 0.75, "three")):
-        add_row(path, {"commit": commit, "command": "c"}, {"type": kind, "dice": dice}, order)
-    assert path.read_text() == "# command: c\ntype,dice,commit\na,0.25,two\nb,0.75,three\n"
+        add_row(
+            path, {"commit": commit, "command": "c", "machine": f"of {commit}"}, {"type": kind, "dice": dice}, order
+        )
+    assert path.read_text() == ("# command: c\ntype,dice,commit,machine\na,0.25,two,of two\nb,0.75,three,of three\n")
