@@ -32,6 +32,9 @@ class PublishOptions:
     """Name of the published run: small letters, digits and underscores."""
     notes: tuple[str, ...] = ()
     """Sentences that the page must carry with the run, such as runs that came before it and what they showed."""
+    looked_at: tuple[int, ...] = ()
+    """Seeds whose test pictures were looked at while a method was designed. Their values are stored, but no number of
+    the page counts them."""
 
 
 def study_names() -> list[str]:
@@ -62,11 +65,11 @@ def main() -> None:
     check_tree()
     if (options.run is None) != (options.name is None):
         raise InputError("run, name: give both, or neither to write the pages only")
-    if options.notes and options.run is None:
-        raise InputError("notes: belong to a run; give --run and --name too")
+    if (options.notes or options.looked_at) and options.run is None:
+        raise InputError("notes, looked_at: belong to a run; give --run and --name too")
     if options.run is not None and options.name is not None:
         study = study_of(read_plan(options.run)["study"])
-        print(f"values: {take_run(study, options.run, options.name, options.notes)}")
+        print(f"values: {take_run(study, options.run, options.name, options.notes, options.looked_at)}")
     everything = []
     for name in study_names():
         runs = published_runs(study_of(name))

@@ -13,7 +13,7 @@ import numpy as np
 from segjax.annotations import Recipe, bias, degrade, inclusion, jitter, merging, omission, to_target
 from segjax.data import PatchConfig, open_source
 from segjax.evaluation import confidence, counts, deletion, dice, interval, overlaps, surface_dice, surface_distances
-from segjax.fewshot import Objects, create_head
+from segjax.fewshot import Extractor, Objects, create_head, segment_new_type
 from segjax.maps import create_map
 from segjax.models import create
 from segjax.training import LoopConfig, Member, Pictures, StepConfig, make_steps, soft_dice
@@ -23,6 +23,8 @@ from segjax.upgrade import mixture
 KEY = jax.random.key(0)
 LABELS = np.pad(np.ones((2, 2), np.int32), 3)
 MASK, IMAGE = LABELS > 0, jnp.ones((1, 8, 8, 1))
+MSD = create("msd", depth=1)
+BYTES = np.ones((8, 8, 1), np.uint8)
 
 
 def score(images):
@@ -50,6 +52,9 @@ CASES = {
     "unknown network .'unet'.": lambda: create(["unet"]),
     "head: unknown .'ridge'.": lambda: create_head(["ridge"]),
     "map: unknown .'cam'.": lambda: create_map(["cam"], create("msd_classifier")),
+    "images: number 0 holds uint8; give float32 from 0 to 1": lambda: segment_new_type(
+        [Extractor(MSD, MSD.init(KEY, IMAGE))], [BYTES], [MASK], [BYTES]
+    ),
     "minimum_area must be a number of at least 1, not 'a'": lambda: Objects(minimum_area="a"),
     "epochs must be a number of at least 1, not '3'": lambda: LoopConfig(epochs="3"),
     "size must be a number of at least 1, not None": lambda: PatchConfig(size=None),

@@ -14,7 +14,7 @@ from segjax.evaluation.picture import picture_metrics
 from segjax.models import CLASSIFIERS, NETWORKS, create
 from segjax.models.encoder_unet import EncoderUNet
 from segjax.models.options import options_of
-from segjax.models.pretrained import options_from
+from segjax.models.pretrained import VERSION, options_from
 from segjax.sweeps import Row
 from segjax.training import Pictures
 
@@ -33,7 +33,7 @@ def facts_of(network: Any) -> dict[str, Any]:
     name = next((name for name, kind in kinds if type(network) is kind), None)
     if name is None:
         return {}
-    return {"network": name, "options": options_of(network)}
+    return {"version": VERSION, "network": name, "options": options_of(network)}
 
 
 def network_from(facts: Mapping[str, Any]) -> Any:

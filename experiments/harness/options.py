@@ -15,6 +15,10 @@ from segjax.training import LoopConfig, StepConfig
 from segjax.types import InputError
 
 Flat = tyro.conf.arg(name="")  # a group whose options carry no prefix
+SIZED = {  # simulators whose sets have a size, and an example of one
+    "microscope": "size=sixth&volumes=15&slices=4&crop=48",
+    "terrain": "pixels=64&metres=6.64&sheets=20&pictures=16&without=1",
+}
 _AnyConfig = TypeVar("_AnyConfig")
 
 
@@ -97,12 +101,23 @@ class DataOptions:
     """Pictures that choose the best epoch. group: whole groups are held out (sound). slice: single pictures are held
     out (as published)."""
     simulation: tyro.conf.Suppress[str] = arranges("")
-    """Options of a simulated set that are not given in `data`; the scale decides them, `resolved` puts them there."""
+    """Options of simulated sets that are not given in `data`, such as "microscope:size=half terrain:pixels=64"; the
+    scale decides them, `resolved` puts them there."""
 
     def resolved(self) -> "DataOptions":
-        """With the size of the simulation in the data spec."""
-        is_open = "?" not in self.data and self.data.startswith(("microscope:", "terrain:"))
-        data = f"{self.data}?{self.simulation}" if is_open and self.simulation else self.data
+        """With the size of the simulation in the data spec.
+
+        Raises:
+            InputError: the scale has no size for this simulator; the message says what to give.
+        """
+        sizes = dict(size.split(":", 1) for size in self.simulation.split())
+        scheme, data = self.data.partition(":")[0], self.data
+        if sizes and scheme in SIZED and "?" not in data:
+            if scheme not in sizes:
+                raise InputError(
+                    f"data: this study has no size of its own for {data}; give one, such as {data}?{SIZED[scheme]}"
+                )
+            data = f"{data}?{sizes[scheme]}"
         return dataclasses.replace(self, data=data, simulation="")
 
     @property

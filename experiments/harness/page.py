@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from experiments.harness.core_counts import mixture
+from experiments.harness.cut_off import cut_off
 from experiments.harness.provenance import is_committed
 from experiments.harness.rivals import rival_cautions
 from experiments.harness.study import Context, Study
@@ -59,6 +60,7 @@ def write_study_page(
         cautions=[
             *cautions(config, context.data.source, plan),
             *mixture(table),
+            *cut_off(table),
             *rival_cautions(table),
             *study.cautions(config, context.data),
             *found.cautions,

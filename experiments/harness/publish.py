@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 import pandas as pd
 
 from experiments.harness.core_counts import mixture
+from experiments.harness.cut_off import cut_off
 from experiments.harness.page import claims_table, save_charts, undecided
 from experiments.harness.provenance import ROOT, is_committed
 from experiments.harness.rivals import rival_cautions
@@ -37,7 +38,7 @@ NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with uncommitted changes."
 SHOWN: Mapping[str, Any] = {"config": dict, "openings": list}
 ANALYSED: Mapping[str, Any] = {**SHOWN, "overlap": (int, float), "coarsening": (int, float)}
-README_ROWS = 4  # of a run in README's table; its page has all
+README_ROWS = 3  # of a run in README's table; its page has all
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -60,8 +61,14 @@ class Published:
 
     @property
     def notes(self) -> list[str]:
-        """What else a reader must know, as it was given when it was published."""
-        return list(self.facts.get("notes", []))
+        """What else a reader must know: what the pictures told, and what was given when it was published."""
+        return [*self.facts.get("cautions", []), *self._left_out(), *self.facts.get("notes", [])]
+
+    def _left_out(self) -> list[str]:
+        if not (seeds := self.facts.get("looked_at", [])):
+            return []
+        named = f"seed{'s' if len(seeds) > 1 else ''} {words.joined([str(seed) for seed in seeds])}"
+        return [f"The numbers leave out {named}: their pictures were looked at while a method was designed."]
 
 
 def results_folder(study: AnyStudy) -> Path:
@@ -80,11 +87,14 @@ def check_tree() -> None:
         raise InputError(f"publish: the tree has uncommitted changes ({changed}); commit them first")
 
 
-def take_run(study: AnyStudy, out: Path, name: str, notes: Sequence[str] = ()) -> Path:
+def take_run(study: AnyStudy, out: Path, name: str, notes: Sequence[str] = (), looked_at: Sequence[int] = ()) -> Path:
     """Copy the values of a run into a folder of published results, with notes for its page; returns the folder.
 
+    Args:
+        looked_at: seeds whose test pictures were looked at while a method was designed; no number counts them.
+
     Raises:
-        InputError: the folder holds no finished trial, or another study.
+        InputError: the folder holds no finished trial, or another study, or no trial of a seed that was looked at.
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InputError(f"name: {name!r} must be small letters, digits and underscores, such as real_nuclei")
@@ -92,10 +102,13 @@ def take_run(study: AnyStudy, out: Path, name: str, notes: Sequence[str] = ()) -
     if plan["study"] != study.name:
         raise InputError(f"{out} is a run of {plan['study']}, not of {study.name}")
     table = table_of_run(study, out, plan)
+    if unknown := sorted({*looked_at} - {*table.frame["seed"]}):
+        raise InputError(f"looked_at: {out} has no trials of seed {unknown[0]}; leave it out")
     folder = results_folder(study) / name
     table.write(folder / "trials.csv")
     kept = {key: value for key, value in plan.items() if key not in ("sources", "replicates")}
     kept |= {"notes": list(notes)} if notes else {}
+    kept |= {"looked_at": sorted(looked_at)} if looked_at else {}
     write_file(folder / "run.json", json.dumps(kept, indent=1) + "\n")
     return folder
 
@@ -176,8 +189,9 @@ def _published(study: AnyStudy, folder: Path) -> Published:
     if not has_trials:
         return Published(folder, facts, None)
     config = config_of(study.config, facts["config"])
-    table = table_in(study, folder, facts)
-    return Published(folder, facts, study.analyse(config, table), [*mixture(table), *rival_cautions(table)])
+    table = table_in(study, folder, facts).without(facts.get("looked_at", []))
+    made = [*mixture(table), *cut_off(table), *rival_cautions(table)]
+    return Published(folder, facts, study.analyse(config, table), made)
 
 
 def _section(run: Published) -> list[str]:
@@ -229,7 +243,10 @@ def _folded(heading: str, frame: pd.DataFrame) -> list[str]:
 
 def _replicates(run: Published) -> Sequence[str]:
     path = run.folder / "trials.csv"
-    return list(pd.read_csv(path, dtype=str)["replicate"]) if path.exists() else run.facts["test_sets"]
+    if not path.exists():
+        return run.facts["test_sets"]
+    trials = pd.read_csv(path, dtype={"replicate": str})
+    return list(trials["replicate"][~trials["seed"].isin(run.facts.get("looked_at", []))])
 
 
 def _what(run: Published) -> str:

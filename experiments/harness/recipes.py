@@ -1,6 +1,6 @@
 """Annotation errors by name and strength, as they are given on command lines, and the recipes they stand for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,18 @@ def recipe_from(strengths: Mapping[str, float], drawn: Mapping[str, Any], coarse
     return Recipe(**fields, **drawn)
 
 
-def spelled(error: str, option: str) -> str:
+def is_combined(error: str) -> bool:
+    """Whether it is a text with strengths, as omission=0.3+bias=4, and not the name of an error."""
+    return "=" in error
+
+
+def spelled(error: str, option: str, without: Collection[str] = ()) -> str:
     """An error's text; of a file NAME.json, such as `compare_labels` writes, the text of what masks show of its recipe.
 
     Merged and split objects and confused classes leave no trace in masks and are left out.
+
+    Args:
+        without: further errors that are left out of a file.
 
     Raises:
         InputError: there is no such file, it is no recipe, or masks show nothing of it; names the option.
@@ -59,11 +67,10 @@ def spelled(error: str, option: str) -> str:
         raise InputError(f"{option}: {error} is not a file; correct the name") from None
     except ValueError as reason:  # of the encoding, or of the recipe
         raise InputError(f"{option}: {error} is not a recipe ({reason}); give one that compare_labels wrote") from None
-    strengths = [f"{name}={getattr(recipe, name):g}" for name in ERRORS if recipe.has(name)]
+    offered = [name for name in ERRORS if name not in without]
+    strengths = [f"{name}={getattr(recipe, name):g}" for name in offered if recipe.has(name)]
     if not strengths:
-        raise InputError(
-            f"{option}: the recipe in {error} has no error that masks show; give one of {', '.join(ERRORS)}"
-        )
+        raise InputError(f"{option}: the recipe in {error} has no error that is used here; give {', '.join(offered)}")
     return "+".join(strengths)
 
 

@@ -120,7 +120,7 @@ def _check_picture(found: Sample, own: Sample, text: str) -> None:
             f"the picture {own.name} in {text} is {sizes[0]} pixels, but the test picture is {sizes[1]}; predict the "
             f"test picture itself ({_WRITE})"
         )
-    if np.abs(_grey(found.image) - _grey(own.image)).max() > _SAME:
+    if not is_same_picture(found.image, own.image):
         raise InputError(
             f"the picture {own.name} in {text} is not the test picture of that name; predict the test picture itself "
             f"({_WRITE})"
@@ -130,6 +130,11 @@ def _check_picture(found: Sample, own: Sample, text: str) -> None:
         raise InputError(
             f"{left_out} pixels of {own.name} in {text} are not predicted (class 255, or no data); predict every pixel"
         )
+
+
+def is_same_picture(one: Float[np.ndarray, "H W _"], other: Float[np.ndarray, "H W _"]) -> bool:
+    """Whether two pictures of one size show the same, but for colour and rounding to 8 bits."""
+    return bool(np.abs(_grey(one) - _grey(other)).max() <= _SAME)
 
 
 def _grey(image: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:

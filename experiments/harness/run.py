@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from rich.console import Console
 
-from experiments.harness.core_counts import rows_of
+from experiments.harness import core_counts, cut_off
 from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import deciding
@@ -188,6 +188,7 @@ def plan_of(study: AnyStudy, config: Any, data: StudyData) -> dict[str, Any]:
         "replicates": replicates.names,
         "overlap": replicates.overlap,
         "coarsening": data.source.coarsening,
+        "cautions": list(study.cautions(config, data)),
         "sources": sources,
         "opening": opening(study.name, sources),
     }
@@ -255,9 +256,11 @@ class Sweep:
             context.store.events.trial(file_stem(trial), outcome.rows)
             if outcome.examples and trial.seed == 0:
                 context.examples.keep(trial, outcome.examples)
-            counts = context.store.cores_of(study.needs(context, trial))
-            yield index, dataclasses.replace(outcome, rows=[*outcome.rows, *rows_of(counts)])
-            for training in () if study.keeps_networks else study.needs(context, trial):
+            needed = study.needs(context, trial)
+            made = core_counts.rows_of(context.store.cores_of(needed))
+            made += cut_off.rows_of(context.store.any_cut_off(needed))
+            yield index, dataclasses.replace(outcome, rows=[*outcome.rows, *made])
+            for training in () if study.keeps_networks else needed:
                 if self._uses[training] == 1:
                     context.store.drop(training)
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 
 from experiments.harness.core_counts import cores_here
+from experiments.harness.cut_off import CUT_OFF, was_cut_off
 from experiments.harness.events import Events
 from experiments.harness.layouts import Layouts
 from experiments.harness.networks import facts_of
@@ -21,6 +22,7 @@ from segjax.claims import Claims
 from segjax.data import Split
 from segjax.files import PATIENCE, Damaged, set_aside
 from segjax.interruption import check, later
+from segjax.models.pretrained import check_version
 from segjax.models.weights import load_weights, save_weights
 from segjax.sweeps.trials import described, file_stem
 from segjax.training import Fit, LoopConfig, Member, Pictures, Steps, fit_pack
@@ -116,6 +118,7 @@ class TrainingStore(Generic[AnyTraining]):
         self._claims, self._held = Claims(run.out / "networks"), set[str]()
         self._failed: dict[AnyTraining, Exception] = {}
         self._cores: dict[AnyTraining, set[int]] = {}  # of the trainings that were read here
+        self._cut_off: set[AnyTraining] = set()  # of those
 
     def closure(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
         """Some trainings and all that they need, each once."""
@@ -208,8 +211,11 @@ class TrainingStore(Generic[AnyTraining]):
         variables, facts = load_weights(path, is_ours=True)
         if not {"status", "restarts"} <= facts.keys():
             raise Damaged(f"{path}: is not a network of this study; move it away, so that it is trained again")
-        self._cores[training] = set(facts.pop("cores", ()))  # earlier versions did not keep them
-        for of_network in ("network", "options"):
+        check_version(path, facts)
+        self._cores[training] = set(facts.pop("cores", ()))  # earlier versions kept neither
+        if facts.pop(CUT_OFF, False):
+            self._cut_off.add(training)
+        for of_network in ("version", "network", "options"):
             facts.pop(of_network, None)
         return Trained(variables, facts.pop("status"), facts.pop("restarts"), facts)
 
@@ -233,6 +239,10 @@ class TrainingStore(Generic[AnyTraining]):
     def cores_of(self, trainings: Sequence[AnyTraining]) -> set[int]:
         """Numbers of cores of this process, and of those that made these trainings where they were read here."""
         return {cores_here()}.union(*(self._cores.get(training, ()) for training in trainings))
+
+    def any_cut_off(self, trainings: Sequence[AnyTraining]) -> bool:
+        """Whether one of these trainings, read here, or one that it rests on was cut off while it still gained."""
+        return not self._cut_off.isdisjoint(trainings)
 
     def _missing(self, trainings: Sequence[AnyTraining]) -> list[AnyTraining]:
         return [one for one in dict.fromkeys(trainings) if one not in self._failed and not self.path(one).exists()]
@@ -263,9 +273,10 @@ class TrainingStore(Generic[AnyTraining]):
             return None
 
     def _keep(self, training: AnyTraining, job: Job, fit: Fit) -> None:
-        cores = sorted(self.cores_of(self.trainer.needs(training)))
-        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts, "cores": cores}
-        facts |= facts_of(self.trainer.steps(self.trainer.kind(training)).network)
+        needed, kind = self.trainer.needs(training), self.trainer.kind(training)
+        cut_off = was_cut_off(fit, self.trainer.loop(kind)) or self.any_cut_off(needed)
+        facts = {**job.facts, "status": fit.status, "restarts": fit.restarts, "cores": sorted(self.cores_of(needed))}
+        facts |= {CUT_OFF: cut_off, **facts_of(self.trainer.steps(kind).network)}
         save_weights(self.path(training), fit.variables, facts, patience=PATIENCE)
         shutil.rmtree(self._checkpoints(training), ignore_errors=True)
         self.events.training(file_stem(training), fit.losses)

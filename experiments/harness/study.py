@@ -61,7 +61,7 @@ class Analysis:
     Attributes:
         title, question: of the page, for people.
         verdict: the answer, in one sentence.
-        notes: at most one short sentence that the answer must not be read without.
+        notes: short sentences that the answer must not be read without.
         claims: comparisons; each is a row of the tables of decisions.
         main: those of them that the first screen and README's table of results show.
         charts: by the stem of the file that each is saved as; the first shows the answer.

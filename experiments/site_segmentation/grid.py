@@ -139,7 +139,7 @@ class Config:
 
 BASE = Config(
     RunOptions(Path()),
-    DataOptions("terrain:mounds", simulation="pixels=512&metres=1.66&sheets=40&pictures=200"),
+    DataOptions("terrain:mounds", simulation="terrain:pixels=512&metres=1.66&sheets=40&pictures=200"),
     SegmentationOptions(("unet",)),
     ClassifierOptions(("resnet18",)),
     negatives="drawn",
@@ -158,7 +158,7 @@ def _augmented(loss: Any, learning_rate: float, batch_size: int, epochs: int) ->
 SCALES: dict[str, dict[str, Any]] = {
     "smoke": {
         "run": {"seeds": 1},
-        "source": {"simulation": "pixels=64&metres=6.64&sheets=6&pictures=6&without=1", "folds": 3},
+        "source": {"simulation": "terrain:pixels=64&metres=6.64&sheets=6&pictures=6&without=1", "folds": 3},
         "segmentation": {
             "sizes": Sizes(unet_width=4, unet_levels=2, segnet_width=4, segnet_levels=2, msd_depth=5, norm="group")
         },
@@ -178,7 +178,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "run": {"seeds": 1},
-        "source": {"simulation": "pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
+        "source": {"simulation": "terrain:pixels=64&metres=6.64&sheets=20&pictures=30&without=1"},
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 14),
@@ -194,7 +194,7 @@ SCALES: dict[str, dict[str, Any]] = {
     },
     "reduced": {
         "run": {"seeds": 8},
-        "source": {"simulation": "pixels=64&metres=6.64&sheets=16&pictures=30&without=1", "replicates": 8},
+        "source": {"simulation": "terrain:pixels=64&metres=6.64&sheets=16&pictures=30&without=1", "replicates": 8},
         "segmentation": {"sizes": SMALL_UNET},
         "classification": {"classifiers": ("unet_classifier",), "classifier_sizes": SMALL},
         "classify": _augmented("cross_entropy", 3e-3, 16, 10),

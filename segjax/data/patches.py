@@ -185,6 +185,11 @@ def on_devices(batches: Iterator[Batch], sharding: jax.sharding.Sharding | None 
     Args:
         batches: this host's part of each batch, as `Patches.stream` gives them.
         sharding: how whole batches lie on the devices of all hosts; None: on the default device.
+
+    >>> images = np.zeros((2, 4, 4, 1), np.float32)
+    >>> batches = (Batch(images, np.full((2, 4, 4), number, np.int32)) for number in range(3))
+    >>> [(isinstance(batch.images, jax.Array), int(batch.targets.max())) for batch in on_devices(batches)]
+    [(True, 0), (True, 1), (True, 2)]
     """
 
     def placed(batch: Batch) -> Any:

@@ -73,6 +73,10 @@ def open_source(text: str) -> Source:
 
     Raises:
         InputError: the spec is malformed, or the source refuses its name, options or files.
+
+    >>> source = open_source("terrain:mounds?pixels=128&sheets=2&pictures=3&tile=64")  # each picture gives four tiles
+    >>> len(source), source.groups[0], source[0].image.shape
+    (24, 'sheet-00', (64, 64, 1))
     """
     if not isinstance(text, str):
         raise InputError(f"source: give its spec as text, such as 'folder:PATH', not {text!r}")

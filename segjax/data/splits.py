@@ -208,6 +208,12 @@ def make_split(
 
     Raises:
         InputError: fold or folds out of range, a share outside 0..1, too few groups.
+
+    >>> from segjax.data import open_source
+    >>> source = open_source("terrain:mounds?sheets=5&pictures=2")  # five groups of two pictures
+    >>> split = make_split(source, fold=1)
+    >>> split.test, len(split.train), len(split.validation)
+    ((2, 3), 6, 2)
     """
     if not 0 < validation_share < 1:
         raise InputError(f"validation_share={validation_share} must be between 0 and 1")

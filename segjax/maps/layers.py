@@ -63,6 +63,12 @@ def layer_shapes(
     Raises:
         InputError: one of `names` is not among them (the message lists them, or the calls of a layer that is called
             several times), or there is none.
+
+    >>> from segjax.models import create
+    >>> network, images = create("msd_classifier", depth=3), jnp.zeros((2, 16, 12, 1))
+    >>> variables = jax.eval_shape(network.init, jax.random.key(0), images)
+    >>> {name: layer.shape for name, layer in layer_shapes(network.apply, variables, images).items()}
+    {'maps': (2, 16, 12, 2), 'msd/dense': (2, 16, 12, 4)}
     """
     _, found = jax.eval_shape(lambda v, x: apply(v, x, features=True), variables, image)
     spatial = {name: leaf for name, leaf in found.items() if leaf.ndim == 4 and leaf.shape[1] * leaf.shape[2] > 1}

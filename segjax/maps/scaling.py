@@ -20,19 +20,31 @@ _REMEDY = "the classifier's weights or its gradients are not finite: train it wi
 
 @checked
 def upsample(maps: Float[Array, "*B h w"], height: int, width: int) -> Float[Array, "*B {height} {width}"]:
-    """Bilinear interpolation between the centres of a layer's cells; constant outside the outermost centres."""
+    """Bilinear interpolation between the centres of a layer's cells; constant outside the outermost centres.
+
+    >>> upsample(jnp.array([[0.0, 4.0]]), 1, 4).tolist()
+    [[0.0, 1.0, 3.0, 4.0]]
+    """
     return jax.image.resize(maps, (*maps.shape[:-2], height, width), "linear", antialias=False)
 
 
 @checked
 def positive(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
-    """max(map, 0): the ReLU at the end of Grad-CAM and its relatives as published."""
+    """max(map, 0): the ReLU at the end of Grad-CAM and its relatives as published.
+
+    >>> positive(jnp.array([[-1.0, 0.5]])).tolist()
+    [[0.0, 0.5]]
+    """
     return jax.nn.relu(maps)
 
 
 @checked
 def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
-    """Each map divided by its own maximum where that is above 0, and 0 elsewhere; all NaN where it holds NaN."""
+    """Each map divided by its own maximum where that is above 0, and 0 elsewhere; all NaN where it holds NaN.
+
+    >>> by_maximum(jnp.array([[[-1.0, 2.0]], [[-1.0, 0.0]]])).tolist()  # two maps, the second of an empty picture
+    [[[-0.5, 1.0]], [[0.0, 0.0]]]
+    """
     highest = jnp.max(maps, (-2, -1), keepdims=True)
     is_empty = highest <= 0  # not `highest > 0`, which would make empty maps of those that are not finite
     return jnp.where(is_empty, 0, maps / jnp.where(is_empty, 1, highest))
@@ -40,7 +52,11 @@ def by_maximum(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
 
 @checked
 def min_max(maps: Float[Array, "*B h w"]) -> Float[Array, "*B h w"]:
-    """Each map moved and stretched to [0, 1] by its own extremes; 0 where constant, all NaN where it holds NaN."""
+    """Each map moved and stretched to [0, 1] by its own extremes; 0 where constant, all NaN where it holds NaN.
+
+    >>> min_max(jnp.array([[[-1.0, 0.0, 3.0]], [[2.0, 2.0, 2.0]]])).tolist()  # the second map is constant
+    [[[0.0, 0.25, 1.0]], [[0.0, 0.0, 0.0]]]
+    """
     lowest = jnp.min(maps, (-2, -1), keepdims=True)
     return by_maximum(maps - lowest)
 

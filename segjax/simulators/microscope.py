@@ -107,6 +107,10 @@ def open_microscope(kind: str, options: dict[str, str]) -> MicroscopeSource | Ti
     """Open `microscope:KIND` with options size, volumes, slices, crop, seed; raises InputError for anything else.
 
     Of `microscope:tissue`, volumes are slides and slices the fields of each.
+
+    >>> source = open_microscope("hl60", {"volumes": "2", "slices": "1", "crop": "32"})
+    >>> source.groups, source[0].image.shape, float(source[0].image.max())  # of each slice the brightest pixel is 1
+    (('volume-00', 'volume-01'), (32, 32, 1), 1.0)
     """
     if kind not in KINDS:
         raise InputError(f"microscope:{kind} is unknown; choose one of {', '.join(KINDS)}")

@@ -151,6 +151,10 @@ def open_terrain(
 
     Raises:
         InputError: another name, option or value; what `read_backgrounds` raises.
+
+    >>> source = open_terrain("mounds", {"pixels": "96", "sheets": "1", "pictures": "4", "without": "1"})
+    >>> sorted(sample.label for sample in source)  # one picture without a mound to each with one
+    [0, 0, 1, 1]
     """
     if name != "mounds":
         raise InputError(f"terrain:{name} is unknown; use terrain:mounds")

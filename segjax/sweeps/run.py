@@ -74,6 +74,17 @@ def run_trials(
     Raises:
         InputError: `run` raised it, or the results cannot be written.
         Stopped: a stop was asked for.
+
+    >>> import dataclasses, pathlib, tempfile
+    >>> Tiny = dataclasses.make_dataclass("Tiny", [("level", float)], frozen=True)
+    >>> trials, opening = [Tiny(0.0), Tiny(0.25)], {"code": "0", "commit": "0"}
+    >>> plan = {"study": "tiny", "data": "none", "fingerprint": "0", "facts": {}, "sources": {}, "opening": opening}
+    >>> def measure(pack, on_share):
+    ...     return [(place, Outcome([Row("dice", 1 - one.level)], "done")) for place, one in enumerate(pack)]
+    >>> with tempfile.TemporaryDirectory() as folder, Ledger(pathlib.Path(folder), Tiny, plan) as ledger:
+    ...     run_trials(trials, measure, ledger, kind=lambda one: "any", console=Console(quiet=True))
+    ...     ledger.missing(trials), ledger.table(trials).query("metric == 'dice'")["value"].tolist()
+    ([], [1.0, 0.75])
     """
     missing = _missing_of_slice(trials, ledger)
     if len(missing) < len(trials):

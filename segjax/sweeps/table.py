@@ -95,6 +95,12 @@ class ResultTable(Generic[AnyTrial]):
         }
         write_file(path, self.frame.assign(**shown).to_csv(index=False, lineterminator="\n"))
 
+    def without(self, seeds: Sequence[int]) -> "ResultTable[AnyTrial]":
+        """The table of the other seeds."""
+        frame = self.frame[~self.frame["seed"].isin(seeds)]
+        rows = None if self.rows is None else self.rows[~self.rows["seed"].isin(seeds)]
+        return ResultTable(frame, self._trial, self.replicates, self.coarsening, rows)
+
     def trials(self) -> list[AnyTrial]:
         """Every setting that ended well for some seed, as the trial of seed 0, in the order of the results."""
         settings = [dict(zip(self._setting, key, strict=True)) for key in self._by_setting]

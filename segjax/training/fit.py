@@ -191,6 +191,15 @@ def fit(
     Raises:
         InputError: no training or validation pictures, or a learning rate that is not positive.
         Stopped: as `segjax.interruption` says, after a checkpoint.
+
+    >>> from segjax.models import create
+    >>> from segjax.training import StepConfig, make_steps
+    >>> images = np.eye(8, dtype=np.float32)[None, ..., None]  # one picture, bright along its diagonal
+    >>> pictures = Pictures(images, images[..., 0].astype(np.int32))  # what is bright is an object
+    >>> steps = make_steps(create("msd", depth=1), StepConfig(learning_rate=0.1))
+    >>> found = fit(jax.random.key(0), steps, pictures, pictures, LoopConfig(epochs=20))
+    >>> found.status, found.losses.shape, bool((predict(steps, found.variables, images) == pictures.targets).all())
+    ('ok', (20, 2), True)
     """
     work, answer = training(Member(key, train, validation, **options), config), None
     with later():
@@ -346,7 +355,14 @@ def _validate(variables: Variables, pictures: Pictures) -> Generator[Call, Any, 
 def predict(
     steps: Steps, variables: Variables, images: Float32[np.ndarray, "P H W C"]
 ) -> Int32[np.ndarray, "P *pixels"]:
-    """Class index of every pixel, of a classifier every picture; each picture is treated alone."""
+    """Class index of every pixel, of a classifier every picture; each picture is treated alone.
+
+    >>> from segjax.models import create
+    >>> from segjax.training import StepConfig, make_steps
+    >>> steps, images = make_steps(create("msd", depth=1), StepConfig()), np.zeros((3, 8, 8, 1), np.float32)
+    >>> predict(steps, steps.init(jax.random.key(0), images).variables, images).shape
+    (3, 8, 8)
+    """
     batches = [np.asarray(steps.predict(variables, batch)) for batch in in_batches(images)]
     return np.concatenate(batches)[: len(images)]
 
@@ -354,7 +370,14 @@ def predict(
 def predict_logits(
     network: Network, variables: Variables, images: Float32[np.ndarray, "P H W C"]
 ) -> Float32[np.ndarray, "P *pixels K"]:
-    """Logits of every pixel, of a classifier every picture; each picture is treated alone."""
+    """Logits of every pixel, of a classifier every picture; each picture is treated alone.
+
+    >>> from segjax.models import create
+    >>> network, images = create("msd", depth=1, classes=4), np.zeros((3, 8, 8, 1), np.float32)
+    >>> variables = network.init(jax.random.key(0), jnp.asarray(images))
+    >>> predict_logits(network, variables, images).shape
+    (3, 8, 8, 4)
+    """
     batches = [np.asarray(_logits(network)(variables, batch)) for batch in in_batches(images)]
     return np.concatenate(batches)[: len(images)]
 

@@ -33,6 +33,10 @@ def soft_dice(
     """1 - 2 sum(p y) / (sum p + sum y) over all pixels of the batch, averaged over the classes but the background.
 
     Vadineanu et al., MIDL 2022: p is the softmax probability of the class, y its indicator; no smoothing term.
+
+    >>> logits = jnp.zeros((1, 1, 4, 2))  # each of 4 pixels is an object with probability 1/2
+    >>> round(float(soft_dice(logits, jnp.array([[[1, 1, 0, 0]]]))), 3)  # 1 - 2 * 1 / (2 + 2)
+    0.5
     """
     known = (target >= 0)[..., None]
     probability = jnp.where(known, jax.nn.softmax(logits), 0.0)[..., 1:]
@@ -58,6 +62,10 @@ def cross_entropy(
 
     Raises:
         InputError: the count of weights is not that of the classes.
+
+    >>> logits = jnp.log(jnp.array([[[[0.75, 0.25], [0.5, 0.5]]]]))  # of 2 pixels, whose classes are 0 and unknown
+    >>> round(float(cross_entropy(logits, jnp.array([[[0, -1]]]))), 3)  # -log 0.75
+    0.288
     """
     if not class_weights:
         return -_mean_over_known(_log_probability(logits, target), target, axis, weight)
@@ -130,7 +138,12 @@ def dice_and_cross_entropy(
     axis: str | None = None,
     weight: Float[Array, "B H W"] | None = None,
 ) -> Float[Array, ""]:
-    """Sum of `soft_dice` and `cross_entropy`."""
+    """Sum of `soft_dice` and `cross_entropy`.
+
+    >>> logits = jnp.zeros((1, 1, 4, 2))  # each of 4 pixels is an object with probability 1/2
+    >>> round(float(dice_and_cross_entropy(logits, jnp.array([[[1, 1, 0, 0]]]))), 3)  # 0.5 + log 2
+    1.193
+    """
     return soft_dice(logits, target, axis, weight) + cross_entropy(logits, target, axis, weight=weight)
 
 

@@ -79,6 +79,16 @@ def fit_pack(
     Raises:
         InputError: what is wrong with a member's pictures or the disk is wrong for all.
         Stopped: as `segjax.interruption` says, after each member has saved a checkpoint.
+
+    >>> from segjax.models import create
+    >>> from segjax.training import StepConfig, make_steps
+    >>> from segjax.training.packs import Layout
+    >>> pictures = Pictures(jnp.zeros((2, 8, 8, 1)), jnp.ones((2, 8, 8), jnp.int32))
+    >>> members = [Member(jax.random.key(seed), pictures, pictures) for seed in (0, 1)]
+    >>> steps = make_steps(create("msd", depth=1), StepConfig(learning_rate=0.1))
+    >>> results = fit_pack(members, steps, LoopConfig(epochs=2), Layout())  # one after the other
+    >>> [(index, result.status, len(result.losses)) for index, result in results]
+    [(0, 'ok', 2), (1, 'ok', 2)]
     """
     left = list(range(len(members)))
     while left:

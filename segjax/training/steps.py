@@ -97,6 +97,13 @@ def make_steps(network: Network, config: StepConfig, added: Added | None = None)
         validate(variables, images, targets) -> loss [B] and number of foreground pixels predicted [B];
         predict(variables, images) -> class indices int32 [B, H, W].
         Validation and prediction treat every picture alone, so batch statistics are those of the picture.
+
+    >>> from segjax.models import create
+    >>> steps = make_steps(create("msd", depth=1), StepConfig())
+    >>> images, targets = jnp.zeros((2, 8, 8, 1)), jnp.zeros((2, 8, 8), jnp.int32).at[:, 4:].set(1)
+    >>> state, loss = steps.train(steps.init(jax.random.key(0), images), images, targets)
+    >>> int(state.step), round(float(loss), 3)  # before the step each pixel was an object with probability 1/2
+    (1, 0.5)
     """
     loss = loss_of(config)
     step = pure_step(network, config, None, added)

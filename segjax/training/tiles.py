@@ -111,6 +111,11 @@ def exact_tiling(network: Any) -> ExactTiling:
 
     Raises:
         InputError: its normalisation takes statistics of the whole picture, or it tells no receptive field.
+
+    >>> from segjax.models import create
+    >>> network = create("msd", depth=4)  # dilations 1, 2, 3 and 4
+    >>> network.receptive_field, exact_tiling(network)
+    (21, {'halo': 11, 'stride': 1})
     """
     if getattr(network, "norm", "none") in ("batch", "group"):
         raise InputError(

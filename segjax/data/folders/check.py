@@ -53,6 +53,15 @@ def check_folder(path: Path, options: Mapping[str, str], sides: Mapping[str, str
     Raises:
         InputError: there is nothing to check (missing folder, no pictures, no labels, unknown option), or the groups
             or class names cannot be used.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, row in (("images/1.png", [0, 255]), ("labels/1.png", [0, 1, 1])):
+    ...         Path(folder, name).parent.mkdir()
+    ...         Image.frombytes("L", (len(row), 1), bytes(row)).save(Path(folder, name))
+    ...     [problem.reason for problem in check_folder(Path(folder), {})]
+    ["its size is 3 x 1 pixels, but the picture's is 2 x 1 pixels"]
     """
     return inspect_folder(path, FolderOptions.parse(options), sides).problems
 

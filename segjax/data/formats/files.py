@@ -56,6 +56,13 @@ def write_labels(
 
     Raises:
         InputError: ids below 0 or too large for the file, or a disk that cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels.tif")
+    ...     write_labels(path, np.array([[0, 70_000]], np.int32))  # too large for uint16
+    ...     tifffile.imread(path).dtype.name
+    'int32'
     """
     path = Path(path)
     is_png, largest = path.suffix.lower() == ".png", int(labels.max(initial=0))

@@ -50,6 +50,14 @@ def read_picture(
     Raises:
         InputError: the file cannot be read, holds a stack, NaN, infinite or negative intensities, or its channels
             cannot be converted.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "picture.png")
+    ...     Image.fromarray(np.array([[0, 50, 200]], np.uint8)).save(path)
+    ...     read_picture(path).tolist()
+    [[[0.0], [0.25], [1.0]]]
     """
     return read_picture_with_missing(path, scale=scale, channels=channels, at=at, bands=bands)[0]
 
@@ -151,6 +159,14 @@ def read_labels(path: Path, *, at: Position = ()) -> Int32[np.ndarray, "H W"]:
         InputError: the file cannot be read, was compressed by a method that changes values (as JPEG), is a colour
             picture or a stack, stores white as 0 and is not ImageJ's, or holds values that are fractional, negative or
             above 2**31 - 1.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels.png")
+    ...     Image.fromarray(np.array([[0, 1, 300]], np.uint16)).save(path)
+    ...     read_labels(path).tolist()
+    [[0, 1, 300]]
     """
     return read_labels_with_missing(path, at=at)[0]
 

@@ -161,17 +161,22 @@ def test_flags_reach_both_halves_and_leave_other_ways_of_training_alone():
     ("data", "expected"),
     [
         ("microscope:hl60", "microscope:hl60?size=sixth&volumes=4"),
-        ("terrain:mounds", "terrain:mounds?size=sixth&volumes=4"),
+        ("terrain:mounds", "terrain:mounds?pixels=64"),
         ("microscope:hl60?volumes=9", "microscope:hl60?volumes=9"),
         ("folder:mine", "folder:mine"),
         ("tfds:nuclei", "tfds:nuclei"),
     ],
 )
 def test_the_size_of_a_simulation_goes_into_a_spec_that_is_open(data, expected):
-    options = DataOptions(data=data, simulation="size=sixth&volumes=4")
+    options = DataOptions(data=data, simulation="microscope:size=sixth&volumes=4 terrain:pixels=64")
     assert options.resolved() == DataOptions(data=expected)
     assert options.resolved().resolved() == options.resolved()
     assert options.name == options.resolved().name == data.partition("?")[0]
+
+
+def test_a_simulator_that_the_study_has_no_size_for_is_refused_with_an_example():
+    with pytest.raises(InputError, match=r"no size of its own for terrain:mounds; give one, such as terrain:mounds\?p"):
+        DataOptions(data="terrain:mounds", simulation="microscope:size=sixth").resolved()
 
 
 def test_without_a_size_a_spec_stays():

@@ -33,8 +33,9 @@ def test_a_recipe_in_a_file_becomes_the_text_of_what_masks_show(tmp_path):
     file.write_text(Recipe(omission=0.0041, jitter=0.36, merge=0.2, split=0.1, confusion=0.3, scope="object").to_json())
     assert spelled(str(file), "error") == "omission=0.0041+jitter=0.36"
     assert spelled("bias=2", "error") == "bias=2"
+    assert spelled(str(file), "error", without=("omission",)) == "jitter=0.36"
     file.write_text(Recipe(merge=0.2).to_json())
-    with pytest.raises(InputError, match=r"error: the recipe in .*recipe.json has no error that masks show"):
+    with pytest.raises(InputError, match=r"error: the recipe in .*recipe.json has no error that is used here; give om"):
         spelled(str(file), "error")
     file.write_text("{}x")
     with pytest.raises(InputError, match=r"error: .*recipe.json is not a recipe \(recipe: not JSON"):

@@ -21,6 +21,7 @@ from segjax import interruption
 from segjax.claims import holders
 from segjax.interruption import Stopped
 from segjax.models import create, load_weights, save_weights
+from segjax.models.pretrained import VERSION
 from segjax.training import Pictures, packs
 from segjax.training.packs import Layout
 from segjax.training.parallel import cores
@@ -110,6 +111,10 @@ def test_a_file_tells_which_network_was_trained(tmp_path, network):
     store.ensure([BASE])
     assert network_from(load_weights(store.path(BASE)).facts) == network
     assert store.load(BASE).facts == {"bases": 0, "strength": 0.0}
+    variables, facts = load_weights(store.path(BASE))
+    save_weights(store.path(BASE), variables, facts | {"version": VERSION + 1})
+    with pytest.raises(InputError, match=rf"safetensors: these weights are for version {VERSION + 1} .* {VERSION};"):
+        store.load(BASE)
 
 
 def test_trainings_of_a_seed_start_from_the_same_weights(made):
