@@ -1,11 +1,17 @@
 """Strictness for every test: four CPU devices, executed shape annotations, no silent rank promotion."""
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# compiling is most of the suite's time, also in the processes that tests start
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"  # a fifth of the time
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the process that starts them
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is left in, or found in, the user's own
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
@@ -13,12 +19,29 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the pr
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["XDG_CACHE_HOME"], "programs"))
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 from experiments.harness.compilation_cache import keep_compilations
 
 keep_compilations()
 jax.config.update("jax_num_cpu_devices", 4)
-jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the suite's time
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("segjax", "beartype.beartype")
+
+from segjax.simulators import microscope, phantoms, tissue
+
+
+DRAWN = {
+    (room, name): functools.lru_cache(maxsize=256)(getattr(room, name))
+    for room, name in ((phantoms, "scene"), (microscope, "render"), (tissue, "render_field"))
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def simulators_draw_once():
+    """Scenes and pictures depend on their arguments only, and most tests ask for the same few of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for (room, name), drawn in DRAWN.items():
+            patch.setattr(room, name, drawn)
+        yield

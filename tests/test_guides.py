@@ -169,7 +169,6 @@ class Desk:
     def _started(self, module: str, arguments: list[str], patch: pytest.MonkeyPatch) -> str:
         if module == "launch.local":
             patch.setenv("PYTHONPATH", str(ROOT))
-            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
             command = [sys.executable, "-m", module, *arguments]
             return subprocess.run(command, check=True, capture_output=True, text=True).stdout
         patch.setattr(sys, "argv", [module, *arguments])
