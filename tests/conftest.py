@@ -7,16 +7,15 @@ import shutil
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# compiling is most of the suite's time, also in the processes that tests start
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"  # a fifth of the time
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of the process that starts them
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers, and processes that tests start, have all this from here
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # nothing is left in, or found in, the user's own
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
-    # Workers and processes that tests start share their compiled programs; CI names a folder for two interpreters.
+    # they share their compiled programs; CI names a folder for two interpreters
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["XDG_CACHE_HOME"], "programs"))
+    # compiling would be most of the suite's time; so it takes a fifth
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick}"
 
 import jax
 import pytest
@@ -29,19 +28,18 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("segjax", "beartype.beartype")
 
-from segjax.simulators import microscope, phantoms, tissue
 
-
-DRAWN = {
-    (room, name): functools.lru_cache(maxsize=256)(getattr(room, name))
-    for room, name in ((phantoms, "scene"), (microscope, "render"), (tissue, "render_field"))
-}
+@functools.cache
+def drawn_once(room, name):
+    return functools.lru_cache(maxsize=256)(getattr(room, name))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def simulators_draw_once():
     """Scenes and pictures depend on their arguments only, and most tests ask for the same few of them."""
+    from segjax.simulators import microscope, phantoms, tissue  # not before the import hook
+
     with pytest.MonkeyPatch.context() as patch:
-        for (room, name), drawn in DRAWN.items():
-            patch.setattr(room, name, drawn)
+        for room, name in ((phantoms, "scene"), (microscope, "render"), (tissue, "render_field")):
+            patch.setattr(room, name, drawn_once(room, name))
         yield
