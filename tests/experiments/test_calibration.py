@@ -91,7 +91,8 @@ def test_inclusion_of_equal_objects_follows_the_formula():
         assert value == pytest.approx(2 / (2 + added * 5 / 30))
 
 
-def test_the_table_has_every_published_entry(tmp_path: Path):
+def test_the_table_has_every_published_entry(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")
     calibration.calibrate_microscope(tmp_path, volumes=1, size="sixth")
     lines = (tmp_path / "microscope.csv").read_text().splitlines()
     command = f"python -m experiments.calibration.microscope --out {tmp_path} --volumes 1 --size sixth --seed 0"

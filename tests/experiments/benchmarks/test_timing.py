@@ -91,6 +91,7 @@ def test_no_rounds():
 
 
 def test_the_table_says_where_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")
     monkeypatch.setattr(sys, "argv", ["sums", "--only", "two words"])
     rows = [{"contest": "a, b", "ratio": 1.5}, {"contest": "c", "ratio": "", "pixels": 4}]
     path = report("sums", header_of("sums"), rows, tmp_path / "new")
