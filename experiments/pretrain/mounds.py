@@ -40,7 +40,7 @@ DATA = (
     f"terrain:mounds?pixels={SIDE}&metres={METRES}&sheets=12&pictures=96&without=1"
     "&backgrounds={pictures}/corona/background"
 )
-SCRATCH = (5,)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
+SCRATCH = (20, 5)  # outlined mounds, or labelled pictures, of networks that are trained for comparison
 NETWORK, CLASSIFIER = "unet", "unet_classifier"
 SEGMENT = TrainOptions(
     StepConfig(loss="both", learning_rate=3e-3, augment=True),
