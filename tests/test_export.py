@@ -106,6 +106,17 @@ def test_three_lines_call_it_in_a_process_that_cannot_import_segjax(grey, tmp_pa
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_trained_weights_are_called_there_with_their_preprocessing(tmp_path):
+    network = create("unet", pretrained="nuclei")
+    images = np.random.default_rng(3).integers(0, 90, (1, 32, 40, 1), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    variables = network.init(jax.random.key(0), np.zeros((1, 32, 40, 1), np.float32))
+    (tmp_path / "nuclei.stablehlo").write_bytes(export_network(network, variables, pixels="uint8", scale="max"))
+    subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True)
+    expected = alone(network, variables, images.astype(np.float32) / images.max())
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("scale", ["dtype", "max"])
 @pytest.mark.parametrize(("dtype", "given", "wanted"), [("uint8", 3, 1), ("uint8", 1, 3), ("uint16", 1, 1)])
 def test_pictures_are_scaled_and_converted_as_they_are_read(scale, dtype, given, wanted, tmp_path):

@@ -63,9 +63,10 @@ def is_committed(found: str) -> bool:
 def machine() -> str:
     """Cores in use, processor, device, and the versions that numbers and timings depend on."""
     device = jax.devices()[0]
+    kind = f" {device.device_kind}" if device.device_kind != device.platform else ""
     versions = [f"{package} {found}" for package in VERSIONS_OF if (found := _version(package))]
     return (
-        f"{cores()} cores in use, {_processor()}, {device.platform} {device.device_kind}; "
+        f"{cores()} core{'s'[: cores() > 1]} in use, {_processor()}, {device.platform}{kind}; "
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
 

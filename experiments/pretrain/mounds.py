@@ -251,6 +251,6 @@ def told(values: dict[int, dict[tuple[str, str], float]]) -> dict[str, str]:
             f"counts, in all pictures: {percent(plain_found)} found, something marked in {percent(plain_alarms)}"
         )
         if place:
-            text += f"; its level was chosen, and {CLASSIFIER} trained, with the labelled pictures of all"
+            text += f"; its level was chosen, and {CLASSIFIER} trained, with all labelled pictures"
         texts[f"{_who(place)}, {count} outlined mounds"] = text
     return texts

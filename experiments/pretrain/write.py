@@ -21,7 +21,7 @@ from segjax.types import InputError, Source
 
 SCORES, SUMMARY, LICENCE = "scores.csv", "summary.csv", "LICENSE.txt"
 LICENCE_TEXT = """The weights in this folder are licensed under the Apache License, Version 2.0, as segjax is
-(https://www.apache.org/licenses/LICENSE-2.0). They were trained on pictures of other people:
+(https://www.apache.org/licenses/LICENSE-2.0). They were trained on these pictures:
 
 {origin}
 """

@@ -55,7 +55,7 @@ LADDER: dict[str, type[Any]] = {
 
 
 def create_baseline(name: str, **options: Any) -> Baseline:
-    """A rung by name.
+    """A method of segmentation without networks, by name.
 
     Raises:
         InputError: unknown rung or option, or a value out of range.
@@ -87,7 +87,7 @@ def segment_objects(
     grouping: str = "watershed",
     minimum_area: int = 1,
 ) -> Int32[np.ndarray, "B H W"]:
-    """Numbered objects of what a rung marks in pictures.
+    """Numbered objects that a method without networks finds in pictures.
 
     Args:
         fitted: what its `fit` gave.

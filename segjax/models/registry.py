@@ -36,7 +36,8 @@ def create(name: str, pretrained: str | Path | None = None, **options: Any) -> N
 
     With `pretrained`, `module.init` gives trained variables, whatever the key: `create("unet", pretrained="nuclei")` is
     configured as its weights are. `card("nuclei")` says for what pictures they are and how good they are. Of the
-    options only remat and dtype may differ from the weights'.
+    options only remat and dtype may differ from the weights'. There are nuclei (unet, msd, segnet), blood_cells,
+    simulated_tissue, stained_nuclei and upgrader (unet), and mounds (unet, unet_classifier).
 
     With dtype="bfloat16" products and maps have 16 bits: faster on GPUs and TPUs, slower on CPU. Weights, sums over
     pixels and everything that is returned are float32 all the same, and pictures are standardised in float32.

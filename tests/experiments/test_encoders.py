@@ -20,7 +20,7 @@ from segjax.fewshot import Extractor
 from segjax.models import create
 from segjax.types import InputError
 
-STUDIES = ("annotation_errors", "annotation_upgrade", "few_shot", "site_segmentation")
+STUDIES = ("annotation_errors", "annotation_upgrade", "annotation_budget", "few_shot", "site_segmentation")
 NETWORK = "unet+resnet18"
 FROM_FILE = {"encoder_width": 2, "norm": "running"}
 

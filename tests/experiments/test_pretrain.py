@@ -15,7 +15,7 @@ from PIL import Image
 from experiments.pretrain import __main__ as command
 from experiments.pretrain.recipes import RECIPES, Jitter, Recipe, Schedule
 from experiments.pretrain.train import SHARES, Maker, Score, open_material
-from experiments.pretrain.write import add_scores, kept_card, means_of, told, write_network
+from experiments.pretrain.write import add_scores, kept_card, kept_scores, means_of, told, write_network
 from segjax.data import PatchConfig
 from segjax.fewshot import load_extractors
 from segjax.models import card, create
@@ -148,6 +148,13 @@ def test_an_unknown_name_is_told_which_there_are(monkeypatch):
 def test_a_network_from_nothing_with_20_pictures_stands_beside_weights_of_more():
     counts = {name: sum(one.side == LEARNT for one in used_pictures(name)) for name in RECIPES}
     assert {name: 20 in recipe.scratch for name, recipe in RECIPES.items()} == {n: c > 20 for n, c in counts.items()}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_card_tells_the_scores_of_its_table(name):
+    table = kept_scores(card(name).folder)
+    for network, facts in card(name).facts["networks"].items():
+        assert facts["scores"] == told(means_of([one for one in table if one.network == network]))
 
 
 def test_scores_are_told_as_mean_and_range():

@@ -119,6 +119,9 @@ def test_a_card_of_finished_weights_says_all(tmp_path):
     assert "drawn here, CC0" in (tmp_path / "discs/LICENSE.txt").read_text()
 
 
+KINDS = (str, int, str, str, float, float)  # of the columns of the upgrader's table of scores
+
+
 def test_the_mounds_scores_are_told_with_the_level_and_the_gate_that_they_hold_for():
     point = {"site_level": 0.9, "site_pixels": 3, "site_gate": 0.5791}
     half = {"half_detection_rate": 0.75, "half_false_positive_rate": 0.5}
@@ -135,9 +138,7 @@ def test_the_mounds_scores_are_told_with_the_level_and_the_gate_that_they_hold_f
         "above 0.5 counts, in all pictures: 75 % found, something marked in 50 %"
     )
     assert these == said.format(50)
-    assert few == said.format(0) + (
-        "; its level was chosen, and unet_classifier trained, with the labelled pictures of all"
-    )
+    assert few == said.format(0) + ("; its level was chosen, and unet_classifier trained, with all labelled pictures")
 
 
 def test_the_card_of_the_mounds_tells_the_scores_of_its_table():
@@ -165,3 +166,12 @@ def test_weights_that_are_there_are_not_written_over(tmp_path, monkeypatch, name
     monkeypatch.setattr(sys, "argv", ["pretrain", name, "--out", str(tmp_path)])
     with pytest.raises(InputError, match=rf"{name}: holds weights already; move it away, or give another --out"):
         command.main()
+
+
+def test_the_card_of_the_upgrader_tells_the_scores_of_its_table():
+    with (card("upgrader").folder / "scores.csv").open() as file:
+        rows = [
+            upgrader.Score(*(kind(text) for kind, text in zip(KINDS, row, strict=True)))
+            for row in [*csv.reader(file)][1:]
+        ]
+    assert card("upgrader").facts["networks"]["unet"]["scores"] == upgrader.told(rows)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from functools import partial
 
 import flax.linen as nn
@@ -48,6 +49,13 @@ def test_three_lines_give_the_logits_of_the_saved_variables(kind, shelf):
     output, same = network.init_with_output(jax.random.key(4), IMAGE)
     np.testing.assert_array_equal(output, logits)
     jax.tree.map(np.testing.assert_array_equal, same, variables)
+
+
+def test_help_names_all_weights_of_the_package_with_their_networks():
+    told = " ".join(create.__doc__.split("There are ")[1].split(".\n")[0].split())
+    groups = re.findall(r"((?:\w+(?:, | and )?)+) \(([\w, ]+)\)", told)
+    found = {name: kinds for names, kinds in groups for name in re.findall(r"\w{4,}", names)}
+    assert found == {name: ", ".join(card(name).networks) for name in shipped_names()}
 
 
 def test_the_picture_may_be_given_by_its_name(shelf):
