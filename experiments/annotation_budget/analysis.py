@@ -37,10 +37,10 @@ GLOSSARY = (
     "counts nowhere. Boxes: the ellipse in the box is object, the rest of the box counts nowhere. Repaired: a network "
     "that learnt from the careful outlines repairs the quick ones. Corrected: the network of the round before "
     "proposes, and what overlaps too little is redrawn, as well as a careful outline would be, at the price of a "
-    "correction. Networks learn masks, whose pieces are the objects; the head also learns the lines between touching "
-    "objects. A network that marks nothing counts with what it marks. Where an arm has bought the whole pool, larger "
-    "budgets buy no more of it, and its values stay. Another price changes the hours of what was bought; between "
-    "purchases, values are read off along the logarithm of hours."
+    "correction. All of them find masks, whose connected pieces are the objects; lines that a head learns between "
+    "touching objects do not count. A network that marks nothing counts with what it marks. Where an arm has bought "
+    "the whole pool, larger budgets buy no more of it, and its values stay. Another price changes the hours of what "
+    "was bought; between purchases, values are read off along the logarithm of hours."
 )
 SAID = ("ahead", "behind", "not decided", "too few")  # verdicts
 Table = ResultTable[Trial]
@@ -76,7 +76,7 @@ def way_name(trial: Trial, config: Config) -> str:
     several = len(config.segmentation.networks) > 1 and trial.network != NONE
     spent_on = ARMS[trial.arm]
     if trial.arm == "mixture":
-        spent_on = ("two of " if len(config.mixed) > 2 else "") + joined(ARMS[kind] for kind in config.mixed)
+        spent_on = f"a mixture of {'two of ' * (len(config.mixed) > 2)}{joined(ARMS[kind] for kind in config.mixed)}"
     if trial.arm == "classical" and config.baseline != "forest":
         spent_on = f"careful outlines for {network_name(config.baseline)}"
     return spent_on + (f" ({network_name(trial.network)})" if several else "")
@@ -205,11 +205,15 @@ def said_at(budget: str, claims: Sequence[Claim], ways: dict[str, list[Trial]]) 
     usual, margin = _name(best.rival), f"{format_interval(Interval(*best.decision[:4]), 1)} Dice points"
     by = {verdict: [claim for claim in claims if claim.decision.verdict == verdict] for verdict in SAID}
     if by["too few"]:
+        if best.decision.mean <= 0:
+            mean, low, high, n = best.decision[:4]
+            less = f"{format_interval(Interval(-mean, -high, -low, n), 1)} Dice points less"
+            return f"for {budget}, {usual} reach most, {_name(best.subject)} {less}"
         return f"for {budget}, {_name(best.subject)} reach {margin} more than {usual}"
     is_open = [_name(claim.subject) for claim in by["not decided"]]
     if best.decision.verdict == "ahead":
         others = [_name(claim.subject) for claim in by["ahead"] if claim != best]
-        beside = f"; {joined(others)} are ahead of these as well" if others else ""
+        beside = f"; {joined(others)} are ahead of {usual}, too" if others else ""
         above = [_name(one.subject) for one in by["not decided"] if one.decision.mean > best.decision.mean]
         beside += f"; for {joined(above)}, which reached more on average, it cannot be told" if above else ""
         return f"for {budget}, take {_name(best.subject)}: {margin} ahead of {usual}{beside}"
@@ -273,8 +277,12 @@ def _spent(table: Table, ways: dict[str, list[Trial]]) -> dict[str, tuple[np.nda
     """Mean hours of each purchase and Dice points by replicate, of what has enough budgets for a curve."""
     found = {}
     for name, trials in ways.items():
-        values = pd.concat([table.values("dice_pooled", trial) for trial in trials], axis=1).dropna().to_numpy(float)
-        hours = np.asarray([table.interval("hours", trial).mean for trial in trials])
+        mean_hours = {trial: table.interval("hours", trial).mean for trial in trials}
+        costly = [trial for trial, own in mean_hours.items() if own > 0]  # a picture without objects may cost nothing
+        hours = np.asarray([mean_hours[trial] for trial in costly])
+        if not costly:
+            continue
+        values = pd.concat([table.values("dice_pooled", trial) for trial in costly], axis=1).dropna().to_numpy(float)
         if len(np.unique(hours)) >= LEAST_POINTS and len(values):
             found[name] = hours, 100 * values
     return found
@@ -296,8 +304,8 @@ def _worth_table(found: Sequence[Worth]) -> pd.DataFrame:
         line |= {"Dice points": format_interval(one.gain, 1), "beyond the data": "yes" if one.is_beyond else "no"}
         if one.off is not None:
             said = {True: "yes", False: "no", None: "-"}[one.is_right]
-            line |= {"was": f"{one.was:+.1f}", "was in the interval": "yes" if one.holds else "no"}
-            line |= {"off by": format_interval(one.off, 1), "off by 0 is in the interval": said}
+            line |= {"was": f"{one.was:+.1f}", "is within the interval of the fit": "yes" if one.holds else "no"}
+            line |= {"off by": format_interval(one.off, 1), "0 is within its interval": said}
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -337,11 +345,9 @@ def _checked_said(checked: Sequence[Worth]) -> list[str]:
     known = [one for one in checked if one.is_right is not None]
     if not known:
         return []
-    said = f"For {sum(one.is_right is True for one in known)} of {len(known)} kinds of annotation, what the last budget"
-    said += (
-        " brought does not differ from what the curve through the other budgets foretold, by an interval that counts"
-    )
-    said += f" the noise of both; the interval of the fit alone holds it for {sum(one.holds for one in known)}."
+    said = f"For {sum(one.is_right is True for one in known)} of {len(known)} kinds of annotation, it cannot be told"
+    said += " that the curve through the other budgets was wrong about what the last one brought, by an interval that"
+    said += f" counts the noise of both; the interval of the fit alone holds it for {sum(one.holds for one in known)}."
     return [said]
 
 

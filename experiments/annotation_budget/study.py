@@ -91,12 +91,16 @@ def _check_budgets(config: Config, domain: "BudgetDomain") -> None:
     """Raises InputError where a budget buys nothing, or none is enough for an arm that was asked for."""
     bought, purchases = affordable(config, domain), purchases_of(config, domain)
     used = {hours for own in bought.values() for hours in own}
-    useless = [f"{hours:g} h are not enough for anything" for hours in config.budgets if hours not in used]
-    useless += [f"no budget is enough for {arm}" for arm in config.arms if not bought[arm]]
+    useless = [
+        f"{hours:g} h buy nothing with one seed or more, whatever they are spent on"
+        for hours in config.budgets
+        if hours not in used
+    ]
+    useless += [f"no budget is enough for {arm} with every seed" for arm in config.arms if not bought[arm]]
     if useless:
         cheapest = min(purchases.seconds(purchases.counts("careful", 0, index)) for index in purchases.pool(0))
         raise InputError(
-            f"budgets: {useless[0]} in every seed, where careful outlines of the cheapest picture take "
+            f"budgets: {useless[0]}; careful outlines of the cheapest picture take "
             f"{cheapest / SECONDS:.2g} h; give larger budgets, or leave out what they are too small for"
         )
 
@@ -246,6 +250,7 @@ def cautions(config: Config, domain: BudgetDomain) -> list[str]:
     offered = affordable(config, domain)
     few = {arm: "no budget is enough" for arm, budgets in offered.items() if not budgets}
     lacking = few | ({} if config.arms else dict(domain.withheld))
+    lacking |= {arm: "--arms leaves it out" for arm in ARMS if config.arms and arm not in config.arms}
     why = [f"Not compared: {_arm_name(arm, config)}. Reason: {reason}." for arm, reason in lacking.items()]
     for arm, budgets in offered.items():
         if budgets and (gone := [f"{hours:g}" for hours in config.budgets if hours not in budgets]):

@@ -55,13 +55,15 @@ def main() -> None:
     for kind, each in found.rates.items():
         rows.append((kind, found.events[kind], CHANCES[kind], found.chances[kind], *_rounded(each)))
         if each.n:
-            share = f"{100 * each.mean:.2f} % (95 % interval {100 * each.low:.2f} to {100 * each.high:.2f})"
-            print(f"{SAID[kind]}: {found.events[kind]}, {share} per {PER[CHANCES[kind]]}")
+            share = f"{100 * each.mean:.2f} %{_bounds(100 * each.low, 100 * each.high)} per {PER[CHANCES[kind]]}"
+            print(f"{SAID[kind]}: {found.events[kind]}, {share}{'; the recipe takes 100 %' if each.mean > 1 else ''}")
     for name, said, each in (("jitter", "jitter of outlines", found.jitter), ("offset", "outlines lie", found.offset)):
         rows.append((name, "", "pixels", "", *_rounded(each)))
         if each.n:
-            bounds = f" (95 % interval {each.low:.2f} to {each.high:.2f})" if each.low == each.low else ""
-            print(f"{said}: {each.mean:.2f} px{bounds}{' further out' if name == 'offset' else ''}")
+            ends, where = (each.low, each.high), " further out" if name == "offset" else ""
+            if name == "offset" and each.mean < 0:
+                ends, where = (-each.high, -each.low), " further in"
+            print(f"{said}: {abs(each.mean):.2f} px{where}{_bounds(*ends)}")
     write_table(options.out / TABLE, rows)
     write_file(options.out / RECIPE, recipe.to_json() + "\n")
     print(f"recipe: {recipe}; it is in {options.out / RECIPE}")
@@ -74,6 +76,10 @@ def spec_of(given: str) -> str:
     text = given if given.startswith("folder:") else f"folder:{given}"
     options = parse_spec(text).options
     return text if "empty" in options else f"{text}{'&' if options else '?'}empty=keep"
+
+
+def _bounds(low: float, high: float) -> str:
+    return f" (95 % interval {low:.2f} to {high:.2f})" if low == low else ""
 
 
 def _rounded(each: tuple[float, float, float, int]) -> tuple[object, ...]:

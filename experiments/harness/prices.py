@@ -71,16 +71,18 @@ def read_times(path: Path) -> list[Timed]:
         InputError: there is no such file, or it is no such table.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline="")))
+        table = csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline=""))
+        rows, columns = list(table), list(table.fieldnames or ())
     except FileNotFoundError:
         raise InputError(f"times: {path} is not a file; correct the name") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); save it as CSV UTF-8") from None
-    columns = [name for name in (rows[0] if rows else {}) if name is not None]
     unknown = [name for name in columns if name not in _COLUMNS]
-    if not rows or unknown or not set(_NEEDED) <= set(columns):
+    if unknown or not set(_NEEDED) <= set(columns) or len(set(columns)) < len(columns):
         wanted = f"its first line must name the columns {' and '.join(_NEEDED)}, and may name objects and length"
-        raise InputError(f"{path}: {wanted}; found {', '.join(columns) or 'no rows'}")
+        raise InputError(f"{path}: {wanted}, each once; found {', '.join(columns) or 'no rows'}")
+    if not rows:
+        raise InputError(f"{path}: has no rows below its first line; add a row for each measured time")
     return [_timed(path, place, row) for place, row in enumerate(rows, start=1)]
 
 

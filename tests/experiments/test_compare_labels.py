@@ -3,15 +3,20 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
+from experiments.annotation_errors.statements import corrected_nuclei
+from experiments.compare_labels import __main__ as command
 from experiments.compare_labels.__main__ import spec_of
 from experiments.compare_labels.estimate import compare, jitter_of, read_pair, recipe_of
 from segjax.annotations import Recipe, annotate, jitter
@@ -86,6 +91,25 @@ def test_strong_jitter_is_found_and_what_no_jitter_explains_has_no_strength():
     shaken = differences(disc, np.asarray(jitter(jax.random.key(1), disc, 14.0)))
     assert jitter_of(disc, shaken, 0) == pytest.approx(14, abs=2)
     assert np.isnan(jitter_of(disc, shaken._replace(distances=np.array([0.0, 100.0])), 0))
+
+
+def test_rates_without_an_interval_and_outlines_further_in_are_said_as_such(tmp_path, capsys, monkeypatch):
+    small = [np.where(grid(0) == 1, grid(0), 0) for _ in range(3)]
+    write(tmp_path / "set", small)
+    write(tmp_path / "set", [np.where(binary_erosion(grid(0) > 0), grid(0), 0) for _ in range(3)], "quick")
+    folders = [f"{tmp_path / 'set'}?annotations={name}" for name in ("labels", "quick")]
+    monkeypatch.setattr(sys, "argv", ["compare_labels", *folders, "--out", str(tmp_path / "out")])
+    command.main()
+    said = capsys.readouterr().out
+    assert "additional objects: 72, 2400.00 % per object; the recipe takes 100 %" in said and "nan" not in said
+    assert re.search(r"outlines lie: [01]\.\d\d px further in\n", said)
+
+
+def test_the_mark_on_the_charts_of_study_1_is_what_the_corrected_pictures_show():
+    with open(Path(command.__file__).parent / "results/dsb2018_corrections.csv") as file:
+        rates = {row["difference"]: float(row["rate"]) for row in csv.DictReader(file)}
+    expected = {"omission": rates["missing"], "inclusion": rates["additional"], "jitter": rates["jitter"]}
+    assert corrected_nuclei() == pytest.approx(expected, abs=2e-3)
 
 
 def test_equal_annotations_give_a_recipe_without_errors(folder):

@@ -40,6 +40,10 @@ CAREFUL = {"picture": 36.0, "outline": 3240 / 79.2}  # an hour, at the default p
 BOXES = {"picture": 36.0, "box": 3240 / 7}
 
 
+def all_of(means):
+    return list(rows("careful", means, CAREFUL))
+
+
 def table_of(*parts, seeds=5):
     frame = pd.DataFrame([row for part in parts for row in part])
     return ResultTable.from_rows(frame, Trial, Replicates(tuple("abcde"[:seeds])))
@@ -71,7 +75,7 @@ def test_what_is_ahead_beside_the_best_and_what_is_behind_is_said():
 
     # pairs of equal noise differ by the same in every set, which the rule counts as decided
     assert said(quick=0.62, boxes=0.7).startswith("For 1 h, take boxes: 10.0")
-    assert "; quick outlines are ahead of these as well" in said(quick=0.62, boxes=0.7)
+    assert "; quick outlines are ahead of careful outlines, too" in said(quick=0.62, boxes=0.7)
     assert said(quick=0.58, boxes=0.5).startswith("For 1 h, take careful outlines: everything else is behind, quick")
 
 
@@ -136,6 +140,8 @@ def test_equal_ones_cannot_be_told_apart():
 def test_few_test_sets_give_no_verdict_but_numbers():
     found = analyse(config(), both(NOISE[:2]))
     assert found.verdict == "For 1 h, boxes reach 6.1 Dice points more than careful outlines."
+    less = table_of(rows("careful", (0.7,) * 5, CAREFUL), rows("boxes", (0.6,) * 5, BOXES), seeds=2)
+    assert analyse(config(), less).verdict == "For 1 h, careful outlines reach most, boxes 10.0 Dice points less."
 
 
 def test_one_kind_alone_is_compared_with_nothing():
@@ -204,11 +210,14 @@ def test_what_more_is_worth_by_a_curve_and_how_it_was_foretold():
     expected = 100 * 0.4 * (16**-0.5 - 32**-0.5)
     assert float(gains["Dice points"].iloc[-1].split()[0]) == pytest.approx(expected, abs=0.1)
     assert found.notes[0].startswith("Twice the 8 h spent on careful outlines would be worth 2.9 (")
-    assert found.notes[1].startswith("For 1 of 1 kinds of annotation, what the last budget brought does not differ")
+    assert found.notes[1].startswith("For 1 of 1 kinds of annotation, it cannot be told that the curve")
     assert found.notes[1].endswith("; the interval of the fit alone holds it for 1.")
     (checked,) = found.tables["The last budget, predicted from those before it"].to_dict("records")
-    assert checked["was"] == f"{100 * (means[4] - means[3]):+.1f}" and checked["off by 0 is in the interval"] == "yes"
-    assert checked["was in the interval"] == "yes"
+    assert checked["was"] == f"{100 * (means[4] - means[3]):+.1f}" and checked["0 is within its interval"] == "yes"
+    assert checked["is within the interval of the fit"] == "yes"
+    free = [row | {"value": 0.0} if row["metric"] == "hours" and row["budget"] == 0.5 else row for row in all_of(means)]
+    gained = analyse(config(), table_of(free)).tables["What twice the hours are worth"]
+    assert gained["from, h"].tolist() == ["1.00", "2.00", "4.00", "8.00"]  # what cost nothing is no place on the curve
     few = analyse(config(), table_of(rows("careful", means[:3], CAREFUL)))
     assert "What twice the hours are worth" not in few.tables
 

@@ -89,6 +89,8 @@ def test_arms_that_the_pictures_cannot_feed_are_left_out_and_said():
     said = STUDY.cautions(config(budgets=(0.5,)), domain)
     assert any(line.startswith("Not compared: image labels. Reason: all training pictures show") for line in said)
     assert any("validation pictures" in line and "are not counted" in line for line in said)
+    own = STUDY.cautions(config(budgets=(0.5,), arms=("careful", "points")), domain)
+    assert "Not compared: boxes. Reason: --arms leaves it out." in own and not any("points." in line for line in own)
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained():
@@ -96,7 +98,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained():
     refused("arms: few_shot: there are no trained weights 'nobody'", arms=("few_shot",), extractors="nobody")
     refused("channel", arms=("few_shot",), extractors="simulated_tissue")
     refused(
-        "budgets: 0.0001 h are not enough for anything in every seed, where careful outlines .* take 0.",
+        "budgets: 0.0001 h buy nothing with one seed or more, whatever they are spent on; careful outlines .* take 0.",
         budgets=(0.0001, 0.5),
     )
     refused("budgets: no budget is enough for repaired", arms=("points", "repaired"), budgets=(0.02,))

@@ -43,6 +43,8 @@ def test_a_price_that_cannot_be_is_refused(given, message):
         ("", "times.csv: its first line must name the columns kind and seconds.*found no rows"),
         ("kind,time\nbox,3\n", "must name the columns kind and seconds.*found kind, time"),
         ("kind,seconds,colour\nbox,3,red\n", "found kind, seconds, colour"),
+        ("kind,seconds,seconds\nbox,5,9\n", "each once; found kind, seconds, seconds"),
+        ("kind,seconds\n", "times.csv: has no rows below its first line"),
         ("kind,seconds\nbox,3\nbox,3,4\n", "row 2 has another number of fields"),
         ("kind,seconds,objects\nbox,3\n", "row 1 has another number of fields"),
         ("kind,seconds\nbox,fast\n", "row 1: seconds is 'fast'"),
