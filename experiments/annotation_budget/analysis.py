@@ -76,7 +76,8 @@ def way_name(trial: Trial, config: Config) -> str:
     several = len(config.segmentation.networks) > 1 and trial.network != NONE
     spent_on = ARMS[trial.arm]
     if trial.arm == "mixture":
-        spent_on = f"a mixture of {'two of ' * (len(config.mixed) > 2)}{joined(ARMS[kind] for kind in config.mixed)}"
+        kinds = joined(ARMS[kind] for kind in config.mixed).replace("careful outlines and quick", "careful and quick")
+        spent_on = f"a mix of {'two of ' * (len(config.mixed) > 2)}{kinds}"
     if trial.arm == "classical" and config.baseline != "forest":
         spent_on = f"careful outlines for {network_name(config.baseline)}"
     return spent_on + (f" ({network_name(trial.network)})" if several else "")

@@ -114,7 +114,7 @@ def test_of_several_kinds_every_pair_is_mixed_by_every_share():
         "quick-boxes-0.5",
     ]  # fmt: skip
     assert trainings[0].shares == {"careful": 0.25, "quick": 0.75}
-    assert way_name(trainings[0], own) == "a mixture of two of careful outlines, quick outlines and boxes"
+    assert way_name(trainings[0], own) == "a mix of two of careful outlines, quick outlines and boxes"
 
 
 def test_repairs_need_careful_objects_and_quick_ones_while_there_are_pictures():
