@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, SupportsFloat
+from typing import Any, NamedTuple, SupportsFloat
 
 import matplotlib
 import pandas as pd
@@ -121,6 +121,17 @@ def tidy(axes: Axes, grid: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, labelsize=9)
+
+
+def legend_below(figure: Figure, handles: Iterable[Any], labels: Iterable[str], most: int) -> None:
+    """A legend below the axes, in as many columns as the figure is wide enough for, `most` of them at most."""
+    named = list(handles), list(labels)
+    for columns in range(most, 0, -1):
+        legend = figure.legend(*named, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            return
+        if columns > 1:
+            legend.remove()
 
 
 def nothing(figure: Figure) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from segjax.evaluation import Interval
 from segjax.reports import words
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, nothing, tidy, tip, tips
+from segjax.reports.charts import GREY, INK, NARROW, STYLES, legend_below, nothing, tidy, tip, tips
 
 _NETWORKS = ("unet", "segnet", "msd")  # have the first styles, whichever of them are there
 _PANELS_IN_ROW = 3
@@ -77,7 +77,7 @@ def dose_response(
     handles = _legend(styles, published, has_labels)
     if marks and any(error in marks for error in errors):
         handles.append(Line2D([], [], color=INK, ls=":", lw=1.4, label=mark_name))
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 if narrow else 3, frameon=False, fontsize=9)
+    legend_below(figure, handles, [str(one.get_label()) for one in handles], most=1 if narrow else 3)
     return figure
 
 

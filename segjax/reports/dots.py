@@ -7,7 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segjax.evaluation import Interval
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, name_rows, nothing, row_height, tidy, tip, tips
+from segjax.reports.charts import (
+    GREY,
+    INK,
+    NARROW,
+    STYLES,
+    legend_below,
+    name_rows,
+    nothing,
+    row_height,
+    tidy,
+    tip,
+    tips,
+)
 
 _LINES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 4)))  # of the references
 
@@ -73,8 +85,7 @@ def dot_chart(
         tidy(axes, "x")
     if len(names) > 1 or lines:
         found = {label: one for axes in grid.flat for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-        columns = 1 if narrow else 3
-        figure.legend(found.values(), found, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+        legend_below(figure, found.values(), found, most=1 if narrow else 3)
     return figure
 
 

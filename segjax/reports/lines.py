@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from segjax.evaluation import Decision, Interval
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, name_rows, nothing, row_height, tidy, tip, tips
+from segjax.reports.charts import (
+    GREY,
+    INK,
+    NARROW,
+    STYLES,
+    legend_below,
+    name_rows,
+    nothing,
+    row_height,
+    tidy,
+    tip,
+    tips,
+)
 
 _DASHES = ("-", "--", ":")  # of the lines that have the colours for the first, second and third time
 _BEFORE, _AFTER = "#D55E00", "#0072B2"
@@ -72,9 +84,7 @@ def line_chart(panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str, n
     found = [pair for axes in grid.flat for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
     handles = {label: handle for handle, label in reversed(found)}
     labels = list(dict.fromkeys(label for _, label in found))
-    columns = 1 if narrow else 2
-    shown = [handles[label] for label in labels]
-    figure.legend(shown, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend_below(figure, [handles[label] for label in labels], labels, most=1 if narrow else 2)
     return figure
 
 

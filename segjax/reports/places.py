@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from segjax.reports.charts import GREY, INK, NARROW, nothing, tips
+from segjax.reports.charts import GREY, INK, NARROW, legend_below, nothing, tips
 
 Looks = Mapping[str, Mapping[str, Any]]
 
@@ -56,10 +56,7 @@ def place_chart(
         _draw(axes, squares, ["\n".join(name) for name in names], columns, looks, 0.15 * lines / (0.5 + 0.15 * lines))
     used = {square.look for squares in panels.values() for square in squares.values()}
     handles = [Patch(label=name, **_patch(look)) for name, look in looks.items() if name in used]
-    columns_of_legend = 1 if narrow else 3
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns_of_legend, frameon=False, fontsize=9, labelcolor=INK
-    )
+    legend_below(figure, handles, [str(one.get_label()) for one in handles], most=1 if narrow else 3)
     return figure
 
 

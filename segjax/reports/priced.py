@@ -13,7 +13,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from segjax.evaluation.decision import Interval
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, Chart, chart, means_said, nothing, tidy, tip, tips
+from segjax.reports.charts import (
+    GREY,
+    INK,
+    NARROW,
+    STYLES,
+    Chart,
+    chart,
+    legend_below,
+    means_said,
+    nothing,
+    tidy,
+    tip,
+    tips,
+)
 from segjax.reports.words import joined
 
 SECONDS = 3600.0  # of an hour
@@ -202,5 +215,5 @@ def priced_chart(priced: Priced, narrow: bool = False) -> Figure:
         above.minorticks_off()
         above.set_xlabel("pictures with careful outlines for that time", color=INK)
         above.tick_params(colors=INK, labelsize=9)
-    figure.legend(loc="outside lower center", ncols=1 if narrow else 3, frameon=False, fontsize=9)
+    legend_below(figure, *axes.get_legend_handles_labels(), most=1 if narrow else 3)
     return figure

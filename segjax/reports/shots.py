@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segjax.evaluation.decision import Interval
-from segjax.reports.charts import GREY, INK, NARROW, STYLES, nothing, tidy, tip, tips
+from segjax.reports.charts import GREY, INK, NARROW, STYLES, legend_below, nothing, tidy, tip, tips
 
 _ACROSS = 3  # panels in a row
 
@@ -66,13 +66,12 @@ def shots_chart(
         axes.set_xlabel("annotated pictures", color=INK)
     for axes in grid[:, 0]:
         axes.set_ylabel(metric, color=INK)
-    columns = 1 if narrow else 4
     legend = {
         label: handle
         for axes in grid.flat[: len(panels)]
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend_below(figure, legend.values(), legend, most=1 if narrow else 4)
     return figure
 
 

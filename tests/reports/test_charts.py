@@ -7,9 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from segjax.evaluation import Interval
-from segjax.reports.charts import GREY, GRID, INK, NARROW, chart, inline, name_rows, row_height, svg, tip, tips
+from segjax.reports.charts import (
+    GREY,
+    GRID,
+    INK,
+    NARROW,
+    chart,
+    inline,
+    legend_below,
+    name_rows,
+    row_height,
+    svg,
+    tip,
+    tips,
+)
 
 NAN = float("nan")
 
@@ -114,3 +128,12 @@ def test_a_dollar_in_a_name_begins_no_formula():
     axes.set_title("a$_$b")
     name_rows(axes, [0, 1], ["50 $ to 60 $", "a$_$b"], narrow=False)
     assert [one.text for one in elements(svg(figure)) if "$" in (one.text or "")][:2] == ["50 $ to 60 $", "a$_$b"]
+
+
+def test_a_legend_has_no_more_columns_than_fit():
+    figure = Figure(figsize=(6.6, 4), layout="constrained")
+    lines = [Line2D([], []) for _ in range(4)]
+    legend_below(figure, lines, ["careful", "quick", "both", "none"], most=3)
+    legend_below(figure, lines, ["a mixture of careful and quick outlines"] * 4, most=3)
+    legend_below(figure, lines, ["a name that is wider than the whole figure " * 4] * 4, most=3)
+    assert [legend._ncols for legend in figure.legends] == [3, 2, 1]
