@@ -212,8 +212,10 @@ def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple
 
 
 def _main(table: Table, family: Mapping[tuple[Trial, Trial], Claim]) -> list[Claim]:
-    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs."""
+    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs; none if weak."""
     subject = best_of(table, [one for one, _ in family])
+    if subject is None or weaknesses(table, subject.network):
+        return []
     most = max((rival.outlines for _, rival in family), default=0)
     order = (OUTLINES, "points", FROM_MAPS, ELSEWHERE)
     main = {
