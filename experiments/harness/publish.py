@@ -255,14 +255,18 @@ def _what(run: Published) -> str:
 
 
 def _readme_table(runs: Sequence[Published]) -> str:
-    """Rows of every run's first main claims with a verdict, and a sentence for the others and for those without one."""
+    """Rows of every run's first main claims with a verdict, and a sentence for the others and for those without one.
+
+    Where what is compared with is weak, all are others.
+    """
     rows, few, others = [], 0, 0
     for run in runs:
         link = f"[{_what(run)}]({(run.folder.parent / 'README.md').relative_to(ROOT).as_posix()})"
         main = run.found.main if run.found else ()
         known = [claim for claim in main if claim.decision.verdict != "too few"]
-        rows += [{"pictures": link, **_claim_row(claim)} for claim in known[:README_ROWS]]
-        few, others = few + len(main) - len(known), others + len(known[README_ROWS:])
+        shown = known[: 0 if run.found and run.found.is_weak else README_ROWS]
+        rows += [{"pictures": link, **_claim_row(claim)} for claim in shown]
+        few, others = few + len(main) - len(known), others + len(known) - len(shown)
     lines = markdown(pd.DataFrame(rows)) if rows else []
     if others:
         lines += ["", f"The pages have {others} more {'comparison' if others == 1 else 'comparisons'} of these runs."]

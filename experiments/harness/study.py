@@ -64,6 +64,7 @@ class Analysis:
         notes: short sentences that the answer must not be read without.
         claims: comparisons; each is a row of the tables of decisions.
         main: those of them that the first screen and README's table of results show.
+        is_weak: what is compared with is too weak to conclude from, so that README shows no comparison.
         charts: by the stem of the file that each is saved as; the first shows the answer.
         priced: what the first chart shows, where readers can move prices.
         tables: by heading, in the order of the page.
@@ -80,6 +81,7 @@ class Analysis:
     notes: Sequence[str] = ()
     claims: Sequence[Claim] = ()
     main: Sequence[Claim] = ()
+    is_weak: bool = False
     charts: Mapping[str, Chart] = field(default_factory=dict)
     priced: Priced | None = None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

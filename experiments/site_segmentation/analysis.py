@@ -105,6 +105,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         notes=numbers,
         claims=[claim for family in [*families, *rates] for claim in family.values()],
         main=[claim for family in [*families, *rates] for claim in _main(table, family)],
+        is_weak=any(weaknesses(table, network) for network in networks),
         tables={"All networks": networks_table(config, table, networks), "Masks made of maps": _masks_table(table)},
         charts=charts,
         cautions=_cautions(table, networks),
@@ -212,10 +213,8 @@ def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple
 
 
 def _main(table: Table, family: Mapping[tuple[Trial, Trial], Claim]) -> list[Claim]:
-    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs; none if weak."""
+    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs."""
     subject = best_of(table, [one for one, _ in family])
-    if subject is None or weaknesses(table, subject.network):
-        return []
     most = max((rival.outlines for _, rival in family), default=0)
     order = (OUTLINES, "points", FROM_MAPS, ELSEWHERE)
     main = {

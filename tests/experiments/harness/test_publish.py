@@ -184,6 +184,10 @@ def test_a_claim_with_a_verdict_is_a_row_of_readme(root, finished, tmp_path):
     lines = (tmp_path / "README.md").read_text().splitlines()
     assert sum("careful against plain" in line for line in lines) == 3
     assert "The pages have 3 more comparisons of these runs." in lines
+    weak = dataclasses.replace(several, found=dataclasses.replace(several.found, is_weak=True))
+    write_readme(tmp_path / "README.md", [weak])
+    text = (tmp_path / "README.md").read_text()
+    assert "careful against plain" not in text and "The pages have 6 more comparisons of these runs." in text
 
 
 def test_a_readme_without_the_marks_is_refused_and_kept(tmp_path):
