@@ -330,8 +330,9 @@ def test_committed_pages_are_made_of_committed_values(name, tmp_path, monkeypatc
 
 
 def test_committed_results_are_small():
-    files = [path for path in (provenance.ROOT / "experiments").glob("*/results/**/*") if path.is_file()]
-    assert len(files) > 50 and sum(path.stat().st_size for path in files) < 1_700_000
+    runs = {path.parent for path in (provenance.ROOT / "experiments").glob("*/results/*/run.json")}
+    sizes = {run.name: sum(path.stat().st_size for path in run.iterdir()) for run in runs}
+    assert len(sizes) > 15 and max(sizes.values()) < 300_000, sizes
 
 
 RUNS = {
