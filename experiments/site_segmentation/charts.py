@@ -100,7 +100,7 @@ def _found(config: Config, table: Table, network: str) -> Chart | None:
 def _worth(config: Config, table: Table, network: str) -> Chart | None:
     """Dice against outlined sites, with everything else that was learnt from as level lines."""
     points = curve(table, network)
-    if not points:
+    if len(points) < 2:  # a single number of outlines makes no curve
         return None
     ends, full = [points[0][0], points[-1][0]], yardstick(network)
     lines = [Line("that many outlines", [x for x, _ in points], [y for _, y in points])]

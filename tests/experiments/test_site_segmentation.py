@@ -80,7 +80,7 @@ def test_the_whole_study(tmp_path, monkeypatch, capsys):
     for gallery in ("Masks made of maps", "What the networks found", "worst without a site"):
         assert gallery in page, gallery
     stems = {path.stem for path in (out / "figures").iterdir()}
-    assert stems == {"found_by_unet", "worth_in_outlines_unet", "boundaries_unet", "masks_of_maps"}
+    assert stems == {"found_by_unet", "boundaries_unet", "masks_of_maps"}
     networks = {path.name.split("_")[0] for path in (out / "networks").glob("*.safetensors")}
     assert networks == {"msd", "unet"}  # outline_sites needs them later
     assert not (out / "sites").exists() if missing_packages() else list((out / "sites").rglob("sites.gpkg"))
