@@ -38,7 +38,7 @@ NO_SEEDS = "It kept no values per seed, so no verdict can be given."
 CHANGED = "It was run from a tree with uncommitted changes."
 SHOWN: Mapping[str, Any] = {"config": dict, "openings": list}
 ANALYSED: Mapping[str, Any] = {**SHOWN, "overlap": (int, float), "coarsening": (int, float)}
-README_ROWS = 3  # of a run in README's table; its page has all
+README_ROWS = 2  # of a run in README's table; its page has all
 OWN = (":(exclude,glob)experiments/*/results/**", ":(exclude)README.md")
 
 
@@ -206,6 +206,9 @@ def _section(run: Published) -> list[str]:
 def _answer(run: Published, found: Analysis) -> list[str]:
     shown = () if CHANGED in run.marks else found.shown  # what cannot be repeated is not put on show
     charts = {stem: found.charts[stem] for stem in shown if stem in found.charts}
+    for path in run.folder.glob("*.svg"):  # a picture that the page no longer shows would tell old numbers
+        if path.stem not in charts:
+            path.unlink()
     save_charts(run.folder, charts)
     lines = [f"**{found.verdict}**", *undecided(found.claims), *found.notes, *_marks(run), ""]
     for stem, chart in charts.items():

@@ -19,6 +19,7 @@ from experiments.harness.publish import (
     CHANGED,
     END,
     NO_SEEDS,
+    README_ROWS,
     Published,
     check_tree,
     config_of,
@@ -103,7 +104,9 @@ def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root
     assert "<details><summary>Dice</summary>" in text and "| empty |" in text
     assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_chart.svg"]
     assert CHANGED not in text and NO_SEEDS not in text
+    (page.parent / "first" / "shown_no_more.svg").write_text("<svg/>")
     write_results_page(known, published_runs(known))
+    assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_chart.svg"]
     assert page.read_text() == text
 
 
@@ -182,8 +185,8 @@ def test_a_claim_with_a_verdict_is_a_row_of_readme(root, finished, tmp_path):
     several = dataclasses.replace(run, found=dataclasses.replace(run.found, main=[claim] * 6))
     write_readme(tmp_path / "README.md", [several])
     lines = (tmp_path / "README.md").read_text().splitlines()
-    assert sum("careful against plain" in line for line in lines) == 3
-    assert "The pages have 3 more comparisons of these runs." in lines
+    assert sum("careful against plain" in line for line in lines) == README_ROWS
+    assert f"The pages have {6 - README_ROWS} more comparisons of these runs." in lines
     weak = dataclasses.replace(several, found=dataclasses.replace(several.found, is_weak=True))
     write_readme(tmp_path / "README.md", [weak])
     text = (tmp_path / "README.md").read_text()
