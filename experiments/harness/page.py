@@ -181,16 +181,7 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
         said.append("The pictures are simulated; real settlements differ more from each other and from the ground.")
     if run.scale in ("smoke", "demo"):
         said.append(f"This is the {run.scale} scale: small networks, few pictures and few seeds, to see how it works.")
-    sets = len(set(plan["replicates"]))
-    is_simulated = config.source.data.startswith(("microscope:", "terrain:"))
-    if sets < min(run.seeds, REPLICATES_FOR_VERDICT) and (is_simulated or not source.test_groups):
-        option = "--replicates" if is_simulated else "--folds"
-        said.append(
-            f"All {run.seeds} seeds together have {format_test_sets(sets)}. Give as many {option} as --seeds, and each "
-            "seed has test pictures of its own."
-        )
-    elif sets < run.seeds:
-        said.append(f"{run.seeds} seeds share {format_test_sets(sets)}. Intervals count test sets.")
+    said += shared_test_sets(config, source, plan["replicates"])
     if config.source.validation == "slice":
         said.append("Validation pictures share volumes with training pictures, as published.")
     codes = list(dict.fromkeys(opening["code"] for opening in plan["openings"]))
@@ -199,6 +190,17 @@ def cautions(config: Any, source: Source, plan: Mapping[str, Any]) -> list[str]:
     if not all(is_committed(opening["commit"]) for opening in plan["openings"]):
         said.append("The code had uncommitted changes when this was run.")
     return said
+
+
+def shared_test_sets(config: Any, source: Source, replicates: Sequence[str]) -> list[str]:
+    """What to know where seeds share test sets; `replicates` names the test set of every seed."""
+    seeds, sets = config.run.seeds, len(set(replicates))
+    is_simulated = config.source.data.startswith(("microscope:", "terrain:"))
+    if sets < min(seeds, REPLICATES_FOR_VERDICT) and (is_simulated or not source.test_groups):
+        option = "--replicates" if is_simulated else "--folds"
+        remedy = f"Give as many {option} as --seeds, and each seed has test pictures of its own."
+        return [f"All {seeds} seeds together have {format_test_sets(sets)}. {remedy}"]
+    return [f"{seeds} seeds share {format_test_sets(sets)}. Intervals count test sets."] if sets < seeds else []
 
 
 def save_charts(folder: Path, charts: Mapping[str, Chart]) -> None:

@@ -16,7 +16,7 @@ from experiments.harness import core_counts, cut_off
 from experiments.harness.estimate import cheaper, megabytes_of, time_steps, work_of
 from experiments.harness.examples import Examples
 from experiments.harness.options import deciding
-from experiments.harness.page import announce, write_study_page
+from experiments.harness.page import announce, shared_test_sets, write_study_page
 from experiments.harness.parsing import parse
 from experiments.harness.provenance import opening, sources_of
 from experiments.harness.rival_options import RivalOptions
@@ -91,6 +91,8 @@ def _run(study: AnyStudy, config: Any, console: Console) -> int:
     context, trials = ready(study, config, data)
     check()  # a stop that came while modules were loaded or pictures read may have been lost
     shard = shard_of(trials, config.run.shard)
+    for caution in shared_test_sets(config, context.data.source, replicates_of(config, context.data).names):
+        console.print(f"note: {caution}", soft_wrap=True)
     if config.run.plan:
         _print_plan(study, context, shard, console)
         return 0

@@ -95,6 +95,13 @@ def test_nothing_is_trained_or_written_for_a_plan(command, tmp_path):
     assert trainer.made == [] and not (tmp_path / "run").exists()
 
 
+def test_a_run_says_before_it_starts_that_seeds_share_test_sets(command):
+    said = "note: All 6 seeds together have 4 test sets. Give as many --folds as --seeds"
+    assert said in command(study(), "--plan", "--seeds", "6")
+    assert said in command(study(), "--seeds", "6")
+    assert "note:" not in command(study(), "--plan", "--seeds", "2")
+
+
 def test_a_network_that_no_trial_needs_any_more_is_dropped(config):
     trainer = CountingTrainer()
     context, trials = opened(study(trainer), config)
