@@ -284,7 +284,9 @@ def type_table(found: Findings) -> pd.DataFrame:
     lines = [_type_line(found, place, shots) for place in range(len(found.types)) for shots in found.shots]
     frame = pd.DataFrame(lines).dropna(subset="median Dice").dropna(axis=1, how="all") if lines else pd.DataFrame()
     if len(frame):
-        means = frame.groupby("annotated pictures").mean(numeric_only=True).reset_index()
+        counts = frame.groupby("annotated pictures").filter(lambda lines: len(lines) == len(found.types))
+        means = counts.drop(columns="type").groupby("annotated pictures", as_index=False)
+        means = means.agg(lambda values: values.mean(skipna=False))  # no mean of some types only
         if found.weak:  # the answer is about the others alone
             means = means.drop(columns=[SHARE, "behind all labels, Dice points"], errors="ignore")
         name = "mean of all types" if found.weak else MEAN

@@ -141,6 +141,8 @@ class Findings:
         judged = [trial.type for trial in self.judged(self.whole())]
         if not self.weak:
             return f"mean of {len(judged)} types"
+        if len(self.weak) < len(judged):
+            return f"mean of all types but {joined(self.weak)}"
         return f"{'mean of ' if judged[1:] else ''}{joined(judged)} only" if judged else "no type"
 
     def share_behind(self, shots: int, method: str = "", metric: str = "dice_pooled") -> Interval:

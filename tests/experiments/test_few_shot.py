@@ -465,6 +465,16 @@ def test_distances_to_all_labels_and_differences_by_hand(config):
     assert baseline.metric == "Dice at score 0" and baseline.decision.mean == pytest.approx(5.0)
 
 
+def test_no_mean_of_some_types_only_is_given(config):
+    values = {(kind, "all_labels", 0): dice(0.8) for kind in "ab"}
+    values |= {("a", "logistic", 2): {**dice(0.6), "f1": 0.5}, ("b", "logistic", 2): dice(0.4)}
+    *_, mean = type_table(made_up(config, values)).to_dict("records")
+    assert mean["type"].startswith("mean") and mean["median Dice"] == pytest.approx(0.52)
+    assert mean["F1 of objects"] is None
+    del values["b", "logistic", 2]
+    assert type_table(made_up(config, values))["type"].tolist() == ["a"]
+
+
 def test_a_weak_reference_is_no_full_supervision(config):
     real, config = config, overlaid(config, {"source": {"data": "microscope:tissue"}})
     values = {
@@ -489,6 +499,8 @@ def test_a_weak_reference_is_no_full_supervision(config):
     assert made_up(real, better).weak == {"b": pytest.approx(0.62)}  # a few pictures reach more than all labels
     assert made_up(real, better).share_behind(2).mean == pytest.approx(found.share_behind(2).mean)
     assert "Dice is 24 % " in said.charts["dice_against_shots"].caption
+    third = {("c", method, shots): value for (kind, method, shots), value in values.items() if kind == "a"}
+    assert made_up(config, values | third).of_types() == "mean of all types but b"
     alone = made_up(config, {key: value for key, value in values.items() if key[0] == "b"})
     said = analyse(config, alone.table)
     assert said.verdict.startswith("There is no answer yet: U-Net with all labels is too weak")
