@@ -68,6 +68,7 @@ def analyse(config: Config, table: Table) -> Analysis:
     for own in files:
         tables[f"By type: {METHODS[config.head]}{own.with_bank}"] = type_table(own)
         tables[f"Dice over types: heads{own.with_bank}"] = methods_table(own)
+    curves = ["f1_against_shots"] if len(config.compare_shots) > 1 else []  # one point per type is no curve
     return Analysis(
         title=f"How few annotated pictures are enough: {data_name(config.source.data)}",
         question=(
@@ -83,7 +84,7 @@ def analyse(config: Config, table: Table) -> Analysis:
         tables={name: frame for name, frame in tables.items() if len(frame)},
         cautions=cautions(found),
         metrics={name: metric for name, metric in metrics.items() if name in table.frame},
-        shown=["dice_against_shots", "f1_against_shots", f"heads_and_baselines_with_{nearest}_shots"],
+        shown=["dice_against_shots", *curves, f"heads_and_baselines_with_{nearest}_shots"],
         glossary=GLOSSARY,
         failures=_failures(table),
     )

@@ -101,6 +101,7 @@ def test_the_results_page_shows_values_claims_and_the_figures_that_it_names(root
     assert text.index("**It runs.**") < text.index("| compared |") < text.index("- command: ")
     assert "**It runs.**\nNo difference is decided: a verdict needs 5 test sets, and there are 4 test sets.\n" in text
     assert "![First finding](first/first_chart.svg)\n\n*First finding.* What?" in text and "Second finding" not in text
+    assert "\nBefore you rely on this:\n\n- Nothing was learnt.\n\n<details>" in text
     assert "<details><summary>Dice</summary>" in text and "| empty |" in text
     assert [path.name for path in page.parent.glob("first/*.svg")] == ["first_chart.svg"]
     assert CHANGED not in text and NO_SEEDS not in text
