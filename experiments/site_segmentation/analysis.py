@@ -145,6 +145,11 @@ def verdict(table: Table, network: str, family: Mapping[tuple[Trial, Trial], Cla
     }
     fails = table.interval(FALSE_ALARMS, maps).mean > HALF or table.interval(FOUND, maps).mean < HALF
     answer = "behind" if fails else claim.decision.verdict if claim else "too few"
+    few = most_of_few(table, network)
+    lead = family.get((maps, few)) if few and not fails else None
+    if answer == "behind" and few and lead and lead.decision.verdict == "ahead":
+        worth = f"they are worth more than {outlines_said(few.outlines)}"
+        return [f"Maps do not replace all outlines here, but {worth}.", numbers]
     return [answers[answer], numbers]
 
 

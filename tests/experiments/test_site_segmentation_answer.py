@@ -172,6 +172,11 @@ def test_what_a_plain_level_would_mark_stands_beside_the_chosen_one(smoke):
     ("maps", "alarms", "answer"),
     [
         ([0.6, 0.5, 0.55, 0.53, 0.57], 0.1, "No, maps do not replace outlines here."),
+        (
+            [0.76, 0.75, 0.77, 0.74, 0.76],
+            0.1,
+            "Maps do not replace all outlines here, but they are worth more than 16 outlines.",
+        ),
         ([0.79, 0.82, 0.8, 0.78, 0.83], 0.1, "Maps may replace outlines here: the difference is not decided."),
         ([0.85, 0.86, 0.85, 0.84, 0.85], 0.1, "Yes, maps can replace outlines here."),
         ([0.85, 0.86, 0.85, 0.84, 0.85], 0.9, "No, maps do not replace outlines here."),  # it marks nearly everything
