@@ -218,10 +218,10 @@ def _rates(config: Config, table: Table, network: str, rate: Rate) -> dict[tuple
 
 
 def _main(table: Table, family: Mapping[tuple[Trial, Trial], Claim]) -> list[Claim]:
-    """Of the best maps: against all outlines, most of the few, points, other maps, and other programs."""
+    """Of the best maps: against all outlines, most of the few, points, boxes, other maps, and other programs."""
     subject = best_of(table, [one for one, _ in family])
     most = max((rival.outlines for _, rival in family), default=0)
-    order = (OUTLINES, "points", FROM_MAPS, ELSEWHERE)
+    order = (OUTLINES, "points", "boxes", FROM_MAPS, ELSEWHERE)
     main = {
         rival: claim
         for (one, rival), claim in family.items()

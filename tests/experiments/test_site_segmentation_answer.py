@@ -118,6 +118,8 @@ def test_claims_are_one_family_of_all_maps_against_all_else(smoke):
     np.testing.assert_allclose([claim.decision.p for claim in found.claims], [one.p for one in expected[:6]])
     rivals = [claim.rival.removeprefix("U-Net trained on ") for claim in found.main]
     assert rivals == ["all outlines", "16 outlines", "points", "maps (CAM, Otsu's level)"]
+    boxed = analyse(smoke, results(table_of({**VALUES, ("boxes", 0, ""): [0.72] * 5})))
+    assert [claim.rival.removeprefix("U-Net trained on ") for claim in boxed.main][2:4] == ["points", "boxes"]
 
 
 def test_false_alarms_are_compared_too(smoke):
