@@ -220,9 +220,8 @@ def _answer(run: Published, found: Analysis) -> list[str]:
         ]
     if found.claims:
         lines += [*markdown(claims_table(found.main or found.claims)), ""]
-    lines += (
-        ["Before you rely on this:", "", *(f"- {caution}" for caution in found.cautions), ""] if found.cautions else []
-    )
+    if found.cautions:
+        lines += ["Before you rely on this:", "", *(f"- {caution}" for caution in found.cautions), ""]
     for name, frame in found.tables.items():
         lines += _folded(words.METRIC_NAMES.get(name, name), frame)
     return lines
